@@ -1,0 +1,33 @@
+"""Training experiments for complex-valued neural networks: what the factor 2 in w.grad changes.
+
+    cvtrain.configure("+experiment=article")   a checked configuration, from command-line overrides
+    cvtrain.train(config, output="outputs")    one run, as `python -m cvtrain` makes it
+    cvtrain.load("outputs/sweep/…")            a sweep's runs and curves as pandas tables
+    cvtrain.GradientMonitor(…)                 the signals, for any LightningModule
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cvtrain.engine.monitor import GradientMonitor
+    from cvtrain.library import configure, train
+    from cvtrain.report.load import load
+
+__all__ = ["GradientMonitor", "configure", "load", "train"]
+
+_HOMES = {
+    "GradientMonitor": "cvtrain.engine.monitor",
+    "configure": "cvtrain.library",
+    "load": "cvtrain.report.load",
+    "train": "cvtrain.library",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Looked up on first use: `--help` must not pay for torch and Lightning.
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module cvtrain has no {name}")

@@ -1,0 +1,170 @@
+"""The command: Hydra's own, with its errors replaced by ours.
+
+`hydra.main` prints a traceback or a wrong reason for many mistakes, exits with 1 for all of them,
+and makes directories before a point is checked. Here every point is checked first; what is wrong
+takes a line or two and exits with status 2.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra import main as hydra_main
+from hydra import version as hydra_version
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from cvtrain.composition import (
+    CONFIG_NAME,
+    Composer,
+    configuration_folder,
+    explain,
+    parse_override,
+    quoted,
+)
+from cvtrain.errors import InputError, Interrupted, RunFailed
+
+if TYPE_CHECKING:
+    from hydra._internal.hydra import Hydra
+
+VERSION_BASE = "1.3"
+BAD_INPUT, FAILED = 2, 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line `arguments` (the process's own, where None).
+
+    Returns:
+        the exit status: 0, 1 (a run failed), 2 (bad input), 130 or 143 (Ctrl-C, SIGTERM).
+    """
+    from cvtrain.interruption import signals_handled
+
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        with signals_handled():
+            _dispatch(given)
+    except InputError as error:
+        print(f"cvtrain: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except RunFailed as error:
+        print(f"cvtrain: {error}", file=sys.stderr)
+        return FAILED
+    except Interrupted as error:
+        print("cvtrain: interrupted; what was trained is kept", file=sys.stderr)
+        return error.exit_status
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`); Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return 0
+
+
+def console() -> None:
+    """Entry point of the `cvtrain` command."""
+    sys.exit(main())
+
+
+def _dispatch(given: list[str]) -> None:
+    args = get_args_parser().parse_args(given)
+    informs = args.help or args.hydra_help or args.cfg or args.info or args.shell_completion
+    if informs or args.experimental_rerun:
+        _inform(given, args)
+        return
+    hydra = _hydra(args)
+    overrides = [*args.overrides, *(["hydra.mode=MULTIRUN"] if args.multirun else [])]
+    composer = Composer(hydra.config_loader, args.config_name or CONFIG_NAME)
+    config = _compose_leniently(hydra, composer, overrides)
+    if config.hydra.mode == RunMode.MULTIRUN:
+        hydra.multirun(composer.config_name, _task, overrides)
+    else:
+        _run(hydra, composer, config, overrides)
+
+
+def _inform(given: list[str], args: Namespace) -> None:
+    """`--help`, `--cfg`, `--info` and completion are Hydra's own."""
+    if args.cfg:
+        composer = Composer(_hydra(args).config_loader, args.config_name or CONFIG_NAME)
+        composer.assemble([text for text in args.overrides if not _sweeps(text)])
+        _forget_hydra()
+    sys.argv[1:] = given
+    decorate = hydra_main(configuration_folder(), CONFIG_NAME, VERSION_BASE)
+    decorate(_task)()
+
+
+def _run(hydra: Hydra, composer: Composer, config: DictConfig, overrides: list[str]) -> None:
+    from cvtrain.sweep.plan import single_point
+
+    for text in overrides:
+        if _sweeps(text):
+            raise InputError(f"{text}: several values are a sweep: add -m, or quote the value")
+    point = single_point(composer, overrides)
+    from cvtrain.trial import check_points
+
+    check_points([point])
+    if point.config.plan:
+        from cvtrain.sweep.estimate import show_plan
+
+        show_plan([point])
+        return
+    from cvtrain.record.journal import claim_directory
+
+    directory = claim_directory(Path(str(config.hydra.run.dir)), "hydra.run.dir")
+    placed = [*overrides, f"hydra.run.dir={quoted(str(directory))}"]
+    hydra.run(composer.config_name, _task, placed)
+
+
+def _task(composed: DictConfig) -> float:
+    from cvtrain.sweep.job import run_point
+
+    return run_point(composed)
+
+
+def _sweeps(text: str) -> bool:
+    return parse_override(text).is_sweep_override()
+
+
+def _compose_leniently(hydra: Hydra, composer: Composer, overrides: list[str]) -> DictConfig:
+    """Hydra's configuration before its sweeps are expanded; it says which mode is meant."""
+    for text in overrides:
+        composer.check(parse_override(text))
+    plain = [text for text in overrides if not _sweeps(text)]
+    composer.assemble(plain)
+    try:
+        return hydra.compose_config(
+            config_name=composer.config_name,
+            overrides=plain,
+            run_mode=RunMode.MULTIRUN,
+            validate_sweep_overrides=False,
+        )
+    except HydraException as error:
+        raise InputError(explain(error)) from None
+
+
+def _hydra(args: Namespace) -> Hydra:
+    from hydra._internal.hydra import Hydra
+
+    _forget_hydra()
+    hydra_version.setbase(VERSION_BASE)
+    path = create_config_search_path(args.config_path or configuration_folder())
+    if args.config_dir is not None:
+        from hydra.core.config_search_path import SearchPathQuery
+
+        extra = Path(args.config_dir).resolve()
+        if not extra.is_dir():
+            raise InputError(f"--config-dir {args.config_dir}: there is no such directory")
+        path.prepend("command-line", f"file://{extra}", SearchPathQuery("schema"))
+    return Hydra.create_main_hydra2("cvtrain", path)
+
+
+def _forget_hydra() -> None:
+    """Hydra keeps one global state; a second command in one process starts afresh."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    GlobalHydra.instance().clear()

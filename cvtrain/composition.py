@@ -1,0 +1,186 @@
+"""Hydra's composition, made quick for many points and clear in its errors.
+
+Hydra composes a point in about 100 ms. Points of a sweep mostly differ in values, not in the files
+they are made of, so each distinct set of group choices is composed once and values are applied to
+copies of it by Hydra's own function.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from cvtrain.errors import InputError
+
+CONFIG_NAME = "config"
+
+
+def configuration_folder() -> str:
+    """conf/ as installed in the package, or beside it in a source tree."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / f"{CONFIG_NAME}.yaml").is_file():
+            return str(folder)
+    raise FileNotFoundError(f"no conf/{CONFIG_NAME}.yaml in {package} or beside it")
+
+
+def register_resolvers() -> None:
+    """`${learning_rate:reference_lr,lr_octave}` = reference_lr · 2^lr_octave."""
+    OmegaConf.register_new_resolver(
+        "learning_rate", lambda reference, octave: reference * 2.0**octave, replace=True
+    )
+
+
+register_resolvers()
+
+
+@cache
+def parse_override(text: str) -> Override:
+    """One override, parsed.
+
+    Raises:
+        InputError: the text is not an override.
+    """
+    try:
+        return OverridesParser.create().parse_override(text)
+    except OverrideParseException as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"{text}: this is not an override: {reason}; key=value, group=option or key=a,b is"
+        ) from None
+
+
+def quoted(text: str) -> str:
+    """`text` as a quoted value of an override, whatever characters it holds."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+class Composer:
+    """Composes configurations from lists of overrides, and says what is wrong with them."""
+
+    def __init__(self, loader: ConfigLoader, config_name: str = CONFIG_NAME) -> None:
+        self._loader = loader
+        self.config_name = config_name
+        self._bases: dict[tuple[str, ...], DictConfig] = {}
+        self._options: dict[str, list[str]] = {}
+
+    def options(self, group: str) -> list[str]:
+        """The choices of a group; empty where there is no such group."""
+        if group not in self._options:
+            found = self._loader.get_group_options(group, ObjectType.CONFIG)
+            self._options[group] = sorted(found)
+        return self._options[group]
+
+    def check(self, override: Override) -> None:
+        """Refuse an override that names an unknown group choice.
+
+        Raises:
+            InputError: with the group's choices.
+        """
+        group = override.key_or_group
+        options = self.options(group)
+        if not options or override.is_delete() or group == "hydra":
+            return
+        wanted = (
+            [str(choice) for choice in override.sweep_iterator()]
+            if override.is_discrete_sweep()
+            else [override.value()]
+        )
+        for choice in wanted:
+            if choice is not None and str(choice) not in options:
+                raise InputError(f"{group}={choice}: no such choice; one of {', '.join(options)}")
+
+    def compose(self, overrides: Sequence[str]) -> dict[str, Any]:
+        """The resolved configuration of one point, without Hydra's own node.
+
+        Raises:
+            InputError: an override that does not fit the configuration.
+        """
+        config = self.assemble(overrides)
+        try:
+            content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        except MissingMandatoryValue as error:
+            raise InputError(f"{error.full_key}: a value is needed") from None
+        except OmegaConfBaseException as error:
+            raise InputError(f"{error.full_key}: {_first_line(error)}") from None
+        assert isinstance(content, dict)
+        return {str(key): value for key, value in content.items()}
+
+    def assemble(self, overrides: Sequence[str]) -> DictConfig:
+        """The configuration with its interpolations and missing values left as they are.
+
+        Raises:
+            InputError: an override that does not fit the configuration.
+        """
+        parsed = [parse_override(text) for text in overrides]
+        choices = tuple(o.input_line or "" for o in parsed if self.options(o.key_or_group))
+        values = [
+            o for o in parsed if not self.options(o.key_or_group) and not o.is_hydra_override()
+        ]
+        config = copy.deepcopy(self._base(choices))
+        for override in values:
+            self._apply(override, config)
+        return config
+
+    def _base(self, choices: tuple[str, ...]) -> DictConfig:
+        if choices not in self._bases:
+            for text in choices:
+                self.check(parse_override(text))
+            try:
+                config = self._loader.load_configuration(
+                    self.config_name, list(choices), RunMode.RUN
+                )
+            except (HydraException, OmegaConfBaseException) as error:
+                raise InputError(explain(error)) from None
+            with open_dict(config):
+                del config["hydra"]
+            self._bases[choices] = config
+        return self._bases[choices]
+
+    def _apply(self, override: Override, config: DictConfig) -> None:
+        from cvtrain.config import suggestion
+
+        try:
+            ConfigLoaderImpl._apply_overrides_to_config([override], config)
+        except (HydraException, OmegaConfBaseException) as error:
+            key = override.key_or_group
+            if not override.is_add() and OmegaConf.select(config, key) is None:
+                near = suggestion(key, _keys(config))
+                raise InputError(f"{override.input_line}: no such key{near}") from None
+            raise InputError(f"{override.input_line}: {explain(error)}") from None
+
+
+def explain(error: Exception) -> str:
+    """A composition error in one line: Hydra's first line, and its cause's."""
+    said = [_first_line(error), _first_line(error.__cause__)]
+    return ": ".join(dict.fromkeys(part for part in said if part))
+
+
+def _first_line(error: BaseException | None) -> str:
+    lines = str(error).strip().splitlines() if error is not None else []
+    return lines[0] if lines else ""
+
+
+def _keys(config: Any, prefix: str = "") -> list[str]:
+    found = []
+    for key in config:
+        name = f"{prefix}{key}"
+        found.append(name)
+        node = config._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
+            found += _keys(node, f"{name}.")
+    return found

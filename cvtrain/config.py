@@ -1,0 +1,234 @@
+"""The configuration's schema: names, types and ranges of every key, checked before work starts.
+
+Hydra composes the YAML files and the command line; the result must fit `Config`. The slots that
+name a class or function of their own (`data`, `model`, `optimizer`, `trainer`) hold its arguments,
+which are checked against its signature (`cvtrain.target`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cvtrain.errors import InputError
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Section(BaseModel):
+    """Strict and frozen: no unknown keys, no conversions, no NaN or infinity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class TargetConfig(Section):
+    """A slot that names a class or function by `_target_`; other keys are its arguments."""
+
+    model_config = ConfigDict(extra="allow")
+    target: str = Field(alias="_target_")
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments for the target."""
+        return dict(self.model_extra or {})
+
+
+class ModelConfig(TargetConfig):
+    """A network; `args` is where a user's own module has its arguments."""
+
+    args: dict[str, Any] = {}
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments for the network's class."""
+        return {**super().arguments, **self.args}
+
+
+class OptimizerConfig(TargetConfig):
+    """An optimizer; `real_parameters` holds values that real parameters take instead."""
+
+    lr: Positive
+    reference_lr: Positive
+    real_parameters: dict[str, Any] = {}
+
+
+class ObjectiveConfig(Section):
+    """The loss by name and its scale: objective = scale × loss."""
+
+    loss: Literal["complex_mse", "complex_huber", "cross_entropy"]
+    scale: Positive = 1.0
+    delta: Positive | None = None
+
+
+class ConventionConfig(Section):
+    """What the optimizer is handed, relative to g = 2 ∂L/∂w*."""
+
+    scale: Positive = 1.0
+    conjugate: bool = False
+
+
+class NoClipConfig(Section):
+    """No clipping."""
+
+    kind: Literal["none"]
+
+
+class NormClipConfig(Section):
+    """Clipping of the norm over all parameters."""
+
+    kind: Literal["norm"]
+    threshold: Positive
+    eps: Annotated[float, Field(ge=0)] = 1e-6
+
+
+class EntryClipConfig(Section):
+    """Clipping entry by entry: into a disc (modulus) or a square (split)."""
+
+    kind: Literal["modulus", "split"]
+    threshold: Positive
+
+
+class ConstantConfig(Section):
+    """The learning rate stays."""
+
+    kind: Literal["constant"]
+
+
+class WarmupConfig(Section):
+    """The learning rate rises linearly over `steps`."""
+
+    kind: Literal["warmup"]
+    steps: Count
+
+
+class CosineConfig(Section):
+    """The learning rate falls along half a cosine to `final_factor`."""
+
+    kind: Literal["cosine"]
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    final_factor: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class DecayConfig(Section):
+    """The learning rate falls by `factor` per `every` steps: in steps or continuously."""
+
+    kind: Literal["step", "exponential"]
+    every: Count
+    factor: Positive
+
+
+class GoalConfig(Section):
+    """What "steps to target" means; None: the task's own metric and value."""
+
+    metric: str | None = None
+    value: float | None = None
+
+
+class SignalsConfig(Section):
+    """How often and what is measured (steps; 0: never)."""
+
+    scalars_every: Count = 10
+    validation_every: Count = 50
+    histograms_every: Annotated[int, Field(ge=0)] | None = None
+    elementwise: Annotated[int, Field(ge=0)] = 4
+    per_parameter: bool = False
+
+
+class CheckpointConfig(Section):
+    """How often checkpoints/last.ckpt is written; None: only at the end."""
+
+    every_n_steps: Count | None = None
+
+
+class Config(Section):
+    """One fully resolved configuration: a point of a sweep, or a single run."""
+
+    seed: Seed
+    max_steps: Count
+    batch_size: Count | None
+    dtype: Literal["complex64", "complex128"]
+    lr_octave: float
+    init_jitter: Annotated[float, Field(ge=0)]
+    null_arm: bool
+    target: GoalConfig
+    data: TargetConfig
+    model: ModelConfig
+    objective: ObjectiveConfig
+    convention: ConventionConfig
+    optimizer: OptimizerConfig
+    scheduler: Annotated[
+        ConstantConfig | WarmupConfig | CosineConfig | DecayConfig, Field(discriminator="kind")
+    ]
+    clip: Annotated[NoClipConfig | NormClipConfig | EntryClipConfig, Field(discriminator="kind")]
+    trainer: dict[str, Any]
+    signals: SignalsConfig
+    checkpoint: CheckpointConfig
+    on_error: Literal["continue", "stop"]
+    trusted_modules: Annotated[tuple[str, ...], Field(strict=False)]
+    output: str
+    plan: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """The configuration as plain JSON-ready values, keyed as in conf/."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    @property
+    def identity(self) -> str:
+        """Hash of everything that a run's numbers depend on, and of nothing else.
+
+        Left out: where files go, what a sweep does around its runs, and the two keys that
+        `optimizer.lr` already contains.
+        """
+        content = self.as_dict()
+        for key in ("output", "plan", "on_error", "null_arm", "trusted_modules", "lr_octave"):
+            del content[key]
+        del content["optimizer"]["reference_lr"]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def check_config(content: Mapping[str, Any]) -> Config:
+    """Fit a resolved mapping into `Config`, or raise `InputError` naming key, value and range."""
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        lines = [_line(dict(detail)) for detail in error.errors()[:3]]
+        raise InputError("\n".join(lines)) from None
+
+
+def _line(detail: Mapping[str, Any]) -> str:
+    union_tags = {"none", "norm", "modulus", "split", "constant", "warmup", "cosine", "step"}
+    location = [str(part) for part in detail["loc"]]
+    key = ".".join(
+        part
+        for index, part in enumerate(location)
+        if not (index == 1 and location[0] in ("clip", "scheduler") and part in union_tags)
+    )
+    if detail["type"] == "extra_forbidden":
+        return f"{key}={detail['input']}: no such key{suggestion(key, config_keys(Config))}"
+    if detail["type"] == "missing":
+        return f"{key}: a value is needed"
+    wanted = detail["msg"].removeprefix("Input ").removeprefix("should ")
+    return f"{key}={detail['input']}: should {wanted}"
+
+
+def config_keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """The dotted keys of a section and, recursively, of its sections."""
+    for name, field in section.model_fields.items():
+        key = prefix + (field.alias or name)
+        yield key
+        for kind in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from config_keys(kind, f"{key}.")
+
+
+def suggestion(key: str, known: Iterator[str] | list[str]) -> str:
+    """'; did you mean …?' with the nearest known keys, or nothing where none is near."""
+    near = difflib.get_close_matches(key, sorted(set(known)), n=2, cutoff=0.6)
+    return f"; did you mean {' or '.join(near)}?" if near else ""

@@ -1,0 +1,10 @@
+"""Data sets, one per file, and the order in which a run visits them.
+
+The generators are not re-exported: each bears the name of its module, and would hide it from the
+`_target_` paths of the configuration.
+"""
+
+from cvtrain.data.batches import BatchOrder
+from cvtrain.data.dataset import Dataset, Split
+
+__all__ = ["BatchOrder", "Dataset", "Split"]

@@ -1,0 +1,96 @@
+"""Identification of a linear complex system: least squares with a chosen spectrum."""
+
+import numpy as np
+import torch
+
+from cvtrain.data.arguments import check_complex_dtype, check_integer, check_number
+from cvtrain.data.dataset import Dataset, Split
+from cvtrain.data.draws import ComplexArray, complex_gaussian, data_generator
+
+
+def system_id(
+    *,
+    seed: int = 0,
+    samples: int = 5000,
+    taps: int = 8,
+    condition_number: float = 10.0,
+    noise: float = 0.1,
+    circularity: float = 0.0,
+    dtype: torch.dtype,
+) -> Dataset:
+    """Regression of y = Σⱼ xⱼ w°ⱼ + ν, where the closed forms of gradient descent and LMS hold.
+
+    The inputs are x = U Λ^½ u: U a random unitary matrix, Λ the eigenvalues, spaced evenly in
+    their logarithm and of mean 1, and u white Gaussian with E|uₖ|² = 1 and E uₖ² = ρ. Hence
+
+        R = E[x xᴴ] = U Λ Uᴴ    and    P = E[x xᵀ] = ρ U Λ Uᵀ.
+
+    So ρ is the circularity |E v²|/E|v|² of each *principal component* v = (Uᴴ x)ₖ. A single tap
+    xⱼ mixes components with different phases, and its own circularity is at most ρ; at ρ = 1 x is
+    real in the basis U, not tap by tap. With equal eigenvalues R = I, and P is ρ I in that basis.
+
+    Every split draws from the same law; 60 % of the samples are for training, 20 % each for
+    validation and test (rounded down, the rest goes to training).
+
+    Args:
+        seed: draws U, w°, the inputs and the noise.
+        samples: of all three splits together, at least 5.
+        taps: length of w°.
+        condition_number: largest over smallest eigenvalue of R; must be 1 for a single tap.
+        noise: standard deviation √E|ν|² of the circular complex noise, the root of the least loss.
+        circularity: ρ, from 0 (circular) to 1.
+        dtype: complex64 or complex128, of inputs `[N, taps]` and targets `[N, 1]`.
+
+    Returns:
+        A data set whose `solution` is w° (of unit norm) as `weight`, `[1, taps]`: the parameter of
+        `torch.nn.Linear(taps, 1, bias=False)`.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+    check_integer("seed", seed, minimum=0)
+    check_integer("samples", samples, minimum=5)
+    check_integer("taps", taps, minimum=1)
+    check_number("condition_number", condition_number, minimum=1)
+    if taps == 1 and condition_number != 1:
+        raise ValueError(f"condition_number must be 1 where taps is 1, not {condition_number!r}")
+    check_number("noise", noise, minimum=0)
+    check_number("circularity", circularity, minimum=0, maximum=1)
+    check_complex_dtype(dtype)
+
+    generator = data_generator(seed)
+    unitary = _random_unitary(generator, taps)
+    weight = complex_gaussian(generator, (1, taps))
+    weight /= np.linalg.norm(weight)
+    eigenvalues = np.geomspace(1, condition_number, taps)
+    eigenvalues /= eigenvalues.mean()
+
+    white = complex_gaussian(generator, (samples, taps), circularity=circularity)
+    x = (white * np.sqrt(eigenvalues)) @ unitary.T  # samples are rows
+    y = x @ weight.T + noise * complex_gaussian(generator, (samples, 1))
+
+    held_out = samples // 5
+    cuts = [samples - 2 * held_out, samples - held_out]
+    train, validation, test = (
+        Split(torch.from_numpy(inputs).to(dtype), torch.from_numpy(targets).to(dtype))
+        for inputs, targets in zip(np.split(x, cuts), np.split(y, cuts), strict=True)
+    )
+    return Dataset(
+        train=train,
+        validation=validation,
+        test=test,
+        task="regression",
+        out_features=1,
+        solution={"weight": torch.from_numpy(weight).to(dtype)},
+    )
+
+
+def _random_unitary(generator: np.random.Generator, size: int) -> ComplexArray:
+    """Draw `[size, size]` from the Haar measure (Mezzadri 2007, Notices of the AMS 54:592).
+
+    QR alone is not enough: it fixes the phases of R's diagonal, and with them those of Q.
+    """
+    q, r = np.linalg.qr(complex_gaussian(generator, (size, size)))
+    diagonal = np.diagonal(r)
+    unitary: ComplexArray = q * (diagonal / np.abs(diagonal))
+    return unitary

@@ -1,0 +1,166 @@
+"""What is measured at an update, for K runs at once.
+
+Tensors carry a leading axis of K runs and are named as the plain module names its parameters. A
+complex quantity is never cast: it is split, by name, into real and imaginary parts.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+TRACED_ENTRIES = 4
+"""How many entries of a parameter too large to be traced whole are traced."""
+
+Tensors = Mapping[str, Tensor]
+
+
+def measure(
+    weights: Tensors,
+    gradients: Tensors,
+    handed: Tensors,
+    next_weights: Tensors,
+    *,
+    elementwise: int = TRACED_ENTRIES,
+    per_parameter: bool = False,
+) -> dict[str, Tensor]:
+    """Signals of one update, each a real [K] tensor.
+
+    Args:
+        weights: parameters before the update, by name, [K, …].
+        gradients: g = ∂L/∂Re w + i·∂L/∂Im w of the objective, as autograd left it.
+        handed: what the optimizer was handed, after convention and clipping.
+        next_weights: parameters after the update.
+        elementwise: complex parameters of at most so many entries are traced entry by entry,
+            larger ones at `TRACED_ENTRIES` fixed entries.
+        per_parameter: add the gradient norms of each parameter.
+
+    Returns:
+        ``grad/{norm,real_norm,imag_norm,circularity,nonfinite}``, ``handed/norm``,
+        ``update/{norm,ratio}``, ``weight/norm`` and the traces
+        ``{grad,weight}/<parameter>/{real,imag}[i,j]``. ``grad/circularity`` = |Σg²| / Σ|g|² over
+        the entries of complex parameters (0 where they are all zero): 0 for a gradient without a
+        preferred direction in the plane, 1 for one on a line.
+    """
+    signals: dict[str, Tensor] = {}
+    real, imag = parts(gradients)
+    real_norm, imag_norm = _norm(real), _norm(imag)
+    signals["grad/norm"] = torch.hypot(real_norm, imag_norm)
+    signals["grad/real_norm"] = real_norm
+    signals["grad/imag_norm"] = imag_norm
+    complex_entries = imag.shape[1]
+    if complex_entries:
+        signals["grad/circularity"] = circularity(real[:, :complex_entries], imag)
+    unusable = ~real.isfinite()
+    unusable[:, :complex_entries] |= ~imag.isfinite()
+    signals["grad/nonfinite"] = unusable.sum(dim=1)
+    if per_parameter:
+        for name, gradient in gradients.items():
+            signals |= _parameter_norms(name, gradient)
+    signals |= trace("grad", gradients, elementwise)
+
+    signals["handed/norm"] = _norm(*parts(handed))
+    weight_real, weight_imag = parts(weights)
+    next_real, next_imag = parts(next_weights)
+    update_norm = _norm(next_real - weight_real, next_imag - weight_imag)
+    signals["update/norm"] = update_norm
+    signals["update/ratio"] = update_norm / _norm(weight_real, weight_imag)
+    return signals | measure_weights(weights, elementwise=elementwise)
+
+
+def measure_weights(
+    weights: Tensors, *, solution: Tensors | None = None, elementwise: int = TRACED_ENTRIES
+) -> dict[str, Tensor]:
+    """Signals of the weights alone: ``weight/norm``, traces, and ``weight/error`` = ‖w−w°‖/‖w°‖
+    where the solution w° is known for every parameter."""
+    signals = {"weight/norm": _norm(*parts(weights))}
+    if solution:
+        error = parts({name: weights[name] - solution[name] for name in weights})
+        signals["weight/error"] = _norm(*error) / _norm(
+            *parts({name: solution[name].unsqueeze(0) for name in weights})
+        )
+    return signals | trace("weight", weights, elementwise)
+
+
+def parts(tensors: Tensors) -> tuple[Tensor, Tensor]:
+    """Real parts [K, n] of all entries, complex parameters first, and imaginary parts [K, m ≤ n]
+    of the complex ones, in the same order."""
+    complex_ones = [t for t in tensors.values() if t.is_complex()]
+    real_ones = [t for t in tensors.values() if not t.is_complex()]
+    real = [t.real.flatten(1) for t in complex_ones] + [t.flatten(1) for t in real_ones]
+    imag = [t.imag.flatten(1) for t in complex_ones]
+    joined = torch.cat(real, dim=1)
+    return joined, torch.cat(imag, dim=1) if imag else joined.new_empty(joined.shape[0], 0)
+
+
+def circularity(real: Tensor, imag: Tensor) -> Tensor:
+    """|Σz²| / Σ|z|² of z = real + i·imag over the last axis; [K]; 0 where all z are 0.
+
+    The circularity quotient of Ollila, "On the circularity of a complex random variable", IEEE
+    Signal Processing Letters 15, 2008.
+    """
+    energy_real, energy_imag = real.square().sum(-1), imag.square().sum(-1)
+    pseudo = torch.hypot(energy_real - energy_imag, 2 * (real * imag).sum(-1))
+    energy = energy_real + energy_imag
+    return torch.where(energy > 0, pseudo / energy, torch.zeros_like(energy))
+
+
+def trace(group: str, tensors: Tensors, elementwise: int) -> dict[str, Tensor]:
+    """``<group>/<parameter>/{real,imag}[i,j]`` of the traced entries of complex parameters."""
+    signals: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if not tensor.is_complex():
+            continue
+        entries, labels = traced_entries(tuple(tensor.shape[1:]), elementwise)
+        chosen = tensor.flatten(1)[:, entries]
+        for part, values in (("real", chosen.real), ("imag", chosen.imag)):
+            tags = (f"{group}/{name}/{part}{label}" for label in labels)
+            signals.update(zip(tags, values.unbind(1), strict=True))
+    return signals
+
+
+def traced_entries(shape: tuple[int, ...], elementwise: int) -> tuple[list[int], list[str]]:
+    """Flat positions and labels such as ``[0,3]`` of the entries that are traced.
+
+    All of them in a parameter of at most `elementwise` entries; else the first, the last and those
+    at a third and two thirds, so that every run of a sweep shows the same ones.
+    """
+    count = int(torch.Size(shape).numel())
+    if count <= elementwise:
+        chosen = list(range(count))
+    else:
+        spread = (i * (count - 1) // (TRACED_ENTRIES - 1) for i in range(TRACED_ENTRIES))
+        chosen = sorted(set(spread))
+    indices = list(itertools.product(*(range(size) for size in shape)))
+    labels = [",".join(map(str, indices[position])) for position in chosen]
+    return chosen, [f"[{label}]" if label else "" for label in labels]
+
+
+def histograms(group: str, tensors: Tensors) -> dict[str, Tensor]:
+    """Real tensors [K, …] to draw: real, imag, abs and phase of complex ones, real ones alone."""
+    drawn: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if tensor.is_complex():
+            drawn[f"{group}/{name}/real"] = tensor.real
+            drawn[f"{group}/{name}/imag"] = tensor.imag
+            drawn[f"{group}/{name}/abs"] = tensor.abs()
+            drawn[f"{group}/{name}/phase"] = tensor.angle()
+        else:
+            drawn[f"{group}/{name}"] = tensor
+    return drawn
+
+
+def _parameter_norms(name: str, gradient: Tensor) -> dict[str, Tensor]:
+    real, imag = parts({name: gradient})
+    signals = {f"grad/{name}/norm": _norm(real, imag), f"grad/{name}/real_norm": _norm(real)}
+    if gradient.is_complex():
+        signals[f"grad/{name}/imag_norm"] = _norm(imag)
+    return signals
+
+
+def _norm(*pieces: Tensor) -> Tensor:
+    norms = [torch.linalg.vector_norm(piece, dim=1) for piece in pieces]
+    return norms[0] if len(norms) == 1 else torch.hypot(*norms)

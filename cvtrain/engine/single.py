@@ -1,0 +1,109 @@
+"""The single engine, the reference: one ordinary `nn.Module`, any `torch.optim` optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cvtrain.config import Config
+from cvtrain.data.batches import BatchOrder
+from cvtrain.data.dataset import Dataset, Split
+from cvtrain.engine.trainee import Checkpointer, Trainee
+from cvtrain.metrics import METRICS
+from cvtrain.record.recorder import Recorder
+from cvtrain.schedule import learning_rate_factor
+from cvtrain.task import (
+    build_clip,
+    build_convention,
+    build_model,
+    build_objective,
+    build_optimizer,
+)
+
+EVALUATION_CHUNK = 8192
+"""Samples evaluated at once."""
+
+
+class Single(Trainee):
+    """A stack of one: the leading axis is added to what is measured, not to what is trained."""
+
+    def __init__(
+        self,
+        config: Config,
+        dataset: Dataset,
+        recorder: Recorder,
+        save: Checkpointer,
+        progressed: Callable[[int], None],
+    ) -> None:
+        super().__init__(
+            [config],
+            dataset,
+            build_convention(config),
+            build_clip(config),
+            config.objective.scale,
+            recorder,
+            save,
+            progressed,
+        )
+        self.model: nn.Module = build_model(config, dataset)
+        self._objective = build_objective(config)
+        self._order = BatchOrder(len(dataset.train), config.batch_size, config.seed)
+        self._trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        self._autograd: dict[str, Tensor | None] = {}
+        self._split_on_device: dict[int, Split] = {}
+
+    def configure_optimizers(self) -> Any:
+        """The configured optimizer, with its schedule where there is one."""
+        optimizer = build_optimizer(self.config, self.model)
+        factor = learning_rate_factor(self.config.scheduler, self.config.max_steps)
+        if factor is None:
+            return optimizer
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def weights(self) -> dict[str, Tensor]:
+        return {name: p.detach().unsqueeze(0) for name, p in self._trained.items()}
+
+    def gradients(self) -> dict[str, Tensor]:
+        self._autograd = {name: p.grad for name, p in self._trained.items()}
+        return {
+            name: (torch.zeros_like(p) if p.grad is None else p.grad).unsqueeze(0)
+            for name, p in self._trained.items()
+        }
+
+    def put_gradients(self, gradients: Mapping[str, Tensor]) -> None:
+        for name, p in self._trained.items():
+            if self._autograd[name] is not None:
+                p.grad = gradients[name].squeeze(0)
+
+    def batch_losses(self, batch: int) -> Tensor:
+        train = self._on_device(self.dataset.train)
+        indices = self._order.indices(batch).to(self.device, non_blocking=True)
+        output = self.model(train.inputs[indices])
+        return self._objective.loss_value(output, train.targets[indices]).unsqueeze(0)
+
+    @torch.no_grad()
+    def evaluate(self, split: Split) -> dict[str, Tensor]:
+        was_training = self.model.training
+        self.model.eval()
+        there = self._on_device(split)
+        output = torch.cat([self.model(x) for x in there.inputs.split(EVALUATION_CHUNK)])
+        self.model.train(was_training)
+        values = {"loss": self._objective.loss_value(output, there.targets)}
+        for name, metric in METRICS[self.dataset.task].items():
+            values[name] = metric(output, there.targets)
+        return {name: value.unsqueeze(0) for name, value in values.items()}
+
+    def _on_device(self, split: Split) -> Split:
+        if split.inputs.device == self.device:
+            return split
+        if id(split) not in self._split_on_device:
+            moved = Split(split.inputs.to(self.device), split.targets.to(self.device))
+            self._split_on_device[id(split)] = moved
+        return self._split_on_device[id(split)]

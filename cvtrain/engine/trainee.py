@@ -1,0 +1,341 @@
+"""The training step that every engine shares: K runs in lock step, on a leading axis of K.
+
+losses → backward → hand → step → divergence latch → measure. An engine adds how losses come about
+and where weights are kept (`single`: one `nn.Module`).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+from cvtrain.clipping import Clip
+from cvtrain.config import Config
+from cvtrain.convention import Convention
+from cvtrain.data.dataset import Dataset, Split
+from cvtrain.engine.convergence import Convergence
+from cvtrain.engine.signals import histograms, measure, measure_weights
+from cvtrain.handed import hand
+from cvtrain.interruption import interruption
+from cvtrain.metrics import METRICS
+from cvtrain.record.recorder import Recorder
+
+EXPLOSION = 1e6
+"""A loss above so many times the first one counts as diverged."""
+
+Checkpointer = Callable[[str, int], None]
+
+
+class Steps:
+    """What the Trainer iterates over: the indices of the batches, not the batches."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self._count))
+
+
+class Trainee(LightningModule):
+    """Trains K runs whose configurations differ in numbers only.
+
+    Args:
+        configs: K configurations with equal data, network, cadence and number of steps.
+        dataset: the data of all of them.
+        convention, clip, scale: what is asked of a gradient, broadcasting over K.
+        recorder: takes the rows.
+        save: writes checkpoints, called with a name and a step.
+        progressed: called with the number of updates made.
+    """
+
+    def __init__(
+        self,
+        configs: Sequence[Config],
+        dataset: Dataset,
+        convention: Convention,
+        clip: Clip,
+        scale: float | Tensor,
+        recorder: Recorder,
+        save: Checkpointer,
+        progressed: Callable[[int], None],
+    ) -> None:
+        super().__init__()
+        self.config = configs[0]
+        self.stack_size = len(configs)
+        self.dataset = dataset
+        self._convention, self._clip, self._scale = convention, clip, scale
+        self._recorder, self._save, self._progressed = recorder, save, progressed
+        self.metrics = ("loss", *METRICS[dataset.task])
+        self.convergence = Convergence(
+            self.config.target, dataset.task, self.metrics, self.config.max_steps
+        )
+        self.diverged_at: list[int | None] = [None] * self.stack_size
+        self.best_weights: dict[str, Tensor] = {}
+        self.best_step = torch.zeros(self.stack_size, dtype=torch.int64)
+        self._best_loss: Tensor | None = None
+        self._first_loss: Tensor | None = None
+        self._alive = torch.ones(self.stack_size, dtype=torch.bool)
+        self._losses: Tensor | None = None
+        self._gradients: dict[str, Tensor] = {}
+        self._coefficient: Tensor | None = None
+        self._handed: dict[str, Tensor] = {}
+        self._previous: dict[str, Tensor] = {}
+
+    # What an engine provides.
+
+    @abstractmethod
+    def weights(self) -> dict[str, Tensor]:
+        """Live, detached views [K, …] of the trained parameters, by plain name."""
+
+    @abstractmethod
+    def gradients(self) -> dict[str, Tensor]:
+        """What autograd left, [K, …], for the names of `weights`."""
+
+    @abstractmethod
+    def put_gradients(self, gradients: Mapping[str, Tensor]) -> None:
+        """Let the optimizer see `gradients` instead of what `gradients()` returned."""
+
+    @abstractmethod
+    def batch_losses(self, batch: int) -> Tensor:
+        """Unscaled losses [K] of batch number `batch`, with their graph."""
+
+    @abstractmethod
+    def evaluate(self, split: Split) -> dict[str, Tensor]:
+        """Loss and metrics [K] of a split, by name, without graph."""
+
+    # What the Trainer calls.
+
+    def train_dataloader(self) -> Steps:
+        """Batch numbers; the batches themselves are gathered on the device."""
+        return Steps(self.config.max_steps * self.trainer.accumulate_grad_batches)
+
+    def on_fit_start(self) -> None:
+        """Bring the bookkeeping to the device of the weights."""
+        self._alive = self._alive.to(self.device)
+
+    def on_train_batch_start(self, batch: int, batch_idx: int) -> None:
+        """Validate, where a validation is due, the weights before the update."""
+        first = batch_idx % self.trainer.accumulate_grad_batches == 0
+        step = self.trainer.global_step
+        if first and step % self.config.signals.validation_every == 0:
+            self.validate_at(step)
+
+    def training_step(self, batch: int, batch_idx: int) -> Tensor:
+        """The sum of the K objectives: each run's gradient is that of its own objective."""
+        losses = self.batch_losses(batch)
+        if losses.is_complex():
+            raise TypeError("the loss is complex; a loss that is minimised is real")
+        if self._losses is None:
+            self._losses = losses.detach()
+        return (self._scale * losses).sum()
+
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Any,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        """One update, with the handed gradient in place of autograd's while the optimizer runs.
+
+        The closure may run several times (L-BFGS); what is recorded is its first evaluation, the
+        one at the weights before the update.
+        """
+        assert optimizer_closure is not None
+        step = self.trainer.global_step
+        self._gradients, self._handed = {}, {}
+        self._keep_weights()
+        autograd: dict[str, Tensor] = {}
+
+        def handing_closure() -> Any:
+            nonlocal autograd
+            objective = optimizer_closure()
+            autograd = self.gradients()
+            handed, coefficient = hand(autograd, self._convention, self._clip)
+            if not self._gradients:
+                many = optimizer_evaluates_often(optimizer)
+                self._gradients = _clones(autograd) if many else autograd
+                self._handed = _clones(handed) if many else handed
+                self._coefficient = coefficient
+            self.put_gradients(handed)
+            return objective
+
+        optimizer.step(closure=handing_closure)
+        self.put_gradients(autograd)
+        self._after_update(step)
+        self._losses = None
+
+    def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
+        """Checkpoint where due; leave where a signal asked for it."""
+        step = self.trainer.global_step
+        every = self.config.checkpoint.every_n_steps
+        if every is not None and step % every == 0:
+            self._save("last", step)
+        self._progressed(step)
+        if interruption.requested is not None or not bool(self._alive_somewhere):
+            self.trainer.should_stop = True
+
+    # Measuring.
+
+    def validate_at(self, step: int) -> None:
+        """Measure the validation split and keep the weights of the lowest validation loss."""
+        values = self.evaluate(self.dataset.validation)
+        self.convergence.observe(step, values)
+        self._validation = {f"val/{name}": value for name, value in values.items()}
+        self._validated_at = step
+        loss = values["loss"]
+        if self._best_loss is None:
+            self._best_loss = torch.full_like(loss, torch.inf)
+            self.best_weights = _clones(self.weights())
+        better = loss < self._best_loss
+        self._best_loss = torch.where(better, loss, self._best_loss)
+        self.best_step = torch.where(better.cpu(), step, self.best_step)
+        for name, weight in self.weights().items():
+            kept = self.best_weights[name]
+            kept.copy_(torch.where(_over(better, weight), weight, kept))
+
+    def write_last_row(self, step: int) -> None:
+        """The row of the weights after the last update: weights, validation, test, convergence."""
+        weight_signals = measure_weights(
+            self.weights(),
+            solution=self.solution,
+            elementwise=self.config.signals.elementwise,
+        )
+        self._recorder.write(step, weight_signals | self._closing_signals(step), self.surviving)
+
+    @property
+    def surviving(self) -> list[int]:
+        """Positions of the runs that have not diverged."""
+        return [run for run, step in enumerate(self.diverged_at) if step is None]
+
+    @property
+    def later_tags(self) -> tuple[str, ...]:
+        """Tags that only a run's last row has."""
+        return (*(f"test/{name}" for name in self.metrics), *self.convergence.tags)
+
+    @property
+    def solution(self) -> dict[str, Tensor] | None:
+        """w° by parameter name, where the data know it for this very network."""
+        known = self.dataset.solution
+        weights = self.weights()
+        if set(known) != set(weights):
+            return None
+        if any(known[name].shape != weights[name].shape[1:] for name in weights):
+            return None
+        return {name: known[name].to(self.device) for name in weights}
+
+    # Parts of an update.
+
+    @property
+    def _alive_somewhere(self) -> bool:
+        return len(self.surviving) > 0
+
+    def _keep_weights(self) -> None:
+        current = self.weights()
+        if not self._previous:
+            self._previous = _clones(current)
+        else:
+            torch._foreach_copy_(list(self._previous.values()), list(current.values()))
+
+    def _after_update(self, step: int) -> None:
+        newly = self._newly_diverged()
+        histograms_every = self.config.signals.histograms_every or 0
+        due = step % self.config.signals.scalars_every == 0 or self._validated(step)
+        if due or newly:
+            signals = self._update_signals(step)
+            lasting = [run for run in self.surviving if run not in newly]
+            if due and lasting:
+                self._recorder.write(step, signals, lasting)
+        if newly:
+            self._freeze(newly, step)
+            self._recorder.write(step, signals | self._closing_signals(step), newly)
+        if histograms_every and step % histograms_every == 0:
+            self._recorder.histograms(step, histograms("grad", self._gradients))
+            self._recorder.histograms(step, histograms("weight", self._previous))
+
+    def _update_signals(self, step: int) -> dict[str, Tensor]:
+        assert self._losses is not None
+        assert self._coefficient is not None
+        cadence = self.config.signals
+        rates = torch.full_like(self._losses, self._learning_rate())
+        signals = {
+            "train/loss": self._losses,
+            "train/objective": self._scale * self._losses,
+            "train/lr": rates,
+        }
+        signals |= measure(
+            self._previous,
+            self._gradients,
+            self._handed,
+            self.weights(),
+            elementwise=cadence.elementwise,
+            per_parameter=cadence.per_parameter,
+        )
+        if solution := self.solution:
+            signals |= measure_weights(self._previous, solution=solution, elementwise=0)
+        signals["handed/clip_coefficient"] = self._coefficient.expand(self.stack_size)
+        return signals | (self._validation if self._validated(step) else {})
+
+    def _learning_rate(self) -> float:
+        return float(self.trainer.optimizers[0].param_groups[0]["lr"])
+
+    def _validated(self, step: int) -> bool:
+        return getattr(self, "_validated_at", -1) == step
+
+    def _closing_signals(self, step: int) -> dict[str, Tensor]:
+        if not self._validated(step):
+            self.validate_at(step)
+        test = {f"test/{k}": v for k, v in self.evaluate(self.dataset.test).items()}
+        diverged = torch.tensor([at is not None for at in self.diverged_at])
+        return self._validation | test | self.convergence.signals(diverged)
+
+    def _newly_diverged(self) -> list[int]:
+        """Runs whose loss or gradient, or whose weights after the update, cannot be used."""
+        assert self._losses is not None
+        if self._first_loss is None:
+            self._first_loss = self._losses
+        tiny = torch.finfo(self._losses.dtype).tiny
+        bound = EXPLOSION * self._first_loss.clamp(min=tiny)
+        usable = (self._losses.abs() <= bound) & _finite(self._gradients) & _finite(self.weights())
+        newly = self._alive & ~usable
+        if not bool(newly.any()):
+            return []
+        self._alive = self._alive & usable
+        return [int(run) for run in newly.nonzero().flatten()]
+
+    def _freeze(self, runs: Sequence[int], step: int) -> None:
+        """Go back to the last finite weights of `runs`, those before this update."""
+        for run in runs:
+            self.diverged_at[run] = step
+            for name, weight in self.weights().items():
+                weight[run].copy_(self._previous[name][run])
+
+
+def optimizer_evaluates_often(optimizer: Any) -> bool:
+    """Whether one step evaluates the closure several times, overwriting gradients."""
+    inner = getattr(optimizer, "optimizer", optimizer)
+    return isinstance(inner, torch.optim.LBFGS)
+
+
+def _clones(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in tensors.items()}
+
+
+def _over(runs: Tensor, like: Tensor) -> Tensor:
+    return runs.reshape(-1, *([1] * (like.dim() - 1)))
+
+
+def _finite(tensors: Mapping[str, Tensor]) -> Tensor:
+    """Which of the K runs have finite entries only, [K]."""
+    pieces = [
+        (torch.view_as_real(t) if t.is_complex() else t).flatten(1) for t in tensors.values()
+    ]
+    return torch.cat(pieces, dim=1).isfinite().all(dim=1)

@@ -1,0 +1,101 @@
+"""Which of Lightning's Trainer arguments are taken, and why the others are not."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+
+from cvtrain.config import Config
+from cvtrain.errors import InputError
+from cvtrain.target import check_arguments, resolve_target
+
+KEYS_OF_OURS = {
+    "max_steps": "max_steps",
+    "max_epochs": "max_steps (updates, not epochs)",
+    "min_steps": "max_steps",
+    "min_epochs": "max_steps",
+    "max_time": "max_steps",
+    "gradient_clip_val": "clip (norm, modulus or split)",
+    "gradient_clip_algorithm": "clip (norm, modulus or split)",
+    "logger": "output (TensorBoard and metrics.csv are always written)",
+    "log_every_n_steps": "signals.scalars_every",
+    "val_check_interval": "signals.validation_every",
+    "check_val_every_n_epoch": "signals.validation_every",
+    "enable_checkpointing": "checkpoint",
+    "default_root_dir": "output",
+}
+
+PRECISIONS = {
+    "16-true": "it makes complex weights real, without a word",
+    "bf16-true": "it makes complex weights real, without a word",
+    "64-true": "it leaves complex weights complex64; dtype=complex128 does what it promises",
+    "16-mixed": "autocast would narrow the real layers and leave the complex ones",
+    "bf16-mixed": "autocast would narrow the real layers and leave the complex ones",
+}
+SINGLE_PRECISION = (None, 32, "32", "32-true")
+
+FIXED: dict[str, Any] = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+    "max_epochs": -1,
+}
+
+
+def trainer_arguments(config: Config) -> dict[str, Any]:
+    """Keyword arguments for `lightning.pytorch.Trainer`.
+
+    Raises:
+        InputError: an argument that has a key of ours, that Lightning does not know, or that would
+            cost complex weights their imaginary part.
+    """
+    given = dict(config.trainer)
+    for name, value in given.items():
+        if name in KEYS_OF_OURS and value is not None:
+            raise InputError(f"trainer.{name}={value}: use {KEYS_OF_OURS[name]}")
+    precision = given.get("precision")
+    if precision not in SINGLE_PRECISION:
+        reason = PRECISIONS.get(str(precision), "only 32-true keeps complex weights as they are")
+        raise InputError(f"trainer.precision={precision}: refused: {reason} (use dtype)")
+    callbacks = [
+        _callback(f"trainer.callbacks[{index}]", dict(slot), config)
+        for index, slot in enumerate(given.pop("callbacks", None) or [])
+    ]
+    checked = check_arguments("trainer", Trainer, given)
+    if checked.get("devices", 1) not in (1, "1", "auto"):
+        raise InputError(f"trainer.devices={checked['devices']}: one device trains a run")
+    checked["devices"] = 1
+    checked["accelerator"] = _accelerator(checked.get("accelerator", "auto"), config)
+    return {**FIXED, **checked, "max_steps": config.max_steps, "callbacks": callbacks}
+
+
+def _callback(key: str, slot: dict[str, Any], config: Config) -> Callback:
+    path = str(slot.pop("_target_", ""))
+    kind = resolve_target(key, path, Callback, config.trusted_modules)
+    callback: Callback = kind(**check_arguments(key, kind, slot))
+    return callback
+
+
+def _accelerator(wanted: Any, config: Config) -> str:
+    known = {"auto", "cpu", "gpu", "cuda", "mps"}
+    if wanted not in known:
+        raise InputError(f"trainer.accelerator={wanted}: one of {', '.join(sorted(known))}")
+    cuda = torch.cuda.is_available()
+    if wanted == "auto":
+        # Not MPS: torch implements complex numbers there only in part.
+        return "cuda" if cuda else "cpu"
+    if wanted == "mps" and config.dtype == "complex128":
+        raise InputError("trainer.accelerator=mps: MPS has no complex128; use dtype=complex64 or cpu")
+    if wanted == "mps" and not torch.backends.mps.is_available():
+        raise InputError("trainer.accelerator=mps: torch finds no MPS device here")
+    if wanted in ("gpu", "cuda") and not cuda:
+        raise InputError(f"trainer.accelerator={wanted}: torch finds no CUDA device here")
+    return "cuda" if wanted == "gpu" else str(wanted)
+
+
+assert set(KEYS_OF_OURS) | set(FIXED) <= set(inspect.signature(Trainer).parameters)

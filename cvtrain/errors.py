@@ -1,0 +1,29 @@
+"""What can go wrong, by what the user can do about it."""
+
+
+class InputError(ValueError):
+    """Bad input: one to three lines that name the key, the value and what is allowed.
+
+    The command prints the message alone and exits with status 2, before any work has started.
+    """
+
+
+class RunFailed(Exception):
+    """A run failed for a reason that was not its input; its directory holds the traceback."""
+
+
+class SweepStopped(BaseException):
+    """A sweep with ``on_error=stop`` met a failure. Not an ``Exception``: launchers catch those."""
+
+
+class Interrupted(BaseException):
+    """SIGINT or SIGTERM asked the program to end. Not an ``Exception``: launchers catch those."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
+
+    @property
+    def exit_status(self) -> int:
+        """128 + the signal's number, as a shell reports it: 130 for Ctrl-C, 143 for SIGTERM."""
+        return 128 + self.signal_number

@@ -1,0 +1,53 @@
+"""cvtrain from Python: the same configurations and runs as from the command line."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from cvtrain.config import Config
+
+
+def configure(*overrides: str) -> Config:
+    """The checked configuration that a command line with these overrides has.
+
+    Args:
+        overrides: e.g. ``"+experiment=article"``, ``"optimizer=adam"``, ``"max_steps=100"``.
+
+    Raises:
+        InputError: an override that does not fit, or a combination that does not train.
+    """
+    from hydra import version
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.utils import create_config_search_path
+
+    from cvtrain.composition import Composer, configuration_folder
+    from cvtrain.sweep.plan import single_point
+    from cvtrain.trial import check_points
+
+    version.setbase("1.3")
+    loader = ConfigLoaderImpl(create_config_search_path(configuration_folder()))
+    point = single_point(Composer(loader), overrides)
+    check_points([point])
+    return point.config
+
+
+def train(config: Config, output: str | Path | None = None) -> Path:
+    """Train one run.
+
+    Args:
+        config: from `configure`.
+        output: parent of the new run directory; `config.output`, where None.
+
+    Returns:
+        the run directory, which `cvtrain.load` reads.
+    """
+    from cvtrain.engine.train import StackJob
+    from cvtrain.engine.train import train as train_job
+    from cvtrain.point import Point
+    from cvtrain.record.journal import claim_directory
+
+    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    directory = claim_directory(Path(output or config.output) / name, "output")
+    train_job(StackJob((Point(0, config, (), directory.name),), directory.parent))
+    return directory

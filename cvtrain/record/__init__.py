@@ -1,0 +1,1 @@
+"""The run directory: what is written into it, and nothing about why."""

@@ -1,0 +1,194 @@
+"""Who is trained, and how far: the one reader and writer of statuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from time import monotonic
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from cvtrain.errors import InputError
+from cvtrain.point import Point
+from cvtrain.record.run_file import FILE_NAME, SCHEMA, RunRecord, Status, write_json
+
+SWEEP_FILE = "sweep.json"
+TRACEBACK_FILE = "traceback.txt"
+LOCK_FILE = ".lock"
+OWNER_FILE = ".owner"
+PACKAGES = ("cvtrain", "torch", "lightning", "hydra-core", "torchcvnn", "numpy")
+
+
+class Journal:
+    """The statuses of the runs in one directory: a sweep's, or the parent of a single run."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._began: dict[str, float] = {}
+
+    def describe_sweep(
+        self, points: Sequence[Point], experiment: str | None, overrides: Sequence[str]
+    ) -> None:
+        """Write sweep.json: what this sweep consists of."""
+        listed = [
+            {
+                "number": point.number,
+                "id": point.id,
+                "directory": point.directory,
+                "overrides": list(point.overrides),
+            }
+            for point in points
+        ]
+        content = {
+            "schema": SCHEMA,
+            "experiment": experiment,
+            "overrides": list(overrides),
+            "created": _now(),
+            "versions": package_versions(),
+            "commit": source_commit(),
+            "points": listed,
+        }
+        write_json(self.root / SWEEP_FILE, content)
+
+    def run_directory(self, point: Point) -> Path:
+        """Where the point's run keeps its files."""
+        return self.root / point.directory
+
+    def begin(
+        self, point: Point, engine: Literal["single", "stack"], stack_size: int, threads: int
+    ) -> RunRecord:
+        """Note that a run trains now."""
+        record = RunRecord(
+            id=point.id,
+            status="running",
+            engine=engine,
+            stack_size=stack_size,
+            started=_now(),
+            threads=threads,
+            versions=package_versions(),
+            config=point.config.as_dict(),
+        )
+        self._began[point.directory] = monotonic()
+        directory = self.run_directory(point)
+        directory.mkdir(parents=True, exist_ok=True)
+        record.write(directory)
+        return record
+
+    def end(self, point: Point, record: RunRecord, status: Status) -> None:
+        """Note how a run ended."""
+        record.status = status
+        record.wall_seconds = round(monotonic() - self._began[point.directory], 3)
+        record.write(self.run_directory(point))
+
+    def fail(self, point: Point, record: RunRecord, error: Exception) -> None:
+        """Note that a run failed: one line in run.json, the traceback beside it."""
+        record.error = f"{type(error).__name__}: {error}".splitlines()[0]
+        trace = "".join(traceback.format_exception(error))
+        (self.run_directory(point) / TRACEBACK_FILE).write_text(trace, encoding="utf-8")
+        self.end(point, record, "failed")
+
+    def read(self, directory: str) -> dict[str, Any] | None:
+        """A run's run.json, or None where there is none that can be read."""
+        try:
+            content = json.loads((self.root / directory / FILE_NAME).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return content if isinstance(content, dict) else None
+
+    def status(self, directory: str) -> Status | None:
+        """A run's status, or None where it has not begun."""
+        content = self.read(directory)
+        return content["status"] if content and "status" in content else None
+
+    def count(self, points: Sequence[Point]) -> Counter[Status | None]:
+        """How many of the points have each status."""
+        return Counter(self.status(point.directory) for point in points)
+
+
+class DirectoryLock:
+    """Keeps a second sweep out of a directory; the system releases it when its owner dies."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._lock = FileLock(directory / LOCK_FILE)
+
+    def __enter__(self) -> DirectoryLock:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            owner = self._directory / OWNER_FILE
+            named = owner.read_text(encoding="utf-8").strip() if owner.exists() else "another one"
+            raise InputError(
+                f"hydra.sweep.dir={self._directory}: a sweep is running here ({named})"
+            ) from None
+        from os import getpid
+        from platform import node
+
+        content = f"process {getpid()} on {node()} since {_now()}\n"
+        (self._directory / OWNER_FILE).write_text(content, encoding="utf-8")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        (self._directory / OWNER_FILE).unlink(missing_ok=True)
+        self._lock.release()
+        (self._directory / LOCK_FILE).unlink(missing_ok=True)
+
+
+def claim_directory(wanted: Path, key: str) -> Path:
+    """Make a directory that no other run or sweep has, and return its absolute path.
+
+    `wanted` itself where it does not exist yet, else the first free one of `wanted_2`,
+    `wanted_3`, …: two launches in one second get two directories.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    for attempt in range(1, 1000):
+        candidate = wanted if attempt == 1 else wanted.with_name(f"{wanted.name}_{attempt}")
+        try:
+            candidate.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise InputError(
+                f"{key}={wanted}: cannot be written ({error.strerror}); output=… chooses another"
+            ) from None
+        return candidate.resolve()
+    raise InputError(f"{key}={wanted}: a thousand directories of this name exist")
+
+
+@cache
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that a run's numbers depend on."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # cvtrain run from a source tree that is not installed
+            continue
+    return found
+
+
+@cache
+def source_commit() -> str | None:
+    """The git commit of the program's source tree, if it runs from one."""
+    command = ["git", "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

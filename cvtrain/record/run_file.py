@@ -1,0 +1,90 @@
+"""run.json: what one run is and how it ended; and the atomic writing of every state file."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+SCHEMA = 1
+Status = Literal["running", "interrupted", "finished", "diverged", "failed", "pruned"]
+FILE_NAME = "run.json"
+
+
+@dataclass
+class RunRecord:
+    """The content of run.json.
+
+    Attributes:
+        id: hash of the resolved point (`Config.identity`).
+        steps: updates made.
+        diverged_at: updates made when loss, gradient or weights ceased to be usable.
+        final: last value of every signal, and the convergence numbers.
+        best: per validation metric the best value and its step.
+        config: the resolved configuration.
+    """
+
+    id: str
+    status: Status
+    engine: Literal["single", "stack"]
+    stack_size: int
+    started: str
+    threads: int
+    versions: dict[str, str]
+    config: dict[str, Any]
+    steps: int = 0
+    diverged_at: int | None = None
+    final: dict[str, float] = field(default_factory=dict)
+    best: dict[str, dict[str, float]] = field(default_factory=dict)
+    error: str | None = None
+    wall_seconds: float = 0.0
+    schema: int = SCHEMA
+
+    def write(self, directory: Path) -> None:
+        """Replace the directory's run.json by this record, atomically."""
+        write_json(directory / FILE_NAME, asdict(self))
+
+
+def spelled(value: Any) -> Any:
+    """`value` with NaN and infinities as strings, since JSON has no tokens for them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
+    if isinstance(value, Mapping):
+        return {key: spelled(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [spelled(item) for item in value]
+    return value
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write valid JSON atomically."""
+    text = json.dumps(spelled(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let `write` fill a file beside `path`, then rename it: readers see the old or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    path.chmod(0o666 & ~_umask())
+
+
+def _umask() -> int:
+    # mkstemp makes files for the owner alone; run files should be as readable as any other.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,81 @@
+"""TensorBoard's event files, written directly: one event per row, hparams in the same directory.
+
+`SummaryWriter.add_hparams` would make a sub-run for every run, and `add_scalar` an event per value;
+the protocol buffers beneath them do neither.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.histogram import metadata as histogram_metadata
+from tensorboard.plugins.histogram.summary_v2 import histogram_pb
+from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2, summary_v2
+from tensorboard.plugins.hparams import metadata as hparams_metadata
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+HISTOGRAM_BINS = 32
+
+
+class TensorBoardFile:
+    """One run's event file."""
+
+    def __init__(self, directory: Path) -> None:
+        self._writer = EventFileWriter(str(directory), max_queue_size=64, flush_secs=30)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Write all values of a row as one event (float32, TensorBoard's `simple_value`)."""
+        content = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+        self._add(step, Summary(value=content))
+
+    def histogram(self, step: int, tag: str, values: np.ndarray) -> None:
+        """Write a histogram of real values.
+
+        Raises:
+            TypeError: complex values; TensorBoard would drop their imaginary part.
+        """
+        if np.iscomplexobj(values):
+            raise TypeError(f"{tag}: a histogram is of real values; split complex ones by name")
+        finite = values[np.isfinite(values)].astype(np.float64)
+        summary: Summary = histogram_pb(tag, finite, buckets=HISTOGRAM_BINS)
+        assert summary.value[0].metadata.plugin_data.plugin_name == histogram_metadata.PLUGIN_NAME
+        self._add(step, summary)
+
+    def hparams(
+        self, hyperparameters: Mapping[str, float | str | bool], metrics: Sequence[str]
+    ) -> None:
+        """Declare the run in HPARAMS: its hyperparameters, and the tags that are its metrics."""
+        columns = {
+            summary_v2.HParam(name): value for name, value in hyperparameters.items()
+        }
+        shown = [summary_v2.Metric(tag) for tag in metrics]
+        self._add(0, summary_v2.hparams_config_pb(list(columns), shown))
+        self._add(0, summary_v2.hparams_pb(columns, start_time_secs=time.time()))
+
+    def ended(self, succeeded: bool) -> None:
+        """Tell HPARAMS how the run ended."""
+        status = api_pb2.STATUS_SUCCESS if succeeded else api_pb2.STATUS_FAILURE
+        session = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time())
+        content = plugin_data_pb2.HParamsPluginData(session_end_info=session)
+        value = Summary.Value(
+            tag=hparams_metadata.SESSION_END_INFO_TAG,
+            metadata=hparams_metadata.create_summary_metadata(content),
+            tensor=hparams_metadata.NULL_TENSOR,
+        )
+        self._add(0, Summary(value=[value]))
+
+    def flush(self) -> None:
+        """Hand what was written to the operating system."""
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._writer.close()
+
+    def _add(self, step: int, summary: Summary) -> None:
+        self._writer.add_event(Event(step=step, wall_time=time.time(), summary=summary))

@@ -1,0 +1,118 @@
+"""Which points a command line means: composed and checked, with nothing made on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.errors import HydraException
+
+from cvtrain.composition import Composer, parse_override
+from cvtrain.config import Config, check_config
+from cvtrain.errors import InputError
+from cvtrain.point import Point
+
+NULL_JITTER = 1e-6
+"""Relative noise on the initial weights in the null arm: what chaos alone does."""
+LONGEST_NAME = 120
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All points of a sweep, in order."""
+
+    points: tuple[Point, ...]
+
+    @classmethod
+    def compose(cls, composer: Composer, overrides: Sequence[str]) -> Plan:
+        """Expand, compose and check every point; the twins of the null arm come last.
+
+        Args:
+            composer: composes one point.
+            overrides: with sweeps (``key=a,b``); a later one replaces an earlier one of its key.
+
+        Raises:
+            InputError: the first thing that is wrong with any point.
+        """
+        combinations, swept = expand(composer, overrides)
+        configs = [check_config(composer.compose(combination)) for combination in combinations]
+        named = [swept_values(combination, swept) for combination in combinations]
+        chosen = list(zip(configs, combinations, named, strict=True))
+        for config, combination, name in tuple(chosen):
+            if config.null_arm and _is_reference(config):
+                override = f"init_jitter={NULL_JITTER}"
+                twin = config.model_copy(update={"init_jitter": NULL_JITTER})
+                chosen.append((twin, [*combination, override], f"{name},{override}".strip(",")))
+        width = len(str(len(chosen) - 1))
+        points = tuple(
+            Point(number, config, tuple(combination), directory_name(number, width, name))
+            for number, (config, combination, name) in enumerate(chosen)
+        )
+        _refuse_repetitions(points)
+        return cls(points)
+
+
+def expand(composer: Composer, overrides: Sequence[str]) -> tuple[list[list[str]], set[str]]:
+    """Every combination of a command line's sweeps, and the keys that are swept.
+
+    `optimizer.lr` replaces the axis `lr_octave` that an experiment may sweep.
+    """
+    parsed = [parse_override(text) for text in overrides]
+    for override in parsed:
+        composer.check(override)
+    rates_given = any(o.key_or_group == "optimizer.lr" for o in parsed)
+    if rates_given:
+        parsed = [o for o in parsed if o.key_or_group != "lr_octave" or not o.is_sweep_override()]
+    try:
+        (combinations,) = BasicSweeper.split_arguments(parsed, None)
+    except HydraException as error:
+        raise InputError(str(error)) from None
+    last = {o.key_or_group: o for o in parsed}
+    swept = {key for key, o in last.items() if o.is_sweep_override()}
+    return combinations, swept
+
+
+def swept_values(combination: Sequence[str], swept: set[str]) -> str:
+    """What tells a point from the others, e.g. ``lr_octave=-2,objective_scale=0.5``."""
+    parsed = [parse_override(text) for text in combination]
+    pairs = [
+        (o.key_or_group, o.get_value_element_as_str()) for o in parsed if o.key_or_group in swept
+    ]
+    return ",".join(
+        f"{re.sub('[^A-Za-z0-9_]', '_', key)}={re.sub('[^A-Za-z0-9_.+-]', '_', value)}"
+        for key, value in pairs
+    )
+
+
+def directory_name(number: int, width: int, values: str) -> str:
+    """`<number>_<the swept values>`: short enough for any file system."""
+    if len(values) > LONGEST_NAME:
+        digest = hashlib.sha256(values.encode()).hexdigest()[:8]
+        values = f"{values[: LONGEST_NAME - 9]}~{digest}"
+    return f"{number:0{width}d}_{values}".rstrip("_")
+
+
+def single_point(composer: Composer, overrides: Sequence[str]) -> Point:
+    """The one point of a command line without sweeps."""
+    (point,) = Plan.compose(composer, overrides).points
+    return replace(point, directory="")
+
+
+def _is_reference(config: Config) -> bool:
+    convention = config.convention
+    unchanged = config.objective.scale == 1 and convention.scale == 1 and not convention.conjugate
+    return unchanged and config.init_jitter == 0
+
+
+def _refuse_repetitions(points: Sequence[Point]) -> None:
+    seen: dict[str, Point] = {}
+    for point in points:
+        first = seen.setdefault(point.id, point)
+        if first is not point:
+            raise InputError(
+                f"points {first.number} and {point.number} of the sweep are the same"
+                f" ({' '.join(point.overrides)}): an axis repeats a value or changes nothing"
+            )

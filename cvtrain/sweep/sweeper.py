@@ -1,0 +1,101 @@
+"""A sweep from its command line to its summary: plan → check → launch → report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from cvtrain.composition import Composer, quoted
+from cvtrain.errors import RunFailed, SweepStopped
+from cvtrain.point import Point
+from cvtrain.record.journal import DirectoryLock, Journal, claim_directory
+from cvtrain.sweep.plan import Plan
+from cvtrain.sweep.progress import SweepProgress
+
+
+def run_sweep(
+    context: HydraContext, config: DictConfig, launcher: Launcher, overrides: Sequence[str]
+) -> Sequence[JobReturn]:
+    """Train every point that `overrides` mean, through any of Hydra's launchers.
+
+    Args:
+        context, config, launcher: what Hydra gives a sweeper at its set-up.
+        overrides: the experiment's axes, then the command line's.
+
+    Returns:
+        one job return per point.
+
+    Raises:
+        InputError: a point is wrong; nothing has been trained or made.
+        RunFailed: all that could be trained was, and some runs failed.
+        Interrupted: a signal came; the finished runs stay.
+    """
+    console = Console(stderr=True)
+    points = Plan.compose(Composer(context.config_loader), overrides).points
+    console.print(f"cvtrain: checking {len(points)} points", highlight=False)
+    # Torch is imported from here on: a wrong command line has been told by now.
+    from cvtrain.trial import check_points
+
+    check_points(points)
+    if points[0].config.plan:
+        from cvtrain.sweep.estimate import show_plan
+
+        show_plan(points)
+        return []
+    directory = claim_directory(Path(str(config.hydra.sweep.dir)), "hydra.sweep.dir")
+    config.hydra.sweep.dir = str(directory)
+    with DirectoryLock(directory):
+        OmegaConf.save(config, directory / "multirun.yaml")
+        journal = Journal(directory)
+        journal.describe_sweep(points, _experiment(config), overrides)
+        console.print(f"cvtrain: {len(points)} runs into {directory}", highlight=False)
+        try:
+            with SweepProgress(journal, points, console):
+                jobs = [_job(point, directory) for point in points]
+                returned = launcher.launch(jobs, initial_job_idx=0)
+        except SweepStopped:
+            returned = []
+        finally:
+            _report(directory, journal, points)
+    if journal.count(points)["failed"]:
+        raise RunFailed(f"{journal.count(points)['failed']} of {len(points)} runs failed")
+    return returned
+
+
+def _job(point: Point, directory: Path) -> list[str]:
+    """The overrides a launcher composes this point from; they also say where it goes."""
+    return [
+        *point.overrides,
+        f"hydra.sweep.dir={quoted(str(directory))}",
+        f"hydra.sweep.subdir={quoted(point.directory)}",
+    ]
+
+
+def _experiment(config: DictConfig) -> str | None:
+    choices: dict[str, Any] = OmegaConf.to_container(config.hydra.runtime.choices)  # type: ignore[assignment]  # a mapping node
+    return choices.get("experiment")
+
+
+def _report(directory: Path, journal: Journal, points: Sequence[Point]) -> None:
+    """What came out: failures by name, then the summary of all runs that have one."""
+    from cvtrain.report.terminal import print_summary
+
+    counts = journal.count(points)
+    ended = sum(count for status, count in counts.items() if status not in (None, "running"))
+    if ended < len(points):
+        print(f"{ended} of {len(points)} runs ended", file=sys.stderr)
+    print_summary(directory)
+    failed = [p for p in points if journal.status(p.directory) == "failed"]
+    for point in failed[:10]:
+        content = journal.read(point.directory) or {}
+        print(f"failed: {point.directory}: {content.get('error')}", file=sys.stderr)
+    if failed:
+        print(f"{len(failed)} failed; each has its traceback.txt", file=sys.stderr)

@@ -1,0 +1,147 @@
+"""From a checked configuration to the objects of a training: data, model, objective, optimizer."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cvtrain.clipping import Clip, ModulusClip, NoClip, NormClip, SplitClip
+from cvtrain.config import Config, EntryClipConfig, NormClipConfig, TargetConfig
+from cvtrain.convention import Convention
+from cvtrain.data.dataset import Dataset
+from cvtrain.errors import InputError
+from cvtrain.models.parameters import cast_parameters, jitter_parameters
+from cvtrain.objective import Objective
+from cvtrain.target import check_arguments, resolve_target
+
+JITTER_STREAM = 0x6A697474
+"""Keeps the noise of `init_jitter` apart from the initial weights drawn from the same seed."""
+
+REFUSED_OPTIMIZERS = {
+    "Muon": "it refuses complex parameters",
+    "Adafactor": "it refuses complex parameters",
+    "SparseAdam": "it refuses complex parameters",
+}
+
+
+def complex_dtype(config: Config) -> torch.dtype:
+    """`torch.complex64` or `torch.complex128`."""
+    return torch.complex64 if config.dtype == "complex64" else torch.complex128
+
+
+def load_dataset(config: Config) -> Dataset:
+    """The configured data; built once per process for equal configurations.
+
+    Raises:
+        InputError: the function or one of its arguments is not acceptable.
+    """
+    key = json.dumps(config.data.model_dump(mode="json", by_alias=True), sort_keys=True)
+    return _load_dataset(key, config.dtype, config.trusted_modules)
+
+
+@lru_cache(maxsize=8)
+def _load_dataset(key: str, dtype: str, trusted: tuple[str, ...]) -> Dataset:
+    slot = TargetConfig.model_validate(json.loads(key))
+    function = resolve_target("data", slot.target, Dataset, trusted)
+    arguments = check_arguments("data", function, slot.arguments, frozenset({"dtype"}))
+    try:
+        dataset: Dataset = function(**arguments, dtype=getattr(torch, dtype))
+    except ValueError as error:
+        raise InputError(f"data: {error}") from None
+    return dataset
+
+
+def build_model(config: Config, dataset: Dataset) -> nn.Module:
+    """The network with the initial weights that `config.seed` draws; the global random state is
+    left as it was.
+
+    Raises:
+        InputError: the class or one of its arguments is not acceptable.
+    """
+    network = resolve_target("model", config.model.target, nn.Module, config.trusted_modules)
+    filled = {
+        "in_features": dataset.in_features,
+        "out_features": dataset.out_features,
+        "dtype": complex_dtype(config),
+    }
+    given = {name: value for name, value in config.model.arguments.items() if value is not None}
+    arguments = check_arguments("model", network, given, frozenset(filled))
+    accepted = _accepted(network, filled)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        try:
+            model: nn.Module = network(**{**accepted, **arguments})
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"model: {network.__name__} refuses its arguments: {error}") from None
+    cast_parameters(model, complex_dtype(config))
+    if config.init_jitter > 0:
+        generator = torch.Generator().manual_seed(config.seed ^ JITTER_STREAM)
+        jitter_parameters(model, config.init_jitter, generator)
+    return model
+
+
+def _accepted(network: Any, filled: dict[str, Any]) -> dict[str, Any]:
+    from inspect import signature
+
+    return {name: value for name, value in filled.items() if name in signature(network).parameters}
+
+
+def build_objective(config: Config) -> Objective:
+    """The loss and its scale."""
+    return Objective(
+        loss=config.objective.loss, scale=config.objective.scale, delta=config.objective.delta
+    )
+
+
+def build_convention(config: Config) -> Convention:
+    """The gradient convention."""
+    return Convention(scale=config.convention.scale, conjugate=config.convention.conjugate)
+
+
+def build_clip(config: Config) -> Clip:
+    """The kind of clipping."""
+    clip = config.clip
+    if isinstance(clip, NormClipConfig):
+        return NormClip(clip.threshold, clip.eps)
+    if isinstance(clip, EntryClipConfig):
+        return (ModulusClip if clip.kind == "modulus" else SplitClip)(clip.threshold)
+    return NoClip()
+
+
+def build_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer over the model's parameters, real ones in a group of their own where
+    `optimizer.real_parameters` gives them other values.
+
+    Raises:
+        InputError: the class refuses complex parameters or one of its arguments.
+    """
+    slot = config.optimizer
+    optimizer = resolve_target(
+        "optimizer", slot.target, torch.optim.Optimizer, config.trusted_modules
+    )
+    name = optimizer.__name__
+    if name in REFUSED_OPTIMIZERS:
+        raise InputError(f"optimizer._target_={slot.target}: {REFUSED_OPTIMIZERS[name]}")
+    if slot.arguments.get("fused"):
+        raise InputError("optimizer.fused=True: torch's fused optimizers refuse complex parameters")
+    filled = frozenset({"params"})
+    arguments = check_arguments("optimizer", optimizer, slot.arguments | {"lr": slot.lr}, filled)
+    real_values = check_arguments(
+        "optimizer.real_parameters", optimizer, slot.real_parameters, filled
+    )
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups: list[Tensor] | list[dict[str, Any]] = list(parameters)
+    if real_values:
+        complex_ones = [p for p in parameters if p.is_complex()]
+        real_ones = [p for p in parameters if not p.is_complex()]
+        named = [{"params": complex_ones}, {"params": real_ones, **real_values}]
+        groups = [group for group in named if group["params"]]
+    try:
+        built: torch.optim.Optimizer = optimizer(groups, **arguments)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"optimizer: {name} refuses its arguments: {error}") from None
+    return built

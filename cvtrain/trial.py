@@ -1,0 +1,117 @@
+"""The last check before training: does it fit together?
+
+Every point's numbers are given to the classes that will take them; every distinct structure makes
+one trial forward and backward on a small batch.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from cvtrain.config import Config
+from cvtrain.data.batches import BatchOrder
+from cvtrain.data.dataset import Dataset
+from cvtrain.engine.convergence import Convergence
+from cvtrain.engine.trainer_options import trainer_arguments
+from cvtrain.errors import InputError
+from cvtrain.metrics import METRICS
+from cvtrain.point import Point
+from cvtrain.schedule import learning_rate_factor
+from cvtrain.task import build_model, build_objective, build_optimizer, load_dataset
+
+TRIAL_SAMPLES = 4
+
+
+def check_points(points: Sequence[Point]) -> None:
+    """Check every point against its data, network, optimizer and trainer.
+
+    Raises:
+        InputError: what is wrong, with the point's overrides where there are several points.
+    """
+    models: dict[str, nn.Module] = {}
+    for point in points:
+        try:
+            key = structure(point.config)
+            if key not in models:
+                models[key] = check_structure(point.config)
+            check_numbers(point.config, models[key])
+        except InputError as error:
+            if len(points) == 1:
+                raise
+            raise InputError(f"{error}\nin point {point.number}: {' '.join(point.overrides)}") from None
+
+
+def structure(config: Config) -> str:
+    """What of a configuration decides whether it fits together: everything but numbers."""
+    content = config.as_dict()
+    kept = {key: content[key] for key in ("data", "model", "dtype", "batch_size", "target")}
+    kept["loss"] = content["objective"]["loss"]
+    kept["trainer"] = content["trainer"]
+    return json.dumps(kept, sort_keys=True)
+
+
+def check_structure(config: Config) -> nn.Module:
+    """Trial forward and backward; returns the network that was tried.
+
+    Raises:
+        InputError: they failed, or something complex became real on the way.
+    """
+    trainer_arguments(config)
+    dataset = load_dataset(config)
+    try:
+        BatchOrder(len(dataset.train), config.batch_size, config.seed)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    metrics = ("loss", *METRICS[dataset.task])
+    Convergence(config.target, dataset.task, metrics, config.max_steps)
+    model = build_model(config, dataset)
+    samples = dataset.train.inputs[:TRIAL_SAMPLES]
+    seen = f"{list(samples.shape)} {str(samples.dtype).removeprefix('torch.')}"
+    named = f"model._target_={config.model.target}: a trial forward and backward on a {seen} batch"
+    try:
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+            warnings.filterwarnings("error", message=".*discards the imaginary part.*")
+            _forward_and_backward(config, model, dataset)
+    except (TypeError, ValueError, RuntimeError, IndexError, UserWarning) as error:
+        raise InputError(f"{named} failed: {str(error).splitlines()[0]}") from None
+    for name, parameter in model.named_parameters():
+        gradient = parameter.grad
+        if gradient is not None and gradient.dtype != parameter.dtype:
+            raise InputError(
+                f"{named}: the gradient of {name} is {gradient.dtype}, not {parameter.dtype}"
+            )
+    return model
+
+
+def _forward_and_backward(config: Config, model: nn.Module, dataset: Dataset) -> None:
+    inputs = dataset.train.inputs[:TRIAL_SAMPLES]
+    targets = dataset.train.targets[:TRIAL_SAMPLES]
+    output = model(inputs)
+    if not isinstance(output, torch.Tensor):
+        raise TypeError(f"it returns a {type(output).__name__}, not a tensor")
+    if dataset.task == "classification" and output.shape != (len(inputs), dataset.out_features):
+        wanted = [len(inputs), dataset.out_features]
+        raise ValueError(f"it returns shape {list(output.shape)}, the data want {wanted}")
+    loss = build_objective(config).loss_value(output, targets)
+    if loss.is_complex() or loss.dim() != 0:
+        raise TypeError(f"the loss is {loss.dtype} of shape {list(loss.shape)}, not a real number")
+    for metric in METRICS[dataset.task].values():
+        metric(output, targets)
+    torch.autograd.backward(loss)
+    if all(parameter.grad is None for parameter in model.parameters()):
+        raise RuntimeError("no parameter got a gradient")
+
+
+def check_numbers(config: Config, model: nn.Module) -> None:
+    """Give the point's numbers to optimizer and schedule.
+
+    Raises:
+        InputError: one of them refuses its arguments.
+    """
+    build_optimizer(config, model)
+    learning_rate_factor(config.scheduler, config.max_steps)

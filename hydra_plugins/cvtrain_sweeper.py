@@ -1,0 +1,31 @@
+"""Where Hydra looks for sweepers; the substance is in `cvtrain.sweep.sweeper`.
+
+Hydra imports this file at every start, also for `--help`: nothing heavy may be imported here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+
+class CheckedSweeper(BasicSweeper):
+    """Composes and checks every point before the first trains and before a directory is made.
+
+    Args:
+        params: the sweep's axes, as strings: ``{"seed": "0,1,2"}``.
+    """
+
+    def __init__(self, params: dict[str, str] | None = None) -> None:
+        super().__init__(max_batch_size=None, params=params)
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Plan, check, launch, report."""
+        from cvtrain.sweep.sweeper import run_sweep
+
+        assert self.hydra_context is not None
+        assert self.config is not None
+        assert self.launcher is not None
+        overrides = [*self._parse_config(), *arguments]
+        return run_sweep(self.hydra_context, self.config, self.launcher, overrides)
