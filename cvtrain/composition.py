@@ -18,7 +18,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -55,12 +55,13 @@ def parse_override(text: str) -> Override:
         InputError: the text is not an override.
     """
     try:
-        return OverridesParser.create().parse_override(text)
-    except OverrideParseException as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"{text}: this is not an override: {reason}; key=value, group=option or key=a,b is"
-        ) from None
+        override = OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        reason = _first_line(error).partition(" expecting {")[0]
+        raise InputError(f"{text}: {reason}; overrides are key=value, group=option, key=a,b") from None
+    if not override.key_or_group:
+        raise InputError(f"{text}: there is no key; overrides are key=value, group=option, key=a,b")
+    return override
 
 
 def quoted(text: str) -> str:

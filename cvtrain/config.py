@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -203,17 +203,17 @@ def check_config(content: Mapping[str, Any]) -> Config:
 
 
 def _line(detail: Mapping[str, Any]) -> str:
-    union_tags = {"none", "norm", "modulus", "split", "constant", "warmup", "cosine", "step"}
     location = [str(part) for part in detail["loc"]]
-    key = ".".join(
-        part
-        for index, part in enumerate(location)
-        if not (index == 1 and location[0] in ("clip", "scheduler") and part in union_tags)
-    )
+    if len(location) > 1 and location[0] in ("clip", "scheduler"):
+        del location[1]  # the kind, by which pydantic names the alternative it tried
+    key = ".".join(location)
     if detail["type"] == "extra_forbidden":
         return f"{key}={detail['input']}: no such key{suggestion(key, config_keys(Config))}"
     if detail["type"] == "missing":
         return f"{key}: a value is needed"
+    if detail["type"] == "union_tag_invalid":
+        context = detail["ctx"]
+        return f"{key}.kind={context['tag']}: should be one of {context['expected_tags']}"
     wanted = detail["msg"].removeprefix("Input ").removeprefix("should ")
     return f"{key}={detail['input']}: should {wanted}"
 
@@ -228,7 +228,13 @@ def config_keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
                 yield from config_keys(kind, f"{key}.")
 
 
-def suggestion(key: str, known: Iterator[str] | list[str]) -> str:
-    """'; did you mean …?' with the nearest known keys, or nothing where none is near."""
-    near = difflib.get_close_matches(key, sorted(set(known)), n=2, cutoff=0.6)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+def suggestion(key: str, known: Iterable[str]) -> str:
+    """'; did you mean …?' with the nearest known keys, or those that stand beside it."""
+    keys = sorted(set(known))
+    parent = key.rpartition(".")[0]
+    candidates = [name for name in keys if name != parent]
+    near = difflib.get_close_matches(key, candidates, n=2, cutoff=0.7)
+    if near:
+        return f"; did you mean {' or '.join(near)}?"
+    beside = [name for name in keys if name.rpartition(".")[0] == parent]
+    return f"; there are {', '.join(beside)}" if 0 < len(beside) <= 40 else ""

@@ -8,8 +8,11 @@ class InputError(ValueError):
     """
 
 
-class RunFailed(Exception):
-    """A run failed for a reason that was not its input; its directory holds the traceback."""
+class RunFailed(BaseException):
+    """Runs failed for a reason that was not their input; their directories hold the tracebacks.
+
+    Not an ``Exception``: Hydra would catch it and print its own account of it.
+    """
 
 
 class SweepStopped(BaseException):

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from cvtrain.clipping import Clip, ModulusClip, NoClip, NormClip, SplitClip
 from cvtrain.config import Config, EntryClipConfig, NormClipConfig, TargetConfig
-from cvtrain.convention import Convention
+from cvtrain.convention import Convention, convention_name, self_check
 from cvtrain.data.dataset import Dataset
 from cvtrain.errors import InputError
-from cvtrain.models.parameters import cast_parameters, jitter_parameters
+from cvtrain.models.parameters import cast_parameters, count_parameters, jitter_parameters
 from cvtrain.objective import Objective
 from cvtrain.target import check_arguments, resolve_target
 
@@ -145,3 +145,23 @@ def build_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"optimizer: {name} refuses its arguments: {error}") from None
     return built
+
+
+def describe_task(config: Config) -> list[str]:
+    """Start-up summary: data, network (purely complex or mixed, both kinds counted), objective."""
+    dataset = load_dataset(config)
+    model = build_model(config, dataset)
+    count = count_parameters(model)
+    sizes = "/".join(str(len(s)) for s in (dataset.train, dataset.validation, dataset.test))
+    shape = "×".join(str(size) for size in dataset.input_shape) or "1"
+    return [
+        f"data       {config.data.target.rsplit('.', 1)[-1]}: {sizes} samples of {shape}"
+        f" {config.dtype}, {dataset.task} onto {dataset.out_features}",
+        f"network    {config.model.target.rsplit('.', 1)[-1]}: {count.kind},"
+        f" {count.complex:,} complex and {count.real:,} real parameters"
+        f" ({count.real_degrees_of_freedom:,} real degrees of freedom, {count.bytes / 1e3:,.1f} kB)",
+        f"optimizer  {config.optimizer.target.rsplit('.', 1)[-1]}, lr {config.optimizer.lr:g};"
+        f" objective {config.objective.scale:g} × {config.objective.loss}; convention "
+        + convention_name(config.convention.scale, config.convention.conjugate),
+        f"gradient   {self_check(complex_dtype(config))}",
+    ]

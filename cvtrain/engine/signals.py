@@ -6,8 +6,9 @@ complex quantity is never cast: it is split, by name, into real and imaginary pa
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Mapping
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -90,10 +91,15 @@ def parts(tensors: Tensors) -> tuple[Tensor, Tensor]:
     of the complex ones, in the same order."""
     complex_ones = [t for t in tensors.values() if t.is_complex()]
     real_ones = [t for t in tensors.values() if not t.is_complex()]
-    real = [t.real.flatten(1) for t in complex_ones] + [t.flatten(1) for t in real_ones]
-    imag = [t.imag.flatten(1) for t in complex_ones]
+    real = [rows(t.real) for t in complex_ones] + [rows(t) for t in real_ones]
+    imag = [rows(t.imag) for t in complex_ones]
     joined = torch.cat(real, dim=1)
     return joined, torch.cat(imag, dim=1) if imag else joined.new_empty(joined.shape[0], 0)
+
+
+def rows(stacked: Tensor) -> Tensor:
+    """[K, …] as [K, n]; a scalar parameter, [K], has n = 1."""
+    return stacked.reshape(stacked.shape[0], -1)
 
 
 def circularity(real: Tensor, imag: Tensor) -> Tensor:
@@ -115,28 +121,35 @@ def trace(group: str, tensors: Tensors, elementwise: int) -> dict[str, Tensor]:
         if not tensor.is_complex():
             continue
         entries, labels = traced_entries(tuple(tensor.shape[1:]), elementwise)
-        chosen = tensor.flatten(1)[:, entries]
+        chosen = rows(tensor)[:, entries]
         for part, values in (("real", chosen.real), ("imag", chosen.imag)):
             tags = (f"{group}/{name}/{part}{label}" for label in labels)
             signals.update(zip(tags, values.unbind(1), strict=True))
     return signals
 
 
+@lru_cache
 def traced_entries(shape: tuple[int, ...], elementwise: int) -> tuple[list[int], list[str]]:
     """Flat positions and labels such as ``[0,3]`` of the entries that are traced.
 
     All of them in a parameter of at most `elementwise` entries; else the first, the last and those
     at a third and two thirds, so that every run of a sweep shows the same ones.
     """
-    count = int(torch.Size(shape).numel())
+    count = math.prod(shape)
     if count <= elementwise:
         chosen = list(range(count))
     else:
         spread = (i * (count - 1) // (TRACED_ENTRIES - 1) for i in range(TRACED_ENTRIES))
         chosen = sorted(set(spread))
-    indices = list(itertools.product(*(range(size) for size in shape)))
-    labels = [",".join(map(str, indices[position])) for position in chosen]
-    return chosen, [f"[{label}]" if label else "" for label in labels]
+    return chosen, [_label(position, shape) for position in chosen]
+
+
+def _label(position: int, shape: tuple[int, ...]) -> str:
+    indices: list[int] = []
+    for size in reversed(shape):
+        position, index = divmod(position, size)
+        indices.insert(0, index)
+    return f"[{','.join(map(str, indices))}]" if shape else ""
 
 
 def histograms(group: str, tensors: Tensors) -> dict[str, Tensor]:

@@ -52,7 +52,8 @@ class Single(Trainee):
         self._objective = build_objective(config)
         self._order = BatchOrder(len(dataset.train), config.batch_size, config.seed)
         self._trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-        self._autograd: dict[str, Tensor | None] = {}
+        self._weights: dict[str, Tensor] = {}
+        self._seen: dict[str, Tensor] = {}
         self._split_on_device: dict[int, Split] = {}
 
     def configure_optimizers(self) -> Any:
@@ -67,20 +68,27 @@ class Single(Trainee):
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
 
+    def on_fit_start(self) -> None:
+        """Take the views of the weights once they are on their device; updates are in place."""
+        super().on_fit_start()
+        self._weights = {name: p.detach().unsqueeze(0) for name, p in self._trained.items()}
+
     def weights(self) -> dict[str, Tensor]:
-        return {name: p.detach().unsqueeze(0) for name, p in self._trained.items()}
+        return self._weights
 
     def gradients(self) -> dict[str, Tensor]:
-        self._autograd = {name: p.grad for name, p in self._trained.items()}
-        return {
+        self._seen = {
             name: (torch.zeros_like(p) if p.grad is None else p.grad).unsqueeze(0)
             for name, p in self._trained.items()
         }
+        return self._seen
 
     def put_gradients(self, gradients: Mapping[str, Tensor]) -> None:
         for name, p in self._trained.items():
-            if self._autograd[name] is not None:
+            # Where nothing was changed, or there is no gradient, p.grad stays what it is.
+            if p.grad is not None and gradients[name] is not self._seen[name]:
                 p.grad = gradients[name].squeeze(0)
+                self._seen = {**self._seen, name: gradients[name]}
 
     def batch_losses(self, batch: int) -> Tensor:
         train = self._on_device(self.dataset.train)

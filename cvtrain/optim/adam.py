@@ -1,0 +1,156 @@
+"""Adam, AMSGrad and AdamW."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from cvtrain.optim.hyperparameter import column, float64, power, require
+from cvtrain.optim.rule import Hyperparameters, RuleOptimizer, Semantics, State
+from cvtrain.optim.weight_decay import coupled, decoupled
+
+
+class AdamRule:
+    """Adam: first and second moment estimates m and v, corrected for their start at zero.
+
+    At step t = 1, 2, …, for Re and Im separately, with g ← g + λw, or with w ← (1 − lr·λ)w under
+    `decoupled_weight_decay`::
+
+        m ← β₁m + (1 − β₁)g
+        v ← β₂v + (1 − β₂)g²
+        v̂ = v / (1 − β₂ᵗ)         max over all steps so far of v, with `amsgrad`
+        w ← w − lr/(1 − β₁ᵗ) · m / (√v̂ + eps)
+
+    Under g → c·g the same weights come from c·eps and, if coupled, c·λ. The first step for
+    g = 3+4i is lr·(−1−1i) as eps → 0.
+
+    Kingma and Ba 2015, Adam: a method for stochastic optimization; Reddi et al. 2018, On the
+    convergence of Adam and beyond; Loshchilov and Hutter 2019, Decoupled weight decay
+    regularization. Bits are those of torch.optim.Adam with foreach=False.
+    """
+
+    semantics: Final[Semantics] = "split"
+
+    def check(self, hyperparameters: Hyperparameters) -> None:
+        """Raise ValueError for a hyperparameter out of range or NaN."""
+        for name in ("lr", "eps", "weight_decay"):
+            require(name, hyperparameters[name])
+        beta1, beta2 = hyperparameters["betas"]
+        require("betas[0]", beta1, below=1.0)
+        require("betas[1]", beta2, below=1.0)
+
+    def init(self, parameter: Tensor) -> State:
+        """t [K] on the host; m and v as the parameter (v's real and imaginary parts: of Re, of Im).
+
+        The maximum of v, where it is wanted, is born as the first v.
+        """
+        return {
+            "step": torch.zeros(parameter.shape[0], dtype=torch.float32),
+            "exp_avg": torch.zeros_like(parameter),
+            "exp_avg_sq": torch.zeros_like(parameter),
+        }
+
+    def update(
+        self, parameter: Tensor, gradient: Tensor, state: State, hyperparameters: Hyperparameters
+    ) -> tuple[Tensor, State]:
+        """The next parameter, [K, ...] in its dtype, and the next t, m, v."""
+        lr, eps, weight_decay = (hyperparameters[name] for name in ("lr", "eps", "weight_decay"))
+        beta1, beta2 = map(float64, hyperparameters["betas"])
+        w, g, t = parameter, gradient, state["step"].cpu() + 1
+        if hyperparameters["decoupled_weight_decay"]:
+            w = decoupled(w, lr, weight_decay)
+        else:
+            g = coupled(g, w, weight_decay)
+
+        w, g, m, v = map(_as_real, (w, g, state["exp_avg"], state["exp_avg_sq"]))
+        m = torch.lerp(m, g, column(1 - beta1, m))
+        v = (column(beta2, v) * v).addcmul_(column(1 - beta2, g) * g, g)
+        after = {"step": t, "exp_avg": m, "exp_avg_sq": v}
+        if hyperparameters["amsgrad"]:
+            largest = state.get("max_exp_avg_sq")
+            v = v.clone() if largest is None else torch.maximum(_as_real(largest), v)
+            after["max_exp_avg_sq"] = v
+
+        root_correction = power(1 - power(beta2, t), 0.5)
+        denominator = v.sqrt().div_(column(root_correction, v)).add_(column(eps, v))
+        step_size = float64(lr) / (1 - power(beta1, t))
+        w = torch.addcdiv(w, column(-step_size, m) * m, denominator)
+
+        if parameter.is_complex():
+            after = {n: s if n == "step" else torch.view_as_complex(s) for n, s in after.items()}
+            w = torch.view_as_complex(w)
+        return w, after
+
+
+def _as_real(z: Tensor) -> Tensor:
+    """[K, ...] complex as [K, ..., 2] real."""
+    return torch.view_as_real(z) if z.is_complex() else z
+
+
+class Adam(RuleOptimizer):
+    """torch.optim.Adam for plain parameters or a stack; see `AdamRule`.
+
+    Args:
+        params: parameters or groups.
+        lr: learning rate.
+        betas: (β₁, β₂).
+        eps: added to the root of the second moment.
+        weight_decay: λ.
+        amsgrad: divide by the largest second moment so far.
+        decoupled_weight_decay: shrink the weights instead of adding λw to the gradient.
+        stacked: parameters carry a leading axis K, and numbers may be [K] tensors.
+
+    Raises:
+        ValueError: a value below 0, infinite or NaN, or a beta not below 1.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
+        eps: float | Tensor = 1e-8,
+        weight_decay: float | Tensor = 0.0,
+        amsgrad: bool = False,
+        *,
+        decoupled_weight_decay: bool = False,
+        stacked: bool = False,
+    ) -> None:
+        hyperparameters = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "decoupled_weight_decay": decoupled_weight_decay,
+        }
+        super().__init__(params, AdamRule(), hyperparameters, stacked=stacked)
+
+
+class AdamW(Adam):
+    """torch.optim.AdamW: `Adam` with decoupled weight decay, 0.01 unless given."""
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
+        eps: float | Tensor = 1e-8,
+        weight_decay: float | Tensor = 1e-2,
+        amsgrad: bool = False,
+        *,
+        stacked: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            decoupled_weight_decay=True,
+            stacked=stacked,
+        )

@@ -1,0 +1,61 @@
+"""Short trainings for the tests: a configuration from overrides, trained into a directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from torch import Tensor
+
+from cvtrain.composition import Composer, configuration_folder
+from cvtrain.engine.train import StackJob, train
+from cvtrain.point import Point
+from cvtrain.record.checkpoint import load_checkpoint
+from cvtrain.record.run_file import RunRecord
+from cvtrain.sweep.plan import single_point
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run: its record, its directory, and what is in it."""
+
+    record: RunRecord
+    directory: Path
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        return load_checkpoint(self.directory / "checkpoints" / "last.ckpt")[0]
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        return pd.read_csv(self.directory / "metrics.csv").set_index("step")
+
+
+@cache
+def composer() -> Composer:
+    version.setbase("1.3")
+    return Composer(ConfigLoaderImpl(create_config_search_path(configuration_folder())))
+
+
+def configured(*overrides: str) -> Any:
+    return single_point(composer(), overrides).config
+
+
+def trained(root: Path, *overrides: str) -> Trained:
+    """Train one run into a new directory under `root`."""
+    name = f"run{len(list(root.iterdir()))}"
+    (record,) = train(StackJob((Point(0, configured(*overrides), overrides, name),), root))
+    return Trained(record, root / name)
+
+
+def equal(left: Trained, right: Trained) -> bool:
+    """Whether two runs ended with the same bits in every weight."""
+    a, b = left.weights, right.weights
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)

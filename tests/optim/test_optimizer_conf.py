@@ -1,0 +1,69 @@
+"""conf/optimizer and conf/scheduler hold what torch and `cvtrain.schedule` accept."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from cvtrain.schedule import schedule
+
+CONF = Path(__file__).parents[2] / "conf"
+OPTIMIZERS = sorted((CONF / "optimizer").glob("*.yaml"))
+SCHEDULERS = sorted((CONF / "scheduler").glob("*.yaml"))
+ALL = [*OPTIMIZERS, *SCHEDULERS]
+
+
+def name(path: Path) -> str:
+    return path.stem
+
+
+def test_every_optimizer_and_schedule_is_there():
+    assert {path.stem for path in OPTIMIZERS} == {
+        *("sgd", "sgd_momentum", "adam", "adamw", "amsgrad", "nadam", "radam", "adamax"),
+        *("rmsprop", "adagrad", "adadelta", "asgd", "rprop", "lbfgs"),
+    }
+    kinds = {"constant", "warmup", "cosine", "step", "exponential"}
+    assert {path.stem for path in SCHEDULERS} == kinds
+
+
+@pytest.mark.parametrize("path", ALL, ids=name)
+def test_a_file_opens_with_a_sentence(path):
+    opening = path.read_text().split("\n_target_")[0].split("\nkind")[0]
+    assert opening.startswith("# ")
+    assert opening.rstrip().endswith(".")
+
+
+@pytest.mark.parametrize("path", OPTIMIZERS, ids=name)
+def test_torch_takes_the_arguments_and_a_step(path):
+    values = yaml.safe_load(path.read_text())
+    assert values.pop("lr") == "${learning_rate:${.reference_lr},${lr_octave}}"
+    assert values.pop("real_parameters") == {}
+    reference = values.pop("reference_lr")
+    optimizer = getattr(torch.optim, values.pop("_target_").removeprefix("torch.optim."))
+    w = torch.randn(3, 2, dtype=torch.complex64, requires_grad=True)
+    before = w.detach().clone()
+
+    def closure() -> torch.Tensor:
+        w.grad = None
+        objective = (w.real**2 + w.imag**2).mean()
+        objective.backward()
+        return objective
+
+    optimizer([w], lr=reference, **values).step(closure)
+    assert w.isfinite().all()
+    assert not torch.equal(w, before)
+
+
+@pytest.mark.parametrize("path", OPTIMIZERS, ids=name)
+def test_reference_learning_rates_are_powers_of_two(path):
+    mantissa, _ = math.frexp(yaml.safe_load(path.read_text())["reference_lr"])
+    assert mantissa == 0.5
+
+
+@pytest.mark.parametrize("path", SCHEDULERS, ids=name)
+def test_a_schedule_is_made_from_its_file(path):
+    values = yaml.safe_load(path.read_text())
+    assert values["kind"] == path.stem
+    assert 0 < schedule(max_steps=400, **values)(0) <= 1

@@ -1,0 +1,189 @@
+"""The torch.optim face: state that survives saving, gradients left alone, bad input refused."""
+
+import copy
+import io
+import math
+import pickle
+
+import pytest
+import torch
+
+from cvtrain.optim import SGD, Adam, AdamW
+from cvtrain.optim.adam import AdamRule
+from cvtrain.optim.sgd import SGDRule
+
+OPTIMIZERS = [
+    (SGD, {"lr": 0.1, "momentum": 0.9}),
+    (Adam, {"lr": 0.1, "amsgrad": True}),
+    (AdamW, {"betas": (0.8, 0.9)}),
+]
+
+
+def parameter(seed: int = 0, dtype: torch.dtype = torch.complex64) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(3, 4, dtype=dtype, generator=generator).requires_grad_()
+
+
+def take_steps(p, optimizer, count: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(count):
+        p.grad = torch.randn(p.shape, dtype=p.dtype, generator=generator)
+        optimizer.step()
+
+
+def through_a_file(state):
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+@pytest.mark.parametrize(("optimizer", "hyperparameters"), OPTIMIZERS)
+def test_training_goes_on_from_a_saved_state(optimizer, hyperparameters, stacked):
+    if stacked:
+        rates = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
+        hyperparameters = hyperparameters | {"lr": rates}
+    p = parameter()
+    first = optimizer([p], **hyperparameters, stacked=stacked)
+    take_steps(p, first, 5, seed=1)
+    q = p.detach().clone().requires_grad_()
+    second = optimizer([q], stacked=stacked)
+    second.load_state_dict(through_a_file(first.state_dict()))
+    take_steps(p, first, 5, seed=2)
+    take_steps(q, second, 5, seed=2)
+    assert torch.equal(p, q)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(Adam, torch.optim.Adam), (AdamW, torch.optim.AdamW)])
+def test_a_state_of_torchs_own_optimizer_is_taken_over(ours, theirs):
+    p = parameter()
+    first = theirs([p], amsgrad=True, foreach=False)
+    take_steps(p, first, 5, seed=1)
+    q = p.detach().clone().requires_grad_()
+    second = ours([q])
+    second.load_state_dict(through_a_file(first.state_dict()))
+    take_steps(p, first, 5, seed=2)
+    take_steps(q, second, 5, seed=2)
+    assert torch.equal(p, q)
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.deepcopy, lambda optimizer: pickle.loads(pickle.dumps(optimizer))]
+)
+def test_a_copy_is_an_optimizer_of_its_own(duplicate):
+    p = parameter()
+    original = Adam([p])
+    take_steps(p, original, 2, seed=1)
+    twin = duplicate(original)
+    (q,) = twin.param_groups[0]["params"]
+    take_steps(p, original, 2, seed=2)
+    take_steps(q, twin, 2, seed=2)
+    assert torch.equal(p, q)
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize(("optimizer", "hyperparameters"), OPTIMIZERS)
+def test_the_gradient_is_neither_written_nor_kept(optimizer, hyperparameters, weight_decay):
+    p = parameter()
+    rule = optimizer([p], **hyperparameters | {"weight_decay": weight_decay})
+    for _ in range(3):
+        p.grad = torch.randn_like(p)
+        before = p.grad.clone()
+        rule.step()
+        assert torch.equal(p.grad, before)
+        state = {name: tensor.clone() for name, tensor in rule.state[p].items()}
+        p.grad.zero_()
+        assert all(torch.equal(rule.state[p][name], state[name]) for name in state)
+
+
+@pytest.mark.parametrize("rule", [SGDRule(), AdamRule()], ids=["sgd", "adam"])
+def test_an_update_changes_none_of_its_arguments(rule):
+    hyperparameters = {
+        "lr": 0.1,
+        "momentum": 0.9,
+        "dampening": 0.0,
+        "nesterov": False,
+        "betas": (0.9, 0.99),
+        "eps": 1e-8,
+        "amsgrad": True,
+        "weight_decay": 0.1,
+        "decoupled_weight_decay": False,
+    }
+    w, g = (parameter(seed).detach() for seed in (0, 1))
+    _, state = rule.update(w, g, rule.init(w), hyperparameters)
+    arguments = {"w": w, "g": g, **state}
+    before = {name: tensor.clone() for name, tensor in arguments.items()}
+    rule.update(w, g, state, hyperparameters)
+    assert all(torch.equal(before[name], tensor) for name, tensor in arguments.items())
+    assert all(tensor.shape[0] == w.shape[0] for tensor in state.values())
+
+
+def test_a_closure_is_evaluated_with_gradients_and_its_value_returned():
+    p = parameter()
+    optimizer = SGD([p], lr=0.1)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        objective = (p.real**2 + p.imag**2).sum()
+        objective.backward()
+        return objective
+
+    before = closure().item()
+    assert optimizer.step(closure).item() == before
+    assert closure().item() < before
+
+
+def test_a_parameter_without_gradient_stays():
+    p, q = parameter(0), parameter(1)
+    start = q.detach().clone()
+    take_steps(p, Adam([p, q]), 2, seed=1)
+    assert torch.equal(q, start)
+
+
+def test_a_lazily_conjugated_gradient_is_taken():
+    p, q = parameter(), parameter()
+    g = torch.randn(3, 4, dtype=torch.complex64)
+    p.grad, q.grad = g.conj(), g.conj().resolve_conj()
+    Adam([p]).step()
+    Adam([q]).step()
+    assert torch.equal(p, q)
+
+
+NOT_A_SIZE = (-1.0, math.nan, math.inf)
+REFUSED = [
+    *((optimizer, {"lr": x}) for optimizer in (SGD, Adam, AdamW) for x in NOT_A_SIZE),
+    *((optimizer, {"weight_decay": x}) for optimizer in (SGD, Adam, AdamW) for x in NOT_A_SIZE),
+    *((SGD, {"momentum": x}) for x in NOT_A_SIZE),
+    *((SGD, {"momentum": 0.9, "dampening": x}) for x in (math.nan, math.inf, -math.inf)),
+    *((Adam, {"eps": x}) for x in NOT_A_SIZE),
+    *((Adam, {"betas": (x, 0.9)}) for x in (*NOT_A_SIZE, 1.0)),
+    *((AdamW, {"betas": (0.9, x)}) for x in (*NOT_A_SIZE, 1.0)),
+    (SGD, {"nesterov": True}),
+    (SGD, {"nesterov": True, "momentum": 0.9, "dampening": 0.1}),
+]
+
+
+@pytest.mark.parametrize(("optimizer", "hyperparameters"), REFUSED)
+def test_a_bad_hyperparameter_is_refused(optimizer, hyperparameters):
+    with pytest.raises(ValueError):
+        optimizer([parameter()], **hyperparameters)
+
+
+@pytest.mark.parametrize("bad", [-0.5, math.nan])
+def test_one_bad_member_of_a_stack_is_refused(bad):
+    rates = torch.tensor([0.1, bad, 0.1], dtype=torch.float64)
+    with pytest.raises(ValueError, match="lr"):
+        SGD([parameter()], lr=rates, stacked=True)
+
+
+def test_a_group_with_a_bad_hyperparameter_is_refused_and_not_added():
+    optimizer = Adam([parameter()])
+    with pytest.raises(ValueError, match="eps"):
+        optimizer.add_param_group({"params": [parameter(1)], "eps": -1.0})
+    assert len(optimizer.param_groups) == 1
+
+
+def test_no_parameters_are_refused():
+    with pytest.raises(ValueError, match="empty"):
+        SGD([])

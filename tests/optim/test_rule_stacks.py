@@ -1,0 +1,130 @@
+"""A stack of points with different hyperparameters gives the bits of its points trained alone.
+
+Bitwise for every stack size, odd ones too: a rule's arithmetic does not depend on the position.
+"""
+
+import pytest
+import torch
+from torch import Tensor
+
+from cvtrain.optim import SGD, Adam, AdamW
+
+DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
+SHAPES = ((), (3,), (7, 5))
+
+SGD_AXES = {
+    "lr": (0.1, 0.25, 0.013, 1.0, 0.1),
+    "momentum": (0.9, 0.0, 0.5, 0.37, 0.0),
+    "dampening": (0.0, 0.3, 0.0, 0.1, 0.0),
+    "weight_decay": (0.0, 0.01, 0.3, 0.0, 0.0),
+}
+NESTEROV_AXES = {"lr": (0.1, 0.2, 0.4), "momentum": (0.9, 0.1, 0.37), "nesterov": True}
+ADAM_AXES = {
+    "lr": (0.1, 0.25, 0.013, 1e-3, 0.1),
+    "betas": ((0.9, 0.3, 0.0, 0.9, 0.7), (0.999, 0.97, 0.5, 0.9, 0.0)),
+    "eps": (1e-8, 0.0, 0.1, 1e-8, 1e-3),
+    "weight_decay": (0.0, 0.01, 0.3, 0.0, 0.0),
+}
+CASES = [
+    (SGD, SGD_AXES),
+    (SGD, NESTEROV_AXES),
+    (SGD, {"lr": (0.1, 0.2, 0.4), "momentum": 0.9, "weight_decay": 0.1}),
+    (Adam, ADAM_AXES),
+    (Adam, ADAM_AXES | {"amsgrad": True}),
+    (AdamW, ADAM_AXES),
+    (Adam, {"lr": (0.1, 0.2, 0.4)}),
+]
+
+
+def is_pair(name: str) -> bool:
+    return name == "betas"
+
+
+def member(axes: dict, k: int) -> dict:
+    """The hyperparameters of one point."""
+    return {
+        name: tuple(v[k] for v in values)
+        if is_pair(name)
+        else (values[k] if isinstance(values, tuple) else values)
+        for name, values in axes.items()
+    }
+
+
+def stacked(axes: dict, repeats: int) -> dict:
+    """The hyperparameters of a stack in which the points are repeated."""
+
+    def axis(values) -> Tensor:
+        return torch.tensor(values * repeats, dtype=torch.float64)
+
+    return {
+        name: tuple(axis(v) for v in values)
+        if is_pair(name)
+        else (axis(values) if isinstance(values, tuple) else values)
+        for name, values in axes.items()
+    }
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("repeats", [1, 8])
+@pytest.mark.parametrize(("optimizer", "axes"), CASES)
+def test_a_stack_has_the_bits_of_its_points(optimizer, axes, repeats, dtype):
+    torch.manual_seed(5)
+    points = len(axes["lr"])
+    size = points * repeats
+    weights = [torch.randn(size, *shape, dtype=dtype) for shape in SHAPES]
+    together = [w.clone().requires_grad_() for w in weights]
+    alone = [[w[k].clone().requires_grad_() for w in weights] for k in range(size)]
+    stack = optimizer(together, **stacked(axes, repeats), stacked=True)
+    singles = [optimizer(alone[k], **member(axes, k % points)) for k in range(size)]
+    for _ in range(12):
+        for i, p in enumerate(together):
+            p.grad = torch.randn_like(p)
+            for k in range(size):
+                alone[k][i].grad = p.grad[k].clone()
+        stack.step()
+        for single in singles:
+            single.step()
+    for i, p in enumerate(together):
+        twins = torch.stack([alone[k][i] for k in range(size)])
+        assert p.detach().numpy().tobytes() == twins.detach().numpy().tobytes()
+
+
+@pytest.mark.parametrize("optimizer", [SGD, Adam, AdamW])
+def test_a_neighbour_that_diverges_changes_nothing(optimizer):
+    torch.manual_seed(6)
+    weights = torch.randn(5, 7, 3, dtype=torch.complex64)
+    healthy, beside = (weights.clone().requires_grad_() for _ in range(2))
+    rates = torch.full((5,), 0.1, dtype=torch.float64)
+    optimizers = [optimizer([p], lr=rates, stacked=True) for p in (healthy, beside)]
+    for _ in range(5):
+        healthy.grad = torch.randn_like(healthy)
+        beside.grad = healthy.grad.clone()
+        beside.grad[2] = torch.nan
+        for o in optimizers:
+            o.step()
+    kept = [0, 1, 3, 4]
+    assert torch.equal(healthy[kept], beside[kept])
+    assert beside[2].isnan().all()
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.3])
+def test_learning_rates_can_be_set_between_steps(factor):
+    weights = torch.randn(3, 4, dtype=torch.complex64)
+    p = weights.clone().requires_grad_()
+    rates = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
+    stack = SGD([p], lr=rates, stacked=True)
+    stack.param_groups[0]["lr"] = rates * factor
+    p.grad = torch.randn_like(p)
+    stack.step()
+    for k, rate in enumerate(rates.tolist()):
+        assert torch.equal(p[k], torch.add(weights[k], p.grad[k], alpha=-(rate * factor)))
+
+
+def test_numbers_for_another_stack_size_are_refused():
+    p = torch.zeros(4, 2, requires_grad=True)
+    with pytest.raises(ValueError, match="3 values for 4 stacked members"):
+        SGD([p], lr=torch.ones(3), stacked=True)
+    with pytest.raises(ValueError, match="4 values for 1 stacked members"):
+        Adam([p], betas=(0.9, torch.full((4,), 0.5)))
+    with pytest.raises(ValueError, match="leading axis"):
+        SGD([torch.zeros((), requires_grad=True)], stacked=True)

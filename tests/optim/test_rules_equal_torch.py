@@ -1,0 +1,146 @@
+"""Every rule gives the bits of torch.optim (foreach=False), weights and state, at every step."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from cvtrain.optim import SGD, Adam, AdamW, RuleOptimizer
+from cvtrain.optim.hyperparameter import power
+
+DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
+SHAPES = ((), (7, 5), (33,))
+STEPS = 50
+
+SGD_CASES = [
+    {"lr": 0.11, "momentum": mu, "dampening": tau, "weight_decay": wd, "nesterov": nesterov}
+    for mu, tau, wd, nesterov in itertools.product(
+        (0.0, 0.9, 0.37), (0.0, 0.3), (0.0, 0.017), (False, True)
+    )
+    if not nesterov or (mu > 0 and tau == 0)
+]
+ADAM_CASES = [
+    {"lr": 0.013, "betas": betas, "eps": eps, "weight_decay": wd, "amsgrad": amsgrad}
+    for (betas, eps), wd, amsgrad in itertools.product(
+        (((0.9, 0.999), 1e-8), ((0.9, 0.999), 0.1), ((0.0, 0.5), 0.0), ((0.3, 0.97), 1e-3)),
+        (0.0, 0.017),
+        (False, True),
+    )
+]
+DECOUPLED = {"decoupled_weight_decay": True, "weight_decay": 0.03}
+CASES = [
+    *((SGD, torch.optim.SGD, case) for case in SGD_CASES),
+    *((Adam, torch.optim.Adam, case) for case in ADAM_CASES),
+    *((AdamW, torch.optim.AdamW, case) for case in ADAM_CASES),
+    (Adam, torch.optim.Adam, DECOUPLED),
+    (SGD, torch.optim.SGD, {}),
+    (Adam, torch.optim.Adam, {}),
+    (AdamW, torch.optim.AdamW, {}),
+]
+
+
+def bits(tensor: Tensor) -> Tensor:
+    """The tensor as integers, so that −0 differs from +0; all NaN alike."""
+    real = torch.view_as_real(tensor) if tensor.is_complex() else tensor
+    integers = torch.int32 if real.dtype == torch.float32 else torch.int64
+    return real.nan_to_num(nan=12345.0, posinf=math.inf, neginf=-math.inf).view(integers)
+
+
+def assert_same_bits(ours: Tensor, torchs: Tensor) -> None:
+    assert ours.dtype == torchs.dtype
+    assert torch.equal(bits(ours.detach().clone()), bits(torchs.detach().clone()))
+
+
+def twins(dtype: torch.dtype, shapes=SHAPES) -> tuple[list[Tensor], list[Tensor]]:
+    torch.manual_seed(3)
+    start = [torch.randn(shape, dtype=dtype) for shape in shapes]
+    return [t.clone().requires_grad_() for t in start], [t.clone().requires_grad_() for t in start]
+
+
+def hand(gradients: list[Tensor], *lists: list[Tensor]) -> None:
+    for parameters in lists:
+        for p, g in zip(parameters, gradients, strict=True):
+            p.grad = g.clone()
+
+
+def assert_same_state(ours: RuleOptimizer, theirs: torch.optim.Optimizer) -> None:
+    states = zip(ours.state.values(), theirs.state.values(), strict=True)
+    for our_state, their_state in states:
+        filled = {name: t for name, t in their_state.items() if t is not None}
+        assert our_state.keys() == filled.keys()
+        for name, tensor in filled.items():
+            assert_same_bits(our_state[name], tensor)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("ours", "theirs", "case"), CASES)
+def test_weights_and_state_have_torchs_bits(ours, theirs, case, dtype):
+    mine, torchs = twins(dtype)
+    our_optimizer, their_optimizer = ours(mine, **case), theirs(torchs, foreach=False, **case)
+    for _ in range(STEPS):
+        hand([torch.randn_like(p) for p in mine], mine, torchs)
+        our_optimizer.step()
+        their_optimizer.step()
+    for p, q in zip(mine, torchs, strict=True):
+        assert_same_bits(p, q)
+    assert_same_state(our_optimizer, their_optimizer)
+
+
+SPECIAL = torch.tensor([0.0, -0.0, math.inf, -math.inf, math.nan, 1e-40, -1e-40, 1.0, -2.5, 3e38])
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("ours", "theirs", "case"), CASES[::3])
+def test_signed_zeros_infinities_and_nan_have_torchs_bits(ours, theirs, case, dtype):
+    mine, torchs = twins(dtype, shapes=((41,),))
+    parts = 2 if dtype.is_complex else 1
+
+    def special() -> Tensor:
+        values = SPECIAL.to(dtype.to_real())[torch.randint(10, (41, parts))]
+        return torch.view_as_complex(values) if dtype.is_complex else values[:, 0]
+
+    with torch.no_grad():
+        weights = special()
+        mine[0].copy_(weights)
+        torchs[0].copy_(weights)
+    our_optimizer, their_optimizer = ours(mine, **case), theirs(torchs, foreach=False, **case)
+    for _ in range(4):
+        hand([special()], mine, torchs)
+        our_optimizer.step()
+        their_optimizer.step()
+        assert_same_bits(mine[0], torchs[0])
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_groups_and_torchs_schedulers_work_as_with_torch(dtype):
+    mine, torchs = twins(dtype)
+
+    def groups(parameters: list[Tensor]) -> list[dict]:
+        return [
+            {"params": parameters[:2], "amsgrad": True},
+            {"params": parameters[2:], "lr": 0.3, "betas": (0.5, 0.7), "weight_decay": 0.1},
+        ]
+
+    optimizers = (Adam(groups(mine)), torch.optim.Adam(groups(torchs), foreach=False))
+    schedulers = [
+        torch.optim.lr_scheduler.OneCycleLR(o, max_lr=[0.1, 0.4], total_steps=STEPS)
+        for o in optimizers
+    ]
+    for _ in range(STEPS - 1):
+        hand([torch.randn_like(p) for p in mine], mine, torchs)
+        for optimizer, scheduler in zip(optimizers, schedulers, strict=True):
+            optimizer.step()
+            scheduler.step()
+    for p, q in zip(mine, torchs, strict=True):
+        assert_same_bits(p, q)
+
+
+def test_power_rounds_as_python_does():
+    base = torch.rand(2000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for exponent in (0.5, 7.0, 1234.0):
+        expected = [b**exponent for b in base.tolist()]
+        assert power(base, exponent).tolist() == expected
+    steps = torch.arange(1.0, 400.0)
+    assert power(0.999, steps).tolist() == [0.999**t for t in steps.tolist()]

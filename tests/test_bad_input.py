@@ -1,0 +1,106 @@
+"""Bad input: one to three lines that name key, value and what is allowed; status 2; nothing made."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CASES = [
+    # command line, what stderr must name
+    (["optimizer=foo"], ["optimizer=foo", "sgd", "adam"]),
+    (["+experiment=swep"], ["experiment=swep", "sweep"]),
+    (["max_step=3"], ["max_step=3", "max_steps"]),
+    (["+max_step=3"], ["max_step=3", "max_steps"]),
+    (["data.sed=3"], ["data.sed=3", "data.seed"]),
+    (["+data.sed=3"], ["data.sed=3", "seed"]),
+    (["+model.hiden=[3]"], ["model.hiden=[3]", "hidden"]),
+    (["+signals.scalar_every=3"], ["signals.scalar_every=3", "scalars_every"]),
+    (["batch_size=abc"], ["batch_size=abc", "integer"]),
+    (["batch_size=2.5"], ["batch_size=2.5", "integer"]),
+    (["seed=true"], ["seed=True", "integer"]),
+    (["model.hidden=wide"], ["model.hidden=wide"]),
+    (["optimizer.lr=-1"], ["optimizer.lr=-1", "greater than 0"]),
+    (["optimizer.lr=nan"], ["optimizer.lr=nan", "finite"]),
+    (["optimizer.lr=inf"], ["optimizer.lr=inf", "finite"]),
+    (["objective.scale=0"], ["objective.scale=0", "greater than 0"]),
+    (["convention=textbook"], ["convention=textbook", "wirtinger"]),
+    (["convention.scale=0"], ["convention.scale=0", "greater than 0"]),
+    (["max_steps=0"], ["max_steps=0", "1"]),
+    (["clip.kind=box"], ["clip.kind=box", "norm"]),
+    (["clip=norm", "clip.threshold=-1"], ["clip.threshold=-1", "greater than 0"]),
+    (["+optimizer.beta=3"], ["optimizer.beta=3", "SGD", "momentum"]),
+    (["optimizer=adam", "optimizer.betas=[1.5,0.9]"], ["optimizer", "Adam", "1.5"]),
+    (["optimizer._target_=torch.optim.Adafactor"], ["torch.optim.Adafactor", "complex"]),
+    (["optimizer._target_=torch.optim.Muon"], ["torch.optim.Muon", "complex"]),
+    (["optimizer=adam", "+optimizer.fused=true"], ["optimizer.fused=True", "complex"]),
+    (["batch_size=100000"], ["batch_size=100000", "1078"]),
+    (["model._target_=os.system"], ["model._target_=os.system", "trusted"]),
+    (["model._target_=torch.os.system"], ["model._target_=torch.os.system", "trusted"]),
+    (["model._target_=torch.optim.SGD"], ["model._target_=torch.optim.SGD", "Module"]),
+    (["model._target_=torch.nn.Linnear"], ["torch.nn.Linnear", "Linear"]),
+    (["data._target_=torch.nn.Linear"], ["data._target_=torch.nn.Linear", "Dataset"]),
+    (["model=custom"], ["model._target_", "value is needed"]),
+    (
+        ["model=custom", "model._target_=torch.nn.Conv2d", "+model.args.in_channels=1",
+         "+model.args.out_channels=1", "+model.args.kernel_size=3", "+model.args.dtype=x"],
+        ["model"],
+    ),
+    (["model.in_features=65"], ["model", "trial forward", "65"]),
+    (
+        ["model=custom", "model._target_=torch.nn.Flatten"],
+        ["model._target_=torch.nn.Flatten", "trial forward"],
+    ),
+    (["objective=complex_mse"], ["trial forward"]),
+    (["trainer.accelerator=tpu"], ["trainer.accelerator=tpu", "cpu"]),
+    (["trainer.devices=2"], ["trainer.devices=2", "one device"]),
+    (["+trainer.max_epochs=2"], ["trainer.max_epochs=2", "max_steps"]),
+    (["+trainer.gradient_clip_val=2"], ["trainer.gradient_clip_val=2", "clip"]),
+    (["+trainer.precision=16-true"], ["trainer.precision=16-true", "real"]),
+    (["+trainer.precision=bf16-true"], ["trainer.precision=bf16-true", "real"]),
+    (["+trainer.precision=64-true"], ["trainer.precision=64-true", "complex128"]),
+    (["+trainer.precision=bf16-mixed"], ["trainer.precision=bf16-mixed", "autocast"]),
+    (["+trainer.logger=true"], ["trainer.logger=True", "output"]),
+    (["+trainer.no_such=1"], ["trainer.no_such=1"]),
+    (["target.metric=f1"], ["target.metric=f1", "accuracy"]),
+    (["lr_octave=1,2"], ["lr_octave=1,2", "-m"]),
+    (["lr_octave=1,2", "nokey=3"], ["nokey=3"]),
+    (["lr_octave=1,2", "nokey=3", "-m"], ["nokey=3"]),
+    (["lr_octave=1,,2", "-m"], ["lr_octave=1,,2", "','"]),
+    (["optimizer=sgd,foo", "-m"], ["optimizer=foo", "adam"]),
+    (["seed=0,1,2,-1", "-m"], ["seed=-1", "0"]),
+    (["seed=1,1", "-m"], ["seed=1", "same"]),
+    (["optimizer=adam", "optimizer.betas=[0.9,0.99],[0.9,1.5]", "-m"], ["1.5", "point 1"]),
+    (["model.in_features=64,65", "-m"], ["65", "point 1"]),
+    (["+experiment=sweep,article", "-m"], ["experiment"]),
+    (["output=/proc/none"], ["/proc/none", "cannot be written"]),
+    (["output=/proc/none", "seed=1,2", "-m"], ["/proc/none", "cannot be written"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "named"), CASES, ids=[" ".join(c[0]) for c in CASES])
+def test_bad_input_is_told_in_a_few_lines_and_nothing_is_made(command, arguments, named):
+    outcome = command(*arguments, *["max_steps=2"] * ("max_steps" not in " ".join(arguments)))
+    assert outcome.status == 2
+    lines = [line for line in outcome.err.splitlines() if not line.startswith("cvtrain: checking")]
+    assert 1 <= len(lines) <= 3
+    for word in named:
+        assert word in "\n".join(lines)
+    assert outcome.made == []
+
+
+def test_bad_input_of_the_real_command_has_no_traceback(tmp_path: Path):
+    command = [sys.executable, "-m", "cvtrain", "optimizer.lr=-1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == "cvtrain: optimizer.lr=-1: should be greater than 0\n"
+
+
+def test_a_sweep_whose_last_point_is_wrong_trains_nothing(command):
+    outcome = command("max_steps=2", "optimizer.lr=0.1,0.2,-0.3", "-m")
+    assert outcome.status == 2
+    assert "optimizer.lr=-0.3" in outcome.err
+    assert outcome.made == []
