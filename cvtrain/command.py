@@ -12,7 +12,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from hydra import main as hydra_main
 from hydra import version as hydra_version
@@ -72,7 +72,7 @@ def console() -> None:
 
 
 def _dispatch(given: list[str]) -> None:
-    args = get_args_parser().parse_args(given)
+    args = _parse(given)
     informs = args.help or args.hydra_help or args.cfg or args.info or args.shell_completion
     if informs or args.experimental_rerun:
         _inform(given, args)
@@ -85,6 +85,16 @@ def _dispatch(given: list[str]) -> None:
         hydra.multirun(composer.config_name, _task, overrides)
     else:
         _run(hydra, composer, config, overrides)
+
+
+def _parse(given: list[str]) -> Namespace:
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise InputError(f"{message}; --help shows what is taken")
+
+    parser.error = refuse  # type: ignore[method-assign]  # argparse would print its usage and exit
+    return parser.parse_intermixed_args(given)
 
 
 def _inform(given: list[str], args: Namespace) -> None:

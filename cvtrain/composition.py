@@ -8,6 +8,7 @@ copies of it by Hydra's own function.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -66,7 +67,8 @@ def parse_override(text: str) -> Override:
 
 def quoted(text: str) -> str:
     """`text` as a quoted value of an override, whatever characters it holds."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    # In a quoted value a backslash is itself, except before a quote.
+    escaped = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + (r"\'" if m[2] else ""), text)
     return f"'{escaped}'"
 
 

@@ -36,7 +36,7 @@ CASES = [
     (["optimizer._target_=torch.optim.Adafactor"], ["torch.optim.Adafactor", "complex"]),
     (["optimizer._target_=torch.optim.Muon"], ["torch.optim.Muon", "complex"]),
     (["optimizer=adam", "+optimizer.fused=true"], ["optimizer.fused=True", "complex"]),
-    (["batch_size=100000"], ["batch_size=100000", "1078"]),
+    (["batch_size=100000"], ["batch_size", "100000", "1078"]),
     (["model._target_=os.system"], ["model._target_=os.system", "trusted"]),
     (["model._target_=torch.os.system"], ["model._target_=torch.os.system", "trusted"]),
     (["model._target_=torch.optim.SGD"], ["model._target_=torch.optim.SGD", "Module"]),

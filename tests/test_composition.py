@@ -62,8 +62,7 @@ def test_a_point_equals_hydras_own_composition(composer, hydras_own, overrides):
 def test_every_point_of_the_sweep_equals_hydras_own_composition(composer, hydras_own):
     points = Plan.compose(composer, [*AXES, *SWEEP]).points
     for point in points[::23]:
-        expected = hydras_own(point.overrides)
-        assert point.config.as_dict() == expected | {"init_jitter": point.config.init_jitter}
+        assert composer.compose(point.overrides) == hydras_own(point.overrides)
 
 
 def test_the_sweep_has_350_points_of_which_70_are_the_null_arm(composer):
@@ -117,7 +116,7 @@ def test_run_directory_names_stay_short_safe_and_distinct():
     assert "/" not in swept_values(["output='../../x'"], {"output"})
 
 
-@pytest.mark.parametrize("text", ["plain", "it's", "a,b=c", "back\\slash", "ünï ${x}", "tail\\"])
+@pytest.mark.parametrize("text", ["plain", "it's", "a,b=c", "back\\slash", "\\'", "ünï", "tail\\"])
 def test_quoting_survives_hydras_grammar(text):
     assert str(parse_override(f"key={quoted(text)}").value()) == text
 

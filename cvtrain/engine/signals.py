@@ -121,7 +121,7 @@ def trace(group: str, tensors: Tensors, elementwise: int) -> dict[str, Tensor]:
         if not tensor.is_complex():
             continue
         entries, labels = traced_entries(tuple(tensor.shape[1:]), elementwise)
-        chosen = rows(tensor)[:, entries]
+        chosen = rows(tensor).index_select(1, entries.to(tensor.device))
         for part, values in (("real", chosen.real), ("imag", chosen.imag)):
             tags = (f"{group}/{name}/{part}{label}" for label in labels)
             signals.update(zip(tags, values.unbind(1), strict=True))
@@ -129,7 +129,7 @@ def trace(group: str, tensors: Tensors, elementwise: int) -> dict[str, Tensor]:
 
 
 @lru_cache
-def traced_entries(shape: tuple[int, ...], elementwise: int) -> tuple[list[int], list[str]]:
+def traced_entries(shape: tuple[int, ...], elementwise: int) -> tuple[Tensor, list[str]]:
     """Flat positions and labels such as ``[0,3]`` of the entries that are traced.
 
     All of them in a parameter of at most `elementwise` entries; else the first, the last and those
@@ -141,7 +141,7 @@ def traced_entries(shape: tuple[int, ...], elementwise: int) -> tuple[list[int],
     else:
         spread = (i * (count - 1) // (TRACED_ENTRIES - 1) for i in range(TRACED_ENTRIES))
         chosen = sorted(set(spread))
-    return chosen, [_label(position, shape) for position in chosen]
+    return torch.tensor(chosen), [_label(position, shape) for position in chosen]
 
 
 def _label(position: int, shape: tuple[int, ...]) -> str:

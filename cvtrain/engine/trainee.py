@@ -81,7 +81,7 @@ class Trainee(LightningModule):
         self.best_weights: dict[str, Tensor] = {}
         self.best_step = torch.zeros(self.stack_size, dtype=torch.int64)
         self._best_loss: Tensor | None = None
-        self._first_loss: Tensor | None = None
+        self._bound: Tensor | None = None
         self._alive = torch.ones(self.stack_size, dtype=torch.bool)
         self._losses: Tensor | None = None
         self._gradients: dict[str, Tensor] = {}
@@ -300,11 +300,10 @@ class Trainee(LightningModule):
     def _newly_diverged(self) -> list[int]:
         """Runs whose loss or gradient, or whose weights after the update, cannot be used."""
         assert self._losses is not None
-        if self._first_loss is None:
-            self._first_loss = self._losses
-        tiny = torch.finfo(self._losses.dtype).tiny
-        bound = EXPLOSION * self._first_loss.clamp(min=tiny)
-        usable = (self._losses.abs() <= bound) & _finite(self._gradients, self.weights())
+        if self._bound is None:
+            smallest = torch.finfo(self._losses.dtype).tiny
+            self._bound = EXPLOSION * self._losses.clamp(min=smallest)
+        usable = (self._losses.abs() <= self._bound) & _finite(self._gradients) & _finite(self.weights())
         newly = self._alive & ~usable
         if not bool(newly.any()):
             return []
@@ -333,13 +332,11 @@ def _over(runs: Tensor, like: Tensor) -> Tensor:
     return runs.reshape(-1, *([1] * (like.dim() - 1)))
 
 
-def _finite(*groups: Mapping[str, Tensor]) -> Tensor:
+def _finite(tensors: Mapping[str, Tensor]) -> Tensor:
     """Which of the K runs have finite entries only, [K].
 
     The sum of absolute values is finite just where every entry is, short of weights that add up to
     more than the largest float, and is the cheapest reduction that no NaN or infinity escapes.
     """
-    tensors = [t for group in groups for t in group.values()]
-    real = [rows(torch.view_as_real(t) if t.is_complex() else t) for t in tensors]
-    sums = [torch.linalg.vector_norm(entries, 1, dim=1) for entries in real]
-    return torch.stack(sums).isfinite().all(dim=0)
+    real = [rows(torch.view_as_real(t) if t.is_complex() else t) for t in tensors.values()]
+    return torch.linalg.vector_norm(torch.cat(real, dim=1), 1, dim=1).isfinite()

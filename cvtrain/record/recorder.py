@@ -18,7 +18,7 @@ FLUSH_EVERY = 10
 class Recorder:
     """Writes rows of signals, each a [K] tensor, to metrics.csv and TensorBoard of K runs.
 
-    A row costs one transfer from the device, whatever the number of signals. The columns are those
+    A row costs a transfer from the device per dtype, whatever the number of signals. The columns are those
     of the first row and the expected ones, signals that only the last row has.
     """
 
@@ -55,13 +55,12 @@ class Recorder:
         for tag, values in signals.items():
             if values.is_complex():
                 raise TypeError(f"signal {tag} is complex; name its real and imaginary parts")
-        columns = torch.stack([values.to(torch.float64) for values in signals.values()], dim=1)
-        rows = columns.tolist()
+        rows = _transfer(signals)
         if not self._tables:
             header = [*tags, *(tag for tag in self._later_tags if tag not in signals)]
             self._tables = [MetricsFile(directory, header) for directory in self._directories]
-        for run in range(len(rows)) if recorded is None else recorded:
-            values_of_run = dict(zip(tags, rows[run], strict=True))
+        for run in range(len(self._directories)) if recorded is None else recorded:
+            values_of_run = {tag: column[run] for tag, column in rows.items()}
             self._tables[run].write(step, values_of_run)
             self._boards[run].scalars(step, values_of_run)
             self.final[run].update(values_of_run)
@@ -86,3 +85,15 @@ class Recorder:
             board.ended(good)
         for file in (*self._tables, *self._boards):
             file.close()
+
+
+def _transfer(signals: Mapping[str, Tensor]) -> dict[str, list[float]]:
+    """Columns on the host: one transfer for each dtype, since stacking wants equal ones."""
+    by_dtype: dict[torch.dtype, list[str]] = {}
+    for tag, values in signals.items():
+        by_dtype.setdefault(values.dtype, []).append(tag)
+    columns: dict[str, list[float]] = {}
+    for tags in by_dtype.values():
+        stacked = torch.stack([signals[tag] for tag in tags]).to(torch.float64)
+        columns.update(zip(tags, stacked.tolist(), strict=True))
+    return {tag: columns[tag] for tag in signals}

@@ -63,6 +63,10 @@ def expand(composer: Composer, overrides: Sequence[str]) -> tuple[list[list[str]
     parsed = [parse_override(text) for text in overrides]
     for override in parsed:
         composer.check(override)
+        if override.key_or_group == "experiment" and override.is_sweep_override():
+            raise InputError(
+                f"{override.input_line}: one experiment at a time; each brings its own axes"
+            )
     rates_given = any(o.key_or_group == "optimizer.lr" for o in parsed)
     if rates_given:
         parsed = [o for o in parsed if o.key_or_group != "lr_octave" or not o.is_sweep_override()]

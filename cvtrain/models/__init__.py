@@ -1,0 +1,27 @@
+"""Networks, one architecture per file, and what is done to the parameters of any of them.
+
+A network takes `in_features`, `out_features` and, by keyword, its own arguments and a complex
+`dtype`; its input is [N, ...], complex, and is flattened.
+"""
+
+from cvtrain.models.linear import Linear
+from cvtrain.models.mixed_mlp import MixedMlp
+from cvtrain.models.mlp import Mlp
+from cvtrain.models.parameters import (
+    ParameterCount,
+    cast_parameters,
+    count_parameters,
+    jitter_parameters,
+)
+from cvtrain.models.widely_linear import WidelyLinear
+
+__all__ = [
+    "Linear",
+    "MixedMlp",
+    "Mlp",
+    "ParameterCount",
+    "WidelyLinear",
+    "cast_parameters",
+    "count_parameters",
+    "jitter_parameters",
+]

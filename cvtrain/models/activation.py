@@ -1,0 +1,35 @@
+"""torchcvnn's activations by name."""
+
+from __future__ import annotations
+
+import torchcvnn.nn
+from torch import nn
+
+# Left out: Mod, whose output is real, and zAbsReLU, whose radius never gets a gradient.
+ACTIVATIONS = (
+    "Cardioid",
+    "modReLU",
+    "zReLU",
+    "zLeakyReLU",
+    "CReLU",
+    "CPReLU",
+    "CELU",
+    "CCELU",
+    "CGELU",
+    "CSigmoid",
+    "CTanh",
+)
+"""Those of modReLU, zLeakyReLU and CPReLU have real parameters, float32 until they are cast."""
+
+
+def activation(name: str) -> nn.Module:
+    """A new activation ℂ → ℂ, its name in upper or lower case.
+
+    Raises:
+        ValueError: there is no such activation.
+    """
+    by_lower_case = {known.lower(): known for known in ACTIVATIONS}
+    if name.lower() not in by_lower_case:
+        raise ValueError(f"activation={name}: should be one of {', '.join(ACTIVATIONS)}")
+    module: nn.Module = getattr(torchcvnn.nn, by_lower_case[name.lower()])()
+    return module

@@ -1,0 +1,50 @@
+"""Initial weights of complex layers, drawn from torch's global random state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+from torch import Tensor, nn
+from torchcvnn.nn import init
+
+Initialisation: TypeAlias = Literal["glorot", "he", "zeros", "ones"]
+
+
+def glorot_(weight: Tensor) -> None:
+    """E|w|² = 2/(fan_in + fan_out), Re and Im independent and uniform.
+
+    The uniform kind of torchcvnn: its normal kind takes torch's complex normal numbers, whose
+    variance is E|w|², for one of Re and Im, and so has half of this.
+
+    Glorot and Bengio 2010, Understanding the difficulty of training deep feedforward networks.
+    """
+    init.complex_xavier_uniform_(weight, nonlinearity="linear")
+
+
+def he_(weight: Tensor) -> None:
+    """E|w|² = 2/fan_in, Re and Im independent and uniform.
+
+    He et al. 2015, Delving deep into rectifiers; uniform for the reason given in `glorot_`.
+    """
+    init.complex_kaiming_uniform_(weight, nonlinearity="relu")
+
+
+INITIALISATIONS: dict[Initialisation, Callable[[Tensor], object]] = {
+    "glorot": glorot_,
+    "he": he_,
+    "zeros": nn.init.zeros_,
+    "ones": nn.init.ones_,
+}
+
+
+def initialise_(weight: Tensor, initialisation: Initialisation) -> None:
+    """Fill a complex weight [out, in] in place.
+
+    Raises:
+        ValueError: there is no such initialisation.
+    """
+    if initialisation not in INITIALISATIONS:
+        allowed = ", ".join(INITIALISATIONS)
+        raise ValueError(f"initialisation={initialisation}: should be one of {allowed}")
+    INITIALISATIONS[initialisation](weight)

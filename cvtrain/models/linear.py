@@ -1,0 +1,40 @@
+"""A linear map of complex vectors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from cvtrain.models.initialisation import Initialisation, initialise_
+
+
+class Linear(nn.Module):
+    """y = x wᵀ + b, or without b.
+
+    Attributes:
+        weight: w [out, in], complex.
+        bias: b [out], complex and zero at first, or None.
+
+    Raises:
+        ValueError: `dtype` is not complex, or there is no such initialisation.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        bias: bool = False,
+        initialisation: Initialisation = "glorot",
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        if not dtype.is_complex:
+            raise ValueError(f"dtype={dtype}: should be torch.complex64 or torch.complex128")
+        self.weight = nn.Parameter(torch.empty(out_features, in_features, dtype=dtype))
+        initialise_(self.weight, initialisation)
+        self.bias = nn.Parameter(torch.zeros(out_features, dtype=dtype)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """y [N, out] of x [N, ...], flattened."""
+        return nn.functional.linear(x.flatten(1), self.weight, self.bias)

@@ -1,0 +1,55 @@
+"""A multilayer perceptron with a complex trunk and a real head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from cvtrain.models.initialisation import Initialisation
+from cvtrain.models.mlp import hidden_layers
+from cvtrain.models.parameters import cast_parameters
+
+
+class MixedMlp(nn.Module):
+    """Complex hidden layers h; real outputs y = (Re h, Im h) Wᵀ + b.
+
+    Mixed: the head's W and b are real, and so are modReLU's biases. A convention acts on the trunk
+    alone, which no learning rate common to both can undo.
+
+    Args:
+        in_features: entries of one input, flattened.
+        out_features: outputs, real.
+        hidden: widths of the hidden layers, at least one.
+        activation: a name in `cvtrain.models.activation`.
+        initialisation: of the trunk's weights; its biases are zero at first. The head has torch's.
+        dtype: complex64 or complex128; the head has the matching real precision.
+
+    Raises:
+        ValueError: `hidden` is empty, `dtype` is not complex, or a name is unknown.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        hidden: Sequence[int] = (64, 64),
+        activation: str = "modReLU",
+        initialisation: Initialisation = "glorot",
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        if not hidden:
+            raise ValueError("hidden=[]: should have at least one width")
+        layers = hidden_layers((in_features, *hidden), activation, initialisation, dtype)
+        self.trunk = nn.Sequential(*layers)
+        self.head = nn.Linear(2 * hidden[-1], out_features, dtype=dtype.to_real())
+        cast_parameters(self, dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """y [N, out], real, of x [N, ...], flattened."""
+        h: Tensor = self.trunk(x.flatten(1))
+        y: Tensor = self.head(torch.cat((h.real, h.imag), dim=1))
+        return y

@@ -1,0 +1,74 @@
+"""A multilayer perceptron, complex throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from cvtrain.models.activation import activation as activation_named
+from cvtrain.models.initialisation import Initialisation
+from cvtrain.models.linear import Linear
+from cvtrain.models.parameters import cast_parameters
+
+
+class Mlp(nn.Module):
+    """Complex linear layers with biases, an activation between one and the next.
+
+    Purely complex with an activation that has no parameters, such as cardioid.
+
+    Args:
+        in_features: entries of one input, flattened.
+        out_features: outputs, complex.
+        hidden: widths of the hidden layers.
+        activation: a name in `cvtrain.models.activation`.
+        initialisation: of the weights; biases are zero at first.
+        dtype: complex64 or complex128.
+
+    Raises:
+        ValueError: `dtype` is not complex, or a name is unknown.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        hidden: Sequence[int] = (64, 64),
+        activation: str = "cardioid",
+        initialisation: Initialisation = "glorot",
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        widths = (in_features, *hidden)
+        trunk = hidden_layers(widths, activation, initialisation, dtype)
+        head = Linear(
+            widths[-1], out_features, bias=True, initialisation=initialisation, dtype=dtype
+        )
+        self.layers = nn.Sequential(*trunk, head)
+        cast_parameters(self, dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """y [N, out], complex, of x [N, ...], flattened."""
+        y: Tensor = self.layers(x.flatten(1))
+        return y
+
+
+def hidden_layers(
+    widths: Sequence[int], activation: str, initialisation: Initialisation, dtype: torch.dtype
+) -> list[nn.Module]:
+    """Per hidden layer a `Linear` with bias and an activation.
+
+    Args:
+        widths: of the input and of each hidden layer.
+        activation, initialisation, dtype: as for `Mlp`; activations are left uncast.
+    """
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths):
+        layers.append(
+            Linear(inputs, outputs, bias=True, initialisation=initialisation, dtype=dtype)
+        )
+        layers.append(activation_named(activation))
+    return layers

@@ -1,0 +1,83 @@
+"""What a network's parameters are: counted, cast and jittered without leaving ℂ or ℝ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class ParameterCount:
+    """Entries of a network's parameters, shared ones once.
+
+    Attributes:
+        complex: entries of complex parameters.
+        real: entries of real parameters.
+        bytes: memory of both, in the dtypes that they have.
+    """
+
+    complex: int
+    real: int
+    bytes: int
+
+    @property
+    def real_degrees_of_freedom(self) -> int:
+        """A complex entry counts as two."""
+        return 2 * self.complex + self.real
+
+    @property
+    def kind(self) -> str:
+        """``purely complex``, ``mixed`` or ``real``."""
+        if not self.complex:
+            return "real"
+        return "mixed" if self.real else "purely complex"
+
+
+def count_parameters(module: nn.Module) -> ParameterCount:
+    """Count complex and real entries; `numel` alone would count a complex one as one number."""
+    parameters = list(module.parameters())
+    return ParameterCount(
+        complex=sum(p.numel() for p in parameters if p.is_complex()),
+        real=sum(p.numel() for p in parameters if not p.is_complex()),
+        bytes=sum(p.nbytes for p in parameters),
+    )
+
+
+def cast_parameters(module: nn.Module, dtype: torch.dtype) -> None:
+    """Cast parameters and buffers in place to one precision: complex ones to `dtype`, real ones to
+    the matching real dtype. Integers stay.
+
+    ``module.to(dtype)`` would turn a real parameter complex, or a complex one real. For use before
+    training: gradients, and optimizers that hold the parameters, are not told.
+
+    Raises:
+        ValueError: `dtype` is not complex.
+    """
+    if not dtype.is_complex:
+        raise ValueError(f"dtype={dtype}: should be torch.complex64 or torch.complex128")
+    for tensor in chain(module.parameters(), module.buffers()):
+        if tensor.is_complex():
+            tensor.data = tensor.data.to(dtype)
+        elif tensor.is_floating_point():
+            tensor.data = tensor.data.to(dtype.to_real())
+
+
+@torch.no_grad()
+def jitter_parameters(module: nn.Module, relative: float, generator: torch.Generator) -> None:
+    """w ← w + relative · rms(w) · n in place, for each parameter w, with rms(w) = √mean|w|².
+
+    n is standard normal, E|n|² = 1, complex and circular for a complex w (½ in each of Re and Im).
+    A parameter of zeros stays zero.
+
+    Args:
+        module: its parameters are drawn for in their order.
+        relative: size of the noise.
+        generator: source of n, on the parameters' device.
+    """
+    for w in module.parameters():
+        rms = w.abs().square().mean().sqrt()
+        n = torch.randn(w.shape, dtype=w.dtype, device=w.device, generator=generator)
+        w.add_(relative * rms * n)

@@ -1,0 +1,114 @@
+"""Files of a run directory: atomic, valid, complete."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from cvtrain.errors import InputError
+from cvtrain.record.checkpoint import load_checkpoint, save_checkpoint
+from cvtrain.record.journal import DirectoryLock, Journal, claim_directory
+from cvtrain.record.metrics import MetricsFile
+from cvtrain.record.recorder import Recorder
+from cvtrain.record.run_file import write_atomically, write_json
+from cvtrain.record.tensorboard import TensorBoardFile
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "run.json"
+    write_json(path, {"steps": 1})
+
+    def half(file):
+        file.write(b"{half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, half)
+    assert json.loads(path.read_text()) == {"steps": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_non_finite_numbers_are_strings_in_json(tmp_path):
+    write_json(tmp_path / "x.json", {"a": math.nan, "b": [math.inf, {"c": -math.inf}], "d": 1.5})
+    content = json.loads((tmp_path / "x.json").read_text(), parse_constant=pytest.fail)
+    assert content == {"a": "nan", "b": ["inf", {"c": "-inf"}], "d": 1.5}
+
+
+def test_metrics_rows_read_back_as_the_same_floats(tmp_path):
+    values = {"a": 0.1 + 0.2, "b,with comma": math.nan, 'c"quote': -math.inf}
+    with MetricsFile(tmp_path, [*values, "later"]) as table:
+        table.write(0, values)
+        table.write(7, {"later": 1e-300})
+        with pytest.raises(KeyError, match="nowhere"):
+            table.write(8, {"nowhere": 1.0})
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        first, second = list(csv.DictReader(file))
+    assert float(first["a"]) == 0.1 + 0.2
+    assert (first["b,with comma"], first['c"quote'], first["later"]) == ("nan", "-inf", "")
+    assert (second["step"], second["a"], float(second["later"])) == ("7", "", 1e-300)
+
+
+def test_complex_values_are_refused_by_every_writer(tmp_path):
+    board = TensorBoardFile(tmp_path)
+    with pytest.raises(TypeError, match="real values"):
+        board.histogram(0, "w", np.ones(3) * 1j)
+    board.close()
+    recorder = Recorder([tmp_path])
+    with pytest.raises(TypeError, match="complex"):
+        recorder.write(0, {"grad": torch.ones(1, dtype=torch.complex64)})
+    recorder.close([True])
+
+
+def test_each_run_of_a_stack_gets_its_own_column_values(tmp_path):
+    directories = [tmp_path / name for name in "ab"]
+    for directory in directories:
+        directory.mkdir()
+    recorder = Recorder(directories)
+    recorder.expect(["test/loss"])
+    recorder.write(0, {"x": torch.tensor([1.0, 2.0]), "n": torch.tensor([3, 4])})
+    recorder.write(1, {"x": torch.tensor([5.0, 6.0]), "test/loss": torch.tensor([7.0, 8.0])}, [1])
+    recorder.close([True, False])
+    text = [(directory / "metrics.csv").read_text().splitlines() for directory in directories]
+    assert text[0] == ["step,x,n,test/loss", "0,1.0,3.0,"]
+    assert text[1] == ["step,x,n,test/loss", "0,2.0,4.0,", "1,6.0,,8.0"]
+    assert recorder.final[1] == {"x": 6.0, "n": 4.0, "test/loss": 8.0}
+
+
+def test_a_checkpoint_of_a_slice_does_not_carry_the_whole_stack(tmp_path):
+    stack = torch.randn(1000, 4, 4, dtype=torch.complex64)
+    save_checkpoint(tmp_path, "last", {"weight": stack[3]}, 17)
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    weights, step = load_checkpoint(path)
+    assert step == 17
+    assert torch.equal(weights["weight"], stack[3])
+    assert path.stat().st_size < 10_000
+    torch.save({"schema": 99}, path)
+    with pytest.raises(ValueError, match="schema"):
+        load_checkpoint(path)
+
+
+def test_two_launches_in_one_second_get_two_directories(tmp_path):
+    wanted = tmp_path / "outputs" / "now"
+    assert [claim_directory(wanted, "x").name for _ in range(3)] == ["now", "now_2", "now_3"]
+
+
+def test_a_lock_keeps_a_second_sweep_out_and_names_its_owner(tmp_path):
+    with DirectoryLock(tmp_path):
+        with pytest.raises(InputError, match=r"a sweep is running here \(process \d+ on "):
+            DirectoryLock(tmp_path).__enter__()
+    with DirectoryLock(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_torn_or_missing_run_file_has_no_status(tmp_path):
+    journal = Journal(tmp_path)
+    assert journal.status("none") is None
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "run.json").write_text('{"status": "fin')
+    assert journal.status("torn") is None
