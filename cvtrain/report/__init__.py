@@ -1,0 +1,1 @@
+"""From run directories, and nothing else, to what they say."""

@@ -1,0 +1,100 @@
+"""Figures for paper and screen: vector and pixels, readable in grey and by the colour-blind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from cvtrain.report.arms import NULL
+from cvtrain.report.compare import Comparison, Group
+
+# Okabe and Ito 2008, Color Universal Design; each has a marker and a dash of its own besides.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
+PANEL = (4.2, 2.7)
+"""Inches."""
+DPI = 150
+
+
+def learning_rate_curves(comparison: Comparison) -> Figure:
+    """Per group a column: validation loss and test metric against the learning rate, per arm.
+
+    Lines are means over seeds, bands their range; the null arm is a grey band. A cross stands at
+    the top, at learning rates where a run of the arm did not finish: those have no mean.
+    """
+    groups = comparison.groups
+    size = (PANEL[0] * len(groups), 2 * PANEL[1] + 0.5)
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(2, len(groups), sharex="col", squeeze=False)
+    for column, group in enumerate(groups):
+        rows = comparison.runs[comparison.runs["group"] == group.name]
+        upper, lower = axes[:, column]
+        _curves(upper, group, rows, "score")
+        _curves(lower, group, rows, group.metric)
+        upper.set_title(group.name)
+        upper.set_yscale("log")
+        upper.set_ylabel("validation loss")
+        lower.set_ylabel(group.metric.replace("/", " "))
+        lower.set_xscale("log", base=2)
+        lower.set_xlabel("learning rate")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=min(len(labels), 3), fontsize=9
+    )
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> list[Path]:
+    """Write `path`.svg and `path`.png."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = [path.with_suffix(suffix) for suffix in (".svg", ".png")]
+    for file in written:
+        figure.savefig(file, dpi=DPI)
+    return written
+
+
+def _curves(axes: Axes, group: Group, rows: pd.DataFrame, column: str) -> None:
+    places = {arm.name: place for place, arm in enumerate(a for a in group.arms if a.name != NULL)}
+    for arm in group.arms:
+        own = rows[rows["arm"] == arm.name]
+        by_rate = own.groupby("optimizer.lr")
+        whole = by_rate["score"].max() < np.inf
+        values = by_rate[column].agg(["mean", "min", "max"])[whole]
+        lr = values.index.to_numpy(dtype=float)
+        if arm.name == NULL:
+            band = axes.fill_between(
+                lr, values["min"], values["max"], color=NULL_COLOUR, alpha=0.45
+            )
+            band.set_label(f"{NULL} (range)")
+            continue
+        place = places[arm.name]
+        colour = COLOURS[place % len(COLOURS)]
+        axes.plot(
+            lr,
+            values["mean"],
+            color=colour,
+            linestyle=DASHES[place % len(DASHES)],
+            marker=MARKERS[place % len(MARKERS)],
+            markersize=5,
+            linewidth=1.5,
+            label=arm.name,
+        )
+        axes.fill_between(lr, values["min"], values["max"], color=colour, alpha=0.12, linewidth=0)
+        lost = whole.index[~whole].to_numpy(dtype=float)
+        height = 0.97 - 0.05 * place
+        axes.plot(
+            lost,
+            np.full(len(lost), height),
+            linestyle="none",
+            marker="x",
+            color=colour,
+            transform=axes.get_xaxis_transform(),
+        )
+    axes.grid(visible=True, alpha=0.3, linewidth=0.5)

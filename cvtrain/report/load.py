@@ -1,0 +1,114 @@
+"""A sweep's run directories as tidy tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cvtrain.errors import InputError
+from cvtrain.record.metrics import FILE_NAME as METRICS_FILE
+from cvtrain.record.run_file import FILE_NAME as RUN_FILE
+
+SWEEP_FILE = "sweep.json"
+OWN_COLUMNS = (
+    "status",
+    "id",
+    "engine",
+    "steps",
+    "diverged_at",
+    "wall_seconds",
+    "started",
+    "error",
+)
+"""What `Sweep.runs` takes from run.json as it is."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is on disk of a sweep, finished or not.
+
+    Attributes:
+        directory: the sweep's, or that of a single run.
+        runs: one row per run: `run` (its number), `directory`, `OWN_COLUMNS`, the configuration
+            under its dotted keys (``optimizer.lr``, ``objective.scale``, ``seed``, …) and the last
+            value of every signal under its tag (``val/loss``, ``test/accuracy``, …). A run that
+            has not begun has the status `missing` and nothing else.
+        config_keys: which columns of `runs` are configuration.
+    """
+
+    directory: Path
+    runs: pd.DataFrame
+    config_keys: tuple[str, ...]
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """Every signal at every logged step, one value per row: `run`, `step`, `tag`, `value`."""
+        tables = []
+        for run, name in zip(self.runs["run"], self.runs["directory"], strict=True):
+            path = self.directory / name / METRICS_FILE
+            if path.exists():
+                # As text: an empty cell is no measurement, a measured NaN is spelled; and Python's
+                # own conversion returns the very number that was written.
+                rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+                long = rows.melt(id_vars="step", var_name="tag", value_name="value")
+                long = long[long["value"] != ""]
+                tables.append(long.assign(run=run))
+        if not tables:
+            return pd.DataFrame(columns=["run", "step", "tag", "value"])
+        joined = pd.concat(tables, ignore_index=True)[["run", "step", "tag", "value"]]
+        return joined.astype({"step": "int64", "tag": "category", "value": "float64"})
+
+
+def load(path: str | Path) -> Sweep:
+    """Read a sweep's directory, or that of one run.
+
+    Raises:
+        InputError: there is no run in it.
+    """
+    directory = Path(path)
+    alone = (directory / RUN_FILE).exists()
+    found = [(0, ".")] if alone else list(_listed(directory))
+    if not found:
+        raise InputError(f"{directory}: no sweep or run of cvtrain is here (no {RUN_FILE} found)")
+    rows: list[dict[str, Any]] = []
+    keys: dict[str, None] = {}
+    for run, name in found:
+        row: dict[str, Any] = {"run": run, "directory": name}
+        path = directory / name / RUN_FILE
+        if path.exists():
+            content = json.loads(path.read_text(encoding="utf-8"))
+            config = dict(flattened(content["config"]))
+            keys |= dict.fromkeys(config)
+            row |= {own: content[own] for own in OWN_COLUMNS} | config
+            # float() also reads what JSON has no token for: nan, inf, -inf.
+            row |= {tag: float(value) for tag, value in content["final"].items()}
+        else:
+            row["status"] = "missing"
+        rows.append(row)
+    return Sweep(directory, pd.DataFrame(rows), tuple(keys))
+
+
+def _listed(directory: Path) -> Iterator[tuple[int, str]]:
+    """Number and name of each run directory; sweep.json also names those that have not begun."""
+    if (directory / SWEEP_FILE).exists():
+        content = json.loads((directory / SWEEP_FILE).read_text(encoding="utf-8"))
+        for point in content["points"]:
+            yield point["number"], point["directory"]
+        return
+    for number, path in enumerate(sorted(directory.glob(f"*/{RUN_FILE}"))):
+        yield number, path.parent.name
+
+
+def flattened(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and their values; a list becomes a tuple, so that columns can be compared."""
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", tuple(value) if isinstance(value, list) else value
