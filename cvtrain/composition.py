@@ -59,7 +59,9 @@ def parse_override(text: str) -> Override:
         override = OverridesParser.create().parse_override(text)
     except HydraException as error:
         reason = _first_line(error).partition(" expecting {")[0]
-        raise InputError(f"{text}: {reason}; overrides are key=value, group=option, key=a,b") from None
+        raise InputError(
+            f"{text}: {reason}; overrides are key=value, group=option, key=a,b"
+        ) from None
     if not override.key_or_group:
         raise InputError(f"{text}: there is no key; overrides are key=value, group=option, key=a,b")
     return override

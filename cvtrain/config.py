@@ -52,7 +52,7 @@ class ModelConfig(TargetConfig):
 
 
 class OptimizerConfig(TargetConfig):
-    """An optimizer; `real_parameters` holds values that real parameters take instead."""
+    """An optimizer; `real_parameters` holds values that real parameters take instead, or None."""
 
     lr: Positive
     reference_lr: Positive

@@ -152,9 +152,7 @@ def _signature(
         hints = typing.get_type_hints(function)
     except (NameError, TypeError, AttributeError):  # names imported for type checkers only
         hints = {}
-    named = [
-        p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-    ]
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     adapters = {p.name: _adapter(hints.get(p.name)) for p in named}
     required = frozenset(p.name for p in named if p.default is p.empty)
     return adapters, required, any(p.kind is p.VAR_KEYWORD for p in parameters)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from cvtrain.clipping import Clip, ModulusClip, NoClip, NormClip, SplitClip
 from cvtrain.config import Config, EntryClipConfig, NormClipConfig, TargetConfig
@@ -130,37 +130,50 @@ def build_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
         raise InputError("optimizer.fused=True: torch's fused optimizers refuse complex parameters")
     filled = frozenset({"params"})
     arguments = check_arguments("optimizer", optimizer, slot.arguments | {"lr": slot.lr}, filled)
-    real_values = check_arguments(
-        "optimizer.real_parameters", optimizer, slot.real_parameters, filled
-    )
+    given = {name: value for name, value in slot.real_parameters.items() if value is not None}
+    real_values = check_arguments("optimizer.real_parameters", optimizer, given, filled)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    groups: list[Tensor] | list[dict[str, Any]] = list(parameters)
+    groups: list[nn.Parameter] | list[dict[str, Any]] = parameters
     if real_values:
+        # As the defaults of all, since torch checks the values of a group of its own not at all.
+        _instance(optimizer, parameters, arguments | real_values, "optimizer.real_parameters")
         complex_ones = [p for p in parameters if p.is_complex()]
         real_ones = [p for p in parameters if not p.is_complex()]
         named = [{"params": complex_ones}, {"params": real_ones, **real_values}]
         groups = [group for group in named if group["params"]]
+    return _instance(optimizer, groups, arguments, "optimizer")
+
+
+def _instance(
+    optimizer: Any, parameters: Any, arguments: dict[str, Any], key: str
+) -> torch.optim.Optimizer:
     try:
-        built: torch.optim.Optimizer = optimizer(groups, **arguments)
+        built: torch.optim.Optimizer = optimizer(parameters, **arguments)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"optimizer: {name} refuses its arguments: {error}") from None
+        name = optimizer.__name__
+        raise InputError(f"{key}: {name} refuses its arguments: {error}") from None
     return built
 
 
 def describe_task(config: Config) -> list[str]:
     """Start-up summary: data, network (purely complex or mixed, both kinds counted), objective."""
+
+    def name(target: str) -> str:
+        return target.rsplit(".", 1)[-1]
+
     dataset = load_dataset(config)
     model = build_model(config, dataset)
     count = count_parameters(model)
     sizes = "/".join(str(len(s)) for s in (dataset.train, dataset.validation, dataset.test))
     shape = "×".join(str(size) for size in dataset.input_shape) or "1"
     return [
-        f"data       {config.data.target.rsplit('.', 1)[-1]}: {sizes} samples of {shape}"
+        f"data       {name(config.data.target)}: {sizes} samples of {shape}"
         f" {config.dtype}, {dataset.task} onto {dataset.out_features}",
-        f"network    {config.model.target.rsplit('.', 1)[-1]}: {count.kind},"
+        f"network    {name(config.model.target)}: {count.kind},"
         f" {count.complex:,} complex and {count.real:,} real parameters"
-        f" ({count.real_degrees_of_freedom:,} real degrees of freedom, {count.bytes / 1e3:,.1f} kB)",
-        f"optimizer  {config.optimizer.target.rsplit('.', 1)[-1]}, lr {config.optimizer.lr:g};"
+        f" ({count.real_degrees_of_freedom:,} real degrees of freedom,"
+        f" {count.bytes / 1e3:,.1f} kB)",
+        f"optimizer  {name(config.optimizer.target)}, lr {config.optimizer.lr:g};"
         f" objective {config.objective.scale:g} × {config.objective.loss}; convention "
         + convention_name(config.convention.scale, config.convention.conjugate),
         f"gradient   {self_check(complex_dtype(config))}",

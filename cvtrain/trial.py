@@ -43,7 +43,9 @@ def check_points(points: Sequence[Point]) -> None:
         except InputError as error:
             if len(points) == 1:
                 raise
-            raise InputError(f"{error}\nin point {point.number}: {' '.join(point.overrides)}") from None
+            raise InputError(
+                f"{error}\nin point {point.number}: {' '.join(point.overrides)}"
+            ) from None
 
 
 def structure(config: Config) -> str:

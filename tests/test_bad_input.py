@@ -1,4 +1,4 @@
-"""Bad input: one to three lines that name key, value and what is allowed; status 2; nothing made."""
+"""Bad input: one to three lines that name key, value and what is allowed; nothing is made."""
 
 from __future__ import annotations
 
@@ -44,8 +44,14 @@ CASES = [
     (["data._target_=torch.nn.Linear"], ["data._target_=torch.nn.Linear", "Dataset"]),
     (["model=custom"], ["model._target_", "value is needed"]),
     (
-        ["model=custom", "model._target_=torch.nn.Conv2d", "+model.args.in_channels=1",
-         "+model.args.out_channels=1", "+model.args.kernel_size=3", "+model.args.dtype=x"],
+        [
+            "model=custom",
+            "model._target_=torch.nn.Conv2d",
+            "+model.args.in_channels=1",
+            "+model.args.out_channels=1",
+            "+model.args.kernel_size=3",
+            "+model.args.dtype=x",
+        ],
         ["model"],
     ),
     (["model.in_features=65"], ["model", "trial forward", "65"]),

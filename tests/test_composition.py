@@ -13,8 +13,7 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from cvtrain.composition import Composer, configuration_folder, quoted
-from cvtrain.composition import parse_override
+from cvtrain.composition import Composer, configuration_folder, parse_override, quoted
 from cvtrain.sweep.plan import Plan, directory_name, swept_values
 
 SWEEP = ["+experiment=sweep"]
@@ -52,7 +51,13 @@ def hydras_own():
         ["+experiment=sweep", "optimizer=sgd", "lr_octave=-2", "convention=wirtinger", "seed=4"],
         ["model=mlp", "model.hidden=[8,4]", "+trainer.detect_anomaly=true", "~checkpoint"],
         ["lr_octave=1", "optimizer=adam", "optimizer.reference_lr=0.5"],
-        ["clip=norm", "clip.threshold=2", "++clip.eps=0", "data=system_id", "objective=complex_mse"],
+        [
+            "clip=norm",
+            "clip.threshold=2",
+            "++clip.eps=0",
+            "data=system_id",
+            "objective=complex_mse",
+        ],
     ],
 )
 def test_a_point_equals_hydras_own_composition(composer, hydras_own, overrides):
@@ -84,7 +89,9 @@ def test_learning_rates_go_by_octaves_of_each_optimizers_reference(composer):
 
 
 def test_a_learning_rate_on_the_command_line_replaces_the_octave_axis(composer):
-    points = Plan.compose(composer, [*AXES, *SWEEP, "null_arm=false", "optimizer.lr=0.1,0.2"]).points
+    points = Plan.compose(
+        composer, [*AXES, *SWEEP, "null_arm=false", "optimizer.lr=0.1,0.2"]
+    ).points
     assert len(points) == 2 * 2 * 2 * 5 * 2
     assert {point.config.optimizer.lr for point in points} == {0.1, 0.2}
 
@@ -100,7 +107,13 @@ def test_the_identity_is_of_what_is_computed_not_of_where_it_goes(composer):
 
 
 def test_run_directories_are_named_by_number_and_swept_values():
-    combination = ["lr_octave=-2", "objective.scale=0.5", "convention=wirtinger", "seed=1", "dtype=x"]
+    combination = [
+        "lr_octave=-2",
+        "objective.scale=0.5",
+        "convention=wirtinger",
+        "seed=1",
+        "dtype=x",
+    ]
     swept = {"lr_octave", "objective.scale", "convention", "seed"}
     values = swept_values(combination, swept)
     assert values == "lr_octave=-2,objective_scale=0.5,convention=wirtinger,seed=1"

@@ -46,8 +46,11 @@ class Convergence:
     @property
     def tags(self) -> tuple[str, ...]:
         """The tags of `signals`."""
-        at = (f"convergence/{when}/{name}" for when in ("initial", "quarter")
-              for name in self._metrics)
+        at = (
+            f"convergence/{when}/{name}"
+            for when in ("initial", "quarter")
+            for name in self._metrics
+        )
         return ("convergence/steps_to_target", "convergence/loss_auc", *at)
 
     def observe(self, step: int, values: Mapping[str, Tensor]) -> None:

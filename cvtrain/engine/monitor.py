@@ -14,12 +14,12 @@ Kept = dict[str, Tensor]
 
 
 class GradientMonitor(Callback):
-    """Logs norms, real and imaginary parts of gradients, updates and weights to the Trainer's loggers.
+    """Logs norms, real and imaginary parts of gradients, updates and weights.
 
     The gradient is what autograd left, before clipping; the handed one is what the optimizer got.
     They are measured as the engines of cvtrain measure them (`cvtrain.engine.signals.measure`) and
-    go straight to the loggers, in one call per logged step: `self.log` would cost more than the step
-    and keep only the real part of a complex value.
+    go straight to the Trainer's loggers, in one call per logged step: `self.log` would cost more
+    than the step and keep only the real part of a complex value.
 
     Args:
         every_n_steps: steps between logged ones.

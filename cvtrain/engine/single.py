@@ -74,9 +74,11 @@ class Single(Trainee):
         self._weights = {name: p.detach().unsqueeze(0) for name, p in self._trained.items()}
 
     def weights(self) -> dict[str, Tensor]:
+        """Views of the live parameters."""
         return self._weights
 
     def gradients(self) -> dict[str, Tensor]:
+        """Views of p.grad; zeros where there is none."""
         self._seen = {
             name: (torch.zeros_like(p) if p.grad is None else p.grad).unsqueeze(0)
             for name, p in self._trained.items()
@@ -84,6 +86,7 @@ class Single(Trainee):
         return self._seen
 
     def put_gradients(self, gradients: Mapping[str, Tensor]) -> None:
+        """Into p.grad, without a copy."""
         for name, p in self._trained.items():
             # Where nothing was changed, or there is no gradient, p.grad stays what it is.
             if p.grad is not None and gradients[name] is not self._seen[name]:
@@ -91,6 +94,7 @@ class Single(Trainee):
                 self._seen = {**self._seen, name: gradients[name]}
 
     def batch_losses(self, batch: int) -> Tensor:
+        """The loss of the batch that seed and number give."""
         train = self._on_device(self.dataset.train)
         indices = self._order.indices(batch).to(self.device, non_blocking=True)
         output = self.model(train.inputs[indices])
@@ -98,10 +102,11 @@ class Single(Trainee):
 
     @torch.no_grad()
     def evaluate(self, split: Split) -> dict[str, Tensor]:
+        """The whole split, in evaluation mode."""
         was_training = self.model.training
         self.model.eval()
         there = self._on_device(split)
-        output = torch.cat([self.model(x) for x in there.inputs.split(EVALUATION_CHUNK)])
+        output = torch.cat([self.model(x) for x in torch.split(there.inputs, EVALUATION_CHUNK)])
         self.model.train(was_training)
         values = {"loss": self._objective.loss_value(output, there.targets)}
         for name, metric in METRICS[self.dataset.task].items():

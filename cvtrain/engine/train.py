@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
 
 import torch
 from lightning.pytorch import Trainer
@@ -23,7 +22,7 @@ from cvtrain.point import Point
 from cvtrain.record.checkpoint import save_checkpoint
 from cvtrain.record.journal import Journal
 from cvtrain.record.recorder import Recorder
-from cvtrain.record.run_file import RunRecord
+from cvtrain.record.run_file import RunRecord, Status
 from cvtrain.task import load_dataset
 
 log = logging.getLogger(__name__)
@@ -65,11 +64,11 @@ def train(job: StackJob, progressed: Callable[[int], None] = lambda step: None) 
             recorder = Recorder([directory])
             trainee = _fit(point.config, directory, recorder, record, progressed)
         diverged = trainee.diverged_at[0] is not None
-        status = "diverged" if diverged else "finished"
+        status: Status = "diverged" if diverged else "finished"
         if interruption.requested is not None and not diverged and not _complete(point, record):
             status = "interrupted"
         recorder.close([status == "finished"])
-        journal.end(point, record, status)  # type: ignore[arg-type]  # the literals above
+        journal.end(point, record, status)
     except Exception as error:
         if recorder is not None:
             recorder.close([False])

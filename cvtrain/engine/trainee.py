@@ -303,7 +303,9 @@ class Trainee(LightningModule):
         if self._bound is None:
             smallest = torch.finfo(self._losses.dtype).tiny
             self._bound = EXPLOSION * self._losses.clamp(min=smallest)
-        usable = (self._losses.abs() <= self._bound) & _finite(self._gradients) & _finite(self.weights())
+        usable = (
+            (self._losses.abs() <= self._bound) & _finite(self._gradients) & _finite(self.weights())
+        )
         newly = self._alive & ~usable
         if not bool(newly.any()):
             return []
@@ -339,4 +341,5 @@ def _finite(tensors: Mapping[str, Tensor]) -> Tensor:
     more than the largest float, and is the cheapest reduction that no NaN or infinity escapes.
     """
     real = [rows(torch.view_as_real(t) if t.is_complex() else t) for t in tensors.values()]
-    return torch.linalg.vector_norm(torch.cat(real, dim=1), 1, dim=1).isfinite()
+    total: Tensor = torch.linalg.vector_norm(torch.cat(real, dim=1), 1, dim=1)
+    return total.isfinite()

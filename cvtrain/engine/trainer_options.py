@@ -90,7 +90,9 @@ def _accelerator(wanted: Any, config: Config) -> str:
         # Not MPS: torch implements complex numbers there only in part.
         return "cuda" if cuda else "cpu"
     if wanted == "mps" and config.dtype == "complex128":
-        raise InputError("trainer.accelerator=mps: MPS has no complex128; use dtype=complex64 or cpu")
+        raise InputError(
+            "trainer.accelerator=mps: MPS has no complex128; use dtype=complex64 or cpu"
+        )
     if wanted == "mps" and not torch.backends.mps.is_available():
         raise InputError("trainer.accelerator=mps: torch finds no MPS device here")
     if wanted in ("gpu", "cuda") and not cuda:

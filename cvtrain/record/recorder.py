@@ -18,8 +18,8 @@ FLUSH_EVERY = 10
 class Recorder:
     """Writes rows of signals, each a [K] tensor, to metrics.csv and TensorBoard of K runs.
 
-    A row costs a transfer from the device per dtype, whatever the number of signals. The columns are those
-    of the first row and the expected ones, signals that only the last row has.
+    A row costs a transfer from the device per dtype, whatever the number of signals. The columns
+    are those of the first row and the expected ones, signals that only the last row has.
     """
 
     def __init__(self, directories: Sequence[Path]) -> None:
@@ -76,15 +76,18 @@ class Recorder:
 
     def flush(self) -> None:
         """Hand all that was written to the operating system."""
-        for file in (*self._tables, *self._boards):
-            file.flush()
+        for table in self._tables:
+            table.flush()
+        for board in self._boards:
+            board.flush()
 
     def close(self, succeeded: Sequence[bool]) -> None:
         """Note in HPARAMS which runs succeeded, and close every file."""
         for board, good in zip(self._boards, succeeded, strict=True):
             board.ended(good)
-        for file in (*self._tables, *self._boards):
-            file.close()
+            board.close()
+        for table in self._tables:
+            table.close()
 
 
 def _transfer(signals: Mapping[str, Tensor]) -> dict[str, list[float]]:

@@ -50,9 +50,7 @@ class TensorBoardFile:
         self, hyperparameters: Mapping[str, float | str | bool], metrics: Sequence[str]
     ) -> None:
         """Declare the run in HPARAMS: its hyperparameters, and the tags that are its metrics."""
-        columns = {
-            summary_v2.HParam(name): value for name, value in hyperparameters.items()
-        }
+        columns = {summary_v2.HParam(name): value for name, value in hyperparameters.items()}
         shown = [summary_v2.Metric(tag) for tag in metrics]
         self._add(0, summary_v2.hparams_config_pb(list(columns), shown))
         self._add(0, summary_v2.hparams_pb(columns, start_time_secs=time.time()))

@@ -44,6 +44,7 @@ def learning_rate_curves(comparison: Comparison) -> Figure:
         lower.set_ylabel(group.metric.replace("/", " "))
         lower.set_xscale("log", base=2)
         lower.set_xlabel("learning rate")
+    axes[0, 0].plot([], [], linestyle="none", marker="x", color="0.3", label="a run diverged")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside lower center", ncols=min(len(labels), 3), fontsize=9
@@ -69,10 +70,8 @@ def _curves(axes: Axes, group: Group, rows: pd.DataFrame, column: str) -> None:
         values = by_rate[column].agg(["mean", "min", "max"])[whole]
         lr = values.index.to_numpy(dtype=float)
         if arm.name == NULL:
-            band = axes.fill_between(
-                lr, values["min"], values["max"], color=NULL_COLOUR, alpha=0.45
-            )
-            band.set_label(f"{NULL} (range)")
+            band = values["min"], values["max"]
+            axes.fill_between(lr, *band, color="0.6", alpha=0.45, label=f"{NULL} (range)")
             continue
         place = places[arm.name]
         colour = COLOURS[place % len(COLOURS)]

@@ -44,6 +44,12 @@ def interval(difference: Difference, metric: str) -> str:
     return f"{mean} [{low}, {high}] {_unit(metric)} ({pairs})"
 
 
+def rate_text(lr: float) -> str:
+    """A power of two as such, e.g. ``2^-3``; else plain digits."""
+    octave = math.log2(lr)
+    return f"2^{octave:.0f}" if octave.is_integer() else f"{lr:g}"
+
+
 def differs(difference: Difference, null: Difference | None) -> bool:
     """Whether the interval leaves out 0, by more than chaos alone does."""
     if math.isnan(difference.low) or difference.low <= 0 <= difference.high:
@@ -82,7 +88,7 @@ def _arm(arm: Arm, metric: str, reference_lr: float) -> str:
     if arm.retuned is not None and arm.shift is not None:
         told.append(f"{_moved(arm.shift)}: {interval(arm.retuned, metric)}")
     if arm.unretuned is not None and arm.unretuned.pairs and arm.shift != 0:
-        told.append(f"left at lr {reference_lr:g}: {interval(arm.unretuned, metric)}")
+        told.append(f"left at lr {rate_text(reference_lr)}: {interval(arm.unretuned, metric)}")
     useless = arm.diverged + arm.not_learned
     if useless == arm.runs:
         told.append(

@@ -11,7 +11,7 @@ from rich.table import Table
 from cvtrain.report.compare import Arm, Comparison, Group, compare
 from cvtrain.report.figures import learning_rate_curves, save_figure
 from cvtrain.report.load import load
-from cvtrain.report.sentences import describe_group
+from cvtrain.report.sentences import describe_group, rate_text
 
 FOLDER = "report"
 WIDTH = 118
@@ -81,9 +81,3 @@ def _cells(arm: Arm, metric: str) -> list[str]:
     steps = "never" if math.isinf(arm.steps_to_target) else f"{arm.steps_to_target:g}"
     rate = f"{rate_text(arm.best_lr)}{'*' if arm.edge else ''}"
     return [arm.name, rate, f"{arm.score:.4g}", f"{test} %" if percent else test, steps, *counts]
-
-
-def rate_text(lr: float) -> str:
-    """A power of two as such, e.g. ``2^-3``; else plain digits."""
-    octave = math.log2(lr)
-    return f"2^{octave:.0f}" if octave.is_integer() else f"{lr:g}"

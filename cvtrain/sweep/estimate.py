@@ -54,9 +54,7 @@ def show_plan(points: Sequence[Point]) -> None:
     table.add_column("lr", justify="right")
     table.add_column("id")
     for point in points[:LISTED]:
-        table.add_row(
-            point.directory or "(single run)", f"{point.config.optimizer.lr:g}", point.id
-        )
+        table.add_row(point.directory or "(single run)", f"{point.config.optimizer.lr:g}", point.id)
     console.print(table)
     if len(points) > LISTED:
         console.print(f"… and {len(points) - LISTED} more")

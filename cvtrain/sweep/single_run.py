@@ -15,8 +15,6 @@ from cvtrain.record.journal import TRACEBACK_FILE
 from cvtrain.record.run_file import RunRecord
 from cvtrain.task import describe_task
 
-SHOWN = ("train/loss", "val/loss", "test/loss")
-
 
 def train_and_show(job: StackJob) -> float:
     """Train a job of one point, and print its result.
@@ -49,9 +47,14 @@ def train_and_show(job: StackJob) -> float:
         where = directory / TRACEBACK_FILE
         raise RunFailed(f"the run failed: {type(error).__name__}: {error}; see {where}") from error
     console.print(result_table(record))
-    console.print(f"{record.status} after {record.steps} updates; files in {_short(directory)}",
-                  highlight=False, soft_wrap=True)
-    console.print(f"look:  tensorboard --logdir {_short(directory)}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{record.status} after {record.steps} updates; files in {_short(directory)}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    console.print(
+        f"look:  tensorboard --logdir {_short(directory)}", highlight=False, soft_wrap=True
+    )
     return record.final["val/loss"]
 
 

@@ -74,8 +74,12 @@ def test_complex_only_halving_is_not_absorbed_by_doubling_the_learning_rate(tmp_
 def test_complex_only_halving_is_absorbed_by_a_rate_for_each_kind_of_parameter(tmp_path):
     whole = trained(tmp_path, *DIGITS, *SGD)
     textbook = trained(
-        tmp_path, *DIGITS, *SGD, "convention=wirtinger", "optimizer.lr=0.25",
-        "optimizer.real_parameters={lr: 0.125}",
+        tmp_path,
+        *DIGITS,
+        *SGD,
+        "convention=wirtinger",
+        "optimizer.lr=0.25",
+        "optimizer.real_parameters.lr=0.125",
     )
     assert equal(whole, textbook)
 
@@ -90,16 +94,24 @@ def test_a_control_that_keeps_coupled_weight_decay_differs(tmp_path):
 def test_the_complex_network_equals_its_real_pair_formulation(tmp_path):
     """One SGD run of a complex network against two real parameters for each complex one."""
     run = trained(
-        tmp_path, "data=system_id", "model=widely_linear", "objective=complex_mse",
-        "optimizer.lr=0.01", "dtype=complex128", "batch_size=null", "max_steps=40",
-        "optimizer.momentum=0.5", "signals.histograms_every=0",
+        tmp_path,
+        "data=system_id",
+        "model=widely_linear",
+        "objective=complex_mse",
+        "optimizer.lr=0.01",
+        "dtype=complex128",
+        "batch_size=null",
+        "max_steps=40",
+        "optimizer.momentum=0.5",
+        "signals.histograms_every=0",
     )
     from training import configured
 
     from cvtrain.task import build_model, load_dataset
 
-    config = configured("data=system_id", "model=widely_linear", "objective=complex_mse",
-                        "dtype=complex128")
+    config = configured(
+        "data=system_id", "model=widely_linear", "objective=complex_mse", "dtype=complex128"
+    )
     dataset = load_dataset(config)
     inputs, targets = dataset.train.inputs.flatten(1), dataset.train.targets
     start = build_model(config, dataset).state_dict()

@@ -42,9 +42,14 @@ def monitored(tmp_path, **trainer):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         Trainer(
-            max_epochs=1, logger=logger, enable_checkpointing=False, enable_progress_bar=False,
-            enable_model_summary=False, accelerator="cpu",
-            callbacks=[GradientMonitor(every_n_steps=2)], **trainer,
+            max_epochs=1,
+            logger=logger,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            accelerator="cpu",
+            callbacks=[GradientMonitor(every_n_steps=2)],
+            **trainer,
         ).fit(Somebodys())
     return logged
 

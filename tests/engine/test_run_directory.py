@@ -39,7 +39,12 @@ def test_the_last_row_has_weights_validation_and_test_but_no_update(run):
     assert {tag.split("/")[0] for tag in last.index} == {"weight", "val", "test", "convergence"}
     first = run.rows.loc[0].dropna()
     assert {tag.split("/")[0] for tag in first.index} == {
-        "train", "grad", "handed", "update", "weight", "val",
+        "train",
+        "grad",
+        "handed",
+        "update",
+        "weight",
+        "val",
     }
 
 
@@ -63,7 +68,7 @@ def test_run_json_holds_the_last_value_of_every_signal(run):
     assert content["schema"] == 1
     assert content["engine"] == "single"
     assert content["config"]["batch_size"] == 50
-    assert content["id"] == configured(*SHORT).identity
+    assert content["id"] == configured(*SHORT, "signals.histograms_every=10").identity
 
 
 def test_run_json_has_no_bare_nan_or_infinity(run):
@@ -133,15 +138,34 @@ def test_a_diverged_run_is_a_result_with_its_last_finite_weights(tmp_path):
 
 
 def test_every_optimizer_that_takes_complex_parameters_trains(tmp_path):
-    for name in ("adamw", "nadam", "radam", "adamax", "rmsprop", "adagrad", "adadelta", "asgd",
-                 "rprop", "lbfgs", "amsgrad", "sgd_momentum"):
+    for name in (
+        "adamw",
+        "nadam",
+        "radam",
+        "adamax",
+        "rmsprop",
+        "adagrad",
+        "adadelta",
+        "asgd",
+        "rprop",
+        "lbfgs",
+        "amsgrad",
+        "sgd_momentum",
+    ):
         run = trained(tmp_path, "max_steps=3", f"optimizer={name}", "model.hidden=[8]")
         assert run.record.status == "finished", name
 
 
 def test_lbfgs_sees_the_handed_gradient_inside_its_closure(tmp_path):
-    common = ("optimizer=lbfgs", "max_steps=3", "batch_size=null", "dtype=complex128",
-              "data=system_id", "model=linear", "objective=complex_mse")
+    common = (
+        "optimizer=lbfgs",
+        "max_steps=3",
+        "batch_size=null",
+        "dtype=complex128",
+        "data=system_id",
+        "model=linear",
+        "objective=complex_mse",
+    )
     plain = trained(tmp_path, *common)
     conjugated = trained(tmp_path, *common, "convention=unconjugated")
     assert plain.record.final["val/loss"] < plain.record.final["convergence/initial/loss"]
@@ -149,7 +173,14 @@ def test_lbfgs_sees_the_handed_gradient_inside_its_closure(tmp_path):
 
 
 def test_the_known_solution_is_approached(tmp_path):
-    run = trained(tmp_path, "data=system_id", "model=linear", "objective=complex_mse",
-                  "optimizer.lr=0.05", "max_steps=100", "dtype=complex128")
+    run = trained(
+        tmp_path,
+        "data=system_id",
+        "model=linear",
+        "objective=complex_mse",
+        "optimizer.lr=0.05",
+        "max_steps=100",
+        "dtype=complex128",
+    )
     error = run.rows["weight/error"].dropna()
     assert error.iloc[-1] < 0.2 * error.iloc[0]

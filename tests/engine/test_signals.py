@@ -42,7 +42,9 @@ def test_norms_and_circularity_are_those_of_numpy(tensors):
         assert float(signals["grad/norm"][run]) == pytest.approx(np.linalg.norm(gradient))
         assert float(signals["grad/real_norm"][run]) == pytest.approx(np.linalg.norm(gradient.real))
         assert float(signals["grad/imag_norm"][run]) == pytest.approx(np.linalg.norm(gradient.imag))
-        assert float(signals["handed/norm"][run]) == pytest.approx(np.linalg.norm(flat(handed, run)))
+        assert float(signals["handed/norm"][run]) == pytest.approx(
+            np.linalg.norm(flat(handed, run))
+        )
         update = np.linalg.norm(flat(after, run) - flat(w, run))
         assert float(signals["update/norm"][run]) == pytest.approx(update)
         ratio = update / np.linalg.norm(flat(w, run))
@@ -75,7 +77,9 @@ def test_small_parameters_are_traced_whole_and_large_ones_at_four_fixed_entries(
     ]
     gradient = tensors(10)["layer.weight"]
     assert torch.equal(signals["grad/layer.weight/imag[3,0]"], gradient[:, 3, 0].imag)
-    assert torch.equal(signals["weight/layer.weight/real[1,2]"], tensors(0)["layer.weight"][:, 1, 2].real)
+    assert torch.equal(
+        signals["weight/layer.weight/real[1,2]"], tensors(0)["layer.weight"][:, 1, 2].real
+    )
 
 
 @given(shape=st.lists(st.integers(1, 9), max_size=4).map(tuple), limit=st.integers(0, 12))
@@ -98,7 +102,9 @@ def test_every_signal_is_real_and_one_number_a_run(tensors):
 def test_a_gradient_on_a_line_has_circularity_one_and_an_isotropic_one_near_zero():
     line = torch.randn(1, 4000, dtype=torch.float64)
     assert float(circularity(line * 0.6, line * 0.8)) == pytest.approx(1.0)
-    isotropic = torch.randn(1, 4000, dtype=torch.complex128, generator=torch.Generator().manual_seed(1))
+    isotropic = torch.randn(
+        1, 4000, dtype=torch.complex128, generator=torch.Generator().manual_seed(1)
+    )
     assert float(circularity(isotropic.real, isotropic.imag)) < 0.05
     assert float(circularity(torch.zeros(1, 3), torch.zeros(1, 3))) == 0.0
 

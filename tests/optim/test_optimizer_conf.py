@@ -39,7 +39,9 @@ def test_a_file_opens_with_a_sentence(path):
 def test_torch_takes_the_arguments_and_a_step(path):
     values = yaml.safe_load(path.read_text())
     assert values.pop("lr") == "${learning_rate:${.reference_lr},${lr_octave}}"
-    assert values.pop("real_parameters") == {}
+    real_parameters = values.pop("real_parameters", {})
+    assert set(real_parameters) <= {*values, "lr"}
+    assert not any(real_parameters.values())
     reference = values.pop("reference_lr")
     optimizer = getattr(torch.optim, values.pop("_target_").removeprefix("torch.optim."))
     w = torch.randn(3, 2, dtype=torch.complex64, requires_grad=True)

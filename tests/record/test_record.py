@@ -98,9 +98,9 @@ def test_two_launches_in_one_second_get_two_directories(tmp_path):
 
 
 def test_a_lock_keeps_a_second_sweep_out_and_names_its_owner(tmp_path):
-    with DirectoryLock(tmp_path):
-        with pytest.raises(InputError, match=r"a sweep is running here \(process \d+ on "):
-            DirectoryLock(tmp_path).__enter__()
+    refused = pytest.raises(InputError, match=r"a sweep is running here \(process \d+ on ")
+    with DirectoryLock(tmp_path), refused:
+        DirectoryLock(tmp_path).__enter__()
     with DirectoryLock(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
