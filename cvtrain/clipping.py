@@ -52,11 +52,11 @@ class NormClip:
         require("eps", self.eps)
 
     def clip(self, gradients: Mapping[str, Tensor]) -> Clipped:
-        """Gradients [K, ...] clipped, and the coefficient that was applied."""
+        """Gradients [K, ...] clipped, and the coefficient applied (1 for a zero gradient)."""
         norm = total_norm(gradients)
         # Not threshold / (…): torch divides a number by a tensor in these two roundings.
         inverse = (norm + column(self.eps, norm)).reciprocal()
-        coefficient = (inverse * column(self.threshold, norm)).clamp(max=1.0)
+        coefficient = (inverse * column(self.threshold, norm)).clamp(max=1.0).where(norm != 0, 1.0)
 
         def scaled(parts: Tensor) -> Tensor:
             return parts * coefficient.reshape(-1, *(1 for _ in parts.shape[1:]))
@@ -89,7 +89,8 @@ class ModulusClip:
             if not g.is_complex():
                 return _into_interval(g, self.threshold)
             modulus = g.abs()
-            coefficient = (column(self.threshold, modulus) / modulus).clamp(max=1.0).unsqueeze(-1)
+            radius = column(self.threshold, modulus)
+            coefficient = (radius / modulus).where(modulus > radius, 1.0).unsqueeze(-1)
             return _by_parts(lambda parts: parts * coefficient, g)
 
         return _with_ratio({name: into_disc(g) for name, g in gradients.items()}, gradients)

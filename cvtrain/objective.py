@@ -6,6 +6,7 @@ constants: all are means over samples and outputs, and `complex_huber` alone has
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -80,7 +81,7 @@ class Objective:
         delta: δ of complex_huber; None for the other losses.
 
     Raises:
-        ValueError: there is no such loss, or δ is missing, superfluous or not positive.
+        ValueError: there is no such loss, or δ is missing, superfluous, or not positive and finite.
     """
 
     loss: LossName
@@ -92,8 +93,10 @@ class Objective:
             raise ValueError(f"loss={self.loss}: should be one of {', '.join(LOSSES)}")
         if self.loss != "complex_huber" and self.delta is not None:
             raise ValueError(f"delta={self.delta}: {self.loss} has no delta")
-        if self.loss == "complex_huber" and not (self.delta is not None and self.delta > 0):
-            raise ValueError(f"delta={self.delta}: complex_huber needs a positive delta")
+        if self.loss == "complex_huber" and not (
+            self.delta is not None and 0 < self.delta < math.inf
+        ):
+            raise ValueError(f"delta={self.delta}: complex_huber needs a positive, finite delta")
 
     def loss_value(self, output: Tensor, target: Tensor) -> Tensor:
         """The unscaled loss, a real number.

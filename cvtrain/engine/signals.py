@@ -25,6 +25,7 @@ def measure(
     handed: Tensors,
     next_weights: Tensors,
     *,
+    solution: Tensors | None = None,
     elementwise: int = TRACED_ENTRIES,
     per_parameter: bool = False,
 ) -> dict[str, Tensor]:
@@ -35,16 +36,17 @@ def measure(
         gradients: g = ∂L/∂Re w + i·∂L/∂Im w of the objective, as autograd left it.
         handed: what the optimizer was handed, after convention and clipping.
         next_weights: parameters after the update.
+        solution: w° by name, without the leading axis, where it is known for every parameter.
         elementwise: complex parameters of at most so many entries are traced entry by entry,
             larger ones at `TRACED_ENTRIES` fixed entries.
         per_parameter: add the gradient norms of each parameter.
 
     Returns:
         ``grad/{norm,real_norm,imag_norm,circularity,nonfinite}``, ``handed/norm``,
-        ``update/{norm,ratio}``, ``weight/norm`` and the traces
-        ``{grad,weight}/<parameter>/{real,imag}[i,j]``. ``grad/circularity`` = |Σg²| / Σ|g|² over
-        the entries of complex parameters (0 where they are all zero): 0 for a gradient without a
-        preferred direction in the plane, 1 for one on a line.
+        ``update/{norm,ratio}``, the traces ``grad/<parameter>/{real,imag}[i,j]`` and the signals of
+        `measure_weights`. ``grad/circularity`` = |Σg²| / Σ|g|² over the entries of complex
+        parameters (0 where they are all zero): 0 for a gradient without a preferred direction in
+        the plane, 1 for one on a line.
     """
     signals: dict[str, Tensor] = {}
     real, imag = parts(gradients)
@@ -61,29 +63,39 @@ def measure(
     if per_parameter:
         for name, gradient in gradients.items():
             signals |= _parameter_norms(name, gradient)
-    signals |= trace("grad", gradients, elementwise)
+    shapes = complex_shapes(gradients)
+    signals |= _traces("grad", shapes, real, imag, elementwise)
 
     signals["handed/norm"] = _norm(*parts(handed))
     weight_real, weight_imag = parts(weights)
     next_real, next_imag = parts(next_weights)
     update_norm = _norm(next_real - weight_real, next_imag - weight_imag)
+    weight_norm = _norm(weight_real, weight_imag)
     signals["update/norm"] = update_norm
-    signals["update/ratio"] = update_norm / _norm(weight_real, weight_imag)
-    return signals | measure_weights(weights, elementwise=elementwise)
+    signals["update/ratio"] = update_norm / weight_norm
+    signals["weight/norm"] = weight_norm
+    if solution:
+        signals["weight/error"] = relative_error(weights, solution)
+    return signals | _traces("weight", shapes, weight_real, weight_imag, elementwise)
 
 
 def measure_weights(
     weights: Tensors, *, solution: Tensors | None = None, elementwise: int = TRACED_ENTRIES
 ) -> dict[str, Tensor]:
-    """Signals of the weights alone: ``weight/norm``, traces, and ``weight/error`` = ‖w−w°‖/‖w°‖
-    where the solution w° is known for every parameter."""
-    signals = {"weight/norm": _norm(*parts(weights))}
+    """Signals of the weights alone: ``weight/norm``, the traces ``weight/<parameter>/…``, and
+    ``weight/error`` = ‖w−w°‖/‖w°‖ where the solution w° is known."""
+    real, imag = parts(weights)
+    signals = {"weight/norm": _norm(real, imag)}
     if solution:
-        error = parts({name: weights[name] - solution[name] for name in weights})
-        signals["weight/error"] = _norm(*error) / _norm(
-            *parts({name: solution[name].unsqueeze(0) for name in weights})
-        )
-    return signals | trace("weight", weights, elementwise)
+        signals["weight/error"] = relative_error(weights, solution)
+    return signals | _traces("weight", complex_shapes(weights), real, imag, elementwise)
+
+
+def relative_error(weights: Tensors, solution: Tensors) -> Tensor:
+    """‖w−w°‖/‖w°‖ over all parameters, [K]; w° has no leading axis."""
+    error = parts({name: weights[name] - solution[name] for name in weights})
+    size = parts({name: solution[name].unsqueeze(0) for name in weights})
+    return _norm(*error) / _norm(*size)
 
 
 def parts(tensors: Tensors) -> tuple[Tensor, Tensor]:
@@ -114,21 +126,43 @@ def circularity(real: Tensor, imag: Tensor) -> Tensor:
     return torch.where(energy > 0, pseudo / energy, torch.zeros_like(energy))
 
 
-def trace(group: str, tensors: Tensors, elementwise: int) -> dict[str, Tensor]:
-    """``<group>/<parameter>/{real,imag}[i,j]`` of the traced entries of complex parameters."""
+Shapes = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+def complex_shapes(tensors: Tensors) -> Shapes:
+    """Names and shapes, without the leading axis, of the complex ones."""
+    return tuple((name, tuple(t.shape[1:])) for name, t in tensors.items() if t.is_complex())
+
+
+def _traces(
+    group: str, shapes: Shapes, real: Tensor, imag: Tensor, elementwise: int
+) -> dict[str, Tensor]:
+    """``<group>/<parameter>/{real,imag}[i,j]`` of the traced entries, from what `parts` gives."""
+    if not shapes:
+        return {}
+    columns, labels = traced_columns(shapes, elementwise)
+    there = columns.to(real.device)
     signals: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        if not tensor.is_complex():
-            continue
-        entries, labels = traced_entries(tuple(tensor.shape[1:]), elementwise)
-        chosen = rows(tensor).index_select(1, entries.to(tensor.device))
-        for part, values in (("real", chosen.real), ("imag", chosen.imag)):
-            tags = (f"{group}/{name}/{part}{label}" for label in labels)
-            signals.update(zip(tags, values.unbind(1), strict=True))
+    for part, entries in (("real", real), ("imag", imag)):
+        tags = (f"{group}/{name}/{part}{label}" for name, label in labels)
+        signals.update(zip(tags, entries.index_select(1, there).unbind(1), strict=True))
     return signals
 
 
 @lru_cache
+def traced_columns(shapes: Shapes, elementwise: int) -> tuple[Tensor, list[tuple[str, str]]]:
+    """The columns of `parts` that hold traced entries, and their parameters and labels."""
+    columns: list[Tensor] = []
+    labels: list[tuple[str, str]] = []
+    begin = 0
+    for name, shape in shapes:
+        entries, told = traced_entries(shape, elementwise)
+        columns.append(entries + begin)
+        labels += [(name, label) for label in told]
+        begin += math.prod(shape)
+    return torch.cat(columns), labels
+
+
 def traced_entries(shape: tuple[int, ...], elementwise: int) -> tuple[Tensor, list[str]]:
     """Flat positions and labels such as ``[0,3]`` of the entries that are traced.
 

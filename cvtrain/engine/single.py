@@ -69,9 +69,9 @@ class Single(Trainee):
         }
 
     def on_fit_start(self) -> None:
-        """Take the views of the weights once they are on their device; updates are in place."""
-        super().on_fit_start()
+        """Take the views of the weights once they are on their device."""
         self._weights = {name: p.detach().unsqueeze(0) for name, p in self._trained.items()}
+        super().on_fit_start()
 
     def weights(self) -> dict[str, Tensor]:
         """Views of the live parameters."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -29,6 +30,22 @@ EXPLOSION = 1e6
 """A loss above so many times the first one counts as diverged."""
 
 Checkpointer = Callable[[str, int], None]
+
+
+@dataclass
+class Update:
+    """What is known of the update in progress.
+
+    Attributes:
+        losses: unscaled, [K], at the weights before the update; the mean over accumulated batches.
+        gradients, handed: of all parameters there, [K, …].
+        coefficient: of the clipping, [K].
+    """
+
+    losses: Tensor
+    gradients: dict[str, Tensor] = field(default_factory=dict)
+    handed: dict[str, Tensor] = field(default_factory=dict)
+    coefficient: Tensor | None = None
 
 
 class Steps:
@@ -82,18 +99,19 @@ class Trainee(LightningModule):
         self.best_step = torch.zeros(self.stack_size, dtype=torch.int64)
         self._best_loss: Tensor | None = None
         self._bound: Tensor | None = None
-        self._alive = torch.ones(self.stack_size, dtype=torch.bool)
-        self._losses: Tensor | None = None
-        self._gradients: dict[str, Tensor] = {}
-        self._coefficient: Tensor | None = None
-        self._handed: dict[str, Tensor] = {}
+        self._frozen = torch.zeros(self.stack_size, dtype=torch.bool)
+        self._update: Update | None = None
         self._previous: dict[str, Tensor] = {}
+        self._live: list[Tensor] = []
+        self._validation: dict[str, Tensor] = {}
+        self._validated_at = -1
 
     # What an engine provides.
 
     @abstractmethod
     def weights(self) -> dict[str, Tensor]:
-        """Live, detached views [K, …] of the trained parameters, by plain name."""
+        """Live, detached views [K, …] of the trained parameters, by plain name: the same tensors
+        all through the training, which updates them in place."""
 
     @abstractmethod
     def gradients(self) -> dict[str, Tensor]:
@@ -118,8 +136,10 @@ class Trainee(LightningModule):
         return Steps(self.config.max_steps * self.trainer.accumulate_grad_batches)
 
     def on_fit_start(self) -> None:
-        """Bring the bookkeeping to the device of the weights."""
-        self._alive = self._alive.to(self.device)
+        """Begin the bookkeeping, on the device of the weights."""
+        self._frozen = self._frozen.to(self.device)
+        self._live = [real_rows(weight) for weight in self.weights().values()]
+        self._previous = _clones(self.weights())
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> None:
         """Validate, where a validation is due, the weights before the update."""
@@ -133,8 +153,12 @@ class Trainee(LightningModule):
         losses = self.batch_losses(batch)
         if losses.is_complex():
             raise TypeError("the loss is complex; a loss that is minimised is real")
-        if self._losses is None:
-            self._losses = losses.detach()
+        accumulated = self.trainer.accumulate_grad_batches
+        share = losses.detach() if accumulated == 1 else losses.detach() / accumulated
+        if self._update is None:
+            self._update = Update(share)
+        elif not self._update.gradients:
+            self._update.losses = self._update.losses + share
         return (self._scale * losses).sum()
 
     def optimizer_step(
@@ -151,8 +175,8 @@ class Trainee(LightningModule):
         """
         assert optimizer_closure is not None
         step = self.trainer.global_step
-        self._gradients, self._handed = {}, {}
-        self._keep_weights()
+        current = list(self.weights().values())
+        torch._foreach_copy_(list(self._previous.values()), current)
         autograd: dict[str, Tensor] = {}
 
         def handing_closure() -> Any:
@@ -160,18 +184,21 @@ class Trainee(LightningModule):
             objective = optimizer_closure()
             autograd = self.gradients()
             handed, coefficient = hand(autograd, self._convention, self._clip)
-            if not self._gradients:
+            update = self._update
+            assert update is not None
+            if not update.gradients:
                 many = optimizer_evaluates_often(optimizer)
-                self._gradients = _clones(autograd) if many else autograd
-                self._handed = _clones(handed) if many else handed
-                self._coefficient = coefficient
+                update.gradients = _clones(autograd) if many else autograd
+                update.handed = _clones(handed) if many else handed
+                update.coefficient = coefficient
             self.put_gradients(handed)
             return objective
 
         optimizer.step(closure=handing_closure)
         self.put_gradients(autograd)
-        self._after_update(step)
-        self._losses = None
+        assert self._update is not None
+        self._after_update(step, self._update)
+        self._update = None
 
     def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
         """Checkpoint where due; leave where a signal asked for it."""
@@ -180,7 +207,7 @@ class Trainee(LightningModule):
         if every is not None and step % every == 0:
             self._save("last", step)
         self._progressed(step)
-        if interruption.requested is not None or not bool(self._alive_somewhere):
+        if interruption.requested is not None or not self.surviving:
             self.trainer.should_stop = True
 
     # Measuring.
@@ -234,23 +261,12 @@ class Trainee(LightningModule):
 
     # Parts of an update.
 
-    @property
-    def _alive_somewhere(self) -> bool:
-        return len(self.surviving) > 0
-
-    def _keep_weights(self) -> None:
-        current = self.weights()
-        if not self._previous:
-            self._previous = _clones(current)
-        else:
-            torch._foreach_copy_(list(self._previous.values()), list(current.values()))
-
-    def _after_update(self, step: int) -> None:
-        newly = self._newly_diverged()
+    def _after_update(self, step: int, update: Update) -> None:
+        newly = self._newly_diverged(update)
         histograms_every = self.config.signals.histograms_every or 0
-        due = step % self.config.signals.scalars_every == 0 or self._validated(step)
+        due = step % self.config.signals.scalars_every == 0 or self._validated_at == step
         if due or newly:
-            signals = self._update_signals(step)
+            signals = self._update_signals(step, update)
             lasting = [run for run in self.surviving if run not in newly]
             if due and lasting:
                 self._recorder.write(step, signals, lasting)
@@ -258,58 +274,53 @@ class Trainee(LightningModule):
             self._freeze(newly, step)
             self._recorder.write(step, signals | self._closing_signals(step), newly)
         if histograms_every and step % histograms_every == 0:
-            self._recorder.histograms(step, histograms("grad", self._gradients))
+            self._recorder.histograms(step, histograms("grad", update.gradients))
             self._recorder.histograms(step, histograms("weight", self._previous))
 
-    def _update_signals(self, step: int) -> dict[str, Tensor]:
-        assert self._losses is not None
-        assert self._coefficient is not None
-        cadence = self.config.signals
-        rates = torch.full_like(self._losses, self._learning_rate())
+    def _update_signals(self, step: int, update: Update) -> dict[str, Tensor]:
+        assert update.coefficient is not None
         signals = {
-            "train/loss": self._losses,
-            "train/objective": self._scale * self._losses,
-            "train/lr": rates,
+            "train/loss": update.losses,
+            "train/objective": self._scale * update.losses,
+            "train/lr": torch.full_like(update.losses, self._learning_rate()),
         }
         signals |= measure(
             self._previous,
-            self._gradients,
-            self._handed,
+            update.gradients,
+            update.handed,
             self.weights(),
-            elementwise=cadence.elementwise,
-            per_parameter=cadence.per_parameter,
+            solution=self.solution,
+            elementwise=self.config.signals.elementwise,
+            per_parameter=self.config.signals.per_parameter,
         )
-        if solution := self.solution:
-            signals |= measure_weights(self._previous, solution=solution, elementwise=0)
-        signals["handed/clip_coefficient"] = self._coefficient.expand(self.stack_size)
-        return signals | (self._validation if self._validated(step) else {})
+        signals["handed/clip_coefficient"] = update.coefficient.expand(self.stack_size)
+        return signals | (self._validation if self._validated_at == step else {})
 
     def _learning_rate(self) -> float:
         return float(self.trainer.optimizers[0].param_groups[0]["lr"])
 
-    def _validated(self, step: int) -> bool:
-        return getattr(self, "_validated_at", -1) == step
-
     def _closing_signals(self, step: int) -> dict[str, Tensor]:
-        if not self._validated(step):
+        if self._validated_at != step:
             self.validate_at(step)
         test = {f"test/{k}": v for k, v in self.evaluate(self.dataset.test).items()}
         diverged = torch.tensor([at is not None for at in self.diverged_at])
         return self._validation | test | self.convergence.signals(diverged)
 
-    def _newly_diverged(self) -> list[int]:
+    def _newly_diverged(self, update: Update) -> list[int]:
         """Runs whose loss or gradient, or whose weights after the update, cannot be used."""
-        assert self._losses is not None
         if self._bound is None:
-            smallest = torch.finfo(self._losses.dtype).tiny
-            self._bound = EXPLOSION * self._losses.clamp(min=smallest)
-        usable = (
-            (self._losses.abs() <= self._bound) & _finite(self._gradients) & _finite(self.weights())
-        )
-        newly = self._alive & ~usable
-        if not bool(newly.any()):
+            smallest = torch.finfo(update.losses.dtype).tiny
+            self._bound = EXPLOSION * update.losses.clamp(min=smallest)
+        # No NaN or infinity escapes a sum (short of finite entries that add up to one), and it is
+        # the cheapest reduction there is: 0 · sum is NaN just where something is not finite, and
+        # NaN is within no bound.
+        entries = [real_rows(gradient) for gradient in update.gradients.values()]
+        total = torch.cat(entries + self._live, dim=1).sum(dim=1)
+        usable = (update.losses.abs() + 0 * total) <= self._bound
+        if bool((usable | self._frozen).all()):
             return []
-        self._alive = self._alive & usable
+        newly = ~(usable | self._frozen)
+        self._frozen = self._frozen | newly
         return [int(run) for run in newly.nonzero().flatten()]
 
     def _freeze(self, runs: Sequence[int], step: int) -> None:
@@ -334,12 +345,6 @@ def _over(runs: Tensor, like: Tensor) -> Tensor:
     return runs.reshape(-1, *([1] * (like.dim() - 1)))
 
 
-def _finite(tensors: Mapping[str, Tensor]) -> Tensor:
-    """Which of the K runs have finite entries only, [K].
-
-    The sum of absolute values is finite just where every entry is, short of weights that add up to
-    more than the largest float, and is the cheapest reduction that no NaN or infinity escapes.
-    """
-    real = [rows(torch.view_as_real(t) if t.is_complex() else t) for t in tensors.values()]
-    total: Tensor = torch.linalg.vector_norm(torch.cat(real, dim=1), 1, dim=1)
-    return total.isfinite()
+def real_rows(stacked: Tensor) -> Tensor:
+    """[K, …] as real [K, n]: real and imaginary part of each complex entry side by side."""
+    return rows(torch.view_as_real(stacked) if stacked.is_complex() else stacked)

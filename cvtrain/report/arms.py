@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -54,9 +55,16 @@ def arm_name(scale: float, convention_scale: float, conjugate: bool, jitter: flo
 
 
 def _settings(row: dict[str, object], keys: Sequence[str]) -> list[str]:
+    """E.g. ``momentum=0.9`` and ``data=system_id`` for each of `keys` that has a value."""
     shown = []
     for key in keys:
         value = row[key]
-        text = value.rsplit(".", 1)[-1] if isinstance(value, str) else str(value)
+        # None, or a key that this run's configuration does not have.
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            continue
+        # Beside a missing value the table holds whole numbers as floats.
+        text = str(value).removesuffix(".0")
+        if key.endswith("._target_"):
+            text = text.rsplit(".", 1)[-1]
         shown.append(f"{key.removeprefix('optimizer.').removesuffix('._target_')}={text}")
     return shown

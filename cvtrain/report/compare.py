@@ -109,6 +109,8 @@ class Comparison:
 def compare(sweep: Sweep) -> Comparison:
     """Choose learning rates on validation, compare arms on test, pair by seed."""
     begun = sweep.runs[sweep.runs["status"] != "missing"].copy()
+    if begun.empty:
+        return Comparison((), begun)
     for tag in (SCORE, "test/loss", "convergence/initial/loss", "convergence/steps_to_target"):
         if tag not in begun:
             begun[tag] = math.nan
@@ -122,8 +124,12 @@ def compare(sweep: Sweep) -> Comparison:
 
 
 def paired_difference(reference: pd.DataFrame, other: pd.DataFrame, metric: str) -> Difference:
-    """Runs of equal seed, `other` − `reference`; identical if metric and score are, everywhere."""
-    pairs = reference.set_index("seed").join(other.set_index("seed"), how="inner", rsuffix="_other")
+    """Runs of equal seed, `other` − `reference`; identical if metric and score are, everywhere.
+
+    A run that was not measured, since it failed or has not ended, makes no pair.
+    """
+    left, right = (runs.dropna(subset=[metric]).set_index("seed") for runs in (reference, other))
+    pairs = left.join(right, how="inner", rsuffix="_other")
     differences = (pairs[f"{metric}_other"] - pairs[metric]).to_numpy(dtype=np.float64)
     equal = (pairs[f"{tag}_other"] == pairs[tag] for tag in (metric, "score"))
     identical = len(pairs) > 0 and all(bool(same.all()) for same in equal)

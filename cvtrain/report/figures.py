@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,8 @@ def learning_rate_curves(comparison: Comparison) -> Figure:
     the top, at learning rates where a run of the arm did not finish: those have no mean.
     """
     groups = comparison.groups
+    drawn = dict.fromkeys(arm.name for group in groups for arm in group.arms if arm.name != NULL)
+    places = {name: place for place, name in enumerate(drawn)}  # a colour means one arm everywhere
     size = (PANEL[0] * len(groups), 2 * PANEL[1] + 0.5)
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
@@ -36,8 +39,8 @@ def learning_rate_curves(comparison: Comparison) -> Figure:
     for column, group in enumerate(groups):
         rows = comparison.runs[comparison.runs["group"] == group.name]
         upper, lower = axes[:, column]
-        _curves(upper, group, rows, "score")
-        _curves(lower, group, rows, group.metric)
+        _curves(upper, group, rows, "score", places)
+        _curves(lower, group, rows, group.metric, places)
         upper.set_title(group.name)
         upper.set_yscale("log")
         upper.set_ylabel("validation loss")
@@ -45,9 +48,13 @@ def learning_rate_curves(comparison: Comparison) -> Figure:
         lower.set_xscale("log", base=2)
         lower.set_xlabel("learning rate")
     axes[0, 0].plot([], [], linestyle="none", marker="x", color="0.3", label="a run diverged")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
+    shown = {}
+    for upper in axes[0]:
+        for handle, label in zip(*upper.get_legend_handles_labels(), strict=True):
+            shown.setdefault(label, handle)
+    columns = min(len(shown), 3)
     figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(len(labels), 3), fontsize=9
+        list(shown.values()), list(shown), loc="outside lower center", ncols=columns, fontsize=9
     )
     return figure
 
@@ -61,8 +68,9 @@ def save_figure(figure: Figure, path: Path) -> list[Path]:
     return written
 
 
-def _curves(axes: Axes, group: Group, rows: pd.DataFrame, column: str) -> None:
-    places = {arm.name: place for place, arm in enumerate(a for a in group.arms if a.name != NULL)}
+def _curves(
+    axes: Axes, group: Group, rows: pd.DataFrame, column: str, places: Mapping[str, int]
+) -> None:
     for arm in group.arms:
         own = rows[rows["arm"] == arm.name]
         by_rate = own.groupby("optimizer.lr")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,11 @@ class Sweep:
         """Every signal at every logged step, one value per row: `run`, `step`, `tag`, `value`."""
         tables = []
         for run, name in zip(self.runs["run"], self.runs["directory"], strict=True):
-            path = self.directory / name / METRICS_FILE
-            if path.exists():
+            text = _whole_rows(self.directory / name / METRICS_FILE)
+            if text:
                 # As text: an empty cell is no measurement, a measured NaN is spelled; and Python's
                 # own conversion returns the very number that was written.
-                rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+                rows = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False)
                 long = rows.melt(id_vars="step", var_name="tag", value_name="value")
                 long = long[long["value"] != ""]
                 tables.append(long.assign(run=run))
@@ -103,6 +104,15 @@ def _listed(directory: Path) -> Iterator[tuple[int, str]]:
         return
     for number, path in enumerate(sorted(directory.glob(f"*/{RUN_FILE}"))):
         yield number, path.parent.name
+
+
+def _whole_rows(path: Path) -> str:
+    """A file's text without a last line that is still being written, or was never finished."""
+    if not path.exists():
+        return ""
+    with path.open(encoding="utf-8", newline="") as file:
+        text = file.read()
+    return text[: text.rfind("\n") + 1]
 
 
 def flattened(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -44,7 +44,7 @@ def print_summary(directory: Path) -> None:
 
 def save_curves(comparison: Comparison, folder: Path) -> list[Path]:
     """Write the learning-rate curves, where there is more than one learning rate to draw."""
-    if comparison.runs["optimizer.lr"].nunique() < 2:
+    if not comparison.groups or comparison.runs["optimizer.lr"].nunique() < 2:
         return []
     return save_figure(learning_rate_curves(comparison), folder / "learning_rates")
 
