@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -76,15 +76,17 @@ def test_the_factor_2_enters_once_at_any_depth():
         assert torch.allclose(torch.view_as_real(w.grad), pair.grad, rtol=1e-12)
 
 
+@settings(deadline=None)
 @given(seeds, dtypes, scales, scales, st.booleans(), st.booleans())
 def test_scales_multiply_and_conjugations_cancel(seed, dtype, first, second, conjugate, again):
     g = gradient(seed, dtype)
     twice = Convention(second, again).apply(Convention(first, conjugate).apply(g))
     once = Convention(first * second, conjugate != again).apply(g)
     assert twice.dtype == once.dtype == dtype
-    torch.testing.assert_close(twice, once)
+    assert torch.allclose(twice, once, rtol=1e-6)
 
 
+@settings(deadline=None)
 @given(seeds, dtypes, exponents, exponents, st.booleans())
 def test_powers_of_two_multiply_bit_for_bit(seed, dtype, m, n, conjugate):
     g = gradient(seed, dtype)
@@ -94,6 +96,7 @@ def test_powers_of_two_multiply_bit_for_bit(seed, dtype, m, n, conjugate):
     assert torch.equal(Convention(2.0**m, conjugate).apply(Convention(2.0**n).apply(g)), expected)
 
 
+@settings(deadline=None)
 @given(seeds, dtypes, scales)
 def test_conjugating_twice_changes_nothing_and_commutes_with_a_scale(seed, dtype, scale):
     g, flip, stretch = gradient(seed, dtype), Convention(conjugate=True), Convention(scale)

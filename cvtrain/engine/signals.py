@@ -43,10 +43,10 @@ def measure(
 
     Returns:
         ``grad/{norm,real_norm,imag_norm,circularity,nonfinite}``, ``handed/norm``,
-        ``update/{norm,ratio}``, the traces ``grad/<parameter>/{real,imag}[i,j]`` and the signals of
-        `measure_weights`. ``grad/circularity`` = |Σg²| / Σ|g|² over the entries of complex
-        parameters (0 where they are all zero): 0 for a gradient without a preferred direction in
-        the plane, 1 for one on a line.
+        ``update/{norm,ratio}``, the traces ``grad/<parameter>/{real,imag}[i,j]`` (under ``handed/``
+        too for parameters traced whole) and the signals of `measure_weights`. ``grad/circularity``
+        = |Σg²| / Σ|g|² over the entries of complex parameters (0 where they are all zero): 0 for a
+        gradient without a preferred direction in the plane, 1 for one on a line.
     """
     signals: dict[str, Tensor] = {}
     real, imag = parts(gradients)
@@ -66,7 +66,9 @@ def measure(
     shapes = complex_shapes(gradients)
     signals |= _traces("grad", shapes, real, imag, elementwise)
 
-    signals["handed/norm"] = _norm(*parts(handed))
+    handed_parts = parts(handed)
+    signals["handed/norm"] = _norm(*handed_parts)
+    signals |= _traces("handed", shapes, *handed_parts, elementwise, whole=True)
     weight_real, weight_imag = parts(weights)
     next_real, next_imag = parts(next_weights)
     update_norm = _norm(next_real - weight_real, next_imag - weight_imag)
@@ -135,12 +137,18 @@ def complex_shapes(tensors: Tensors) -> Shapes:
 
 
 def _traces(
-    group: str, shapes: Shapes, real: Tensor, imag: Tensor, elementwise: int
+    group: str,
+    shapes: Shapes,
+    real: Tensor,
+    imag: Tensor,
+    elementwise: int,
+    whole: bool = False,
 ) -> dict[str, Tensor]:
-    """``<group>/<parameter>/{real,imag}[i,j]`` of the traced entries, from what `parts` gives."""
-    if not shapes:
+    """``<group>/<parameter>/{real,imag}[i,j]`` of the traced entries, from what `parts` gives;
+    `whole`: only of parameters of which every entry is traced."""
+    columns, labels = traced_columns(shapes, elementwise, whole)
+    if not labels:
         return {}
-    columns, labels = traced_columns(shapes, elementwise)
     there = columns.to(real.device)
     signals: dict[str, Tensor] = {}
     for part, entries in (("real", real), ("imag", imag)):
@@ -150,17 +158,21 @@ def _traces(
 
 
 @lru_cache
-def traced_columns(shapes: Shapes, elementwise: int) -> tuple[Tensor, list[tuple[str, str]]]:
+def traced_columns(
+    shapes: Shapes, elementwise: int, whole: bool
+) -> tuple[Tensor, list[tuple[str, str]]]:
     """The columns of `parts` that hold traced entries, and their parameters and labels."""
     columns: list[Tensor] = []
     labels: list[tuple[str, str]] = []
     begin = 0
     for name, shape in shapes:
-        entries, told = traced_entries(shape, elementwise)
-        columns.append(entries + begin)
-        labels += [(name, label) for label in told]
-        begin += math.prod(shape)
-    return torch.cat(columns), labels
+        count = math.prod(shape)
+        if count <= elementwise or not whole:
+            entries, told = traced_entries(shape, elementwise)
+            columns.append(entries + begin)
+            labels += [(name, label) for label in told]
+        begin += count
+    return torch.cat(columns) if columns else torch.empty(0, dtype=torch.int64), labels
 
 
 def traced_entries(shape: tuple[int, ...], elementwise: int) -> tuple[Tensor, list[str]]:

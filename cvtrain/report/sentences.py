@@ -58,12 +58,17 @@ def differs(difference: Difference, null: Difference | None) -> bool:
     return abs(difference.mean) > reach
 
 
+def never_learned(arm: Arm) -> bool:
+    """Whether every run of an arm diverged or stayed where it began."""
+    return arm.diverged + arm.not_learned == arm.runs
+
+
 def _verdict(group: Group, others: list[Arm]) -> str:
     null = group.arm(NULL)
     band = null.unretuned if null else None
     identical, alike, different, lost = [], [], [], []
     for arm in others:
-        if arm.retuned is None:
+        if arm.retuned is None or never_learned(arm):
             lost.append(arm.name)
         elif arm.retuned.identical:
             identical.append(arm.name)
@@ -79,22 +84,21 @@ def _verdict(group: Group, others: list[Arm]) -> str:
     if different:
         clauses.append(f"{_join(different)} differ{_s(different)}")
     if lost:
-        clauses.append(f"{_join(lost)} ha{'s' if len(lost) == 1 else 've'} no usable learning rate")
+        clauses.append(f"{_join(lost)} learn{_s(lost)} at no learning rate")
     return f"{group.name}: after retuning the learning rate, {'; '.join(clauses)}."
 
 
 def _arm(arm: Arm, metric: str, reference_lr: float) -> str:
+    if never_learned(arm):
+        return (
+            f"{arm.name}: none of its {arm.runs} runs learned ({arm.diverged} diverged,"
+            f" {arm.not_learned} stayed where they began)."
+        )
     told = []
     if arm.retuned is not None and arm.shift is not None:
         told.append(f"{_moved(arm.shift)}: {interval(arm.retuned, metric)}")
     if arm.unretuned is not None and arm.unretuned.pairs and arm.shift != 0:
         told.append(f"left at lr {rate_text(reference_lr)}: {interval(arm.unretuned, metric)}")
-    useless = arm.diverged + arm.not_learned
-    if useless == arm.runs:
-        told.append(
-            f"none of its {arm.runs} runs learned ({arm.diverged} diverged,"
-            f" {arm.not_learned} stayed where they began)"
-        )
     return f"{arm.name}: {'; '.join(told) or 'nothing to pair'}."
 
 

@@ -41,7 +41,7 @@ def show_plan(points: Sequence[Point]) -> None:
     for group in groups.values():
         cost = measure_cost(group[0].config)
         for line in describe_task(group[0].config):
-            console.print(line, highlight=False)
+            console.print(line, highlight=False, soft_wrap=True)
         console.print(
             f"{len(group)} points × {group[0].config.max_steps} steps, about {cost.seconds:.1f} s"
             f" and {cost.bytes / 1e3:.0f} kB each",

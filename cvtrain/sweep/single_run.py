@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -14,6 +16,21 @@ from cvtrain.errors import RunFailed
 from cvtrain.record.journal import TRACEBACK_FILE
 from cvtrain.record.run_file import RunRecord
 from cvtrain.task import describe_task
+
+SHOWN = (
+    "train/loss",
+    "val/",
+    "test/",
+    "convergence/steps_to_target",
+    "grad/norm",
+    "grad/real_norm",
+    "grad/imag_norm",
+    "grad/circularity",
+    "handed/norm",
+    "weight/norm",
+    "weight/error",
+)
+"""Beginnings of the tags that end a run at the terminal; all of them are in its files."""
 
 
 def train_and_show(job: StackJob) -> float:
@@ -28,7 +45,7 @@ def train_and_show(job: StackJob) -> float:
     (point,) = job.points
     console = Console()
     for line in describe_task(point.config):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, soft_wrap=True)
     bar = Progress(
         TextColumn("steps"),
         BarColumn(bar_width=24),
@@ -59,7 +76,7 @@ def train_and_show(job: StackJob) -> float:
 
 
 def result_table(record: RunRecord) -> Table:
-    """Losses, metrics, first traces of gradient and weights: start, end and best."""
+    """Losses and metrics, norms, and the complex entries of small parameters."""
     config = record.config
     convention = convention_name(config["convention"]["scale"], config["convention"]["conjugate"])
     title = f"objective {config['objective']['scale']:g} × loss, convention {convention}"
@@ -67,18 +84,35 @@ def result_table(record: RunRecord) -> Table:
     table.add_column("signal")
     table.add_column("last", justify="right")
     table.add_column("best", justify="right")
-    names = [tag for tag in record.final if tag.startswith(("train/loss", "val/", "test/"))]
-    names += [tag for tag in record.final if tag.startswith("convergence/steps")]
-    names += [tag for tag in record.final if _traced(tag)][:8]
-    for tag in names:
-        best = record.best.get(tag)
-        shown = f"{best['value']:.6g} at {best['step']}" if best else ""
-        table.add_row(tag, f"{record.final[tag]:.6g}", shown)
+    final = record.final
+    for tag in final:
+        if tag.startswith(SHOWN):
+            best = record.best.get(tag)
+            shown = f"{best['value']:.6g} at {best['step']}" if best else ""
+            table.add_row(tag, _number(tag, final[tag]), shown)
+    for tag, value in complex_entries(final):
+        table.add_row(tag, f"{value.real:.6g}{value.imag:+.6g}j", "")
     return table
 
 
-def _traced(tag: str) -> bool:
-    return tag.startswith(("grad/", "handed/", "weight/")) and "nonfinite" not in tag
+def complex_entries(final: Mapping[str, float]) -> list[tuple[str, complex]]:
+    """``grad/weight[0,0]`` and its value, of every parameter traced whole, and the same of the
+    handed gradient and the weight."""
+    found: dict[tuple[str, str], list[tuple[str, complex]]] = {}
+    for tag, real in final.items():
+        group_and_name, part, index = tag.rpartition("/real")
+        group, _, name = group_and_name.partition("/")
+        if part and group in ("grad", "handed", "weight"):
+            value = complex(real, final[f"{group_and_name}/imag{index}"])
+            found.setdefault((group, name), []).append((f"{group_and_name}{index}", value))
+    whole = {name for group, name in found if group == "handed"}
+    return [entry for (_, name), entries in found.items() if name in whole for entry in entries]
+
+
+def _number(tag: str, value: float) -> str:
+    if math.isinf(value) and tag.endswith("steps_to_target"):
+        return "never"
+    return f"{value:.6g}"
 
 
 def _short(path: Path) -> str:
