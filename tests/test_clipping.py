@@ -1,11 +1,15 @@
 """Each kind of clip against torch, its geometry, and the law of the factor 2."""
 
+from pathlib import Path
+
 import pytest
 import torch
+import yaml
 from torch import Tensor, nn
 
 from cvtrain.clipping import ModulusClip, NoClip, NormClip, SplitClip, total_norm
 
+CONF = Path(__file__).parents[1] / "conf" / "clip"
 COMPLEX = (torch.complex64, torch.complex128)
 DTYPES = pytest.mark.parametrize("dtype", COMPLEX, ids=str)
 KINDS = pytest.mark.parametrize("kind", [NormClip, ModulusClip, SplitClip])
@@ -175,3 +179,11 @@ def test_a_threshold_that_is_no_length_is_refused(kind, bad):
         kind(bad)
     with pytest.raises(ValueError, match="eps="):
         NormClip(1.0, eps=bad)
+
+
+@pytest.mark.parametrize("kind", [NoClip, NormClip, ModulusClip, SplitClip])
+def test_the_file_of_a_clip_holds_its_arguments(kind):
+    name = "none" if kind is NoClip else kind.__name__.removesuffix("Clip").lower()
+    values = yaml.safe_load((CONF / f"{name}.yaml").read_text())
+    assert values.pop("kind") == name
+    assert kind(**values) == (NoClip() if kind is NoClip else kind(1.0))

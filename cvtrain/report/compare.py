@@ -128,8 +128,8 @@ def paired_difference(reference: pd.DataFrame, other: pd.DataFrame, metric: str)
 
     A run that was not measured, since it failed or has not ended, makes no pair.
     """
-    left, right = (runs.dropna(subset=[metric]).set_index("seed") for runs in (reference, other))
-    pairs = left.join(right, how="inner", rsuffix="_other")
+    left, right = (runs.dropna(subset=[metric]) for runs in (reference, other))
+    pairs = left.merge(right, on="seed", suffixes=("", "_other"))
     differences = (pairs[f"{metric}_other"] - pairs[metric]).to_numpy(dtype=np.float64)
     equal = (pairs[f"{tag}_other"] == pairs[tag] for tag in (metric, "score"))
     identical = len(pairs) > 0 and all(bool(same.all()) for same in equal)

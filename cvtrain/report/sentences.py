@@ -66,9 +66,11 @@ def never_learned(arm: Arm) -> bool:
 def _verdict(group: Group, others: list[Arm]) -> str:
     null = group.arm(NULL)
     band = null.unretuned if null else None
-    identical, alike, different, lost = [], [], [], []
+    identical, alike, different, never, lost = [], [], [], [], []
     for arm in others:
-        if arm.retuned is None or never_learned(arm):
+        if never_learned(arm):
+            never.append(arm.name)
+        elif arm.retuned is None:
             lost.append(arm.name)
         elif arm.retuned.identical:
             identical.append(arm.name)
@@ -83,8 +85,10 @@ def _verdict(group: Group, others: list[Arm]) -> str:
         clauses.append(f"no difference shows for {_join(alike)}")
     if different:
         clauses.append(f"{_join(different)} differ{_s(different)}")
+    if never:
+        clauses.append(f"{_join(never)} learn{_s(never)} at no learning rate")
     if lost:
-        clauses.append(f"{_join(lost)} learn{_s(lost)} at no learning rate")
+        clauses.append(f"{_join(lost)} ha{'s' if len(lost) == 1 else 've'} no usable learning rate")
     return f"{group.name}: after retuning the learning rate, {'; '.join(clauses)}."
 
 

@@ -1,0 +1,191 @@
+"""What the report says in words, in its table and in its figure."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from rich.console import Console
+from synthetic import (
+    HALVED,
+    JITTERED,
+    UNCONJUGATED,
+    WIRTINGER,
+    describe_sweep,
+    row,
+    sweep_of,
+    write_run,
+)
+
+from cvtrain.report.compare import Difference, compare
+from cvtrain.report.figures import learning_rate_curves, save_figure
+from cvtrain.report.sentences import describe_group, differs, interval, rate_text
+from cvtrain.report.terminal import group_table, print_summary
+
+RATES = (0.0625, 0.125, 0.25)
+SPREAD = (0.0, 0.01, 0.02)
+ADAM = {"optimizer___target_": "torch.optim.Adam"}
+
+
+def arm(losses=(0.3, 0.2, 0.4), shifts=SPREAD, status="finished", **config):
+    """Runs at three rates and with three seeds; `shifts` are added to an accuracy of 0.9."""
+    return [
+        row(loss, 0.9 + shift, status, seed=seed, optimizer__lr=rate, **config)
+        for rate, loss in zip(RATES, losses, strict=True)
+        for seed, shift in enumerate(shifts)
+    ]
+
+
+def told(*arms):
+    (group,) = compare(sweep_of([one for rows in arms for one in rows])).groups
+    return describe_group(group)
+
+
+def test_an_arm_that_retuning_makes_equal_is_said_to_train_exactly_alike():
+    verdict, line = told(arm(), arm((0.5, 0.3, 0.2), **HALVED))
+    assert verdict == (
+        "SGD: after retuning the learning rate, “scale ½, pytorch” trains exactly like"
+        " scale 1, pytorch."
+    )
+    assert line == (
+        "scale ½, pytorch: best lr 1 octave higher: the same numbers, bit for bit (3 pairs);"
+        " left at lr 2^-3: 0 [0, 0] points of test accuracy (3 pairs)."
+    )
+
+
+def test_two_arms_that_agree_are_named_together():
+    verdict = told(arm(), arm(**HALVED), arm(**WIRTINGER))[0]
+    assert "“scale ½, pytorch” and “scale 1, wirtinger” train exactly like" in verdict
+
+
+def test_an_interval_around_zero_shows_no_difference():
+    verdict, line = told(arm(), arm(shifts=(0.012, -0.002, 0.021), **WIRTINGER))
+    assert verdict.endswith("no difference shows for “scale 1, wirtinger”.")
+    assert line == (
+        "scale 1, wirtinger: the same best lr: +0.03 [−3.00, +3.06] points of test accuracy"
+        " (3 pairs)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("chaos", "verdict"),
+    [
+        ((0.0001, 0.0102, 0.0198), "“scale 1, wirtinger” differs."),
+        ((-0.05, 0.01, 0.07), "no difference shows for “scale 1, wirtinger”."),
+    ],
+)
+def test_a_difference_counts_only_beyond_what_chaos_alone_does(chaos, verdict):
+    lower = arm(shifts=(-0.02, -0.011, -0.001), **WIRTINGER)
+    sentences = told(arm(), lower, arm(shifts=chaos, **JITTERED))
+    assert sentences[0].endswith(verdict)
+    assert sentences[-1].startswith("Chaos alone (null arm, same learning rate): ")
+    assert len(sentences) == 3
+
+
+def test_a_difference_of_one_seed_is_none():
+    assert not differs(Difference(-0.5, math.nan, math.nan, 1, False), None)
+    assert differs(Difference(-0.5, -0.6, -0.4, 5, False), None)
+
+
+@pytest.mark.parametrize(("status", "words"), [("diverged", "9 diverged, 0"), ("finished", "0 di")])
+def test_an_arm_of_which_no_run_learns_is_said_not_to(status, words):
+    verdict, line = told(arm(), arm((1.99, 2.5, 2.0), status=status, **UNCONJUGATED))
+    assert verdict.endswith("“scale 1, unconjugated” learns at no learning rate.")
+    assert line.startswith(f"scale 1, unconjugated: none of its 9 runs learned ({words}")
+
+
+def test_an_arm_that_was_interrupted_is_not_said_to_learn_nowhere():
+    verdict, _ = told(arm(), arm(status="interrupted", **HALVED))
+    assert verdict.endswith("“scale ½, pytorch” has no usable learning rate.")
+
+
+def test_without_a_usable_reference_there_is_nothing_to_compare():
+    assert told(arm(**HALVED)) == ["SGD: nothing to compare with: no run of scale 1, pytorch."]
+    assert told(arm(), arm(**JITTERED)) == [
+        "SGD: nothing to compare: only scale 1, pytorch was run."
+    ]
+    assert told(arm(status="diverged"), arm(**HALVED)) == [
+        "SGD: nothing to compare: scale 1, pytorch has no usable learning rate."
+    ]
+
+
+def test_what_rounds_to_zero_has_no_sign():
+    small = Difference(-1e-9, -4e-5, 4.9e-5, 3, False)
+    assert interval(small, "test/accuracy") == "0 [0, 0] points of test accuracy (3 pairs)"
+    assert interval(small, "test/nmse") == "−1e-09 [−4e-05, +4.9e-05] test nmse (3 pairs)".replace(
+        "e-", "e−"
+    )
+
+
+def test_one_pair_has_no_interval_and_no_pair_no_number():
+    alone = Difference(0.25, math.nan, math.nan, 1, False)
+    assert interval(alone, "test/accuracy") == "+25.00 points of test accuracy (1 pair: no interval)"
+    nothing = Difference(math.nan, math.nan, math.nan, 0, False)
+    assert interval(nothing, "test/accuracy") == "no pairs of equal seed"
+
+
+@pytest.mark.parametrize(("lr", "text"), [(0.125, "2^-3"), (1.0, "2^0"), (0.1, "0.1")])
+def test_powers_of_two_are_shown_as_such(lr, text):
+    assert rate_text(lr) == text
+
+
+def test_every_arm_of_every_group_is_in_the_legend_of_the_figure(tmp_path):
+    rows = [*arm(), *arm(**HALVED), *arm(**ADAM), *arm(**ADAM, **WIRTINGER)]
+    rows += arm(**ADAM, **JITTERED)
+    rows[0]["status"] = "diverged"
+    figure = learning_rate_curves(compare(sweep_of(rows)))
+    (legend,) = figure.legends
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert sorted(labels) == [
+        "a run diverged",
+        "null arm (range)",
+        "scale 1, pytorch",
+        "scale 1, wirtinger",
+        "scale ½, pytorch",
+    ]
+    colours = {}
+    for axes in figure.axes:
+        for line in axes.get_lines():
+            colours.setdefault(line.get_label(), set()).add(line.get_color())
+    assert all(len(colours[label]) == 1 for label in labels if label.startswith("scale"))
+    svg, png = save_figure(figure, tmp_path / "report" / "curves")
+    assert b"<svg" in svg.read_bytes()[:1000]
+    assert png.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_group_in_which_nothing_finished_is_drawn_too():
+    rows = arm(status="diverged") + arm(status="diverged", **JITTERED)
+    figure = learning_rate_curves(compare(sweep_of(rows)))
+    figure.canvas.draw()
+
+
+def test_the_table_has_a_line_per_arm_and_a_star_at_an_edge():
+    rows = arm() + arm((0.5, 0.4, 0.2), **HALVED) + arm(status="diverged", **WIRTINGER)
+    rows[-1]["status"] = "failed"
+    (group,) = compare(sweep_of(rows)).groups
+    console = Console(width=118, record=True, quiet=True)
+    console.print(group_table(group))
+    lines = {line.split("│")[1].strip(): line for line in console.export_text().split("\n")
+             if line.startswith("│")}  # fmt: skip
+    assert list(lines) == ["scale 1, pytorch", "scale ½, pytorch", "scale 1, wirtinger"]
+    assert "2^-3 " in lines["scale 1, pytorch"]
+    assert "91.00 ± 1.00 %" in lines["scale 1, pytorch"]
+    assert "2^-2*" in lines["scale ½, pytorch"]
+    assert "none" in lines["scale 1, wirtinger"]
+    assert "9 (1 failed)" in lines["scale 1, wirtinger"]
+
+
+@pytest.mark.parametrize("begun", [0, 3, 6])
+def test_a_half_finished_sweep_has_a_summary(tmp_path, capsys, begun):
+    names = [str(number) for number in range(6)]
+    describe_sweep(tmp_path, *names)
+    rows = arm()[::3] + arm(**HALVED)[::3]
+    for name, one in zip(names[:begun], rows, strict=False):
+        final = {tag: value for tag, value in one.items() if "/" in tag}
+        arm_keys = {"optimizer__lr": one["optimizer.lr"], "objective__scale": one["objective.scale"]}
+        write_run(tmp_path / name, final=final, **arm_keys)
+    print_summary(tmp_path)
+    out = capsys.readouterr().out
+    assert (f"{6 - begun} of 6 runs have not begun" in out) is (begun < 6)
+    assert ("scale ½, pytorch" in out) is (begun == 6)
+    assert (tmp_path / "report" / "learning_rates.svg").exists() is (begun > 0)
