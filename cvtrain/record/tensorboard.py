@@ -20,6 +20,8 @@ from tensorboard.plugins.hparams import metadata as hparams_metadata
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 HISTOGRAM_BINS = 32
+HPARAMS_FIRST = ("optimizer", "lr", "objective.scale", "convention", "seed")
+"""What an ablation is about."""
 
 
 class TensorBoardFile:
@@ -51,8 +53,16 @@ class TensorBoardFile:
     ) -> None:
         """Declare the run in HPARAMS: its hyperparameters, and the tags that are its metrics."""
         columns = {summary_v2.HParam(name): value for name, value in hyperparameters.items()}
-        shown = [summary_v2.Metric(tag) for tag in metrics]
-        self._add(0, summary_v2.hparams_config_pb(list(columns), shown))
+        config = summary_v2.hparams_config_pb(
+            list(columns), [summary_v2.Metric(tag) for tag in metrics]
+        )
+        plugin_data = config.value[0].metadata.plugin_data
+        content = plugin_data_pb2.HParamsPluginData.FromString(plugin_data.content)
+        for info in content.experiment.hparam_infos:
+            # TensorBoard lists these before the others, and shows the first five as columns.
+            info.differs = info.name in HPARAMS_FIRST
+        plugin_data.content = content.SerializeToString()
+        self._add(0, config)
         self._add(0, summary_v2.hparams_pb(columns, start_time_secs=time.time()))
 
     def ended(self, succeeded: bool) -> None:

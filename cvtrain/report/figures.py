@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -48,7 +49,7 @@ def learning_rate_curves(comparison: Comparison) -> Figure:
         lower.set_xscale("log", base=2)
         lower.set_xlabel("learning rate")
     axes[0, 0].plot([], [], linestyle="none", marker="x", color="0.3", label="a run diverged")
-    shown = {}
+    shown: dict[str, Artist] = {}
     for upper in axes[0]:
         for handle, label in zip(*upper.get_legend_handles_labels(), strict=True):
             shown.setdefault(label, handle)

@@ -119,7 +119,9 @@ def test_what_rounds_to_zero_has_no_sign():
 
 def test_one_pair_has_no_interval_and_no_pair_no_number():
     alone = Difference(0.25, math.nan, math.nan, 1, False)
-    assert interval(alone, "test/accuracy") == "+25.00 points of test accuracy (1 pair: no interval)"
+    assert (
+        interval(alone, "test/accuracy") == "+25.00 points of test accuracy (1 pair: no interval)"
+    )
     nothing = Difference(math.nan, math.nan, math.nan, 0, False)
     assert interval(nothing, "test/accuracy") == "no pairs of equal seed"
 
@@ -182,7 +184,10 @@ def test_a_half_finished_sweep_has_a_summary(tmp_path, capsys, begun):
     rows = arm()[::3] + arm(**HALVED)[::3]
     for name, one in zip(names[:begun], rows, strict=False):
         final = {tag: value for tag, value in one.items() if "/" in tag}
-        arm_keys = {"optimizer__lr": one["optimizer.lr"], "objective__scale": one["objective.scale"]}
+        arm_keys = {
+            "optimizer__lr": one["optimizer.lr"],
+            "objective__scale": one["objective.scale"],
+        }
         write_run(tmp_path / name, final=final, **arm_keys)
     print_summary(tmp_path)
     out = capsys.readouterr().out
