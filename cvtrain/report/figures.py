@@ -43,7 +43,8 @@ def learning_rate_curves(comparison: Comparison) -> Figure:
         _curves(upper, group, rows, "score", places)
         _curves(lower, group, rows, group.metric, places)
         upper.set_title(group.name)
-        upper.set_yscale("log")
+        if np.isfinite(upper.dataLim.y0):  # else nothing finished, and nothing is drawn
+            upper.set_yscale("log")
         upper.set_ylabel("validation loss")
         lower.set_ylabel(group.metric.replace("/", " "))
         lower.set_xscale("log", base=2)
@@ -79,8 +80,9 @@ def _curves(
         values = by_rate[column].agg(["mean", "min", "max"])[whole]
         lr = values.index.to_numpy(dtype=float)
         if arm.name == NULL:
-            band = values["min"], values["max"]
-            axes.fill_between(lr, *band, color="0.6", alpha=0.45, label=f"{NULL} (range)")
+            if not values.empty:
+                band = values["min"], values["max"]
+                axes.fill_between(lr, *band, color="0.6", alpha=0.45, label=f"{NULL} (range)")
             continue
         place = places[arm.name]
         colour = COLOURS[place % len(COLOURS)]

@@ -53,7 +53,7 @@ def group_table(group: Group) -> Table:
     """One row per arm, at its best learning rate."""
     metric = group.metric.removeprefix("test/")
     table = Table(title=group.name, title_justify="left")
-    table.add_column("arm")
+    table.add_column("arm", no_wrap=True)
     headings = ("best lr", "val loss", f"test {metric}", f"steps to {group.goal}")
     for heading in (*headings, "runs", "diverged", "not learned"):
         table.add_column(heading, justify="right")
