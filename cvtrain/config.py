@@ -183,13 +183,15 @@ class Config(Section):
     def identity(self) -> str:
         """Hash of everything that a run's numbers depend on, and of nothing else.
 
-        Left out: where files go, what a sweep does around its runs, and the two keys that
-        `optimizer.lr` already contains.
+        Left out: where files go, what a sweep does around its runs, how often histograms are drawn
+        (which may be left open until the run begins), and the two keys that `optimizer.lr` already
+        contains.
         """
         content = self.as_dict()
         for key in ("output", "plan", "on_error", "null_arm", "trusted_modules", "lr_octave"):
             del content[key]
         del content["optimizer"]["reference_lr"]
+        del content["signals"]["histograms_every"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -56,7 +56,8 @@ def run_sweep(
         OmegaConf.save(config, directory / "multirun.yaml")
         journal = Journal(directory)
         journal.describe_sweep(points, _experiment(config), overrides)
-        console.print(f"cvtrain: {len(points)} runs into {directory}", highlight=False)
+        told = f"cvtrain: {len(points)} runs into {directory}"
+        console.print(told, highlight=False, soft_wrap=True)
         try:
             with SweepProgress(journal, points, console):
                 jobs = [_job(point, directory) for point in points]

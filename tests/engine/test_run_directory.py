@@ -68,7 +68,7 @@ def test_run_json_holds_the_last_value_of_every_signal(run):
     assert content["schema"] == 1
     assert content["engine"] == "single"
     assert content["config"]["batch_size"] == 50
-    assert content["id"] == configured(*SHORT, "signals.histograms_every=10").identity
+    assert content["id"] == configured(*SHORT).identity
 
 
 def test_run_json_has_no_bare_nan_or_infinity(run):
