@@ -156,25 +156,32 @@ def _instance(
 
 
 def describe_task(config: Config) -> list[str]:
-    """Start-up summary: data, network (purely complex or mixed, both kinds counted), objective."""
+    """Start-up summary of a run: that of `describe_network`, and what is asked of the gradient."""
+    convention = convention_name(config.convention.scale, config.convention.conjugate)
+    return [
+        *describe_network(config),
+        f"optimizer  {_last_name(config.optimizer.target)}, lr {config.optimizer.lr:g};"
+        f" objective {config.objective.scale:g} × {config.objective.loss};"
+        f" convention {convention}",
+    ]
 
-    def name(target: str) -> str:
-        return target.rsplit(".", 1)[-1]
 
+def describe_network(config: Config) -> list[str]:
+    """Data, network (purely complex or mixed, both kinds counted), and the self-check of torch."""
     dataset = load_dataset(config)
-    model = build_model(config, dataset)
-    count = count_parameters(model)
+    count = count_parameters(build_model(config, dataset))
     sizes = "/".join(str(len(s)) for s in (dataset.train, dataset.validation, dataset.test))
     shape = "×".join(str(size) for size in dataset.input_shape) or "1"
     return [
-        f"data       {name(config.data.target)}: {sizes} samples of {shape}"
+        f"data       {_last_name(config.data.target)}: {sizes} samples of {shape}"
         f" {config.dtype}, {dataset.task} onto {dataset.out_features}",
-        f"network    {name(config.model.target)}: {count.kind},"
+        f"network    {_last_name(config.model.target)}: {count.kind},"
         f" {count.complex:,} complex and {count.real:,} real parameters"
         f" ({count.real_degrees_of_freedom:,} real degrees of freedom,"
         f" {count.bytes / 1e3:,.1f} kB)",
-        f"optimizer  {name(config.optimizer.target)}, lr {config.optimizer.lr:g};"
-        f" objective {config.objective.scale:g} × {config.objective.loss}; convention "
-        + convention_name(config.convention.scale, config.convention.conjugate),
         f"gradient   {self_check(complex_dtype(config))}",
     ]
+
+
+def _last_name(target: str) -> str:
+    return target.rsplit(".", 1)[-1]

@@ -23,7 +23,7 @@ from cvtrain.record.checkpoint import save_checkpoint
 from cvtrain.record.journal import Journal
 from cvtrain.record.recorder import Recorder
 from cvtrain.record.run_file import RunRecord, Status
-from cvtrain.task import load_dataset
+from cvtrain.task import describe_task, load_dataset
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +89,9 @@ def _fit(
     record: RunRecord,
     progressed: Callable[[int], None],
 ) -> Single:
+    if log.isEnabledFor(logging.INFO):
+        for line in describe_task(config):
+            log.info(line)
     torch.manual_seed(config.seed)
     trainer = Trainer(**trainer_arguments(config))
 

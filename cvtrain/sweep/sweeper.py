@@ -45,6 +45,8 @@ def run_sweep(
     from cvtrain.trial import check_points
 
     check_points(points)
+    for line in _networks(points):
+        console.print(line, highlight=False, soft_wrap=True)
     if points[0].config.plan:
         from cvtrain.sweep.estimate import show_plan
 
@@ -69,6 +71,16 @@ def run_sweep(
     if journal.count(points)["failed"]:
         raise RunFailed(f"{journal.count(points)['failed']} of {len(points)} runs failed")
     return returned
+
+
+def _networks(points: Sequence[Point]) -> list[str]:
+    """Start-up summary: the data and networks of the sweep, each once."""
+    from cvtrain.task import describe_network
+    from cvtrain.trial import structure
+
+    distinct = {structure(point.config): point.config for point in points}
+    lines = (line for config in distinct.values() for line in describe_network(config))
+    return list(dict.fromkeys(lines))
 
 
 def _job(point: Point, directory: Path) -> list[str]:
