@@ -107,12 +107,8 @@ def _fit(
         # Lightning notes the signal beside us, and ends the loop by this exception.
         if interruption.requested is None:
             raise
-    record.steps = trainer.global_step
     record.diverged_at = trainee.diverged_at[0]
-    if record.diverged_at is not None:
-        record.steps = record.diverged_at
-    elif record.steps >= config.max_steps:
-        trainee.write_last_row(record.steps)
+    record.steps = trainer.global_step if record.diverged_at is None else record.diverged_at
     record.final = recorder.final[0]
     record.best = {
         f"val/{name}": {"value": float(values[0]), "step": int(steps[0])}

@@ -20,14 +20,12 @@ from cvtrain.config import Config
 from cvtrain.convention import Convention
 from cvtrain.data.dataset import Dataset, Split
 from cvtrain.engine.convergence import Convergence
-from cvtrain.engine.signals import histograms, measure, measure_weights, rows
+from cvtrain.engine.divergence import DivergenceLatch
+from cvtrain.engine.signals import histograms, measure, measure_weights
 from cvtrain.handed import hand
 from cvtrain.interruption import interruption
 from cvtrain.metrics import METRICS
 from cvtrain.record.recorder import Recorder
-
-EXPLOSION = 1e6
-"""A loss above so many times the first one counts as diverged."""
 
 Checkpointer = Callable[[str, int], None]
 
@@ -98,11 +96,9 @@ class Trainee(LightningModule):
         self.best_weights: dict[str, Tensor] = {}
         self.best_step = torch.zeros(self.stack_size, dtype=torch.int64)
         self._best_loss: Tensor | None = None
-        self._bound: Tensor | None = None
-        self._frozen = torch.zeros(self.stack_size, dtype=torch.bool)
+        self._latch: DivergenceLatch | None = None
         self._update: Update | None = None
         self._previous: dict[str, Tensor] = {}
-        self._live: list[Tensor] = []
         self._validation: dict[str, Tensor] = {}
         self._validated_at = -1
 
@@ -137,8 +133,7 @@ class Trainee(LightningModule):
 
     def on_fit_start(self) -> None:
         """Begin the bookkeeping, on the device of the weights."""
-        self._frozen = self._frozen.to(self.device)
-        self._live = [real_rows(weight) for weight in self.weights().values()]
+        self._latch = DivergenceLatch(self.weights().values())
         self._previous = _clones(self.weights())
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> None:
@@ -210,6 +205,22 @@ class Trainee(LightningModule):
         if interruption.requested is not None or not self.surviving:
             self.trainer.should_stop = True
 
+    def on_train_end(self) -> None:
+        """The row of the weights after the last update: weights, validation, test, convergence.
+
+        Here, since Lightning brings the module back to the host right after. Runs that diverged or
+        were interrupted have no such row.
+        """
+        step = self.trainer.global_step
+        if step < self.config.max_steps or not self.surviving:
+            return
+        weight_signals = measure_weights(
+            self.weights(),
+            solution=self.solution,
+            elementwise=self.config.signals.elementwise,
+        )
+        self._recorder.write(step, weight_signals | self._closing_signals(step), self.surviving)
+
     # Measuring.
 
     def validate_at(self, step: int) -> None:
@@ -228,15 +239,6 @@ class Trainee(LightningModule):
         for name, weight in self.weights().items():
             kept = self.best_weights[name]
             kept.copy_(torch.where(_over(better, weight), weight, kept))
-
-    def write_last_row(self, step: int) -> None:
-        """The row of the weights after the last update: weights, validation, test, convergence."""
-        weight_signals = measure_weights(
-            self.weights(),
-            solution=self.solution,
-            elementwise=self.config.signals.elementwise,
-        )
-        self._recorder.write(step, weight_signals | self._closing_signals(step), self.surviving)
 
     @property
     def surviving(self) -> list[int]:
@@ -262,7 +264,8 @@ class Trainee(LightningModule):
     # Parts of an update.
 
     def _after_update(self, step: int, update: Update) -> None:
-        newly = self._newly_diverged(update)
+        assert self._latch is not None
+        newly = self._latch.newly_diverged(update.losses, update.gradients.values())
         histograms_every = self.config.signals.histograms_every or 0
         due = step % self.config.signals.scalars_every == 0 or self._validated_at == step
         if due or newly:
@@ -306,23 +309,6 @@ class Trainee(LightningModule):
         diverged = torch.tensor([at is not None for at in self.diverged_at])
         return self._validation | test | self.convergence.signals(diverged)
 
-    def _newly_diverged(self, update: Update) -> list[int]:
-        """Runs whose loss or gradient, or whose weights after the update, cannot be used."""
-        if self._bound is None:
-            smallest = torch.finfo(update.losses.dtype).tiny
-            self._bound = EXPLOSION * update.losses.clamp(min=smallest)
-        # No NaN or infinity escapes a sum (short of finite entries that add up to one), and it is
-        # the cheapest reduction there is: 0 · sum is NaN just where something is not finite, and
-        # NaN is within no bound.
-        entries = [real_rows(gradient) for gradient in update.gradients.values()]
-        total = torch.cat(entries + self._live, dim=1).sum(dim=1)
-        usable = (update.losses.abs() + 0 * total) <= self._bound
-        if bool((usable | self._frozen).all()):
-            return []
-        newly = ~(usable | self._frozen)
-        self._frozen = self._frozen | newly
-        return [int(run) for run in newly.nonzero().flatten()]
-
     def _freeze(self, runs: Sequence[int], step: int) -> None:
         """Go back to the last finite weights of `runs`, those before this update."""
         for run in runs:
@@ -343,8 +329,3 @@ def _clones(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _over(runs: Tensor, like: Tensor) -> Tensor:
     return runs.reshape(-1, *([1] * (like.dim() - 1)))
-
-
-def real_rows(stacked: Tensor) -> Tensor:
-    """[K, …] as real [K, n]: real and imaginary part of each complex entry side by side."""
-    return rows(torch.view_as_real(stacked) if stacked.is_complex() else stacked)

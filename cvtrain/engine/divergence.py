@@ -1,0 +1,54 @@
+"""When a run has diverged: its loss, gradient or weights cannot be used any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from cvtrain.engine.signals import rows
+
+EXPLOSION = 1e6
+"""A loss above so many times the first one counts as diverged."""
+
+
+class DivergenceLatch:
+    """Tells of each of K runs once, when it diverges.
+
+    Args:
+        weights: live views [K, …], updated in place from now on.
+    """
+
+    def __init__(self, weights: Iterable[Tensor]) -> None:
+        self._weights = [real_rows(weight) for weight in weights]
+        first = self._weights[0]
+        self._diverged = torch.zeros(len(first), dtype=torch.bool, device=first.device)
+        self._bound: Tensor | None = None
+
+    def newly_diverged(self, losses: Tensor, gradients: Iterable[Tensor]) -> list[int]:
+        """The runs that diverged with the update that was just made.
+
+        Args:
+            losses: [K], before the update; those of the first call set the bounds.
+            gradients: [K, …], before the update.
+        """
+        if self._bound is None:
+            smallest = torch.finfo(losses.dtype).tiny
+            self._bound = EXPLOSION * losses.abs().clamp(min=smallest)
+        # No NaN or infinity escapes a sum (short of finite entries that add up to one), and it is
+        # the cheapest reduction there is: 0 · sum is NaN just where something is not finite, and
+        # NaN is within no bound.
+        entries = [real_rows(gradient) for gradient in gradients]
+        total = torch.cat(entries + self._weights, dim=1).sum(dim=1)
+        usable = (losses.abs() + 0 * total) <= self._bound
+        if bool((usable | self._diverged).all()):
+            return []
+        newly = ~(usable | self._diverged)
+        self._diverged = self._diverged | newly
+        return [int(run) for run in newly.nonzero().flatten()]
+
+
+def real_rows(stacked: Tensor) -> Tensor:
+    """[K, …] as real [K, n]: real and imaginary part of each complex entry side by side."""
+    return rows(torch.view_as_real(stacked) if stacked.is_complex() else stacked)
