@@ -111,9 +111,6 @@ def _inform(given: list[str], args: Namespace) -> None:
 def _run(hydra: Hydra, composer: Composer, config: DictConfig, overrides: list[str]) -> None:
     from cvtrain.sweep.plan import single_point
 
-    for text in overrides:
-        if _sweeps(text):
-            raise InputError(f"{text}: several values are a sweep: add -m, or quote the value")
     point = single_point(composer, overrides)
     from cvtrain.trial import check_points
 

@@ -59,7 +59,7 @@ def sweep(tmp_path_factory):
 
 
 def test_the_command_alone_trains_one_run_and_shows_its_result(tmp_path):
-    done = run(tmp_path, *TINY, "max_steps=12")
+    done = run(tmp_path, *TINY, "max_steps=12", "signals.per_parameter=true")
     assert done.returncode == 0, done.stderr
     for word in ("mixed", "complex and", "w.grad = 2 ∂L/∂w*", "val/loss", "test/accuracy"):
         assert word in done.stdout

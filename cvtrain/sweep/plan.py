@@ -100,7 +100,14 @@ def directory_name(number: int, width: int, values: str) -> str:
 
 
 def single_point(composer: Composer, overrides: Sequence[str]) -> Point:
-    """The one point of a command line without sweeps."""
+    """The one point of a command line without sweeps.
+
+    Raises:
+        InputError: there is a sweep in it, or something is wrong with the point.
+    """
+    for text in overrides:
+        if parse_override(text).is_sweep_override():
+            raise InputError(f"{text}: several values are a sweep: add -m, or quote the value")
     (point,) = Plan.compose(composer, overrides).points
     return replace(point, directory="")
 

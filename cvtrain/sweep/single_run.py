@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,6 +32,9 @@ SHOWN = (
     "weight/error",
 )
 """Beginnings of the tags that end a run at the terminal; all of them are in its files."""
+
+REAL_ENTRY = re.compile(r"(grad|handed|weight)/(.+)/real((?:\[[\d,]+\])?)")
+"""Tag of the real part of a traced entry; a parameter without axes has no index."""
 
 
 def train_and_show(job: StackJob) -> float:
@@ -100,11 +104,10 @@ def complex_entries(final: Mapping[str, float]) -> list[tuple[str, complex]]:
     handed gradient and the weight."""
     found: dict[tuple[str, str], list[tuple[str, complex]]] = {}
     for tag, real in final.items():
-        group_and_name, part, index = tag.rpartition("/real")
-        group, _, name = group_and_name.partition("/")
-        if part and group in ("grad", "handed", "weight"):
-            value = complex(real, final[f"{group_and_name}/imag{index}"])
-            found.setdefault((group, name), []).append((f"{group_and_name}{index}", value))
+        if match := REAL_ENTRY.fullmatch(tag):
+            group, name, index = match.groups()
+            value = complex(real, final[f"{group}/{name}/imag{index}"])
+            found.setdefault((group, name), []).append((f"{group}/{name}{index}", value))
     whole = {name for group, name in found if group == "handed"}
     return [entry for (_, name), entries in found.items() if name in whole for entry in entries]
 
