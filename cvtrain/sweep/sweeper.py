@@ -45,8 +45,6 @@ def run_sweep(
     from cvtrain.trial import check_points
 
     check_points(points)
-    for line in _networks(points):
-        console.print(line, highlight=False, soft_wrap=True)
     if points[0].config.plan:
         from cvtrain.sweep.estimate import show_plan
 
@@ -59,7 +57,8 @@ def run_sweep(
         journal = Journal(directory)
         journal.describe_sweep(points, _experiment(config), overrides)
         told = f"cvtrain: {len(points)} runs into {directory}"
-        console.print(told, highlight=False, soft_wrap=True)
+        for line in (told, *_networks(points)):
+            console.print(line, highlight=False, soft_wrap=True)
         try:
             with SweepProgress(journal, points, console):
                 jobs = [_job(point, directory) for point in points]
