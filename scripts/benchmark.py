@@ -32,7 +32,6 @@ from cvtrain.config import Config
 from cvtrain.data.batches import BatchOrder
 from cvtrain.engine.train import StackJob
 from cvtrain.engine.train import train as train_job
-from cvtrain.engine.trainee import Steps
 from cvtrain.point import Point
 from cvtrain.task import build_model, build_objective, build_optimizer, load_dataset
 
@@ -53,7 +52,7 @@ class Bare(LightningModule):
     def train_dataloader(self) -> object:
         """Batch numbers where they are gathered, else batches."""
         if self.gathered:
-            return Steps(self.config.max_steps)
+            return range(self.config.max_steps)
         samples = TensorDataset(self.data.inputs, self.data.targets)
         return DataLoader(samples, self.config.batch_size, shuffle=True)
 
@@ -82,10 +81,15 @@ def plain(config: Config) -> None:
 
 def lightning(config: Config, gathered: bool) -> None:
     """Lightning without logging."""
-    off = dict.fromkeys(
-        ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
+    trainer = Trainer(
+        max_steps=config.max_steps,
+        max_epochs=-1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
     )
-    trainer = Trainer(max_steps=config.max_steps, max_epochs=-1, accelerator="cpu", **off)
     trainer.fit(Bare(config, gathered))
 
 

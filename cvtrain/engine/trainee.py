@@ -7,7 +7,7 @@ and where weights are kept (`single`: one `nn.Module`).
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,19 +44,6 @@ class Update:
     gradients: dict[str, Tensor] = field(default_factory=dict)
     handed: dict[str, Tensor] = field(default_factory=dict)
     coefficient: Tensor | None = None
-
-
-class Steps:
-    """What the Trainer iterates over: the indices of the batches, not the batches."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(self._count))
 
 
 class Trainee(LightningModule):
@@ -127,9 +114,9 @@ class Trainee(LightningModule):
 
     # What the Trainer calls.
 
-    def train_dataloader(self) -> Steps:
+    def train_dataloader(self) -> range:
         """Batch numbers; the batches themselves are gathered on the device."""
-        return Steps(self.config.max_steps * self.trainer.accumulate_grad_batches)
+        return range(self.config.max_steps * self.trainer.accumulate_grad_batches)
 
     def on_fit_start(self) -> None:
         """Begin the bookkeeping, on the device of the weights."""

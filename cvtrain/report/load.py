@@ -13,10 +13,10 @@ from typing import Any
 import pandas as pd
 
 from cvtrain.errors import InputError
+from cvtrain.record.journal import SWEEP_FILE
 from cvtrain.record.metrics import FILE_NAME as METRICS_FILE
 from cvtrain.record.run_file import FILE_NAME as RUN_FILE
 
-SWEEP_FILE = "sweep.json"
 OWN_COLUMNS = (
     "status",
     "id",
