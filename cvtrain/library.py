@@ -41,13 +41,18 @@ def train(config: Config, output: str | Path | None = None) -> Path:
 
     Returns:
         the run directory, which `cvtrain.load` reads.
+
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM; the run's files say so and are complete.
     """
     from cvtrain.engine.train import StackJob
     from cvtrain.engine.train import train as train_job
+    from cvtrain.interruption import signals_handled
     from cvtrain.point import Point
     from cvtrain.record.journal import claim_directory
 
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     directory = claim_directory(Path(output or config.output) / name, "output")
-    train_job(StackJob((Point(0, config, (), directory.name),), directory.parent))
+    with signals_handled():
+        train_job(StackJob((Point(0, config, (), directory.name),), directory.parent))
     return directory

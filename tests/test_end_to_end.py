@@ -198,3 +198,14 @@ def test_a_plan_is_shown_and_nothing_is_made(tmp_path):
     assert "20 points" in done.stdout
     assert "MB" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("sweep", [(), ("seed=0,1", "-m")])
+def test_a_configuration_of_ones_own_is_taken_in_runs_and_sweeps(tmp_path, sweep):
+    (tmp_path / "mine").mkdir()
+    text = "defaults: [config, _self_]\nmax_steps: 3\nmodel: {hidden: [8]}\n"
+    (tmp_path / "mine" / "short.yaml").write_text(text)
+    done = run(tmp_path, "--config-dir", "mine", "-cn", "short", *sweep)
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(path.read_text()) for path in tmp_path.rglob("run.json")]
+    assert [record["steps"] for record in records] == [3] * max(1, len(sweep))

@@ -39,7 +39,8 @@ def run_sweep(
         Interrupted: a signal came; the finished runs stay.
     """
     console = Console(stderr=True)
-    points = Plan.compose(Composer(context.config_loader), overrides).points
+    composer = Composer(context.config_loader, config.hydra.job.config_name)
+    points = Plan.compose(composer, overrides).points
     console.print(f"cvtrain: checking {len(points)} points", highlight=False)
     # Torch is imported from here on: a wrong command line has been told by now.
     from cvtrain.trial import check_points
