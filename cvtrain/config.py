@@ -21,6 +21,9 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
+HISTOGRAMS_EVERY = 100
+"""Steps between histograms of a single run, where the configuration leaves it open."""
+
 
 class Section(BaseModel):
     """Strict and frozen: no unknown keys, no conversions, no NaN or infinity."""
@@ -178,6 +181,15 @@ class Config(Section):
     def as_dict(self) -> dict[str, Any]:
         """The configuration as plain JSON-ready values, keyed as in conf/."""
         return self.model_dump(mode="json", by_alias=True)
+
+    def settled(self, *, in_sweep: bool) -> Config:
+        """With what depends on whether the run stands alone, where the configuration leaves it
+        open: histograms are for a single run."""
+        if self.signals.histograms_every is not None:
+            return self
+        every = 0 if in_sweep else HISTOGRAMS_EVERY
+        signals = self.signals.model_copy(update={"histograms_every": every})
+        return self.model_copy(update={"signals": signals})
 
     @property
     def identity(self) -> str:

@@ -53,6 +53,7 @@ def train(config: Config, output: str | Path | None = None) -> Path:
 
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     directory = claim_directory(Path(output or config.output) / name, "output")
+    point = Point(0, config.settled(in_sweep=False), (), directory.name)
     with signals_handled():
-        train_job(StackJob((Point(0, config, (), directory.name),), directory.parent))
+        train_job(StackJob((point,), directory.parent))
     return directory

@@ -209,3 +209,18 @@ def test_a_configuration_of_ones_own_is_taken_in_runs_and_sweeps(tmp_path, sweep
     assert done.returncode == 0, done.stderr
     records = [json.loads(path.read_text()) for path in tmp_path.rglob("run.json")]
     assert [record["steps"] for record in records] == [3] * max(1, len(sweep))
+
+
+def test_a_point_of_a_sweep_and_the_run_alone_are_the_same_bytes(sweep, tmp_path):
+    alone = run(tmp_path, *TINY, "max_steps=12", "optimizer=sgd", "seed=0")
+    assert alone.returncode == 0, alone.stderr
+    directory = only(tmp_path / "outputs" / "default")
+    (twin,) = sweep[1].glob("*scale=1,convention=pytorch,lr_octave=0,seed=0")
+    assert content(directory)["id"] == content(twin)["id"]
+    assert (directory / "metrics.csv").read_bytes() == (twin / "metrics.csv").read_bytes()
+
+
+def test_a_second_sweep_into_a_directory_gets_its_own(tmp_path):
+    arguments = ("hydra.sweep.dir=s", "seed=0,1", "-m", "max_steps=2", *TINY)
+    assert [run(tmp_path, *arguments).returncode for _ in range(2)] == [0, 0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s", "s_2"]

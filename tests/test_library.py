@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import threading
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import cvtrain
-from cvtrain.errors import InputError
+from cvtrain.errors import InputError, Interrupted
 
 SHORT = ("max_steps=6", "model.hidden=[8]", "signals.scalars_every=2")
 
@@ -50,3 +54,21 @@ def test_bad_overrides_raise_one_line(overrides):
 def test_an_unknown_name_of_the_package_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no trainn"):
         _ = cvtrain.trainn
+
+
+def test_a_run_from_python_has_histograms_as_the_command_makes_them(tmp_path):
+    directory = cvtrain.train(cvtrain.configure(*SHORT), output=tmp_path)
+    accumulator = EventAccumulator(str(directory))
+    accumulator.Reload()
+    assert "grad/trunk.0.weight/imag" in accumulator.Tags()["tensors"]
+
+
+def test_an_interrupted_run_from_python_says_so(tmp_path):
+    config = cvtrain.configure("model.hidden=[8]", "max_steps=100000")
+    timer = threading.Timer(3.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(Interrupted):
+        cvtrain.train(config, output=tmp_path)
+    timer.join()
+    (directory,) = tmp_path.iterdir()
+    assert cvtrain.load(directory).runs["status"].item() == "interrupted"

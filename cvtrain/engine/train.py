@@ -17,6 +17,7 @@ from cvtrain.config import Config
 from cvtrain.convention import convention_name
 from cvtrain.engine.single import Single
 from cvtrain.engine.trainer_options import trainer_arguments
+from cvtrain.errors import Interrupted
 from cvtrain.interruption import interruption
 from cvtrain.point import Point
 from cvtrain.record.checkpoint import save_checkpoint
@@ -54,13 +55,21 @@ def train(job: StackJob, progressed: Callable[[int], None] = lambda step: None) 
         Interrupted: SIGINT or SIGTERM came; the run's files say so and are complete.
         Exception: the run failed; its directory holds the traceback.
     """
+    # Deferred around all of it: a signal must find no moment at which the files are half true.
+    with interruption.deferred():
+        record = _train_and_record(job, progressed)
+    interruption.check()
+    return [record]
+
+
+def _train_and_record(job: StackJob, progressed: Callable[[int], None]) -> RunRecord:
     (point,) = job.points
     journal = Journal(job.root)
     directory = journal.run_directory(point)
     record = journal.begin(point, "single", len(job.points), torch.get_num_threads())
     recorder: Recorder | None = None
     try:
-        with interruption.deferred(), quiet_lightning():
+        with quiet_lightning():
             recorder = Recorder([directory])
             trainee = _fit(point.config, directory, recorder, record, progressed)
         diverged = trainee.diverged_at[0] is not None
@@ -69,13 +78,15 @@ def train(job: StackJob, progressed: Callable[[int], None] = lambda step: None) 
             status = "interrupted"
         recorder.close([status == "finished"])
         journal.end(point, record, status)
+    except Interrupted:  # a second signal, which ends at once
+        journal.end(point, record, "interrupted")
+        raise
     except Exception as error:
         if recorder is not None:
             recorder.close([False])
         journal.fail(point, record, error)
         raise
-    interruption.check()
-    return [record]
+    return record
 
 
 def _complete(point: Point, record: RunRecord) -> bool:

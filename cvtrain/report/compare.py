@@ -29,6 +29,7 @@ class Difference:
         low, high: Student's t interval of the mean at `CONFIDENCE`; NaN for a single seed.
         pairs: how many.
         identical: in every pair all of the compared numbers are equal, to the last bit.
+        unfinished: pairs whose other run did not finish; it counts with its last usable weights.
     """
 
     mean: float
@@ -36,6 +37,7 @@ class Difference:
     high: float
     pairs: int
     identical: bool
+    unfinished: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,20 +130,22 @@ def paired_difference(reference: pd.DataFrame, other: pd.DataFrame, metric: str)
 
     A run that was not measured, since it failed or has not ended, makes no pair.
     """
-    left, right = (runs.dropna(subset=[metric]) for runs in (reference, other))
+    measured = (runs.dropna(subset=[metric]) for runs in (reference, other))
+    # The same run twice, as in a folder of single runs, is one run.
+    left, right = (runs.drop_duplicates("seed", keep="last") for runs in measured)
     pairs = left.merge(right, on="seed", suffixes=("", "_other"))
     differences = (pairs[f"{metric}_other"] - pairs[metric]).to_numpy(dtype=np.float64)
     equal = (pairs[f"{tag}_other"] == pairs[tag] for tag in (metric, "score"))
     identical = len(pairs) > 0 and all(bool(same.all()) for same in equal)
-    if len(pairs) == 0:
-        return Difference(math.nan, math.nan, math.nan, 0, False)
-    mean = float(differences.mean())
-    if len(pairs) == 1:
-        return Difference(mean, math.nan, math.nan, 1, identical)
-    if np.ptp(differences) == 0:  # the interval of equal differences is that one number
-        return Difference(mean, mean, mean, len(pairs), identical)
-    interval = stats.ttest_1samp(differences, 0.0).confidence_interval(CONFIDENCE)
-    return Difference(mean, float(interval.low), float(interval.high), len(pairs), identical)
+    mean = float(differences.mean()) if len(pairs) else math.nan
+    low = high = math.nan
+    if len(pairs) > 1 and np.ptp(differences) == 0:
+        low = high = mean  # the interval of equal differences is that one number
+    elif len(pairs) > 1:
+        interval = stats.ttest_1samp(differences, 0.0).confidence_interval(CONFIDENCE)
+        low, high = float(interval.low), float(interval.high)
+    unfinished = int(np.isinf(pairs["score_other"]).sum())
+    return Difference(mean, low, high, len(pairs), identical, unfinished)
 
 
 def _group(name: str, rows: pd.DataFrame) -> Group:

@@ -49,7 +49,7 @@ def learning_rate_curves(comparison: Comparison) -> Figure:
         lower.set_ylabel(group.metric.replace("/", " "))
         lower.set_xscale("log", base=2)
         lower.set_xlabel("learning rate")
-    axes[0, 0].plot([], [], linestyle="none", marker="x", color="0.3", label="a run diverged")
+    axes[0, 0].plot([], [], linestyle="none", marker="x", color="0.3", label="a run did not finish")
     shown: dict[str, Artist] = {}
     for upper in axes[0]:
         for handle, label in zip(*upper.get_legend_handles_labels(), strict=True):

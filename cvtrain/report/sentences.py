@@ -33,6 +33,8 @@ def describe_group(group: Group) -> list[str]:
 def interval(difference: Difference, metric: str) -> str:
     """E.g. ``−0.44 [−0.80, −0.09] points of test accuracy (5 pairs)``."""
     pairs = f"{difference.pairs} pair{'s' if difference.pairs != 1 else ''}"
+    if difference.unfinished:
+        pairs += f", {difference.unfinished} unfinished"
     if difference.pairs == 0:
         return "no pairs of equal seed"
     if difference.identical:

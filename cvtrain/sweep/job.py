@@ -15,9 +15,6 @@ from cvtrain.point import Point
 
 register_resolvers()
 
-HISTOGRAMS_EVERY = 100
-"""Steps between histograms of a single run, where the configuration leaves it open."""
-
 
 def run_point(composed: DictConfig) -> float:
     """Train the composed point into the directory that Hydra made for it.
@@ -32,13 +29,11 @@ def run_point(composed: DictConfig) -> float:
     config = check_config({str(key): value for key, value in content.items()})
     hydra = HydraConfig.get()
     in_sweep = hydra.mode == RunMode.MULTIRUN
-    if config.signals.histograms_every is None:
-        every = 0 if in_sweep else HISTOGRAMS_EVERY
-        signals = config.signals.model_copy(update={"histograms_every": every})
-        config = config.model_copy(update={"signals": signals})
     directory = Path(hydra.runtime.output_dir)
     number = hydra.job.num if in_sweep else 0
-    point = Point(number, config, tuple(hydra.overrides.task), directory.name)
+    point = Point(
+        number, config.settled(in_sweep=in_sweep), tuple(hydra.overrides.task), directory.name
+    )
     job = StackJob((point,), directory.parent)
     if not in_sweep:
         from cvtrain.sweep.single_run import train_and_show

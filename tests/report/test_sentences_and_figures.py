@@ -140,7 +140,7 @@ def test_every_arm_of_every_group_is_in_the_legend_of_the_figure(tmp_path):
     (legend,) = figure.legends
     labels = [text.get_text() for text in legend.get_texts()]
     assert sorted(labels) == [
-        "a run diverged",
+        "a run did not finish",
         "null arm (range)",
         "scale 1, pytorch",
         "scale 1, wirtinger",
