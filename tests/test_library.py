@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -65,10 +66,16 @@ def test_a_run_from_python_has_histograms_as_the_command_makes_them(tmp_path):
 
 def test_an_interrupted_run_from_python_says_so(tmp_path):
     config = cvtrain.configure("model.hidden=[8]", "max_steps=100000")
-    timer = threading.Timer(3.0, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+
+    def interrupt() -> None:
+        while not list(tmp_path.rglob("metrics.csv")):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
     with pytest.raises(Interrupted):
         cvtrain.train(config, output=tmp_path)
-    timer.join()
+    thread.join()
     (directory,) = tmp_path.iterdir()
     assert cvtrain.load(directory).runs["status"].item() == "interrupted"
