@@ -6,6 +6,7 @@ times the clipped g, bit for bit.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -65,13 +66,11 @@ class NormClip:
 
 
 @dataclass(frozen=True)
-class ModulusClip:
-    """Clips each entry into the disc |g| ≤ threshold, its phase kept: g · min(1, threshold / |g|).
-
-    A real entry goes into ±threshold.
+class _EntryClip(ABC):
+    """Clips every entry by itself.
 
     Attributes:
-        threshold: radius; a number, or a [K] tensor on the host.
+        threshold: a number, or a [K] tensor on the host.
 
     Raises:
         ValueError: it is negative or not finite.
@@ -84,43 +83,38 @@ class ModulusClip:
 
     def clip(self, gradients: Mapping[str, Tensor]) -> Clipped:
         """Gradients [K, ...] clipped, and ‖clipped‖/‖before‖ (1 for a zero gradient)."""
+        clipped = {name: self._clip_entries(g) for name, g in gradients.items()}
+        return _with_ratio(clipped, gradients)
 
-        def into_disc(g: Tensor) -> Tensor:
-            if not g.is_complex():
-                return _into_interval(g, self.threshold)
-            modulus = g.abs()
-            radius = column(self.threshold, modulus)
-            coefficient = (radius / modulus).where(modulus > radius, 1.0).unsqueeze(-1)
-            return _by_parts(lambda parts: parts * coefficient, g)
-
-        return _with_ratio({name: into_disc(g) for name, g in gradients.items()}, gradients)
+    @abstractmethod
+    def _clip_entries(self, g: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
-class SplitClip:
+class ModulusClip(_EntryClip):
+    """Clips each entry into the disc |g| ≤ threshold, its phase kept: g · min(1, threshold / |g|).
+
+    A real entry goes into ±threshold.
+    """
+
+    def _clip_entries(self, g: Tensor) -> Tensor:
+        if not g.is_complex():
+            return _into_interval(g, self.threshold)
+        modulus = g.abs()
+        radius = column(self.threshold, modulus)
+        coefficient = (radius / modulus).where(modulus > radius, 1.0).unsqueeze(-1)
+        return _by_parts(lambda parts: parts * coefficient, g)
+
+
+@dataclass(frozen=True)
+class SplitClip(_EntryClip):
     """Clips Re and Im of each entry into ±threshold: a square, which turns the phase.
 
     What torch.nn.utils.clip_grad_value_ does to two real parameters (it refuses a complex one).
-
-    Attributes:
-        threshold: half the side of the square; a number, or a [K] tensor on the host.
-
-    Raises:
-        ValueError: it is negative or not finite.
     """
 
-    threshold: Number
-
-    def __post_init__(self) -> None:
-        require("threshold", self.threshold)
-
-    def clip(self, gradients: Mapping[str, Tensor]) -> Clipped:
-        """Gradients [K, ...] clipped, and ‖clipped‖/‖before‖ (1 for a zero gradient)."""
-
-        def into_square(g: Tensor) -> Tensor:
-            return _by_parts(lambda parts: _into_interval(parts, self.threshold), g)
-
-        return _with_ratio({name: into_square(g) for name, g in gradients.items()}, gradients)
+    def _clip_entries(self, g: Tensor) -> Tensor:
+        return _by_parts(lambda parts: _into_interval(parts, self.threshold), g)
 
 
 Clip: TypeAlias = NoClip | NormClip | ModulusClip | SplitClip

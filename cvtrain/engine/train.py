@@ -126,9 +126,11 @@ def _fit(
         for name, (values, steps) in trainee.convergence.best().items()
     }
     save("last", record.steps)
-    best = dict(trainee.model.state_dict())
-    best |= {name: weight[0] for name, weight in trainee.best_weights.items()}
-    save_checkpoint(directory, "best", best, int(trainee.best_step[0]))
+    best = trainee.best
+    assert best is not None  # the weights before the first update are always validated
+    weights = {name: weight[0] for name, weight in best.weights.items()}
+    state_dict = dict(trainee.model.state_dict()) | weights
+    save_checkpoint(directory, "best", state_dict, int(best.step[0]))
     return trainee
 
 

@@ -19,6 +19,7 @@ from cvtrain.clipping import Clip
 from cvtrain.config import Config
 from cvtrain.convention import Convention
 from cvtrain.data.dataset import Dataset, Split
+from cvtrain.engine.best_weights import BestWeights
 from cvtrain.engine.convergence import Convergence
 from cvtrain.engine.divergence import DivergenceLatch
 from cvtrain.engine.signals import histograms, measure, measure_weights
@@ -80,9 +81,7 @@ class Trainee(LightningModule):
             self.config.target, dataset.task, self.metrics, self.config.max_steps
         )
         self.diverged_at: list[int | None] = [None] * self.stack_size
-        self.best_weights: dict[str, Tensor] = {}
-        self.best_step = torch.zeros(self.stack_size, dtype=torch.int64)
-        self._best_loss: Tensor | None = None
+        self.best: BestWeights | None = None
         self._latch: DivergenceLatch | None = None
         self._update: Update | None = None
         self._previous: dict[str, Tensor] = {}
@@ -216,16 +215,9 @@ class Trainee(LightningModule):
         self.convergence.observe(step, values)
         self._validation = {f"val/{name}": value for name, value in values.items()}
         self._validated_at = step
-        loss = values["loss"]
-        if self._best_loss is None:
-            self._best_loss = torch.full_like(loss, torch.inf)
-            self.best_weights = _clones(self.weights())
-        better = loss < self._best_loss
-        self._best_loss = torch.where(better, loss, self._best_loss)
-        self.best_step = torch.where(better.cpu(), step, self.best_step)
-        for name, weight in self.weights().items():
-            kept = self.best_weights[name]
-            kept.copy_(torch.where(_over(better, weight), weight, kept))
+        if self.best is None:
+            self.best = BestWeights(self.weights())
+        self.best.consider(step, values["loss"], self.weights())
 
     @property
     def surviving(self) -> list[int]:
@@ -312,7 +304,3 @@ def optimizer_evaluates_often(optimizer: Any) -> bool:
 
 def _clones(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in tensors.items()}
-
-
-def _over(runs: Tensor, like: Tensor) -> Tensor:
-    return runs.reshape(-1, *([1] * (like.dim() - 1)))
