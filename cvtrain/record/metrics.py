@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
-import math
-from collections.abc import Mapping, Sequence
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+
+from cvtrain.record.appended_file import AppendedFile
 
 FILE_NAME = "metrics.csv"
 
 
 class MetricsFile:
-    """Writes rows of signals under a fixed header; a missing signal is an empty cell.
+    """Collects rows of signals under a fixed header; a missing signal is an empty cell.
 
     Numbers are written with `repr`, which reads back as the same float64; NaN and infinities are
     spelled `nan`, `inf` and `-inf`.
@@ -20,29 +22,36 @@ class MetricsFile:
 
     def __init__(self, directory: Path, tags: Sequence[str]) -> None:
         self.tags = tuple(tags)
-        self._file = (directory / FILE_NAME).open("w", newline="", encoding="utf-8")
-        self._writer = csv.writer(self._file)
-        self._writer.writerow(["step", *self.tags])
+        self._known = frozenset(tags)
+        self._file = AppendedFile(directory / FILE_NAME)
+        self._file.append(_header(self.tags))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Append a row.
+        """Keep a row for the next flush.
 
         Raises:
             KeyError: a tag that is not in the header.
         """
-        unknown = set(values) - set(self.tags)
-        if unknown:
-            raise KeyError(f"metrics.csv has no column {sorted(unknown)[0]}")
-        cells = (_spelled(values[tag]) if tag in values else "" for tag in self.tags)
-        self._writer.writerow([step, *cells])
+        self.require(values.keys())
+        cells = [repr(values[tag]) if tag in values else "" for tag in self.tags]
+        self._file.append(f"{step},{','.join(cells)}\r\n".encode())
+
+    def require(self, tags: Iterable[str]) -> None:
+        """Refuse a row that has other tags.
+
+        Raises:
+            KeyError: a tag that is not in the header.
+        """
+        if not self._known.issuperset(tags):
+            raise KeyError(f"metrics.csv has no column {min(set(tags) - self._known)}")
 
     def flush(self) -> None:
-        """Hand what was written to the operating system."""
+        """Append to the file what is kept."""
         self._file.flush()
 
     def close(self) -> None:
-        """Flush and close."""
-        self._file.close()
+        """Flush; nothing is open between flushes."""
+        self.flush()
 
     def __enter__(self) -> MetricsFile:
         return self
@@ -56,7 +65,8 @@ class MetricsFile:
         self.close()
 
 
-def _spelled(value: float) -> str:
-    if math.isnan(value):
-        return "nan"
-    return repr(value)
+def _header(tags: Sequence[str]) -> bytes:
+    # Tags may hold commas and quotes; the cells of a row are numbers, which need no csv.writer.
+    text = io.StringIO(newline="")
+    csv.writer(text).writerow(["step", *tags])
+    return text.getvalue().encode()

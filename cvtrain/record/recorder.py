@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 
-import torch
 from torch import Tensor
 
+from cvtrain.record import event_file, metrics
 from cvtrain.record.metrics import MetricsFile
+from cvtrain.record.pending_rows import PendingRows
+from cvtrain.record.scalar_events import scalar_events
 from cvtrain.record.tensorboard import TensorBoardFile
 
+log = logging.getLogger(__name__)
+
 FLUSH_EVERY = 10
-"""Rows between two hand-overs to the operating system."""
+"""Rows between two flushes: more of them save little, and a killed process loses them."""
+
+FLUSH_AFTER = 5.0
+"""Seconds between two flushes where rows are rare, for those who watch the files."""
 
 
 class Recorder:
     """Writes rows of signals, each a [K] tensor, to metrics.csv and TensorBoard of K runs.
 
-    A row costs a transfer from the device per dtype, whatever the number of signals. The columns
-    are those of the first row and the expected ones, signals that only the last row has.
+    Rows stay on their device until they are flushed or read: a row costs no synchronisation, and
+    its share of one transfer. The columns are those of the first row and the expected ones, signals
+    that only the last row has. Files of an earlier attempt in the directories are replaced.
     """
 
     def __init__(self, directories: Sequence[Path]) -> None:
         self._directories = list(directories)
         self._later_tags: tuple[str, ...] = ()
+        for directory in self._directories:
+            _begin_anew(directory)
         self._boards = [TensorBoardFile(directory) for directory in self._directories]
         self._tables: list[MetricsFile] = []
-        self._rows = 0
-        self.final: list[dict[str, float]] = [{} for _ in self._directories]
+        self._rows = PendingRows(len(self._directories))
+        self._final: list[dict[str, float]] = [{} for _ in self._directories]
+        self._unflushed = 0
+        self._flushed_at = monotonic()
 
     def expect(self, later_tags: Sequence[str]) -> None:
         """Name, before the first row, the signals that only a later row has."""
@@ -45,58 +59,88 @@ class Recorder:
 
         Args:
             step: the row's index.
-            signals: real tensors [K] by tag.
+            signals: real tensors by tag, [K] or longer by members that only pad the stack, which
+                are ignored. They may change afterwards.
             recorded: positions in the stack that are still being recorded.
 
         Raises:
             TypeError: a complex signal, which no column could hold.
+            KeyError: a signal that is neither in the first row nor expected.
+            ValueError: a signal of fewer than K runs.
         """
-        tags = list(signals)
         for tag, values in signals.items():
             if values.is_complex():
                 raise TypeError(f"signal {tag} is complex; name its real and imaginary parts")
-        rows = _transfer(signals)
+        if self._tables:
+            self._tables[0].require(signals)
+        self._rows.add(step, signals, recorded)
         if not self._tables:
-            header = [*tags, *(tag for tag in self._later_tags if tag not in signals)]
+            header = [*signals, *(tag for tag in self._later_tags if tag not in signals)]
             self._tables = [MetricsFile(directory, header) for directory in self._directories]
-        for run in range(len(self._directories)) if recorded is None else recorded:
-            values_of_run = {tag: column[run] for tag, column in rows.items()}
-            self._tables[run].write(step, values_of_run)
-            self._boards[run].scalars(step, values_of_run)
-            self.final[run].update(values_of_run)
-        self._rows += 1
-        if self._rows % FLUSH_EVERY == 0:
-            self.flush()
+        self._unflushed += 1
+        self._flush_if_due()
 
     def histograms(self, step: int, values: Mapping[str, Tensor]) -> None:
-        """Write histograms of real tensors [K, …] by tag."""
+        """Write histograms of real tensors [K or more, …] by tag."""
+        # Events stay in the order of their steps.
+        self._fetch()
         for tag, tensor in values.items():
-            for run, entries in enumerate(tensor.detach().cpu().numpy()):
-                self._boards[run].histogram(step, tag, entries.reshape(-1))
+            members = tensor.detach()[: len(self._boards)].cpu().numpy()
+            for board, entries in zip(self._boards, members, strict=True):
+                board.histogram(step, tag, entries.reshape(-1))
+        self._flush_if_due()
+
+    @property
+    def final(self) -> list[dict[str, float]]:
+        """Per run the last value of every signal; reading it flushes."""
+        self.flush()
+        return self._final
 
     def flush(self) -> None:
         """Hand all that was written to the operating system."""
+        self._fetch()
         for table in self._tables:
             table.flush()
         for board in self._boards:
             board.flush()
+        self._unflushed = 0
+        self._flushed_at = monotonic()
 
     def close(self, succeeded: Sequence[bool]) -> None:
-        """Note in HPARAMS which runs succeeded, and close every file."""
+        """Note in HPARAMS which runs succeeded, and flush.
+
+        Where none did, rows that cannot be fetched are given up: a device that failed fails here
+        once more, which would hide the error that ended the runs.
+        """
+        try:
+            self._fetch()
+        except RuntimeError as error:
+            if any(succeeded):
+                raise
+            log.warning("the last rows are lost: %s", error)
         for board, good in zip(self._boards, succeeded, strict=True):
             board.ended(good)
-            board.close()
-        for table in self._tables:
-            table.close()
+        self.flush()
+
+    def _flush_if_due(self) -> None:
+        waited = monotonic() - self._flushed_at
+        if self._unflushed >= FLUSH_EVERY or waited >= FLUSH_AFTER:
+            self.flush()
+
+    def _fetch(self) -> None:
+        for row in self._rows.take():
+            events = scalar_events(row.step, row.wall_time, row.tags, row.values)
+            columns = row.values.T.tolist()
+            for run, column, event in zip(row.runs, columns, events, strict=True):
+                values = dict(zip(row.tags, column, strict=True))
+                self._tables[run].write(row.step, values)
+                self._boards[run].add(event)
+                self._final[run].update(values)
 
 
-def _transfer(signals: Mapping[str, Tensor]) -> dict[str, list[float]]:
-    """Columns on the host: one transfer for each dtype, since stacking wants equal ones."""
-    by_dtype: dict[torch.dtype, list[str]] = {}
-    for tag, values in signals.items():
-        by_dtype.setdefault(values.dtype, []).append(tag)
-    columns: dict[str, list[float]] = {}
-    for tags in by_dtype.values():
-        stacked = torch.stack([signals[tag] for tag in tags]).to(torch.float64)
-        columns.update(zip(tags, stacked.tolist(), strict=True))
-    return {tag: columns[tag] for tag in signals}
+def _begin_anew(directory: Path) -> None:
+    """Remove what an earlier attempt recorded: its rows are no part of this one."""
+    directory.mkdir(parents=True, exist_ok=True)
+    earlier = directory.glob(f"{event_file.NAME_BEGINS}*")
+    for path in (directory / metrics.FILE_NAME, *earlier):
+        path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""TensorBoard's event files, written directly: one event per row, hparams in the same directory.
+"""What a run tells TensorBoard: one event per row, histograms, hparams in the same directory.
 
 `SummaryWriter.add_hparams` would make a sub-run for every run, and `add_scalar` an event per value;
 the protocol buffers beneath them do neither.
@@ -17,7 +17,8 @@ from tensorboard.plugins.histogram import metadata as histogram_metadata
 from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2, summary_v2
 from tensorboard.plugins.hparams import metadata as hparams_metadata
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+from cvtrain.record.event_file import EventFile
 
 HISTOGRAM_BINS = 32
 HPARAMS_FIRST = ("optimizer", "lr", "objective.scale", "convention", "seed")
@@ -28,15 +29,14 @@ class TensorBoardFile:
     """One run's event file."""
 
     def __init__(self, directory: Path) -> None:
-        self._writer = EventFileWriter(str(directory), max_queue_size=64, flush_secs=30)
+        self._file = EventFile(directory)
 
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Write all values of a row as one event (float32, TensorBoard's `simple_value`)."""
-        content = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
-        self._add(step, Summary(value=content))
+    def add(self, event: bytes) -> None:
+        """Keep a serialized event for the next flush."""
+        self._file.append(event)
 
     def histogram(self, step: int, tag: str, values: np.ndarray) -> None:
-        """Write a histogram of real values.
+        """Keep a histogram of real values.
 
         Raises:
             TypeError: complex values; TensorBoard would drop their imaginary part.
@@ -78,12 +78,13 @@ class TensorBoardFile:
         self._add(0, Summary(value=[value]))
 
     def flush(self) -> None:
-        """Hand what was written to the operating system."""
-        self._writer.flush()
+        """Append to the file what is kept."""
+        self._file.flush()
 
     def close(self) -> None:
-        """Flush and close."""
-        self._writer.close()
+        """Flush; nothing is open between flushes."""
+        self.flush()
 
     def _add(self, step: int, summary: Summary) -> None:
-        self._writer.add_event(Event(step=step, wall_time=time.time(), summary=summary))
+        event = Event(step=step, wall_time=time.time(), summary=summary)
+        self.add(event.SerializeToString())

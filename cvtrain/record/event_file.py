@@ -1,0 +1,57 @@
+"""TensorBoard's event file: its name, and the frame around each of its records.
+
+A frame holds two checksums. TensorBoard's own writer makes them in pure Python, 0.2 ms for a row of
+40 values, several times what all the rest of a row costs; hence the C library. It also has a thread
+for every file, of which a stack would have a thousand.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import struct
+import time
+from pathlib import Path
+
+import google_crc32c
+from tensorboard.compat.proto.event_pb2 import Event
+
+from cvtrain.record.appended_file import AppendedFile
+
+NAME_BEGINS = "events.out.tfevents."
+FILE_VERSION = "brain.Event:2"
+
+_numbers = itertools.count()
+
+
+class EventFile:
+    """Appends serialized `Event`s to a new event file in `directory`."""
+
+    def __init__(self, directory: Path) -> None:
+        now = time.time()
+        # TensorBoard reads the files of a directory in the order of their names: oldest first.
+        suffix = f"{int(now):010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
+        self._file = AppendedFile(directory / f"{NAME_BEGINS}{suffix}")
+        self.append(Event(wall_time=now, file_version=FILE_VERSION).SerializeToString())
+
+    def append(self, event: bytes) -> None:
+        """Keep a record for the next flush."""
+        self._file.append(framed(event))
+
+    def flush(self) -> None:
+        """Append to the file what is kept."""
+        self._file.flush()
+
+
+def framed(record: bytes) -> bytes:
+    """A TFRecord: length, its checksum, the record, its checksum."""
+    length = struct.pack("<Q", len(record))
+    return b"".join((length, _masked_checksum(length), record, _masked_checksum(record)))
+
+
+def _masked_checksum(content: bytes) -> bytes:
+    # The format masks a CRC-32C, since the CRC of data that hold their own CRC is degenerate.
+    checksum = google_crc32c.value(content)
+    rotated = (checksum >> 15 | checksum << 17) & 0xFFFFFFFF
+    return struct.pack("<I", (rotated + 0xA282EAD8) & 0xFFFFFFFF)
