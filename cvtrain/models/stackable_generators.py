@@ -1,0 +1,53 @@
+"""The random state of a stack: one generator per member."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class MemberGenerators:
+    """K generators. What member k draws depends on its seed and on its earlier draws alone, not on
+    K, on k, or on the other members.
+
+    Args:
+        seeds: one per member.
+        device: where the draws are wanted.
+    """
+
+    def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
+        self.seed(seeds, device)
+
+    def __len__(self) -> int:
+        return len(self._generators)
+
+    def seed(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
+        """Begin anew, each member as after ``torch.manual_seed(seed)``."""
+        self._device = torch.device(device)
+        self._generators = [torch.Generator(self._device).manual_seed(seed) for seed in seeds]
+
+    def state(self) -> Tensor:
+        """[K, bytes], uint8, on the host: for the host's generators the rows are those of
+        ``torch.get_rng_state()``."""
+        return torch.stack([generator.get_state() for generator in self._generators])
+
+    def restore(self, state: Tensor) -> None:
+        """Continue where `state` was taken, from as many generators on the same kind of device.
+
+        Raises:
+            ValueError: `state` has another number of rows.
+        """
+        if len(state) != len(self):
+            raise ValueError(f"{len(state)} random states: should be {len(self)}, one per member")
+        for generator, row in zip(self._generators, state.cpu(), strict=True):
+            # A row of a larger tensor crashes torch's set_state.
+            generator.set_state(row.clone())
+
+    def dropout_masks(self, shape: Sequence[int], p: float, dtype: torch.dtype) -> Tensor:
+        """One mask per member, [K, *shape]: 0 with probability p < 1, otherwise 1/(1 − p)."""
+        masks = torch.empty(len(self), *shape, dtype=dtype, device=self._device)
+        for mask, generator in zip(masks, self._generators, strict=True):
+            mask.bernoulli_(1 - p, generator=generator)
+        return masks.div_(1 - p)
