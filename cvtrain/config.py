@@ -193,18 +193,20 @@ class Config(Section):
 
     @property
     def identity(self) -> str:
-        """Hash of everything that a run's numbers depend on, and of nothing else.
+        """Hash of everything that a run's numbers depend on, and of nothing else: how often
+        histograms are drawn may be left open until the run begins."""
+        content = self.result_keys()
+        del content["signals"]["histograms_every"]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
-        Left out: where files go, what a sweep does around its runs, how often histograms are drawn
-        (which may be left open until the run begins), and the two keys that `optimizer.lr` already
-        contains.
-        """
+    def result_keys(self) -> dict[str, Any]:
+        """`as_dict` without the keys that no file of a run depends on: where files go, what a
+        sweep does around its runs, and the two keys that `optimizer.lr` already contains."""
         content = self.as_dict()
         for key in ("output", "plan", "on_error", "null_arm", "trusted_modules", "lr_octave"):
             del content[key]
         del content["optimizer"]["reference_lr"]
-        del content["signals"]["histograms_every"]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        return content
 
 
 def check_config(content: Mapping[str, Any]) -> Config:

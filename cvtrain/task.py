@@ -119,6 +119,27 @@ def build_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
     Raises:
         InputError: the class refuses complex parameters or one of its arguments.
     """
+    optimizer, arguments, real_values = optimizer_arguments(config)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups: list[nn.Parameter] | list[dict[str, Any]] = parameters
+    if real_values:
+        # As the defaults of all, since torch checks the values of a group of its own not at all.
+        _instance(optimizer, parameters, arguments | real_values, "optimizer.real_parameters")
+        complex_ones = [p for p in parameters if p.is_complex()]
+        real_ones = [p for p in parameters if not p.is_complex()]
+        named = [{"params": complex_ones}, {"params": real_ones, **real_values}]
+        groups = [group for group in named if group["params"]]
+    return _instance(optimizer, groups, arguments, "optimizer")
+
+
+def optimizer_arguments(
+    config: Config,
+) -> tuple[type[torch.optim.Optimizer], dict[str, Any], dict[str, Any]]:
+    """The optimizer's class, its checked arguments, and those that real parameters take instead.
+
+    Raises:
+        InputError: the class refuses complex parameters or one of its arguments.
+    """
     slot = config.optimizer
     optimizer = resolve_target(
         "optimizer", slot.target, torch.optim.Optimizer, config.trusted_modules
@@ -131,17 +152,11 @@ def build_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
     filled = frozenset({"params"})
     arguments = check_arguments("optimizer", optimizer, slot.arguments | {"lr": slot.lr}, filled)
     given = {name: value for name, value in slot.real_parameters.items() if value is not None}
-    real_values = check_arguments("optimizer.real_parameters", optimizer, given, filled)
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    groups: list[nn.Parameter] | list[dict[str, Any]] = parameters
-    if real_values:
-        # As the defaults of all, since torch checks the values of a group of its own not at all.
-        _instance(optimizer, parameters, arguments | real_values, "optimizer.real_parameters")
-        complex_ones = [p for p in parameters if p.is_complex()]
-        real_ones = [p for p in parameters if not p.is_complex()]
-        named = [{"params": complex_ones}, {"params": real_ones, **real_values}]
-        groups = [group for group in named if group["params"]]
-    return _instance(optimizer, groups, arguments, "optimizer")
+    return (
+        optimizer,
+        arguments,
+        check_arguments("optimizer.real_parameters", optimizer, given, filled),
+    )
 
 
 def _instance(

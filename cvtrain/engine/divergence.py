@@ -14,33 +14,27 @@ EXPLOSION = 1e6
 
 
 class DivergenceLatch:
-    """Tells of each of K runs once, when it diverges.
+    """Tells of each of K runs once, when it diverges."""
 
-    Args:
-        weights: live views [K, …], updated in place from now on.
-    """
-
-    def __init__(self, weights: Iterable[Tensor]) -> None:
-        self._weights = [real_rows(weight) for weight in weights]
-        first = self._weights[0]
-        self._diverged = torch.zeros(len(first), dtype=torch.bool, device=first.device)
+    def __init__(self) -> None:
+        self._diverged: Tensor | None = None
         self._bound: Tensor | None = None
 
-    def newly_diverged(self, losses: Tensor, gradients: Iterable[Tensor]) -> list[int]:
+    def newly_diverged(self, losses: Tensor, tensors: Iterable[Tensor]) -> list[int]:
         """The runs that diverged with the update that was just made.
 
         Args:
             losses: [K], before the update; those of the first call set the bounds.
-            gradients: [K, …], before the update.
+            tensors: [K, …], the gradients before the update and the weights after it.
         """
-        if self._bound is None:
+        if self._bound is None or self._diverged is None:
             smallest = torch.finfo(losses.dtype).tiny
             self._bound = EXPLOSION * losses.abs().clamp(min=smallest)
+            self._diverged = torch.zeros_like(losses, dtype=torch.bool)
         # No NaN or infinity escapes a sum (short of finite entries that add up to one), and it is
         # the cheapest reduction there is: 0 · sum is NaN just where something is not finite, and
         # NaN is within no bound.
-        entries = [real_rows(gradient) for gradient in gradients]
-        total = torch.cat(entries + self._weights, dim=1).sum(dim=1)
+        total = torch.stack([real_rows(tensor).sum(dim=1) for tensor in tensors]).sum(dim=0)
         usable = (losses.abs() + 0 * total) <= self._bound
         if bool((usable | self._diverged).all()):
             return []

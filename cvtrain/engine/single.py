@@ -39,7 +39,8 @@ class Single(Trainee):
         progressed: Callable[[int], None],
     ) -> None:
         super().__init__(
-            [config],
+            config,
+            1,
             dataset,
             build_convention(config),
             build_clip(config),
@@ -53,6 +54,7 @@ class Single(Trainee):
         self._order = BatchOrder(len(dataset.train), config.batch_size, config.seed)
         self._trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         self._weights: dict[str, Tensor] = {}
+        self._kept: dict[str, Tensor] = {}
         self._seen: dict[str, Tensor] = {}
         self._split_on_device: dict[int, Split] = {}
 
@@ -71,11 +73,25 @@ class Single(Trainee):
     def on_fit_start(self) -> None:
         """Take the views of the weights once they are on their device."""
         self._weights = {name: p.detach().unsqueeze(0) for name, p in self._trained.items()}
+        self._kept = {name: weight.clone() for name, weight in self._weights.items()}
         super().on_fit_start()
 
     def weights(self) -> dict[str, Tensor]:
         """Views of the live parameters."""
         return self._weights
+
+    def weights_to_keep(self) -> dict[str, Tensor]:
+        """A copy: optimizers update in place."""
+        torch._foreach_copy_(list(self._kept.values()), list(self._weights.values()))
+        return self._kept
+
+    def learning_rates(self) -> float:
+        """That of the optimizer's first group."""
+        return float(self.trainer.optimizers[0].param_groups[0]["lr"])
+
+    def state_dict_of(self, run: int) -> dict[str, Tensor]:
+        """The network's own."""
+        return self.model.state_dict()
 
     def gradients(self) -> dict[str, Tensor]:
         """Views of p.grad; zeros where there is none."""

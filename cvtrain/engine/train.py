@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,7 +16,11 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from cvtrain.config import Config
 from cvtrain.convention import convention_name
+from cvtrain.engine.kept_heap import kept_heap
+from cvtrain.engine.out_of_memory import is_out_of_memory
 from cvtrain.engine.single import Single
+from cvtrain.engine.stack import Stack, alignment
+from cvtrain.engine.trainee import Trainee
 from cvtrain.engine.trainer_options import trainer_arguments
 from cvtrain.errors import Interrupted
 from cvtrain.interruption import interruption
@@ -23,26 +28,41 @@ from cvtrain.point import Point
 from cvtrain.record.checkpoint import save_checkpoint
 from cvtrain.record.journal import Journal
 from cvtrain.record.recorder import Recorder
-from cvtrain.record.run_file import RunRecord, Status
+from cvtrain.record.run_file import Engine, RunRecord, Status
 from cvtrain.task import describe_task, load_dataset
 
 log = logging.getLogger(__name__)
 
+Progressed = Callable[[int], None]
+
 
 @dataclass(frozen=True)
 class StackJob:
-    """Points to train in lock step, and the directory that holds their run directories."""
+    """Points to train in lock step, and the directory that holds their run directories.
+
+    Attributes:
+        points: those of a stack fit together (`cvtrain.stacking.common_part`).
+        engine: `single` takes one point.
+        multiple: the stack is filled up to a multiple of this; None: so that no run's bits depend
+            on the others (`cvtrain.engine.stack.alignment`).
+    """
 
     points: tuple[Point, ...]
     root: Path
+    engine: Engine = "single"
+    multiple: int | None = None
 
     def __post_init__(self) -> None:
-        if len(self.points) != 1:
-            raise ValueError(f"a job trains one point, not {len(self.points)}")
+        if not self.points:
+            raise ValueError("a job trains at least one point")
+        if self.engine == "single" and len(self.points) != 1:
+            raise ValueError(f"the single engine trains one point, not {len(self.points)}")
 
 
-def train(job: StackJob, progressed: Callable[[int], None] = lambda step: None) -> list[RunRecord]:
+def train(job: StackJob, progressed: Progressed = lambda step: None) -> list[RunRecord]:
     """Train the points of a job; their run directories hold everything, divergence included.
+
+    A stack that does not fit into memory is trained in halves.
 
     Args:
         job: what to train, and where.
@@ -52,86 +72,132 @@ def train(job: StackJob, progressed: Callable[[int], None] = lambda step: None) 
         one record per point, as its run.json has it.
 
     Raises:
-        Interrupted: SIGINT or SIGTERM came; the run's files say so and are complete.
-        Exception: the run failed; its directory holds the traceback.
+        Interrupted: SIGINT or SIGTERM came; the runs' files say so and are complete.
+        Exception: the runs failed; their directories hold the traceback.
     """
     # Deferred around all of it: a signal must find no moment at which the files are half true.
     with interruption.deferred():
-        record = _train_and_record(job, progressed)
+        records = _train_in_halves(job, progressed)
     interruption.check()
-    return [record]
+    return records
 
 
-def _train_and_record(job: StackJob, progressed: Callable[[int], None]) -> RunRecord:
-    (point,) = job.points
+def _train_in_halves(job: StackJob, progressed: Progressed) -> list[RunRecord]:
+    records = _train_and_record(job, progressed)
+    if records is not None:
+        return records
+    size = len(job.points)
+    log.warning("%d runs do not fit into memory at once; they are trained in halves", size)
+    gc.collect()  # Lightning's objects refer to each other
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    halves = (job.points[: size // 2], job.points[size // 2 :])
+    return [
+        record
+        for points in halves
+        for record in _train_in_halves(replace(job, points=points), progressed)
+    ]
+
+
+def _train_and_record(job: StackJob, progressed: Progressed) -> list[RunRecord] | None:
+    """The records, or None where memory ran out and a smaller job may do."""
+    if job.engine == "single":
+        log_task(job.points[0].config)
     journal = Journal(job.root)
-    directory = journal.run_directory(point)
-    record = journal.begin(point, "single", len(job.points), torch.get_num_threads())
+    size, threads = len(job.points), torch.get_num_threads()
+    records = [journal.begin(point, job.engine, size, threads) for point in job.points]
     recorder: Recorder | None = None
     try:
-        with quiet_lightning():
-            recorder = Recorder([directory])
-            trainee = _fit(point.config, directory, recorder, record, progressed)
-        diverged = trainee.diverged_at[0] is not None
-        status: Status = "diverged" if diverged else "finished"
-        if interruption.requested is not None and not diverged and not _complete(point, record):
-            status = "interrupted"
-        recorder.close([status == "finished"])
-        journal.end(point, record, status)
+        with quiet_lightning(), kept_heap() if job.engine == "stack" else nullcontext():
+            recorder = Recorder([journal.run_directory(point) for point in job.points])
+            _fit(job, journal, recorder, records, progressed)
+        statuses = [_status(*ended) for ended in zip(job.points, records, strict=True)]
+        recorder.close([status == "finished" for status in statuses])
+        for point, record, status in zip(job.points, records, statuses, strict=True):
+            journal.end(point, record, status)
     except Interrupted:  # a second signal, which ends at once
-        journal.end(point, record, "interrupted")
+        for point, record in zip(job.points, records, strict=True):
+            journal.end(point, record, "interrupted")
         raise
     except Exception as error:
+        if size > 1 and is_out_of_memory(error):
+            # Nothing is raised from here: what it came from holds on to the memory.
+            return None
         if recorder is not None:
-            recorder.close([False])
-        journal.fail(point, record, error)
+            recorder.close([False] * size)
+        for point, record in zip(job.points, records, strict=True):
+            journal.fail(point, record, error)
         raise
-    return record
+    return records
 
 
-def _complete(point: Point, record: RunRecord) -> bool:
-    return record.steps >= point.config.max_steps
-
-
-def _fit(
-    config: Config,
-    directory: Path,
-    recorder: Recorder,
-    record: RunRecord,
-    progressed: Callable[[int], None],
-) -> Single:
+def log_task(config: Config) -> None:
+    """Tell the log of a run what it trains."""
     if log.isEnabledFor(logging.INFO):
         for line in describe_task(config):
             log.info(line)
-    torch.manual_seed(config.seed)
-    trainer = Trainer(**trainer_arguments(config))
+
+
+def _status(point: Point, record: RunRecord) -> Status:
+    if record.diverged_at is not None:
+        return "diverged"
+    complete = record.steps >= point.config.max_steps
+    return "finished" if complete or interruption.requested is None else "interrupted"
+
+
+def _fit(
+    job: StackJob,
+    journal: Journal,
+    recorder: Recorder,
+    records: Sequence[RunRecord],
+    progressed: Progressed,
+) -> None:
+    directories = [journal.run_directory(point) for point in job.points]
 
     def save(name: str, step: int) -> None:
-        save_checkpoint(directory, name, trainee.model.state_dict(), step)
+        for run, directory in enumerate(directories):
+            if trainee.diverged_at[run] is None:
+                save_checkpoint(directory, name, trainee.state_dict_of(run), step)
 
-    trainee = Single(config, load_dataset(config), recorder, save, progressed)
+    trainer, trainee = _prepare(job, recorder, save, progressed)
     recorder.expect(trainee.later_tags)
-    recorder.declare(0, hyperparameters(config))
+    for run, point in enumerate(job.points):
+        recorder.declare(run, hyperparameters(point.config))
     try:
         trainer.fit(trainee)
     except SIGTERMException:
         # Lightning notes the signal beside us, and ends the loop by this exception.
         if interruption.requested is None:
             raise
-    record.diverged_at = trainee.diverged_at[0]
-    record.steps = trainer.global_step if record.diverged_at is None else record.diverged_at
-    record.final = recorder.final[0]
-    record.best = {
-        f"val/{name}": {"value": float(values[0]), "step": int(steps[0])}
-        for name, (values, steps) in trainee.convergence.best().items()
-    }
-    save("last", record.steps)
+    final, validated = recorder.final, trainee.convergence.best()
     best = trainee.best
     assert best is not None  # the weights before the first update are always validated
-    weights = {name: weight[0] for name, weight in best.weights.items()}
-    state_dict = dict(trainee.model.state_dict()) | weights
-    save_checkpoint(directory, "best", state_dict, int(best.step[0]))
-    return trainee
+    for run, (record, directory) in enumerate(zip(records, directories, strict=True)):
+        record.diverged_at = trainee.diverged_at[run]
+        record.steps = trainer.global_step if record.diverged_at is None else record.diverged_at
+        record.final = final[run]
+        record.best = {
+            f"val/{name}": {"value": float(values[run]), "step": int(steps[run])}
+            for name, (values, steps) in validated.items()
+        }
+        state_dict = trainee.state_dict_of(run)
+        save_checkpoint(directory, "last", state_dict, record.steps)
+        kept = {name: weight[run] for name, weight in best.weights.items()}
+        save_checkpoint(directory, "best", state_dict | kept, int(best.step[run]))
+
+
+def _prepare(
+    job: StackJob, recorder: Recorder, save: Callable[[str, int], None], progressed: Progressed
+) -> tuple[Trainer, Trainee]:
+    configs = [point.config for point in job.points]
+    arguments = trainer_arguments(configs[0])
+    dataset = load_dataset(configs[0])
+    torch.manual_seed(configs[0].seed)
+    trainer = Trainer(**arguments)
+    if job.engine == "single":
+        return trainer, Single(configs[0], dataset, recorder, save, progressed)
+    multiple = job.multiple or alignment(on_cpu=arguments["accelerator"] == "cpu")
+    return trainer, Stack(configs, dataset, multiple, recorder, save, progressed)
 
 
 def hyperparameters(config: Config) -> dict[str, float | str | bool]:

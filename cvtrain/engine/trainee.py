@@ -1,7 +1,7 @@
 """The training step that every engine shares: K runs in lock step, on a leading axis of K.
 
 losses → backward → hand → step → divergence latch → measure. An engine adds how losses come about
-and where weights are kept (`single`: one `nn.Module`).
+and where weights are kept (`single`: one `nn.Module`; `stack`: K of them along one axis).
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from cvtrain.engine.signals import histograms, measure, measure_weights
 from cvtrain.handed import hand
 from cvtrain.interruption import interruption
 from cvtrain.metrics import METRICS
+from cvtrain.optim.hyperparameter import Number, column
 from cvtrain.record.recorder import Recorder
 
 Checkpointer = Callable[[str, int], None]
+"""Writes the checkpoints of a name, after so many updates."""
 
 
 @dataclass
@@ -51,7 +53,8 @@ class Trainee(LightningModule):
     """Trains K runs whose configurations differ in numbers only.
 
     Args:
-        configs: K configurations with equal data, network, cadence and number of steps.
+        config: what the K configurations have in common: data, network, cadence, number of steps.
+        members: K.
         dataset: the data of all of them.
         convention, clip, scale: what is asked of a gradient, broadcasting over K.
         recorder: takes the rows.
@@ -61,18 +64,19 @@ class Trainee(LightningModule):
 
     def __init__(
         self,
-        configs: Sequence[Config],
+        config: Config,
+        members: int,
         dataset: Dataset,
         convention: Convention,
         clip: Clip,
-        scale: float | Tensor,
+        scale: Number,
         recorder: Recorder,
         save: Checkpointer,
         progressed: Callable[[int], None],
     ) -> None:
         super().__init__()
-        self.config = configs[0]
-        self.stack_size = len(configs)
+        self.config = config
+        self.members = members
         self.dataset = dataset
         self._convention, self._clip, self._scale = convention, clip, scale
         self._recorder, self._save, self._progressed = recorder, save, progressed
@@ -80,7 +84,7 @@ class Trainee(LightningModule):
         self.convergence = Convergence(
             self.config.target, dataset.task, self.metrics, self.config.max_steps
         )
-        self.diverged_at: list[int | None] = [None] * self.stack_size
+        self.diverged_at: list[int | None] = [None] * members
         self.best: BestWeights | None = None
         self._latch: DivergenceLatch | None = None
         self._update: Update | None = None
@@ -92,8 +96,20 @@ class Trainee(LightningModule):
 
     @abstractmethod
     def weights(self) -> dict[str, Tensor]:
-        """Live, detached views [K, …] of the trained parameters, by plain name: the same tensors
-        all through the training, which updates them in place."""
+        """Live, detached views [K, …] of the trained parameters, by plain name, until the next
+        update."""
+
+    @abstractmethod
+    def weights_to_keep(self) -> dict[str, Tensor]:
+        """The weights as they are, before the update that now begins and untouched by it."""
+
+    @abstractmethod
+    def learning_rates(self) -> Number:
+        """Of the first group of parameters: one, or [K]."""
+
+    @abstractmethod
+    def state_dict_of(self, run: int) -> dict[str, Tensor]:
+        """The state dict of the plain network, as run number `run` has it."""
 
     @abstractmethod
     def gradients(self) -> dict[str, Tensor]:
@@ -119,8 +135,7 @@ class Trainee(LightningModule):
 
     def on_fit_start(self) -> None:
         """Begin the bookkeeping, on the device of the weights."""
-        self._latch = DivergenceLatch(self.weights().values())
-        self._previous = _clones(self.weights())
+        self._latch = DivergenceLatch()
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> None:
         """Validate, where a validation is due, the weights before the update."""
@@ -140,7 +155,7 @@ class Trainee(LightningModule):
             self._update = Update(share)
         elif not self._update.gradients:
             self._update.losses = self._update.losses + share
-        return (self._scale * losses).sum()
+        return (column(self._scale, losses) * losses).sum()
 
     def optimizer_step(
         self,
@@ -156,8 +171,7 @@ class Trainee(LightningModule):
         """
         assert optimizer_closure is not None
         step = self.trainer.global_step
-        current = list(self.weights().values())
-        torch._foreach_copy_(list(self._previous.values()), current)
+        self._previous = self.weights_to_keep()
         autograd: dict[str, Tensor] = {}
 
         def handing_closure() -> Any:
@@ -244,7 +258,9 @@ class Trainee(LightningModule):
 
     def _after_update(self, step: int, update: Update) -> None:
         assert self._latch is not None
-        newly = self._latch.newly_diverged(update.losses, update.gradients.values())
+        newly = self._latch.newly_diverged(
+            update.losses, [*update.gradients.values(), *self.weights().values()]
+        )
         histograms_every = self.config.signals.histograms_every or 0
         due = step % self.config.signals.scalars_every == 0 or self._validated_at == step
         if due or newly:
@@ -253,18 +269,18 @@ class Trainee(LightningModule):
             if due and lasting:
                 self._recorder.write(step, signals, lasting)
         if newly:
-            self._freeze(newly, step)
+            self.freeze_runs(newly, step)
             self._recorder.write(step, signals | self._closing_signals(step), newly)
         if histograms_every and step % histograms_every == 0:
-            self._recorder.histograms(step, histograms("grad", update.gradients))
-            self._recorder.histograms(step, histograms("weight", self._previous))
+            drawn = histograms("grad", update.gradients) | histograms("weight", self._previous)
+            self._recorder.histograms(step, drawn, sorted({*self.surviving, *newly}))
 
     def _update_signals(self, step: int, update: Update) -> dict[str, Tensor]:
         assert update.coefficient is not None
         signals = {
             "train/loss": update.losses,
-            "train/objective": self._scale * update.losses,
-            "train/lr": torch.full_like(update.losses, self._learning_rate()),
+            "train/objective": column(self._scale, update.losses) * update.losses,
+            "train/lr": column(self.learning_rates(), update.losses).expand(self.members),
         }
         signals |= measure(
             self._previous,
@@ -275,11 +291,8 @@ class Trainee(LightningModule):
             elementwise=self.config.signals.elementwise,
             per_parameter=self.config.signals.per_parameter,
         )
-        signals["handed/clip_coefficient"] = update.coefficient.expand(self.stack_size)
+        signals["handed/clip_coefficient"] = update.coefficient
         return signals | (self._validation if self._validated_at == step else {})
-
-    def _learning_rate(self) -> float:
-        return float(self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def _closing_signals(self, step: int) -> dict[str, Tensor]:
         if self._validated_at != step:
@@ -288,7 +301,7 @@ class Trainee(LightningModule):
         diverged = torch.tensor([at is not None for at in self.diverged_at])
         return self._validation | test | self.convergence.signals(diverged)
 
-    def _freeze(self, runs: Sequence[int], step: int) -> None:
+    def freeze_runs(self, runs: Sequence[int], step: int) -> None:
         """Go back to the last finite weights of `runs`, those before this update."""
         for run in runs:
             self.diverged_at[run] = step

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from cvtrain.optim.hyperparameter import column, float64, power, require
+from cvtrain.optim.real_view import as_complex, as_real
 from cvtrain.optim.rule import Hyperparameters, RuleOptimizer, Semantics, State
 from cvtrain.optim.weight_decay import coupled, decoupled
 
@@ -65,13 +66,13 @@ class AdamRule:
         else:
             g = coupled(g, w, weight_decay)
 
-        w, g, m, v = map(_as_real, (w, g, state["exp_avg"], state["exp_avg_sq"]))
+        w, g, m, v = map(as_real, (w, g, state["exp_avg"], state["exp_avg_sq"]))
         m = torch.lerp(m, g, column(1 - beta1, m))
         v = (column(beta2, v) * v).addcmul_(column(1 - beta2, g) * g, g)
         after = {"step": t, "exp_avg": m, "exp_avg_sq": v}
         if hyperparameters["amsgrad"]:
             largest = state.get("max_exp_avg_sq")
-            v = v.clone() if largest is None else torch.maximum(_as_real(largest), v)
+            v = v.clone() if largest is None else torch.maximum(as_real(largest), v)
             after["max_exp_avg_sq"] = v
 
         root_correction = power(1 - power(beta2, t), 0.5)
@@ -79,15 +80,7 @@ class AdamRule:
         step_size = float64(lr) / (1 - power(beta1, t))
         w = torch.addcdiv(w, column(-step_size, m) * m, denominator)
 
-        if parameter.is_complex():
-            after = {n: s if n == "step" else torch.view_as_complex(s) for n, s in after.items()}
-            w = torch.view_as_complex(w)
-        return w, after
-
-
-def _as_real(z: Tensor) -> Tensor:
-    """[K, ...] complex as [K, ..., 2] real."""
-    return torch.view_as_real(z) if z.is_complex() else z
+        return as_complex(w, after) if parameter.is_complex() else (w, after)
 
 
 class Adam(RuleOptimizer):

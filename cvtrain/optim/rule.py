@@ -40,6 +40,9 @@ class Rule(Protocol):
 class RuleOptimizer(Optimizer):
     """A rule as a torch.optim.Optimizer, for plain parameters or for a stack of K.
 
+    A stacked parameter gets new memory at every step, so that what was read of it before stays as
+    it was; a plain one is updated in place, as by any optimizer of torch.
+
     The hyperparameters live in `param_groups` under torch's names, the state has torch's keys and
     shapes. `p.grad` is read, never written. torch's learning rate schedulers need a learning rate
     that is a Python number; for [K] rates set ``group["lr"]`` (see `cvtrain.schedule`).
@@ -127,7 +130,10 @@ class RuleOptimizer(Optimizer):
         # A convention may hand over a lazily conjugated tensor, of which torch makes no real view.
         g = self._lift(p.grad.resolve_conj())
         w, after = self.rule.update(w, g, before or self.rule.init(w), group)
-        p.copy_(self._drop(w))
+        if self.stacked:
+            p.data = w
+        else:
+            p.copy_(self._drop(w))
         if after:
             self.state[p] = {name: self._drop(t) for name, t in after.items()}
 

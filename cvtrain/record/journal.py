@@ -12,13 +12,13 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import monotonic
-from typing import Any, Literal
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from cvtrain.errors import InputError
 from cvtrain.point import Point
-from cvtrain.record.run_file import FILE_NAME, SCHEMA, RunRecord, Status, write_json
+from cvtrain.record.run_file import FILE_NAME, SCHEMA, Engine, RunRecord, Status, write_json
 
 SWEEP_FILE = "sweep.json"
 TRACEBACK_FILE = "traceback.txt"
@@ -62,9 +62,7 @@ class Journal:
         """Where the point's run keeps its files."""
         return self.root / point.directory
 
-    def begin(
-        self, point: Point, engine: Literal["single", "stack"], stack_size: int, threads: int
-    ) -> RunRecord:
+    def begin(self, point: Point, engine: Engine, stack_size: int, threads: int) -> RunRecord:
         """Note that a run trains now."""
         record = RunRecord(
             id=point.id,
@@ -79,6 +77,7 @@ class Journal:
         self._began[point.directory] = monotonic()
         directory = self.run_directory(point)
         directory.mkdir(parents=True, exist_ok=True)
+        (directory / TRACEBACK_FILE).unlink(missing_ok=True)
         record.write(directory)
         return record
 

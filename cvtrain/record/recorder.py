@@ -80,14 +80,17 @@ class Recorder:
         self._unflushed += 1
         self._flush_if_due()
 
-    def histograms(self, step: int, values: Mapping[str, Tensor]) -> None:
-        """Write histograms of real tensors [K or more, …] by tag."""
+    def histograms(
+        self, step: int, values: Mapping[str, Tensor], recorded: Sequence[int] | None = None
+    ) -> None:
+        """Write histograms of real tensors [K or more, …] by tag, for the runs in `recorded`."""
         # Events stay in the order of their steps.
         self._fetch()
         for tag, tensor in values.items():
             members = tensor.detach()[: len(self._boards)].cpu().numpy()
-            for board, entries in zip(self._boards, members, strict=True):
-                board.histogram(step, tag, entries.reshape(-1))
+            for run in range(len(self._boards)) if recorded is None else recorded:
+                if run < len(self._boards):
+                    self._boards[run].histogram(step, tag, members[run].reshape(-1))
         self._flush_if_due()
 
     @property

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 SCHEMA = 1
+Engine = Literal["single", "stack"]
 Status = Literal["running", "interrupted", "finished", "diverged", "failed", "pruned"]
 FILE_NAME = "run.json"
 
@@ -31,7 +32,7 @@ class RunRecord:
 
     id: str
     status: Status
-    engine: Literal["single", "stack"]
+    engine: Engine
     stack_size: int
     started: str
     threads: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -12,6 +13,9 @@ from cvtrain.composition import register_resolvers
 from cvtrain.config import check_config
 from cvtrain.errors import SweepStopped
 from cvtrain.point import Point
+
+if TYPE_CHECKING:
+    from cvtrain.record.run_file import RunRecord
 
 register_resolvers()
 
@@ -24,25 +28,47 @@ def run_point(composed: DictConfig) -> float:
     """
     from cvtrain.engine.train import StackJob, train
 
-    content = OmegaConf.to_container(composed, resolve=True)
-    assert isinstance(content, dict)
-    config = check_config({str(key): value for key, value in content.items()})
     hydra = HydraConfig.get()
-    in_sweep = hydra.mode == RunMode.MULTIRUN
+    point = composed_point(composed)
     directory = Path(hydra.runtime.output_dir)
-    number = hydra.job.num if in_sweep else 0
-    point = Point(
-        number, config.settled(in_sweep=in_sweep), tuple(hydra.overrides.task), directory.name
-    )
-    job = StackJob((point,), directory.parent)
-    if not in_sweep:
+    job = StackJob((point,), directory.parents[len(Path(point.directory).parts) - 1])
+    if hydra.mode != RunMode.MULTIRUN:
         from cvtrain.sweep.single_run import train_and_show
 
         return train_and_show(job)
     try:
         (record,) = train(job)
     except Exception as error:
-        if config.on_error == "stop":
+        if point.config.on_error == "stop":
             raise SweepStopped(point.directory) from error
         raise
+    return result(record)
+
+
+def composed_point(composed: DictConfig) -> Point:
+    """The point that Hydra composed and gave a directory (see its own configuration).
+
+    Args:
+        composed: without Hydra's node.
+
+    Raises:
+        InputError: it does not fit the schema.
+    """
+    hydra = HydraConfig.get()
+    content = OmegaConf.to_container(composed, resolve=True)
+    assert isinstance(content, dict)
+    config = check_config({str(key): value for key, value in content.items()})
+    in_sweep = hydra.mode == RunMode.MULTIRUN
+    directory = Path(hydra.runtime.output_dir)
+    root = Path(hydra.sweep.dir).absolute() if in_sweep else directory.parent
+    return Point(
+        int(hydra.job.num) if in_sweep else 0,
+        config.settled(in_sweep=in_sweep),
+        tuple(hydra.overrides.task),
+        str(directory.relative_to(root)),
+    )
+
+
+def result(record: RunRecord) -> float:
+    """What a sweeper that searches is told of a run: its last validation loss."""
     return record.final["val/loss"]

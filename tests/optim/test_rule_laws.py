@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cvtrain.optim import SGD, Adam, AdamW
+from cvtrain.optim import SGD, Adagrad, Adam, AdamW, RMSprop
 
 DECAYED = {"weight_decay": 0.25}
 LAWS = [
@@ -15,6 +15,13 @@ LAWS = [
     (Adam, {"lr": 0.01, "eps": 0.01} | DECAYED, {"eps": 1, "weight_decay": 1}),
     (Adam, {"lr": 0.01, "eps": 0.01, "amsgrad": True} | DECAYED, {"eps": 1, "weight_decay": 1}),
     (AdamW, {"lr": 0.01, "eps": 0.01} | DECAYED, {"eps": 1}),
+    (RMSprop, {"lr": 0.01, "eps": 0.01} | DECAYED, {"eps": 1, "weight_decay": 1}),
+    (RMSprop, {"lr": 0.01, "eps": 0.01, "momentum": 0.9, "centered": True}, {"eps": 1}),
+    (
+        Adagrad,
+        {"lr": 0.1, "eps": 0.01, "lr_decay": 0.1, "initial_accumulator_value": 0.2} | DECAYED,
+        {"eps": 1, "initial_accumulator_value": 2, "weight_decay": 1},
+    ),
 ]
 BROKEN = [
     (SGD, {"lr": 0.125}, {}),
@@ -22,6 +29,9 @@ BROKEN = [
     (Adam, {"lr": 0.01, "eps": 0.01}, {}),
     (Adam, {"lr": 0.01, "eps": 0.01} | DECAYED, {"eps": 1}),
     (AdamW, {"lr": 0.01, "eps": 0.01} | DECAYED, {"eps": 1, "weight_decay": 1}),
+    (RMSprop, {"lr": 0.01, "eps": 0.1}, {}),
+    (RMSprop, {"lr": 0.01, "eps": 0.01} | DECAYED, {"eps": 1}),
+    (Adagrad, {"lr": 0.1, "initial_accumulator_value": 0.2}, {"initial_accumulator_value": 1}),
 ]
 
 
@@ -66,6 +76,8 @@ PAIRS = [
     (Adam, {"lr": 0.01}, True),
     (Adam, {"lr": 0.01, "amsgrad": True}, True),
     (AdamW, {"lr": 0.01}, True),
+    (RMSprop, {"lr": 0.01, "momentum": 0.9, "centered": True}, True),
+    (Adagrad, {"lr": 0.1, "lr_decay": 0.1}, True),
 ]
 
 

@@ -8,14 +8,18 @@ import pickle
 import pytest
 import torch
 
-from cvtrain.optim import SGD, Adam, AdamW
+from cvtrain.optim import SGD, Adagrad, Adam, AdamW, RMSprop
+from cvtrain.optim.adagrad import AdagradRule
 from cvtrain.optim.adam import AdamRule
+from cvtrain.optim.rmsprop import RMSpropRule
 from cvtrain.optim.sgd import SGDRule
 
 OPTIMIZERS = [
     (SGD, {"lr": 0.1, "momentum": 0.9}),
     (Adam, {"lr": 0.1, "amsgrad": True}),
     (AdamW, {"betas": (0.8, 0.9)}),
+    (RMSprop, {"lr": 0.1, "momentum": 0.9, "centered": True}),
+    (Adagrad, {"lr": 0.1, "initial_accumulator_value": 0.1}),
 ]
 
 
@@ -55,10 +59,18 @@ def test_training_goes_on_from_a_saved_state(optimizer, hyperparameters, stacked
     assert torch.equal(p, q)
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(Adam, torch.optim.Adam), (AdamW, torch.optim.AdamW)])
-def test_a_state_of_torchs_own_optimizer_is_taken_over(ours, theirs):
+@pytest.mark.parametrize(
+    ("ours", "theirs", "chosen"),
+    [
+        (Adam, torch.optim.Adam, {"amsgrad": True}),
+        (AdamW, torch.optim.AdamW, {"amsgrad": True}),
+        (RMSprop, torch.optim.RMSprop, {"momentum": 0.9, "centered": True}),
+        (Adagrad, torch.optim.Adagrad, {"initial_accumulator_value": 0.5}),
+    ],
+)
+def test_a_state_of_torchs_own_optimizer_is_taken_over(ours, theirs, chosen):
     p = parameter()
-    first = theirs([p], amsgrad=True, foreach=False)
+    first = theirs([p], foreach=False, **chosen)
     take_steps(p, first, 5, seed=1)
     q = p.detach().clone().requires_grad_()
     second = ours([q])
@@ -97,7 +109,9 @@ def test_the_gradient_is_neither_written_nor_kept(optimizer, hyperparameters, we
         assert all(torch.equal(rule.state[p][name], state[name]) for name in state)
 
 
-@pytest.mark.parametrize("rule", [SGDRule(), AdamRule()], ids=["sgd", "adam"])
+@pytest.mark.parametrize(
+    "rule", [SGDRule(), AdamRule(), RMSpropRule(), AdagradRule()], ids=lambda r: type(r).__name__
+)
 def test_an_update_changes_none_of_its_arguments(rule):
     hyperparameters = {
         "lr": 0.1,
@@ -109,6 +123,10 @@ def test_an_update_changes_none_of_its_arguments(rule):
         "amsgrad": True,
         "weight_decay": 0.1,
         "decoupled_weight_decay": False,
+        "alpha": 0.99,
+        "centered": True,
+        "lr_decay": 0.1,
+        "initial_accumulator_value": 0.1,
     }
     w, g = (parameter(seed).detach() for seed in (0, 1))
     _, state = rule.update(w, g, rule.init(w), hyperparameters)
@@ -159,6 +177,16 @@ REFUSED = [
     *((Adam, {"eps": x}) for x in NOT_A_SIZE),
     *((Adam, {"betas": (x, 0.9)}) for x in (*NOT_A_SIZE, 1.0)),
     *((AdamW, {"betas": (0.9, x)}) for x in (*NOT_A_SIZE, 1.0)),
+    *(
+        (RMSprop, {name: x})
+        for name in ("lr", "alpha", "eps", "weight_decay", "momentum")
+        for x in NOT_A_SIZE
+    ),
+    *(
+        (Adagrad, {name: x})
+        for name in ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
+        for x in NOT_A_SIZE
+    ),
     (SGD, {"nesterov": True}),
     (SGD, {"nesterov": True, "momentum": 0.9, "dampening": 0.1}),
 ]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cvtrain.optim import SGD, Adam, AdamW
+from cvtrain.optim import SGD, Adagrad, Adam, AdamW, RMSprop
 
 DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 SHAPES = ((), (3,), (7, 5))
@@ -25,6 +25,20 @@ ADAM_AXES = {
     "eps": (1e-8, 0.0, 0.1, 1e-8, 1e-3),
     "weight_decay": (0.0, 0.01, 0.3, 0.0, 0.0),
 }
+RMSPROP_AXES = {
+    "lr": (0.1, 0.25, 0.013, 1e-3, 0.1),
+    "alpha": (0.99, 0.3, 0.5, 0.9, 0.7),
+    "eps": (1e-8, 1e-2, 0.1, 1e-8, 1e-3),
+    "weight_decay": (0.0, 0.01, 0.3, 0.0, 0.0),
+    "momentum": (0.9, 0.0, 0.5, 0.37, 0.0),
+}
+ADAGRAD_AXES = {
+    "lr": (0.1, 0.25, 0.013, 1e-3, 0.1),
+    "lr_decay": (0.0, 0.3, 0.01, 0.0, 1.0),
+    "eps": (1e-10, 1e-2, 0.1, 1e-8, 1e-3),
+    "weight_decay": (0.0, 0.01, 0.3, 0.0, 0.0),
+    "initial_accumulator_value": (0.9, 0.0, 0.5, 0.37, 0.0),
+}
 CASES = [
     (SGD, SGD_AXES),
     (SGD, NESTEROV_AXES),
@@ -33,6 +47,11 @@ CASES = [
     (Adam, ADAM_AXES | {"amsgrad": True}),
     (AdamW, ADAM_AXES),
     (Adam, {"lr": (0.1, 0.2, 0.4)}),
+    (RMSprop, RMSPROP_AXES),
+    (RMSprop, RMSPROP_AXES | {"centered": True}),
+    (RMSprop, {"lr": (0.1, 0.2, 0.4), "momentum": 0.9}),
+    (Adagrad, ADAGRAD_AXES),
+    (Adagrad, {"lr": (0.1, 0.2, 0.4)}),
 ]
 
 
@@ -89,7 +108,7 @@ def test_a_stack_has_the_bits_of_its_points(optimizer, axes, repeats, dtype):
         assert p.detach().numpy().tobytes() == twins.detach().numpy().tobytes()
 
 
-@pytest.mark.parametrize("optimizer", [SGD, Adam, AdamW])
+@pytest.mark.parametrize("optimizer", [SGD, Adam, AdamW, RMSprop, Adagrad])
 def test_a_neighbour_that_diverges_changes_nothing(optimizer):
     torch.manual_seed(6)
     weights = torch.randn(5, 7, 3, dtype=torch.complex64)

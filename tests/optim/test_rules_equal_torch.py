@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cvtrain.optim import SGD, Adam, AdamW, RuleOptimizer
+from cvtrain.optim import SGD, Adagrad, Adam, AdamW, RMSprop, RuleOptimizer
 from cvtrain.optim.hyperparameter import power
 
 DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
@@ -29,15 +29,29 @@ ADAM_CASES = [
         (False, True),
     )
 ]
+RMSPROP_CASES = [
+    {"lr": 0.013, "alpha": alpha, "eps": eps, "weight_decay": wd, "momentum": mu, "centered": c}
+    for (alpha, eps), wd, mu, c in itertools.product(
+        ((0.99, 1e-8), (0.37, 0.1), (0.0, 1e-3)), (0.0, 0.017), (0.0, 0.9), (False, True)
+    )
+]
+ADAGRAD_CASES = [
+    {"lr": 0.13, "lr_decay": ld, "eps": eps, "weight_decay": wd, "initial_accumulator_value": s}
+    for ld, eps, wd, s in itertools.product((0.0, 0.1), (1e-10, 0.1), (0.0, 0.017), (0.0, 0.3))
+]
 DECOUPLED = {"decoupled_weight_decay": True, "weight_decay": 0.03}
 CASES = [
     *((SGD, torch.optim.SGD, case) for case in SGD_CASES),
     *((Adam, torch.optim.Adam, case) for case in ADAM_CASES),
     *((AdamW, torch.optim.AdamW, case) for case in ADAM_CASES),
+    *((RMSprop, torch.optim.RMSprop, case) for case in RMSPROP_CASES),
+    *((Adagrad, torch.optim.Adagrad, case) for case in ADAGRAD_CASES),
     (Adam, torch.optim.Adam, DECOUPLED),
     (SGD, torch.optim.SGD, {}),
     (Adam, torch.optim.Adam, {}),
     (AdamW, torch.optim.AdamW, {}),
+    (RMSprop, torch.optim.RMSprop, {}),
+    (Adagrad, torch.optim.Adagrad, {}),
 ]
 
 

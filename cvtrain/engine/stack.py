@@ -1,0 +1,235 @@
+"""The stack engine: K runs as one computation, their tensors on a leading axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from cvtrain.config import Config
+from cvtrain.data.batches import BatchOrder
+from cvtrain.data.dataset import Dataset, Split
+from cvtrain.engine.trainee import Checkpointer, Trainee
+from cvtrain.metrics import METRICS
+from cvtrain.models.stacked_network import StackedNetwork
+from cvtrain.optim.hyperparameter import Number, float64
+from cvtrain.record.recorder import Recorder
+from cvtrain.schedule import stack_schedules
+from cvtrain.stacking import (
+    stack_clip,
+    stack_convention,
+    stack_optimizer,
+    stack_scale,
+    stack_schedule,
+)
+from cvtrain.task import build_model, build_objective
+
+EVALUATION_CHUNK = 1024
+"""Samples of each member evaluated at once."""
+
+
+def alignment(on_cpu: bool) -> int:
+    """A stack's size is a multiple of this.
+
+    Vectorised loops, split among threads, treat the end of an array differently. Among whole
+    vectors per thread no member comes to lie there, and its bits do not depend on the others.
+    """
+    return 8 * torch.get_num_threads() if on_cpu else 1
+
+
+class Stack(Trainee):
+    """K runs in one forward, one backward, one update.
+
+    Members that diverged stay at their last usable weights and touch no other.
+
+    Args:
+        configs: K that fit together, see `cvtrain.stacking.common_part`.
+        dataset: the data of all of them.
+        multiple: the stack is filled up to a multiple of this by copies of its last member, which
+            no one records.
+        recorder, save, progressed: as for `Trainee`.
+    """
+
+    def __init__(
+        self,
+        configs: Sequence[Config],
+        dataset: Dataset,
+        multiple: int,
+        recorder: Recorder,
+        save: Checkpointer,
+        progressed: Callable[[int], None],
+    ) -> None:
+        filled = [*configs, *[configs[-1]] * (-len(configs) % multiple)]
+        super().__init__(
+            filled[0],
+            len(filled),
+            dataset,
+            stack_convention(filled),
+            stack_clip(filled),
+            stack_scale(filled),
+            recorder,
+            save,
+            progressed,
+        )
+        self._configs = filled
+        self._members_at_once = multiple if multiple > 1 else len(filled)
+        self._objective = build_objective(filled[0])
+        self.stacked = _stacked_network(filled, dataset)
+        self._trained = {
+            name: p for name, p in self.stacked.network.named_parameters() if p.requires_grad
+        }
+        self._batches = _StackedBatches(filled, dataset.train)
+        self._schedules = stack_schedule(filled)
+        self._initial_rates: list[Number] = []
+        self._frozen: list[int] = []
+        self._frozen_state: dict[str, Tensor] = {}
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The configured rule for all members; `on_train_batch_start` schedules it."""
+        optimizer = stack_optimizer(self._configs, self._trained.values())
+        self._initial_rates = [group["lr"] for group in optimizer.param_groups]
+        return optimizer
+
+    def on_fit_start(self) -> None:
+        """Begin random states on the device of the weights."""
+        self.stacked.seed(self.device)
+        super().on_fit_start()
+
+    def on_train_batch_start(self, batch: int, batch_idx: int) -> None:
+        """Set the learning rates of the update, and validate where it is due."""
+        if self._schedules is not None:
+            factors = stack_schedules(self._schedules)(self.trainer.global_step)
+            groups = self.trainer.optimizers[0].param_groups
+            for group, rate in zip(groups, self._initial_rates, strict=True):
+                group["lr"] = float64(rate) * factors
+        super().on_train_batch_start(batch, batch_idx)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Views of the stacked parameters."""
+        return {name: p.detach() for name, p in self._trained.items()}
+
+    def weights_to_keep(self) -> dict[str, Tensor]:
+        """The tensors themselves: the optimizer makes new ones."""
+        return self.weights()
+
+    def learning_rates(self) -> Number:
+        """Those of the optimizer's first group."""
+        rates: Number = self.trainer.optimizers[0].param_groups[0]["lr"]
+        return rates
+
+    def state_dict_of(self, run: int) -> dict[str, Tensor]:
+        """Views into the stack."""
+        return self.stacked.member_state(run)
+
+    def gradients(self) -> dict[str, Tensor]:
+        """p.grad; zeros where there is none."""
+        return {
+            name: torch.zeros_like(p) if p.grad is None else p.grad
+            for name, p in self._trained.items()
+        }
+
+    def put_gradients(self, gradients: Mapping[str, Tensor]) -> None:
+        """Into p.grad, without a copy."""
+        for name, p in self._trained.items():
+            if p.grad is not None:
+                p.grad = gradients[name]
+
+    def batch_losses(self, batch: int) -> Tensor:
+        """Each member's loss of the batch that its seed and the number give."""
+        inputs, targets = self._batches.gather(batch, self.device)
+        losses: Tensor = vmap(self._objective.loss_value)(self.stacked(inputs), targets)
+        return losses
+
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Any,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        """One update; what is frozen is put back."""
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        if self._frozen:
+            there = torch.tensor(self._frozen, device=self.device)
+            with torch.no_grad():
+                for name, tensor in self._state().items():
+                    tensor.index_copy_(0, there, self._frozen_state[name])
+
+    def freeze_runs(self, runs: Sequence[int], step: int) -> None:
+        """Back to the last usable weights, and stay there."""
+        super().freeze_runs(runs, step)
+        for name, tensor in self._state().items():
+            kept = [self._frozen_state[name]] if self._frozen else []
+            self._frozen_state[name] = torch.cat([*kept, tensor[list(runs)]])
+        self._frozen += runs
+
+    @torch.no_grad()
+    def evaluate(self, split: Split) -> dict[str, Tensor]:
+        """The whole split, in evaluation mode, some members at a time."""
+        self.stacked.eval()
+        there = self._batches.on_device(split, self.device)
+        functions = {"loss": self._objective.loss_value, **METRICS[self.dataset.task]}
+        values: dict[str, list[Tensor]] = {name: [] for name in functions}
+        for begin in range(0, self.members, self._members_at_once):
+            members = slice(begin, begin + self._members_at_once)
+            size = len(range(self.members)[members])
+            output = torch.cat(
+                [
+                    self.stacked(x.expand(size, *x.shape), members)
+                    for x in torch.split(there.inputs, EVALUATION_CHUNK)
+                ],
+                dim=1,
+            )
+            for name, function in functions.items():
+                values[name].append(vmap(function, in_dims=(0, None))(output, there.targets))
+        self.stacked.train()
+        return {name: torch.cat(each) for name, each in values.items()}
+
+    def _state(self) -> dict[str, Tensor]:
+        """Every tensor that training changes, [K, …]."""
+        return {**self.weights(), **dict(self.stacked.network.named_buffers())}
+
+
+def _stacked_network(configs: Sequence[Config], dataset: Dataset) -> StackedNetwork:
+    starts = [(config.seed, config.init_jitter) for config in configs]
+    distinct = dict(zip(starts, configs, strict=True))
+    place = {start: index for index, start in enumerate(distinct)}
+    return StackedNetwork(
+        [build_model(config, dataset) for config in distinct.values()],
+        [place[start] for start in starts],
+        [config.seed for config in configs],
+    )
+
+
+class _StackedBatches:
+    """Gathers each member's batch; members of one seed share an order."""
+
+    def __init__(self, configs: Sequence[Config], train: Split) -> None:
+        seeds = [config.seed for config in configs]
+        distinct = list(dict.fromkeys(seeds))
+        self._train = train
+        self._orders = [BatchOrder(len(train), configs[0].batch_size, seed) for seed in distinct]
+        self._order_of = torch.tensor([distinct.index(seed) for seed in seeds])
+        self._moved: dict[int, Split] = {}
+
+    def gather(self, batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Inputs [K, B, …] and targets [K, B, …] of batch number `batch`."""
+        train = self.on_device(self._train, device)
+        drawn = torch.stack([order.indices(batch) for order in self._orders])
+        samples = drawn[self._order_of].to(device, non_blocking=True)
+        shape, flat = samples.shape, samples.reshape(-1)
+        return (
+            train.inputs.index_select(0, flat).reshape(*shape, *train.inputs.shape[1:]),
+            train.targets.index_select(0, flat).reshape(*shape, *train.targets.shape[1:]),
+        )
+
+    def on_device(self, split: Split, device: torch.device) -> Split:
+        """The split, moved once."""
+        if split.inputs.device == device:
+            return split
+        if id(split) not in self._moved:
+            self._moved[id(split)] = Split(split.inputs.to(device), split.targets.to(device))
+        return self._moved[id(split)]

@@ -1,0 +1,98 @@
+"""One job of a launcher in two halves, so that many begin before the first one ends."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import (
+    JobReturn,
+    JobRuntime,
+    JobStatus,
+    _flush_loggers,
+    _save_config,
+    configure_log,
+)
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+
+class HydraJob:
+    """Does what ``hydra.core.utils.run_job`` does, but for a working directory of its own: the run
+    directory with its `.hydra/` and log, the callbacks, the job return.
+
+    Args:
+        config: of the job, Hydra's node included.
+        context: has the callbacks.
+        task_function: for the callbacks.
+
+    Attributes:
+        config: with the run directory in `hydra.runtime.output_dir`.
+        task: the same without Hydra's node.
+    """
+
+    def __init__(
+        self, config: DictConfig, context: HydraContext, task_function: TaskFunction
+    ) -> None:
+        self.config = config
+        self._context, self._task_function = context, task_function
+        self._return = JobReturn()
+        with self.configured():
+            # Resolved here, for it may refer to the job's number.
+            directory = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir))
+            with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
+                config.hydra.runtime.output_dir = str(directory.absolute())
+        self.task = copy.deepcopy(config)
+        with read_write(self.task), open_dict(self.task):
+            del self.task["hydra"]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables to be set while the job runs."""
+        return {str(key): str(value) for key, value in self.config.hydra.job.env_set.items()}
+
+    @contextmanager
+    def configured(self) -> Iterator[None]:
+        """Inside, ``HydraConfig`` is this job's."""
+        outer = HydraConfig.instance().cfg
+        HydraConfig.instance().set_config(self.config)
+        try:
+            yield
+        finally:
+            HydraConfig.instance().cfg = outer
+
+    def begin(self) -> None:
+        """Make the directory, write `.hydra/`, open the log, tell the callbacks."""
+        hydra = self.config.hydra
+        with self.configured():
+            hydra_config: Any = copy.deepcopy(HydraConfig.instance().cfg)
+            overrides: Any = OmegaConf.to_container(hydra.overrides.task)
+            self._return.cfg, self._return.hydra_cfg = self.task, hydra_config
+            self._return.overrides = overrides
+            self._return.working_dir = str(Path.cwd())
+            directory = Path(hydra.runtime.output_dir)
+            directory.mkdir(parents=True, exist_ok=True)
+            configure_log(hydra.job_logging, hydra.verbose)
+            if hydra.output_subdir is not None:
+                folder = directory / hydra.output_subdir
+                _save_config(self.task, "config.yaml", folder)
+                _save_config(hydra_config, "hydra.yaml", folder)
+                _save_config(hydra.overrides.task, "overrides.yaml", folder)
+            self._context.callbacks.on_job_start(
+                config=self.config, task_function=self._task_function
+            )
+
+    def end(self, outcome: float | Exception) -> JobReturn:
+        """Tell the callbacks what came out; returns what the sweeper gets."""
+        failed = isinstance(outcome, Exception)
+        self._return.return_value = outcome
+        self._return.status = JobStatus.FAILED if failed else JobStatus.COMPLETED
+        self._return.task_name = JobRuntime.instance().get("name")
+        with self.configured():
+            _flush_loggers()
+            self._context.callbacks.on_job_end(config=self.config, job_return=self._return)
+        return self._return

@@ -1,0 +1,125 @@
+"""Launching a batch of jobs as stacks."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.utils import (
+    JobReturn,
+    configure_log,
+    env_override,
+    filter_overrides,
+    run_job,
+    setup_globals,
+)
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from cvtrain.errors import SweepStopped
+from cvtrain.point import Point
+from cvtrain.sweep.hydra_job import HydraJob
+from cvtrain.sweep.job import composed_point, result
+from cvtrain.sweep.job_composer import JobComposer
+
+log = logging.getLogger(__name__)
+
+
+class StackLaunch:
+    """One batch of jobs, as a launcher gets it from a sweeper.
+
+    Args:
+        context, config, task_function: what Hydra gives a launcher at its set-up.
+        max_stack: largest size of a stack; None: what fits into memory; 1: no stacks.
+    """
+
+    def __init__(
+        self,
+        context: HydraContext,
+        config: DictConfig,
+        task_function: TaskFunction,
+        max_stack: int | None,
+    ) -> None:
+        self._context, self._config, self._task_function = context, config, task_function
+        self._max_stack = max_stack
+
+    def launch(self, overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
+        """Train every job; `first` is the number of the first one.
+
+        Returns:
+            one job return per job, in the order of the jobs.
+
+        Raises:
+            SweepStopped: a run failed under ``on_error=stop``.
+            Interrupted: a signal came.
+        """
+        from cvtrain.sweep.packing import describe, pack
+
+        setup_globals()
+        self._log_as_hydra()
+        Path(str(self._config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+        log.info("Launching %d jobs as stacks", len(overrides))
+        jobs = self._compose(overrides, first)
+        points = []
+        for job in jobs:
+            with job.configured():
+                points.append(composed_point(job.task))
+        # A working directory of one's own is for one run at a time.
+        chdir = bool(self._config.hydra.job.chdir)
+        packs = pack(points, 1 if chdir else self._max_stack)
+        for line in describe(packs):
+            print(f"cvtrain: {line}", file=sys.stderr)
+        by_number = {point.number: job for point, job in zip(points, jobs, strict=True)}
+        returns: dict[int, JobReturn] = {}
+        for each in packs:
+            chosen = [by_number[point.number] for point in each.points]
+            if each.engine == "single":
+                returned = [self._run_alone(chosen[0])]
+            else:
+                returned = self._run_stack(chosen, each.points)
+            returns |= dict(zip((p.number for p in each.points), returned, strict=True))
+            self._log_as_hydra()
+        return [returns[number] for number in sorted(returns)]
+
+    def _compose(self, overrides: Sequence[Sequence[str]], first: int) -> list[HydraJob]:
+        composer = JobComposer(self._context.config_loader, self._config)
+        jobs = []
+        for number, lines in enumerate(overrides, start=first):
+            log.info("\t#%d : %s", number, " ".join(filter_overrides(lines)))
+            config = composer.compose(lines, number)
+            jobs.append(HydraJob(config, self._context, self._task_function))
+        return jobs
+
+    def _run_alone(self, job: HydraJob) -> JobReturn:
+        return run_job(
+            hydra_context=self._context,
+            task_function=self._task_function,
+            config=job.config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+
+    def _run_stack(self, jobs: Sequence[HydraJob], points: Sequence[Point]) -> list[JobReturn]:
+        from cvtrain.engine.train import StackJob, log_task, train
+
+        outcomes: Sequence[float | Exception]
+        with env_override(jobs[0].environment):
+            for job, point in zip(jobs, points, strict=True):
+                job.begin()
+                log_task(point.config)
+            self._log_as_hydra()
+            root = Path(str(jobs[0].config.hydra.sweep.dir)).absolute()
+            try:
+                records = train(StackJob(tuple(points), root, "stack"))
+                outcomes = [result(record) for record in records]
+            except Exception as error:
+                outcomes = [error] * len(points)
+        returned = [job.end(outcome) for job, outcome in zip(jobs, outcomes, strict=True)]
+        if isinstance(outcomes[0], Exception) and points[0].config.on_error == "stop":
+            raise SweepStopped(points[0].directory) from outcomes[0]
+        return returned
+
+    def _log_as_hydra(self) -> None:
+        configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)

@@ -1,0 +1,96 @@
+"""Which points of a sweep are trained as one stack, and which one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from cvtrain.point import Point
+from cvtrain.record.run_file import Engine
+from cvtrain.stacking import common_part, refusal
+from cvtrain.sweep.stack_trial import StackTrial, available_memory, try_stack
+
+MEMORY_SHARE = 0.7
+"""Of the available memory, for one stack."""
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Points trained together.
+
+    Attributes:
+        reason: why they are trained singly, where they might have been stacked.
+    """
+
+    points: tuple[Point, ...]
+    engine: Engine
+    reason: str | None = None
+
+
+def pack(points: Sequence[Point], max_stack: int | None) -> list[Pack]:
+    """Group points that fit together into stacks of about equal size.
+
+    Points that cannot be stacked make packs of one. So does a point with nothing to be stacked
+    with: alone it is cheaper by itself than in a stack filled up with copies.
+
+    Args:
+        points: of a sweep.
+        max_stack: largest size of a stack, beside what memory allows; 1: none is made.
+    """
+    groups: dict[str, list[Point]] = {}
+    for point in points:
+        groups.setdefault(common_part(point.config), []).append(point)
+    return [packed for group in groups.values() for packed in _packs(group, max_stack)]
+
+
+def describe(packs: Sequence[Pack]) -> list[str]:
+    """How many runs are trained in what way, and why some of them singly."""
+    stacked = [len(each.points) for each in packs if each.engine == "stack"]
+    lines = []
+    if stacked:
+        sizes = f"{min(stacked)} to {max(stacked)}" if len(set(stacked)) > 1 else f"{stacked[0]}"
+        noun = "stack" if len(stacked) == 1 else "stacks"
+        lines.append(f"{sum(stacked)} runs in {len(stacked)} {noun} of {sizes}")
+    single = [each for each in packs if each.engine == "single"]
+    for reason in dict.fromkeys(each.reason for each in single):
+        alike = [each.points[0] for each in single if each.reason == reason]
+        noun = "run" if len(alike) == 1 else "runs"
+        named = f" ({alike[0].directory}, …)" if len(alike) > 1 else f" ({alike[0].directory})"
+        why = f": {reason}{named}" if reason is not None else ""
+        lines.append(f"{len(alike)} {noun} one by one{why}")
+    return lines
+
+
+def _packs(group: Sequence[Point], max_stack: int | None) -> Iterator[Pack]:
+    if len(group) == 1 or max_stack == 1:
+        yield from _singly(group, None)
+        return
+    config = group[0].config
+    reason = refusal(config)
+    if reason is None:
+        trial = try_stack(config)
+        reason = trial.refusal
+    if reason is None:
+        limit = min(max_stack or len(group), largest_stack(trial, available_memory(config)))
+        if limit >= 2:
+            yield from (Pack(points, "stack") for points in balanced(group, limit))
+            return
+        reason = f"a stack of 2 takes {trial.bytes(2) / 1e9:.2g} GB, more than there is"
+    yield from _singly(group, reason)
+
+
+def largest_stack(trial: StackTrial, memory: float) -> int:
+    """How many members fit into a share of `memory`, in bytes."""
+    return max(0, int((MEMORY_SHARE * memory - trial.fixed) // trial.per_member))
+
+
+def balanced(points: Sequence[Point], limit: int) -> list[tuple[Point, ...]]:
+    """As few parts of at most `limit` as there can be, their sizes at most one apart."""
+    parts = -(-len(points) // limit)
+    bounds = [len(points) * part // parts for part in range(parts + 1)]
+    return [tuple(points[begin:end]) for begin, end in pairwise(bounds)]
+
+
+def _singly(group: Sequence[Point], reason: str | None) -> Iterator[Pack]:
+    return (Pack((point,), "single", reason) for point in group)

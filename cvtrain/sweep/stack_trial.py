@@ -1,0 +1,106 @@
+"""A small stack tried for two steps: does it work, and what memory does a member take?"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import psutil
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from cvtrain.config import Config
+from cvtrain.engine.train import StackJob, train
+from cvtrain.engine.trainer_options import trainer_arguments
+from cvtrain.point import Point
+
+SIZES = (2, 4)
+STEPS = 2
+CGROUP = Path("/sys/fs/cgroup")
+
+# The profiler's library logs to stderr whenever it begins and ends.
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+
+
+@dataclass(frozen=True)
+class StackTrial:
+    """What a trial told.
+
+    Attributes:
+        refusal: why the network cannot be stacked, or None.
+        fixed, per_member: peak memory of K members is fixed + K · per_member, bytes.
+    """
+
+    refusal: str | None
+    fixed: float = 0.0
+    per_member: float = 1.0
+
+    def bytes(self, members: int) -> float:
+        """Peak memory of a stack."""
+        return self.fixed + members * self.per_member
+
+
+def try_stack(config: Config) -> StackTrial:
+    """Train stacks of `SIZES` for two steps, measured and recorded like any other."""
+    on_cuda = trainer_arguments(config)["accelerator"] == "cuda"
+    measure = _peak_on_cuda if on_cuda else _peak_on_host
+    try:
+        small, large = (measure(partial(_train, config, size)) for size in SIZES)
+    except Exception as error:  # whatever a user's network raises under vmap
+        first_line = (str(error).strip().splitlines() or [""])[0]
+        return StackTrial(f"the network refuses to be stacked: {first_line}")
+    per_member = max(large - small, 1) / (SIZES[1] - SIZES[0])
+    return StackTrial(None, max(small - SIZES[0] * per_member, 0.0), per_member)
+
+
+def available_memory(config: Config) -> float:
+    """Bytes that a stack may take where `config` is trained: what is free, and what a container's
+    limit leaves."""
+    if trainer_arguments(config)["accelerator"] == "cuda":
+        return float(torch.cuda.mem_get_info()[0])
+    free = float(psutil.virtual_memory().available)
+    try:
+        limit = float((CGROUP / "memory.max").read_text())  # or "max", which is no number
+        used = float((CGROUP / "memory.current").read_text())
+    except (OSError, ValueError):
+        return free
+    return min(free, limit - used)
+
+
+def _train(config: Config, size: int) -> None:
+    checkpoint = config.checkpoint.model_copy(update={"every_n_steps": None})
+    # Two values of the learning rate: with all numbers shared, less memory would do.
+    optimizers = [
+        config.optimizer.model_copy(update={"lr": config.optimizer.lr * (1 + member)})
+        for member in range(size)
+    ]
+    common = {"max_steps": min(STEPS, config.max_steps), "checkpoint": checkpoint}
+    points = tuple(
+        Point(member, config.model_copy(update=common | {"optimizer": optimizer}), (), str(member))
+        for member, optimizer in enumerate(optimizers)
+    )
+    with tempfile.TemporaryDirectory() as root:
+        train(StackJob(points, Path(root), "stack", multiple=1))
+
+
+def _peak_on_host(work: Callable[[], None]) -> int:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        work()
+    held = peak = 0
+    for event in profiled.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            peak = max(peak, held)
+    return peak
+
+
+def _peak_on_cuda(work: Callable[[], None]) -> int:
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    work()
+    return torch.cuda.max_memory_allocated() - before
