@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from hydra.core.utils import (
     configure_log,
 )
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 
 class HydraJob:
@@ -44,11 +43,11 @@ class HydraJob:
         with self.configured():
             # Resolved here, for it may refer to the job's number.
             directory = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir))
-            with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
-                config.hydra.runtime.output_dir = str(directory.absolute())
-        self.task = copy.deepcopy(config)
-        with read_write(self.task), open_dict(self.task):
-            del self.task["hydra"]
+        with open_dict(config.hydra.runtime):
+            config.hydra.runtime.output_dir = str(directory.absolute())
+        OmegaConf.set_readonly(config.hydra, True)
+        self.task = _part(config, [str(key) for key in config if key != "hydra"])
+        OmegaConf.set_struct(self.task, True)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -59,7 +58,9 @@ class HydraJob:
     def configured(self) -> Iterator[None]:
         """Inside, ``HydraConfig`` is this job's."""
         outer = HydraConfig.instance().cfg
-        HydraConfig.instance().set_config(self.config)
+        # Not a copy of its own node alone, as by `set_config`: that has the whole for a parent too.
+        whole: Any = self.config
+        HydraConfig.instance().cfg = whole
         try:
             yield
         finally:
@@ -69,8 +70,8 @@ class HydraJob:
         """Make the directory, write `.hydra/`, open the log, tell the callbacks."""
         hydra = self.config.hydra
         with self.configured():
-            hydra_config: Any = copy.deepcopy(HydraConfig.instance().cfg)
             overrides: Any = OmegaConf.to_container(hydra.overrides.task)
+            hydra_config = _part(self.config, ["hydra"])
             self._return.cfg, self._return.hydra_cfg = self.task, hydra_config
             self._return.overrides = overrides
             self._return.working_dir = str(Path.cwd())
@@ -96,3 +97,9 @@ class HydraJob:
             _flush_loggers()
             self._context.callbacks.on_job_end(config=self.config, job_return=self._return)
         return self._return
+
+
+def _part(config: DictConfig, keys: list[str]) -> DictConfig:
+    part = OmegaConf.masked_copy(config, keys)
+    OmegaConf.copy_cache(from_config=config, to_config=part)
+    return part
