@@ -8,6 +8,7 @@ cvtrain.GradientMonitor(…)                 the signals, for any LightningModul
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from cvtrain.engine.monitor import GradientMonitor
     from cvtrain.library import configure, train
     from cvtrain.report.load import load
+
+# Otherwise MKL rounds by where in memory an operand begins: by a run's place in its stack. Measured
+# to cost nothing; it is read when MKL first runs.
+os.environ.setdefault("MKL_CBWR", "AUTO")
 
 __all__ = ["GradientMonitor", "configure", "load", "train"]
 

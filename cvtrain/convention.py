@@ -56,7 +56,8 @@ class Convention:
         parts = torch.view_as_real(gradient.resolve_conj())
         real = parts[..., 0]
         scale, sign = column(self.scale, real), 1 - 2 * column(self.conjugate, real)
-        return torch.view_as_complex(parts * torch.stack((scale, scale * sign), dim=-1))
+        signed = scale * sign
+        return torch.view_as_complex(parts * torch.stack((scale.expand_as(signed), signed), dim=-1))
 
     @property
     def _is_identity(self) -> bool:

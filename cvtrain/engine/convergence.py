@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -60,6 +61,14 @@ class Convergence:
         self._steps.append(step)
         for name in self._metrics:
             self._seen[name].append(values[name].detach().clone())
+
+    def with_observed(self, step: int, values: Mapping[str, Tensor]) -> Convergence:
+        """A copy that has observed one validation more."""
+        other = copy(self)
+        other._steps = [*self._steps]
+        other._seen = {name: [*seen] for name, seen in self._seen.items()}
+        other.observe(step, values)
+        return other
 
     def best(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Per metric its best value and the step of it, [K] each."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -117,7 +117,7 @@ class Single(Trainee):
         return self._objective.loss_value(output, train.targets[indices]).unsqueeze(0)
 
     @torch.no_grad()
-    def evaluate(self, split: Split) -> dict[str, Tensor]:
+    def evaluate(self, split: Split, runs: Sequence[int] | None = None) -> dict[str, Tensor]:
         """The whole split, in evaluation mode."""
         was_training = self.model.training
         self.model.eval()

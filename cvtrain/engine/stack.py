@@ -167,8 +167,9 @@ class Stack(Trainee):
         self._frozen += runs
 
     @torch.no_grad()
-    def evaluate(self, split: Split) -> dict[str, Tensor]:
-        """The whole split, in evaluation mode, some members at a time."""
+    def evaluate(self, split: Split, runs: Sequence[int] | None = None) -> dict[str, Tensor]:
+        """The whole split, in evaluation mode, some members at a time; NaN where none of them is
+        wanted."""
         self.stacked.eval()
         there = self._batches.on_device(split, self.device)
         functions = {"loss": self._objective.loss_value, **METRICS[self.dataset.task]}
@@ -176,6 +177,10 @@ class Stack(Trainee):
         for begin in range(0, self.members, self._members_at_once):
             members = slice(begin, begin + self._members_at_once)
             size = len(range(self.members)[members])
+            if runs is not None and not set(runs) & set(range(self.members)[members]):
+                for each in values.values():
+                    each.append(torch.full((size,), torch.nan, device=self.device))
+                continue
             output = torch.cat(
                 [
                     self.stacked(x.expand(size, *x.shape), members)

@@ -169,7 +169,7 @@ def _fit(
         # Lightning notes the signal beside us, and ends the loop by this exception.
         if interruption.requested is None:
             raise
-    final, validated = recorder.final, trainee.convergence.best()
+    final = recorder.final
     best = trainee.best
     assert best is not None  # the weights before the first update are always validated
     for run, (record, directory) in enumerate(zip(records, directories, strict=True)):
@@ -177,8 +177,8 @@ def _fit(
         record.steps = trainer.global_step if record.diverged_at is None else record.diverged_at
         record.final = final[run]
         record.best = {
-            f"val/{name}": {"value": float(values[run]), "step": int(steps[run])}
-            for name, (values, steps) in validated.items()
+            f"val/{name}": {"value": value, "step": step}
+            for name, (value, step) in trainee.best_validation(run).items()
         }
         state_dict = trainee.state_dict_of(run)
         save_checkpoint(directory, "last", state_dict, record.steps)

@@ -86,6 +86,7 @@ class Trainee(LightningModule):
         )
         self.diverged_at: list[int | None] = [None] * members
         self.best: BestWeights | None = None
+        self._ended: dict[int, Convergence] = {}
         self._latch: DivergenceLatch | None = None
         self._update: Update | None = None
         self._previous: dict[str, Tensor] = {}
@@ -124,8 +125,9 @@ class Trainee(LightningModule):
         """Unscaled losses [K] of batch number `batch`, with their graph."""
 
     @abstractmethod
-    def evaluate(self, split: Split) -> dict[str, Tensor]:
-        """Loss and metrics [K] of a split, by name, without graph."""
+    def evaluate(self, split: Split, runs: Sequence[int] | None = None) -> dict[str, Tensor]:
+        """Loss and metrics [K] of a split, by name, without graph; where only some `runs` are
+        wanted, those of others may be NaN."""
 
     # What the Trainer calls.
 
@@ -227,11 +229,18 @@ class Trainee(LightningModule):
         """Measure the validation split and keep the weights of the lowest validation loss."""
         values = self.evaluate(self.dataset.validation)
         self.convergence.observe(step, values)
-        self._validation = {f"val/{name}": value for name, value in values.items()}
+        self._validation = _tagged("val", values)
         self._validated_at = step
         if self.best is None:
             self.best = BestWeights(self.weights())
         self.best.consider(step, values["loss"], self.weights())
+
+    def best_validation(self, run: int) -> dict[str, tuple[float, int]]:
+        """Per metric the best value that run number `run` had, and the step of it."""
+        best = self._ended.get(run, self.convergence).best()
+        return {
+            name: (float(values[run]), int(steps[run])) for name, (values, steps) in best.items()
+        }
 
     @property
     def surviving(self) -> list[int]:
@@ -270,7 +279,7 @@ class Trainee(LightningModule):
                 self._recorder.write(step, signals, lasting)
         if newly:
             self.freeze_runs(newly, step)
-            self._recorder.write(step, signals | self._closing_signals(step), newly)
+            self._recorder.write(step, signals | self._last_signals_of(newly, step), newly)
         if histograms_every and step % histograms_every == 0:
             drawn = histograms("grad", update.gradients) | histograms("weight", self._previous)
             self._recorder.histograms(step, drawn, sorted({*self.surviving, *newly}))
@@ -297,9 +306,32 @@ class Trainee(LightningModule):
     def _closing_signals(self, step: int) -> dict[str, Tensor]:
         if self._validated_at != step:
             self.validate_at(step)
-        test = {f"test/{k}": v for k, v in self.evaluate(self.dataset.test).items()}
-        diverged = torch.tensor([at is not None for at in self.diverged_at])
-        return self._validation | test | self.convergence.signals(diverged)
+        test = self.evaluate(self.dataset.test)
+        return self._validation | _tagged("test", test) | self.convergence.signals(self._diverged)
+
+    def _last_signals_of(self, runs: Sequence[int], step: int) -> dict[str, Tensor]:
+        """Validation, test and convergence of runs that end here; the others must not notice."""
+        if self._validated_at != step:
+            chosen = torch.zeros(self.members, dtype=torch.bool, device=self.device)
+            chosen[list(runs)] = True
+            values = {
+                name: value.where(chosen, torch.nan)
+                for name, value in self.evaluate(self.dataset.validation, runs).items()
+            }
+            assert self.best is not None
+            self.best.consider(step, values["loss"], self.weights())
+            validation = _tagged("val", values)
+        else:
+            validation = self._validation
+            values = {tag.removeprefix("val/"): value for tag, value in validation.items()}
+        ended = self.convergence.with_observed(step, values)
+        self._ended |= dict.fromkeys(runs, ended)
+        test = self.evaluate(self.dataset.test, runs)
+        return validation | _tagged("test", test) | ended.signals(self._diverged)
+
+    @property
+    def _diverged(self) -> Tensor:
+        return torch.tensor([step is not None for step in self.diverged_at])
 
     def freeze_runs(self, runs: Sequence[int], step: int) -> None:
         """Go back to the last finite weights of `runs`, those before this update."""
@@ -313,6 +345,10 @@ def optimizer_evaluates_often(optimizer: Any) -> bool:
     """Whether one step evaluates the closure several times, overwriting gradients."""
     inner = getattr(optimizer, "optimizer", optimizer)
     return isinstance(inner, torch.optim.LBFGS)
+
+
+def _tagged(group: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{group}/{name}": value for name, value in values.items()}
 
 
 def _clones(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

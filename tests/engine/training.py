@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -53,6 +54,24 @@ def trained(root: Path, *overrides: str) -> Trained:
     name = f"run{len(list(root.iterdir()))}"
     (record,) = train(StackJob((Point(0, configured(*overrides), overrides, name),), root))
     return Trained(record, root / name)
+
+
+def stacked(root: Path, *members: Sequence[str]) -> list[Trained]:
+    """Train the members as one stack into new directories under `root`."""
+    first = len(list(root.iterdir()))
+    points = tuple(
+        Point(number, configured(*overrides), tuple(overrides), f"run{first + number}")
+        for number, overrides in enumerate(members)
+    )
+    records = train(StackJob(points, root, "stack"))
+    return [Trained(r, root / p.directory) for r, p in zip(records, points, strict=True)]
+
+
+def largest_difference(left: Trained, right: Trained) -> float:
+    """Of any weight, relative to the largest entry of its tensor."""
+    a, b = left.weights, right.weights
+    assert list(a) == list(b)
+    return max(float((a[n] - b[n]).abs().max() / b[n].abs().max().clamp(min=1e-30)) for n in a)
 
 
 def equal(left: Trained, right: Trained) -> bool:

@@ -1,0 +1,228 @@
+"""What holds bit for bit in a stack: independence of its size and members, and the laws."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from training import Trained, configured, equal, stacked, trained
+
+from cvtrain.engine import train as train_module
+from cvtrain.engine.stack import Stack
+from cvtrain.interruption import interruption
+from cvtrain.record.checkpoint import load_checkpoint
+
+# 1078 samples: the sixteenth batch of 70 is a partial one.
+COMMON = (
+    "max_steps=34",
+    "batch_size=70",
+    "signals.histograms_every=0",
+    "signals.scalars_every=5",
+    "signals.validation_every=10",
+)
+NETWORKS = {
+    "mixed_mlp": ("model=mixed_mlp", "model.hidden=[13]"),
+    "mlp": ("model=mlp", "model.hidden=[13,7]"),
+}
+
+
+def member(number: int, *common: str) -> tuple[str, ...]:
+    rate, scale = 0.01 * (1 + number % 7), (1, 0.5, 0.3)[number % 3]
+    convention = ("pytorch", "wirtinger", "unconjugated")[number % 4 % 3]
+    return (
+        *COMMON,
+        *common,
+        f"optimizer.lr={rate}",
+        f"objective.scale={scale}",
+        f"convention={convention}",
+        f"seed={number % 5}",
+    )
+
+
+def same_files(left: Trained, right: Trained) -> bool:
+    texts = [(run.directory / "metrics.csv").read_text() for run in (left, right)]
+    best = [load_checkpoint(run.directory / "checkpoints" / "best.ckpt") for run in (left, right)]
+    alike = all(torch.equal(best[0][0][name], best[1][0][name]) for name in best[0][0])
+    return equal(left, right) and texts[0] == texts[1] and alike and best[0][1] == best[1][1]
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("clip", ["none", "norm", "modulus"])
+def test_a_runs_bits_do_not_depend_on_its_stack(tmp_path, network, clip, dtype):
+    common = (*NETWORKS[network], f"clip={clip}", f"dtype={dtype}", "optimizer=adam")
+    chosen = [member(number, *common) for number in range(64)]
+    everyone = stacked(tmp_path, *chosen)
+    (alone,) = stacked(tmp_path, chosen[3])
+    assert same_files(alone, everyone[3])
+    for size, shift in ((5, 0), (29, 11), (37, 25)):
+        fewer = stacked(tmp_path, *chosen[shift : shift + size])
+        assert all(same_files(run, everyone[shift + k]) for k, run in enumerate(fewer)), size
+    order = torch.randperm(29, generator=torch.Generator().manual_seed(1)).tolist()
+    shuffled = stacked(tmp_path, *[chosen[number] for number in order])
+    assert all(same_files(run, everyone[k]) for k, run in zip(order, shuffled, strict=True))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_nor_on_the_number_of_threads(tmp_path, threads):
+    chosen = [member(number, *NETWORKS["mlp"]) for number in range(11)]
+    default = torch.get_num_threads()
+    reference = stacked(tmp_path, *chosen)
+    try:
+        torch.set_num_threads(threads)
+        again = stacked(tmp_path, *chosen)
+    finally:
+        torch.set_num_threads(default)
+    assert all(same_files(a, b) for a, b in zip(reference, again, strict=True))
+
+
+LAWS = {
+    "sgd": ((), "optimizer.lr=0.25", ()),
+    "sgd_momentum": (
+        ("optimizer.weight_decay=0.01", "optimizer.nesterov=true"),
+        "optimizer.lr=0.25",
+        ("optimizer.weight_decay=0.005",),
+    ),
+    "adam": (("optimizer.eps=1e-4",), "optimizer.lr=0.125", ("optimizer.eps=5e-5",)),
+    "amsgrad": (("optimizer.eps=1e-4",), "optimizer.lr=0.125", ("optimizer.eps=5e-5",)),
+    "adamw": (("optimizer.eps=1e-4",), "optimizer.lr=0.125", ("optimizer.eps=5e-5",)),
+    "rmsprop": (
+        ("optimizer.eps=1e-4", "optimizer.momentum=0.5"),
+        "optimizer.lr=0.125",
+        ("optimizer.eps=5e-5",),
+    ),
+    "adagrad": (
+        ("optimizer.eps=1e-4", "optimizer.initial_accumulator_value=0.01"),
+        "optimizer.lr=0.125",
+        ("optimizer.eps=5e-5", "optimizer.initial_accumulator_value=0.0025"),
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@pytest.mark.parametrize("optimizer", LAWS)
+def test_half_the_objective_is_absorbed_between_two_points_of_a_stack(tmp_path, optimizer, dtype):
+    common, rate, mapped = LAWS[optimizer]
+    whole = (*COMMON, f"dtype={dtype}", f"optimizer={optimizer}", "optimizer.lr=0.125", *common)
+    halved = (*whole, "objective.scale=0.5", rate, *mapped)
+    unmapped = (*whole, "objective.scale=0.5", "optimizer.lr=0.2")
+    runs = stacked(tmp_path, whole, unmapped, halved)
+    assert equal(runs[0], runs[2])
+    assert not equal(runs[0], runs[1])
+
+
+def test_complex_only_halving_is_not_absorbed_in_a_mixed_network(tmp_path):
+    whole = (*COMMON, "optimizer.lr=0.125")
+    runs = stacked(tmp_path, whole, (*whole, "convention=wirtinger", "optimizer.lr=0.25"))
+    assert not equal(*runs)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_neighbour_that_diverges_changes_nothing(tmp_path, optimizer):
+    common = ("model=mlp", "model.hidden=[13]", f"optimizer={optimizer}")
+    # Overflows within a few steps; the single engine ends it, the stack goes on around it.
+    explosive = (*member(3, *common), "optimizer.lr=1e30")
+    healthy = [member(number, *common) for number in range(6)]
+    beside = stacked(tmp_path, *healthy[:3], explosive, *healthy[3:])
+    without = stacked(tmp_path, *healthy)
+    frozen = beside.pop(3)
+    assert all(same_files(a, b) for a, b in zip(beside, without, strict=True))
+    alone = trained(tmp_path, *explosive)
+    assert frozen.record.status == alone.record.status == "diverged"
+    assert frozen.record.diverged_at == alone.record.diverged_at == frozen.record.steps
+    assert list(frozen.rows.columns) == list(alone.rows.columns)
+    assert list(frozen.rows.index) == list(alone.rows.index)
+    assert frozen.rows.isna().equals(alone.rows.isna())
+    assert all(weight.isfinite().all() for weight in frozen.weights.values())
+    for name, weight in alone.weights.items():
+        torch.testing.assert_close(frozen.weights[name], weight, rtol=1e-3, atol=1e-6)
+
+
+def test_a_stack_in_which_all_diverge_ends_early(tmp_path):
+    runs = stacked(tmp_path, *[(*member(k), "optimizer.lr=1e30") for k in range(3)])
+    assert {run.record.status for run in runs} == {"diverged"}
+    assert all(run.record.steps < 34 for run in runs)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:130] DefaultCPUAllocator: not enough memory"),
+    ],
+    ids=["cuda", "host"],
+)
+def test_a_stack_too_large_for_memory_is_trained_in_halves_with_the_same_bits(
+    tmp_path, monkeypatch, caplog, error
+):
+    chosen = [member(number) for number in range(7)]
+    reference = stacked(tmp_path, *chosen)
+    sizes = []
+    original = Stack.__init__
+
+    def limited(self, configs, *arguments):
+        sizes.append(len(configs))
+        if len(configs) > 2:
+            raise error
+        original(self, configs, *arguments)
+
+    monkeypatch.setattr(Stack, "__init__", limited)
+    with caplog.at_level(logging.WARNING):
+        halved = stacked(tmp_path, *chosen)
+    assert sizes == [7, 3, 1, 2, 4, 2, 2]
+    assert "7 runs do not fit into memory" in caplog.text
+    assert all(same_files(a, b) for a, b in zip(reference, halved, strict=True))
+    assert [run.record.stack_size for run in halved] == [1, 2, 2, 2, 2, 2, 2]
+
+
+def test_memory_that_runs_out_in_mid_training_leaves_no_trace(tmp_path, monkeypatch):
+    chosen = [member(number) for number in range(4)]
+    reference = stacked(tmp_path, *chosen)
+    original = Stack.batch_losses
+
+    def failing(self, batch):
+        if batch == 20 and len(set(map(str, self._configs))) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return original(self, batch)
+
+    monkeypatch.setattr(Stack, "batch_losses", failing)
+    halved = stacked(tmp_path, *chosen)
+    assert all(same_files(a, b) for a, b in zip(reference, halved, strict=True))
+    for run in halved:
+        assert not (run.directory / "traceback.txt").exists()
+        assert len(list(run.directory.glob("events.out.tfevents*"))) == 1
+
+
+def test_a_failure_is_told_in_every_run_of_the_stack(tmp_path, monkeypatch):
+    def failing(self, batch):
+        raise RuntimeError("a loss of its own")
+
+    monkeypatch.setattr(Stack, "batch_losses", failing)
+    with pytest.raises(RuntimeError, match="of its own"):
+        stacked(tmp_path, member(0), member(1))
+    for directory in tmp_path.iterdir():
+        assert "of its own" in (directory / "traceback.txt").read_text()
+        assert '"status": "failed"' in (directory / "run.json").read_text()
+
+
+def test_an_interrupted_stack_leaves_every_run_complete_to_its_last_step(tmp_path, monkeypatch):
+    from cvtrain.errors import Interrupted
+    from cvtrain.point import Point
+    from cvtrain.record.journal import Journal
+
+    points = tuple(Point(k, configured(*member(k)), (), f"run{k}") for k in range(3))
+    monkeypatch.setattr(interruption, "requested", None)
+
+    def progressed(step: int) -> None:
+        if step == 12:
+            interruption.requested = 2
+
+    with pytest.raises(Interrupted):
+        train_module.train(train_module.StackJob(points, tmp_path, "stack"), progressed)
+    for point in points:
+        content = Journal(tmp_path).read(point.directory)
+        assert content is not None
+        assert (content["status"], content["steps"]) == ("interrupted", 12)
+        _, step = load_checkpoint(tmp_path / point.directory / "checkpoints" / "last.ckpt")
+        assert step == 12
