@@ -118,7 +118,7 @@ def _run(hydra: Hydra, composer: Composer, config: DictConfig, overrides: list[s
     if point.config.plan:
         from cvtrain.sweep.estimate import show_plan
 
-        show_plan([point])
+        show_plan([point], max_stack=1)
         return
     from cvtrain.record.journal import claim_directory
 

@@ -33,6 +33,7 @@ class Journal:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._began: dict[str, float] = {}
+        self._seen: dict[str, int] = {}
 
     def describe_sweep(
         self, points: Sequence[Point], experiment: str | None, overrides: Sequence[str]
@@ -101,6 +102,15 @@ class Journal:
         except (OSError, ValueError):
             return None
         return content if isinstance(content, dict) else None
+
+    def changed(self, directory: str) -> bool:
+        """Whether a run's run.json was written since this was last asked."""
+        try:
+            written = (self.root / directory / FILE_NAME).stat().st_mtime_ns
+        except OSError:
+            return False
+        known, self._seen[directory] = self._seen.get(directory), written
+        return known != written
 
     def status(self, directory: str) -> Status | None:
         """A run's status, or None where it has not begun."""

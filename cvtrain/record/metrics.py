@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,22 @@ from types import TracebackType
 from cvtrain.record.appended_file import AppendedFile
 
 FILE_NAME = "metrics.csv"
+
+
+TAIL = 1 << 17
+"""Bytes at the end of a file in which the last row is looked for."""
+
+
+def last_step(directory: Path) -> int | None:
+    """The step of the last complete row of a run that may still be written; None before it."""
+    try:
+        with (directory / FILE_NAME).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            complete = file.read().rpartition(b"\r\n")[0]
+    except OSError:
+        return None
+    cell = complete.rpartition(b"\r\n")[2].partition(b",")[0]
+    return int(cell) if cell.isdigit() else None
 
 
 class MetricsFile:

@@ -11,14 +11,16 @@ from time import perf_counter
 from rich.console import Console
 from rich.table import Table
 
-from cvtrain.config import Config
 from cvtrain.engine.train import StackJob, train
 from cvtrain.point import Point
+from cvtrain.record.run_file import Engine
+from cvtrain.sweep.packing import Pack, describe, pack
 from cvtrain.task import describe_task, load_dataset
 from cvtrain.trial import structure
 
 CALIBRATION_STEPS = (20, 60)
 """Updates of two short trainings; their difference is the cost of a step, the rest of a run."""
+CALIBRATION_RUNS = 32
 LISTED = 12
 
 
@@ -30,25 +32,34 @@ class Cost:
     bytes: float
 
 
-def show_plan(points: Sequence[Point]) -> None:
-    """Print the points and what training them would cost, by training a little of each kind."""
+def show_plan(points: Sequence[Point], max_stack: int | None) -> None:
+    """Print the points and what training them would cost, by training a little of each kind.
+
+    Args:
+        points: of a sweep, or one.
+        max_stack: as for `cvtrain.sweep.packing.pack`.
+    """
     console = Console()
-    groups: dict[str, list[Point]] = {}
-    for point in points:
-        key = structure(point.config) + point.config.optimizer.target
-        groups.setdefault(key, []).append(point)
+    packs = pack(points, max_stack)
+    kinds: dict[str, list[Pack]] = {}
+    for each in packs:
+        config = each.points[0].config
+        kinds.setdefault(structure(config) + config.optimizer.target + each.engine, []).append(each)
     seconds = size = 0.0
-    for group in groups.values():
-        cost = measure_cost(group[0].config)
-        for line in describe_task(group[0].config):
+    for kind in kinds.values():
+        config, runs = kind[0].points[0].config, sum(len(each.points) for each in kind)
+        cost = measure_cost(kind[0])
+        for line in describe_task(config):
             console.print(line, highlight=False, soft_wrap=True)
         console.print(
-            f"{len(group)} points × {group[0].config.max_steps} steps, about {cost.seconds:.1f} s"
+            f"{runs} points × {config.max_steps} steps, about {cost.seconds:.1f} s"
             f" and {cost.bytes / 1e3:.0f} kB each",
             highlight=False,
         )
-        seconds += cost.seconds * len(group)
-        size += cost.bytes * len(group)
+        seconds += cost.seconds * runs
+        size += cost.bytes * runs
+    for line in describe(packs) if len(points) > 1 else []:
+        console.print(line, highlight=False, soft_wrap=True)
     table = Table(title="points", title_justify="left")
     table.add_column("run directory", overflow="fold")
     table.add_column("lr", justify="right")
@@ -65,26 +76,31 @@ def show_plan(points: Sequence[Point]) -> None:
     )
 
 
-def measure_cost(config: Config) -> Cost:
-    """Time and disk of a run of `config`, from two short ones in a temporary directory."""
-    short, long = (_trial(config, min(steps, config.max_steps)) for steps in CALIBRATION_STEPS)
-    steps = [min(steps, config.max_steps) for steps in CALIBRATION_STEPS]
-    if steps[0] == steps[1]:
-        return long
-    share = (config.max_steps - steps[1]) / (steps[1] - steps[0])
+def measure_cost(kind: Pack) -> Cost:
+    """Time and disk of one run of a pack, from two short trainings in a temporary directory, of as
+    many of its points as tell what a run's share is."""
+    points = kind.points[:CALIBRATION_RUNS]
+    planned = points[0].config.max_steps
+    short, long = (min(steps, planned) for steps in CALIBRATION_STEPS)
+    costs = [_trial(points, kind.engine, steps) for steps in (short, long)]
+    if short == long:
+        return costs[1]
+    share = (planned - long) / (long - short)
     return Cost(
-        seconds=long.seconds + share * max(long.seconds - short.seconds, 0.0),
-        bytes=long.bytes + share * max(long.bytes - short.bytes, 0.0),
+        seconds=costs[1].seconds + share * max(costs[1].seconds - costs[0].seconds, 0.0),
+        bytes=costs[1].bytes + share * max(costs[1].bytes - costs[0].bytes, 0.0),
     )
 
 
-def _trial(config: Config, steps: int) -> Cost:
-    load_dataset(config)
-    shortened = config.model_copy(update={"max_steps": steps})
+def _trial(points: Sequence[Point], engine: Engine, steps: int) -> Cost:
+    load_dataset(points[0].config)
+    shortened = tuple(
+        Point(k, point.config.model_copy(update={"max_steps": steps}), (), f"trial{k}")
+        for k, point in enumerate(points)
+    )
     with tempfile.TemporaryDirectory() as root:
-        point = Point(0, shortened, (), "trial")
         began = perf_counter()
-        train(StackJob((point,), Path(root)))
+        train(StackJob(shortened, Path(root), engine))
         seconds = perf_counter() - began
         size = sum(file.stat().st_size for file in Path(root).rglob("*") if file.is_file())
-    return Cost(seconds, float(size))
+    return Cost(seconds / len(points), size / len(points))

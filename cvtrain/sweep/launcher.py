@@ -18,13 +18,26 @@ from hydra.core.utils import (
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from cvtrain.errors import SweepStopped
+from cvtrain.errors import InputError, SweepStopped
 from cvtrain.point import Point
 from cvtrain.sweep.hydra_job import HydraJob
 from cvtrain.sweep.job import composed_point, result
 from cvtrain.sweep.job_composer import JobComposer
 
 log = logging.getLogger(__name__)
+
+
+def check_max_stack(max_stack: object) -> None:
+    """Refuse what is no largest size of a stack.
+
+    Raises:
+        InputError: with what is allowed.
+    """
+    counts = isinstance(max_stack, int) and not isinstance(max_stack, bool) and max_stack >= 1
+    if max_stack is not None and not counts:
+        raise InputError(
+            f"hydra.launcher.max_stack={max_stack}: should be an integer of at least 1, or null"
+        )
 
 
 class StackLaunch:
@@ -43,6 +56,7 @@ class StackLaunch:
         max_stack: int | None,
     ) -> None:
         self._context, self._config, self._task_function = context, config, task_function
+        check_max_stack(max_stack)
         self._max_stack = max_stack
 
     def launch(self, overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:

@@ -14,8 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cvtrain.point import Point
 from cvtrain.record.journal import Journal
+from cvtrain.record.metrics import last_step
 
 REFRESH_SECONDS = 0.5
+ASKED = 8
+"""Of how many running runs the step is looked up: those of a stack are at the same one."""
 LINE_SECONDS = 15.0
 """Between two lines where the output is not a terminal."""
 
@@ -25,7 +28,9 @@ class SweepProgress:
 
     def __init__(self, journal: Journal, points: Sequence[Point], console: Console) -> None:
         self._journal = journal
-        self._waiting = [point.directory for point in points]
+        self._waiting = {point.directory: point.config.max_steps for point in points}
+        self._begun: set[str] = set()
+        self._underway = 0.0
         self._total = len(points)
         self._counts = {"finished": 0, "diverged": 0, "failed": 0}
         self._console = console
@@ -70,21 +75,36 @@ class SweepProgress:
                 self._console.print(self._line(), highlight=False)
 
     def _look(self) -> None:
-        still = []
-        for directory in self._waiting:
+        for directory in list(self._waiting):
+            if not self._journal.changed(directory):
+                continue
             status = self._journal.status(directory)
-            if status in (None, "running"):
-                still.append(directory)
-            elif status in self._counts:
-                self._counts[status] += 1
-        self._waiting = still
-        self._bar.update(self._task, completed=self.done, left=self._left())
+            if status == "running":
+                self._begun.add(directory)
+            elif status is not None:
+                del self._waiting[directory]
+                self._begun.discard(directory)
+                if status in self._counts:
+                    self._counts[status] += 1
+        self._underway = self._share_underway()
+        self._bar.update(self._task, completed=self.done + self._underway, left=self._left())
+
+    def _share_underway(self) -> float:
+        """How much of the runs that train now is done, in runs: from a few of them."""
+        begun = sorted(self._begun)
+        asked = begun[:: max(1, len(begun) // ASKED)]
+        shares = [
+            (last_step(self._journal.root / directory) or 0) / self._waiting[directory]
+            for directory in asked
+        ]
+        return len(begun) * sum(shares) / len(shares) if shares else 0.0
 
     def _left(self) -> str:
         told = [f"{n} {status}" for status, n in self._counts.items() if n and status != "finished"]
-        if 0 < self.done < self._total:
-            elapsed = monotonic() - self._began
-            seconds = elapsed / self.done * (self._total - self.done)
+        done = self.done + self._underway
+        if 0 < done < self._total:
+            told.append(f"{done / self._total:.0%} of the work")
+            seconds = (monotonic() - self._began) / done * (self._total - done)
             told.append(f"{_clock(seconds)} left")
         return ", ".join(told)
 

@@ -17,6 +17,7 @@ from cvtrain.composition import Composer, quoted
 from cvtrain.errors import RunFailed, SweepStopped
 from cvtrain.point import Point
 from cvtrain.record.journal import DirectoryLock, Journal, claim_directory
+from cvtrain.sweep.launcher import check_max_stack
 from cvtrain.sweep.plan import Plan
 from cvtrain.sweep.progress import SweepProgress
 
@@ -41,6 +42,9 @@ def run_sweep(
     console = Console(stderr=True)
     composer = Composer(context.config_loader, config.hydra.job.config_name)
     points = Plan.compose(composer, overrides).points
+    # A launcher that knows nothing of stacks makes none.
+    max_stack = getattr(launcher, "max_stack", 1)
+    check_max_stack(max_stack)
     console.print(f"cvtrain: checking {len(points)} points", highlight=False)
     # Torch is imported from here on: a wrong command line has been told by now.
     from cvtrain.trial import check_points
@@ -49,7 +53,7 @@ def run_sweep(
     if points[0].config.plan:
         from cvtrain.sweep.estimate import show_plan
 
-        show_plan(points)
+        show_plan(points, max_stack)
         return []
     directory = claim_directory(Path(str(config.hydra.sweep.dir)), "hydra.sweep.dir")
     config.hydra.sweep.dir = str(directory)
