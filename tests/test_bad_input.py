@@ -81,6 +81,9 @@ CASES = [
     (["optimizer=adam", "optimizer.betas=[0.9,0.99],[0.9,1.5]", "-m"], ["1.5", "point 1"]),
     (["model.in_features=64,65", "-m"], ["65", "point 1"]),
     (["+experiment=sweep,article", "-m"], ["experiment"]),
+    (["null_arm=true"], ["null_arm=true", "add -m"]),
+    (["seed=1,2", "-m", "hydra.launcher.max_stack=0"], ["max_stack=0", "at least 1"]),
+    (["seed=1,2", "-m", "hydra.launcher.max_stack=few"], ["max_stack=few", "at least 1"]),
     (["output=/proc/none"], ["/proc/none", "cannot be written"]),
     (["output=/proc/none", "seed=1,2", "-m"], ["/proc/none", "cannot be written"]),
 ]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
@@ -170,6 +171,7 @@ def test_a_failed_run_does_not_stop_the_others(tmp_path):
     directory = only(tmp_path / "outputs" / "sweep")
     statuses = [content(directory / f"{n}_seed={n}")["status"] for n in range(3)]
     assert statuses == ["finished", "failed", "finished"]
+    assert "3 runs one by one: the network refuses to be stacked" in done.stderr
     assert "antenna.py" in (directory / "1_seed=1" / "traceback.txt").read_text()
 
 
@@ -211,12 +213,22 @@ def test_a_configuration_of_ones_own_is_taken_in_runs_and_sweeps(tmp_path, sweep
     assert [record["steps"] for record in records] == [3] * max(1, len(sweep))
 
 
-def test_a_point_of_a_sweep_and_the_run_alone_are_the_same_bytes(sweep, tmp_path):
+def test_a_point_of_a_stacked_sweep_and_the_run_alone_agree_to_four_digits(sweep, tmp_path):
     alone = run(tmp_path, *TINY, "max_steps=12", "optimizer=sgd", "seed=0")
     assert alone.returncode == 0, alone.stderr
     directory = only(tmp_path / "outputs" / "default")
     (twin,) = sweep[1].glob("*scale=1,convention=pytorch,lr_octave=0,seed=0")
     assert content(directory)["id"] == content(twin)["id"]
+    ours, theirs = (pd.read_csv(path / "metrics.csv") for path in (directory, twin))
+    pd.testing.assert_frame_equal(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_a_point_of_a_sweep_trained_singly_and_the_run_alone_are_the_same_bytes(tmp_path):
+    common = (*TINY, "max_steps=12", "optimizer=sgd")
+    assert run(tmp_path, *common, "seed=0").returncode == 0
+    assert run(tmp_path, *common, "seed=0,1", "-m", "hydra/launcher=basic").returncode == 0
+    directory = only(tmp_path / "outputs" / "default")
+    twin = only(tmp_path / "outputs" / "sweep") / "0_seed=0"
     assert (directory / "metrics.csv").read_bytes() == (twin / "metrics.csv").read_bytes()
 
 

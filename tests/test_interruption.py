@@ -62,7 +62,14 @@ def test_an_interrupted_sweep_leaves_valid_files_and_no_lock(tmp_path, number, s
     assert done.returncode == status
     assert "Traceback" not in done.stderr
     (directory,) = (tmp_path / "outputs" / "sweep").iterdir()
-    check(directory / "0_seed=0")
-    assert not (directory / "1_seed=1").exists()
+    for run in ("0_seed=0", "1_seed=1"):
+        check(directory / run)
     assert not [p for p in tmp_path.rglob(".*") if p.name not in (".hydra",)]
     assert len(json.loads((directory / "sweep.json").read_text())["points"]) == 2
+
+
+def test_a_run_that_has_not_begun_when_the_sweep_is_interrupted_leaves_nothing(tmp_path):
+    interrupted(tmp_path, signal.SIGINT, "seed=0,1", "-m", "hydra/launcher=basic")
+    (directory,) = (tmp_path / "outputs" / "sweep").iterdir()
+    check(directory / "0_seed=0")
+    assert not (directory / "1_seed=1").exists()

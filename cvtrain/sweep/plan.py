@@ -108,8 +108,10 @@ def single_point(composer: Composer, overrides: Sequence[str]) -> Point:
     for text in overrides:
         if parse_override(text).is_sweep_override():
             raise InputError(f"{text}: several values are a sweep: add -m, or quote the value")
-    (point,) = Plan.compose(composer, overrides).points
-    return replace(point, directory="")
+    points = Plan.compose(composer, overrides).points
+    if len(points) > 1:
+        raise InputError("null_arm=true: the null arm is for sweeps: add -m")
+    return replace(points[0], directory="")
 
 
 def _is_reference(config: Config) -> bool:

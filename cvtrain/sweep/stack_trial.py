@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from collections.abc import Callable
@@ -73,21 +74,21 @@ def available_memory(config: Config) -> float:
 
 def _train(config: Config, size: int) -> None:
     checkpoint = config.checkpoint.model_copy(update={"every_n_steps": None})
-    # Two values of the learning rate: with all numbers shared, less memory would do.
-    optimizers = [
-        config.optimizer.model_copy(update={"lr": config.optimizer.lr * (1 + member)})
-        for member in range(size)
-    ]
     common = {"max_steps": min(STEPS, config.max_steps), "checkpoint": checkpoint}
-    points = tuple(
-        Point(member, config.model_copy(update=common | {"optimizer": optimizer}), (), str(member))
-        for member, optimizer in enumerate(optimizers)
-    )
+
+    def point(member: int) -> Point:
+        # Numbers that all members share would hide what it takes that they differ.
+        optimizer = config.optimizer.model_copy(update={"lr": config.optimizer.lr * (1 + member)})
+        own = {"optimizer": optimizer, "seed": config.seed + member}
+        return Point(member, config.model_copy(update=common | own), (), str(member))
+
+    points = tuple(map(point, range(size)))
     with tempfile.TemporaryDirectory() as root:
         train(StackJob(points, Path(root), "stack", multiple=1))
 
 
 def _peak_on_host(work: Callable[[], None]) -> int:
+    gc.collect()  # what is freed in the meantime would count against the peak
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         work()
     held = peak = 0
