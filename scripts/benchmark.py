@@ -1,134 +1,189 @@
-"""What a step costs, beside what it costs without cvtrain: ratios of runs made in turn.
+"""What a step of one run costs: cvtrain beside what does the same without it.
 
-python scripts/benchmark.py [steps] [override …]
+python scripts/benchmark.py [--sizes 1,16,64,256,1024] [--rounds 5] [--peers] [--sweep]
+                            [--output FOLDER] [override …]
 
-    plain      a loop in plain PyTorch
-    lightning  a LightningModule on a DataLoader, without any logging
-    gathered   the same, its batches gathered by index as cvtrain does
-    cvtrain    the single engine with the signals of the configuration
+    plain        a loop in plain PyTorch
+    lightning    a LightningModule on a DataLoader, without any logging
+    single       cvtrain's single engine, with the signals of the configuration
+    stack        cvtrain's stack engine, likewise; one line per size
+    stack, bare  the same, measuring nothing but the first and last weights
+    jax          JAX's jit(scan(vmap)), measuring nothing (with --peers; the extra `peers`)
 
 Each is timed for a short and a long run; a step is their difference, free of what a run costs once.
-The rounds go through all four in turn, so that a busy machine slows them alike; the ratios are
-medians over the rounds.
+The rounds go through all of them in turn, so that a busy machine slows them alike; ratios are
+medians over the rounds. --sweep times the whole command too: the default sweep as stacks, and one
+seed of it by either launcher.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import logging
+import subprocess
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
-from torch.utils.data import DataLoader, TensorDataset
+from benchmark_peers import jax_stack, lightning, plain
+from matplotlib.figure import Figure
 
 import cvtrain
 from cvtrain.config import Config
-from cvtrain.data.batches import BatchOrder
 from cvtrain.engine.train import StackJob
 from cvtrain.engine.train import train as train_job
 from cvtrain.point import Point
-from cvtrain.task import build_model, build_objective, build_optimizer, load_dataset
 
-ROUNDS = 7
-
-
-class Bare(LightningModule):
-    """The task of a configuration and nothing else."""
-
-    def __init__(self, config: Config, gathered: bool) -> None:
-        super().__init__()
-        self.config, self.gathered = config, gathered
-        self.data = load_dataset(config).train
-        self.model = build_model(config, load_dataset(config))
-        self.objective = build_objective(config)
-        self.order = BatchOrder(len(self.data), config.batch_size, config.seed)
-
-    def train_dataloader(self) -> object:
-        """Batch numbers where they are gathered, else batches."""
-        if self.gathered:
-            return range(self.config.max_steps)
-        samples = TensorDataset(self.data.inputs, self.data.targets)
-        return DataLoader(samples, self.config.batch_size, shuffle=True)
-
-    def training_step(self, batch: object, batch_idx: int) -> torch.Tensor:
-        """The objective of a batch."""
-        if isinstance(batch, int):
-            indices = self.order.indices(batch)
-            batch = self.data.inputs[indices], self.data.targets[indices]
-        assert isinstance(batch, list | tuple)
-        return self.objective.value(self.model(batch[0]), batch[1])
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The configured one."""
-        return build_optimizer(self.config, self.model)
+NETWORK = ("model=mlp", "model.activation=modReLU", "signals.histograms_every=0")
+SILENT = ("signals.scalars_every=1000000", "signals.validation_every=1000000")
 
 
-def plain(config: Config) -> None:
-    """A loop in plain PyTorch."""
-    bare = Bare(config, gathered=True)
-    optimizer = bare.configure_optimizers()
-    for step in range(config.max_steps):
-        optimizer.zero_grad()
-        torch.autograd.backward(bare.training_step(step, step))
-        optimizer.step()
+@dataclass(frozen=True)
+class Way:
+    """One way to train K runs for a number of steps."""
+
+    name: str
+    size: int
+    train: Callable[[list[Config]], None]
+    overrides: tuple[str, ...] = ()
+
+    def cost(self, common: tuple[str, ...]) -> float:
+        """Milliseconds per run and step, from a short and a long training."""
+        # The difference holds whole periods of the default signals: 50 steps and more.
+        short, long = (10, 60) if self.size >= 64 else (50, 50 + 50 * (64 // self.size) // 4)
+        spent = []
+        for steps in (short, long):
+            configs = members(self.size, steps, (*common, *self.overrides))
+            began = perf_counter()
+            self.train(configs)
+            spent.append(perf_counter() - began)
+        return 1e3 * (spent[1] - spent[0]) / (long - short) / self.size
 
 
-def lightning(config: Config, gathered: bool) -> None:
-    """Lightning without logging."""
-    trainer = Trainer(
-        max_steps=config.max_steps,
-        max_epochs=-1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(Bare(config, gathered))
+def members(size: int, steps: int, overrides: tuple[str, ...]) -> list[Config]:
+    """Runs that differ in seed and learning rate."""
+    config = cvtrain.configure(f"max_steps={steps}", *NETWORK, *overrides)
+    return [
+        config.model_copy(
+            update={
+                "seed": number % 5,
+                "optimizer": config.optimizer.model_copy(
+                    update={"lr": config.optimizer.lr * 2.0 ** -(number % 7)}
+                ),
+            }
+        )
+        for number in range(size)
+    ]
 
 
-def single(config: Config) -> None:
-    """The single engine, into a temporary directory."""
+def engine(name: str) -> Callable[[list[Config]], None]:
+    """An engine of cvtrain, into a temporary directory."""
+
+    def train(configs: list[Config]) -> None:
+        with tempfile.TemporaryDirectory() as root:
+            points = tuple(Point(k, config, (), f"run{k}") for k, config in enumerate(configs))
+            train_job(StackJob(points, Path(root), "stack" if name == "stack" else "single"))
+
+    return train
+
+
+def ways(sizes: list[int], peers: bool) -> list[Way]:
+    """What is measured, the reference first."""
+    found = [
+        Way("plain", 1, lambda configs: plain(configs[0])),
+        Way("lightning", 1, lambda configs: lightning(configs[0])),
+        Way("single", 1, engine("single")),
+    ]
+    for size in sizes:
+        found.append(Way("stack", size, engine("stack")))
+        if size >= 64:
+            found.append(Way("stack, bare", size, engine("stack"), SILENT))
+            if peers:
+                found.append(Way("jax", size, jax_stack))
+    return found
+
+
+def measure(chosen: list[Way], rounds: int, common: tuple[str, ...]) -> list[dict[str, object]]:
+    """Rows of the table: milliseconds per run and step, and the ratio plain / this."""
+    costs: dict[Way, list[float]] = {way: [] for way in chosen}
+    for way in chosen:
+        way.cost(common)  # what is done once per process: imports, compilation
+    for _ in range(rounds):
+        for way in chosen:
+            costs[way].append(way.cost(common))
+    reference = costs[chosen[0]]
+    return [
+        {
+            "way": way.name,
+            "runs": way.size,
+            "ms": median(each),
+            "spread": [min(each), max(each)],
+            "faster": median(r / c for r, c in zip(reference, each, strict=True)),
+        }
+        for way, each in costs.items()
+    ]
+
+
+def time_command(*overrides: str) -> float:
+    """Seconds of `python -m cvtrain +experiment=sweep …`, from start to summary."""
     with tempfile.TemporaryDirectory() as root:
-        train_job(StackJob((Point(0, config, (), "run"),), Path(root)))
+        command = [sys.executable, "-m", "cvtrain", "+experiment=sweep", f"output={root}"]
+        began = perf_counter()
+        subprocess.run([*command, *overrides], check=True, capture_output=True)
+        return perf_counter() - began
 
 
-ENGINES: dict[str, Callable[[Config], None]] = {
-    "plain": plain,
-    "lightning": lambda config: lightning(config, gathered=False),
-    "gathered": lambda config: lightning(config, gathered=True),
-    "cvtrain": single,
-}
+def draw(rows: list[dict[str, object]], path: Path) -> None:
+    """Cost over the size of the stack."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot(xscale="log", yscale="log")
+    for name in dict.fromkeys(str(row["way"]) for row in rows):
+        points = [(row["runs"], row["ms"]) for row in rows if row["way"] == name]
+        axes.plot(*zip(*points, strict=True), marker="o", label=name)
+    axes.set_xlabel("runs trained at once")
+    axes.set_ylabel("ms per run and step")
+    axes.legend()
+    figure.savefig(path)
 
 
 def main() -> None:
-    """Print milliseconds per step and ratios."""
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, add_help=True)
+    parser.add_argument("--sizes", default="1,16,64,256,1024")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--sweep", action="store_true")
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("overrides", nargs="*")
+    given = parser.parse_intermixed_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\..*")
-    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    short, long = (
-        cvtrain.configure(f"max_steps={count}", "signals.histograms_every=0", *sys.argv[2:])
-        for count in (steps // 4, steps)
-    )
-    costs: dict[str, list[float]] = {name: [] for name in ENGINES}
-    for _ in range(ROUNDS):
-        for name, engine in ENGINES.items():
-            spent = []
-            for config in (short, long):
-                began = perf_counter()
-                engine(config)
-                spent.append(perf_counter() - began)
-            costs[name].append(1e3 * (spent[1] - spent[0]) / (long.max_steps - short.max_steps))
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {steps} steps")
-    for name, each in costs.items():
-        ratios = (ours / theirs for ours, theirs in zip(costs["cvtrain"], each, strict=True))
-        print(f"{name:10s} {median(each):7.3f} ms per step; cvtrain / {name} {median(ratios):.2f}")
+
+    chosen = ways([int(size) for size in given.sizes.split(",")], given.peers)
+    rows = measure(chosen, given.rounds, tuple(given.overrides))
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {given.rounds} rounds")
+    print(f"{'':12s} {'runs':>5s} {'ms per run and step':>20s}  {'times as fast as plain':>22s}")
+    for row in rows:
+        print(f"{row['way']:12s} {row['runs']:5d} {row['ms']:20.3f}  {row['faster']:22.1f}")
+    seconds = {}
+    if given.sweep:
+        seconds["350 runs as stacks"] = time_command()
+        seconds["70 runs as stacks"] = time_command("seed=0")
+        seconds["70 runs one by one"] = time_command("seed=0", "hydra/launcher=basic")
+        for name, spent in seconds.items():
+            print(f"default sweep, {name}: {spent:.0f} s")
+    if given.output is not None:
+        given.output.mkdir(parents=True, exist_ok=True)
+        content = {"torch": torch.__version__, "steps": rows, "seconds": seconds}
+        (given.output / "benchmark.json").write_text(json.dumps(content, indent=1) + "\n")
+        draw(rows, given.output / "benchmark.png")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from cvtrain.engine.signals import rows
+from cvtrain.engine.signals import real_rows
 
 EXPLOSION = 1e6
 """A loss above so many times the first one counts as diverged."""
@@ -41,8 +41,3 @@ class DivergenceLatch:
         newly = ~(usable | self._diverged)
         self._diverged = self._diverged | newly
         return [int(run) for run in newly.nonzero().flatten()]
-
-
-def real_rows(stacked: Tensor) -> Tensor:
-    """[K, …] as real [K, n]: real and imaginary part of each complex entry side by side."""
-    return rows(torch.view_as_real(stacked) if stacked.is_complex() else stacked)

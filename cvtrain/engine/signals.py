@@ -48,37 +48,29 @@ def measure(
         = |Σg²| / Σ|g|² over the entries of complex parameters (0 where they are all zero): 0 for a
         gradient without a preferred direction in the plane, 1 for one on a line.
     """
-    signals: dict[str, Tensor] = {}
+    signals: dict[str, Tensor] = {"grad/norm": norm(gradients)}
     real, imag = parts(gradients)
-    real_norm, imag_norm = _norm(real), _norm(imag)
-    signals["grad/norm"] = torch.hypot(real_norm, imag_norm)
-    signals["grad/real_norm"] = real_norm
-    signals["grad/imag_norm"] = imag_norm
+    signals["grad/real_norm"] = torch.linalg.vector_norm(real, dim=1)
+    signals["grad/imag_norm"] = torch.linalg.vector_norm(imag, dim=1)
     complex_entries = imag.shape[1]
     if complex_entries:
         signals["grad/circularity"] = circularity(real[:, :complex_entries], imag)
-    unusable = ~real.isfinite()
-    unusable[:, :complex_entries] |= ~imag.isfinite()
-    signals["grad/nonfinite"] = unusable.sum(dim=1)
+    signals["grad/nonfinite"] = nonfinite(real, imag)
     if per_parameter:
         for name, gradient in gradients.items():
             signals |= _parameter_norms(name, gradient)
-    shapes = complex_shapes(gradients)
-    signals |= _traces("grad", shapes, real, imag, elementwise)
+    signals |= _traces("grad", gradients, elementwise)
 
-    handed_parts = parts(handed)
-    signals["handed/norm"] = _norm(*handed_parts)
-    signals |= _traces("handed", shapes, *handed_parts, elementwise, whole=True)
-    weight_real, weight_imag = parts(weights)
-    next_real, next_imag = parts(next_weights)
-    update_norm = _norm(next_real - weight_real, next_imag - weight_imag)
-    weight_norm = _norm(weight_real, weight_imag)
+    signals["handed/norm"] = norm(handed)
+    signals |= _traces("handed", handed, elementwise, whole=True)
+    update_norm = norm({name: next_weights[name] - weights[name] for name in weights})
+    weight_norm = norm(weights)
     signals["update/norm"] = update_norm
     signals["update/ratio"] = update_norm / weight_norm
     signals["weight/norm"] = weight_norm
     if solution:
         signals["weight/error"] = relative_error(weights, solution)
-    return signals | _traces("weight", shapes, weight_real, weight_imag, elementwise)
+    return signals | _traces("weight", weights, elementwise)
 
 
 def measure_weights(
@@ -86,18 +78,37 @@ def measure_weights(
 ) -> dict[str, Tensor]:
     """Signals of the weights alone: ``weight/norm``, the traces ``weight/<parameter>/…``, and
     ``weight/error`` = ‖w−w°‖/‖w°‖ where the solution w° is known."""
-    real, imag = parts(weights)
-    signals = {"weight/norm": _norm(real, imag)}
+    signals = {"weight/norm": norm(weights)}
     if solution:
         signals["weight/error"] = relative_error(weights, solution)
-    return signals | _traces("weight", complex_shapes(weights), real, imag, elementwise)
+    return signals | _traces("weight", weights, elementwise)
+
+
+def norm(tensors: Tensors) -> Tensor:
+    """√Σ|z|² over the entries z of all tensors, [K]."""
+    norms = [torch.linalg.vector_norm(real_rows(tensor), dim=1) for tensor in tensors.values()]
+    total: Tensor = torch.linalg.vector_norm(torch.stack(norms), dim=0)
+    return total
 
 
 def relative_error(weights: Tensors, solution: Tensors) -> Tensor:
     """‖w−w°‖/‖w°‖ over all parameters, [K]; w° has no leading axis."""
-    error = parts({name: weights[name] - solution[name] for name in weights})
-    size = parts({name: solution[name].unsqueeze(0) for name in weights})
-    return _norm(*error) / _norm(*size)
+    error = norm({name: weights[name] - solution[name] for name in weights})
+    return error / norm({name: solution[name].unsqueeze(0) for name in weights})
+
+
+def nonfinite(real: Tensor, imag: Tensor) -> Tensor:
+    """How many entries are NaN or infinite in either part, of what `parts` gives; int64 [K]."""
+    # x − x is 0 for finite x and NaN for others, and a sum with a NaN is one: counting marks of one
+    # byte costs several times as much.
+    unusable = real - real
+    unusable[:, : imag.shape[1]] += imag - imag
+    return unusable.isnan().sum(dim=1)
+
+
+def real_rows(stacked: Tensor) -> Tensor:
+    """[K, …] as real [K, n]: real and imaginary part of each complex entry side by side."""
+    return rows(torch.view_as_real(stacked.resolve_conj()) if stacked.is_complex() else stacked)
 
 
 def parts(tensors: Tensors) -> tuple[Tensor, Tensor]:
@@ -128,53 +139,32 @@ def circularity(real: Tensor, imag: Tensor) -> Tensor:
     return torch.where(energy > 0, pseudo / energy, torch.zeros_like(energy))
 
 
-Shapes = tuple[tuple[str, tuple[int, ...]], ...]
-
-
-def complex_shapes(tensors: Tensors) -> Shapes:
-    """Names and shapes, without the leading axis, of the complex ones."""
-    return tuple((name, tuple(t.shape[1:])) for name, t in tensors.items() if t.is_complex())
-
-
 def _traces(
-    group: str,
-    shapes: Shapes,
-    real: Tensor,
-    imag: Tensor,
-    elementwise: int,
-    whole: bool = False,
+    group: str, tensors: Tensors, elementwise: int, whole: bool = False
 ) -> dict[str, Tensor]:
-    """``<group>/<parameter>/{real,imag}[i,j]`` of the traced entries, from what `parts` gives;
-    `whole`: only of parameters of which every entry is traced."""
-    columns, labels = traced_columns(shapes, elementwise, whole)
+    """``<group>/<parameter>/{real,imag}[i,j]`` of the traced entries of complex tensors; `whole`:
+    only of those of which every entry is traced."""
+    entries: list[Tensor] = []
+    labels: list[str] = []
+    for name, tensor in tensors.items():
+        if not tensor.is_complex():
+            continue
+        columns, told = traced_entries(tuple(tensor.shape[1:]), elementwise)
+        if whole and len(columns) < math.prod(tensor.shape[1:]):
+            continue
+        entries.append(rows(tensor).index_select(1, columns.to(tensor.device)))
+        labels += [f"{name}/{{part}}{label}" for label in told]
     if not labels:
         return {}
-    there = columns.to(real.device)
+    joined = torch.view_as_real(torch.cat(entries, dim=1).resolve_conj())
     signals: dict[str, Tensor] = {}
-    for part, entries in (("real", real), ("imag", imag)):
-        tags = (f"{group}/{name}/{part}{label}" for name, label in labels)
-        signals.update(zip(tags, entries.index_select(1, there).unbind(1), strict=True))
+    for index, part in enumerate(("real", "imag")):
+        tags = (f"{group}/{label.format(part=part)}" for label in labels)
+        signals.update(zip(tags, joined[..., index].unbind(1), strict=True))
     return signals
 
 
 @lru_cache
-def traced_columns(
-    shapes: Shapes, elementwise: int, whole: bool
-) -> tuple[Tensor, list[tuple[str, str]]]:
-    """The columns of `parts` that hold traced entries, and their parameters and labels."""
-    columns: list[Tensor] = []
-    labels: list[tuple[str, str]] = []
-    begin = 0
-    for name, shape in shapes:
-        count = math.prod(shape)
-        if count <= elementwise or not whole:
-            entries, told = traced_entries(shape, elementwise)
-            columns.append(entries + begin)
-            labels += [(name, label) for label in told]
-        begin += count
-    return torch.cat(columns) if columns else torch.empty(0, dtype=torch.int64), labels
-
-
 def traced_entries(shape: tuple[int, ...], elementwise: int) -> tuple[Tensor, list[str]]:
     """Flat positions and labels such as ``[0,3]`` of the entries that are traced.
 
@@ -213,13 +203,8 @@ def histograms(group: str, tensors: Tensors) -> dict[str, Tensor]:
 
 
 def _parameter_norms(name: str, gradient: Tensor) -> dict[str, Tensor]:
-    real, imag = parts({name: gradient})
-    signals = {f"grad/{name}/norm": _norm(real, imag), f"grad/{name}/real_norm": _norm(real)}
-    if gradient.is_complex():
-        signals[f"grad/{name}/imag_norm"] = _norm(imag)
+    signals = {f"grad/{name}/norm": norm({name: gradient})}
+    for part, values in zip(("real", "imag"), parts({name: gradient}), strict=True):
+        if part == "real" or gradient.is_complex():
+            signals[f"grad/{name}/{part}_norm"] = torch.linalg.vector_norm(values, dim=1)
     return signals
-
-
-def _norm(*pieces: Tensor) -> Tensor:
-    norms = [torch.linalg.vector_norm(piece, dim=1) for piece in pieces]
-    return norms[0] if len(norms) == 1 else torch.hypot(*norms)

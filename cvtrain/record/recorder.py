@@ -17,10 +17,10 @@ from cvtrain.record.tensorboard import TensorBoardFile
 
 log = logging.getLogger(__name__)
 
-FLUSH_EVERY = 10
+FLUSH_EVERY = 50
 """Rows between two flushes: more of them save little, and a killed process loses them."""
 
-FLUSH_AFTER = 5.0
+FLUSH_AFTER = 2.0
 """Seconds between two flushes where rows are rare, for those who watch the files."""
 
 
