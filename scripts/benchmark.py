@@ -56,8 +56,8 @@ class Way:
 
     def cost(self, common: tuple[str, ...]) -> float:
         """Milliseconds per run and step, from a short and a long training."""
-        # The difference holds whole periods of the default signals: 50 steps and more.
-        short, long = (10, 60) if self.size >= 64 else (50, 50 + 50 * (64 // self.size) // 4)
+        # Their difference holds whole periods of the default signals, 50 steps.
+        short, long = (10, 210) if self.size <= 256 else (10, 60)
         spent = []
         for steps in (short, long):
             configs = members(self.size, steps, (*common, *self.overrides))
@@ -114,7 +114,11 @@ def measure(chosen: list[Way], rounds: int, common: tuple[str, ...]) -> list[dic
     """Rows of the table: milliseconds per run and step, and the ratio plain / this."""
     costs: dict[Way, list[float]] = {way: [] for way in chosen}
     for way in chosen:
-        way.cost(common)  # what is done once per process: imports, compilation
+        # What is done once per process: imports, and compilation for every number of steps.
+        if way.name == "jax":
+            way.cost(common)
+        else:
+            way.train(members(way.size, 2, (*common, *way.overrides)))
     for _ in range(rounds):
         for way in chosen:
             costs[way].append(way.cost(common))

@@ -160,7 +160,7 @@ def _fit(
                 save_checkpoint(directory, name, trainee.state_dict_of(run), step)
 
     trainer, trainee = _prepare(job, recorder, save, progressed)
-    recorder.expect(trainee.later_tags)
+    recorder.expect(trainee.validations.later_tags)
     for run, point in enumerate(job.points):
         recorder.declare(run, hyperparameters(point.config))
     try:
@@ -170,7 +170,7 @@ def _fit(
         if interruption.requested is None:
             raise
     final = recorder.final
-    best = trainee.best
+    best = trainee.validations.best_weights
     assert best is not None  # the weights before the first update are always validated
     for run, (record, directory) in enumerate(zip(records, directories, strict=True)):
         record.diverged_at = trainee.diverged_at[run]
@@ -178,7 +178,7 @@ def _fit(
         record.final = final[run]
         record.best = {
             f"val/{name}": {"value": value, "step": step}
-            for name, (value, step) in trainee.best_validation(run).items()
+            for name, (value, step) in trainee.validations.best(run).items()
         }
         state_dict = trainee.state_dict_of(run)
         save_checkpoint(directory, "last", state_dict, record.steps)

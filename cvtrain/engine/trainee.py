@@ -19,13 +19,11 @@ from cvtrain.clipping import Clip
 from cvtrain.config import Config
 from cvtrain.convention import Convention
 from cvtrain.data.dataset import Dataset, Split
-from cvtrain.engine.best_weights import BestWeights
-from cvtrain.engine.convergence import Convergence
 from cvtrain.engine.divergence import DivergenceLatch
 from cvtrain.engine.signals import histograms, measure, measure_weights
+from cvtrain.engine.validations import Validations
 from cvtrain.handed import hand
 from cvtrain.interruption import interruption
-from cvtrain.metrics import METRICS
 from cvtrain.optim.hyperparameter import Number, column
 from cvtrain.record.recorder import Recorder
 
@@ -80,18 +78,11 @@ class Trainee(LightningModule):
         self.dataset = dataset
         self._convention, self._clip, self._scale = convention, clip, scale
         self._recorder, self._save, self._progressed = recorder, save, progressed
-        self.metrics = ("loss", *METRICS[dataset.task])
-        self.convergence = Convergence(
-            self.config.target, dataset.task, self.metrics, self.config.max_steps
-        )
+        self.validations = Validations(config, dataset, self.evaluate)
         self.diverged_at: list[int | None] = [None] * members
-        self.best: BestWeights | None = None
-        self._ended: dict[int, Convergence] = {}
         self._latch: DivergenceLatch | None = None
         self._update: Update | None = None
         self._previous: dict[str, Tensor] = {}
-        self._validation: dict[str, Tensor] = {}
-        self._validated_at = -1
 
     # What an engine provides.
 
@@ -144,7 +135,7 @@ class Trainee(LightningModule):
         first = batch_idx % self.trainer.accumulate_grad_batches == 0
         step = self.trainer.global_step
         if first and step % self.config.signals.validation_every == 0:
-            self.validate_at(step)
+            self.validations.observe(step, self.weights())
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
         """The sum of the K objectives: each run's gradient is that of its own objective."""
@@ -221,36 +212,15 @@ class Trainee(LightningModule):
             solution=self.solution,
             elementwise=self.config.signals.elementwise,
         )
-        self._recorder.write(step, weight_signals | self._closing_signals(step), self.surviving)
+        last = weight_signals | self.validations.finish(step, self.weights())
+        self._recorder.write(step, last, self.surviving)
 
     # Measuring.
-
-    def validate_at(self, step: int) -> None:
-        """Measure the validation split and keep the weights of the lowest validation loss."""
-        values = self.evaluate(self.dataset.validation)
-        self.convergence.observe(step, values)
-        self._validation = _tagged("val", values)
-        self._validated_at = step
-        if self.best is None:
-            self.best = BestWeights(self.weights())
-        self.best.consider(step, values["loss"], self.weights())
-
-    def best_validation(self, run: int) -> dict[str, tuple[float, int]]:
-        """Per metric the best value that run number `run` had, and the step of it."""
-        best = self._ended.get(run, self.convergence).best()
-        return {
-            name: (float(values[run]), int(steps[run])) for name, (values, steps) in best.items()
-        }
 
     @property
     def surviving(self) -> list[int]:
         """Positions of the runs that have not diverged."""
         return [run for run, step in enumerate(self.diverged_at) if step is None]
-
-    @property
-    def later_tags(self) -> tuple[str, ...]:
-        """Tags that only a run's last row has."""
-        return (*(f"test/{name}" for name in self.metrics), *self.convergence.tags)
 
     @property
     def solution(self) -> dict[str, Tensor] | None:
@@ -271,20 +241,22 @@ class Trainee(LightningModule):
             update.losses, [*update.gradients.values(), *self.weights().values()]
         )
         histograms_every = self.config.signals.histograms_every or 0
-        due = step % self.config.signals.scalars_every == 0 or self._validated_at == step
+        validation = self.validations.signals(step)
+        due = step % self.config.signals.scalars_every == 0 or bool(validation)
         if due or newly:
-            signals = self._update_signals(step, update)
+            signals = self._update_signals(update) | validation
             lasting = [run for run in self.surviving if run not in newly]
             if due and lasting:
                 self._recorder.write(step, signals, lasting)
         if newly:
             self.freeze_runs(newly, step)
-            self._recorder.write(step, signals | self._last_signals_of(newly, step), newly)
+            last = self.validations.diverge(newly, step, self.weights())
+            self._recorder.write(step, signals | last, newly)
         if histograms_every and step % histograms_every == 0:
             drawn = histograms("grad", update.gradients) | histograms("weight", self._previous)
             self._recorder.histograms(step, drawn, sorted({*self.surviving, *newly}))
 
-    def _update_signals(self, step: int, update: Update) -> dict[str, Tensor]:
+    def _update_signals(self, update: Update) -> dict[str, Tensor]:
         assert update.coefficient is not None
         signals = {
             "train/loss": update.losses,
@@ -301,37 +273,7 @@ class Trainee(LightningModule):
             per_parameter=self.config.signals.per_parameter,
         )
         signals["handed/clip_coefficient"] = update.coefficient
-        return signals | (self._validation if self._validated_at == step else {})
-
-    def _closing_signals(self, step: int) -> dict[str, Tensor]:
-        if self._validated_at != step:
-            self.validate_at(step)
-        test = self.evaluate(self.dataset.test)
-        return self._validation | _tagged("test", test) | self.convergence.signals(self._diverged)
-
-    def _last_signals_of(self, runs: Sequence[int], step: int) -> dict[str, Tensor]:
-        """Validation, test and convergence of runs that end here; the others must not notice."""
-        if self._validated_at != step:
-            chosen = torch.zeros(self.members, dtype=torch.bool, device=self.device)
-            chosen[list(runs)] = True
-            values = {
-                name: value.where(chosen, torch.nan)
-                for name, value in self.evaluate(self.dataset.validation, runs).items()
-            }
-            assert self.best is not None
-            self.best.consider(step, values["loss"], self.weights())
-            validation = _tagged("val", values)
-        else:
-            validation = self._validation
-            values = {tag.removeprefix("val/"): value for tag, value in validation.items()}
-        ended = self.convergence.with_observed(step, values)
-        self._ended |= dict.fromkeys(runs, ended)
-        test = self.evaluate(self.dataset.test, runs)
-        return validation | _tagged("test", test) | ended.signals(self._diverged)
-
-    @property
-    def _diverged(self) -> Tensor:
-        return torch.tensor([step is not None for step in self.diverged_at])
+        return signals
 
     def freeze_runs(self, runs: Sequence[int], step: int) -> None:
         """Go back to the last finite weights of `runs`, those before this update."""
@@ -345,10 +287,6 @@ def optimizer_evaluates_often(optimizer: Any) -> bool:
     """Whether one step evaluates the closure several times, overwriting gradients."""
     inner = getattr(optimizer, "optimizer", optimizer)
     return isinstance(inner, torch.optim.LBFGS)
-
-
-def _tagged(group: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{group}/{name}": value for name, value in values.items()}
 
 
 def _clones(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

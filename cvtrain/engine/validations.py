@@ -1,0 +1,93 @@
+"""What validations tell of K runs: their signals, how fast they got where they got, and which
+weights of each were best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from cvtrain.config import Config
+from cvtrain.data.dataset import Dataset, Split
+from cvtrain.engine.best_weights import BestWeights
+from cvtrain.engine.convergence import Convergence
+from cvtrain.metrics import METRICS
+
+Evaluate = Callable[[Split, Sequence[int] | None], dict[str, Tensor]]
+"""Loss and metrics [K] of a split; those of runs that are not asked for may be NaN."""
+
+
+class Validations:
+    """Evaluates K runs in lock step, and keeps what came out.
+
+    Args:
+        config: what the runs have in common.
+        dataset: its validation split is evaluated on the way, its test split at a run's end.
+        evaluate: does so, at the weights as they are.
+
+    Attributes:
+        later_tags: the tags that only a run's last row has.
+        best_weights: of the lowest validation loss; None before the first validation.
+    """
+
+    def __init__(self, config: Config, dataset: Dataset, evaluate: Evaluate) -> None:
+        metrics = ("loss", *METRICS[dataset.task])
+        self._dataset, self._evaluate = dataset, evaluate
+        self._convergence = Convergence(config.target, dataset.task, metrics, config.max_steps)
+        self._ended: dict[int, Convergence] = {}
+        self._latest: dict[str, Tensor] = {}
+        self._latest_step = -1
+        self.best_weights: BestWeights | None = None
+        self.later_tags = (*(f"test/{name}" for name in metrics), *self._convergence.tags)
+
+    def observe(self, step: int, weights: Mapping[str, Tensor]) -> None:
+        """Validate all runs, once per step, `weights` [K, …] being those evaluated."""
+        if self._latest_step == step:
+            return
+        self._latest = self._evaluate(self._dataset.validation, None)
+        self._latest_step = step
+        self._convergence.observe(step, self._latest)
+        if self.best_weights is None:
+            self.best_weights = BestWeights(weights)
+        self.best_weights.consider(step, self._latest["loss"], weights)
+
+    def signals(self, step: int) -> dict[str, Tensor]:
+        """``val/…``, where `step` was validated."""
+        return _tagged("val", self._latest) if self._latest_step == step else {}
+
+    def finish(self, step: int, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """``val/…``, ``test/…`` and ``convergence/…`` of runs that were trained to the end."""
+        self.observe(step, weights)
+        test = self._evaluate(self._dataset.test, None)
+        diverged = torch.zeros(len(test["loss"]), dtype=torch.bool)
+        return self.signals(step) | _tagged("test", test) | self._convergence.signals(diverged)
+
+    def diverge(
+        self, runs: Sequence[int], step: int, weights: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """The same of `runs` that diverged, at their last usable weights; others do not notice."""
+        values = self._latest
+        if self._latest_step != step:
+            evaluated = self._evaluate(self._dataset.validation, runs)
+            chosen = torch.zeros_like(evaluated["loss"], dtype=torch.bool)
+            chosen[list(runs)] = True
+            values = {name: value.where(chosen, torch.nan) for name, value in evaluated.items()}
+            assert self.best_weights is not None  # the first weights are always validated
+            self.best_weights.consider(step, values["loss"], weights)
+        ended = self._convergence.with_observed(step, values)
+        self._ended |= dict.fromkeys(runs, ended)
+        test = self._evaluate(self._dataset.test, runs)
+        diverged = torch.ones(len(test["loss"]), dtype=torch.bool)
+        return _tagged("val", values) | _tagged("test", test) | ended.signals(diverged)
+
+    def best(self, run: int) -> dict[str, tuple[float, int]]:
+        """Per metric the best value that run number `run` had, and the step of it."""
+        best = self._ended.get(run, self._convergence).best()
+        return {
+            name: (float(values[run]), int(steps[run])) for name, (values, steps) in best.items()
+        }
+
+
+def _tagged(group: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{group}/{name}": value for name, value in values.items()}
