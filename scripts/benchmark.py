@@ -5,6 +5,7 @@ python scripts/benchmark.py [--sizes 1,16,64,256,1024] [--rounds 5] [--peers] [-
 
     plain        a loop in plain PyTorch
     lightning    a LightningModule on a DataLoader, without any logging
+    logging      the same with 14 norms of gradients logged at every step, into TensorBoard
     single       cvtrain's single engine, with the signals of the configuration
     stack        cvtrain's stack engine, likewise; one line per size
     stack, bare  the same, measuring nothing but the first and last weights
@@ -98,7 +99,8 @@ def ways(sizes: list[int], peers: bool) -> list[Way]:
     """What is measured, the reference first."""
     found = [
         Way("plain", 1, lambda configs: plain(configs[0])),
-        Way("lightning", 1, lambda configs: lightning(configs[0])),
+        Way("lightning", 1, lambda configs: lightning(configs[0], logging=False)),
+        Way("logging", 1, lambda configs: lightning(configs[0], logging=True)),
         Way("single", 1, engine("single")),
     ]
     for size in sizes:

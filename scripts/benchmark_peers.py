@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader, TensorDataset
 
 from cvtrain.config import Config
@@ -38,6 +40,28 @@ class Bare(LightningModule):
         return build_optimizer(self.config, self.model)
 
 
+class Logging(Bare):
+    """The same with 14 norms of gradients logged at every step, as a careful user does it."""
+
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        """Norms of real and imaginary parts, by parameter and in total, by `self.log`."""
+        squares = {}
+        for name, p in self.model.named_parameters():
+            if p.grad is not None and name.endswith("weight"):
+                squares[f"{name}/real"] = p.grad.real.square().sum()
+                squares[f"{name}/imag"] = p.grad.imag.square().sum()
+                squares[name] = squares[f"{name}/real"] + squares[f"{name}/imag"]
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        for part in ("real", "imag"):
+            complex_ones = (g for g in gradients if g.is_complex())
+            squares[part] = sum(getattr(g, part).square().sum() for g in complex_ones)
+        squares["all"] = sum(g.abs().square().sum() for g in gradients)
+        squares["largest"] = max(g.abs().max() for g in gradients) ** 2
+        squares["smallest"] = min(g.abs().min() for g in gradients) ** 2
+        for name, square in squares.items():
+            self.log(f"grad/{name}", square.sqrt())
+
+
 def plain(config: Config) -> None:
     """A loop in plain PyTorch."""
     bare = Bare(config)
@@ -51,18 +75,25 @@ def plain(config: Config) -> None:
         optimizer.step()
 
 
-def lightning(config: Config) -> None:
-    """Lightning without logging."""
+def lightning(config: Config, logging: bool) -> None:
+    """Lightning without logging, or with 14 scalars logged at every step."""
+    with tempfile.TemporaryDirectory() as root:
+        logger = TensorBoardLogger(root) if logging else False
+        _fit(Logging(config) if logging else Bare(config), logger)
+
+
+def _fit(module: Bare, logger: TensorBoardLogger | bool) -> None:
     trainer = Trainer(
-        max_steps=config.max_steps,
+        max_steps=module.config.max_steps,
         max_epochs=-1,
         accelerator="cpu",
-        logger=False,
+        logger=logger,
+        log_every_n_steps=1,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(Bare(config))
+    trainer.fit(module)
 
 
 def jax_stack(configs: list[Config]) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from cvtrain.config import Config
 from cvtrain.data.batches import BatchOrder
 from cvtrain.data.dataset import Dataset, Split
+from cvtrain.engine.device_splits import DeviceSplits
 from cvtrain.engine.trainee import Checkpointer, Trainee
 from cvtrain.metrics import METRICS
 from cvtrain.record.recorder import Recorder
@@ -56,7 +57,7 @@ class Single(Trainee):
         self._weights: dict[str, Tensor] = {}
         self._kept: dict[str, Tensor] = {}
         self._seen: dict[str, Tensor] = {}
-        self._split_on_device: dict[int, Split] = {}
+        self._splits = DeviceSplits()
 
     def configure_optimizers(self) -> Any:
         """The configured optimizer, with its schedule where there is one."""
@@ -111,7 +112,7 @@ class Single(Trainee):
 
     def batch_losses(self, batch: int) -> Tensor:
         """The loss of the batch that seed and number give."""
-        train = self._on_device(self.dataset.train)
+        train = self._splits.on(self.device, self.dataset.train)
         indices = self._order.indices(batch).to(self.device, non_blocking=True)
         output = self.model(train.inputs[indices])
         return self._objective.loss_value(output, train.targets[indices]).unsqueeze(0)
@@ -121,18 +122,10 @@ class Single(Trainee):
         """The whole split, in evaluation mode."""
         was_training = self.model.training
         self.model.eval()
-        there = self._on_device(split)
+        there = self._splits.on(self.device, split)
         output = torch.cat([self.model(x) for x in torch.split(there.inputs, EVALUATION_CHUNK)])
         self.model.train(was_training)
         values = {"loss": self._objective.loss_value(output, there.targets)}
         for name, metric in METRICS[self.dataset.task].items():
             values[name] = metric(output, there.targets)
         return {name: value.unsqueeze(0) for name, value in values.items()}
-
-    def _on_device(self, split: Split) -> Split:
-        if split.inputs.device == self.device:
-            return split
-        if id(split) not in self._split_on_device:
-            moved = Split(split.inputs.to(self.device), split.targets.to(self.device))
-            self._split_on_device[id(split)] = moved
-        return self._split_on_device[id(split)]

@@ -12,6 +12,7 @@ from torch.func import vmap
 from cvtrain.config import Config
 from cvtrain.data.batches import BatchOrder
 from cvtrain.data.dataset import Dataset, Split
+from cvtrain.engine.device_splits import DeviceSplits
 from cvtrain.engine.trainee import Checkpointer, Trainee
 from cvtrain.metrics import METRICS
 from cvtrain.models.stacked_network import StackedNetwork
@@ -171,7 +172,7 @@ class Stack(Trainee):
         """The whole split, in evaluation mode, some members at a time; NaN where none of them is
         wanted."""
         self.stacked.eval()
-        there = self._batches.on_device(split, self.device)
+        there = self._batches.splits.on(self.device, split)
         functions = {"loss": self._objective.loss_value, **METRICS[self.dataset.task]}
         values: dict[str, list[Tensor]] = {name: [] for name in functions}
         for begin in range(0, self.members, self._members_at_once):
@@ -218,11 +219,11 @@ class _StackedBatches:
         self._train = train
         self._orders = [BatchOrder(len(train), configs[0].batch_size, seed) for seed in distinct]
         self._order_of = torch.tensor([distinct.index(seed) for seed in seeds])
-        self._moved: dict[int, Split] = {}
+        self.splits = DeviceSplits()
 
     def gather(self, batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """Inputs [K, B, …] and targets [K, B, …] of batch number `batch`."""
-        train = self.on_device(self._train, device)
+        train = self.splits.on(device, self._train)
         drawn = torch.stack([order.indices(batch) for order in self._orders])
         samples = drawn[self._order_of].to(device, non_blocking=True)
         shape, flat = samples.shape, samples.reshape(-1)
@@ -230,11 +231,3 @@ class _StackedBatches:
             train.inputs.index_select(0, flat).reshape(*shape, *train.inputs.shape[1:]),
             train.targets.index_select(0, flat).reshape(*shape, *train.targets.shape[1:]),
         )
-
-    def on_device(self, split: Split, device: torch.device) -> Split:
-        """The split, moved once."""
-        if split.inputs.device == device:
-            return split
-        if id(split) not in self._moved:
-            self._moved[id(split)] = Split(split.inputs.to(device), split.targets.to(device))
-        return self._moved[id(split)]
