@@ -21,8 +21,8 @@ from cvtrain.convention import Convention
 from cvtrain.errors import InputError
 from cvtrain.optim import SGD, Adagrad, Adam, AdamW, RMSprop, RuleOptimizer
 from cvtrain.optim.hyperparameter import Number
-from cvtrain.schedule import Constant, Schedule, learning_rate_factor
-from cvtrain.task import optimizer_arguments
+from cvtrain.schedule import Constant, learning_rate_factor, stack_schedules
+from cvtrain.task import optimizer_arguments, parameter_groups, real_values_given
 
 STACKED_OPTIMIZERS: dict[type[torch.optim.Optimizer], Callable[..., RuleOptimizer]] = {
     torch.optim.SGD: SGD,
@@ -45,7 +45,9 @@ def common_part(config: Config) -> str:
     optimizer = content["optimizer"]
     # A value that real parameters do not take for themselves is that of all the others.
     optimizer["real_parameters"] = {
-        name: _shape(value) for name, value in _real_values(config).items() if _structural(value)
+        name: _shape(value)
+        for name, value in real_values_given(config).items()
+        if _structural(value)
     }
     content["optimizer"] = {name: _shape(value) for name, value in optimizer.items()}
     return json.dumps(content, sort_keys=True)
@@ -98,12 +100,12 @@ def stack_clip(configs: Sequence[Config]) -> Clip:
     return NoClip()
 
 
-def stack_schedule(configs: Sequence[Config]) -> list[Schedule] | None:
-    """The schedules, or None where every learning rate stays."""
+def stack_schedule(configs: Sequence[Config]) -> Callable[[int], Tensor] | None:
+    """The factors [K] on the learning rates by step, or None where every learning rate stays."""
     factors = [learning_rate_factor(config.scheduler, config.max_steps) for config in configs]
     if all(factor is None for factor in factors):
         return None
-    return [factor or Constant() for factor in factors]
+    return stack_schedules([factor or Constant() for factor in factors])
 
 
 def stack_optimizer(configs: Sequence[Config], parameters: Iterable[nn.Parameter]) -> RuleOptimizer:
@@ -123,11 +125,8 @@ def stack_optimizer(configs: Sequence[Config], parameters: Iterable[nn.Parameter
     parameters = list(parameters)
     if complex_values == real_values:
         return kind(parameters, **_side_by_side(complex_values), stacked=True)
-    groups = [
-        {"params": [p for p in parameters if p.is_complex()], **_side_by_side(complex_values)},
-        {"params": [p for p in parameters if not p.is_complex()], **_side_by_side(real_values)},
-    ]
-    return kind([group for group in groups if group["params"]], stacked=True)
+    values = _side_by_side(complex_values), _side_by_side(real_values)
+    return kind(parameter_groups(parameters, *values), stacked=True)
 
 
 def along_stack(numbers: Sequence[float]) -> Number:
@@ -157,15 +156,11 @@ def _taken(arguments: dict[str, Any], taken: Any) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if name in taken}
 
 
-def _real_values(config: Config) -> dict[str, Any]:
-    return {k: v for k, v in config.optimizer.real_parameters.items() if v is not None}
-
-
 def _structural(value: Any) -> bool:
     """Whether a value is a choice, not a number or several."""
     if isinstance(value, list | tuple):
         return any(_structural(entry) for entry in value)
-    return isinstance(value, bool) or not isinstance(value, int | float | Tensor)
+    return isinstance(value, bool) or not isinstance(value, int | float)
 
 
 def _shape(value: Any) -> Any:

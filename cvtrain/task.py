@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import nn
 
-from cvtrain.clipping import Clip, ModulusClip, NoClip, NormClip, SplitClip
-from cvtrain.config import Config, EntryClipConfig, NormClipConfig, TargetConfig
-from cvtrain.convention import Convention, convention_name, self_check
+from cvtrain.config import Config, TargetConfig
+from cvtrain.convention import convention_name, self_check
 from cvtrain.data.dataset import Dataset
 from cvtrain.errors import InputError
 from cvtrain.models.parameters import cast_parameters, count_parameters, jitter_parameters
@@ -97,21 +97,6 @@ def build_objective(config: Config) -> Objective:
     )
 
 
-def build_convention(config: Config) -> Convention:
-    """The gradient convention."""
-    return Convention(scale=config.convention.scale, conjugate=config.convention.conjugate)
-
-
-def build_clip(config: Config) -> Clip:
-    """The kind of clipping."""
-    clip = config.clip
-    if isinstance(clip, NormClipConfig):
-        return NormClip(clip.threshold, clip.eps)
-    if isinstance(clip, EntryClipConfig):
-        return (ModulusClip if clip.kind == "modulus" else SplitClip)(clip.threshold)
-    return NoClip()
-
-
 def build_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
     """The optimizer over the model's parameters, real ones in a group of their own where
     `optimizer.real_parameters` gives them other values.
@@ -125,10 +110,7 @@ def build_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
     if real_values:
         # As the defaults of all, since torch checks the values of a group of its own not at all.
         _instance(optimizer, parameters, arguments | real_values, "optimizer.real_parameters")
-        complex_ones = [p for p in parameters if p.is_complex()]
-        real_ones = [p for p in parameters if not p.is_complex()]
-        named = [{"params": complex_ones}, {"params": real_ones, **real_values}]
-        groups = [group for group in named if group["params"]]
+        groups = parameter_groups(parameters, {}, real_values)
     return _instance(optimizer, groups, arguments, "optimizer")
 
 
@@ -151,12 +133,28 @@ def optimizer_arguments(
         raise InputError("optimizer.fused=True: torch's fused optimizers refuse complex parameters")
     filled = frozenset({"params"})
     arguments = check_arguments("optimizer", optimizer, slot.arguments | {"lr": slot.lr}, filled)
-    given = {name: value for name, value in slot.real_parameters.items() if value is not None}
-    return (
-        optimizer,
-        arguments,
-        check_arguments("optimizer.real_parameters", optimizer, given, filled),
-    )
+    given = real_values_given(config)
+    real_values = check_arguments("optimizer.real_parameters", optimizer, given, filled)
+    return optimizer, arguments, real_values
+
+
+def real_values_given(config: Config) -> dict[str, Any]:
+    """The values that real parameters take instead of those of all."""
+    given = config.optimizer.real_parameters
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def parameter_groups(
+    parameters: Sequence[nn.Parameter],
+    complex_values: dict[str, Any],
+    real_values: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """Groups for an optimizer: the complex parameters, then the real ones, where there are any."""
+    groups = [
+        {"params": [p for p in parameters if p.is_complex()], **complex_values},
+        {"params": [p for p in parameters if not p.is_complex()], **real_values},
+    ]
+    return [group for group in groups if group["params"]]
 
 
 def _instance(

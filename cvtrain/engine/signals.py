@@ -99,8 +99,7 @@ def relative_error(weights: Tensors, solution: Tensors) -> Tensor:
 
 def nonfinite(real: Tensor, imag: Tensor) -> Tensor:
     """How many entries are NaN or infinite in either part, of what `parts` gives; int64 [K]."""
-    # x − x is 0 for finite x and NaN for others, and a sum with a NaN is one: counting marks of one
-    # byte costs several times as much.
+    # x − x is 0 for finite x and NaN for others: half the time of `isfinite` of either part.
     unusable = real - real
     unusable[:, : imag.shape[1]] += imag - imag
     return unusable.isnan().sum(dim=1)

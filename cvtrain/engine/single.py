@@ -16,13 +16,8 @@ from cvtrain.engine.trainee import Checkpointer, Trainee
 from cvtrain.metrics import METRICS
 from cvtrain.record.recorder import Recorder
 from cvtrain.schedule import learning_rate_factor
-from cvtrain.task import (
-    build_clip,
-    build_convention,
-    build_model,
-    build_objective,
-    build_optimizer,
-)
+from cvtrain.stacking import stack_clip, stack_convention
+from cvtrain.task import build_model, build_objective, build_optimizer
 
 EVALUATION_CHUNK = 8192
 """Samples evaluated at once."""
@@ -43,8 +38,8 @@ class Single(Trainee):
             config,
             1,
             dataset,
-            build_convention(config),
-            build_clip(config),
+            stack_convention([config]),
+            stack_clip([config]),
             config.objective.scale,
             recorder,
             save,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,12 +12,11 @@ from cvtrain.config import Config
 from cvtrain.data.batches import BatchOrder
 from cvtrain.data.dataset import Dataset, Split
 from cvtrain.engine.device_splits import DeviceSplits
-from cvtrain.engine.trainee import Checkpointer, Trainee
+from cvtrain.engine.trainee import Checkpointer, Trainee, Update
 from cvtrain.metrics import METRICS
 from cvtrain.models.stacked_network import StackedNetwork
 from cvtrain.optim.hyperparameter import Number, float64
 from cvtrain.record.recorder import Recorder
-from cvtrain.schedule import stack_schedules
 from cvtrain.stacking import (
     stack_clip,
     stack_convention,
@@ -83,7 +81,7 @@ class Stack(Trainee):
             name: p for name, p in self.stacked.network.named_parameters() if p.requires_grad
         }
         self._batches = _StackedBatches(filled, dataset.train)
-        self._schedules = stack_schedule(filled)
+        self._schedule = stack_schedule(filled)
         self._initial_rates: list[Number] = []
         self._frozen: list[int] = []
         self._frozen_state: dict[str, Tensor] = {}
@@ -101,8 +99,8 @@ class Stack(Trainee):
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> None:
         """Set the learning rates of the update, and validate where it is due."""
-        if self._schedules is not None:
-            factors = stack_schedules(self._schedules)(self.trainer.global_step)
+        if self._schedule is not None:
+            factors = self._schedule(self.trainer.global_step)
             groups = self.trainer.optimizers[0].param_groups
             for group, rate in zip(groups, self._initial_rates, strict=True):
                 group["lr"] = float64(rate) * factors
@@ -144,15 +142,9 @@ class Stack(Trainee):
         losses: Tensor = vmap(self._objective.loss_value)(self.stacked(inputs), targets)
         return losses
 
-    def optimizer_step(
-        self,
-        epoch: int,
-        batch_idx: int,
-        optimizer: Any,
-        optimizer_closure: Callable[[], Any] | None = None,
-    ) -> None:
-        """One update; what is frozen is put back."""
-        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+    def after_update(self, step: int, update: Update) -> None:
+        """The same, and what is frozen is put back."""
+        super().after_update(step, update)
         if self._frozen:
             there = torch.tensor(self._frozen, device=self.device)
             with torch.no_grad():

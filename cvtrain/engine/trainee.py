@@ -185,7 +185,7 @@ class Trainee(LightningModule):
         optimizer.step(closure=handing_closure)
         self.put_gradients(autograd)
         assert self._update is not None
-        self._after_update(step, self._update)
+        self.after_update(step, self._update)
         self._update = None
 
     def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
@@ -235,7 +235,8 @@ class Trainee(LightningModule):
 
     # Parts of an update.
 
-    def _after_update(self, step: int, update: Update) -> None:
+    def after_update(self, step: int, update: Update) -> None:
+        """Measure what is due, and end the runs that diverged."""
         assert self._latch is not None
         newly = self._latch.newly_diverged(
             update.losses, [*update.gradients.values(), *self.weights().values()]

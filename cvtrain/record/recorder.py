@@ -18,7 +18,7 @@ from cvtrain.record.tensorboard import TensorBoardFile
 log = logging.getLogger(__name__)
 
 FLUSH_EVERY = 50
-"""Rows between two flushes: more of them save little, and a killed process loses them."""
+"""Rows between two flushes at most: they wait in memory, and a killed process loses them."""
 
 FLUSH_AFTER = 2.0
 """Seconds between two flushes where rows are rare, for those who watch the files."""

@@ -1,4 +1,4 @@
-"""The configurations that Hydra's launchers compose for their jobs, in a twentieth of the time."""
+"""The configurations that Hydra's launchers compose for their jobs, in a tenth of the time."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ class JobComposer:
     def compose(self, overrides: Sequence[str], number: int) -> DictConfig:
         """The configuration of job `number`, Hydra's node included."""
         parsed = [parse_override(text) for text in overrides]
+        choices = [override for override in parsed if self._chooses_files(override)]
         values = [override for override in parsed if not self._chooses_files(override)]
-        config = copy.deepcopy(self._composition([o for o in parsed if o not in values]))
+        config = copy.deepcopy(self._composition(choices))
         ConfigLoaderImpl._apply_overrides_to_config(values, config)
         task = [override for override in parsed if not override.is_hydra_override()]
         hydra = [override for override in parsed if override.is_hydra_override()]
