@@ -70,7 +70,6 @@ class Single(Trainee):
         """Take the views of the weights once they are on their device."""
         self._weights = {name: p.detach().unsqueeze(0) for name, p in self._trained.items()}
         self._kept = {name: weight.clone() for name, weight in self._weights.items()}
-        super().on_fit_start()
 
     def weights(self) -> dict[str, Tensor]:
         """Views of the live parameters."""
@@ -80,6 +79,10 @@ class Single(Trainee):
         """A copy: optimizers update in place."""
         torch._foreach_copy_(list(self._kept.values()), list(self._weights.values()))
         return self._kept
+
+    def network_buffers(self) -> dict[str, Tensor]:
+        """Views of the network's own."""
+        return {name: b.unsqueeze(0) for name, b in self.model.named_buffers()}
 
     def learning_rates(self) -> float:
         """That of the optimizer's first group."""

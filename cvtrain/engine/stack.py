@@ -12,7 +12,7 @@ from cvtrain.config import Config
 from cvtrain.data.batches import BatchOrder
 from cvtrain.data.dataset import Dataset, Split
 from cvtrain.engine.device_splits import DeviceSplits
-from cvtrain.engine.trainee import Checkpointer, Trainee, Update
+from cvtrain.engine.trainee import Checkpointer, Trainee
 from cvtrain.metrics import METRICS
 from cvtrain.models.stacked_network import StackedNetwork
 from cvtrain.optim.hyperparameter import Number, float64
@@ -83,8 +83,6 @@ class Stack(Trainee):
         self._batches = _StackedBatches(filled, dataset.train)
         self._schedule = stack_schedule(filled)
         self._initial_rates: list[Number] = []
-        self._frozen: list[int] = []
-        self._frozen_state: dict[str, Tensor] = {}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The configured rule for all members; `on_train_batch_start` schedules it."""
@@ -95,7 +93,6 @@ class Stack(Trainee):
     def on_fit_start(self) -> None:
         """Begin random states on the device of the weights."""
         self.stacked.seed(self.device)
-        super().on_fit_start()
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> None:
         """Set the learning rates of the update, and validate where it is due."""
@@ -113,6 +110,10 @@ class Stack(Trainee):
     def weights_to_keep(self) -> dict[str, Tensor]:
         """The tensors themselves: the optimizer makes new ones."""
         return self.weights()
+
+    def network_buffers(self) -> dict[str, Tensor]:
+        """The stacked ones."""
+        return dict(self.stacked.network.named_buffers())
 
     def learning_rates(self) -> Number:
         """Those of the optimizer's first group."""
@@ -142,23 +143,6 @@ class Stack(Trainee):
         losses: Tensor = vmap(self._objective.loss_value)(self.stacked(inputs), targets)
         return losses
 
-    def after_update(self, step: int, update: Update) -> None:
-        """The same, and what is frozen is put back."""
-        super().after_update(step, update)
-        if self._frozen:
-            there = torch.tensor(self._frozen, device=self.device)
-            with torch.no_grad():
-                for name, tensor in self._state().items():
-                    tensor.index_copy_(0, there, self._frozen_state[name])
-
-    def freeze_runs(self, runs: Sequence[int], step: int) -> None:
-        """Back to the last usable weights, and stay there."""
-        super().freeze_runs(runs, step)
-        for name, tensor in self._state().items():
-            kept = [self._frozen_state[name]] if self._frozen else []
-            self._frozen_state[name] = torch.cat([*kept, tensor[list(runs)]])
-        self._frozen += runs
-
     @torch.no_grad()
     def evaluate(self, split: Split, runs: Sequence[int] | None = None) -> dict[str, Tensor]:
         """The whole split, in evaluation mode, some members at a time; NaN where none of them is
@@ -185,10 +169,6 @@ class Stack(Trainee):
                 values[name].append(vmap(function, in_dims=(0, None))(output, there.targets))
         self.stacked.train()
         return {name: torch.cat(each) for name, each in values.items()}
-
-    def _state(self) -> dict[str, Tensor]:
-        """Every tensor that training changes, [K, …]."""
-        return {**self.weights(), **dict(self.stacked.network.named_buffers())}
 
 
 def _stacked_network(configs: Sequence[Config], dataset: Dataset) -> StackedNetwork:
@@ -217,7 +197,10 @@ class _StackedBatches:
         """Inputs [K, B, …] and targets [K, B, …] of batch number `batch`."""
         train = self.splits.on(device, self._train)
         drawn = torch.stack([order.indices(batch) for order in self._orders])
-        samples = drawn[self._order_of].to(device, non_blocking=True)
+        if device.type == "cuda":
+            drawn = drawn.pin_memory()  # a copy from elsewhere would wait for the device
+            self._order_of = self._order_of.to(device)
+        samples = drawn.to(device, non_blocking=True)[self._order_of]
         shape, flat = samples.shape, samples.reshape(-1)
         return (
             train.inputs.index_select(0, flat).reshape(*shape, *train.inputs.shape[1:]),

@@ -2,13 +2,15 @@
 
 losses → backward → hand → step → divergence latch → measure. An engine adds how losses come about
 and where weights are kept (`single`: one `nn.Module`; `stack`: K of them along one axis).
+
+Nothing waits for a GPU but a logged step: what is known of the update by which a run diverged stays
+on the device until then, and the run at its last usable weights.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,8 +21,9 @@ from cvtrain.clipping import Clip
 from cvtrain.config import Config
 from cvtrain.convention import Convention
 from cvtrain.data.dataset import Dataset, Split
-from cvtrain.engine.divergence import DivergenceLatch
-from cvtrain.engine.signals import histograms, measure, measure_weights
+from cvtrain.engine.divergence import DivergenceLatch, free_to_read, put_back
+from cvtrain.engine.signals import histograms, measure_weights
+from cvtrain.engine.update import Update, chosen
 from cvtrain.engine.validations import Validations
 from cvtrain.handed import hand
 from cvtrain.interruption import interruption
@@ -29,22 +32,6 @@ from cvtrain.record.recorder import Recorder
 
 Checkpointer = Callable[[str, int], None]
 """Writes the checkpoints of a name, after so many updates."""
-
-
-@dataclass
-class Update:
-    """What is known of the update in progress.
-
-    Attributes:
-        losses: unscaled, [K], at the weights before the update; the mean over accumulated batches.
-        gradients, handed: of all parameters there, [K, …].
-        coefficient: of the clipping, [K].
-    """
-
-    losses: Tensor
-    gradients: dict[str, Tensor] = field(default_factory=dict)
-    handed: dict[str, Tensor] = field(default_factory=dict)
-    coefficient: Tensor | None = None
 
 
 class Trainee(LightningModule):
@@ -80,9 +67,11 @@ class Trainee(LightningModule):
         self._recorder, self._save, self._progressed = recorder, save, progressed
         self.validations = Validations(config, dataset, self.evaluate)
         self.diverged_at: list[int | None] = [None] * members
-        self._latch: DivergenceLatch | None = None
+        self._latch = DivergenceLatch()
         self._update: Update | None = None
+        self._ending: Update | None = None
         self._previous: dict[str, Tensor] = {}
+        self._previous_buffers: dict[str, Tensor] = {}
 
     # What an engine provides.
 
@@ -94,6 +83,10 @@ class Trainee(LightningModule):
     @abstractmethod
     def weights_to_keep(self) -> dict[str, Tensor]:
         """The weights as they are, before the update that now begins and untouched by it."""
+
+    @abstractmethod
+    def network_buffers(self) -> dict[str, Tensor]:
+        """Live views [K, …] of what the network keeps beside its weights, by plain name."""
 
     @abstractmethod
     def learning_rates(self) -> Number:
@@ -126,15 +119,14 @@ class Trainee(LightningModule):
         """Batch numbers; the batches themselves are gathered on the device."""
         return range(self.config.max_steps * self.trainer.accumulate_grad_batches)
 
-    def on_fit_start(self) -> None:
-        """Begin the bookkeeping, on the device of the weights."""
-        self._latch = DivergenceLatch()
-
     def on_train_batch_start(self, batch: int, batch_idx: int) -> None:
         """Validate, where a validation is due, the weights before the update."""
         first = batch_idx % self.trainer.accumulate_grad_batches == 0
         step = self.trainer.global_step
+        if first:
+            self._previous_buffers = _clones(self.network_buffers())
         if first and step % self.config.signals.validation_every == 0:
+            self.end_diverged()
             self.validations.observe(step, self.weights())
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
@@ -175,6 +167,7 @@ class Trainee(LightningModule):
             update = self._update
             assert update is not None
             if not update.gradients:
+                update.weights = self._previous
                 many = optimizer_evaluates_often(optimizer)
                 update.gradients = _clones(autograd) if many else autograd
                 update.handed = _clones(handed) if many else handed
@@ -192,7 +185,10 @@ class Trainee(LightningModule):
         """Checkpoint where due; leave where a signal asked for it."""
         step = self.trainer.global_step
         every = self.config.checkpoint.every_n_steps
-        if every is not None and step % every == 0:
+        due = every is not None and step % every == 0
+        if due or interruption.requested is not None:
+            self.end_diverged()
+        if due:
             self._save("last", step)
         self._progressed(step)
         if interruption.requested is not None or not self.surviving:
@@ -204,6 +200,7 @@ class Trainee(LightningModule):
         Here, since Lightning brings the module back to the host right after. Runs that diverged or
         were interrupted have no such row.
         """
+        self.end_diverged()
         step = self.trainer.global_step
         if step < self.config.max_steps or not self.surviving:
             return
@@ -237,51 +234,51 @@ class Trainee(LightningModule):
 
     def after_update(self, step: int, update: Update) -> None:
         """Measure what is due, and end the runs that diverged."""
-        assert self._latch is not None
-        newly = self._latch.newly_diverged(
-            update.losses, [*update.gradients.values(), *self.weights().values()]
-        )
-        histograms_every = self.config.signals.histograms_every or 0
+        update.next_weights = self.weights()
+        update.rates = column(self.learning_rates(), update.losses).expand(self.members)
+        tensors = [*update.gradients.values(), *update.next_weights.values()]
+        newly = self._latch.observe(step, update.losses, tensors)
+        at_once = free_to_read(newly)
+        self._ending = update if at_once else chosen(newly, update, self._ending or update)
         validation = self.validations.signals(step)
+        histograms_every = self.config.signals.histograms_every or 0
+        draws = histograms_every > 0 and step % histograms_every == 0
         due = step % self.config.signals.scalars_every == 0 or bool(validation)
-        if due or newly:
-            signals = self._update_signals(update) | validation
-            lasting = [run for run in self.surviving if run not in newly]
-            if due and lasting:
-                self._recorder.write(step, signals, lasting)
-        if newly:
-            self.freeze_runs(newly, step)
-            last = self.validations.diverge(newly, step, self.weights())
-            self._recorder.write(step, signals | last, newly)
-        if histograms_every and step % histograms_every == 0:
+        signals = self._signals(update) | validation if due else {}
+        if at_once or due or draws:
+            self.end_diverged()
+        if not at_once or len(self.surviving) < self.members:
+            self._hold_back()
+        if due and self.surviving:
+            self._recorder.write(step, signals, self.surviving)
+        if draws:
             drawn = histograms("grad", update.gradients) | histograms("weight", self._previous)
-            self._recorder.histograms(step, drawn, sorted({*self.surviving, *newly}))
+            there = [run for run, at in enumerate(self.diverged_at) if at in (None, step)]
+            self._recorder.histograms(step, drawn, there)
 
-    def _update_signals(self, update: Update) -> dict[str, Tensor]:
-        assert update.coefficient is not None
-        signals = {
-            "train/loss": update.losses,
-            "train/objective": column(self._scale, update.losses) * update.losses,
-            "train/lr": column(self.learning_rates(), update.losses).expand(self.members),
-        }
-        signals |= measure(
-            self._previous,
-            update.gradients,
-            update.handed,
-            self.weights(),
-            solution=self.solution,
-            elementwise=self.config.signals.elementwise,
-            per_parameter=self.config.signals.per_parameter,
-        )
-        signals["handed/clip_coefficient"] = update.coefficient
-        return signals
+    def end_diverged(self) -> None:
+        """Write the last rows of the runs that diverged since this was last asked."""
+        ended = self._latch.take()
+        if not ended:
+            return
+        assert self._ending is not None
+        signals = self._signals(self._ending)
+        for step, runs in ended.items():
+            for run in runs:
+                self.diverged_at[run] = step
+        self._hold_back()
+        for step, runs in ended.items():
+            last = self.validations.diverge(runs, step, self.weights())
+            self._recorder.write(step, signals | last, runs)
 
-    def freeze_runs(self, runs: Sequence[int], step: int) -> None:
-        """Go back to the last finite weights of `runs`, those before this update."""
-        for run in runs:
-            self.diverged_at[run] = step
-            for name, weight in self.weights().items():
-                weight[run].copy_(self._previous[name][run])
+    def _hold_back(self) -> None:
+        """Back to the last usable weights, those before the update, and stay there."""
+        with torch.no_grad():
+            put_back(self.weights(), self._previous, self._latch.diverged)
+            put_back(self.network_buffers(), self._previous_buffers, self._latch.diverged)
+
+    def _signals(self, update: Update) -> dict[str, Tensor]:
+        return update.signals(self._scale, self.solution, self.config.signals)
 
 
 def optimizer_evaluates_often(optimizer: Any) -> bool:

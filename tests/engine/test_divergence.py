@@ -10,44 +10,55 @@ from cvtrain.engine.divergence import EXPLOSION, DivergenceLatch
 K = 3
 
 
+def newly(latch, losses, tensors):
+    newly.step += 1
+    mask = latch.observe(newly.step, losses, tensors)
+    runs = mask.nonzero().flatten().tolist()
+    assert latch.take() == ({newly.step: runs} if runs else {})
+    return runs
+
+
+newly.step = -1
+
+
 @pytest.mark.parametrize("bad", [complex("nan"), complex(0, float("inf")), complex("-inf")])
 def test_one_bad_entry_of_weights_or_gradient_is_enough_and_touches_no_neighbour(bad):
     losses = torch.ones(K)
     latch = DivergenceLatch()
     gradient, weights = torch.ones(K, 4, dtype=torch.complex64), torch.ones(K, 2, 2)
     weights = weights.to(torch.complex64)
-    assert latch.newly_diverged(losses, [gradient, weights]) == []
+    assert newly(latch, losses, [gradient, weights]) == []
     gradient[1, 2] = bad
-    assert latch.newly_diverged(losses, [gradient, weights]) == [1]
+    assert newly(latch, losses, [gradient, weights]) == [1]
     weights[2, 0, 1] = bad
-    assert latch.newly_diverged(losses, [torch.ones(K, 4), weights]) == [2]
+    assert newly(latch, losses, [torch.ones(K, 4), weights]) == [2]
 
 
 def test_a_run_diverges_once():
     latch, weights = DivergenceLatch(), torch.ones(K, 2, 2)
     weights[0] = float("nan")
-    assert latch.newly_diverged(torch.ones(K), [weights]) == [0]
-    assert latch.newly_diverged(torch.ones(K), [weights]) == []
+    assert newly(latch, torch.ones(K), [weights]) == [0]
+    assert newly(latch, torch.ones(K), [weights]) == []
 
 
 def test_infinities_of_opposite_signs_do_not_cancel():
     latch, weights = DivergenceLatch(), torch.ones(K, 2, 2, dtype=torch.complex64)
     weights[1, 0, 0], weights[1, 1, 1] = float("inf"), float("-inf")
-    assert latch.newly_diverged(torch.ones(K), [torch.ones(K, 2), weights]) == [1]
+    assert newly(latch, torch.ones(K), [torch.ones(K, 2), weights]) == [1]
 
 
 def test_a_loss_is_bounded_by_a_million_times_the_first_one():
     latch = DivergenceLatch()
     gradient = torch.ones(K, 2)
     first = torch.tensor([1.0, 1e-3, 0.0])
-    assert latch.newly_diverged(first, [gradient]) == []
-    assert latch.newly_diverged(EXPLOSION * first, [gradient]) == []
-    assert latch.newly_diverged(torch.tensor([2e6, 1e3, 0.0]), [gradient]) == [0]
-    assert latch.newly_diverged(torch.tensor([1.0, float("nan"), 1e-30]), [gradient]) == [1, 2]
+    assert newly(latch, first, [gradient]) == []
+    assert newly(latch, EXPLOSION * first, [gradient]) == []
+    assert newly(latch, torch.tensor([2e6, 1e3, 0.0]), [gradient]) == [0]
+    assert newly(latch, torch.tensor([1.0, float("nan"), 1e-30]), [gradient]) == [1, 2]
 
 
 def test_a_negative_loss_is_bounded_by_its_size():
     latch = DivergenceLatch()
     gradient = torch.ones(K, 2)
-    assert latch.newly_diverged(torch.full((K,), -2.0), [gradient]) == []
-    assert latch.newly_diverged(torch.full((K,), -3.0), [gradient]) == []
+    assert newly(latch, torch.full((K,), -2.0), [gradient]) == []
+    assert newly(latch, torch.full((K,), -3.0), [gradient]) == []
