@@ -13,6 +13,7 @@ from cvtrain.data.batches import BatchOrder
 from cvtrain.data.dataset import Dataset, Split
 from cvtrain.engine.device_splits import DeviceSplits
 from cvtrain.engine.trainee import Checkpointer, Trainee
+from cvtrain.engine.trainer_options import trainer_arguments
 from cvtrain.metrics import METRICS
 from cvtrain.models.stacked_network import StackedNetwork
 from cvtrain.optim.hyperparameter import Number, float64
@@ -30,12 +31,13 @@ EVALUATION_CHUNK = 1024
 """Samples of each member evaluated at once."""
 
 
-def alignment(on_cpu: bool) -> int:
-    """A stack's size is a multiple of this.
+def alignment(config: Config) -> int:
+    """A stack's size is a multiple of this, where `config` is trained.
 
     Vectorised loops, split among threads, treat the end of an array differently. Among whole
     vectors per thread no member comes to lie there, and its bits do not depend on the others.
     """
+    on_cpu = trainer_arguments(config)["accelerator"] == "cpu"
     return 8 * torch.get_num_threads() if on_cpu else 1
 
 

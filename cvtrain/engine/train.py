@@ -62,7 +62,7 @@ class StackJob:
 def train(job: StackJob, progressed: Progressed = lambda step: None) -> list[RunRecord]:
     """Train the points of a job; their run directories hold everything, divergence included.
 
-    A stack that does not fit into memory is trained in halves.
+    A stack that does not fit into memory is trained in halves, the smallest ones one by one.
 
     Args:
         job: what to train, and where.
@@ -87,16 +87,21 @@ def _train_in_halves(job: StackJob, progressed: Progressed) -> list[RunRecord]:
     if records is not None:
         return records
     size = len(job.points)
-    log.warning("%d runs do not fit into memory at once; they are trained in halves", size)
+    if size > _multiple(job):
+        parts = [job.points[: size // 2], job.points[size // 2 :]]
+        smaller, how = [replace(job, points=points) for points in parts], "in halves"
+    else:  # a smaller stack would be filled up to the same size
+        how = "one by one"
+        smaller = [replace(job, points=(point,), engine="single") for point in job.points]
+    log.warning("%d runs do not fit into memory at once; they are trained %s", size, how)
     gc.collect()  # Lightning's objects refer to each other
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    halves = (job.points[: size // 2], job.points[size // 2 :])
-    return [
-        record
-        for points in halves
-        for record in _train_in_halves(replace(job, points=points), progressed)
-    ]
+    return [record for part in smaller for record in _train_in_halves(part, progressed)]
+
+
+def _multiple(job: StackJob) -> int:
+    return job.multiple or alignment(job.points[0].config)
 
 
 def _train_and_record(job: StackJob, progressed: Progressed) -> list[RunRecord] | None:
@@ -120,7 +125,7 @@ def _train_and_record(job: StackJob, progressed: Progressed) -> list[RunRecord] 
             journal.end(point, record, "interrupted")
         raise
     except Exception as error:
-        if size > 1 and is_out_of_memory(error):
+        if job.engine == "stack" and is_out_of_memory(error):
             # Nothing is raised from here: what it came from holds on to the memory.
             return None
         if recorder is not None:
@@ -190,14 +195,12 @@ def _prepare(
     job: StackJob, recorder: Recorder, save: Callable[[str, int], None], progressed: Progressed
 ) -> tuple[Trainer, Trainee]:
     configs = [point.config for point in job.points]
-    arguments = trainer_arguments(configs[0])
     dataset = load_dataset(configs[0])
     torch.manual_seed(configs[0].seed)
-    trainer = Trainer(**arguments)
+    trainer = Trainer(**trainer_arguments(configs[0]))
     if job.engine == "single":
         return trainer, Single(configs[0], dataset, recorder, save, progressed)
-    multiple = job.multiple or alignment(on_cpu=arguments["accelerator"] == "cpu")
-    return trainer, Stack(configs, dataset, multiple, recorder, save, progressed)
+    return trainer, Stack(configs, dataset, _multiple(job), recorder, save, progressed)
 
 
 def hyperparameters(config: Config) -> dict[str, float | str | bool]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from cvtrain.engine.stack import alignment
 from cvtrain.point import Point
 from cvtrain.record.run_file import Engine
 from cvtrain.stacking import common_part, refusal
@@ -72,17 +73,21 @@ def _packs(group: Sequence[Point], max_stack: int | None) -> Iterator[Pack]:
         trial = try_stack(config)
         reason = trial.refusal
     if reason is None:
-        limit = min(max_stack or len(group), largest_stack(trial, available_memory(config)))
-        if limit >= 2:
+        multiple = alignment(config)
+        fitting = largest_stack(trial, available_memory(config), multiple)
+        if fitting >= 2:
+            limit = min(max_stack or len(group), fitting)
             yield from (Pack(points, "stack") for points in balanced(group, limit))
             return
-        reason = f"a stack of 2 takes {trial.bytes(2) / 1e9:.2g} GB, more than there is"
+        least = max(multiple, 2)
+        reason = f"a stack of {least} takes {trial.bytes(least) / 1e9:.2g} GB, more than there is"
     yield from _singly(group, reason)
 
 
-def largest_stack(trial: StackTrial, memory: float) -> int:
-    """How many members fit into a share of `memory`, in bytes."""
-    return max(0, int((MEMORY_SHARE * memory - trial.fixed) // trial.per_member))
+def largest_stack(trial: StackTrial, memory: float, multiple: int) -> int:
+    """How many members, filled up to a `multiple`, fit into a share of `memory`, in bytes."""
+    fitting = max(0, int((MEMORY_SHARE * memory - trial.fixed) // trial.per_member))
+    return fitting // multiple * multiple
 
 
 def balanced(points: Sequence[Point], limit: int) -> list[tuple[Point, ...]]:

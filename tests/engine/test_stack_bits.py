@@ -40,6 +40,14 @@ def member(number: int, *common: str) -> tuple[str, ...]:
     )
 
 
+@pytest.fixture
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # stacks are multiples of 8
+    yield
+    torch.set_num_threads(threads)
+
+
 def same_files(left: Trained, right: Trained) -> bool:
     texts = [(run.directory / "metrics.csv").read_text() for run in (left, right)]
     best = [load_checkpoint(run.directory / "checkpoints" / "best.ckpt") for run in (left, right)]
@@ -154,35 +162,46 @@ def test_a_stack_in_which_all_diverge_ends_early(tmp_path):
     ids=["cuda", "host"],
 )
 def test_a_stack_too_large_for_memory_is_trained_in_halves_with_the_same_bits(
-    tmp_path, monkeypatch, caplog, error
+    tmp_path, monkeypatch, caplog, error, one_thread
 ):
-    chosen = [member(number) for number in range(7)]
+    chosen = [member(number) for number in range(27)]
     reference = stacked(tmp_path, *chosen)
     sizes = []
     original = Stack.__init__
 
     def limited(self, configs, *arguments):
         sizes.append(len(configs))
-        if len(configs) > 2:
+        if len(configs) > 9:
             raise error
         original(self, configs, *arguments)
 
     monkeypatch.setattr(Stack, "__init__", limited)
     with caplog.at_level(logging.WARNING):
         halved = stacked(tmp_path, *chosen)
-    assert sizes == [7, 3, 1, 2, 4, 2, 2]
-    assert "7 runs do not fit into memory" in caplog.text
+    assert sizes == [27, 13, 6, 7, 14, 7, 7]
+    assert "27 runs do not fit into memory at once; they are trained in halves" in caplog.text
     assert all(same_files(a, b) for a, b in zip(reference, halved, strict=True))
-    assert [run.record.stack_size for run in halved] == [1, 2, 2, 2, 2, 2, 2]
+    assert [run.record.stack_size for run in halved] == [6] * 6 + [7] * 21
 
 
-def test_memory_that_runs_out_in_mid_training_leaves_no_trace(tmp_path, monkeypatch):
-    chosen = [member(number) for number in range(4)]
+def test_runs_that_fit_into_no_stack_are_trained_one_by_one(tmp_path, monkeypatch, caplog):
+    def refusing(self, configs, *arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Stack, "__init__", refusing)
+    runs = stacked(tmp_path, *[member(number) for number in range(3)])
+    assert [run.record.engine for run in runs] == ["single"] * 3
+    assert [run.record.status for run in runs] == ["finished"] * 3
+    assert "3 runs do not fit into memory at once; they are trained one by one" in caplog.text
+
+
+def test_memory_that_runs_out_in_mid_training_leaves_no_trace(tmp_path, monkeypatch, one_thread):
+    chosen = [member(number) for number in range(12)]
     reference = stacked(tmp_path, *chosen)
     original = Stack.batch_losses
 
     def failing(self, batch):
-        if batch == 20 and len(set(map(str, self._configs))) > 2:
+        if batch == 20 and len(set(map(str, self._configs))) > 6:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return original(self, batch)
 

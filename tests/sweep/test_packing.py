@@ -174,19 +174,27 @@ def test_memory_bounds_the_size(monkeypatch):
     chosen = points("seed=range(0,20)")
     trial = try_stack(chosen[0].config)
     assert trial.refusal is None
-    available = trial.bytes(6) / packing.MEMORY_SHARE * 1.001
-    monkeypatch.setattr(packing, "available_memory", lambda config: available)
-    assert [len(each.points) for each in pack(chosen, None)] == [5] * 4
-    monkeypatch.setattr(packing, "available_memory", lambda config: 0.0)
-    packs = pack(chosen, None)
+    monkeypatch.setattr(packing, "alignment", lambda config: 4)
+
+    def packs_where_there_is_room_for(members: int) -> list[packing.Pack]:
+        available = trial.bytes(members) / packing.MEMORY_SHARE * 1.001
+        monkeypatch.setattr(packing, "available_memory", lambda config: available)
+        return pack(chosen, None)
+
+    # 11 make stacks of 8, since 10 would be filled up to 12.
+    assert [len(each.points) for each in packs_where_there_is_room_for(11)] == [6, 7, 7]
+    assert [len(each.points) for each in packs_where_there_is_room_for(4)] == [4] * 5
+    packs = packs_where_there_is_room_for(3)
     assert {each.engine for each in packs} == {"single"}
+    assert "a stack of 4 takes" in describe(packs)[0]
     assert "more than there is" in describe(packs)[0]
 
 
 def test_the_largest_stack_is_the_one_that_still_fits():
     trial = StackTrial(None, fixed=100.0, per_member=10.0)
     memory = 200.0 / packing.MEMORY_SHARE
-    assert largest_stack(trial, memory) == 10
+    assert largest_stack(trial, memory, 1) == 10
+    assert largest_stack(trial, memory, 4) == 8
     assert trial.bytes(10) == 200.0
 
 
