@@ -13,8 +13,8 @@ python scripts/benchmark.py [--sizes 1,16,64,256,1024] [--rounds 5] [--peers] [-
 
 Each is timed for a short and a long run; a step is their difference, free of what a run costs once.
 The rounds go through all of them in turn, so that a busy machine slows them alike; ratios are
-medians over the rounds. --sweep times the whole command too: the default sweep as stacks, and one
-seed of it by either launcher.
+medians over the rounds. --sweep times the whole command too: the default sweep as stacks, singly
+by Hydra's own launcher, and in a plain loop over the same runs.
 """
 
 from __future__ import annotations
@@ -137,13 +137,28 @@ def measure(chosen: list[Way], rounds: int, common: tuple[str, ...]) -> list[dic
     ]
 
 
-def time_command(*overrides: str) -> float:
-    """Seconds of `python -m cvtrain +experiment=sweep …`, from start to summary."""
+def time_sweep(*overrides: str) -> dict[str, float]:
+    """Seconds of `python -m cvtrain +experiment=sweep …`, from start to summary, by either
+    launcher, and of a plain loop over the same runs that records nothing."""
+    seconds = {}
     with tempfile.TemporaryDirectory() as root:
-        command = [sys.executable, "-m", "cvtrain", "+experiment=sweep", f"output={root}"]
-        began = perf_counter()
-        subprocess.run([*command, *overrides], check=True, capture_output=True)
-        return perf_counter() - began
+        for launcher, how in (("stacked", "as stacks"), ("basic", "one by one")):
+            folder = Path(root) / launcher
+            command = [sys.executable, "-m", "cvtrain", "+experiment=sweep", f"output={folder}"]
+            began = perf_counter()
+            subprocess.run(
+                [*command, f"hydra/launcher={launcher}", *overrides],
+                check=True,
+                capture_output=True,
+            )
+            seconds[how] = perf_counter() - began
+        records = [json.loads(path.read_text()) for path in folder.rglob("run.json")]
+    configs = [Config.model_validate(record["config"]) for record in records]
+    began = perf_counter()
+    for config in configs:
+        plain(config)
+    seconds["a plain loop, measuring nothing"] = perf_counter() - began
+    return {f"{how}, {len(configs)} runs": spent for how, spent in seconds.items()}
 
 
 def draw(rows: list[dict[str, object]], path: Path) -> None:
@@ -180,9 +195,7 @@ def main() -> None:
         print(f"{row['way']:12s} {row['runs']:5d} {row['ms']:20.3f}  {row['faster']:22.1f}")
     seconds = {}
     if given.sweep:
-        seconds["350 runs as stacks"] = time_command()
-        seconds["70 runs as stacks"] = time_command("seed=0")
-        seconds["70 runs one by one"] = time_command("seed=0", "hydra/launcher=basic")
+        seconds = time_sweep()
         for name, spent in seconds.items():
             print(f"default sweep, {name}: {spent:.0f} s")
     if given.output is not None:

@@ -80,9 +80,9 @@ class StackLaunch:
         for job in jobs:
             with job.configured():
                 points.append(composed_point(job.task))
-        # A working directory of one's own is for one run at a time.
         chdir = bool(self._config.hydra.job.chdir)
-        packs = pack(points, 1 if chdir else self._max_stack)
+        alone = "hydra.job.chdir gives every run a working directory" if chdir else None
+        packs = pack(points, self._max_stack, alone)
         for line in describe(packs):
             print(f"cvtrain: {line}", file=sys.stderr)
         by_number = {point.number: job for point, job in zip(points, jobs, strict=True)}

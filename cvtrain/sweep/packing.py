@@ -29,7 +29,7 @@ class Pack:
     reason: str | None = None
 
 
-def pack(points: Sequence[Point], max_stack: int | None) -> list[Pack]:
+def pack(points: Sequence[Point], max_stack: int | None, alone: str | None = None) -> list[Pack]:
     """Group points that fit together into stacks of about equal size.
 
     Points that cannot be stacked make packs of one. So does a point with nothing to be stacked
@@ -38,7 +38,10 @@ def pack(points: Sequence[Point], max_stack: int | None) -> list[Pack]:
     Args:
         points: of a sweep.
         max_stack: largest size of a stack, beside what memory allows; 1: none is made.
+        alone: why all of them are to be trained singly, where they are.
     """
+    if alone is not None:
+        return list(_singly(points, alone))
     groups: dict[str, list[Point]] = {}
     for point in points:
         groups.setdefault(common_part(point.config), []).append(point)

@@ -173,11 +173,12 @@ def test_a_jobs_environment_is_set_while_its_stack_trains(tmp_path, monkeypatch)
     assert "CVTRAIN_SEEN" not in os.environ
 
 
-def test_runs_with_a_working_directory_of_their_own_are_trained_singly(tmp_path):
+def test_runs_with_a_working_directory_of_their_own_are_trained_singly(tmp_path, capsys):
     here = Path.cwd()
     Setting(tmp_path, *SHORT, "hydra.job.chdir=true").launch([["seed=0"], ["seed=1"]], 0)
     assert [_engine(tmp_path / f"job{n}") for n in (0, 1)] == ["single", "single"]
     assert Path.cwd() == here
+    assert "2 runs one by one: hydra.job.chdir gives every run" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
