@@ -1,24 +1,38 @@
 """Optimizers for complex parameters: pure update rules and their torch.optim faces."""
 
-from cvtrain.optim.adagrad import Adagrad, AdagradRule
-from cvtrain.optim.adam import Adam, AdamRule, AdamW
-from cvtrain.optim.rmsprop import RMSprop, RMSpropRule
-from cvtrain.optim.rule import Hyperparameters, Rule, RuleOptimizer, Semantics, State
-from cvtrain.optim.sgd import SGD, SGDRule
+from cvtrain.optim.adadelta import Adadelta
+from cvtrain.optim.adagrad import Adagrad
+from cvtrain.optim.adam import Adam, AdamW
+from cvtrain.optim.adamax import Adamax
+from cvtrain.optim.asgd import ASGD
+from cvtrain.optim.lion import Lion, SignSGD
+from cvtrain.optim.muon import Muon
+from cvtrain.optim.nadam import NAdam
+from cvtrain.optim.radam import RAdam
+from cvtrain.optim.rmsprop import RMSprop
+from cvtrain.optim.rprop import Rprop
+from cvtrain.optim.rule import Hyperparameters, Rule, RuleOptimizer
+from cvtrain.optim.semantics import Semantics, State
+from cvtrain.optim.sgd import SGD
 
 __all__ = [
+    "ASGD",
     "SGD",
+    "Adadelta",
     "Adagrad",
-    "AdagradRule",
     "Adam",
-    "AdamRule",
     "AdamW",
+    "Adamax",
     "Hyperparameters",
+    "Lion",
+    "Muon",
+    "NAdam",
+    "RAdam",
     "RMSprop",
-    "RMSpropRule",
+    "Rprop",
     "Rule",
     "RuleOptimizer",
-    "SGDRule",
     "Semantics",
+    "SignSGD",
     "State",
 ]

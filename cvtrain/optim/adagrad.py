@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from cvtrain.optim.hyperparameter import column, float64, require
-from cvtrain.optim.real_view import as_complex, as_real
-from cvtrain.optim.rule import Hyperparameters, RuleOptimizer, Semantics, State
-from cvtrain.optim.weight_decay import coupled
+from cvtrain.optim.rule import Hyperparameters, RuleOptimizer
+from cvtrain.optim.semantics import RealView, Semantics, State
+from cvtrain.optim.step import coupled
 
 
+@dataclass(frozen=True)
 class AdagradRule:
     """Adagrad: the gradient over the root of the sum s of its squares.
 
-    At step t = 1, 2, …, for Re and Im separately, with s = `initial_accumulator_value` at first and
-    g ← g + λw::
+    At step t = 1, 2, …, for Re and Im separately (`split`), with s = `initial_accumulator_value` at
+    first and g ← g + λw::
 
-        s ← s + g²
+        s ← s + g²                |g|² under `modulus`, one s for both
         w ← w − lr/(1 + (t − 1)·lr_decay) · g / (√s + eps)
 
     Under g → c·g the same weights come from c·eps, c²·initial_accumulator_value and c·λ. The first
-    step for g = 3+4i is lr·(−1−1i) as eps → 0.
+    step for g = 3+4i is lr·(−1−1i) as eps → 0, and lr·(−0.6−0.8i) under `modulus`.
 
     Duchi, Hazan and Singer 2011, Adaptive subgradient methods for online learning and stochastic
-    optimization, with a diagonal matrix. Bits are those of torch.optim.Adagrad with foreach=False.
+    optimization, with a diagonal matrix. `split` has the bits of torch.optim.Adagrad with
+    foreach=False.
     """
 
-    semantics: Final[Semantics] = "split"
+    semantics: Semantics = "split"
 
     def check(self, hyperparameters: Hyperparameters) -> None:
         """Raise ValueError for a hyperparameter out of range or NaN."""
@@ -45,20 +47,20 @@ class AdagradRule:
         self, parameter: Tensor, gradient: Tensor, state: State, hyperparameters: Hyperparameters
     ) -> tuple[Tensor, State]:
         """The next parameter, [K, ...] in its dtype, and the next t and s."""
-        g = as_real(coupled(gradient, parameter, hyperparameters["weight_decay"]))
-        w, t = as_real(parameter), state["step"].cpu() + 1
-        if "sum" in state:
-            s = as_real(state["sum"])
-        else:
-            s = column(hyperparameters["initial_accumulator_value"], w).expand_as(w)
+        view = RealView(parameter, self.semantics)
+        g = view.of(coupled(gradient, parameter, hyperparameters["weight_decay"]))
+        w, t = view.of(parameter), state["step"].cpu() + 1
+        s = view.of(state.get("sum", view.no_magnitude()))
+        if "sum" not in state:
+            s = s + column(hyperparameters["initial_accumulator_value"], s)
 
-        s = torch.addcmul(s, g, g)
+        s = view.plus_square(s, g)
         decay = 1 + (t.double() - 1) * float64(hyperparameters["lr_decay"])
         step_size = float64(hyperparameters["lr"]) / decay
         r = s.sqrt().add_(column(hyperparameters["eps"], s))
         w = torch.addcdiv(w, column(-step_size, g) * g, r)
         after = {"step": t, "sum": s}
-        return as_complex(w, after) if parameter.is_complex() else (w, after)
+        return view.back(w, after)
 
 
 class Adagrad(RuleOptimizer):
@@ -69,8 +71,9 @@ class Adagrad(RuleOptimizer):
         lr: learning rate.
         lr_decay: how fast the learning rate falls.
         weight_decay: λ, coupled.
-        initial_accumulator_value: s before the first step, of Re and of Im.
+        initial_accumulator_value: s before the first step, of Re and of Im each, or of |g|².
         eps: added to the root of s.
+        semantics: `split`, Re and Im as two reals, or `modulus`.
         stacked: parameters carry a leading axis K, and numbers may be [K] tensors.
 
     Raises:
@@ -86,6 +89,7 @@ class Adagrad(RuleOptimizer):
         initial_accumulator_value: float | Tensor = 0.0,
         eps: float | Tensor = 1e-10,
         *,
+        semantics: Semantics = "split",
         stacked: bool = False,
     ) -> None:
         hyperparameters = {
@@ -95,4 +99,4 @@ class Adagrad(RuleOptimizer):
             "initial_accumulator_value": initial_accumulator_value,
             "eps": eps,
         }
-        super().__init__(params, AdagradRule(), hyperparameters, stacked=stacked)
+        super().__init__(params, AdagradRule(semantics), hyperparameters, stacked=stacked)

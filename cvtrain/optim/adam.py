@@ -2,56 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from cvtrain.optim.hyperparameter import column, float64, power, require
-from cvtrain.optim.real_view import as_complex, as_real
-from cvtrain.optim.rule import Hyperparameters, RuleOptimizer, Semantics, State
-from cvtrain.optim.weight_decay import coupled, decoupled
+from cvtrain.optim.hyperparameter import column, float64, power, require, require_betas
+from cvtrain.optim.rule import Hyperparameters, RuleOptimizer
+from cvtrain.optim.semantics import RealView, Semantics, State
+from cvtrain.optim.step import coupled, decoupled
 
 
+@dataclass(frozen=True)
 class AdamRule:
     """Adam: first and second moment estimates m and v, corrected for their start at zero.
 
-    At step t = 1, 2, …, for Re and Im separately, with g ← g + λw, or with w ← (1 − lr·λ)w under
-    `decoupled_weight_decay`::
+    At step t = 1, 2, …, for Re and Im separately (`split`), with g ← g + λw, or with
+    w ← (1 − lr·λ)w under `decoupled_weight_decay`::
 
         m ← β₁m + (1 − β₁)g
-        v ← β₂v + (1 − β₂)g²
+        v ← β₂v + (1 − β₂)g²      |g|² under `modulus`, one v for both
         v̂ = v / (1 − β₂ᵗ)         max over all steps so far of v, with `amsgrad`
         w ← w − lr/(1 − β₁ᵗ) · m / (√v̂ + eps)
 
     Under g → c·g the same weights come from c·eps and, if coupled, c·λ. The first step for
-    g = 3+4i is lr·(−1−1i) as eps → 0.
+    g = 3+4i is lr·(−1−1i) as eps → 0, and lr·(−0.6−0.8i) under `modulus`.
 
     Kingma and Ba 2015, Adam: a method for stochastic optimization; Reddi et al. 2018, On the
     convergence of Adam and beyond; Loshchilov and Hutter 2019, Decoupled weight decay
-    regularization. Bits are those of torch.optim.Adam with foreach=False.
+    regularization. `split` has the bits of torch.optim.Adam with foreach=False.
     """
 
-    semantics: Final[Semantics] = "split"
+    semantics: Semantics = "split"
 
     def check(self, hyperparameters: Hyperparameters) -> None:
         """Raise ValueError for a hyperparameter out of range or NaN."""
         for name in ("lr", "eps", "weight_decay"):
             require(name, hyperparameters[name])
-        beta1, beta2 = hyperparameters["betas"]
-        require("betas[0]", beta1, below=1.0)
-        require("betas[1]", beta2, below=1.0)
+        require_betas(hyperparameters["betas"])
 
     def init(self, parameter: Tensor) -> State:
-        """t [K] on the host; m and v as the parameter (v's real and imaginary parts: of Re, of Im).
+        """t [K] on the host; m and v as the parameter (v's real and imaginary parts: of Re, of Im),
+        or v real under `modulus`.
 
         The maximum of v, where it is wanted, is born as the first v.
         """
         return {
             "step": torch.zeros(parameter.shape[0], dtype=torch.float32),
             "exp_avg": torch.zeros_like(parameter),
-            "exp_avg_sq": torch.zeros_like(parameter),
+            "exp_avg_sq": RealView(parameter, self.semantics).no_magnitude(),
         }
 
     def update(
@@ -66,13 +66,14 @@ class AdamRule:
         else:
             g = coupled(g, w, weight_decay)
 
-        w, g, m, v = map(as_real, (w, g, state["exp_avg"], state["exp_avg_sq"]))
+        view = RealView(parameter, self.semantics)
+        w, g, m, v = map(view.of, (w, g, state["exp_avg"], state["exp_avg_sq"]))
         m = torch.lerp(m, g, column(1 - beta1, m))
-        v = (column(beta2, v) * v).addcmul_(column(1 - beta2, g) * g, g)
+        v = view.mean_square(v, g, beta2)
         after = {"step": t, "exp_avg": m, "exp_avg_sq": v}
         if hyperparameters["amsgrad"]:
             largest = state.get("max_exp_avg_sq")
-            v = v.clone() if largest is None else torch.maximum(as_real(largest), v)
+            v = v.clone() if largest is None else torch.maximum(view.of(largest), v)
             after["max_exp_avg_sq"] = v
 
         root_correction = power(1 - power(beta2, t), 0.5)
@@ -80,7 +81,7 @@ class AdamRule:
         step_size = float64(lr) / (1 - power(beta1, t))
         w = torch.addcdiv(w, column(-step_size, m) * m, denominator)
 
-        return as_complex(w, after) if parameter.is_complex() else (w, after)
+        return view.back(w, after)
 
 
 class Adam(RuleOptimizer):
@@ -94,6 +95,7 @@ class Adam(RuleOptimizer):
         weight_decay: λ.
         amsgrad: divide by the largest second moment so far.
         decoupled_weight_decay: shrink the weights instead of adding λw to the gradient.
+        semantics: `split`, Re and Im as two reals, or `modulus`.
         stacked: parameters carry a leading axis K, and numbers may be [K] tensors.
 
     Raises:
@@ -110,6 +112,7 @@ class Adam(RuleOptimizer):
         amsgrad: bool = False,
         *,
         decoupled_weight_decay: bool = False,
+        semantics: Semantics = "split",
         stacked: bool = False,
     ) -> None:
         hyperparameters = {
@@ -120,7 +123,7 @@ class Adam(RuleOptimizer):
             "amsgrad": amsgrad,
             "decoupled_weight_decay": decoupled_weight_decay,
         }
-        super().__init__(params, AdamRule(), hyperparameters, stacked=stacked)
+        super().__init__(params, AdamRule(semantics), hyperparameters, stacked=stacked)
 
 
 class AdamW(Adam):
@@ -135,6 +138,7 @@ class AdamW(Adam):
         weight_decay: float | Tensor = 1e-2,
         amsgrad: bool = False,
         *,
+        semantics: Semantics = "split",
         stacked: bool = False,
     ) -> None:
         super().__init__(
@@ -145,5 +149,6 @@ class AdamW(Adam):
             weight_decay,
             amsgrad,
             decoupled_weight_decay=True,
+            semantics=semantics,
             stacked=stacked,
         )

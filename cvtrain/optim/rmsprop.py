@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from cvtrain.optim.hyperparameter import column, float64, require, where_nonzero
-from cvtrain.optim.real_view import as_complex, as_real
-from cvtrain.optim.rule import Hyperparameters, RuleOptimizer, Semantics, State
-from cvtrain.optim.weight_decay import coupled
+from cvtrain.optim.rule import Hyperparameters, RuleOptimizer
+from cvtrain.optim.semantics import RealView, Semantics, State
+from cvtrain.optim.step import coupled
 
 
+@dataclass(frozen=True)
 class RMSpropRule:
     """RMSprop: the gradient over the root of its mean square, with momentum μ.
 
-    For Re and Im separately, with g ← g + λw::
+    For Re and Im separately (`split`), with g ← g + λw::
 
-        v ← αv + (1 − α)g²
+        v ← αv + (1 − α)g²               |g|² under `modulus`, one v and one r for both
         m ← m + (1 − α)(g − m)           with `centered`, else m = 0
-        r = √(v − m²) + eps
+        r = √(v − m²) + eps              |m|² likewise
         b ← μb + g/r                     b = g/r for μ = 0
         w ← w − lr·b
 
     Under g → c·g the same weights come from c·eps and c·λ. The first step for g = 3+4i is
-    lr/√(1 − α)·(−1−1i) as eps → 0.
+    lr/√(1 − α)·(−1−1i) as eps → 0, and lr/√(1 − α)·(−0.6−0.8i) under `modulus`.
 
     Tieleman and Hinton 2012, Neural networks for machine learning, lecture 6.5; centred: Graves
-    2013, arXiv:1308.0850, equations 38–45 with eps inside the root. Bits are those of
-    torch.optim.RMSprop with foreach=False.
+    2013, arXiv:1308.0850, equations 38–45 with eps inside the root. `split` has the
+    bits of torch.optim.RMSprop with foreach=False.
     """
 
-    semantics: Final[Semantics] = "split"
+    semantics: Semantics = "split"
 
     def check(self, hyperparameters: Hyperparameters) -> None:
         """Raise ValueError for a hyperparameter out of range or NaN."""
@@ -41,13 +42,14 @@ class RMSpropRule:
             require(name, hyperparameters[name])
 
     def init(self, parameter: Tensor) -> State:
-        """t [K] on the host; v as the parameter (its real and imaginary parts: of Re, of Im).
+        """t [K] on the host; v as the parameter (its real and imaginary parts: of Re, of Im), real
+        under `modulus`.
 
         b and m, where they are wanted, are born at the first step.
         """
         return {
             "step": torch.zeros(parameter.shape[0], dtype=torch.float32),
-            "square_avg": torch.zeros_like(parameter),
+            "square_avg": RealView(parameter, self.semantics).no_magnitude(),
         }
 
     def update(
@@ -55,26 +57,26 @@ class RMSpropRule:
     ) -> tuple[Tensor, State]:
         """The next parameter, [K, ...] in its dtype, and the next t, v, b and m."""
         lr, alpha, eps, mu = (hyperparameters[name] for name in ("lr", "alpha", "eps", "momentum"))
-        g = as_real(coupled(gradient, parameter, hyperparameters["weight_decay"]))
-        w, v = as_real(parameter), as_real(state["square_avg"])
+        view = RealView(parameter, self.semantics)
+        g = view.of(coupled(gradient, parameter, hyperparameters["weight_decay"]))
+        w, v = view.of(parameter), view.of(state["square_avg"])
         zero = torch.zeros_like(parameter)
 
-        share = column(1 - float64(alpha), g)
-        v = (column(alpha, v) * v).addcmul_(share * g, g)
+        v = view.mean_square(v, g, alpha)
         after = {"step": state["step"].cpu() + 1, "square_avg": v}
         centred = v
         if hyperparameters["centered"]:
-            m = torch.lerp(as_real(state.get("grad_avg", zero)), g, share)
+            m = torch.lerp(view.of(state.get("grad_avg", zero)), g, column(1 - float64(alpha), g))
             after["grad_avg"] = m
-            centred = torch.addcmul(v, m, m, value=-1)
+            centred = view.minus_square(v, m)
         r = centred.sqrt().add_(column(eps, v))
         plain = torch.addcdiv(w, column(-lr, g) * g, r)
         if isinstance(mu, Tensor) or mu != 0:
-            b = as_real(state.get("momentum_buffer", zero))
+            b = view.of(state.get("momentum_buffer", zero))
             b = (column(mu, b) * b).addcdiv_(g, r)
             after["momentum_buffer"] = b
             plain = where_nonzero(mu, lambda: torch.addcmul(w, column(-lr, w), b), plain=plain)
-        return as_complex(plain, after) if parameter.is_complex() else (plain, after)
+        return view.back(plain, after)
 
 
 class RMSprop(RuleOptimizer):
@@ -88,6 +90,7 @@ class RMSprop(RuleOptimizer):
         weight_decay: λ, coupled.
         momentum: μ.
         centered: subtract the squared mean, which makes the mean square a variance.
+        semantics: `split`, Re and Im as two reals, or `modulus`.
         stacked: parameters carry a leading axis K, and numbers may be [K] tensors.
 
     Raises:
@@ -104,6 +107,7 @@ class RMSprop(RuleOptimizer):
         momentum: float | Tensor = 0.0,
         centered: bool = False,
         *,
+        semantics: Semantics = "split",
         stacked: bool = False,
     ) -> None:
         hyperparameters = {
@@ -114,4 +118,4 @@ class RMSprop(RuleOptimizer):
             "momentum": momentum,
             "centered": centered,
         }
-        super().__init__(params, RMSpropRule(), hyperparameters, stacked=stacked)
+        super().__init__(params, RMSpropRule(semantics), hyperparameters, stacked=stacked)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Protocol, TypeAlias, overload
+from typing import Any, Protocol, TypeAlias, overload
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
-State: TypeAlias = dict[str, Tensor]
+from cvtrain.optim.semantics import Semantics, State
+
 Hyperparameters: TypeAlias = Mapping[str, Any]
-Semantics: TypeAlias = Literal["split", "modulus"]
 
 
 class Rule(Protocol):

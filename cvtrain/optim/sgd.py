@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from cvtrain.optim.hyperparameter import Number, column, float64, require, where_nonzero
-from cvtrain.optim.rule import Hyperparameters, RuleOptimizer, Semantics, State
-from cvtrain.optim.weight_decay import coupled
+from cvtrain.optim.hyperparameter import column, float64, require, where_nonzero
+from cvtrain.optim.rule import Hyperparameters, RuleOptimizer
+from cvtrain.optim.semantics import Semantics, State
+from cvtrain.optim.step import coupled, descend
 
 
+@dataclass(frozen=True)
 class SGDRule:
     """Gradient descent with momentum μ, dampening τ and coupled weight decay λ.
 
@@ -31,7 +33,7 @@ class SGDRule:
     """
 
     # Linear in Re g and Im g with real coefficients, it has one form for both semantics.
-    semantics: Final[Semantics] = "split"
+    semantics: Semantics = "split"
 
     def check(self, hyperparameters: Hyperparameters) -> None:
         """Raise ValueError for a hyperparameter out of range or NaN."""
@@ -57,7 +59,7 @@ class SGDRule:
         w, g = parameter, coupled(gradient, parameter, hyperparameters["weight_decay"])
 
         if not isinstance(mu, Tensor) and mu == 0:
-            return _descend(w, lr, g), state
+            return descend(w, lr, g), state
 
         if "momentum_buffer" in state:
             b = column(mu, g) * state["momentum_buffer"]
@@ -68,11 +70,7 @@ class SGDRule:
         d = where_nonzero(
             mu, lambda: torch.addcmul(g, column(mu, g), b) if nesterov else b, plain=g
         )
-        return _descend(w, lr, d), {"momentum_buffer": b}
-
-
-def _descend(w: Tensor, lr: Number, d: Tensor) -> Tensor:
-    return torch.addcmul(w, column(-lr, w), d)
+        return descend(w, lr, d), {"momentum_buffer": b}
 
 
 class SGD(RuleOptimizer):
@@ -85,6 +83,7 @@ class SGD(RuleOptimizer):
         dampening: τ.
         weight_decay: λ, coupled.
         nesterov: look ahead along b.
+        semantics: `split` or `modulus`, which are the same for a rule that is linear.
         stacked: parameters carry a leading axis K, and numbers may be [K] tensors.
 
     Raises:
@@ -100,6 +99,7 @@ class SGD(RuleOptimizer):
         weight_decay: float | Tensor = 0.0,
         nesterov: bool = False,
         *,
+        semantics: Semantics = "split",
         stacked: bool = False,
     ) -> None:
         hyperparameters = {
@@ -109,4 +109,4 @@ class SGD(RuleOptimizer):
             "weight_decay": weight_decay,
             "nesterov": nesterov,
         }
-        super().__init__(params, SGDRule(), hyperparameters, stacked=stacked)
+        super().__init__(params, SGDRule(semantics), hyperparameters, stacked=stacked)

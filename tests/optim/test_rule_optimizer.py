@@ -8,11 +8,22 @@ import pickle
 import pytest
 import torch
 
-from cvtrain.optim import SGD, Adagrad, Adam, AdamW, RMSprop
-from cvtrain.optim.adagrad import AdagradRule
-from cvtrain.optim.adam import AdamRule
-from cvtrain.optim.rmsprop import RMSpropRule
-from cvtrain.optim.sgd import SGDRule
+from cvtrain.optim import (
+    ASGD,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Lion,
+    Muon,
+    NAdam,
+    RAdam,
+    RMSprop,
+    Rprop,
+    SignSGD,
+)
 
 OPTIMIZERS = [
     (SGD, {"lr": 0.1, "momentum": 0.9}),
@@ -20,7 +31,17 @@ OPTIMIZERS = [
     (AdamW, {"betas": (0.8, 0.9)}),
     (RMSprop, {"lr": 0.1, "momentum": 0.9, "centered": True}),
     (Adagrad, {"lr": 0.1, "initial_accumulator_value": 0.1}),
+    (NAdam, {"lr": 0.1}),
+    (RAdam, {"betas": (0.8, 0.9)}),
+    (Adamax, {"lr": 0.1}),
+    (Adadelta, {"lr": 0.5}),
+    (Rprop, {"lr": 0.1}),
+    (ASGD, {"lr": 0.1, "t0": 2.0}),
+    (Lion, {"lr": 0.1}),
+    (SignSGD, {"lr": 0.1, "momentum": 0.5}),
+    (Muon, {"lr": 0.1}),
 ]
+SEMANTICS = pytest.mark.parametrize("semantics", ["split", "modulus"])
 
 
 def parameter(seed: int = 0, dtype: torch.dtype = torch.complex64) -> torch.Tensor:
@@ -42,17 +63,18 @@ def through_a_file(state):
     return torch.load(file, weights_only=True)
 
 
+@SEMANTICS
 @pytest.mark.parametrize("stacked", [False, True])
 @pytest.mark.parametrize(("optimizer", "hyperparameters"), OPTIMIZERS)
-def test_training_goes_on_from_a_saved_state(optimizer, hyperparameters, stacked):
+def test_training_goes_on_from_a_saved_state(optimizer, hyperparameters, stacked, semantics):
     if stacked:
         rates = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
         hyperparameters = hyperparameters | {"lr": rates}
     p = parameter()
-    first = optimizer([p], **hyperparameters, stacked=stacked)
+    first = optimizer([p], **hyperparameters, semantics=semantics, stacked=stacked)
     take_steps(p, first, 5, seed=1)
     q = p.detach().clone().requires_grad_()
-    second = optimizer([q], stacked=stacked)
+    second = optimizer([q], semantics=semantics, stacked=stacked)
     second.load_state_dict(through_a_file(first.state_dict()))
     take_steps(p, first, 5, seed=2)
     take_steps(q, second, 5, seed=2)
@@ -66,6 +88,12 @@ def test_training_goes_on_from_a_saved_state(optimizer, hyperparameters, stacked
         (AdamW, torch.optim.AdamW, {"amsgrad": True}),
         (RMSprop, torch.optim.RMSprop, {"momentum": 0.9, "centered": True}),
         (Adagrad, torch.optim.Adagrad, {"initial_accumulator_value": 0.5}),
+        (NAdam, torch.optim.NAdam, {"betas": (0.8, 0.9)}),
+        (RAdam, torch.optim.RAdam, {"betas": (0.8, 0.9)}),
+        (Adamax, torch.optim.Adamax, {"betas": (0.8, 0.9)}),
+        (Adadelta, torch.optim.Adadelta, {"rho": 0.7}),
+        (Rprop, torch.optim.Rprop, {"lr": 0.1}),
+        (ASGD, torch.optim.ASGD, {"lr": 0.1, "t0": 3.0}),
     ],
 )
 def test_a_state_of_torchs_own_optimizer_is_taken_over(ours, theirs, chosen):
@@ -94,11 +122,16 @@ def test_a_copy_is_an_optimizer_of_its_own(duplicate):
     assert torch.equal(p, q)
 
 
+@SEMANTICS
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize(("optimizer", "hyperparameters"), OPTIMIZERS)
-def test_the_gradient_is_neither_written_nor_kept(optimizer, hyperparameters, weight_decay):
+def test_the_gradient_is_neither_written_nor_kept(
+    optimizer, hyperparameters, weight_decay, semantics
+):
     p = parameter()
-    rule = optimizer([p], **hyperparameters | {"weight_decay": weight_decay})
+    if optimizer is not Rprop:
+        hyperparameters = hyperparameters | {"weight_decay": weight_decay}
+    rule = optimizer([p], **hyperparameters, semantics=semantics)
     for _ in range(3):
         p.grad = torch.randn_like(p)
         before = p.grad.clone()
@@ -109,32 +142,19 @@ def test_the_gradient_is_neither_written_nor_kept(optimizer, hyperparameters, we
         assert all(torch.equal(rule.state[p][name], state[name]) for name in state)
 
 
-@pytest.mark.parametrize(
-    "rule", [SGDRule(), AdamRule(), RMSpropRule(), AdagradRule()], ids=lambda r: type(r).__name__
-)
-def test_an_update_changes_none_of_its_arguments(rule):
-    hyperparameters = {
-        "lr": 0.1,
-        "momentum": 0.9,
-        "dampening": 0.0,
-        "nesterov": False,
-        "betas": (0.9, 0.99),
-        "eps": 1e-8,
-        "amsgrad": True,
-        "weight_decay": 0.1,
-        "decoupled_weight_decay": False,
-        "alpha": 0.99,
-        "centered": True,
-        "lr_decay": 0.1,
-        "initial_accumulator_value": 0.1,
-    }
+@SEMANTICS
+@pytest.mark.parametrize(("optimizer", "hyperparameters"), OPTIMIZERS)
+def test_an_update_changes_none_of_its_arguments(optimizer, hyperparameters, semantics):
+    made = optimizer([parameter()], **hyperparameters, semantics=semantics)
+    rule, group = made.rule, made.param_groups[0]
     w, g = (parameter(seed).detach() for seed in (0, 1))
-    _, state = rule.update(w, g, rule.init(w), hyperparameters)
+    _, state = rule.update(w, g, rule.init(w), group)
     arguments = {"w": w, "g": g, **state}
     before = {name: tensor.clone() for name, tensor in arguments.items()}
-    rule.update(w, g, state, hyperparameters)
+    rule.update(w, g, state, group)
     assert all(torch.equal(before[name], tensor) for name, tensor in arguments.items())
     assert all(tensor.shape[0] == w.shape[0] for tensor in state.values())
+    assert made.semantics == semantics
 
 
 def test_a_closure_is_evaluated_with_gradients_and_its_value_returned():
@@ -189,6 +209,30 @@ REFUSED = [
     ),
     (SGD, {"nesterov": True}),
     (SGD, {"nesterov": True, "momentum": 0.9, "dampening": 0.1}),
+    *(
+        (kind, {name: x})
+        for kind in (NAdam, RAdam, Adamax)
+        for name in ("lr", "eps", "weight_decay")
+        for x in NOT_A_SIZE
+    ),
+    *((kind, {"betas": (0.9, 1.0)}) for kind in (NAdam, RAdam, Adamax, Lion)),
+    *((NAdam, {"momentum_decay": x}) for x in NOT_A_SIZE),
+    *((Adadelta, {name: x}) for name in ("lr", "rho", "eps", "weight_decay") for x in NOT_A_SIZE),
+    (Adadelta, {"rho": 1.0}),
+    *((Rprop, {"lr": x}) for x in NOT_A_SIZE),
+    *((Rprop, {"etas": etas}) for etas in ((0.0, 1.2), (1.0, 1.2), (0.5, 1.0), (math.nan, 1.2))),
+    *((Rprop, {"step_sizes": (x, 1.0)}) for x in NOT_A_SIZE),
+    *(
+        (ASGD, {name: x})
+        for name in ("lr", "lambd", "alpha", "t0", "weight_decay")
+        for x in NOT_A_SIZE
+    ),
+    *((Lion, {name: x}) for name in ("lr", "weight_decay") for x in NOT_A_SIZE),
+    (SignSGD, {"momentum": 1.0}),
+    *((Muon, {name: x}) for name in ("lr", "eps", "weight_decay") for x in NOT_A_SIZE),
+    (Muon, {"momentum": 1.0}),
+    (Muon, {"ns_coefficients": (1.0, 2.0)}),
+    (Muon, {"adjust_lr_fn": "twice"}),
 ]
 
 

@@ -7,7 +7,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from cvtrain.optim import SGD, Adagrad, Adam, AdamW, RMSprop, RuleOptimizer
+from cvtrain.optim import (
+    ASGD,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    NAdam,
+    RAdam,
+    RMSprop,
+    Rprop,
+    RuleOptimizer,
+)
 from cvtrain.optim.hyperparameter import power
 
 DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
@@ -39,6 +52,29 @@ ADAGRAD_CASES = [
     {"lr": 0.13, "lr_decay": ld, "eps": eps, "weight_decay": wd, "initial_accumulator_value": s}
     for ld, eps, wd, s in itertools.product((0.0, 0.1), (1e-10, 0.1), (0.0, 0.017), (0.0, 0.3))
 ]
+MOMENT_CASES = [
+    {"lr": 0.013, "betas": betas, "eps": eps, "weight_decay": wd}
+    for (betas, eps), wd in itertools.product(
+        (((0.9, 0.999), 1e-8), ((0.9, 0.9), 0.1), ((0.0, 0.5), 1e-3), ((0.3, 0.97), 1e-3)),
+        (0.0, 0.017),
+    )
+]
+ADADELTA_CASES = [
+    {"lr": lr, "rho": rho, "eps": eps, "weight_decay": wd}
+    for lr, (rho, eps), wd in itertools.product(
+        (1.0, 0.3), ((0.9, 1e-6), (0.37, 0.1), (0.0, 1e-3)), (0.0, 0.017)
+    )
+]
+RPROP_CASES = [
+    {"lr": 0.013},
+    {"lr": 0.3, "etas": (0.4, 1.37), "step_sizes": (1e-3, 0.5)},
+]
+ASGD_CASES = [
+    {"lr": 0.03, "lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": wd}
+    for lambd, alpha, t0, wd in itertools.product(
+        (1e-4, 0.3), (0.75, 0.5), (1e6, 20.0, 0.0), (0.0, 0.017)
+    )
+]
 DECOUPLED = {"decoupled_weight_decay": True, "weight_decay": 0.03}
 CASES = [
     *((SGD, torch.optim.SGD, case) for case in SGD_CASES),
@@ -46,12 +82,27 @@ CASES = [
     *((AdamW, torch.optim.AdamW, case) for case in ADAM_CASES),
     *((RMSprop, torch.optim.RMSprop, case) for case in RMSPROP_CASES),
     *((Adagrad, torch.optim.Adagrad, case) for case in ADAGRAD_CASES),
+    *((NAdam, torch.optim.NAdam, case) for case in MOMENT_CASES),
+    *((NAdam, torch.optim.NAdam, case | DECOUPLED) for case in MOMENT_CASES[::3]),
+    (NAdam, torch.optim.NAdam, {"momentum_decay": 0.3}),
+    *((RAdam, torch.optim.RAdam, case) for case in MOMENT_CASES),
+    *((RAdam, torch.optim.RAdam, case | DECOUPLED) for case in MOMENT_CASES[::3]),
+    *((Adamax, torch.optim.Adamax, case) for case in MOMENT_CASES),
+    *((Adadelta, torch.optim.Adadelta, case) for case in ADADELTA_CASES),
+    *((Rprop, torch.optim.Rprop, case) for case in RPROP_CASES),
+    *((ASGD, torch.optim.ASGD, case) for case in ASGD_CASES),
     (Adam, torch.optim.Adam, DECOUPLED),
     (SGD, torch.optim.SGD, {}),
     (Adam, torch.optim.Adam, {}),
     (AdamW, torch.optim.AdamW, {}),
     (RMSprop, torch.optim.RMSprop, {}),
     (Adagrad, torch.optim.Adagrad, {}),
+    (NAdam, torch.optim.NAdam, {}),
+    (RAdam, torch.optim.RAdam, {}),
+    (Adamax, torch.optim.Adamax, {}),
+    (Adadelta, torch.optim.Adadelta, {}),
+    (Rprop, torch.optim.Rprop, {}),
+    (ASGD, torch.optim.ASGD, {}),
 ]
 
 

@@ -1,4 +1,5 @@
-"""Weight decay λ: coupled (a term of the gradient) or decoupled (a shrinking of the weights)."""
+"""Parts of a step: descent, and weight decay λ: coupled (a term of the gradient) or decoupled (a
+shrinking of the weights)."""
 
 from __future__ import annotations
 
@@ -28,3 +29,8 @@ def decoupled(w: Tensor, lr: Number, weight_decay: Number) -> Tensor:
         lambda: column(1 - float64(lr) * float64(weight_decay), w) * w,
         plain=w,
     )
+
+
+def descend(w: Tensor, lr: Number, d: Tensor) -> Tensor:
+    """w − lr·d, [K, ...]."""
+    return torch.addcmul(w, column(-float64(lr), w), d)

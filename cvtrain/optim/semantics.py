@@ -1,0 +1,99 @@
+"""How a rule written for real numbers treats a complex entry.
+
+`split`: Re and Im are two reals, each with a square, a magnitude and a sign of its own, as in
+torch.optim. `modulus`: they are one number z with |z|², |z| and z/|z|, so that turning the plane
+turns the steps. A real entry is the same under both.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from cvtrain.optim.hyperparameter import Number, column, float64
+
+Semantics: TypeAlias = Literal["split", "modulus"]
+State: TypeAlias = dict[str, Tensor]
+
+
+class RealView:
+    """A parameter's tensors as reals: complex [K, …] as [K, …, 2], real ones as they are.
+
+    A magnitude of a complex entry is [K, …, 2] under `split`, one for Re and one for Im, and
+    [K, …, 1] under `modulus`, where it is kept as a real tensor [K, …].
+    """
+
+    def __init__(self, parameter: Tensor, semantics: Semantics) -> None:
+        self._complex = parameter.is_complex()
+        self._joint = self._complex and semantics == "modulus"
+        self._parameter = parameter
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """The view of a weight, a gradient or a piece of state."""
+        if tensor.is_complex():
+            return torch.view_as_real(tensor.resolve_conj())
+        return tensor.unsqueeze(-1) if self._complex else tensor
+
+    def back(self, w: Tensor, state: State) -> tuple[Tensor, State]:
+        """A weight and its state as they are kept; state of one axis, such as `step`, stays."""
+        if not self._complex:
+            return w, state
+        return self._kept(w), {name: self._kept(s) for name, s in state.items()}
+
+    def _kept(self, view: Tensor) -> Tensor:
+        if view.dim() == 1:
+            return view
+        return view.squeeze(-1) if view.shape[-1] == 1 else torch.view_as_complex(view)
+
+    def no_magnitude(self) -> Tensor:
+        """Magnitudes of 0 as they are kept, [K, …]."""
+        dtype = self._parameter.dtype.to_real() if self._joint else None
+        return torch.zeros_like(self._parameter, dtype=dtype)
+
+    def magnitude(self, g: Tensor) -> Tensor:
+        """|g| of every part, or of the entry."""
+        parts = g.abs()
+        if not self._joint:
+            return parts
+        # Not torch's abs, whose last bits depend on where in an array an entry lies, but operations
+        # that IEEE 754 rounds, and nothing squared that could overflow.
+        re, im = parts[..., :1], parts[..., 1:]
+        larger, smaller = torch.maximum(re, im), torch.minimum(re, im)
+        ratio = torch.where(smaller == 0, 0, smaller / larger)
+        size = larger * (1 + ratio * ratio).sqrt()
+        return torch.where(larger.isinf(), torch.inf, size)
+
+    def sign(self, g: Tensor) -> Tensor:
+        """±1 of every part, or z/|z|; 0 of 0."""
+        if not self._joint:
+            return g.sign()
+        size = self.magnitude(g)
+        return torch.where(size == 0, 0, g / size)
+
+    def product(self, a: Tensor, b: Tensor) -> Tensor:
+        """a·b of every part, or Re(a·b*): positive where both point to the same side."""
+        return self._sum(a * b)
+
+    def plus_square(self, v: Tensor, g: Tensor) -> Tensor:
+        """v + g²."""
+        return v + self._squared(g) if self._joint else torch.addcmul(v, g, g)
+
+    def minus_square(self, v: Tensor, m: Tensor) -> Tensor:
+        """v − m², and 0 where rounding would make that negative under `modulus`."""
+        if self._joint:
+            return (v - self._squared(m)).clamp(min=0)
+        return torch.addcmul(v, m, m, value=-1)
+
+    def mean_square(self, v: Tensor, g: Tensor, beta: Number) -> Tensor:
+        """βv + (1 − β)g²: the next moving average of squares."""
+        kept, share = column(beta, v) * v, column(1 - float64(beta), g)
+        return kept.add_(self._sum(share * g * g)) if self._joint else kept.addcmul_(share * g, g)
+
+    def _squared(self, g: Tensor) -> Tensor:
+        return self._sum(g * g)
+
+    def _sum(self, parts: Tensor) -> Tensor:
+        # Much faster than a reduction over an axis of 2.
+        return parts[..., :1] + parts[..., 1:] if self._joint else parts
