@@ -55,9 +55,11 @@ class ModelConfig(TargetConfig):
 
 
 class OptimizerConfig(TargetConfig):
-    """An optimizer; `real_parameters` holds values that real parameters take instead, or None."""
+    """An optimizer; `real_parameters` holds values that real parameters take instead, or None, and
+    `semantics` is how it treats a complex entry: as two reals, or as one number."""
 
     lr: Positive
+    semantics: Literal["split", "modulus"] = "split"
     reference_lr: Positive
     real_parameters: dict[str, Any] = {}
 

@@ -19,20 +19,11 @@ from cvtrain.clipping import Clip, ModulusClip, NoClip, NormClip, SplitClip
 from cvtrain.config import Config, EntryClipConfig, NormClipConfig
 from cvtrain.convention import Convention
 from cvtrain.errors import InputError
-from cvtrain.optim import SGD, Adagrad, Adam, AdamW, RMSprop, RuleOptimizer
+from cvtrain.optim import RuleOptimizer
 from cvtrain.optim.hyperparameter import Number
+from cvtrain.optim.of_torch import rule_optimizer
 from cvtrain.schedule import Constant, learning_rate_factor, stack_schedules
 from cvtrain.task import optimizer_arguments, parameter_groups, real_values_given
-
-STACKED_OPTIMIZERS: dict[type[torch.optim.Optimizer], Callable[..., RuleOptimizer]] = {
-    torch.optim.SGD: SGD,
-    torch.optim.Adam: Adam,
-    torch.optim.AdamW: AdamW,
-    torch.optim.RMSprop: RMSprop,
-    torch.optim.Adagrad: Adagrad,
-    **{rule: rule for rule in (SGD, Adam, AdamW, RMSprop, Adagrad)},
-}
-"""By the configured class, the one that does the same to a stack."""
 
 
 def common_part(config: Config) -> str:
@@ -61,9 +52,10 @@ def refusal(config: Config) -> str | None:
     if trainer.get("accumulate_grad_batches", 1) != 1:
         return "trainer.accumulate_grad_batches is for single runs"
     kind, arguments, real_values = optimizer_arguments(config)
-    if kind not in STACKED_OPTIMIZERS:
+    rule = rule_optimizer(kind)
+    if rule is None:
         return f"{kind.__name__} has no stacked form"
-    taken = inspect.signature(STACKED_OPTIMIZERS[kind]).parameters
+    taken = inspect.signature(rule).parameters
     for name, value in (arguments | real_values).items():
         if name not in taken and value is not inspect.signature(kind).parameters[name].default:
             return f"the stacked {kind.__name__} has no argument {name}"
@@ -118,7 +110,8 @@ def stack_optimizer(configs: Sequence[Config], parameters: Iterable[nn.Parameter
         ValueError: a value is out of range.
     """
     chosen = [optimizer_arguments(config) for config in configs]
-    kind = STACKED_OPTIMIZERS[chosen[0][0]]
+    kind = rule_optimizer(chosen[0][0])
+    assert kind is not None  # refused otherwise
     taken = inspect.signature(kind).parameters
     complex_values = [_taken(arguments, taken) for _, arguments, _ in chosen]
     real_values = [_taken(arguments | values, taken) for _, arguments, values in chosen]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import lru_cache
+from inspect import signature
 from typing import Any
 
 import torch
@@ -16,13 +17,15 @@ from cvtrain.data.dataset import Dataset
 from cvtrain.errors import InputError
 from cvtrain.models.parameters import cast_parameters, count_parameters, jitter_parameters
 from cvtrain.objective import Objective
+from cvtrain.optim import RuleOptimizer
+from cvtrain.optim.of_torch import rule_optimizer
 from cvtrain.target import check_arguments, resolve_target
 
 JITTER_STREAM = 0x6A697474
 """Keeps the noise of `init_jitter` apart from the initial weights drawn from the same seed."""
 
 REFUSED_OPTIMIZERS = {
-    "Muon": "it refuses complex parameters",
+    "Muon": "it refuses complex parameters; optimizer=muon takes them",
     "Adafactor": "it refuses complex parameters",
     "SparseAdam": "it refuses complex parameters",
 }
@@ -85,8 +88,6 @@ def build_model(config: Config, dataset: Dataset) -> nn.Module:
 
 
 def _accepted(network: Any, filled: dict[str, Any]) -> dict[str, Any]:
-    from inspect import signature
-
     return {name: value for name, value in filled.items() if name in signature(network).parameters}
 
 
@@ -127,15 +128,33 @@ def optimizer_arguments(
         "optimizer", slot.target, torch.optim.Optimizer, config.trusted_modules
     )
     name = optimizer.__name__
-    if name in REFUSED_OPTIMIZERS:
+    if name in REFUSED_OPTIMIZERS and optimizer.__module__.startswith("torch."):
         raise InputError(f"optimizer._target_={slot.target}: {REFUSED_OPTIMIZERS[name]}")
+    optimizer, semantics = _with_semantics(optimizer, slot.semantics)
     if slot.arguments.get("fused"):
         raise InputError("optimizer.fused=True: torch's fused optimizers refuse complex parameters")
     filled = frozenset({"params"})
-    arguments = check_arguments("optimizer", optimizer, slot.arguments | {"lr": slot.lr}, filled)
+    arguments = check_arguments(
+        "optimizer", optimizer, slot.arguments | {"lr": slot.lr} | semantics, filled
+    )
     given = real_values_given(config)
     real_values = check_arguments("optimizer.real_parameters", optimizer, given, filled)
     return optimizer, arguments, real_values
+
+
+def _with_semantics(
+    optimizer: type[torch.optim.Optimizer], semantics: str
+) -> tuple[Any, dict[str, Any]]:
+    """The class that has the semantics, and the argument that asks it for them."""
+    if semantics == "split" and not issubclass(optimizer, RuleOptimizer):
+        return optimizer, {}
+    rule = rule_optimizer(optimizer)
+    if rule is None or "semantics" not in signature(rule).parameters:
+        raise InputError(
+            f"optimizer.semantics={semantics}: {optimizer.__name__} takes Re and Im as two reals"
+            " and has no other form"
+        )
+    return rule, {"semantics": semantics}
 
 
 def real_values_given(config: Config) -> dict[str, Any]:

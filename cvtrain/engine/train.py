@@ -207,6 +207,7 @@ def hyperparameters(config: Config) -> dict[str, float | str | bool]:
     """What HPARAMS shows of a configuration: the same columns for every run."""
     return {
         "optimizer": config.optimizer.target.rsplit(".", 1)[-1],
+        "semantics": config.optimizer.semantics,
         "lr": config.optimizer.lr,
         "lr_octave": config.lr_octave,
         "objective.scale": config.objective.scale,

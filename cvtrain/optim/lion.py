@@ -90,16 +90,36 @@ class Lion(RuleOptimizer):
         super().__init__(params, LionRule(semantics), hyperparameters, stacked=stacked)
 
 
-class SignSGD(Lion):
-    """The sign of the gradient, or of its running mean with momentum: Lion with β₁ = β₂.
+class SignSGDRule(LionRule):
+    """The sign of the gradient, or with momentum μ that of its running mean: Lion with β₁ = β₂ = μ.
 
-    Bernstein et al. 2018, signSGD: compressed optimisation for non-convex problems (with momentum,
-    Signum).
+    Under g → c·g nothing changes.
+
+    Bernstein et al. 2018, signSGD: compressed optimisation for non-convex problems; with momentum
+    it is their Signum.
+    """
+
+    def check(self, hyperparameters: Hyperparameters) -> None:
+        """Raise ValueError for a hyperparameter out of range or NaN."""
+        for name in ("lr", "weight_decay"):
+            require(name, hyperparameters[name])
+        require("momentum", hyperparameters["momentum"], below=1.0)
+
+    def update(
+        self, parameter: Tensor, gradient: Tensor, state: State, hyperparameters: Hyperparameters
+    ) -> tuple[Tensor, State]:
+        """The next parameter and m, both [K, ...] in the parameter's dtype."""
+        mu = hyperparameters["momentum"]
+        return super().update(parameter, gradient, state, {**hyperparameters, "betas": (mu, mu)})
+
+
+class SignSGD(RuleOptimizer):
+    """signSGD for plain parameters or a stack; see `SignSGDRule`.
 
     Args:
         params: parameters or groups.
         lr: learning rate.
-        momentum: share of the running mean that stays.
+        momentum: μ.
         weight_decay: λ, decoupled.
         semantics: `split`, Re and Im as two reals, or `modulus`.
         stacked: parameters carry a leading axis K, and numbers may be [K] tensors.
@@ -118,5 +138,5 @@ class SignSGD(Lion):
         semantics: Semantics = "split",
         stacked: bool = False,
     ) -> None:
-        betas = (momentum, momentum)
-        super().__init__(params, lr, betas, weight_decay, semantics=semantics, stacked=stacked)
+        hyperparameters = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+        super().__init__(params, SignSGDRule(semantics), hyperparameters, stacked=stacked)

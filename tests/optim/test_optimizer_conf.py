@@ -1,5 +1,6 @@
 """conf/optimizer and conf/scheduler hold what torch and `cvtrain.schedule` accept."""
 
+import importlib
 import math
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def name(path: Path) -> str:
 def test_every_optimizer_and_schedule_is_there():
     assert {path.stem for path in OPTIMIZERS} == {
         *("sgd", "sgd_momentum", "adam", "adamw", "amsgrad", "nadam", "radam", "adamax"),
-        *("rmsprop", "adagrad", "adadelta", "asgd", "rprop", "lbfgs"),
+        *("rmsprop", "adagrad", "adadelta", "asgd", "rprop", "lbfgs", "lion", "signsgd", "muon"),
     }
     kinds = {"constant", "warmup", "cosine", "step", "exponential"}
     assert {path.stem for path in SCHEDULERS} == kinds
@@ -36,14 +37,17 @@ def test_a_file_opens_with_a_sentence(path):
 
 
 @pytest.mark.parametrize("path", OPTIMIZERS, ids=name)
-def test_torch_takes_the_arguments_and_a_step(path):
+def test_the_class_takes_the_arguments_and_a_step(path):
     values = yaml.safe_load(path.read_text())
     assert values.pop("lr") == "${learning_rate:${.reference_lr},${lr_octave}}"
     real_parameters = values.pop("real_parameters", {})
     assert set(real_parameters) <= {*values, "lr"}
     assert not any(real_parameters.values())
     reference = values.pop("reference_lr")
-    optimizer = getattr(torch.optim, values.pop("_target_").removeprefix("torch.optim."))
+    module, _, target = values.pop("_target_").rpartition(".")
+    optimizer = getattr(importlib.import_module(module), target)
+    if module == "torch.optim":
+        assert values.pop("semantics", "split") == "split"
     w = torch.randn(3, 2, dtype=torch.complex64, requires_grad=True)
     before = w.detach().clone()
 

@@ -131,9 +131,7 @@ def test_parts_are_few_and_even(size, limit):
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [
-        (("optimizer=rprop", "batch_size=null"), "Rprop has no stacked form"),
         (("optimizer=lbfgs", "batch_size=null"), "LBFGS has no stacked form"),
-        (("optimizer=nadam",), "NAdam has no stacked form"),
         (("+optimizer.maximize=true",), "the stacked SGD has no argument maximize"),
         (("trainer.accumulate_grad_batches=2",), "accumulate_grad_batches"),
         (
