@@ -38,11 +38,19 @@ def configuration_folder() -> str:
     raise FileNotFoundError(f"no conf/{CONFIG_NAME}.yaml in {package} or beside it")
 
 
+def _law_variants() -> Any:
+    from cvtrain.laws.demonstrations import variants
+
+    return OmegaConf.create(variants())
+
+
 def register_resolvers() -> None:
-    """`${learning_rate:reference_lr,lr_octave}` = reference_lr · 2^lr_octave."""
+    """`${learning_rate:reference_lr,lr_octave}` = reference_lr · 2^lr_octave, and
+    `${law_variants:}` = `cvtrain.laws.demonstrations.variants`."""
     OmegaConf.register_new_resolver(
         "learning_rate", lambda reference, octave: reference * 2.0**octave, replace=True
     )
+    OmegaConf.register_new_resolver("law_variants", _law_variants, replace=True)
 
 
 register_resolvers()

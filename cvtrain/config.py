@@ -21,6 +21,12 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
+KEYS_WITHOUT_RESULT = (
+    *("output", "plan", "on_error", "null_arm", "trusted_modules", "lr_octave"),
+    *("variant", "analysis"),
+)
+"""No number of a run depends on them."""
+
 HISTOGRAMS_EVERY = 100
 """Steps between histograms of a single run, where the configuration leaves it open."""
 
@@ -178,6 +184,8 @@ class Config(Section):
     on_error: Literal["continue", "stop"]
     trusted_modules: Annotated[tuple[str, ...], Field(strict=False)]
     output: str
+    variant: str | None = None
+    analysis: Literal["laws"] | None = None
     plan: bool
 
     def as_dict(self) -> dict[str, Any]:
@@ -205,7 +213,7 @@ class Config(Section):
         """`as_dict` without the keys that no file of a run depends on: where files go, what a
         sweep does around its runs, and the two keys that `optimizer.lr` already contains."""
         content = self.as_dict()
-        for key in ("output", "plan", "on_error", "null_arm", "trusted_modules", "lr_octave"):
+        for key in KEYS_WITHOUT_RESULT:
             del content[key]
         del content["optimizer"]["reference_lr"]
         return content

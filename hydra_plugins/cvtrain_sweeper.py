@@ -5,6 +5,7 @@ Hydra imports this file at every start, also for `--help`: nothing heavy may be 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -15,10 +16,16 @@ class CheckedSweeper(BasicSweeper):
 
     Args:
         params: the sweep's axes, as strings: ``{"seed": "0,1,2"}``.
+        variants: lists of overrides, each of which is trained at every combination of the axes.
     """
 
-    def __init__(self, params: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        params: dict[str, str] | None = None,
+        variants: Sequence[Sequence[str]] | None = None,
+    ) -> None:
         super().__init__(max_batch_size=None, params=params)
+        self._variants = [list(variant) for variant in variants or ()]
 
     def sweep(self, arguments: list[str]) -> Any:
         """Plan, check, launch, report."""
@@ -28,4 +35,4 @@ class CheckedSweeper(BasicSweeper):
         assert self.config is not None
         assert self.launcher is not None
         overrides = [*self._parse_config(), *arguments]
-        return run_sweep(self.hydra_context, self.config, self.launcher, overrides)
+        return run_sweep(self.hydra_context, self.config, self.launcher, overrides, self._variants)

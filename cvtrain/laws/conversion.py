@@ -137,7 +137,7 @@ def convert(
         values = converted_clip = real_values = None
     else:
         values = absorbed(optimizer, given, complex_factor)
-        real_values = absorbed(optimizer, given, real_factor) if split else None
+        real_values = absorbed(optimizer, given, real_factor) if split and law.entrywise else None
         converted_clip = None if clip_given is None else _scaled_clip(clip_given, complex_factor)
         if law.obstacle is not None and complex_factor != 1:
             obstacles.append(law.obstacle)

@@ -59,7 +59,10 @@ LAWS: dict[str, Law] = {
     ),
     "LBFGS": Law(
         {"tolerance_grad": 1, "tolerance_change": 1},
-        when="the first |g|₁ is at least max(1, 1/c), and no step meets its curvature bound 1e-10",
+        # Its bounds on the curvature and on the size of a step are absolute, and so is its first
+        # step wherever |g|₁ < 1 or the curvature is not positive.
+        when="the first |g|₁ is at least max(1, 1/c), the curvature along every step is well above"
+        " 1e-10, and no step is as small as tolerance_change",
         entrywise=False,
     ),
 }

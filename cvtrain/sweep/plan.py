@@ -27,17 +27,26 @@ class Plan:
     points: tuple[Point, ...]
 
     @classmethod
-    def compose(cls, composer: Composer, overrides: Sequence[str]) -> Plan:
+    def compose(
+        cls,
+        composer: Composer,
+        overrides: Sequence[str],
+        variants: Sequence[Sequence[str]] = (),
+    ) -> Plan:
         """Expand, compose and check every point; the twins of the null arm come last.
 
         Args:
             composer: composes one point.
             overrides: with sweeps (``key=a,b``); a later one replaces an earlier one of its key.
+            variants: overrides without sweeps that come on top of every combination of these.
 
         Raises:
             InputError: the first thing that is wrong with any point.
         """
         combinations, swept = expand(composer, overrides)
+        if variants:
+            combinations = [[*axes, *added] for axes in combinations for added in variants]
+            swept |= {"variant"}
         configs = [check_config(composer.compose(combination)) for combination in combinations]
         named = [swept_values(combination, swept) for combination in combinations]
         chosen = list(zip(configs, combinations, named, strict=True))

@@ -88,9 +88,14 @@ def _train(config: Config, size: int) -> None:
 
 
 def _peak_on_host(work: Callable[[], None]) -> int:
-    gc.collect()  # what is freed in the meantime would count against the peak
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        work()
+    collects = gc.isenabled()
+    gc.disable()  # what is older and freed in the meantime would count against the peak
+    try:
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+            work()
+    finally:
+        if collects:
+            gc.enable()
     held = peak = 0
     for event in profiled.profiler.kineto_results.events():
         if event.name() == "[memory]":

@@ -23,25 +23,31 @@ from cvtrain.sweep.progress import SweepProgress
 
 
 def run_sweep(
-    context: HydraContext, config: DictConfig, launcher: Launcher, overrides: Sequence[str]
+    context: HydraContext,
+    config: DictConfig,
+    launcher: Launcher,
+    overrides: Sequence[str],
+    variants: Sequence[Sequence[str]] = (),
 ) -> Sequence[JobReturn]:
     """Train every point that `overrides` mean, through any of Hydra's launchers.
 
     Args:
         context, config, launcher: what Hydra gives a sweeper at its set-up.
         overrides: the experiment's axes, then the command line's.
+        variants: overrides that come on top, one list after another.
 
     Returns:
         one job return per point.
 
     Raises:
         InputError: a point is wrong; nothing has been trained or made.
-        RunFailed: all that could be trained was, and some runs failed.
+        RunFailed: all that could be trained was, and some runs failed, or what the experiment
+            claims does not hold.
         Interrupted: a signal came; the finished runs stay.
     """
     console = Console(stderr=True)
     composer = Composer(context.config_loader, config.hydra.job.config_name)
-    points = Plan.compose(composer, overrides).points
+    points = Plan.compose(composer, overrides, variants).points
     # A launcher that knows nothing of stacks makes none.
     max_stack = getattr(launcher, "max_stack", 1)
     check_max_stack(max_stack)
@@ -72,6 +78,7 @@ def run_sweep(
             returned = []
         finally:
             _report(directory, journal, points)
+        _analyse(directory, points)
     if journal.count(points)["failed"]:
         raise RunFailed(f"{journal.count(points)['failed']} of {len(points)} runs failed")
     return returned
@@ -101,6 +108,14 @@ def _experiment(config: DictConfig) -> str | None:
     return choices.get("experiment")
 
 
+def _analyse(directory: Path, points: Sequence[Point]) -> None:
+    """Hold what came out against what the experiment claims."""
+    if points[0].config.analysis is not None:
+        from cvtrain.report.analysis import analyse
+
+        analyse(points[0].config.analysis, directory)
+
+
 def _report(directory: Path, journal: Journal, points: Sequence[Point]) -> None:
     """What came out: failures by name, then the summary of all runs that have one."""
     from cvtrain.report.terminal import print_summary
@@ -109,7 +124,8 @@ def _report(directory: Path, journal: Journal, points: Sequence[Point]) -> None:
     ended = sum(count for status, count in counts.items() if status not in (None, "running"))
     if ended < len(points):
         print(f"{ended} of {len(points)} runs ended", file=sys.stderr)
-    print_summary(directory)
+    if points[0].config.analysis is None:
+        print_summary(directory)
     failed = [p for p in points if journal.status(p.directory) == "failed"]
     for point in failed[:10]:
         content = journal.read(point.directory) or {}

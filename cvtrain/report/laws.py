@@ -1,0 +1,177 @@
+"""What the experiment `laws` found: which pairs of trainings ended with equal bits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from cvtrain.laws.demonstrations import (
+    CONTROLS,
+    DEMONSTRATIONS,
+    EXACT_FACTORS,
+    ROUNDING_FACTOR,
+    variant,
+)
+from cvtrain.record.checkpoint import load_checkpoint
+from cvtrain.report.load import Sweep, load
+
+SETTING = ("model._target_", "dtype")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A training with the factor c and the one with c = 1.
+
+    Attributes:
+        setting: network and precision.
+        difference: max |w − w'| / max |w| over parameters; 0 where all bits are equal; NaN where
+            one of the two has no usable weights.
+    """
+
+    name: str
+    c: float
+    setting: tuple[str, ...]
+    difference: float
+
+    @property
+    def equal(self) -> bool:
+        """Whether all bits are."""
+        return self.difference == 0
+
+
+def pairs(sweep: Sweep) -> list[Pair]:
+    """Every pair of which both runs finished, in the order of the table of laws."""
+    finished = sweep.runs[sweep.runs["status"] == "finished"]
+    found = []
+    for setting, runs in finished.groupby(list(SETTING), sort=False):
+        directories = dict(zip(runs["variant"], runs["directory"], strict=True))
+        for name, c in _expected():
+            reference, other = (directories.get(_label(name, each)) for each in (1.0, c))
+            if reference is not None and other is not None:
+                weights = [_weights(sweep.directory / each) for each in (reference, other)]
+                where = tuple(str(part).rsplit(".", 1)[-1] for part in pd.Series(setting))
+                found.append(Pair(name, c, where, difference(*weights)))
+    return found
+
+
+def difference(left: dict[str, Tensor], right: dict[str, Tensor]) -> float:
+    """max |w − w'| / max |w| over parameters and buffers, 0 only where all bits are equal."""
+    if all(torch.equal(left[name], right[name]) for name in left):
+        return 0.0
+    apart = max(
+        float((left[name] - right[name]).abs().max() / left[name].abs().max()) for name in left
+    )
+    return apart or torch.finfo(torch.float64).tiny
+
+
+def print_laws(directory: Path) -> str | None:
+    """Print the table of laws and controls.
+
+    Returns:
+        what does not hold, in one line, or None.
+    """
+    sweep = load(directory)
+    found = pairs(sweep)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=118)
+    console.print(_law_table(found))
+    console.print(_control_table(found))
+    exact = [p for p in found if p.c in EXACT_FACTORS and p.name in _laws()]
+    held = sum(pair.equal for pair in exact)
+    expected = len(exact) + sum(1 for _ in _missing(found, sweep))
+    console.print(f"{held} of {expected} exact pairs are equal, bit for bit", highlight=False)
+    broken = [*_broken(found), *_missing(found, sweep)]
+    return f"{len(broken)} claims do not hold: {'; '.join(broken[:5])}" if broken else None
+
+
+def _law_table(found: list[Pair]) -> Table:
+    table = Table(title="under g → c·g the same weights come from", title_justify="left")
+    for column in ("law", "map", *(f"c = {c:g}" for c in EXACT_FACTORS), "c = ⅓"):
+        table.add_column(column, justify="right" if column.startswith("c") else "left")
+    for law in DEMONSTRATIONS:
+        ours = [pair for pair in found if pair.name == law.name]
+        cells = [_cell(p for p in ours if p.c == c) for c in (*EXACT_FACTORS, ROUNDING_FACTOR)]
+        table.add_row(law.name, law.map, *cells)
+    table.caption = "pairs equal bit for bit, or the largest relative difference of a weight"
+    table.caption_justify = "left"
+    return table
+
+
+def _control_table(found: list[Pair]) -> Table:
+    table = Table(
+        title="½ of the gradient without a law: predicted to differ", title_justify="left"
+    )
+    for column in ("control", "purely complex", "mixed"):
+        table.add_column(column, justify="left" if column == "control" else "right")
+    for control in CONTROLS:
+        ours = [pair for pair in found if pair.name == control.name]
+        kinds = ([p for p in ours if _mixed(p) == mixed] for mixed in (False, True))
+        table.add_row(control.name, *map(_cell, kinds))
+    return table
+
+
+def _cell(found: Iterable[Pair]) -> str:
+    chosen = list(found)
+    if not chosen:
+        return "missing"
+    equal = sum(pair.equal for pair in chosen)
+    if equal == len(chosen):
+        return f"{equal} equal"
+    worst = max(pair.difference for pair in chosen)
+    return f"{worst:.1e}" if equal == 0 else f"{worst:.1e} ({equal} equal)"
+
+
+def _broken(found: list[Pair]) -> list[str]:
+    told = []
+    laws = _laws()
+    spared = {control.name for control in CONTROLS if control.equal_if_purely_complex}
+    for pair in found:
+        if pair.name in laws:
+            wrong = pair.c in EXACT_FACTORS and not pair.equal
+        else:
+            wrong = pair.equal != (pair.name in spared and not _mixed(pair))
+        if wrong:
+            how = "equal" if pair.equal else f"{pair.difference:.1e} apart"
+            told.append(f"{pair.name}, c = {pair.c:g}, {' '.join(pair.setting)}: {how}")
+    return told
+
+
+def _missing(found: list[Pair], sweep: Sweep) -> Iterable[str]:
+    """Pairs that were asked for and of which a run did not finish."""
+    there = {(pair.name, pair.c, pair.setting) for pair in found}
+    asked = sweep.runs.dropna(subset=["variant"])
+    for values, runs in asked.groupby(list(SETTING), sort=False):
+        setting = tuple(str(part).rsplit(".", 1)[-1] for part in pd.Series(values))
+        labels = set(runs["variant"])
+        for name, c in _expected():
+            if _label(name, c) in labels and (name, c, setting) not in there:
+                yield f"{name}, c = {c:g}, {' '.join(setting)}: not trained to the end"
+
+
+def _expected() -> list[tuple[str, float]]:
+    laws = [(law.name, c) for law in DEMONSTRATIONS for c in (*EXACT_FACTORS, ROUNDING_FACTOR)]
+    return laws + [(control.name, 0.5) for control in CONTROLS]
+
+
+def _laws() -> set[str]:
+    return {law.name for law in DEMONSTRATIONS}
+
+
+def _mixed(pair: Pair) -> bool:
+    return "MixedMlp" in pair.setting
+
+
+def _label(name: str, c: float) -> str:
+    return variant(name, c).removeprefix("variant='").removesuffix("'")
+
+
+def _weights(directory: Path) -> dict[str, Tensor]:
+    return load_checkpoint(directory / "checkpoints" / "last.ckpt")[0]

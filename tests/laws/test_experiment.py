@@ -1,0 +1,80 @@
+"""The experiment `laws`, from the command: every law bitwise in stacks, every control apart."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from cvtrain.command import main
+from cvtrain.laws.demonstrations import CONTROLS, DEMONSTRATIONS, EXACT_FACTORS
+from cvtrain.record.checkpoint import load_checkpoint, save_checkpoint
+from cvtrain.report.laws import pairs, print_laws
+from cvtrain.report.load import load
+
+SETTINGS = 4
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    root = tmp_path_factory.mktemp("laws")
+    status = main(["+experiment=laws", "max_steps=20", f"hydra.sweep.dir={root / 'sweep'}"])
+    return status, root / "sweep"
+
+
+@pytest.fixture
+def copied(experiment, tmp_path):
+    shutil.copytree(experiment[1], tmp_path / "sweep")
+    return tmp_path / "sweep"
+
+
+def test_all_laws_hold_and_all_controls_differ(experiment):
+    status, directory = experiment
+    assert status == 0
+    found = [pair for pair in pairs(load(directory)) if pair.c in EXACT_FACTORS]
+    laws = {law.name for law in DEMONSTRATIONS}
+    held = [pair for pair in found if pair.name in laws]
+    assert len(held) == len(DEMONSTRATIONS) * len(EXACT_FACTORS) * SETTINGS
+    assert all(pair.equal for pair in held)
+    controls = [pair for pair in found if pair.name not in laws]
+    assert len(controls) == len(CONTROLS) * SETTINGS
+    equal = [pair for pair in controls if pair.equal]
+    assert {pair.name for pair in equal} == {c.name for c in CONTROLS if c.equal_if_purely_complex}
+    assert all("Mlp" in pair.setting for pair in equal)
+
+
+def test_all_but_lbfgs_were_trained_in_stacks(experiment):
+    runs = load(experiment[1]).runs
+    single = runs[runs["engine"] == "single"]
+    assert set(single["optimizer._target_"]) == {"torch.optim.LBFGS"}
+
+
+def test_one_bit_breaks_a_law(copied, capsys):
+    runs = load(copied).runs
+    of_adamw = (runs["variant"] == "AdamW; c=0.5") & (runs["dtype"] == "complex128")
+    chosen = runs[of_adamw]["directory"].iloc[0]
+    assert print_laws(copied) is None
+    nudge_last_bit(copied / chosen)
+    broken = print_laws(copied)
+    assert broken is not None
+    assert broken.startswith("1 claims do not hold: AdamW, c = 0.5, Mlp complex128: ")
+    assert "311 of 312 exact pairs" in capsys.readouterr().out
+
+
+def test_a_run_that_did_not_finish_breaks_its_law_too(copied):
+    runs = load(copied).runs
+    chosen = runs[runs["variant"] == "Lion; c=2"]["directory"].iloc[0]
+    record = copied / chosen / "run.json"
+    record.write_text(record.read_text().replace('"finished"', '"diverged"'))
+    assert "Lion, c = 2, Mlp complex64: not trained to the end" in (print_laws(copied) or "")
+
+
+def nudge_last_bit(directory: Path) -> None:
+    state, step = load_checkpoint(directory / "checkpoints" / "last.ckpt")
+    name, tensor = next((n, t) for n, t in state.items() if t.is_complex())
+    parts = torch.view_as_real(tensor.clone()).reshape(-1)
+    parts[0] = torch.nextafter(parts[0], torch.tensor(torch.inf, dtype=parts.dtype))
+    state[name] = torch.view_as_complex(parts.reshape(*tensor.shape, 2))
+    save_checkpoint(directory, "last", state, step)

@@ -1,0 +1,81 @@
+"""The table of laws: what it does to hyperparameters, and what it refuses."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cvtrain.composition import configuration_folder
+from cvtrain.errors import InputError
+from cvtrain.laws import LAWS, absorbed, exponents, law_of
+from cvtrain.laws.demonstrations import DEMONSTRATIONS
+from cvtrain.laws.table import CLASSES, class_name, complete, defaults
+
+FACTORS = st.integers(-8, 8).map(lambda k: 2.0**k)
+
+
+def test_every_file_of_conf_optimizer_has_its_law():
+    files = sorted(Path(configuration_folder(), "optimizer").glob("*.yaml"))
+    assert {path.stem for path in files} == set(CLASSES)
+    for path in files:
+        target = yaml.safe_load(path.read_text())["_target_"]
+        assert class_name(path.stem) == target.rsplit(".", 1)[-1]
+
+
+def test_every_law_is_demonstrated():
+    shown = {class_name(each.optimizer) for each in DEMONSTRATIONS}
+    assert shown == {name for name, law in LAWS.items() if law.obstacle is None}
+    moved = {
+        (class_name(each.optimizer), name)
+        for each in DEMONSTRATIONS
+        for name in exponents(each.optimizer, each.values)
+        if (defaults(each.optimizer) | each.values)[name] != 0
+    }
+    assert moved >= {
+        (name, h) for name, law in LAWS.items() if not law.obstacle for h in law.exponents
+    }
+
+
+@pytest.mark.parametrize("optimizer", CLASSES)
+@given(c=FACTORS, d=FACTORS)
+def test_factors_add_up_and_undo_each_other(optimizer, c, d):
+    once = absorbed(optimizer, absorbed(optimizer, {}, c), d)
+    assert once == absorbed(optimizer, {}, c * d)
+    assert absorbed(optimizer, absorbed(optimizer, {}, c), 1 / c) == defaults(optimizer)
+
+
+def test_the_documented_maps():
+    adam = absorbed("adam", {"eps": 1e-4, "weight_decay": 0.5}, 0.5)
+    assert (adam["lr"], adam["eps"], adam["weight_decay"]) == (1e-3, 5e-5, 0.25)
+    decoupled = absorbed("adam", {"weight_decay": 0.5, "decoupled_weight_decay": True}, 0.5)
+    assert decoupled["weight_decay"] == 0.5
+    assert absorbed("sgd", {"lr": 0.1}, 0.5)["lr"] == 0.2
+    assert absorbed("adadelta", {"eps": 1e-6}, 0.5)["eps"] == 1e-6 / 4
+    assert absorbed("lion", {}, 0.5) == defaults("lion")
+    assert law_of("radam").obstacle is not None
+
+
+@pytest.mark.parametrize("c", [0.0, -1.0, math.nan, math.inf])
+def test_a_factor_is_above_0(c):
+    with pytest.raises(InputError, match=f"c={c}: should be a finite number above 0"):
+        absorbed("sgd", {}, c)
+
+
+def test_an_optimizer_without_a_law_is_refused():
+    with pytest.raises(InputError, match="shampoo: no law is known for such an optimizer"):
+        law_of("shampoo")
+
+
+def test_a_hyperparameter_that_the_optimizer_does_not_have_is_refused():
+    with pytest.raises(InputError, match=r"momentum=0\.9: adam has no such hyperparameter, but lr"):
+        absorbed("adam", {"momentum": 0.9}, 2.0)
+
+
+def test_a_hyperparameter_out_of_range_is_refused():
+    with pytest.raises(InputError, match="sgd: lr=-1"):
+        complete("sgd", {"lr": -1.0})
