@@ -100,7 +100,7 @@ def test_returns_are_in_the_order_of_the_jobs_whatever_was_packed(tmp_path):
     jobs = [
         [f"optimizer={name}", f"seed={seed}"]
         for seed in (0, 1)
-        for name in ("sgd", "rprop", "adam")
+        for name in ("sgd", "lbfgs", "adam")
     ]
     returns = setting.launch(jobs, 10)
     assert [r.overrides[-2:] for r in returns] == jobs
