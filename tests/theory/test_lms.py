@@ -1,0 +1,183 @@
+"""Closed forms of LMS against each other, against the recursion, and against LMS itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cvtrain import theory
+from cvtrain.data.draws import complex_gaussian
+from cvtrain.theory import WhiteInput
+
+NOISE = 0.01  # J_min
+TAPS = 4
+
+whites = st.builds(
+    WhiteInput,
+    taps=st.integers(1, 4),
+    power=st.floats(0.1, 10),
+    circularity=st.floats(0, 1),
+)
+batches = st.integers(1, 5)
+factors = st.sampled_from([0.5, 1.0, 2.0])
+
+
+def coloured(circularity=0.6):
+    """R and P of a random unitary mixture of independent components with unequal powers."""
+    generator = np.random.default_rng(0)
+    unitary = np.linalg.qr(complex_gaussian(generator, (TAPS, TAPS)))[0]
+    powers = np.diag(np.geomspace(0.2, 2, TAPS))
+    return unitary @ powers @ unitary.conj().T, circularity * unitary @ powers @ unitary.T
+
+
+@given(whites, batches, factors)
+def test_white_input_is_a_case_of_the_general_formulas(white, batch, factor):
+    r, p = white.moments()
+    setting = {"batch": batch, "gradient_factor": factor}
+    limit = white.mean_square_limit(**setting)
+    general = theory.lms_mean_square_limit(r, pseudo_covariance=p, **setting)
+    assert general == pytest.approx(limit, rel=1e-10)
+    for fraction in (0.1, 0.5, 0.9):
+        lr = fraction * limit
+        misadjustment = theory.lms_misadjustment(r, lr=lr, pseudo_covariance=p, **setting)
+        assert misadjustment == pytest.approx(white.misadjustment(lr=lr, **setting), rel=1e-8)
+        contraction = theory.lms_contraction(r, lr=lr, pseudo_covariance=p, **setting)
+        assert contraction == pytest.approx(white.contraction(lr=lr, **setting), abs=1e-10)
+    assert white.misadjustment(lr=1.001 * limit, **setting) == np.inf
+
+
+@given(whites, batches, factors)
+def test_the_fastest_step_of_white_input_is_half_of_the_limit(white, batch, factor):
+    r, p = white.moments()
+    setting = {"batch": batch, "gradient_factor": factor}
+    exact = white.fastest(**setting)
+    found = theory.lms_fastest(r, pseudo_covariance=p, **setting)
+    assert found.rate == pytest.approx(exact.rate, abs=1e-10)
+    assert found.lr == pytest.approx(exact.lr, rel=1e-4)
+    assert 2 * exact.lr == white.mean_square_limit(**setting)
+
+
+@pytest.mark.parametrize("circularity", [0.0, 0.6])
+@pytest.mark.parametrize("batch", [1, 4])
+def test_the_limit_is_where_the_recursion_stops_shrinking(circularity, batch):
+    r, p = coloured(circularity)
+    limit = theory.lms_mean_square_limit(r, pseudo_covariance=p, batch=batch)
+
+    def growth(lr):
+        setting = {"lr": lr, "steps": 400, "pseudo_covariance": p, "batch": batch}
+        curve = theory.lms_excess_curve(r, np.eye(TAPS), **setting)
+        return curve[-1] / curve[-2]
+
+    for lr in (0.3 * limit, 0.995 * limit, 1.005 * limit):
+        contraction = theory.lms_contraction(r, lr=lr, pseudo_covariance=p, batch=batch)
+        assert growth(lr) == pytest.approx(contraction, rel=1e-6)
+    assert growth(0.995 * limit) < 1 < growth(1.005 * limit)
+    assert limit < theory.lms_mean_limit(r)
+    best = theory.lms_fastest(r, pseudo_covariance=p, batch=batch)
+    assert best.rate < min(growth(0.9 * best.lr), growth(1.1 * best.lr))
+
+
+def test_misadjustment_is_where_the_curve_ends():
+    r, p = coloured()
+    lr = 0.4 * theory.lms_mean_square_limit(r, pseudo_covariance=p)
+    curve = theory.lms_excess_curve(
+        r, np.eye(TAPS), lr=lr, steps=2000, minimum=NOISE, pseudo_covariance=p
+    )
+    expected = theory.lms_misadjustment(r, lr=lr, pseudo_covariance=p)
+    assert curve[-1] / NOISE == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_misadjustment_of_circular_input_is_the_textbook_sum(batch):
+    r, _ = coloured()
+    lr = 0.3 * theory.lms_mean_square_limit(r, batch=batch)
+    eigenvalues = np.linalg.eigvalsh(r)
+    s = (2 * lr * eigenvalues / (batch * (2 - 2 * lr * eigenvalues))).sum()
+    assert theory.lms_misadjustment(r, lr=lr, batch=batch) == pytest.approx(s / (1 - s), rel=1e-10)
+
+
+@pytest.mark.parametrize("circularity", [0.0, 0.5, 0.9])
+def test_the_widely_linear_filter_is_lms_of_the_augmented_input(circularity):
+    white = WhiteInput(3, power=0.7, circularity=circularity)
+    r, p = theory.augmented(*white.moments())
+    limit = theory.lms_mean_square_limit(r, pseudo_covariance=p)
+    below, above = (white.widely_linear_misadjustment(lr=f * limit) for f in (1 - 1e-9, 1 + 1e-9))
+    assert below > 1e6
+    assert above == np.inf
+    assert theory.lms_mean_limit(r) == pytest.approx(white.widely_linear_mean_limit(), rel=1e-12)
+    lr = 0.4 * limit
+    general = theory.lms_misadjustment(r, lr=lr, pseudo_covariance=p)
+    assert general == pytest.approx(white.widely_linear_misadjustment(lr=lr), rel=1e-10)
+    if circularity == 0:
+        assert limit == pytest.approx(1 / (2 * 0.7 * (3 + 1)), rel=1e-12)
+        assert limit == pytest.approx(white.mean_square_limit() / 2, rel=1e-12)
+
+
+@pytest.mark.parametrize("widely_linear", [False, True])
+@pytest.mark.parametrize("batch", [1, 4])
+def test_lms_itself_follows_the_curve(widely_linear, batch):
+    replicates, steps, circularity = 4000, 150, 0.8
+    generator = np.random.default_rng(1)
+    white = WhiteInput(3, circularity=circularity)
+    r, p = white.moments()
+    if widely_linear:
+        r, p = theory.augmented(r, p)
+    lr = 0.5 * theory.lms_mean_square_limit(r, pseudo_covariance=p, batch=batch)
+    weights = len(r)
+    target = np.full(weights, 0.5 - 0.5j)
+    w = np.zeros((replicates, weights), dtype=complex)
+    measured = []
+    for _ in range(steps + 1):
+        error = target - w
+        measured.append(np.einsum("ki,ij,kj->k", error.conj(), r, error).real)
+        x = complex_gaussian(generator, (replicates, batch, 3), circularity=circularity)
+        inputs = np.concatenate([x, x.conj()], -1) if widely_linear else x
+        noise = np.sqrt(NOISE) * complex_gaussian(generator, (replicates, batch))
+        e = np.einsum("kbi,ki->kb", inputs, error) + noise
+        w = w + 2 * lr * np.einsum("kb,kbi->ki", e, inputs.conj()) / batch
+    start = np.outer(target, target.conj())
+    curve = theory.lms_excess_curve(
+        r, start, lr=lr, steps=steps, minimum=NOISE, pseudo_covariance=p, batch=batch
+    )
+    samples = np.array(measured)
+    deviation = samples.std(axis=1, ddof=1) / np.sqrt(replicates)
+    early, late = slice(1, 12), slice(steps // 2, None)
+    assert (np.abs(samples.mean(axis=1) - curve)[early] < 4 * deviation[early]).all()
+    per_run = samples[late].mean(axis=0)  # steps of one run are correlated, runs are not
+    off = per_run.mean() - curve[late].mean()
+    assert abs(off) < 2 * per_run.std(ddof=1) / np.sqrt(replicates)
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: WhiteInput(0), "taps must be"),
+        (lambda: WhiteInput(2, power=0.0), "power must be"),
+        (lambda: WhiteInput(2, circularity=1.5), "circularity must be"),
+        (lambda: WhiteInput(2).misadjustment(lr=0.1, batch=0), "batch must be"),
+        (lambda: theory.lms_misadjustment(np.eye(2), lr=1.0), "lr must be below lms_mean_square"),
+        (
+            lambda: theory.lms_mean_square_limit(np.eye(2), pseudo_covariance=2 * np.eye(2)),
+            "those of no random vector",
+        ),
+        (
+            lambda: theory.lms_mean_square_limit(
+                np.eye(2), pseudo_covariance=[[0, 0.5], [-0.5, 0]]
+            ),
+            "pseudo_covariance must be symmetric",
+        ),
+        (
+            lambda: theory.lms_mean_square_limit(np.eye(2), pseudo_covariance=np.eye(3)),
+            r"pseudo_covariance must be \[2, 2\]",
+        ),
+        (
+            lambda: theory.lms_excess_curve(np.eye(2), np.eye(3), lr=0.1, steps=1),
+            r"error_covariance must be \[2, 2\]",
+        ),
+    ],
+)
+def test_what_is_out_of_range_is_told_in_a_line(call, told):
+    with pytest.raises(ValueError, match=told):
+        call()
