@@ -44,12 +44,24 @@ def _law_variants() -> Any:
     return OmegaConf.create(variants())
 
 
+def _stability_limit(*, _root_: DictConfig) -> float:
+    from cvtrain.linear_problem import KEYS, stability_limit
+
+    settings = {key: OmegaConf.select(_root_, key, default=KEYS[key]) for key in KEYS}
+    return stability_limit(settings | {"data": OmegaConf.to_container(_root_.data, resolve=True)})
+
+
 def register_resolvers() -> None:
-    """`${learning_rate:reference_lr,lr_octave}` = reference_lr · 2^lr_octave, and
-    `${law_variants:}` = `cvtrain.laws.demonstrations.variants`."""
+    """Register the functions that conf/ uses.
+
+    - ``${learning_rate:reference_lr,lr_octave}`` = reference_lr · 2^lr_octave
+    - ``${stability_limit:}``: `cvtrain.linear_problem.stability_limit` of the configuration
+    - ``${law_variants:}``: `cvtrain.laws.demonstrations.variants`
+    """
     OmegaConf.register_new_resolver(
         "learning_rate", lambda reference, octave: reference * 2.0**octave, replace=True
     )
+    OmegaConf.register_new_resolver("stability_limit", _stability_limit, replace=True)
     OmegaConf.register_new_resolver("law_variants", _law_variants, replace=True)
 
 

@@ -42,12 +42,21 @@ def load_dataset(config: Config) -> Dataset:
     Raises:
         InputError: the function or one of its arguments is not acceptable.
     """
-    key = json.dumps(config.data.model_dump(mode="json", by_alias=True), sort_keys=True)
-    return _load_dataset(key, config.dtype, config.trusted_modules)
+    return build_dataset(config.data, config.dtype, config.trusted_modules)
+
+
+def build_dataset(slot: TargetConfig, dtype: str, trusted: tuple[str, ...] = ()) -> Dataset:
+    """What `load_dataset` loads, of the keys that it depends on.
+
+    Raises:
+        InputError: as there.
+    """
+    key = json.dumps(slot.model_dump(mode="json", by_alias=True), sort_keys=True)
+    return _build_dataset(key, dtype, trusted)
 
 
 @lru_cache(maxsize=8)
-def _load_dataset(key: str, dtype: str, trusted: tuple[str, ...]) -> Dataset:
+def _build_dataset(key: str, dtype: str, trusted: tuple[str, ...]) -> Dataset:
     slot = TargetConfig.model_validate(json.loads(key))
     function = resolve_target("data", slot.target, Dataset, trusted)
     arguments = check_arguments("data", function, slot.arguments, frozenset({"dtype"}))

@@ -1,4 +1,4 @@
-"""What ends a sweep beside its summary, by the name that an experiment gives it."""
+"""What ends a sweep instead of its summary, by the name that an experiment gives it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ def analyse(name: str, directory: Path) -> None:
         RunFailed: the claim does not hold.
     """
     from cvtrain.report.laws import print_laws
+    from cvtrain.report.lms import print_lms
+    from cvtrain.report.stability import print_stability
 
-    broken = {"laws": print_laws}[name](directory)
+    analyses = {"laws": print_laws, "stability": print_stability, "lms": print_lms}
+    broken = analyses[name](directory)
     if broken:
         raise RunFailed(broken)

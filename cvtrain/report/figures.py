@@ -34,8 +34,7 @@ def learning_rate_curves(comparison: Comparison) -> Figure:
     drawn = dict.fromkeys(arm.name for group in groups for arm in group.arms if arm.name != NULL)
     places = {name: place for place, name in enumerate(drawn)}  # a colour means one arm everywhere
     size = (PANEL[0] * len(groups), 2 * PANEL[1] + 0.5)
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(*size)
     axes = figure.subplots(2, len(groups), sharex="col", squeeze=False)
     for column, group in enumerate(groups):
         rows = comparison.runs[comparison.runs["group"] == group.name]
@@ -58,6 +57,13 @@ def learning_rate_curves(comparison: Comparison) -> Figure:
     figure.legend(
         list(shown.values()), list(shown), loc="outside lower center", ncols=columns, fontsize=9
     )
+    return figure
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches, which needs no display."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
     return figure
 
 

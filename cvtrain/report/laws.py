@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from cvtrain.laws.demonstrations import (
 )
 from cvtrain.record.checkpoint import load_checkpoint
 from cvtrain.report.load import Sweep, load
+from cvtrain.report.terminal import summary_console
 
 SETTING = ("model._target_", "dtype")
 
@@ -79,9 +79,7 @@ def print_laws(directory: Path) -> str | None:
     """
     sweep = load(directory)
     found = pairs(sweep)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=118)
+    console = summary_console()
     console.print(_law_table(found))
     console.print(_control_table(found))
     exact = [p for p in found if p.c in EXACT_FACTORS and p.name in _laws()]

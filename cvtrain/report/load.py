@@ -52,7 +52,7 @@ class Sweep:
         """Every signal at every logged step, one value per row: `run`, `step`, `tag`, `value`."""
         tables = []
         for run, name in zip(self.runs["run"], self.runs["directory"], strict=True):
-            text = _whole_rows(self.directory / name / METRICS_FILE)
+            text = read_metrics(self.directory / name)
             if text:
                 # As text: an empty cell is no measurement, a measured NaN is spelled; and Python's
                 # own conversion returns the very number that was written.
@@ -106,8 +106,10 @@ def _listed(directory: Path) -> Iterator[tuple[int, str]]:
         yield number, path.parent.name
 
 
-def _whole_rows(path: Path) -> str:
-    """A file's text without a last line that is still being written, or was never finished."""
+def read_metrics(directory: Path) -> str:
+    """The text of a run's metrics.csv without a last line that is still being written, or was
+    never finished; empty where there is none."""
+    path = directory / METRICS_FILE
     if not path.exists():
         return ""
     with path.open(encoding="utf-8", newline="") as file:

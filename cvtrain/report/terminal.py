@@ -24,9 +24,7 @@ def print_summary(directory: Path) -> None:
     Raises:
         InputError: there is no run in it.
     """
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=WIDTH)
+    console = summary_console()
     sweep = load(directory)
     comparison = compare(sweep)
     missing = int((sweep.runs["status"] == "missing").sum())
@@ -40,6 +38,12 @@ def print_summary(directory: Path) -> None:
     for path in save_curves(comparison, directory / FOLDER):
         console.print(f"picture: {path}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"look:    tensorboard --logdir {directory}", highlight=False, soft_wrap=True)
+
+
+def summary_console() -> Console:
+    """Where summaries go: standard output, of a known width where it is not a terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)
 
 
 def save_curves(comparison: Comparison, folder: Path) -> list[Path]:

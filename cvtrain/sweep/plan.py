@@ -18,6 +18,7 @@ from cvtrain.point import Point
 NULL_JITTER = 1e-6
 """Relative noise on the initial weights in the null arm: what chaos alone does."""
 LONGEST_NAME = 120
+QUOTES = "'\""
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def swept_values(combination: Sequence[str], swept: set[str]) -> str:
     ]
     return ",".join(
         f"{re.sub('[^A-Za-z0-9_]', '_', key)}={re.sub('[^A-Za-z0-9_.+-]', '_', value)}"
-        for key, value in pairs
+        for key, value in ((key, value.strip(QUOTES)) for key, value in pairs)
     )
 
 

@@ -1,0 +1,103 @@
+"""Which rules turn with the plane: whether training w → L(e^(−iφ) w) turns every weight by φ.
+
+A rule that treats a complex entry as one number commutes with w → e^(iφ) w at every φ. One that
+takes Re and Im as two reals does at quarter turns alone, which only exchange them.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cvtrain.clipping import Clip, ModulusClip, NoClip, NormClip, SplitClip
+from cvtrain.convention import Convention
+from cvtrain.handed import hand
+from cvtrain.laws.table import Values, optimizer_class
+
+STEPS, SAMPLES, BATCH, TAPS, OUTPUTS = 300, 96, 16, 6, 4
+QUARTER, EIGHTH = math.pi / 2, math.pi / 4
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A rule, with a clipping before it, that may or may not turn with the plane.
+
+    Attributes:
+        name: what is told of it.
+        optimizer: its name in conf/optimizer.
+        values: its hyperparameters.
+        semantics: `split` or `modulus`; None for a rule that has both and is linear.
+        clip: what the gradient goes through first.
+    """
+
+    name: str
+    optimizer: str
+    values: Values
+    semantics: str | None = None
+    clip: Clip = NoClip()
+
+
+RULES: dict[str, Values] = {
+    "adam": {"lr": 2**-6},
+    "rmsprop": {"lr": 2**-7},
+    "adagrad": {"lr": 2**-4},
+    "adadelta": {"lr": 1.0},
+    "adamax": {"lr": 2**-6},
+    "rprop": {"lr": 2**-7},
+    "lion": {"lr": 2**-7},
+    "signsgd": {"lr": 2**-7},
+}
+
+CANDIDATES = (
+    Candidate("SGD with momentum", "sgd", {"lr": 2**-5, "momentum": 0.9}),
+    Candidate("Muon", "muon", {"lr": 2**-6}),
+    *(
+        Candidate(f"{optimizer_class(rule).__name__}, {semantics}", rule, values, semantics)
+        for rule, values in RULES.items()
+        for semantics in ("split", "modulus")
+    ),
+    Candidate("clip by norm", "sgd", {"lr": 2**-4}, clip=NormClip(1.0, 1e-6)),
+    Candidate("clip Re and Im (split)", "sgd", {"lr": 2**-4}, clip=SplitClip(0.05)),
+    Candidate("clip by modulus", "sgd", {"lr": 2**-4}, clip=ModulusClip(0.05)),
+)
+
+
+def rotation_error(candidate: Candidate, angle: float) -> float:
+    """max |w' − e^(iφ) w| / max |w| after 300 steps of a linear regression, complex128.
+
+    w' is trained from e^(iφ) w₀ on targets e^(iφ) y, whose losses are those of w on y.
+
+    Args:
+        candidate: the rule.
+        angle: φ in radians; at a multiple of `QUARTER` the turn is exact.
+    """
+    turn = 1j if angle == QUARTER else cmath.exp(1j * angle)
+    straight, turned = _trained(candidate, 1.0), _trained(candidate, turn)
+    return float((turned - turn * straight).abs().max() / straight.abs().max())
+
+
+def _trained(candidate: Candidate, turn: complex) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, dtype=torch.complex128, generator=generator)
+
+    inputs, solution = normal(SAMPLES, TAPS), normal(TAPS, OUTPUTS)
+    targets = turn * (inputs @ solution + 0.1 * normal(SAMPLES, OUTPUTS))
+    w = (turn * 0.1 * normal(TAPS, OUTPUTS)).requires_grad_()
+    kind = optimizer_class(candidate.optimizer)
+    semantics = {} if candidate.semantics is None else {"semantics": candidate.semantics}
+    optimizer = kind([w], **candidate.values, **semantics)
+    for step in range(STEPS):
+        chosen = slice(step * BATCH % SAMPLES, step * BATCH % SAMPLES + BATCH)
+        error = inputs[chosen] @ w.detach() - targets[chosen]
+        # g = 2 ∂L/∂w* of the mean |error|²: by hand, so that all of it turns exactly.
+        gradient = 2 * (inputs[chosen].mH @ error) / error.numel()
+        handed, _ = hand({"w": gradient.unsqueeze(0)}, Convention(), candidate.clip)
+        w.grad = handed["w"].squeeze(0)
+        optimizer.step()
+    return w.detach()
