@@ -18,6 +18,7 @@ from cvtrain.convention import Convention
 from cvtrain.handed import hand
 from cvtrain.laws.table import Values, optimizer_class
 
+UNCLIPPED = NoClip()
 STEPS, SAMPLES, BATCH, TAPS, OUTPUTS = 300, 96, 16, 6, 4
 QUARTER, EIGHTH = math.pi / 2, math.pi / 4
 
@@ -38,7 +39,7 @@ class Candidate:
     optimizer: str
     values: Values
     semantics: str | None = None
-    clip: Clip = NoClip()
+    clip: Clip = UNCLIPPED
 
 
 RULES: dict[str, Values] = {
