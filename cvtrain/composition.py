@@ -44,6 +44,12 @@ def _law_variants() -> Any:
     return OmegaConf.create(variants())
 
 
+def _interaction_variants(name: str) -> Any:
+    from cvtrain.laws.interactions import interaction_variants
+
+    return OmegaConf.create(interaction_variants(name))
+
+
 def _stability_limit(*, _root_: DictConfig) -> float:
     from cvtrain.linear_problem import KEYS, stability_limit
 
@@ -57,11 +63,13 @@ def register_resolvers() -> None:
     - ``${learning_rate:reference_lr,lr_octave}`` = reference_lr · 2^lr_octave
     - ``${stability_limit:}``: `cvtrain.linear_problem.stability_limit` of the configuration
     - ``${law_variants:}``: `cvtrain.laws.demonstrations.variants`
+    - ``${interaction_variants:name}``: `cvtrain.laws.interactions.interaction_variants`
     """
     OmegaConf.register_new_resolver(
         "learning_rate", lambda reference, octave: reference * 2.0**octave, replace=True
     )
     OmegaConf.register_new_resolver("stability_limit", _stability_limit, replace=True)
+    OmegaConf.register_new_resolver("interaction_variants", _interaction_variants, replace=True)
     OmegaConf.register_new_resolver("law_variants", _law_variants, replace=True)
 
 

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import torch
 from rich.table import Table
-from torch import Tensor
 
 from cvtrain.laws.demonstrations import (
     CONTROLS,
@@ -18,9 +16,9 @@ from cvtrain.laws.demonstrations import (
     ROUNDING_FACTOR,
     variant,
 )
-from cvtrain.record.checkpoint import load_checkpoint
 from cvtrain.report.load import Sweep, load
 from cvtrain.report.terminal import summary_console
+from cvtrain.report.weights import difference, last_weights
 
 SETTING = ("model._target_", "dtype")
 
@@ -55,20 +53,10 @@ def pairs(sweep: Sweep) -> list[Pair]:
         for name, c in _expected():
             reference, other = (directories.get(_label(name, each)) for each in (1.0, c))
             if reference is not None and other is not None:
-                weights = [_weights(sweep.directory / each) for each in (reference, other)]
+                weights = [last_weights(sweep.directory / each) for each in (reference, other)]
                 where = tuple(str(part).rsplit(".", 1)[-1] for part in pd.Series(setting))
                 found.append(Pair(name, c, where, difference(*weights)))
     return found
-
-
-def difference(left: dict[str, Tensor], right: dict[str, Tensor]) -> float:
-    """max |w − w'| / max |w| over parameters and buffers, 0 only where all bits are equal."""
-    if all(torch.equal(left[name], right[name]) for name in left):
-        return 0.0
-    apart = max(
-        float((left[name] - right[name]).abs().max() / left[name].abs().max()) for name in left
-    )
-    return apart or torch.finfo(torch.float64).tiny
 
 
 def print_laws(directory: Path) -> str | None:
@@ -169,7 +157,3 @@ def _mixed(pair: Pair) -> bool:
 
 def _label(name: str, c: float) -> str:
     return variant(name, c).removeprefix("variant='").removesuffix("'")
-
-
-def _weights(directory: Path) -> dict[str, Tensor]:
-    return load_checkpoint(directory / "checkpoints" / "last.ckpt")[0]
