@@ -68,8 +68,8 @@ def _build_dataset(key: str, dtype: str, trusted: tuple[str, ...]) -> Dataset:
 
 
 def build_model(config: Config, dataset: Dataset) -> nn.Module:
-    """The network with the initial weights that `config.seed` draws; the global random state is
-    left as it was.
+    """The network with the initial weights that `config.seed` draws, in complex128, so that they
+    are the same in either precision up to rounding; the global random state is left as it was.
 
     Raises:
         InputError: the class or one of its arguments is not acceptable.
@@ -78,7 +78,7 @@ def build_model(config: Config, dataset: Dataset) -> nn.Module:
     filled = {
         "in_features": dataset.in_features,
         "out_features": dataset.out_features,
-        "dtype": complex_dtype(config),
+        "dtype": torch.complex128,
     }
     given = {name: value for name, value in config.model.arguments.items() if value is not None}
     arguments = check_arguments("model", network, given, frozenset(filled))
@@ -89,10 +89,10 @@ def build_model(config: Config, dataset: Dataset) -> nn.Module:
             model: nn.Module = network(**{**accepted, **arguments})
         except (TypeError, ValueError, RuntimeError) as error:
             raise InputError(f"model: {network.__name__} refuses its arguments: {error}") from None
-    cast_parameters(model, complex_dtype(config))
     if config.init_jitter > 0:
         generator = torch.Generator().manual_seed(config.seed ^ JITTER_STREAM)
         jitter_parameters(model, config.init_jitter, generator)
+    cast_parameters(model, complex_dtype(config))
     return model
 
 

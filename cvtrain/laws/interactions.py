@@ -221,6 +221,16 @@ def _precision(dtype: str, optimizer: str) -> Setting:
     )
 
 
+def _dtypes(optimizer: str) -> Setting:
+    plain = _values(optimizer, {})
+    return Setting(
+        f"{optimizer}, 100 steps",
+        (f"optimizer={optimizer}", "max_steps=100"),
+        ("dtype=complex128", *plain),
+        (Arm("complex64 against complex128", ("dtype=complex64", *plain), False),),
+    )
+
+
 INTERACTIONS: dict[str, tuple[Setting, ...]] = {
     "weight_decay": tuple(
         _decay(optimizer, decay)
@@ -252,10 +262,13 @@ INTERACTIONS: dict[str, tuple[Setting, ...]] = {
             ("exponential", ("scheduler.every=100", "scheduler.factor=0.5")),
         )
     ),
-    "precision": tuple(
-        _precision(dtype, optimizer)
-        for optimizer in ("sgd", "adam")
-        for dtype in ("complex64", "complex128")
+    "precision": (
+        *(_dtypes(optimizer) for optimizer in ("sgd", "adam")),
+        *(
+            _precision(dtype, optimizer)
+            for optimizer in ("sgd", "adam")
+            for dtype in ("complex64", "complex128")
+        ),
     ),
 }
 """By the experiment's name."""

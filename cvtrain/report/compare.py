@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
@@ -139,13 +140,18 @@ def paired_difference(reference: pd.DataFrame, other: pd.DataFrame, metric: str)
     identical = len(pairs) > 0 and all(bool(same.all()) for same in equal)
     mean = float(differences.mean()) if len(pairs) else math.nan
     low = high = math.nan
-    if len(pairs) > 1 and np.ptp(differences) == 0:
+    if len(pairs) > 1 and constant(differences):
         low = high = mean  # the interval of equal differences is that one number
     elif len(pairs) > 1:
         interval = stats.ttest_1samp(differences, 0.0).confidence_interval(CONFIDENCE)
         low, high = float(interval.low), float(interval.high)
     unfinished = int(np.isinf(pairs["score_other"]).sum())
     return Difference(mean, low, high, len(pairs), identical, unfinished)
+
+
+def constant(differences: npt.NDArray[np.float64]) -> bool:
+    """Whether they are one number, up to the rounding of a subtraction: no test is made for those."""
+    return bool(np.ptp(differences) <= 8 * np.finfo(float).eps * np.abs(differences).max())
 
 
 def _group(name: str, rows: pd.DataFrame) -> Group:

@@ -15,7 +15,7 @@ from rich.table import Table
 from scipy import stats
 
 from cvtrain.laws.rotation import CANDIDATES, EIGHTH, QUARTER, rotation_error
-from cvtrain.report.compare import Difference, best_rate, paired_difference
+from cvtrain.report.compare import Difference, best_rate, constant, paired_difference
 from cvtrain.report.figures import COLOURS, DASHES, MARKERS, PANEL, new_figure, save_figure
 from cvtrain.report.load import Sweep, load
 from cvtrain.report.sentences import rate_text
@@ -173,7 +173,7 @@ def _contest(task: str, target: str, rows: pd.DataFrame) -> Contest:
     )
     paired = split.merge(modulus, on="seed", suffixes=("", "_other"))
     apart = (paired["metric_other"] - paired["metric"]).dropna().to_numpy(dtype=np.float64)
-    varied = len(apart) > 1 and np.ptp(apart) > 0
+    varied = len(apart) > 1 and not constant(apart)
     rates = rows["optimizer.lr"]
     return Contest(
         task=task,

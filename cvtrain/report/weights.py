@@ -16,10 +16,15 @@ def last_weights(directory: Path) -> dict[str, Tensor]:
 
 
 def difference(left: dict[str, Tensor], right: dict[str, Tensor]) -> float:
-    """max |w − w'| / max |w| over parameters and buffers, 0 only where all bits are equal."""
-    if all(torch.equal(left[name], right[name]) for name in left):
+    """max |w − w'| / max |w| over parameters and buffers, 0 only where all bits are equal; weights
+    of unequal precision are compared in the higher one."""
+    if all(_equal(left[name], right[name]) for name in left):
         return 0.0
     apart = max(
         float((left[name] - right[name]).abs().max() / left[name].abs().max()) for name in left
     )
     return apart or torch.finfo(torch.float64).tiny
+
+
+def _equal(left: Tensor, right: Tensor) -> bool:
+    return left.dtype == right.dtype and torch.equal(left, right)

@@ -1,0 +1,122 @@
+"""Split against modulus: learning rates from the tuning seeds, outcomes from the others."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from synthetic import row, sweep_of
+
+from cvtrain.report.semantics import (
+    ACCURACY,
+    DECIBELS,
+    TUNING_SEEDS,
+    contests,
+    curves,
+    describe,
+)
+
+SEEDS = range(TUNING_SEEDS + 8)
+RATES = (0.25, 0.25 * math.sqrt(2), 0.5)
+
+
+def runs(losses, test, *, task="digits", optimizer="torch.optim.Adam"):
+    """A run per semantics, rate and seed; `losses` and `test` are called with all three."""
+    return [
+        row(
+            losses(semantics, rate, seed),
+            test(semantics, rate, seed),
+            seed=seed,
+            variant=task,
+            optimizer__lr=rate,
+            optimizer__semantics=semantics,
+            optimizer___target_=optimizer,
+        )
+        for semantics in ("split", "modulus")
+        for rate in RATES
+        for seed in SEEDS
+    ]
+
+
+def best_at(split, modulus):
+    """Validation losses that are least at one rate for each."""
+    return lambda semantics, rate, _: abs(rate - (split if semantics == "split" else modulus)) + 0.1
+
+
+def only(rows):
+    (contest,) = contests(sweep_of(rows))
+    return contest
+
+
+def test_each_semantics_has_its_own_best_rate_and_is_compared_there():
+    def accuracy(semantics, rate, seed):
+        # Elsewhere than at its best rate each would be perfect.
+        best = RATES[0] if semantics == "split" else RATES[1]
+        return (0.8 if semantics == "split" else 0.85) + 0.001 * seed if rate == best else 1.0
+
+    contest = only(runs(best_at(RATES[0], RATES[1]), accuracy))
+    assert contest.best_lr == (RATES[0], RATES[1])
+    assert contest.octaves == pytest.approx(0.5)
+    assert contest.edge
+    assert contest.metric == ACCURACY
+    assert contest.difference.mean == pytest.approx(5.0)
+    assert contest.difference.pairs == 8
+
+
+def test_held_out_seeds_have_no_say_in_the_learning_rate():
+    def loss(semantics, rate, seed):
+        return best_at(RATES[1], RATES[1])(semantics, rate, seed) if seed < TUNING_SEEDS else -rate
+
+    assert only(runs(loss, lambda *_: 0.9)).best_lr == (RATES[1], RATES[1])
+
+
+def test_the_interval_is_students_over_held_out_seeds():
+    noise = np.random.default_rng(0).normal(size=len(SEEDS))
+
+    def accuracy(semantics, _, seed):
+        return 0.9 + (0.01 * noise[seed] if semantics == "modulus" else 0.0)
+
+    contest = only(runs(best_at(RATES[1], RATES[1]), accuracy))
+    held_out = noise[TUNING_SEEDS:]
+    expected = stats.ttest_1samp(held_out, 0)
+    interval = expected.confidence_interval(0.95)
+    assert contest.p_value == pytest.approx(expected.pvalue, rel=1e-6)
+    assert (contest.difference.low, contest.difference.high) == pytest.approx(interval, rel=1e-6)
+
+
+def test_a_regression_is_told_in_decibels():
+    rows = runs(best_at(RATES[1], RATES[1]), lambda *_: math.nan)
+    for each in rows:
+        each["test/nmse"] = 0.01 if each["optimizer.semantics"] == "split" else 0.001
+    contest = only(rows)
+    assert contest.metric == DECIBELS
+    assert contest.means == pytest.approx((-20.0, -30.0))
+    assert contest.difference.mean == pytest.approx(-10.0)
+
+
+def test_a_rate_at_which_a_tuning_run_diverged_is_not_chosen():
+    rows = runs(best_at(RATES[1], RATES[1]), lambda *_: 0.9)
+    for each in rows:
+        if each["optimizer.lr"] == RATES[1] and each["seed"] == 0:
+            each["status"] = "diverged"
+    assert RATES[1] not in only(rows).best_lr
+
+
+def test_differences_are_counted_at_a_false_discovery_rate():
+    noise = np.random.default_rng(1).normal(size=(10, len(SEEDS)))
+    rows = []
+    for number in range(10):
+
+        def accuracy(semantics, _, seed, number=number):
+            gain = 0.05 if number == 3 else 0.0
+            return 0.9 + (gain + 0.01 * noise[number, seed] if semantics == "modulus" else 0.0)
+
+        rows += runs(best_at(RATES[0], RATES[1]), accuracy, task=f"task {number}")
+    found = contests(sweep_of(rows))
+    ratio, differences = describe(found)
+    assert "median × 1.41" in ratio
+    assert differences.startswith("1 of 10 differences show")
+    assert "task 3, Adam: modulus better by" in differences
+    assert len(curves(found).axes) == 10
