@@ -166,7 +166,12 @@ def convert(
         clip=converted_clip,
         real_values=real_values if real_values != values else None,
         obstacles=tuple(obstacles),
-        differences=_differences(kind, clip_given, source.reading, target.reading),
+        differences=_differences(
+            "AMSGrad" if given.get("amsgrad") else kind,
+            clip_given,
+            source.reading,
+            target.reading,
+        ),
         condition=law.when,
     )
 

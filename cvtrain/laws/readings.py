@@ -28,7 +28,7 @@ class Reading:
         scale: of what the optimizer is handed, relative to g.
         conjugate: whether it is handed g*, with which no descent is made.
         semantics: of its optimizers, or None where it has none of its own.
-        differences: by class of optimizer, how its rule differs from torch's.
+        differences: by class of optimizer (or AMSGrad), how its rule differs from torch's.
         clip_eps: what it adds to the norm when it clips by it.
         source: where this is said.
     """
@@ -64,9 +64,16 @@ READINGS = {
             differences={
                 "RMSprop": f"{INSIDE} (optax's eps_in_sqrt=False agrees)",
                 "Adagrad": INSIDE,
+                "AMSGrad": "it takes the maximum after the bias correction, and torch before it",
+                "NAdam": "it has one momentum for all steps, and torch a schedule of them",
+                "RAdam": "it adds eps to the corrected √v̂, and torch to √v",
+                "Adadelta": "it squares a complex gradient as g·g, neither split nor modulus",
+                "Rprop": "it refuses complex parameters",
+                "Muon": "it is in optax.contrib, and has not been compared",
             },
             clip_eps=0.0,
-            source="jax issue 9110: grad gives g*, to be conjugated; optax pull request 279",
+            source="jax issue 9110: grad gives g*, to be conjugated; optax pull request 279;"
+            " optax 0.2.8 trained beside cvtrain.optim, see tests/laws/test_optax.py",
         ),
         Reading(
             "zygote",
