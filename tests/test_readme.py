@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch.utils.data import DataLoader, TensorDataset
 
+from cvtrain.convert import main
 from cvtrain.models import Linear
 
 ROOT = Path(__file__).parents[1]
@@ -69,3 +70,17 @@ def test_the_places_that_the_readme_names_exist():
             if part.endswith(("/", ".py")):
                 places = [ROOT / part, ROOT / "cvtrain" / part]
                 assert any(place.exists() for place in places), part
+
+
+def test_the_table_of_experiments_is_whole():
+    table = README[README.index("| experiment |") :]
+    rows = table[: table.index("\n\n")].splitlines()[2:]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert named == {path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml")}
+
+
+def test_the_converter_says_what_the_readme_shows(capsys):
+    line = re.search(r"^python -m cvtrain.convert (.*)$", README, re.MULTILINE)[1]
+    shown = re.search(r"```text\n(adamw: .*?)```", README, re.DOTALL)[1]
+    assert main(line.split()) == 0
+    assert capsys.readouterr().out.startswith(shown)
