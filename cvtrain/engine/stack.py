@@ -37,8 +37,10 @@ def alignment(config: Config) -> int:
     Vectorised loops, split among threads, treat the end of an array differently. Among whole
     vectors per thread no member comes to lie there, and its bits do not depend on the others.
     """
-    on_cpu = trainer_arguments(config)["accelerator"] == "cpu"
-    return 8 * torch.get_num_threads() if on_cpu else 1
+    if trainer_arguments(config)["accelerator"] != "cpu":
+        return 1
+    vector = 16 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 8
+    return vector * torch.get_num_threads()
 
 
 class Stack(Trainee):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -245,3 +249,36 @@ def test_an_interrupted_stack_leaves_every_run_complete_to_its_last_step(tmp_pat
         assert (content["status"], content["steps"]) == ("interrupted", 12)
         _, step = load_checkpoint(tmp_path / point.directory / "checkpoints" / "last.ckpt")
         assert step == 12
+
+
+PLACES = """
+import sys
+import cvtrain, torch
+from cvtrain.engine.stack import alignment
+from cvtrain.models.stacked_network import StackedNetwork
+from cvtrain.task import build_model, load_dataset
+
+config = cvtrain.configure("model=mlp", "model.hidden=[13,7]", "dtype=complex64")
+torch.set_num_threads(2)
+size, inputs = alignment(config), load_dataset(config).test.inputs
+network = StackedNetwork([build_model(config, load_dataset(config))], [0] * size, [0] * size)
+outputs = network(inputs.expand(size, *inputs.shape))
+assert len(inputs) % 2 == 1, "odd sizes end within a vector"
+assert torch.equal(outputs, outputs[:1].expand_as(outputs))
+print(torch.backends.cpu.get_cpu_capability(), size)
+"""
+
+
+@pytest.mark.parametrize("capability", [None, "avx2", "avx512"])
+def test_outputs_do_not_depend_on_the_place_in_a_stack(capability):
+    environment = {k: v for k, v in os.environ.items() if k != "ATEN_CPU_CAPABILITY"}
+    if capability is not None:
+        flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+        if f"{capability}f" not in flags and capability not in flags.split():
+            pytest.skip(f"this CPU has no {capability}")
+        environment["ATEN_CPU_CAPABILITY"] = capability
+    done = subprocess.run(
+        [sys.executable, "-c", PLACES], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[1] == ("32" if capability == "avx512" else "16")
