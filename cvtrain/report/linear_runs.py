@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -15,7 +14,7 @@ import pandas as pd
 from cvtrain.errors import InputError
 from cvtrain.linear_problem import WEIGHTS, LinearProblem, linear_problem
 from cvtrain.record.run_file import FILE_NAME as RUN_FILE
-from cvtrain.report.load import read_metrics
+from cvtrain.report.load import read_metrics, read_record
 from cvtrain.theory.moments import ComplexArray
 
 
@@ -44,7 +43,7 @@ def read_linear_run(directory: Path) -> LinearRun:
     Raises:
         InputError: it is of another model, or its weights were not traced entry by entry.
     """
-    config = json.loads((directory / RUN_FILE).read_text(encoding="utf-8"))["config"]
+    config = read_record(directory / RUN_FILE)["config"]
     target = config["model"]["_target_"]
     settings = {"data": config["data"], "dtype": config["dtype"], "model._target_": target}
     problem = linear_problem(settings)

@@ -16,6 +16,7 @@ from cvtrain.errors import InputError
 from cvtrain.record.journal import SWEEP_FILE
 from cvtrain.record.metrics import FILE_NAME as METRICS_FILE
 from cvtrain.record.run_file import FILE_NAME as RUN_FILE
+from cvtrain.record.run_file import SCHEMA
 
 OWN_COLUMNS = (
     "status",
@@ -70,7 +71,7 @@ def load(path: str | Path) -> Sweep:
     """Read a sweep's directory, or that of one run.
 
     Raises:
-        InputError: there is no run in it.
+        InputError: there is no run in it, or one that this version cannot read.
     """
     directory = Path(path)
     alone = (directory / RUN_FILE).exists()
@@ -83,7 +84,7 @@ def load(path: str | Path) -> Sweep:
         row: dict[str, Any] = {"run": run, "directory": name}
         path = directory / name / RUN_FILE
         if path.exists():
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_record(path)
             config = dict(flattened(content["config"]))
             keys |= dict.fromkeys(config)
             row |= {own: content[own] for own in OWN_COLUMNS} | config
@@ -98,12 +99,28 @@ def load(path: str | Path) -> Sweep:
 def _listed(directory: Path) -> Iterator[tuple[int, str]]:
     """Number and name of each run directory; sweep.json also names those that have not begun."""
     if (directory / SWEEP_FILE).exists():
-        content = json.loads((directory / SWEEP_FILE).read_text(encoding="utf-8"))
+        content = read_record(directory / SWEEP_FILE)
         for point in content["points"]:
             yield point["number"], point["directory"]
         return
     for number, path in enumerate(sorted(directory.glob(f"*/{RUN_FILE}"))):
         yield number, path.parent.name
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The content of a run.json or sweep.json.
+
+    Raises:
+        InputError: it is not JSON, or of another schema than this version writes.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if schema != SCHEMA:
+        raise InputError(f"{path}: schema {schema}; this version of cvtrain reads {SCHEMA}")
+    return dict(content)
 
 
 def read_metrics(directory: Path) -> str:

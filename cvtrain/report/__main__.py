@@ -1,0 +1,44 @@
+"""`python -m cvtrain.report DIRECTORY …`: say again, or for the first time, what runs came to."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cvtrain.errors import InputError, RunFailed
+from cvtrain.report.analysis import report
+
+HELD, BROKEN, BAD_INPUT = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Report on each directory that `arguments` name (the process's own, where None).
+
+    Returns:
+        the exit status: 0, 1 (what an experiment claims does not hold), 2 (bad input).
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m cvtrain.report",
+        description="Print what the runs of a sweep came to, finished or not, and draw it into"
+        " its folder report/.",
+    )
+    parser.add_argument(
+        "directories", nargs="+", type=Path, metavar="DIRECTORY", help="of a sweep, or of one run"
+    )
+    status = HELD
+    for directory in parser.parse_args(arguments).directories:
+        try:
+            report(directory)
+        except RunFailed as error:
+            print(f"cvtrain.report: {directory}: {error}", file=sys.stderr)
+            status = BROKEN
+        except InputError as error:
+            print(f"cvtrain.report: {error}", file=sys.stderr)
+            return BAD_INPUT
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
