@@ -18,7 +18,6 @@ from cvtrain.laws.rotation import CANDIDATES, EIGHTH, QUARTER, rotation_error
 from cvtrain.report.compare import Difference, best_rate, constant, paired_difference
 from cvtrain.report.figures import COLOURS, DASHES, MARKERS, PANEL, new_figure, save_figure
 from cvtrain.report.load import Sweep, load
-from cvtrain.report.sentences import rate_text
 from cvtrain.report.terminal import FOLDER, summary_console
 
 TUNING_SEEDS = 6
@@ -242,5 +241,4 @@ def _contest_table(found: Sequence[Contest]) -> Table:
 
 
 def _rate(lr: float) -> str:
-    octave = math.log2(lr)
-    return rate_text(lr) if octave.is_integer() else f"2^{octave:.1f}"
+    return f"2^{round(math.log2(lr), 1):g}"
