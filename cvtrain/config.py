@@ -23,7 +23,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 KEYS_WITHOUT_RESULT = (
     *("output", "plan", "on_error", "null_arm", "trusted_modules", "lr_octave"),
-    *("variant", "analysis"),
+    *("variant", "analysis", "report"),
 )
 """No number of a run depends on them."""
 
@@ -158,6 +158,14 @@ class CheckpointConfig(Section):
     every_n_steps: Count | None = None
 
 
+class ReportConfig(Section):
+    """How a sweep is judged; no run depends on it. `margin` None: 0.005 of accuracy, and 5 % of the
+    reference's mean of any other metric."""
+
+    margin: Positive | None = None
+    tuning_seeds: Count = 6
+
+
 class Config(Section):
     """One fully resolved configuration: a point of a sweep, or a single run."""
 
@@ -181,6 +189,7 @@ class Config(Section):
     trainer: dict[str, Any]
     signals: SignalsConfig
     checkpoint: CheckpointConfig
+    report: ReportConfig = ReportConfig()
     on_error: Literal["continue", "stop"]
     trusted_modules: Annotated[tuple[str, ...], Field(strict=False)]
     output: str

@@ -28,6 +28,7 @@ class RunRecord:
         final: last value of every signal, and the convergence numbers.
         best: per validation metric the best value and its step.
         config: the resolved configuration.
+        parameters: entries of complex and of real parameters that are trained.
     """
 
     id: str
@@ -39,6 +40,7 @@ class RunRecord:
     versions: dict[str, str]
     config: dict[str, Any]
     steps: int = 0
+    parameters: dict[str, int] = field(default_factory=dict)
     diverged_at: int | None = None
     final: dict[str, float] = field(default_factory=dict)
     best: dict[str, dict[str, float]] = field(default_factory=dict)

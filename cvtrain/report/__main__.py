@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cvtrain.errors import InputError, RunFailed
-from cvtrain.report.analysis import report
+from cvtrain.report.analysis import publish
 
 HELD, BROKEN, BAD_INPUT = 0, 1, 2
 
@@ -21,8 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="python -m cvtrain.report",
-        description="Print what the runs of a sweep came to, finished or not, and draw it into"
-        " its folder report/.",
+        description="Print what the runs of a sweep came to, finished or not, and write it into"
+        " its folder report/: a page, tables and figures.",
     )
     parser.add_argument(
         "directories", nargs="+", type=Path, metavar="DIRECTORY", help="of a sweep, or of one run"
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status = HELD
     for directory in parser.parse_args(arguments).directories:
         try:
-            report(directory)
+            publish(directory)
         except RunFailed as error:
             print(f"cvtrain.report: {directory}: {error}", file=sys.stderr)
             status = BROKEN

@@ -1,51 +1,88 @@
-"""What ends a sweep: its summary, or the analysis that an experiment names instead."""
+"""Which report a sweep gets: on its learning rates, or that of the experiment it belongs to."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from cvtrain.errors import InputError, RunFailed
-from cvtrain.report.load import load
+from cvtrain.report.document import Document
+from cvtrain.report.load import Sweep, load
+
+NAMED_FAILURES = 10
 
 
-def report(directory: Path) -> None:
-    """Print what the runs in `directory` came to, by the analysis that their experiment names.
+def report_on(sweep: Sweep) -> Document:
+    """What the runs of `sweep` came to, by the analysis that their experiment names.
 
     Raises:
-        InputError: there is no run in it, or the runs name different analyses.
-        RunFailed: what the experiment claims does not hold.
+        InputError: the runs name different analyses, or lack what theirs needs.
     """
-    runs = load(directory).runs
+    runs = sweep.runs
     named = set(runs["analysis"].dropna()) if "analysis" in runs else set()
     if len(named) > 1:
-        raise InputError(f"{directory}: its runs are of several experiments: {sorted(named)}")
-    analyse(named.pop() if named else None, directory)
+        told = sorted(named)
+        raise InputError(f"{sweep.directory}: its runs are of several experiments: {told}")
+    document = analyses()[named.pop() if named else None](sweep)
+    return replace(document, notes=(*document.notes, *_notes(sweep)))
 
 
-def analyse(name: str | None, directory: Path) -> None:
-    """Print the summary of the runs in `directory`, or hold them against an experiment's claim.
+def publish(directory: Path) -> None:
+    """Print the report on the runs in `directory`, and write its files into the folder report/.
 
     Raises:
-        InputError: there is no run in it.
-        RunFailed: the claim does not hold.
+        InputError: there is no run in it, or one that cannot be read.
+        RunFailed: what the experiment claims does not hold.
     """
-    from cvtrain.report.interaction import print_interaction
-    from cvtrain.report.laws import print_laws
-    from cvtrain.report.lms import print_lms
-    from cvtrain.report.semantics import print_semantics
-    from cvtrain.report.stability import print_stability
-    from cvtrain.report.terminal import print_summary
+    from cvtrain.report.files import FOLDER, write_report
+    from cvtrain.report.terminal import print_document
 
-    if name is None:
-        print_summary(directory)
-        return
-    analyses = {
-        "laws": print_laws,
-        "stability": print_stability,
-        "lms": print_lms,
-        "semantics": print_semantics,
-        "interaction": print_interaction,
+    document = report_on(load(directory))
+    print_document(document)
+    print(f"report:  {write_report(document, directory / FOLDER)}")
+    print(f"look:    tensorboard --logdir {directory}")
+    failure = document.failure()
+    if failure is not None:
+        raise RunFailed(failure)
+
+
+def analyses() -> dict[str | None, Callable[[Sweep], Document]]:
+    """By the configuration's key `analysis`."""
+    from cvtrain.report.interaction import report_interaction
+    from cvtrain.report.laws import report_laws
+    from cvtrain.report.lms import report_lms
+    from cvtrain.report.retuning import report_retuning
+    from cvtrain.report.semantics import report_semantics
+    from cvtrain.report.stability import report_stability
+
+    return {
+        None: report_retuning,
+        "laws": report_laws,
+        "stability": report_stability,
+        "lms": report_lms,
+        "semantics": report_semantics,
+        "interaction": report_interaction,
     }
-    broken = analyses[name](directory)
-    if broken:
-        raise RunFailed(broken)
+
+
+def _notes(sweep: Sweep) -> list[str]:
+    """What is missing of a sweep."""
+    counts = sweep.runs["status"].value_counts()
+    total = len(sweep.runs)
+    told = [
+        f"{counts[status]} of {total} runs {words}"
+        for status, words in (
+            ("missing", "have not begun"),
+            ("running", "have not ended"),
+            ("interrupted", "were interrupted"),
+            ("failed", "failed"),
+        )
+        if counts.get(status, 0)
+    ]
+    if counts.get("diverged", 0) == total:
+        told.append("every run diverged: smaller learning rates may do (lr_octave, optimizer.lr)")
+    if "failed" in counts:
+        failed = sweep.runs[sweep.runs["status"] == "failed"][:NAMED_FAILURES]
+        told += [f"failed: {row['directory']}: {row['error']}" for row in failed.to_dict("records")]
+    return told

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from cvtrain.config import ReportConfig
 from cvtrain.engine.convergence import DEFAULT_GOALS
 from cvtrain.report.arms import NULL, REFERENCE, label_runs
+from cvtrain.report.effective import predicted_shift
+from cvtrain.report.equivalence import CONFIDENCE, RealArray, constant
 from cvtrain.report.load import Sweep
+from cvtrain.report.relabelling import Pair, exact_pairs, is_mixed, obstacles
+from cvtrain.report.shifts import Shift, shift
 
 NOT_LEARNED = 0.9
 """A run whose final validation loss is above this share of its initial one has not learned."""
-CONFIDENCE = 0.95
+ACCURACY = "test/accuracy"
+ACCURACY_MARGIN = 0.005
+RELATIVE_MARGIN = 0.05
+"""The default of `report.margin`: half a percentage point, or a share of the reference's mean."""
 SCORE = "val/loss"
 """Learning rates are chosen on it; the test split is looked at afterwards."""
 
@@ -31,6 +40,7 @@ class Difference:
         pairs: how many.
         identical: in every pair all of the compared numbers are equal, to the last bit.
         unfinished: pairs whose other run did not finish; it counts with its last usable weights.
+        values: the differences themselves, `[pairs]`.
     """
 
     mean: float
@@ -39,6 +49,7 @@ class Difference:
     pairs: int
     identical: bool
     unfinished: int = 0
+    values: RealArray = field(default_factory=lambda: np.empty(0), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -46,16 +57,20 @@ class Arm:
     """One arm of a group, at its best learning rate.
 
     Attributes:
-        best_lr: of the lowest mean validation loss over seeds, a run that diverged or failed
-            counting as infinite; None where no learning rate has only usable runs.
+        best_lr: of the lowest mean validation loss over the tuning seeds, a run that diverged or
+            failed counting as infinite; None where no learning rate has only usable runs.
         edge: whether it is the smallest or largest one that was tried (of several).
-        score: the mean validation loss there.
-        test_mean, test_spread: mean and standard deviation over seeds of the test metric there.
-        steps_to_target: median over seeds there; infinite where most never arrive.
+        score: the mean validation loss there, over the judged seeds, as all of the following.
+        test_mean, test_spread: mean and standard deviation of the test metric there.
+        steps_to_target: median there; infinite where most never arrive.
         runs, diverged, not_learned, failed, unfinished: numbers of runs, all learning rates.
         shift: octaves from the reference's best learning rate to this one's; None without either.
         retuned: difference at the best learning rate of each.
         unretuned: difference at the reference's best learning rate.
+        prices: what the arm costs at each learning rate that both have, if left there.
+        octaves: shifts of landmarks, from all seeds.
+        pairs: runs that a law makes equal to one of the reference.
+        obstacles: why no learning rate makes the arm equal to the reference; empty where one does.
     """
 
     name: str
@@ -73,6 +88,27 @@ class Arm:
     shift: float | None = None
     retuned: Difference | None = None
     unretuned: Difference | None = None
+    prices: tuple[Price, ...] = ()
+    octaves: Shift | None = None
+    pairs: tuple[Pair, ...] = ()
+    obstacles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Price:
+    """An arm against the reference at one learning rate, the same for both.
+
+    Attributes:
+        lr: the learning rate.
+        difference: of the test metric, over the judged seeds.
+        steps, reference_steps: medians of the steps to the target; infinite where most of the runs
+            never arrive.
+    """
+
+    lr: float
+    difference: Difference
+    steps: float
+    reference_steps: float
 
 
 @dataclass(frozen=True)
@@ -83,12 +119,18 @@ class Group:
         arms: the reference first, the null arm last.
         metric: tag of the test metric, e.g. ``test/accuracy``.
         goal: what "steps to target" means, e.g. ``accuracy 0.95``.
+        margin: largest difference of the test metric that does not matter; NaN without a reference.
+        tuning: seeds that chose learning rates.
+        held_out: seeds that did not, and are compared; empty where all do both.
     """
 
     name: str
     arms: tuple[Arm, ...]
     metric: str
     goal: str
+    margin: float = math.nan
+    tuning: tuple[int, ...] = ()
+    held_out: tuple[int, ...] = ()
 
     def arm(self, name: str) -> Arm | None:
         """The arm of that name, where there is one."""
@@ -102,15 +144,19 @@ class Comparison:
     Attributes:
         groups: in the order of their first runs.
         runs: the begun runs, with `group`, `arm` and `score` (the final validation loss, infinite
-            where a run did not finish).
+            where a run did not finish) and `not_learned`.
+        predicted_shifts: by group and arm, octaves by which the law moves the best learning rate;
+            NaN where it does not say.
     """
 
     groups: tuple[Group, ...]
     runs: pd.DataFrame
+    predicted_shifts: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
 
 def compare(sweep: Sweep) -> Comparison:
-    """Choose learning rates on validation, compare arms on test, pair by seed."""
+    """Choose learning rates on validation and the tuning seeds, compare arms on test and the other
+    seeds, pair by seed."""
     begun = sweep.runs[sweep.runs["status"] != "missing"].copy()
     if begun.empty:
         return Comparison((), begun)
@@ -122,8 +168,16 @@ def compare(sweep: Sweep) -> Comparison:
     runs["score"] = runs[SCORE].where(finished, math.inf).fillna(math.inf)
     learned = runs[SCORE] <= NOT_LEARNED * runs["convergence/initial/loss"]
     runs["not_learned"] = finished & ~learned
-    groups = (_group(str(name), rows) for name, rows in runs.groupby("group", sort=False))
-    return Comparison(tuple(groups), runs)
+    pairs = exact_pairs(runs, sweep.config_keys, sweep.directory)
+    groups = (
+        _group(str(name), rows, sweep.config_keys, [p for p in pairs if p.group == name])
+        for name, rows in runs.groupby("group", sort=False)
+    )
+    predicted = {
+        (str(first["group"]), str(first["arm"])): predicted_shift(first, is_mixed(first))
+        for first in runs.drop_duplicates(["group", "arm"]).to_dict("records")
+    }
+    return Comparison(tuple(groups), runs, predicted)
 
 
 def paired_difference(reference: pd.DataFrame, other: pd.DataFrame, metric: str) -> Difference:
@@ -146,55 +200,117 @@ def paired_difference(reference: pd.DataFrame, other: pd.DataFrame, metric: str)
         interval = stats.ttest_1samp(differences, 0.0).confidence_interval(CONFIDENCE)
         low, high = float(interval.low), float(interval.high)
     unfinished = int(np.isinf(pairs["score_other"]).sum())
-    return Difference(mean, low, high, len(pairs), identical, unfinished)
+    return Difference(mean, low, high, len(pairs), identical, unfinished, differences)
 
 
-def constant(differences: npt.NDArray[np.float64]) -> bool:
-    """Whether they are one number up to rounding: Student's test has no answer for those."""
-    return bool(np.ptp(differences) <= 1e-12 * np.abs(differences).max())
-
-
-def _group(name: str, rows: pd.DataFrame) -> Group:
+def _group(name: str, rows: pd.DataFrame, config_keys: Sequence[str], pairs: list[Pair]) -> Group:
     metric = _test_metric(rows)
     names = list(rows["arm"].unique())
     names.sort(key=lambda arm: (arm == NULL, arm != REFERENCE))
+    tuning, held_out = split_seeds(rows)
     reference = rows[rows["arm"] == REFERENCE]
-    reference_lr = best_rate(reference)
-    arms = []
-    for arm_name in names:
-        own = rows[rows["arm"] == arm_name]
-        best = best_rate(own)
-        rates = own["optimizer.lr"]
-        there = own[rates == best]
-        shift = retuned = unretuned = None
-        if arm_name != REFERENCE and reference_lr is not None:
-            baseline = reference[reference["optimizer.lr"] == reference_lr]
-            unchanged = own[rates == reference_lr]
-            unretuned = paired_difference(baseline, unchanged, metric)
-            if best is not None:
-                shift = math.log2(best / reference_lr)
-                retuned = paired_difference(baseline, there, metric)
-        status = own["status"]
-        arms.append(
-            Arm(
-                name=arm_name,
-                best_lr=best,
-                edge=best in (rates.min(), rates.max()) and rates.nunique() > 1,
-                score=float(there["score"].mean()),
-                test_mean=float(there[metric].mean()),
-                test_spread=float(there[metric].std()),
-                steps_to_target=float(there["convergence/steps_to_target"].median()),
-                runs=len(own),
-                diverged=int((status == "diverged").sum()),
-                not_learned=int(own["not_learned"].sum()),
-                failed=int((status == "failed").sum()),
-                unfinished=int(status.isin(["running", "interrupted"]).sum()),
-                shift=shift,
-                retuned=retuned,
-                unretuned=unretuned,
+    arms = [
+        _arm(arm, rows[rows["arm"] == arm], reference, metric, (tuning, held_out)) for arm in names
+    ]
+    described = []
+    for arm in arms:
+        first = rows[rows["arm"] == arm.name].iloc[0]
+        config = {key: first[key] for key in config_keys if not _missing(first[key])}
+        why = () if arm.name in (REFERENCE, NULL) else tuple(obstacles(config, is_mixed(first)))
+        ours = tuple(pair for pair in pairs if pair.arm == arm.name)
+        described.append(replace(arm, pairs=ours, obstacles=why))
+    base = described[0]
+    scale = abs(base.test_mean) if base.name == REFERENCE else math.nan
+    return Group(
+        name,
+        tuple(described),
+        metric,
+        _goal(rows, metric),
+        margin=_margin(rows, metric, scale),
+        tuning=tuning,
+        held_out=held_out,
+    )
+
+
+def split_seeds(rows: pd.DataFrame) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Seeds that choose learning rates, and those that are compared; without enough seeds for
+    both, all of them choose, and none is held out."""
+    key = "report.tuning_seeds"
+    wanted = rows[key].iloc[0] if key in rows else math.nan
+    number = ReportConfig().tuning_seeds if _missing(wanted) else int(wanted)
+    seeds = sorted(int(seed) for seed in rows["seed"].unique())
+    return tuple(seeds[:number]), tuple(seeds[number:])
+
+
+def _arm(
+    name: str,
+    own: pd.DataFrame,
+    reference: pd.DataFrame,
+    metric: str,
+    seeds: tuple[tuple[int, ...], tuple[int, ...]],
+) -> Arm:
+    tuning, held_out = seeds
+    judged = held_out or tuning
+    rates = own["optimizer.lr"]
+    best = best_rate(own[own["seed"].isin(tuning)])
+    reference_lr = best_rate(reference[reference["seed"].isin(tuning)])
+    there = own[(rates == best) & own["seed"].isin(judged)]
+    status = own["status"]
+    arm = Arm(
+        name=name,
+        best_lr=best,
+        edge=best in (rates.min(), rates.max()) and rates.nunique() > 1,
+        score=float(there["score"].mean()),
+        test_mean=float(there[metric].mean()),
+        test_spread=float(there[metric].std()),
+        steps_to_target=float(there["convergence/steps_to_target"].median()),
+        runs=len(own),
+        diverged=int((status == "diverged").sum()),
+        not_learned=int(own["not_learned"].sum()),
+        failed=int((status == "failed").sum()),
+        unfinished=int(status.isin(["running", "interrupted"]).sum()),
+    )
+    if name == REFERENCE or reference_lr is None:
+        return arm
+    baseline = reference[reference["seed"].isin(judged)]
+    at_best = baseline[baseline["optimizer.lr"] == reference_lr]
+    unchanged = own[(rates == reference_lr) & own["seed"].isin(judged)]
+    arm = replace(
+        arm,
+        unretuned=paired_difference(at_best, unchanged, metric),
+        prices=tuple(_prices(baseline, own[own["seed"].isin(judged)], metric)),
+        octaves=shift(reference, own),
+    )
+    if best is None:
+        return arm
+    retuned = paired_difference(at_best, there, metric)
+    return replace(arm, shift=math.log2(best / reference_lr), retuned=retuned)
+
+
+def _prices(reference: pd.DataFrame, own: pd.DataFrame, metric: str) -> Iterator[Price]:
+    there = set(reference["optimizer.lr"])
+    for lr, rows in own.groupby("optimizer.lr"):
+        if lr in there:
+            beside = reference[reference["optimizer.lr"] == lr]
+            yield Price(
+                float(lr),  # type: ignore[arg-type]  # pandas types the keys of groups too widely
+                paired_difference(beside, rows, metric),
+                float(rows["convergence/steps_to_target"].median()),
+                float(beside["convergence/steps_to_target"].median()),
             )
-        )
-    return Group(name, tuple(arms), metric, _goal(rows, metric))
+
+
+def _margin(rows: pd.DataFrame, metric: str, reference: float) -> float:
+    """`report.margin`, or its default: absolute for accuracy, else a share of the reference."""
+    key = "report.margin"
+    given: Any = rows[key].iloc[0] if key in rows else None
+    if not _missing(given):
+        return float(given)
+    return ACCURACY_MARGIN if metric == ACCURACY else RELATIVE_MARGIN * reference
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def best_rate(runs: pd.DataFrame) -> float | None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.table import Table
 
 from cvtrain.errors import InputError
 from cvtrain.laws.interactions import CHAOS, REFERENCE, Arm, Setting, interaction, variant_label
-from cvtrain.report.compare import Difference, paired_difference
-from cvtrain.report.load import Sweep, load
-from cvtrain.report.sentences import ACCURACY, differs, interval
-from cvtrain.report.terminal import summary_console
+from cvtrain.report.compare import ACCURACY, Difference, paired_difference
+from cvtrain.report.document import Column, Document, Section, Sentence, Table, words
+from cvtrain.report.load import Sweep
+from cvtrain.report.sentences import interval
+from cvtrain.report.verdict import differs
 from cvtrain.report.weights import difference, last_weights
 
 
@@ -61,28 +61,26 @@ def findings(sweep: Sweep, name: str) -> list[Finding]:
     ]
 
 
-def print_interaction(directory: Path) -> str | None:
-    """Print what half of the gradient changed, and how it is made up for.
-
-    Returns:
-        what does not hold, in one line, or None.
+def report_interaction(sweep: Sweep) -> Document:
+    """What half of the gradient changed, and how it is made up for.
 
     Raises:
         InputError: the runs are of no interaction.
     """
-    sweep = load(directory)
-    names = {str(label).partition(";")[0] for label in sweep.runs["variant"].dropna()}
+    names = set()
+    if "variant" in sweep.runs:
+        names = {str(label).partition(";")[0] for label in sweep.runs["variant"].dropna()}
     if len(names) != 1:
-        raise InputError(f"{directory}: its runs are of no interaction")
+        raise InputError(f"{sweep.directory}: its runs are of no interaction")
     (name,) = names
     found = findings(sweep, name)
-    console = summary_console()
-    console.print(_table(name, found))
-    for sentence in describe(name, found):
-        console.print(sentence, highlight=False, markup=False)
-    console.print(f"look:    tensorboard --logdir {directory}", highlight=False, soft_wrap=True)
-    broken = [f"{each.setting.name}, {each.arm.name}" for each in found if not each.as_predicted]
-    return f"{len(broken)} claims do not hold: {'; '.join(broken[:5])}" if broken else None
+    broken = (f"{each.setting.name}, {each.arm.name}" for each in found if not each.as_predicted)
+    return Document(
+        title=f"Half of the gradient, and {name.replace('_', ' ')}",
+        verdict=tuple(Sentence(told, (name,)) for told in describe(name, found)),
+        sections=(Section(name, tables=(_table(name, found),)),),
+        broken=tuple(broken),
+    )
 
 
 def describe(name: str, found: Sequence[Finding]) -> list[str]:
@@ -153,23 +151,37 @@ def _named(finding: Finding) -> str:
 
 
 def _table(name: str, found: Sequence[Finding]) -> Table:
-    table = Table(title=f"{name}: against the reference of each setting", title_justify="left")
-    for column in ("setting", "arm"):
-        table.add_column(column)
-    for column in ("theory", "weights", "test accuracy, points"):
-        table.add_column(column, justify="right")
-    last = None
-    for each in found:
-        theory = {True: "equal", False: "differ", None: ""}[each.arm.equal]
-        shown = each.setting.name if each.setting is not last else ""
-        table.add_row(shown, each.arm.name, theory, _weights(each), _outcome(each.outcome))
-        last = each.setting
-    table.caption = (
+    records = [
+        {
+            "setting": each.setting.name,
+            "arm": each.arm.name,
+            "theory": {True: "equal", False: "differ", None: ""}[each.arm.equal],
+            "pairs": len(each.apart),
+            "equal_pairs": sum(apart == 0 for apart in each.apart),
+            "weights": float(np.median(each.apart)) if each.apart else math.nan,
+            "accuracy": each.outcome.mean,
+            "low": each.outcome.low,
+            "high": each.outcome.high,
+            "diverged": each.diverged,
+            "missing": each.missing,
+            "weights_text": _weights(each),
+            "outcome_text": _outcome(each.outcome),
+        }
+        for each in found
+    ]
+    columns = (
+        words("setting", "setting"),
+        words("arm", "arm"),
+        words("theory", "theory"),
+        Column("weights", lambda r: r["weights_text"]),
+        Column("test accuracy, points", lambda r: r["outcome_text"]),
+    )
+    caption = (
         "weights: pairs that are equal bit for bit, or the median over seeds of"
         " max |w − w'| / max |w|"
     )
-    table.caption_justify = "left"
-    return table
+    title = f"{name}: against the reference of each setting"
+    return Table(name, title, columns, tuple(records), caption)
 
 
 def _weights(finding: Finding) -> str:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
-from rich.table import Table
 
 from cvtrain.laws.demonstrations import (
     CONTROLS,
@@ -16,8 +14,8 @@ from cvtrain.laws.demonstrations import (
     ROUNDING_FACTOR,
     variant,
 )
-from cvtrain.report.load import Sweep, load
-from cvtrain.report.terminal import summary_console
+from cvtrain.report.document import Column, Document, Section, Sentence, Table, words
+from cvtrain.report.load import Sweep
 from cvtrain.report.weights import difference, last_weights
 
 SETTING = ("model._target_", "dtype")
@@ -59,49 +57,63 @@ def pairs(sweep: Sweep) -> list[Pair]:
     return found
 
 
-def print_laws(directory: Path) -> str | None:
-    """Print the table of laws and controls.
-
-    Returns:
-        what does not hold, in one line, or None.
-    """
-    sweep = load(directory)
+def report_laws(sweep: Sweep) -> Document:
+    """The table of laws and controls, and which of them do not hold."""
     found = pairs(sweep)
-    console = summary_console()
-    console.print(_law_table(found))
-    console.print(_control_table(found))
     exact = [p for p in found if p.c in EXACT_FACTORS and p.name in _laws()]
     held = sum(pair.equal for pair in exact)
-    expected = len(exact) + sum(1 for _ in _missing(found, sweep))
-    console.print(f"{held} of {expected} exact pairs are equal, bit for bit", highlight=False)
-    broken = [*_broken(found), *_missing(found, sweep)]
-    return f"{len(broken)} claims do not hold: {'; '.join(broken[:5])}" if broken else None
+    missing = list(_missing(found, sweep))
+    told = f"{held} of {len(exact) + len(missing)} exact pairs are equal, bit for bit."
+    return Document(
+        title="What hyperparameters absorb, bit for bit",
+        verdict=(Sentence(told, ("laws", "controls")),),
+        sections=(Section("Laws", tables=(_law_table(found), _control_table(found))),),
+        broken=(*_broken(found), *missing),
+        facts={"exact_pairs": len(exact), "equal_pairs": held},
+    )
 
 
 def _law_table(found: list[Pair]) -> Table:
-    table = Table(title="under g → c·g the same weights come from", title_justify="left")
-    for column in ("law", "map", *(f"c = {c:g}" for c in EXACT_FACTORS), "c = ⅓"):
-        table.add_column(column, justify="right" if column.startswith("c") else "left")
+    records = []
     for law in DEMONSTRATIONS:
         ours = [pair for pair in found if pair.name == law.name]
-        cells = [_cell(p for p in ours if p.c == c) for c in (*EXACT_FACTORS, ROUNDING_FACTOR)]
-        table.add_row(law.name, law.map, *cells)
-    table.caption = "pairs equal bit for bit, or the largest relative difference of a weight"
-    table.caption_justify = "left"
-    return table
+        cells = {c: _cell(p for p in ours if p.c == c) for c in (*EXACT_FACTORS, ROUNDING_FACTOR)}
+        records.append(
+            {"law": law.name, "map": law.map, **{f"c={c:.4g}": cell for c, cell in cells.items()}}
+        )
+    factors = [(f"c = {c:g}", f"c={c:.4g}") for c in EXACT_FACTORS]
+    columns = (
+        words("law", "law"),
+        words("map", "map"),
+        *(
+            _text(heading, key)
+            for heading, key in (*factors, ("c = ⅓", f"c={ROUNDING_FACTOR:.4g}"))
+        ),
+    )
+    title = "under g → c·g the same weights come from"
+    caption = "pairs equal bit for bit, or the largest relative difference of a weight"
+    return Table("laws", title, columns, tuple(records), caption)
 
 
 def _control_table(found: list[Pair]) -> Table:
-    table = Table(
-        title="½ of the gradient without a law: predicted to differ", title_justify="left"
-    )
-    for column in ("control", "purely complex", "mixed"):
-        table.add_column(column, justify="left" if column == "control" else "right")
+    records = []
     for control in CONTROLS:
         ours = [pair for pair in found if pair.name == control.name]
-        kinds = ([p for p in ours if _mixed(p) == mixed] for mixed in (False, True))
-        table.add_row(control.name, *map(_cell, kinds))
-    return table
+        pure, mixed = ([p for p in ours if _mixed(p) == kind] for kind in (False, True))
+        records.append(
+            {"control": control.name, "purely complex": _cell(pure), "mixed": _cell(mixed)}
+        )
+    columns = (
+        words("control", "control"),
+        _text("purely complex", "purely complex"),
+        _text("mixed", "mixed"),
+    )
+    title = "½ of the gradient without a law: predicted to differ"
+    return Table("controls", title, columns, tuple(records))
+
+
+def _text(heading: str, key: str) -> Column:
+    return Column(heading, lambda record: str(record[key]))
 
 
 def _cell(found: Iterable[Pair]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,23 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
-from rich.table import Table
 from scipy import stats
 
 from cvtrain import theory
 from cvtrain.linear_problem import WIDELY_LINEAR
-from cvtrain.report.figures import COLOURS, MARKERS, PANEL, new_figure, save_figure
+from cvtrain.report.document import (
+    Column,
+    Document,
+    Picture,
+    Section,
+    Sentence,
+    Table,
+    number,
+    words,
+)
+from cvtrain.report.figures.style import COLOURS, MARKERS, light_grid, new_figure, paper_style
 from cvtrain.report.linear_runs import read_linear_run
-from cvtrain.report.load import load
-from cvtrain.report.terminal import FOLDER, summary_console
+from cvtrain.report.load import Sweep
 
 RealArray = npt.NDArray[np.float64]
 
@@ -72,36 +81,34 @@ class Setting:
         return (self.misadjustment - self.misadjustment_predicted) / self.misadjustment_error
 
 
-def settings(directory: Path) -> list[Setting]:
+def settings(sweep: Sweep) -> list[Setting]:
     """Each filter, input and learning rate of the sweep, from its finished replicates."""
-    runs = load(directory).runs
-    finished = runs[runs["status"] == "finished"]
+    finished = sweep.runs[sweep.runs["status"] == "finished"]
     grouped = finished.groupby(list(SETTING), sort=False)
-    return [_setting(directory, rows) for _, rows in grouped]
+    return [_setting(sweep.directory, rows) for _, rows in grouped]
 
 
-def print_lms(directory: Path) -> str | None:
-    """Print measured beside predicted misadjustments, and draw the learning curves.
-
-    Returns:
-        what does not hold, in one line, or None.
-    """
-    console = summary_console()
-    found = settings(directory)
-    console.print(_table(found))
-    for path in save_figure(learning_curves(found), directory / FOLDER / "lms"):
-        console.print(f"picture: {path}", highlight=False, markup=False, soft_wrap=True)
+def report_lms(sweep: Sweep) -> Document:
+    """Measured beside predicted misadjustments, and the learning curves."""
+    found = settings(sweep)
     allowed = allowed_errors(len(found))
     broken = [
         f"{s.filter}, ρ = {s.circularity:g}, {s.share:.4g} × limit: {s.errors_off:+.1f} errors"
         for s in found
         if not abs(s.errors_off) <= allowed
     ]
-    runs = load(directory).runs
-    unfinished = int((runs["status"] != "finished").sum())
+    unfinished = int((sweep.runs["status"] != "finished").sum())
     if unfinished:
-        broken.append(f"{unfinished} of {len(runs)} runs did not finish")
-    return f"{len(broken)} claims do not hold: {'; '.join(broken[:5])}" if broken else None
+        broken.append(f"{unfinished} of {len(sweep.runs)} runs did not finish")
+    worst = max((abs(each.errors_off) for each in found), default=math.nan)
+    told = f"{len(found)} misadjustments are the predicted ones within {worst:.1f} standard errors."
+    picture = Picture("lms", "Learning curves, measured and predicted", learning_curves(found))
+    return Document(
+        title="LMS: misadjustment and learning curve",
+        verdict=(Sentence(told, ("lms",)),),
+        sections=(Section("LMS", tables=(_table(found),), pictures=(picture,) if found else ()),),
+        broken=tuple(broken),
+    )
 
 
 def allowed_errors(comparisons: int) -> float:
@@ -109,12 +116,13 @@ def allowed_errors(comparisons: int) -> float:
     return float(stats.norm.isf(CHANCE / (2 * max(comparisons, 1))))
 
 
+@paper_style
 def learning_curves(found: list[Setting]) -> Figure:
     """A panel per filter and input: excess error over J_min, measured (dots) and theory (lines)."""
     panels = list(dict.fromkeys((each.filter, each.circularity) for each in found))
-    columns = min(2, len(panels))
-    rows = -(-len(panels) // columns)
-    figure = new_figure(PANEL[0] * columns, PANEL[1] * rows + 0.4)
+    columns = min(2, len(panels)) or 1
+    rows = -(-len(panels) // columns) or 1
+    figure = new_figure(columns, rows, extra=0.1)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for axes, (name, circularity) in zip(grid, panels, strict=False):
         ours = [s for s in found if (s.filter, s.circularity) == (name, circularity)]
@@ -133,8 +141,8 @@ def learning_curves(found: list[Setting]) -> Figure:
             )
         axes.set_title(f"{name}, ρ = {circularity:g}")
         axes.set_yscale("log")
-        axes.grid(visible=True, alpha=0.3, linewidth=0.5)
-        axes.legend(fontsize=8)
+        light_grid(axes)
+        axes.legend()
     for axes in grid[-columns:]:
         axes.set_xlabel("step (one sample each)")
     for axes in grid[::columns]:
@@ -184,24 +192,34 @@ def _setting(directory: Path, rows: pd.DataFrame) -> Setting:
 
 
 def _table(found: list[Setting]) -> Table:
-    table = Table(title="misadjustment: excess error over the least one", title_justify="left")
-    numbers = ("ρ", "lr", "lr / limit", "predicted", "measured", "off by", "as steps → ∞", "runs")
-    for column in ("filter", *numbers):
-        table.add_column(column, justify="left" if column == "filter" else "right")
-    for each in found:
-        table.add_row(
-            each.filter,
-            f"{each.circularity:g}",
-            f"{each.lr:.4g}",
-            f"{each.share:.4g}",
-            f"{each.misadjustment_predicted:.5f}",
-            f"{each.misadjustment:.5f} ± {each.misadjustment_error:.5f}",
-            f"{each.errors_off:+.1f} errors",
-            f"{each.limit_predicted:.5f}",
-            str(each.replicates),
-        )
-    table.caption = (
+    records = [
+        {
+            "filter": each.filter,
+            "circularity": each.circularity,
+            "lr": each.lr,
+            "share": each.share,
+            "predicted": each.misadjustment_predicted,
+            "measured": each.misadjustment,
+            "error": each.misadjustment_error,
+            "errors_off": each.errors_off,
+            "limit": each.limit_predicted,
+            "runs": each.replicates,
+        }
+        for each in found
+    ]
+    columns = (
+        words("filter", "filter"),
+        number("ρ", "circularity", "g"),
+        number("lr", "lr"),
+        number("lr / limit", "share"),
+        number("predicted", "predicted", ".5f"),
+        Column("measured", lambda r: f"{r['measured']:.5f} ± {r['error']:.5f}"),
+        Column("off by", lambda r: f"{r['errors_off']:+.1f} errors".replace("-", "−")),
+        number("as steps → ∞", "limit", ".5f"),
+        number("runs", "runs", "d"),
+    )
+    title = "misadjustment: excess error over the least one"
+    caption = (
         "lr is PyTorch's; with the textbook's gradient, half of it, twice that lr does the same"
     )
-    table.caption_justify = "left"
-    return table
+    return Table("lms", title, columns, tuple(records), caption)

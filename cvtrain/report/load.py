@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from io import StringIO
@@ -38,9 +38,10 @@ class Sweep:
     Attributes:
         directory: the sweep's, or that of a single run.
         runs: one row per run: `run` (its number), `directory`, `OWN_COLUMNS`, the configuration
-            under its dotted keys (``optimizer.lr``, ``objective.scale``, ``seed``, …) and the last
-            value of every signal under its tag (``val/loss``, ``test/accuracy``, …). A run that
-            has not begun has the status `missing` and nothing else.
+            under its dotted keys (``optimizer.lr``, ``objective.scale``, ``seed``, …), how many
+            complex and real parameters it has (``parameters.complex``) and the last value of every
+            signal under its tag (``val/loss``, ``test/accuracy``, …). A run that has not begun has
+            the status `missing` and nothing else.
         config_keys: which columns of `runs` are configuration.
     """
 
@@ -66,6 +67,28 @@ class Sweep:
         joined = pd.concat(tables, ignore_index=True)[["run", "step", "tag", "value"]]
         return joined.astype({"step": "int64", "tag": "category", "value": "float64"})
 
+    def signals(self, tags: Callable[[str], bool], runs: pd.DataFrame) -> dict[int, pd.DataFrame]:
+        """The rows of some runs, as tables with a column `step` and one per signal.
+
+        Args:
+            tags: which signals; the others are not read.
+            runs: rows of `self.runs`.
+
+        Returns:
+            by the label of the row in `runs`; without those that have none of the signals.
+        """
+        found = {}
+        for label, name in zip(runs.index, runs["directory"], strict=True):
+            text = read_metrics(self.directory / str(name))
+            if not text:
+                continue
+            rows = pd.read_csv(
+                StringIO(text), usecols=lambda tag: tag == "step" or tags(tag), engine="c"
+            )
+            if len(rows.columns) > 1:
+                found[int(label)] = rows
+        return found
+
 
 def load(path: str | Path) -> Sweep:
     """Read a sweep's directory, or that of one run.
@@ -88,6 +111,8 @@ def load(path: str | Path) -> Sweep:
             config = dict(flattened(content["config"]))
             keys |= dict.fromkeys(config)
             row |= {own: content[own] for own in OWN_COLUMNS} | config
+            kinds = content.get("parameters", {})
+            row |= {f"parameters.{kind}": number for kind, number in kinds.items()}
             # float() also reads what JSON has no token for: nan, inf, -inf.
             row |= {tag: float(value) for tag, value in content["final"].items()}
         else:

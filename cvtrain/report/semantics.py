@@ -5,27 +5,44 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from rich.table import Table
 from scipy import stats
 
 from cvtrain.laws.rotation import CANDIDATES, EIGHTH, QUARTER, rotation_error
-from cvtrain.report.compare import Difference, best_rate, constant, paired_difference
-from cvtrain.report.figures import COLOURS, DASHES, MARKERS, PANEL, new_figure, save_figure
-from cvtrain.report.load import Sweep, load
-from cvtrain.report.terminal import FOLDER, summary_console
+from cvtrain.report.compare import Difference, best_rate, paired_difference, split_seeds
+from cvtrain.report.document import (
+    Column,
+    Document,
+    Picture,
+    Record,
+    Section,
+    Sentence,
+    Table,
+    words,
+)
+from cvtrain.report.equivalence import constant
+from cvtrain.report.figures.style import (
+    COLOURS,
+    DASHES,
+    MARKERS,
+    legend_below,
+    light_grid,
+    new_figure,
+    paper_style,
+)
+from cvtrain.report.load import Sweep
+from cvtrain.report.sentences import rate_text
 
-TUNING_SEEDS = 6
-"""Runs with a smaller seed choose the learning rate; the others are compared."""
 DISCOVERY_RATE = 0.05
 """Share of false ones among the differences that are called so (Benjamini and Hochberg 1995)."""
 ACCURACY, DECIBELS = "test accuracy, %", "test NMSE, dB"
 SEMANTICS = ("split", "modulus")
+TURNS = 1e-12
+"""Largest relative error of a rule that turns with the plane."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +58,7 @@ class Contest:
         spreads: standard deviations of that.
         difference: modulus less split, paired by held-out seed.
         p_value: of Student's paired test of no difference; NaN where the test has no say.
-        runs: all of its rows, with columns `metric`, `score` and `optimizer.semantics`.
+        runs: all of its rows, with columns `metric`, `score`, `judged` and `optimizer.semantics`.
     """
 
     task: str
@@ -71,27 +88,27 @@ def contests(sweep: Sweep) -> list[Contest]:
     return [_contest(str(task), str(target), rows) for (task, target), rows in grouped]
 
 
-def print_semantics(directory: Path) -> str | None:
-    """Print which rules turn with the plane and what the semantics change, and draw it.
-
-    Returns:
-        what does not hold of the turning of rules, in one line, or None.
-    """
-    console = summary_console()
+def report_semantics(sweep: Sweep) -> Document:
+    """Which rules turn with the plane, and what the semantics change."""
     errors = {c.name: (rotation_error(c, QUARTER), rotation_error(c, EIGHTH)) for c in CANDIDATES}
-    console.print(_rotation_table(errors))
-    found = contests(load(directory))
-    console.print(_contest_table(found))
-    for sentence in describe(found):
-        console.print(sentence, highlight=False, markup=False)
-    for path in save_figure(curves(found), directory / FOLDER / "split_vs_modulus"):
-        console.print(f"picture: {path}", highlight=False, markup=False, soft_wrap=True)
+    found = contests(sweep)
+    picture = Picture(
+        "split_vs_modulus", "Test metric of held-out seeds over the learning rate", curves(found)
+    )
     broken = [
-        name
+        f"{name} does not turn with the plane as predicted"
         for name, (quarter, eighth) in errors.items()
-        if quarter != 0 or ("split" in name) == (eighth < 1e-12)
+        if quarter != 0 or ("split" in name) == (eighth < TURNS)
     ]
-    return f"turning with the plane: {', '.join(broken)} not as predicted" if broken else None
+    return Document(
+        title="Re and Im as two reals, or one complex number",
+        verdict=tuple(Sentence(each, ("split_vs_modulus",)) for each in describe(found)),
+        sections=(
+            Section("Rules that turn with the plane", tables=(_rotation_table(errors),)),
+            Section("Training", tables=(_contest_table(found),), pictures=(picture,)),
+        ),
+        broken=tuple(broken),
+    )
 
 
 def describe(found: Sequence[Contest]) -> list[str]:
@@ -116,30 +133,30 @@ def describe(found: Sequence[Contest]) -> list[str]:
     return told
 
 
+@paper_style
 def curves(found: Sequence[Contest]) -> Figure:
     """A row per task, a column per optimizer: the metric of held-out seeds over learning rates."""
     tasks = list(dict.fromkeys(each.task for each in found))
     optimizers = list(dict.fromkeys(each.optimizer for each in found))
-    figure = new_figure(PANEL[0] * len(optimizers), 0.85 * PANEL[1] * len(tasks) + 0.4)
+    figure = new_figure(len(optimizers), 0.85 * len(tasks), extra=0.3)
     grid = figure.subplots(len(tasks), len(optimizers), squeeze=False)
     for each in found:
         axes = grid[tasks.index(each.task), optimizers.index(each.optimizer)]
         for place, semantics in enumerate(SEMANTICS):
             _curve(axes, each, place, semantics)
-        axes.set_title(f"{each.task}: {each.optimizer}", fontsize=10)
+        axes.set_title(f"{each.task}: {each.optimizer}", fontsize=7)
         axes.set_xscale("log", base=2)
-        axes.set_ylabel(each.metric, fontsize=9)
-        axes.grid(visible=True, alpha=0.3, linewidth=0.5)
+        axes.set_ylabel(each.metric)
+        light_grid(axes)
     for axes in grid[-1]:
         axes.set_xlabel("learning rate")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    legend_below(figure)
     return figure
 
 
 def _curve(axes: Axes, contest: Contest, place: int, semantics: str) -> None:
-    rows = _held_out(contest.runs)
-    own = rows[rows["optimizer.semantics"] == semantics]
+    runs = contest.runs
+    own = runs[runs["judged"] & (runs["optimizer.semantics"] == semantics)]
     by_rate = own.groupby("optimizer.lr")
     whole = by_rate["score"].max() < math.inf
     values = by_rate["metric"].agg(["mean", "min", "max"])[whole]
@@ -151,7 +168,7 @@ def _curve(axes: Axes, contest: Contest, place: int, semantics: str) -> None:
         color=colour,
         linestyle=DASHES[place],
         marker=MARKERS[place],
-        markersize=4,
+        markersize=3,
         label=semantics,
     )
     axes.fill_between(lr, values["min"], values["max"], color=colour, alpha=0.12, linewidth=0)
@@ -165,10 +182,13 @@ def _contest(task: str, target: str, rows: pd.DataFrame) -> Contest:
     rows = rows.assign(
         metric=100 * rows["test/accuracy"] if accuracy else 10 * np.log10(rows["test/nmse"])
     )
+    tuning, held_out = split_seeds(rows)
+    rows = rows.assign(judged=rows["seed"].isin(held_out or tuning))
     sides = [rows[rows["optimizer.semantics"] == semantics] for semantics in SEMANTICS]
-    best = [best_rate(side[side["seed"] < TUNING_SEEDS]) for side in sides]
+    best = [best_rate(side[side["seed"].isin(tuning)]) for side in sides]
     split, modulus = (
-        _held_out(side[side["optimizer.lr"] == lr]) for side, lr in zip(sides, best, strict=True)
+        side[(side["optimizer.lr"] == lr) & side["judged"]]
+        for side, lr in zip(sides, best, strict=True)
     )
     paired = split.merge(modulus, on="seed", suffixes=("", "_other"))
     apart = (paired["metric_other"] - paired["metric"]).dropna().to_numpy(dtype=np.float64)
@@ -188,10 +208,6 @@ def _contest(task: str, target: str, rows: pd.DataFrame) -> Contest:
     )
 
 
-def _held_out(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[rows["seed"] >= TUNING_SEEDS]
-
-
 def _told(contest: Contest) -> str:
     better = (contest.difference.mean > 0) == (contest.metric == ACCURACY)
     return (
@@ -201,44 +217,68 @@ def _told(contest: Contest) -> str:
 
 
 def _rotation_table(errors: dict[str, tuple[float, float]]) -> Table:
-    table = Table(title="turning every weight by φ: largest relative error", title_justify="left")
-    table.add_column("rule")
-    for column in ("φ = π/2", "φ = π/4", "turns with the plane"):
-        table.add_column(column, justify="right")
-    for name, (quarter, eighth) in errors.items():
-        shown = "0" if quarter == 0 else f"{quarter:.1e}"
-        table.add_row(name, shown, f"{eighth:.1e}", "yes" if eighth < 1e-12 else "no")
-    return table
+    records = [
+        {"rule": name, "quarter": quarter, "eighth": eighth, "turns": eighth < TURNS}
+        for name, (quarter, eighth) in errors.items()
+    ]
+    columns = (
+        words("rule", "rule"),
+        Column("φ = π/2", lambda r: "0" if r["quarter"] == 0 else f"{r['quarter']:.1e}"),
+        Column("φ = π/4", lambda r: f"{r['eighth']:.1e}"),
+        Column("turns with the plane", lambda r: "yes" if r["turns"] else "no"),
+    )
+    title = "turning every weight by φ: largest relative error"
+    return Table("rotation", title, columns, tuple(records))
 
 
 def _contest_table(found: Sequence[Contest]) -> Table:
-    table = Table(title="split against modulus, each at its best lr", title_justify="left")
-    for column in ("task", "optimizer"):
-        table.add_column(column)
-    numbers = ("lr split", "lr modulus", "split", "modulus", "modulus − split")
-    for column in numbers:
-        table.add_column(column, justify="right")
-    for each in found:
-        lrs = ("none" if lr is None else _rate(lr) for lr in each.best_lr)
-        values = (f"{m:.2f} ± {s:.2f}" for m, s in zip(each.means, each.spreads, strict=True))
-        d = each.difference
-        cells = (*values, f"{d.mean:+.2f} [{d.low:+.2f}, {d.high:+.2f}]")
-        table.add_row(
-            each.task,
-            each.optimizer,
-            *(f"{lr}{'*' if each.edge else ''}" for lr in lrs),
-            *(cell.replace("-", "−") for cell in cells),
-        )
-    pairs = {each.difference.pairs for each in found}
-    table.caption = (
+    records = [
+        {
+            "task": each.task,
+            "optimizer": each.optimizer,
+            "metric": each.metric,
+            "lr_split": each.best_lr[0],
+            "lr_modulus": each.best_lr[1],
+            "edge": each.edge,
+            "split": each.means[0],
+            "split_spread": each.spreads[0],
+            "modulus": each.means[1],
+            "modulus_spread": each.spreads[1],
+            "difference": each.difference.mean,
+            "low": each.difference.low,
+            "high": each.difference.high,
+            "pairs": each.difference.pairs,
+            "p_value": each.p_value,
+        }
+        for each in found
+    ]
+
+    def rate(record: Record, key: str) -> str:
+        mark = "*" if record["edge"] else ""
+        return "none" if record[key] is None else f"{rate_text(record[key])}{mark}"
+
+    def mean(record: Record, key: str) -> str:
+        return f"{record[key]:.2f} ± {record[f'{key}_spread']:.2f}".replace("-", "−")
+
+    def apart(record: Record) -> str:
+        text = f"{record['difference']:+.2f} [{record['low']:+.2f}, {record['high']:+.2f}]"
+        return text.replace("-", "−")
+
+    columns = (
+        words("task", "task"),
+        words("optimizer", "optimizer"),
+        Column("lr split", lambda r: rate(r, "lr_split")),
+        Column("lr modulus", lambda r: rate(r, "lr_modulus")),
+        Column("split", lambda r: mean(r, "split")),
+        Column("modulus", lambda r: mean(r, "modulus")),
+        Column("modulus − split", apart),
+    )
+    pairs = sorted({each.difference.pairs for each in found})
+    caption = (
         "test accuracy in % (digits), test NMSE in dB (the others); means ± standard deviations"
-        f" over {' to '.join(map(str, sorted({min(pairs), max(pairs)})))} held-out seeds;"
+        f" over {' to '.join(map(str, sorted({*pairs[:1], *pairs[-1:]})))} held-out seeds;"
         " differences paired, with 95 % intervals; *: the best may lie beyond the learning rates"
         " tried"
     )
-    table.caption_justify = "left"
-    return table
-
-
-def _rate(lr: float) -> str:
-    return f"2^{round(math.log2(lr), 1):g}"
+    title = "split against modulus, each at its best lr"
+    return Table("split_vs_modulus", title, columns, tuple(records), caption)

@@ -3,30 +3,75 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 from cvtrain.report.arms import NULL, REFERENCE
-from cvtrain.report.compare import Arm, Difference, Group
+from cvtrain.report.compare import ACCURACY, Arm, Difference, Group
+from cvtrain.report.document import Sentence
+from cvtrain.report.equivalence import Interval
+from cvtrain.report.verdict import Answer, Kind
 
-ACCURACY = "test/accuracy"
-"""Shown in percentage points; every other metric as it is."""
+Answers = Mapping[tuple[str, str], Answer]
+
+CLAUSES: dict[Kind, tuple[str, str]] = {
+    "relabelling": ("is a relabelling of the learning rate, bit for bit", "are relabellings"),
+    "absorbed": ("is absorbed by retuning the learning rate", "are absorbed by retuning"),
+    "different": ("makes a real difference, retuned or not", "make real differences"),
+    "never learns": ("learns at no learning rate", "learn at no learning rate"),
+    "cannot tell": ("cannot be told", "cannot be told"),
+}
+"""Of an answer, for one arm and for several."""
 
 
-def describe_group(group: Group) -> list[str]:
-    """One sentence for the verdict, then one per arm; the first names the optimizer."""
+def headline(group: Group, answers: Answers) -> Sentence:
+    """The answer for one optimizer, without numbers."""
+    alone = without_comparison(group)
+    if alone is not None:
+        return Sentence(f"{group.name}: {alone}.")
+    clauses = []
+    for kind, (singular, plural) in CLAUSES.items():
+        names = [arm for (name, arm), a in answers.items() if name == group.name and a.kind == kind]
+        if names:
+            clauses.append(f"{_join(names)} {singular if len(names) == 1 else plural}")
+    return Sentence(f"{group.name}: {'; '.join(clauses)}.")
+
+
+def without_comparison(group: Group) -> str | None:
+    """Why there is nothing to say about a group, or None."""
     reference = group.arm(REFERENCE)
     if reference is None:
-        return [f"{group.name}: nothing to compare with: no run of {REFERENCE}."]
-    others = [arm for arm in group.arms if arm.name not in (REFERENCE, NULL)]
-    if not others:
-        return [f"{group.name}: nothing to compare: only {REFERENCE} was run."]
+        return f"nothing to compare with: no run of {REFERENCE}"
+    if all(arm.name in (REFERENCE, NULL) for arm in group.arms):
+        return f"nothing to compare: only {REFERENCE} was run"
     if reference.best_lr is None:
-        return [f"{group.name}: nothing to compare: {REFERENCE} has no usable learning rate."]
-    told = [_verdict(group, others)]
-    told += [_arm(arm, group.metric, reference.best_lr) for arm in others]
+        return f"nothing to compare: {REFERENCE} has no usable learning rate"
+    return None
+
+
+def describe_group(
+    group: Group, answers: Answers, rows: Mapping[str, tuple[str, ...]]
+) -> list[Sentence]:
+    """One sentence per arm, and one for the null arm.
+
+    Args:
+        group: the optimizer.
+        answers: from `verdict.decide`.
+        rows: by arm, the names of the table rows that have its numbers.
+    """
+    reference = group.arm(REFERENCE)
+    if reference is None or without_comparison(group) is not None:
+        return []
+    told = []
+    for arm in group.arms:
+        if (group.name, arm.name) in answers:
+            answer = answers[group.name, arm.name]
+            parts = [_answered(group, arm, answer), *_octaves(arm), *_left(group, arm, reference)]
+            text = "; ".join(part for part in parts if part)
+            told.append(Sentence(f"{arm.name}: {text}.", rows[arm.name]))
     null = group.arm(NULL)
-    if null is not None and null.unretuned is not None:
-        shown = interval(null.unretuned, group.metric)
-        told.append(f"Chaos alone ({NULL}, same learning rate): {shown}.")
+    if null is not None and null.retuned is not None:
+        shown = interval(null.retuned, group.metric)
+        told.append(Sentence(f"Chaos alone ({NULL}, retuned too): {shown}.", rows[NULL][:1]))
     return told
 
 
@@ -39,97 +84,125 @@ def interval(difference: Difference, metric: str) -> str:
         return "no pairs of equal seed"
     if difference.identical:
         return f"the same numbers, bit for bit ({pairs})"
-    ends = (difference.mean, difference.low, difference.high)
-    mean, low, high = (_signed(value, metric) for value in ends)
     if math.isnan(difference.low):
-        return f"{mean} {_unit(metric)} ({pairs}: no interval)"
-    return f"{mean} [{low}, {high}] {_unit(metric)} ({pairs})"
+        return f"{signed(difference.mean, metric)} {_unit(metric)} ({pairs}: no interval)"
+    return f"{bare_interval(difference, metric)} {_unit(metric)} ({pairs})"
+
+
+def bare_interval(difference: Difference, metric: str) -> str:
+    """E.g. ``−0.44 [−0.80, −0.09]``."""
+    ends = (difference.mean, difference.low, difference.high)
+    mean, low, high = (signed(value, metric) for value in ends)
+    return mean if math.isnan(difference.low) else f"{mean} [{low}, {high}]"
 
 
 def rate_text(lr: float) -> str:
-    """A power of two as such, e.g. ``2^-3``; else plain digits."""
+    """A power of two as such, e.g. ``2^-3``, half octaves too; else plain digits."""
     octave = math.log2(lr)
-    return f"2^{octave:.0f}" if octave.is_integer() else f"{lr:g}"
+    half = round(2 * octave) / 2
+    return f"2^{half:g}" if abs(octave - half) < 1e-9 else f"{lr:g}"
 
 
-def differs(difference: Difference, null: Difference | None) -> bool:
-    """Whether the interval leaves out 0, by more than chaos alone does."""
-    if math.isnan(difference.low) or difference.low <= 0 <= difference.high:
-        return False
-    reach = max(abs(null.low), abs(null.high)) if null and null.pairs > 1 else 0.0
-    return abs(difference.mean) > reach
+def octaves_text(shift: Interval) -> str:
+    """E.g. ``+1`` where all seeds agree, else ``+0.8 [+0.6, +1.1]``; nothing without seeds."""
+    if shift.seeds == 0:
+        return ""
+    mean, low, high = (_rounded(value) for value in (shift.mean, shift.low, shift.high))
+    if math.isnan(shift.low) or shift.low == shift.high:
+        return mean
+    return f"{mean} [{low}, {high}]"
 
 
-def never_learned(arm: Arm) -> bool:
-    """Whether every run of an arm diverged or stayed where it began."""
-    return arm.diverged + arm.not_learned == arm.runs
-
-
-def _verdict(group: Group, others: list[Arm]) -> str:
-    null = group.arm(NULL)
-    band = null.unretuned if null else None
-    identical, alike, different, never, lost = [], [], [], [], []
-    for arm in others:
-        if never_learned(arm):
-            never.append(arm.name)
-        elif arm.retuned is None:
-            lost.append(arm.name)
-        elif arm.retuned.identical:
-            identical.append(arm.name)
-        elif differs(arm.retuned, band):
-            different.append(arm.name)
-        else:
-            alike.append(arm.name)
-    clauses = []
-    if identical:
-        clauses.append(f"{_join(identical)} train{_s(identical)} exactly like {REFERENCE}")
-    if alike:
-        clauses.append(f"no difference shows for {_join(alike)}")
-    if different:
-        clauses.append(f"{_join(different)} differ{_s(different)}")
-    if never:
-        clauses.append(f"{_join(never)} learn{_s(never)} at no learning rate")
-    if lost:
-        clauses.append(f"{_join(lost)} ha{'s' if len(lost) == 1 else 've'} no usable learning rate")
-    return f"{group.name}: after retuning the learning rate, {'; '.join(clauses)}."
-
-
-def _arm(arm: Arm, metric: str, reference_lr: float) -> str:
-    if never_learned(arm):
+def _answered(group: Group, arm: Arm, answer: Answer) -> str:
+    if answer.kind == "relabelling":
+        return _pairs(arm)
+    if answer.kind == "never learns":
         return (
-            f"{arm.name}: none of its {arm.runs} runs learned ({arm.diverged} diverged,"
-            f" {arm.not_learned} stayed where they began)."
+            f"none of its {arm.runs} runs learned ({arm.diverged} diverged, {arm.not_learned}"
+            " stayed where they began)"
         )
-    told = []
-    if arm.retuned is not None and arm.shift is not None:
-        told.append(f"{_moved(arm.shift)}: {interval(arm.retuned, metric)}")
-    if arm.unretuned is not None and arm.unretuned.pairs and arm.shift != 0:
-        told.append(f"left at lr {rate_text(reference_lr)}: {interval(arm.unretuned, metric)}")
-    return f"{arm.name}: {'; '.join(told) or 'nothing to pair'}."
+    assert arm.retuned is not None or answer.reason is not None
+    shown = interval(arm.retuned, group.metric) if arm.retuned is not None else ""
+    margin = _unsigned(group.margin, group.metric)
+    if answer.kind == "absorbed":
+        told = f"retuned: {shown}, within ±{margin} ({_p(answer.equivalence_p)})"
+        if answer.difference_p < 0.05:
+            told += f", though a difference shows ({_p(answer.difference_p)})"
+        return told
+    if answer.kind == "different":
+        why = f" It comes from this: {', '.join(arm.obstacles)}" if arm.obstacles else ""
+        return f"retuned: {shown}, beyond chaos ({_p(answer.difference_p)}).{why}"
+    return f"it cannot be told: {answer.reason}" + (f"; retuned: {shown}" if shown else "")
+
+
+def _pairs(arm: Arm) -> str:
+    exact = [pair for pair in arm.pairs if pair.exact]
+    octaves = {pair.octaves for pair in exact}
+    place = "at the same learning rate"
+    if octaves != {0.0}:
+        place = f"at learning rates {_moved(max(octaves))}"
+    return (
+        f"{place}, {sum(pair.equal for pair in exact)} of {len(exact)} pairs of runs that the law"
+        f" makes equal end with equal bits ({sum(pair.numbers for pair in exact):,} numbers)"
+    )
+
+
+def _octaves(arm: Arm) -> list[str]:
+    if arm.octaves is None or arm.octaves.best.seeds == 0:
+        return []
+    told = [f"best lr {octaves_text(arm.octaves.best)} octaves"]
+    if arm.octaves.cliff.seeds:
+        told.append(f"cliff {octaves_text(arm.octaves.cliff)}")
+    return [", ".join(told)]
+
+
+def _left(group: Group, arm: Arm, reference: Arm) -> list[str]:
+    """What it costs to leave the learning rate where it was."""
+    if arm.unretuned is None or not arm.unretuned.pairs or reference.best_lr is None:
+        return []
+    if arm.shift == 0:
+        return []  # the same runs
+    told = f"left at lr {rate_text(reference.best_lr)}: {interval(arm.unretuned, group.metric)}"
+    there = next((p for p in arm.prices if p.lr == reference.best_lr), None)
+    if there is not None and there.steps != there.reference_steps:
+        now, before = (_steps(steps) for steps in (there.steps, there.reference_steps))
+        told += f", {group.goal} {now} instead of {before}"
+    return [told]
+
+
+def _steps(steps: float) -> str:
+    return "never" if math.isinf(steps) else f"after {steps:g} steps"
 
 
 def _moved(octaves: float) -> str:
-    if octaves == 0:
-        return "the same best lr"
     plural = "" if abs(octaves) == 1 else "s"
-    direction = "higher" if octaves > 0 else "lower"
-    return f"best lr {abs(octaves):.3g} octave{plural} {direction}"
+    return f"{abs(octaves):.3g} octave{plural} {'higher' if octaves > 0 else 'lower'}"
 
 
 def _unit(metric: str) -> str:
     return f"{'points of ' if metric == ACCURACY else ''}{metric.replace('/', ' ')}"
 
 
-def _signed(value: float, metric: str) -> str:
+def signed(value: float, metric: str) -> str:
+    """A difference of a metric, in percentage points where it is accuracy."""
     text = f"{100 * value:+.2f}" if metric == ACCURACY else f"{value:+.2g}"
     # "−0.00" would claim a direction that the digits do not show.
     return "0" if float(text) == 0 else text.replace("-", "−")
 
 
-def _join(names: list[str]) -> str:
+def _unsigned(value: float, metric: str) -> str:
+    return f"{100 * value:g}" if metric == ACCURACY else f"{value:.2g}"
+
+
+def _rounded(octaves: float) -> str:
+    text = f"{octaves:+.2f}".rstrip("0").rstrip(".")
+    return "0" if float(text) == 0 else text.replace("-", "−")
+
+
+def _p(value: float) -> str:
+    return f"p = {value:.2g}" if value >= 1e-4 else "p < 0.0001"
+
+
+def _join(names: Sequence[str]) -> str:
     quoted = [f"“{name}”" for name in names]
     return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} and {quoted[-1]}"
-
-
-def _s(names: list[str]) -> str:
-    return "s" if len(names) == 1 else ""

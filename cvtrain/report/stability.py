@@ -9,14 +9,20 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from rich.table import Table
 
 from cvtrain import theory
 from cvtrain.report.arms import arm_name
-from cvtrain.report.figures import COLOURS, MARKERS, PANEL, new_figure, save_figure
+from cvtrain.report.document import Document, Picture, Section, Sentence, Table, number, words
+from cvtrain.report.figures.style import (
+    COLOURS,
+    MARKERS,
+    legend_below,
+    light_grid,
+    new_figure,
+    paper_style,
+)
 from cvtrain.report.linear_runs import LinearRun, read_linear_run
-from cvtrain.report.load import load
-from cvtrain.report.terminal import FOLDER, summary_console
+from cvtrain.report.load import Sweep
 
 CONVERGED = 1e-3
 """Share of its initial excess loss below which a finished run counts as converged."""
@@ -55,40 +61,45 @@ class Trial:
         return self.outcome == expected and not self.deviation > CURVE_TOLERANCE
 
 
-def trials(directory: Path) -> list[Trial]:
-    """Every run of the sweep in `directory` that was trained."""
-    runs = load(directory).runs
-    trained = runs[runs["status"].isin(["finished", "diverged"])]
-    return [_trial(directory, row) for row in trained.to_dict("records")]
+def trials(sweep: Sweep) -> list[Trial]:
+    """Every run of the sweep that was trained."""
+    trained = sweep.runs[sweep.runs["status"].isin(["finished", "diverged"])]
+    return [_trial(sweep.directory, row) for row in trained.to_dict("records")]
 
 
-def print_stability(directory: Path) -> str | None:
-    """Print predicted limits beside what happened around them, and draw the learning curves.
-
-    Returns:
-        what does not hold, in one line, or None.
-    """
-    console = summary_console()
-    found = trials(directory)
-    console.print(_table(found))
+def report_stability(sweep: Sweep) -> Document:
+    """Predicted limits beside what happened around them, and the learning curves."""
+    found = trials(sweep)
+    broken = [f"{t.rule}, {t.arm}, {t.share:.4g} × limit" for t in found if not t.as_predicted]
+    if len(found) < len(sweep.runs):
+        broken.append(f"{len(sweep.runs) - len(found)} runs did not end")
+    below = [trial for trial in found if trial.share < 1]
+    above = [trial for trial in found if trial.share > 1]
+    converged = sum(trial.outcome == "converged" for trial in below)
+    diverged = sum(trial.outcome == "diverged" for trial in above)
+    told = [
+        f"{converged} of {len(below)} runs below their limit converge, {diverged} of {len(above)}"
+        " above it diverge."
+    ]
     deviations = [trial.deviation for trial in found if trial.deviation == trial.deviation]
     if deviations:
-        console.print(
-            f"gradient descent: losses on the closed form to {max(deviations):.1e}", highlight=False
-        )
-    for path in save_figure(learning_curves(found), directory / FOLDER / "stability"):
-        console.print(f"picture: {path}", highlight=False, markup=False, soft_wrap=True)
-    total = len(load(directory).runs)
-    broken = [f"{t.rule}, {t.arm}, {t.share:.4g} × limit" for t in found if not t.as_predicted]
-    if len(found) < total:
-        broken.append(f"{total - len(found)} runs did not end")
-    return f"{len(broken)} claims do not hold: {'; '.join(broken[:5])}" if broken else None
+        told.append(f"Losses of gradient descent lie on the closed form to {max(deviations):.1e}.")
+    picture = Picture("stability", "Learning curves around the limit", learning_curves(found))
+    return Document(
+        title="Stability: how large a learning rate may be",
+        verdict=tuple(Sentence(each, ("stability",)) for each in told),
+        sections=(
+            Section("Stability", tables=(_table(found),), pictures=(picture,) if found else ()),
+        ),
+        broken=tuple(broken),
+    )
 
 
+@paper_style
 def learning_curves(found: list[Trial]) -> Figure:
     """A panel per rule: excess loss over steps, measured (markers) and in theory (lines)."""
     rules = list(dict.fromkeys(trial.rule for trial in found))
-    figure = new_figure(PANEL[0] * len(rules), PANEL[1] + 0.6)
+    figure = new_figure(len(rules), 1, extra=1.0)
     shares = sorted({round(trial.share, 6) for trial in found})
     for axes, rule in zip(figure.subplots(1, len(rules), squeeze=False)[0], rules, strict=True):
         ours = [trial for trial in found if trial.rule == rule]
@@ -97,10 +108,9 @@ def learning_curves(found: list[Trial]) -> Figure:
         axes.set_title(rule)
         axes.set_yscale("log")
         axes.set_xlabel("step")
-        axes.grid(visible=True, alpha=0.3, linewidth=0.5)
+        light_grid(axes)
     figure.axes[0].set_ylabel("loss − least loss")
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
+    legend_below(figure)
     return figure
 
 
@@ -114,7 +124,7 @@ def _curves(axes: Axes, ours: list[Trial], place: int) -> None:
             excess[chosen],
             linestyle="none",
             marker=MARKERS[turn % len(MARKERS)],
-            markersize=4,
+            markersize=3,
             color=COLOURS[place],
             label=f"{trial.share:.4g} × limit, {trial.arm}",
         )
@@ -172,13 +182,18 @@ def _closed_form(trial: Trial, steps: int) -> Any:
 
 def _table(found: list[Trial]) -> Table:
     shares = sorted({round(trial.share, 6) for trial in found})
-    table = Table(title="learning rates around the predicted limit", title_justify="left")
-    for column in ("rule", "arm", "limit", *(f"{share:.4g} × limit" for share in shares)):
-        table.add_column(column, justify="left" if column in ("rule", "arm") else "right")
+    records = []
     for rule, arm, limit in dict.fromkeys((t.rule, t.arm, t.limit) for t in found):
         ours = [t for t in found if (t.rule, t.arm) == (rule, arm)]
         cells = {round(t.share, 6): f"{t.outcome} ({t.steps})" for t in ours}
-        table.add_row(rule, arm, f"{limit:.6g}", *(cells.get(share, "") for share in shares))
-    table.caption = "in brackets: steps made"
-    table.caption_justify = "left"
-    return table
+        at = {f"{share:.4g} × limit": cells.get(share, "") for share in shares}
+        records.append({"rule": rule, "arm": arm, "limit": limit, **at})
+    at_shares = [f"{share:.4g} × limit" for share in shares]
+    columns = (
+        words("rule", "rule"),
+        words("arm", "arm"),
+        number("limit", "limit", ".6g"),
+        *(words(heading, heading) for heading in at_shares),
+    )
+    title = "learning rates around the predicted limit"
+    return Table("stability", title, columns, tuple(records), "in brackets: steps made")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,11 @@ def run_sweep(
                 returned = launcher.launch(jobs, initial_job_idx=0)
         except SweepStopped:
             returned = []
-        finally:
-            _report(directory, journal, points)
-        _analyse(directory, points)
+        except BaseException:
+            with suppress(RunFailed):  # what stopped the sweep is told, not what it left unproven
+                _report(directory, journal, points)
+            raise
+        _report(directory, journal, points)
     if journal.count(points)["failed"]:
         raise RunFailed(f"{journal.count(points)['failed']} of {len(points)} runs failed")
     return returned
@@ -108,27 +111,18 @@ def _experiment(config: DictConfig) -> str | None:
     return choices.get("experiment")
 
 
-def _analyse(directory: Path, points: Sequence[Point]) -> None:
-    """Hold what came out against what the experiment claims."""
-    if points[0].config.analysis is not None:
-        from cvtrain.report.analysis import analyse
-
-        analyse(points[0].config.analysis, directory)
-
-
 def _report(directory: Path, journal: Journal, points: Sequence[Point]) -> None:
-    """What came out: failures by name, then the summary of all runs that have one."""
-    from cvtrain.report.terminal import print_summary
+    """What came out: how many runs ended, and the report on all that have begun."""
+    from cvtrain.report.analysis import publish
 
     counts = journal.count(points)
     ended = sum(count for status, count in counts.items() if status not in (None, "running"))
     if ended < len(points):
         print(f"{ended} of {len(points)} runs ended", file=sys.stderr)
-    if points[0].config.analysis is None:
-        print_summary(directory)
     failed = [p for p in points if journal.status(p.directory) == "failed"]
     for point in failed[:10]:
         content = journal.read(point.directory) or {}
         print(f"failed: {point.directory}: {content.get('error')}", file=sys.stderr)
     if failed:
         print(f"{len(failed)} failed; each has its traceback.txt", file=sys.stderr)
+    publish(directory)

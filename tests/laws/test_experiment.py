@@ -11,7 +11,7 @@ import torch
 from cvtrain.command import main
 from cvtrain.laws.demonstrations import CONTROLS, DEMONSTRATIONS, EXACT_FACTORS
 from cvtrain.record.checkpoint import load_checkpoint, save_checkpoint
-from cvtrain.report.laws import pairs, print_laws
+from cvtrain.report.laws import pairs, report_laws
 from cvtrain.report.load import load
 
 SETTINGS = 4
@@ -51,16 +51,17 @@ def test_all_but_lbfgs_were_trained_in_stacks(experiment):
     assert set(single["optimizer._target_"]) == {"torch.optim.LBFGS"}
 
 
-def test_one_bit_breaks_a_law(copied, capsys):
+def test_one_bit_breaks_a_law(copied):
     runs = load(copied).runs
     of_adamw = (runs["variant"] == "AdamW; c=0.5") & (runs["dtype"] == "complex128")
     chosen = runs[of_adamw]["directory"].iloc[0]
-    assert print_laws(copied) is None
+    assert report_laws(load(copied)).failure() is None
     nudge_last_bit(copied / chosen)
-    broken = print_laws(copied)
+    document = report_laws(load(copied))
+    broken = document.failure()
     assert broken is not None
     assert broken.startswith("1 claims do not hold: AdamW, c = 0.5, Mlp complex128: ")
-    assert "311 of 312 exact pairs" in capsys.readouterr().out
+    assert str(document.verdict[0]).startswith("311 of 312 exact pairs")
 
 
 def test_a_run_that_did_not_finish_breaks_its_law_too(copied):
@@ -68,7 +69,9 @@ def test_a_run_that_did_not_finish_breaks_its_law_too(copied):
     chosen = runs[runs["variant"] == "Lion; c=2"]["directory"].iloc[0]
     record = copied / chosen / "run.json"
     record.write_text(record.read_text().replace('"finished"', '"diverged"'))
-    assert "Lion, c = 2, Mlp complex64: not trained to the end" in (print_laws(copied) or "")
+    assert "Lion, c = 2, Mlp complex64: not trained to the end" in (
+        report_laws(load(copied)).failure() or ""
+    )
 
 
 def nudge_last_bit(directory: Path) -> None:

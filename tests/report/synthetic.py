@@ -31,6 +31,7 @@ def configuration(**changed: Any) -> dict[str, Any]:
         "model": {"_target_": "cvtrain.models.mlp.Mlp", "hidden": [8]},
         "objective": {"loss": "cross_entropy", "scale": 1.0},
         "convention": {"scale": 1.0, "conjugate": False},
+        "clip": {"kind": "none"},
         "optimizer": {"_target_": "torch.optim.SGD", "lr": 0.125, "momentum": 0.0},
     }
     for key, value in changed.items():

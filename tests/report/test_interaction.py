@@ -11,7 +11,7 @@ import torch
 from cvtrain.command import main
 from cvtrain.laws.interactions import INTERACTIONS
 from cvtrain.record.checkpoint import load_checkpoint, save_checkpoint
-from cvtrain.report.interaction import describe, findings, print_interaction
+from cvtrain.report.interaction import describe, findings, report_interaction
 from cvtrain.report.load import load
 
 SMALL = ("seed=0,1", "max_steps=40", "model.hidden=[8]", "signals.scalars_every=20")
@@ -49,7 +49,7 @@ def test_one_bit_breaks_the_claim(experiment, tmp_path):
     parts[0] = torch.nextafter(parts[0], torch.tensor(torch.inf, dtype=parts.dtype))
     state[first] = torch.view_as_complex(parts.reshape(*state[first].shape, 2))
     save_checkpoint(chosen, "last", state, step)
-    broken = print_interaction(tmp_path / "sweep")
+    broken = report_interaction(load(tmp_path / "sweep")).failure()
     assert broken is not None
     assert broken.startswith(f"1 claims do not hold: {ruled.setting.name}, {ruled.arm.name}")
 
@@ -62,4 +62,4 @@ def test_a_run_that_diverged_breaks_its_claim(experiment, tmp_path):
     label = f"{name}; {ruled.setting.name}; {ruled.arm.name}"
     record = tmp_path / "sweep" / runs[runs["variant"] == label]["directory"].iloc[0] / "run.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"status": "diverged"}))
-    assert ruled.arm.name in (print_interaction(tmp_path / "sweep") or "")
+    assert ruled.arm.name in (report_interaction(load(tmp_path / "sweep")).failure() or "")

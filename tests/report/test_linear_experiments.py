@@ -12,8 +12,9 @@ import pytest
 from cvtrain import theory
 from cvtrain.command import main
 from cvtrain.linear_problem import LinearProblem
-from cvtrain.report.lms import allowed_errors, print_lms, settings
-from cvtrain.report.stability import print_stability, trials
+from cvtrain.report.lms import allowed_errors, report_lms, settings
+from cvtrain.report.load import load
+from cvtrain.report.stability import report_stability, trials
 
 REPLICATES = 24
 
@@ -34,7 +35,7 @@ def lms(tmp_path_factory):
 def test_every_limit_parts_convergence_from_divergence(stability):
     status, directory = stability
     assert status == 0
-    found = trials(directory)
+    found = trials(load(directory))
     assert len(found) == 36
     assert {(t.share < 1, t.outcome) for t in found} == {(True, "converged"), (False, "diverged")}
     assert {round(t.share, 4) for t in found} == {0.5, 0.995, 1.005}
@@ -48,7 +49,7 @@ def test_every_limit_parts_convergence_from_divergence(stability):
 
 
 def test_losses_of_gradient_descent_lie_on_the_closed_form(stability):
-    deviations = [t.deviation for t in trials(stability[1]) if t.deviation == t.deviation]
+    deviations = [t.deviation for t in trials(load(stability[1])) if t.deviation == t.deviation]
     assert len(deviations) == 8
     assert max(deviations) < 1e-10
 
@@ -58,7 +59,7 @@ def test_a_run_on_the_wrong_side_of_its_limit_breaks_the_claim(stability, tmp_pa
     chosen = next((tmp_path / "sweep").glob("*0.995*/run.json".replace("0.995", "-0.0072")))
     record = json.loads(chosen.read_text())
     chosen.write_text(json.dumps(record | {"status": "diverged"}))
-    assert "1 claims do not hold" in (print_stability(tmp_path / "sweep") or "")
+    assert "1 claims do not hold" in (report_stability(load(tmp_path / "sweep")).failure() or "")
 
 
 def test_a_loss_off_the_closed_form_breaks_the_claim(stability, tmp_path):
@@ -67,13 +68,13 @@ def test_a_loss_off_the_closed_form_breaks_the_claim(stability, tmp_path):
     rows = pd.read_csv(chosen, dtype=str)
     rows.loc[5, "train/loss"] = repr(float(rows.loc[5, "train/loss"]) * (1 + 1e-9))
     rows.to_csv(chosen, index=False)
-    assert "gradient descent" in (print_stability(tmp_path / "sweep") or "")
+    assert "gradient descent" in (report_stability(load(tmp_path / "sweep")).failure() or "")
 
 
 def test_misadjustments_are_those_of_theory(lms):
     status, directory = lms
     assert status == 0
-    found = settings(directory)
+    found = settings(load(directory))
     assert len(found) == 4
     for setting in found:
         assert setting.replicates == REPLICATES
@@ -99,7 +100,7 @@ def test_replicates_that_follow_another_law_break_the_claim(lms, monkeypatch):
     linear_problem._linear_problem.cache_clear()
     monkeypatch.setattr(LinearProblem, "of", louder)
     try:
-        broken = print_lms(lms[1])
+        broken = report_lms(load(lms[1])).failure()
     finally:
         linear_problem._linear_problem.cache_clear()
     assert broken is not None

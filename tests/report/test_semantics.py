@@ -9,15 +9,16 @@ import pytest
 from scipy import stats
 from synthetic import row, sweep_of
 
+from cvtrain.config import ReportConfig
 from cvtrain.report.semantics import (
     ACCURACY,
     DECIBELS,
-    TUNING_SEEDS,
     contests,
     curves,
     describe,
 )
 
+TUNING_SEEDS = ReportConfig().tuning_seeds
 SEEDS = range(TUNING_SEEDS + 8)
 RATES = (0.25, 0.25 * math.sqrt(2), 0.5)
 

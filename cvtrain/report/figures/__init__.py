@@ -1,0 +1,1 @@
+"""Figures for paper and screen: vector and pixels, readable in grey and by the colour-blind."""

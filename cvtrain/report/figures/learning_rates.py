@@ -1,0 +1,162 @@
+"""Outcome over the learning rate, per arm: curves, curves over the effective rate, heat maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cvtrain.report.arms import NULL
+from cvtrain.report.compare import ACCURACY, Comparison, Group
+from cvtrain.report.effective import effective_rates
+from cvtrain.report.figures.style import (
+    COLOURS,
+    MOST_COLUMNS,
+    band,
+    legend_below,
+    light_grid,
+    logarithmic,
+    new_figure,
+    octave_axis,
+    paper_style,
+)
+
+Rates = Callable[[pd.DataFrame], "pd.Series[float]"]
+
+
+@paper_style
+def learning_rate_curves(comparison: Comparison) -> Figure:
+    """Per group a column: validation loss and test metric against the learning rate, per arm.
+
+    Lines are means over seeds, bands their range; the null arm is a grey band. A cross stands at
+    the top, at learning rates where a run of the arm did not finish: those have no mean.
+    """
+    return _grid(comparison, 2, lambda rows: rows["optimizer.lr"], "learning rate")
+
+
+@paper_style
+def effective_rate_curves(comparison: Comparison) -> Figure:
+    """Validation loss against the effective learning rate: what the law says counts.
+
+    Where the arms' curves lie on each other, the factor is nothing but a change of scale.
+    """
+    return _grid(comparison, 1, effective_rates, "effective learning rate")
+
+
+@paper_style
+def heat_maps(comparison: Comparison) -> Figure:
+    """Per group a panel: the mean test metric of every arm at every learning rate.
+
+    A cross stands where a run diverged or failed.
+    """
+    groups = comparison.groups
+    columns = min(len(groups), 2)
+    rows = -(-len(groups) // columns)
+    figure = new_figure(columns, rows, extra=0.3)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, group in zip(grid, groups, strict=False):
+        _heat_map(axes, group, comparison.runs[comparison.runs["group"] == group.name])
+    for axes in grid[len(groups) :]:
+        axes.set_visible(False)
+    return figure
+
+
+def places(comparison: Comparison) -> dict[str, int]:
+    """A place in the order of styles for every arm, so that a colour means one arm everywhere."""
+    named = (arm.name for group in comparison.groups for arm in group.arms if arm.name != NULL)
+    return {name: place for place, name in enumerate(dict.fromkeys(named))}
+
+
+def metric_name(metric: str) -> str:
+    """What an axis says of a test metric."""
+    return "test accuracy, %" if metric == ACCURACY else metric.replace("/", " ")
+
+
+def _grid(comparison: Comparison, kinds: int, rates: Rates, label: str) -> Figure:
+    groups = comparison.groups
+    columns = min(len(groups), MOST_COLUMNS)
+    lines = -(-len(groups) // columns)
+    figure = new_figure(columns, kinds * lines)
+    grid = figure.subplots(kinds * lines, columns, squeeze=False)
+    known = places(comparison)
+    for number, group in enumerate(groups):
+        rows = comparison.runs[comparison.runs["group"] == group.name]
+        panels = grid[kinds * (number // columns) :, number % columns][:kinds]
+        for axes, column in zip(panels, ("score", group.metric), strict=False):
+            _curves(axes, group, rows.assign(rate=rates(rows)), column, known)
+        panels[0].set_title(group.name)
+        logarithmic(panels[0])
+        panels[0].set_ylabel("validation loss")
+        panels[-1].set_xlabel(label)
+        if kinds == 2:
+            panels[1].set_ylabel(metric_name(group.metric))
+    for axes in grid.ravel()[len(groups) * kinds :] if lines == 1 else ():
+        axes.set_visible(False)
+    for axes in grid.ravel():
+        if not axes.has_data():
+            axes.set_visible(False)
+    grid[0, 0].plot([], [], linestyle="none", marker="x", color="0.3", label="a run did not finish")
+    legend_below(figure)
+    return figure
+
+
+def _curves(
+    axes: Axes, group: Group, rows: pd.DataFrame, column: str, known: Mapping[str, int]
+) -> None:
+    factor = 100 if column == ACCURACY else 1
+    for arm in group.arms:
+        own = rows[rows["arm"] == arm.name]
+        by_rate = own.groupby("rate")
+        whole = by_rate["score"].max() < np.inf
+        values = factor * by_rate[column].agg(["mean", "min", "max"])[whole]
+        lr = values.index.to_numpy(dtype=float)
+        if arm.name == NULL:
+            if not values.empty:
+                ends = values["min"], values["max"]
+                axes.fill_between(lr, *ends, color="0.6", alpha=0.45, label=f"{NULL} (range)")
+            continue
+        place = known[arm.name]
+        named = (("mean", "mean"), ("low", "min"), ("high", "max"))
+        band(axes, lr, {name: values[own].to_numpy() for name, own in named}, place, arm.name)
+        lost = whole.index[~whole].to_numpy(dtype=float)
+        axes.plot(
+            lost,
+            np.full(len(lost), 0.97 - 0.05 * place),
+            linestyle="none",
+            marker="x",
+            color=COLOURS[place % len(COLOURS)],
+            transform=axes.get_xaxis_transform(),
+        )
+    octave_axis(axes, "")
+    light_grid(axes)
+
+
+def _heat_map(axes: Axes, group: Group, rows: pd.DataFrame) -> None:
+    factor = 100 if group.metric == ACCURACY else 1
+    names = [arm.name for arm in group.arms]
+    means = rows.pivot_table(
+        index="arm", columns="optimizer.lr", values=group.metric, aggfunc="mean", dropna=False
+    ).reindex(names)
+    lost = rows.assign(lost=~np.isfinite(rows["score"])).pivot_table(
+        index="arm", columns="optimizer.lr", values="lost", aggfunc="any"
+    )
+    lost = lost.reindex(index=names, columns=means.columns)
+    shown = factor * means.to_numpy(dtype=float)
+    image = axes.imshow(shown, aspect="auto", cmap="cividis")
+    low, high = image.get_clim()
+    for (row, column), value in np.ndenumerate(shown):
+        if lost.iat[row, column] is True or lost.iat[row, column] == 1:
+            text = "×"
+        else:
+            text = "" if np.isnan(value) else f"{value:.3g}"
+        dark = np.isnan(value) or high == low or (value - low) / (high - low) < 0.6
+        colour = "white" if dark and not np.isnan(value) else "black"
+        axes.text(column, row, text, ha="center", va="center", fontsize=6, color=colour)
+    octaves = np.log2(means.columns.to_numpy(dtype=float))
+    axes.set_xticks(range(len(octaves)), [f"{octave:.3g}" for octave in octaves])
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("log₂ of the learning rate")
+    axes.set_title(f"{group.name}: {metric_name(group.metric)}")

@@ -1,0 +1,124 @@
+"""How every figure looks: the widths of one and of two columns of a paper, colours, marks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+# Okabe and Ito 2008, Color Universal Design; each has a marker and a dash of its own besides.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
+
+ONE_COLUMN, TWO_COLUMNS = 3.5, 7.16
+"""Inches: the widths that IEEE's journals print."""
+PANEL_HEIGHT = 2.2
+MOST_COLUMNS = 3
+DPI = 200
+
+PAPER: Any = {
+    "font.size": 8.0,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8.0,
+    "legend.fontsize": 7.5,
+    "xtick.labelsize": 7.0,
+    "ytick.labelsize": 7.0,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4.0,
+    "axes.linewidth": 0.6,
+    "svg.hashsalt": "cvtrain",
+}
+"""Sizes in points; the salt makes the same figure the same file."""
+
+Drawn = TypeVar("Drawn")
+Given = ParamSpec("Given")
+
+
+def paper_style(draw: Callable[Given, Drawn]) -> Callable[Given, Drawn]:
+    """Let a function draw in the sizes of `PAPER`, whatever matplotlib is set to."""
+
+    @wraps(draw)
+    def styled(*args: Given.args, **kwargs: Given.kwargs) -> Drawn:
+        with mpl.rc_context(PAPER):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def new_figure(columns: int, rows: float, extra: float = 0.45) -> Figure:
+    """An empty figure, which needs no display, as wide as one column of a paper or as two.
+
+    Args:
+        columns: panels beside each other.
+        rows: panels below each other.
+        extra: inches for a legend below.
+    """
+    width = ONE_COLUMN if columns == 1 else TWO_COLUMNS
+    figure = Figure(figsize=(width, rows * PANEL_HEIGHT + extra), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> list[Path]:
+    """Write `path`.svg and `path`.png, the same bytes for the same figure."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context(PAPER):
+        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+        figure.savefig(path.with_suffix(".png"), dpi=DPI)
+    return [path.with_suffix(".svg"), path.with_suffix(".png")]
+
+
+def legend_below(figure: Figure, columns: int = 3) -> None:
+    """One legend for all panels, each label once."""
+    shown: dict[str, Artist] = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            shown.setdefault(label, handle)
+    if shown:
+        figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=columns)
+
+
+def light_grid(axes: Axes) -> None:
+    """Lines that do not compete with the data."""
+    axes.grid(visible=True, alpha=0.3, linewidth=0.4)
+
+
+def octave_axis(axes: Axes, label: str) -> None:
+    """An axis of learning rates by powers of two, where there is anything on it."""
+    if np.isfinite(axes.dataLim.minposx):
+        axes.set_xscale("log", base=2)
+    axes.set_xlabel(label)
+
+
+def logarithmic(axes: Axes) -> None:
+    """A logarithmic axis of losses, where there is a positive one."""
+    if np.isfinite(axes.dataLim.minposy):
+        axes.set_yscale("log")
+
+
+def style_of(place: int) -> dict[str, object]:
+    """Colour, dash and marker of the line number `place`."""
+    return {
+        "color": COLOURS[place % len(COLOURS)],
+        "linestyle": DASHES[place % len(DASHES)],
+        "marker": MARKERS[place % len(MARKERS)],
+    }
+
+
+def band(
+    axes: Axes, x: np.ndarray, values: Mapping[str, np.ndarray], place: int, label: str
+) -> None:
+    """A line `mean` with a band from `low` to `high` around it."""
+    style = style_of(place)
+    axes.plot(x, values["mean"], label=label, **style)  # type: ignore[arg-type]  # a mapping of styles
+    colour = COLOURS[place % len(COLOURS)]
+    axes.fill_between(x, values["low"], values["high"], color=colour, alpha=0.13, linewidth=0)

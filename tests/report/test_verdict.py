@@ -1,0 +1,174 @@
+"""Answers about sweeps whose truth is known: made by hand, or drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from synthetic import HALVED, JITTERED, UNCONJUGATED, WIRTINGER, row, sweep_of
+
+from cvtrain.report import relabelling
+from cvtrain.report.compare import compare
+from cvtrain.report.equivalence import bootstrap_interval, difference_p, equivalence_p
+from cvtrain.report.shifts import best_octave, good_window
+from cvtrain.report.verdict import SEEDS_NEEDED, decide
+
+RATES = (0.0625, 0.125, 0.25, 0.5, 1.0)
+TUNING = 6
+MIXED = {"convention__scale": 0.5}
+
+
+def arm(rng, seeds, *, best=0.25, effect=0.0, noise=0.003, own=0.01, **config):
+    """Runs whose loss is a parabola around `best`, and whose accuracy is the seed's own (from a
+    generator that all arms share the seed of), an effect, and noise."""
+    of_seed = np.random.default_rng(7).normal(0.95, own, 1000)
+    return [
+        row(
+            0.2 * 2 ** (0.5 * (np.log2(rate / best)) ** 2),
+            of_seed[seed] + effect + noise * rng.standard_normal(),
+            seed=seed,
+            optimizer__lr=rate,
+            **config,
+        )
+        for seed in range(seeds)
+        for rate in RATES
+    ]
+
+
+def answer(rows, name):
+    return decide(compare(sweep_of(rows)).groups)["SGD", name]
+
+
+@pytest.mark.parametrize(("apart", "kind"), [(0.0, "relabelling"), (1e-7, "cannot tell")])
+def test_an_octave_with_equal_bits_is_a_relabelling_and_with_other_bits_is_not(
+    monkeypatch, apart, kind
+):
+    rows = arm(np.random.default_rng(0), 3) + arm(np.random.default_rng(0), 3, best=0.5, **HALVED)
+    numbered = dict(enumerate(rows))
+
+    def weights(directory):
+        run = numbered[int(directory.name)]
+        effective = run["optimizer.lr"] * run["objective.scale"]
+        value = torch.tensor([1.0 + run["seed"], effective], dtype=torch.float64)
+        return {"w": value * (1 + apart * (run["objective.scale"] != 1))}
+
+    monkeypatch.setattr(relabelling, "last_weights", weights)
+    found = answer(rows, "scale ½, pytorch")
+    assert found.kind == kind
+    pairs = compare(sweep_of(rows)).groups[0].arm("scale ½, pytorch").pairs
+    assert len(pairs) == 3 * (len(RATES) - 1)
+    assert {pair.octaves for pair in pairs} == {1.0}
+
+
+def test_a_shift_of_one_octave_is_found_without_an_interval():
+    rows = arm(np.random.default_rng(0), 8) + arm(np.random.default_rng(1), 8, best=0.5, **HALVED)
+    shift = compare(sweep_of(rows)).groups[0].arm("scale ½, pytorch").octaves
+    assert (shift.best.mean, shift.best.low, shift.best.high) == pytest.approx((1, 1, 1))
+    assert shift.window.mean == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("held_out", "kind"), [(4, "cannot tell"), (12, "absorbed")])
+def test_no_difference_is_equivalence_only_with_enough_seeds(held_out, kind):
+    rng = np.random.default_rng(3)
+    seeds = TUNING + held_out
+    rows = arm(rng, seeds) + arm(rng, seeds, **MIXED) + arm(rng, seeds, **JITTERED)
+    found = answer(rows, "scale 1, wirtinger")
+    assert found.kind == kind
+    assert (found.reason is not None) == (kind == "cannot tell")
+
+
+def test_a_real_difference_is_found_beyond_the_null_arm():
+    rng = np.random.default_rng(4)
+    seeds = TUNING + 12
+    rows = arm(rng, seeds) + arm(rng, seeds, effect=-0.03, **MIXED)
+    assert answer(rows, "scale 1, wirtinger").reason.startswith("a difference shows, but no null")
+    assert answer(rows + arm(rng, seeds, **JITTERED), "scale 1, wirtinger").kind == "different"
+    chaotic = arm(rng, seeds, noise=0.2, **JITTERED)
+    assert "chaos alone" in answer(rows + chaotic, "scale 1, wirtinger").reason
+
+
+def test_a_difference_at_the_edge_of_the_rates_is_not_called_real():
+    rng = np.random.default_rng(5)
+    seeds = TUNING + 12
+    rows = arm(rng, seeds) + arm(rng, seeds, best=4.0, effect=-0.03, **MIXED)
+    found = answer(rows + arm(rng, seeds, **JITTERED), "scale 1, wirtinger")
+    assert found.kind == "cannot tell"
+    assert "edge" in found.reason
+
+
+def test_an_arm_that_never_learns_is_said_to():
+    rows = arm(np.random.default_rng(0), 2)
+    lost = [one | {"val/loss": 1.99} for one in arm(np.random.default_rng(0), 2, **UNCONJUGATED)]
+    assert answer(rows + lost, "scale 1, unconjugated").kind == "never learns"
+
+
+def test_real_differences_are_claimed_in_under_one_in_twenty_sweeps_without_any():
+    false = 0
+    for draw in range(200):
+        rng = np.random.default_rng(1000 + draw)
+        seeds = TUNING + SEEDS_NEEDED
+        kinds = ({}, MIXED, {"objective__scale": 0.5, "convention__scale": 0.5}, JITTERED)
+        rows = [one for kind in kinds for one in arm(rng, seeds, noise=0.02, **kind)]
+        rows = [one for one in rows if one["optimizer.lr"] in (0.125, 0.25, 0.5)]
+        answers = decide(compare(sweep_of(rows)).groups).values()
+        false += any(each.kind == "different" for each in answers)
+    assert false < 10
+
+
+def test_the_law_names_what_is_kept_and_a_convention_in_a_mixed_network():
+    adam = {"optimizer___target_": "torch.optim.Adam", "optimizer__eps": 1e-8}
+    rng = np.random.default_rng(0)
+    rows = arm(rng, 2, **adam) + arm(rng, 2, **adam, **WIRTINGER)
+    (group,) = compare(sweep_of(rows)).groups
+    mixed, kept = group.arm("scale 1, wirtinger").obstacles
+    assert mixed == "gradients of complex parameters are × 0.5, of real ones × 1"
+    assert kept == "eps = 1e-08 is kept (law: 5e-09)"
+
+
+def test_a_halved_eps_makes_pairs_of_adam_although_it_is_another_group(monkeypatch):
+    adam = {"optimizer___target_": "torch.optim.Adam"}
+    rng = np.random.default_rng(0)
+    rows = arm(rng, 1, **adam, optimizer__eps=1e-8)
+    rows += arm(rng, 1, **adam, optimizer__eps=5e-9, **HALVED)
+    monkeypatch.setattr(relabelling, "last_weights", lambda _: {"w": torch.ones(2)})
+    groups = compare(sweep_of(rows)).groups
+    pairs = [pair for group in groups for each in group.arms for pair in each.pairs]
+    assert len(pairs) == len(RATES)
+    assert {pair.octaves for pair in pairs} == {0.0}
+
+
+def test_two_one_sided_tests_pass_where_the_ninety_percent_interval_is_within_the_margin():
+    from scipy import stats
+
+    rng = np.random.default_rng(2)
+    for _ in range(50):
+        values = rng.normal(0.001, 0.004, 12)
+        interval = stats.ttest_1samp(values, 0).confidence_interval(0.90)
+        inside = interval.low > -0.005 and interval.high < 0.005
+        assert (equivalence_p(values, 0.005) < 0.05) == inside
+
+
+def test_equal_differences_leave_no_doubt():
+    assert equivalence_p(np.full(5, 0.001), 0.005) == 0
+    assert equivalence_p(np.full(5, 0.006), 0.005) == 1
+    assert difference_p(np.zeros(5)) == 1
+    assert difference_p(np.full(5, 0.1)) == 0
+    found = bootstrap_interval(np.full(5, 1.0))
+    assert (found.mean, found.low, found.high) == (1, 1, 1)
+
+
+def test_a_parabola_has_its_lowest_point_between_the_octaves():
+    octaves = np.arange(-3.0, 4.0)
+    for at in (-0.4, 0.0, 0.3, 1.25):
+        assert best_octave(octaves, np.exp((octaves - at) ** 2)) == pytest.approx(at)
+    assert best_octave(octaves, np.exp(octaves)) == -3
+    assert best_octave(octaves, np.where(octaves > 0, np.inf, np.exp(-octaves))) == 0
+
+
+def test_the_window_ends_where_the_score_passes_its_limit():
+    octaves = np.arange(-3.0, 4.0)
+    low, high = good_window(octaves, 1.25 ** np.abs(octaves))
+    assert (low, high) == pytest.approx((-1, 1))
+    low, high = good_window(octaves, np.where(octaves > 1, np.inf, 1.0))
+    assert np.isnan(low)
+    assert high == 1
