@@ -194,7 +194,9 @@ class Config(Section):
     trusted_modules: Annotated[tuple[str, ...], Field(strict=False)]
     output: str
     variant: str | None = None
-    analysis: Literal["laws", "stability", "lms", "semantics", "interaction"] | None = None
+    analysis: (
+        Literal["laws", "stability", "lms", "semantics", "interaction", "activations"] | None
+    ) = None
     plan: bool
 
     def as_dict(self) -> dict[str, Any]:

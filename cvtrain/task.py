@@ -210,7 +210,7 @@ def describe_task(config: Config) -> list[str]:
 def describe_network(config: Config) -> list[str]:
     """Data, network (purely complex or mixed, both kinds counted), and the self-check of torch."""
     dataset = load_dataset(config)
-    count = count_parameters(build_model(config, dataset))
+    count = count_parameters(build_model(config, dataset).parameters())
     sizes = "/".join(str(len(s)) for s in (dataset.train, dataset.validation, dataset.test))
     shape = "×".join(str(size) for size in dataset.input_shape) or "1"
     return [

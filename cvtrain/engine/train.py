@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from torch import Tensor
 
 from cvtrain.config import Config
 from cvtrain.convention import convention_name
@@ -25,6 +24,7 @@ from cvtrain.engine.trainee import Trainee
 from cvtrain.engine.trainer_options import trainer_arguments
 from cvtrain.errors import Interrupted
 from cvtrain.interruption import interruption
+from cvtrain.models.parameters import count_parameters
 from cvtrain.point import Point
 from cvtrain.record.checkpoint import save_checkpoint
 from cvtrain.record.journal import Journal
@@ -178,9 +178,9 @@ def _fit(
     final = recorder.final
     best = trainee.validations.best_weights
     assert best is not None  # the weights before the first update are always validated
-    kinds = parameter_kinds(trainee.weights())
+    counted = count_parameters(weight[0] for weight in trainee.weights().values())
     for run, (record, directory) in enumerate(zip(records, directories, strict=True)):
-        record.parameters = kinds
+        record.parameters = {"complex": counted.complex, "real": counted.real}
         record.diverged_at = trainee.diverged_at[run]
         record.steps = trainer.global_step if record.diverged_at is None else record.diverged_at
         record.final = final[run]
@@ -204,14 +204,6 @@ def _prepare(
     if job.engine == "single":
         return trainer, Single(configs[0], dataset, recorder, save, progressed)
     return trainer, Stack(configs, dataset, _multiple(job), recorder, save, progressed)
-
-
-def parameter_kinds(weights: Mapping[str, Tensor]) -> dict[str, int]:
-    """Entries of complex and of real parameters of one run, of weights [K, …]."""
-    counted = {"complex": 0, "real": 0}
-    for weight in weights.values():
-        counted["complex" if weight.is_complex() else "real"] += weight[0].numel()
-    return counted
 
 
 def hyperparameters(config: Config) -> dict[str, float | str | bool]:

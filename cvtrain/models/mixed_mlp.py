@@ -9,14 +9,15 @@ from torch import Tensor, nn
 
 from cvtrain.models.initialisation import Initialisation
 from cvtrain.models.mlp import hidden_layers
+from cvtrain.models.normalisation import Normalisation
 from cvtrain.models.parameters import cast_parameters
 
 
 class MixedMlp(nn.Module):
     """Complex hidden layers h; real outputs y = (Re h, Im h) Wᵀ + b.
 
-    Mixed: the head's W and b are real, and so are modReLU's biases. A convention acts on the trunk
-    alone, which no learning rate common to both can undo.
+    Mixed: the head's W and b are real, and so are modReLU's biases and batch normalisation's Γ. A
+    convention acts on the complex parameters alone, which no learning rate common to all can undo.
 
     Args:
         in_features: entries of one input, flattened.
@@ -24,6 +25,7 @@ class MixedMlp(nn.Module):
         hidden: widths of the hidden layers, at least one.
         activation: a name in `cvtrain.models.activation`.
         initialisation: of the trunk's weights; its biases are zero at first. The head has torch's.
+        normalisation: between a hidden layer and its activation.
         dtype: complex64 or complex128; the head has the matching real precision.
 
     Raises:
@@ -38,12 +40,14 @@ class MixedMlp(nn.Module):
         hidden: Sequence[int] = (64, 64),
         activation: str = "modReLU",
         initialisation: Initialisation = "glorot",
+        normalisation: Normalisation = "none",
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
         if not hidden:
             raise ValueError("hidden=[]: should have at least one width")
-        layers = hidden_layers((in_features, *hidden), activation, initialisation, dtype)
+        widths = (in_features, *hidden)
+        layers = hidden_layers(widths, activation, initialisation, normalisation, dtype)
         self.trunk = nn.Sequential(*layers)
         self.head = nn.Linear(2 * hidden[-1], out_features, dtype=dtype.to_real())
         cast_parameters(self, dtype)

@@ -11,13 +11,15 @@ from torch import Tensor, nn
 from cvtrain.models.activation import activation as activation_named
 from cvtrain.models.initialisation import Initialisation
 from cvtrain.models.linear import Linear
+from cvtrain.models.normalisation import Normalisation, normalisation_layers
 from cvtrain.models.parameters import cast_parameters
 
 
 class Mlp(nn.Module):
     """Complex linear layers with biases, an activation between one and the next.
 
-    Purely complex with an activation that has no parameters, such as cardioid.
+    Purely complex without normalisation and with an activation that has no parameters, such as
+    cardioid.
 
     Args:
         in_features: entries of one input, flattened.
@@ -25,6 +27,7 @@ class Mlp(nn.Module):
         hidden: widths of the hidden layers.
         activation: a name in `cvtrain.models.activation`.
         initialisation: of the weights; biases are zero at first.
+        normalisation: between a hidden layer and its activation.
         dtype: complex64 or complex128.
 
     Raises:
@@ -39,11 +42,12 @@ class Mlp(nn.Module):
         hidden: Sequence[int] = (64, 64),
         activation: str = "cardioid",
         initialisation: Initialisation = "glorot",
+        normalisation: Normalisation = "none",
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
         widths = (in_features, *hidden)
-        trunk = hidden_layers(widths, activation, initialisation, dtype)
+        trunk = hidden_layers(widths, activation, initialisation, normalisation, dtype)
         head = Linear(
             widths[-1], out_features, bias=True, initialisation=initialisation, dtype=dtype
         )
@@ -57,18 +61,24 @@ class Mlp(nn.Module):
 
 
 def hidden_layers(
-    widths: Sequence[int], activation: str, initialisation: Initialisation, dtype: torch.dtype
+    widths: Sequence[int],
+    activation: str,
+    initialisation: Initialisation,
+    normalisation: Normalisation,
+    dtype: torch.dtype,
 ) -> list[nn.Module]:
-    """Per hidden layer a `Linear` with bias and an activation.
+    """Per hidden layer a `Linear` with bias, the normalisation if any, and an activation.
 
     Args:
         widths: of the input and of each hidden layer.
-        activation, initialisation, dtype: as for `Mlp`; activations are left uncast.
+        activation, initialisation, normalisation, dtype: as for `Mlp`; real parameters are left
+            uncast.
     """
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
         layers.append(
             Linear(inputs, outputs, bias=True, initialisation=initialisation, dtype=dtype)
         )
+        layers += normalisation_layers(normalisation, outputs, dtype)
         layers.append(activation_named(activation))
     return layers

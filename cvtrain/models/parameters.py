@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,9 @@ class ParameterCount:
         return "mixed" if self.real else "purely complex"
 
 
-def count_parameters(module: nn.Module) -> ParameterCount:
+def count_parameters(parameters: Iterable[Tensor]) -> ParameterCount:
     """Count complex and real entries; `numel` alone would count a complex one as one number."""
-    parameters = list(module.parameters())
+    parameters = list(parameters)
     return ParameterCount(
         complex=sum(p.numel() for p in parameters if p.is_complex()),
         real=sum(p.numel() for p in parameters if not p.is_complex()),

@@ -10,6 +10,7 @@ from time import monotonic
 from torch import Tensor
 
 from cvtrain.record import event_file, metrics
+from cvtrain.record.custom_scalars import run_layout
 from cvtrain.record.metrics import MetricsFile
 from cvtrain.record.pending_rows import PendingRows
 from cvtrain.record.scalar_events import scalar_events
@@ -77,6 +78,9 @@ class Recorder:
         if not self._tables:
             header = [*signals, *(tag for tag in self._later_tags if tag not in signals)]
             self._tables = [MetricsFile(directory, header) for directory in self._directories]
+            layout = run_layout(header)
+            for board in self._boards if layout is not None else ():
+                board.summary(step, layout)
         self._unflushed += 1
         self._flush_if_due()
 

@@ -6,6 +6,7 @@ the protocol buffers beneath them do neither.
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from tensorboard.plugins.histogram import metadata as histogram_metadata
 from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2, summary_v2
 from tensorboard.plugins.hparams import metadata as hparams_metadata
+from tensorboard.plugins.text.summary_v2 import text_pb
 
 from cvtrain.record.event_file import EventFile
 
@@ -46,7 +48,18 @@ class TensorBoardFile:
         finite = values[np.isfinite(values)].astype(np.float64)
         summary: Summary = histogram_pb(tag, finite, buckets=HISTOGRAM_BINS)
         assert summary.value[0].metadata.plugin_data.plugin_name == histogram_metadata.PLUGIN_NAME
-        self._add(step, summary)
+        self.summary(step, summary)
+
+    def image(self, tag: str, png: bytes) -> None:
+        """Keep a picture, given as the content of a PNG file."""
+        width, height = struct.unpack(">II", png[16:24])
+        picture = Summary.Image(encoded_image_string=png, width=width, height=height, colorspace=4)
+        self.summary(0, Summary(value=[Summary.Value(tag=tag, image=picture)]))
+
+    def text(self, tag: str, markdown: str) -> None:
+        """Keep a text."""
+        summary: Summary = text_pb(tag, markdown)
+        self.summary(0, summary)
 
     def hparams(
         self, hyperparameters: Mapping[str, float | str | bool], metrics: Sequence[str]
@@ -62,8 +75,8 @@ class TensorBoardFile:
             # TensorBoard lists these before the others, and shows the first five as columns.
             info.differs = info.name in HPARAMS_FIRST
         plugin_data.content = content.SerializeToString()
-        self._add(0, config)
-        self._add(0, summary_v2.hparams_pb(columns, start_time_secs=time.time()))
+        self.summary(0, config)
+        self.summary(0, summary_v2.hparams_pb(columns, start_time_secs=time.time()))
 
     def ended(self, succeeded: bool) -> None:
         """Tell HPARAMS how the run ended."""
@@ -75,7 +88,7 @@ class TensorBoardFile:
             metadata=hparams_metadata.create_summary_metadata(content),
             tensor=hparams_metadata.NULL_TENSOR,
         )
-        self._add(0, Summary(value=[value]))
+        self.summary(0, Summary(value=[value]))
 
     def flush(self) -> None:
         """Append to the file what is kept."""
@@ -85,6 +98,7 @@ class TensorBoardFile:
         """Flush; nothing is open between flushes."""
         self.flush()
 
-    def _add(self, step: int, summary: Summary) -> None:
+    def summary(self, step: int, summary: Summary) -> None:
+        """Keep a summary of any kind for the next flush."""
         event = Event(step=step, wall_time=time.time(), summary=summary)
         self.add(event.SerializeToString())

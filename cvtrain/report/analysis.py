@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,19 +36,63 @@ def publish(directory: Path) -> None:
         RunFailed: what the experiment claims does not hold.
     """
     from cvtrain.report.files import FOLDER, write_report
+    from cvtrain.report.tensorboard import write_boards
     from cvtrain.report.terminal import print_document
 
-    document = report_on(load(directory))
+    sweep = load(directory)
+    document = report_on(sweep)
     print_document(document)
     print(f"report:  {write_report(document, directory / FOLDER)}")
-    print(f"look:    tensorboard --logdir {directory}")
+    write_boards(sweep, document, directory / FOLDER)
+    print(f"look:    python -m cvtrain.tensorboard {directory}")
     failure = document.failure()
+    if failure is not None:
+        raise RunFailed(failure)
+
+
+def publish_together(directories: Sequence[Path], folder: Path | None = None) -> None:
+    """Print the report on each of several sweeps, and write one page on all of them, which for two
+    also says what changed at the points that both have.
+
+    Args:
+        directories: of the sweeps.
+        folder: where the page goes; None: the folder report/ of the directory that they share.
+
+    Raises:
+        InputError: a directory has no run, or one that cannot be read; or is named twice.
+        RunFailed: what an experiment claims does not hold.
+    """
+    from cvtrain.report.change import change_section
+    from cvtrain.report.combination import combined, common_directory, sweep_names
+    from cvtrain.report.files import FOLDER, write_report
+    from cvtrain.report.terminal import print_document
+
+    if len({directory.resolve() for directory in directories}) < len(directories):
+        raise InputError("the same directory is named twice; each sweep is reported on once")
+    names = sweep_names(directories)
+    sweeps = [load(directory) for directory in directories]
+    documents = dict(zip(names, map(report_on, sweeps), strict=True))
+    more = []
+    if len(sweeps) == 2:
+        more.append(change_section(sweeps[0], sweeps[1], (names[0], names[1])))
+    for name, document in documents.items():
+        print(f"{name}\n")
+        print_document(document)
+        print()
+    title = " and ".join(names) if len(names) == 2 else f"{len(names)} sweeps"
+    whole = combined(documents, title, more)
+    if more:
+        print_document(replace(whole, notes=(), verdict=(), sections=tuple(more)))
+    folder = folder or common_directory(directories) / FOLDER
+    print(f"report:  {write_report(whole, folder)}")
+    failure = whole.failure()
     if failure is not None:
         raise RunFailed(failure)
 
 
 def analyses() -> dict[str | None, Callable[[Sweep], Document]]:
     """By the configuration's key `analysis`."""
+    from cvtrain.report.activations import report_activations
     from cvtrain.report.interaction import report_interaction
     from cvtrain.report.laws import report_laws
     from cvtrain.report.lms import report_lms
@@ -63,6 +107,7 @@ def analyses() -> dict[str | None, Callable[[Sweep], Document]]:
         "lms": report_lms,
         "semantics": report_semantics,
         "interaction": report_interaction,
+        "activations": report_activations,
     }
 
 
@@ -76,7 +121,7 @@ def _notes(sweep: Sweep) -> list[str]:
             ("missing", "have not begun"),
             ("running", "have not ended"),
             ("interrupted", "were interrupted"),
-            ("failed", "failed"),
+            ("failed", "failed; each has its traceback.txt"),
         )
         if counts.get(status, 0)
     ]

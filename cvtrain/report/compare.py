@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from cvtrain.config import ReportConfig
 from cvtrain.engine.convergence import DEFAULT_GOALS
 from cvtrain.report.arms import NULL, REFERENCE, label_runs
+from cvtrain.report.difference import Difference, paired_difference
 from cvtrain.report.effective import predicted_shift
-from cvtrain.report.equivalence import CONFIDENCE, RealArray, constant
 from cvtrain.report.load import Sweep
 from cvtrain.report.relabelling import Pair, exact_pairs, is_mixed, obstacles
 from cvtrain.report.shifts import Shift, shift
@@ -28,28 +27,6 @@ RELATIVE_MARGIN = 0.05
 """The default of `report.margin`: half a percentage point, or a share of the reference's mean."""
 SCORE = "val/loss"
 """Learning rates are chosen on it; the test split is looked at afterwards."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Paired differences over seeds of a test metric, an arm's minus the reference's.
-
-    Attributes:
-        mean: their mean.
-        low, high: Student's t interval of the mean at `CONFIDENCE`; NaN for a single seed.
-        pairs: how many.
-        identical: in every pair all of the compared numbers are equal, to the last bit.
-        unfinished: pairs whose other run did not finish; it counts with its last usable weights.
-        values: the differences themselves, `[pairs]`.
-    """
-
-    mean: float
-    low: float
-    high: float
-    pairs: int
-    identical: bool
-    unfinished: int = 0
-    values: RealArray = field(default_factory=lambda: np.empty(0), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -180,31 +157,8 @@ def compare(sweep: Sweep) -> Comparison:
     return Comparison(tuple(groups), runs, predicted)
 
 
-def paired_difference(reference: pd.DataFrame, other: pd.DataFrame, metric: str) -> Difference:
-    """Runs of equal seed, `other` − `reference`; identical if metric and score are, everywhere.
-
-    A run that was not measured, since it failed or has not ended, makes no pair.
-    """
-    measured = (runs.dropna(subset=[metric]) for runs in (reference, other))
-    # The same run twice, as in a folder of single runs, is one run.
-    left, right = (runs.drop_duplicates("seed", keep="last") for runs in measured)
-    pairs = left.merge(right, on="seed", suffixes=("", "_other"))
-    differences = (pairs[f"{metric}_other"] - pairs[metric]).to_numpy(dtype=np.float64)
-    equal = (pairs[f"{tag}_other"] == pairs[tag] for tag in (metric, "score"))
-    identical = len(pairs) > 0 and all(bool(same.all()) for same in equal)
-    mean = float(differences.mean()) if len(pairs) else math.nan
-    low = high = math.nan
-    if len(pairs) > 1 and constant(differences):
-        low = high = mean  # the interval of equal differences is that one number
-    elif len(pairs) > 1:
-        interval = stats.ttest_1samp(differences, 0.0).confidence_interval(CONFIDENCE)
-        low, high = float(interval.low), float(interval.high)
-    unfinished = int(np.isinf(pairs["score_other"]).sum())
-    return Difference(mean, low, high, len(pairs), identical, unfinished, differences)
-
-
 def _group(name: str, rows: pd.DataFrame, config_keys: Sequence[str], pairs: list[Pair]) -> Group:
-    metric = _test_metric(rows)
+    metric = test_metric(rows)
     names = list(rows["arm"].unique())
     names.sort(key=lambda arm: (arm == NULL, arm != REFERENCE))
     tuning, held_out = split_seeds(rows)
@@ -320,7 +274,7 @@ def best_rate(runs: pd.DataFrame) -> float | None:
     return None if usable.empty else float(usable.idxmin())
 
 
-def _test_metric(runs: pd.DataFrame) -> str:
+def test_metric(runs: pd.DataFrame) -> str:
     """The first metric that these runs' test split was measured by, before its loss."""
     measured = runs.columns[runs.notna().any()]
     tags = [tag for tag in measured if tag.startswith("test/") and tag != "test/loss"]

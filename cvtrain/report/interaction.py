@@ -11,7 +11,8 @@ import pandas as pd
 
 from cvtrain.errors import InputError
 from cvtrain.laws.interactions import CHAOS, REFERENCE, Arm, Setting, interaction, variant_label
-from cvtrain.report.compare import ACCURACY, Difference, paired_difference
+from cvtrain.report.compare import ACCURACY
+from cvtrain.report.difference import Difference, paired_difference
 from cvtrain.report.document import Column, Document, Section, Sentence, Table, words
 from cvtrain.report.load import Sweep
 from cvtrain.report.sentences import interval

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy import stats
 
 from cvtrain.laws.rotation import CANDIDATES, EIGHTH, QUARTER, rotation_error
-from cvtrain.report.compare import Difference, best_rate, paired_difference, split_seeds
+from cvtrain.report.contest import Contest, contests
 from cvtrain.report.document import (
     Column,
     Document,
@@ -24,68 +20,13 @@ from cvtrain.report.document import (
     Table,
     words,
 )
-from cvtrain.report.equivalence import constant
-from cvtrain.report.figures.style import (
-    COLOURS,
-    DASHES,
-    MARKERS,
-    legend_below,
-    light_grid,
-    new_figure,
-    paper_style,
-)
+from cvtrain.report.figures.semantics import semantics_curves
 from cvtrain.report.load import Sweep
 from cvtrain.report.sentences import rate_text
+from cvtrain.report.tuned import ACCURACY, DISCOVERY_RATE
 
-DISCOVERY_RATE = 0.05
-"""Share of false ones among the differences that are called so (Benjamini and Hochberg 1995)."""
-ACCURACY, DECIBELS = "test accuracy, %", "test NMSE, dB"
-SEMANTICS = ("split", "modulus")
 TURNS = 1e-12
 """Largest relative error of a rule that turns with the plane."""
-
-
-@dataclass(frozen=True, eq=False)
-class Contest:
-    """Split against modulus on one task with one optimizer.
-
-    Attributes:
-        task, optimizer: what was trained.
-        metric: `ACCURACY` or `DECIBELS`.
-        best_lr: of split and of modulus, on the tuning seeds; None without a usable one.
-        edge: whether one of them is the smallest or largest that was tried.
-        means: the metric of either at its own learning rate, over the held-out seeds.
-        spreads: standard deviations of that.
-        difference: modulus less split, paired by held-out seed.
-        p_value: of Student's paired test of no difference; NaN where the test has no say.
-        runs: all of its rows, with columns `metric`, `score`, `judged` and `optimizer.semantics`.
-    """
-
-    task: str
-    optimizer: str
-    metric: str
-    best_lr: tuple[float | None, float | None]
-    edge: bool
-    means: tuple[float, float]
-    spreads: tuple[float, float]
-    difference: Difference
-    p_value: float
-    runs: pd.DataFrame
-
-    @property
-    def octaves(self) -> float:
-        """From split's best learning rate to modulus's."""
-        split, modulus = self.best_lr
-        return math.nan if split is None or modulus is None else math.log2(modulus / split)
-
-
-def contests(sweep: Sweep) -> list[Contest]:
-    """Every task and optimizer of which runs have begun."""
-    runs = sweep.runs[sweep.runs["status"] != "missing"].copy()
-    finished = runs["status"] == "finished"
-    runs["score"] = runs["val/loss"].where(finished, math.inf).fillna(math.inf)
-    grouped = runs.groupby(["variant", "optimizer._target_"], sort=False)
-    return [_contest(str(task), str(target), rows) for (task, target), rows in grouped]
 
 
 def report_semantics(sweep: Sweep) -> Document:
@@ -93,7 +34,9 @@ def report_semantics(sweep: Sweep) -> Document:
     errors = {c.name: (rotation_error(c, QUARTER), rotation_error(c, EIGHTH)) for c in CANDIDATES}
     found = contests(sweep)
     picture = Picture(
-        "split_vs_modulus", "Test metric of held-out seeds over the learning rate", curves(found)
+        "split_vs_modulus",
+        "Test metric of held-out seeds over the learning rate",
+        semantics_curves(found),
     )
     broken = [
         f"{name} does not turn with the plane as predicted"
@@ -133,81 +76,6 @@ def describe(found: Sequence[Contest]) -> list[str]:
     return told
 
 
-@paper_style
-def curves(found: Sequence[Contest]) -> Figure:
-    """A row per task, a column per optimizer: the metric of held-out seeds over learning rates."""
-    tasks = list(dict.fromkeys(each.task for each in found))
-    optimizers = list(dict.fromkeys(each.optimizer for each in found))
-    figure = new_figure(len(optimizers), 0.85 * len(tasks), extra=0.3)
-    grid = figure.subplots(len(tasks), len(optimizers), squeeze=False)
-    for each in found:
-        axes = grid[tasks.index(each.task), optimizers.index(each.optimizer)]
-        for place, semantics in enumerate(SEMANTICS):
-            _curve(axes, each, place, semantics)
-        axes.set_title(f"{each.task}: {each.optimizer}", fontsize=7)
-        axes.set_xscale("log", base=2)
-        axes.set_ylabel(each.metric)
-        light_grid(axes)
-    for axes in grid[-1]:
-        axes.set_xlabel("learning rate")
-    legend_below(figure)
-    return figure
-
-
-def _curve(axes: Axes, contest: Contest, place: int, semantics: str) -> None:
-    runs = contest.runs
-    own = runs[runs["judged"] & (runs["optimizer.semantics"] == semantics)]
-    by_rate = own.groupby("optimizer.lr")
-    whole = by_rate["score"].max() < math.inf
-    values = by_rate["metric"].agg(["mean", "min", "max"])[whole]
-    lr = values.index.to_numpy(dtype=float)
-    colour = COLOURS[place]
-    axes.plot(
-        lr,
-        values["mean"],
-        color=colour,
-        linestyle=DASHES[place],
-        marker=MARKERS[place],
-        markersize=3,
-        label=semantics,
-    )
-    axes.fill_between(lr, values["min"], values["max"], color=colour, alpha=0.12, linewidth=0)
-    best = contest.best_lr[place]
-    if best is not None:
-        axes.axvline(best, color=colour, linestyle=DASHES[place], linewidth=0.8, alpha=0.7)
-
-
-def _contest(task: str, target: str, rows: pd.DataFrame) -> Contest:
-    accuracy = "test/accuracy" in rows and rows["test/accuracy"].notna().any()
-    rows = rows.assign(
-        metric=100 * rows["test/accuracy"] if accuracy else 10 * np.log10(rows["test/nmse"])
-    )
-    tuning, held_out = split_seeds(rows)
-    rows = rows.assign(judged=rows["seed"].isin(held_out or tuning))
-    sides = [rows[rows["optimizer.semantics"] == semantics] for semantics in SEMANTICS]
-    best = [best_rate(side[side["seed"].isin(tuning)]) for side in sides]
-    split, modulus = (
-        side[(side["optimizer.lr"] == lr) & side["judged"]]
-        for side, lr in zip(sides, best, strict=True)
-    )
-    paired = split.merge(modulus, on="seed", suffixes=("", "_other"))
-    apart = (paired["metric_other"] - paired["metric"]).dropna().to_numpy(dtype=np.float64)
-    varied = len(apart) > 1 and not constant(apart)
-    rates = rows["optimizer.lr"]
-    return Contest(
-        task=task,
-        optimizer=target.rsplit(".", 1)[-1],
-        metric=ACCURACY if accuracy else DECIBELS,
-        best_lr=(best[0], best[1]),
-        edge=any(lr in (rates.min(), rates.max()) for lr in best),
-        means=(float(split["metric"].mean()), float(modulus["metric"].mean())),
-        spreads=(float(split["metric"].std()), float(modulus["metric"].std())),
-        difference=paired_difference(split, modulus, "metric"),
-        p_value=float(stats.ttest_1samp(apart, 0.0).pvalue) if varied else math.nan,
-        runs=rows,
-    )
-
-
 def _told(contest: Contest) -> str:
     better = (contest.difference.mean > 0) == (contest.metric == ACCURACY)
     return (
@@ -237,13 +105,14 @@ def _contest_table(found: Sequence[Contest]) -> Table:
             "task": each.task,
             "optimizer": each.optimizer,
             "metric": each.metric,
-            "lr_split": each.best_lr[0],
-            "lr_modulus": each.best_lr[1],
-            "edge": each.edge,
-            "split": each.means[0],
-            "split_spread": each.spreads[0],
-            "modulus": each.means[1],
-            "modulus_spread": each.spreads[1],
+            "lr_split": split.best_lr,
+            "lr_split_edge": split.edge,
+            "lr_modulus": modulus.best_lr,
+            "lr_modulus_edge": modulus.edge,
+            "split": split.mean,
+            "split_spread": split.spread,
+            "modulus": modulus.mean,
+            "modulus_spread": modulus.spread,
             "difference": each.difference.mean,
             "low": each.difference.low,
             "high": each.difference.high,
@@ -251,10 +120,11 @@ def _contest_table(found: Sequence[Contest]) -> Table:
             "p_value": each.p_value,
         }
         for each in found
+        for split, modulus in [each.sides]
     ]
 
     def rate(record: Record, key: str) -> str:
-        mark = "*" if record["edge"] else ""
+        mark = "*" if record[f"{key}_edge"] else ""
         return "none" if record[key] is None else f"{rate_text(record[key])}{mark}"
 
     def mean(record: Record, key: str) -> str:

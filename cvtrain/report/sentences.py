@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from cvtrain.report.arms import NULL, REFERENCE
-from cvtrain.report.compare import ACCURACY, Arm, Difference, Group
+from cvtrain.report.compare import ACCURACY, Arm, Group
+from cvtrain.report.difference import Difference
 from cvtrain.report.document import Sentence
 from cvtrain.report.equivalence import Interval
 from cvtrain.report.verdict import Answer, Kind

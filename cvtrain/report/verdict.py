@@ -22,7 +22,8 @@ from typing import Literal
 from scipy import stats
 
 from cvtrain.report.arms import NULL, REFERENCE
-from cvtrain.report.compare import Arm, Difference, Group
+from cvtrain.report.compare import Arm, Group
+from cvtrain.report.difference import Difference
 from cvtrain.report.equivalence import difference_p, equivalence_p
 
 Kind = Literal["relabelling", "absorbed", "different", "never learns", "cannot tell"]

@@ -119,10 +119,4 @@ def _report(directory: Path, journal: Journal, points: Sequence[Point]) -> None:
     ended = sum(count for status, count in counts.items() if status not in (None, "running"))
     if ended < len(points):
         print(f"{ended} of {len(points)} runs ended", file=sys.stderr)
-    failed = [p for p in points if journal.status(p.directory) == "failed"]
-    for point in failed[:10]:
-        content = journal.read(point.directory) or {}
-        print(f"failed: {point.directory}: {content.get('error')}", file=sys.stderr)
-    if failed:
-        print(f"{len(failed)} failed; each has its traceback.txt", file=sys.stderr)
     publish(directory)

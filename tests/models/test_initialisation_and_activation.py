@@ -69,7 +69,7 @@ def test_names_are_read_in_upper_or_lower_case_and_modules_are_new(name):
 
 
 def test_three_activations_have_real_parameters():
-    counts = {name: count_parameters(activation(name)) for name in ACTIVATIONS}
+    counts = {name: count_parameters(activation(name).parameters()) for name in ACTIVATIONS}
     with_real = {name for name, count in counts.items() if count.real}
     assert with_real == {"modReLU", "zLeakyReLU", "CPReLU"}
     assert not any(count.complex for count in counts.values())

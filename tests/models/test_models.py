@@ -75,7 +75,7 @@ COUNTS = [
 def test_parameters_are_as_many_as_the_widths_say_and_of_the_kind_expected(
     network, arguments, counts
 ):
-    count = count_parameters(built(network, dtype=torch.complex64, **arguments))
+    count = count_parameters(built(network, dtype=torch.complex64, **arguments).parameters())
     assert (count.complex, count.real) == counts
     assert count.kind == ("mixed" if counts[1] else "purely complex")
 
@@ -186,5 +186,5 @@ def test_a_network_is_built_from_its_file(name):
     model = network(**values | {"in_features": 64, "out_features": 3}, dtype=torch.complex64)
     twin = network(64, 3, dtype=torch.complex64)
     assert str(model) == str(twin)
-    assert count_parameters(model) == count_parameters(twin)
+    assert count_parameters(model.parameters()) == count_parameters(twin.parameters())
     assert model(drawn(2, 8, 8, dtype=torch.complex64)).shape == (2, 3)

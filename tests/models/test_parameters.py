@@ -22,7 +22,7 @@ def jittered(relative: float, seed: int = 0, dtype: torch.dtype = torch.complex1
 
 @DTYPES
 def test_a_complex_entry_is_one_parameter_of_two_degrees_of_freedom(dtype):
-    count = count_parameters(mixed(dtype))
+    count = count_parameters(mixed(dtype).parameters())
     assert (count.complex, count.real) == (4 * 3 + 3, 1 + 6 * 2 + 2)
     assert count.real_degrees_of_freedom == 2 * 15 + 15
     assert count.bytes == count.real_degrees_of_freedom * dtype.to_real().itemsize
@@ -31,13 +31,13 @@ def test_a_complex_entry_is_one_parameter_of_two_degrees_of_freedom(dtype):
 
 def test_a_network_is_purely_complex_mixed_or_real():
     c, r = torch.ones(2, dtype=torch.complex64), torch.ones(3)
-    kinds = [count_parameters(nn.ParameterList(each)).kind for each in ([c], [c, r], [r])]
+    kinds = [count_parameters(each).kind for each in ([c], [c, r], [r])]
     assert kinds == ["purely complex", "mixed", "real"]
 
 
 def test_a_shared_parameter_counts_once():
     shared = nn.Linear(2, 2, bias=False, dtype=torch.complex64)
-    assert count_parameters(nn.Sequential(shared, shared)).complex == 4
+    assert count_parameters(nn.Sequential(shared, shared).parameters()).complex == 4
 
 
 @DTYPES

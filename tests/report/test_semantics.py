@@ -10,13 +10,10 @@ from scipy import stats
 from synthetic import row, sweep_of
 
 from cvtrain.config import ReportConfig
-from cvtrain.report.semantics import (
-    ACCURACY,
-    DECIBELS,
-    contests,
-    curves,
-    describe,
-)
+from cvtrain.report.contest import contests
+from cvtrain.report.figures.semantics import semantics_curves
+from cvtrain.report.semantics import describe
+from cvtrain.report.tuned import ACCURACY, DECIBELS
 
 TUNING_SEEDS = ReportConfig().tuning_seeds
 SEEDS = range(TUNING_SEEDS + 8)
@@ -51,6 +48,10 @@ def only(rows):
     return contest
 
 
+def best_rates(contest):
+    return tuple(side.best_lr for side in contest.sides)
+
+
 def test_each_semantics_has_its_own_best_rate_and_is_compared_there():
     def accuracy(semantics, rate, seed):
         # Elsewhere than at its best rate each would be perfect.
@@ -58,9 +59,9 @@ def test_each_semantics_has_its_own_best_rate_and_is_compared_there():
         return (0.8 if semantics == "split" else 0.85) + 0.001 * seed if rate == best else 1.0
 
     contest = only(runs(best_at(RATES[0], RATES[1]), accuracy))
-    assert contest.best_lr == (RATES[0], RATES[1])
+    assert best_rates(contest) == (RATES[0], RATES[1])
     assert contest.octaves == pytest.approx(0.5)
-    assert contest.edge
+    assert [side.edge for side in contest.sides] == [True, False]
     assert contest.metric == ACCURACY
     assert contest.difference.mean == pytest.approx(5.0)
     assert contest.difference.pairs == 8
@@ -70,7 +71,7 @@ def test_held_out_seeds_have_no_say_in_the_learning_rate():
     def loss(semantics, rate, seed):
         return best_at(RATES[1], RATES[1])(semantics, rate, seed) if seed < TUNING_SEEDS else -rate
 
-    assert only(runs(loss, lambda *_: 0.9)).best_lr == (RATES[1], RATES[1])
+    assert best_rates(only(runs(loss, lambda *_: 0.9))) == (RATES[1], RATES[1])
 
 
 def test_the_interval_is_students_over_held_out_seeds():
@@ -93,7 +94,7 @@ def test_a_regression_is_told_in_decibels():
         each["test/nmse"] = 0.01 if each["optimizer.semantics"] == "split" else 0.001
     contest = only(rows)
     assert contest.metric == DECIBELS
-    assert contest.means == pytest.approx((-20.0, -30.0))
+    assert [side.mean for side in contest.sides] == pytest.approx([-20.0, -30.0])
     assert contest.difference.mean == pytest.approx(-10.0)
 
 
@@ -102,7 +103,7 @@ def test_a_rate_at_which_a_tuning_run_diverged_is_not_chosen():
     for each in rows:
         if each["optimizer.lr"] == RATES[1] and each["seed"] == 0:
             each["status"] = "diverged"
-    assert RATES[1] not in only(rows).best_lr
+    assert RATES[1] not in best_rates(only(rows))
 
 
 def test_differences_are_counted_at_a_false_discovery_rate():
@@ -120,4 +121,4 @@ def test_differences_are_counted_at_a_false_discovery_rate():
     assert "median × 1.41" in ratio
     assert differences.startswith("1 of 10 differences show")
     assert "task 3, Adam: modulus better by" in differences
-    assert len(curves(found).axes) == 10
+    assert len(semantics_curves(found).axes) == 10

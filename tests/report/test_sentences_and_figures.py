@@ -19,7 +19,8 @@ from synthetic import (
 )
 
 from cvtrain.report.analysis import publish
-from cvtrain.report.compare import Difference, compare
+from cvtrain.report.compare import compare
+from cvtrain.report.difference import Difference
 from cvtrain.report.figures.learning_rates import learning_rate_curves
 from cvtrain.report.figures.style import save_figure
 from cvtrain.report.files import write_report

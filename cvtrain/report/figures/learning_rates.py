@@ -93,8 +93,6 @@ def _grid(comparison: Comparison, kinds: int, rates: Rates, label: str) -> Figur
         panels[-1].set_xlabel(label)
         if kinds == 2:
             panels[1].set_ylabel(metric_name(group.metric))
-    for axes in grid.ravel()[len(groups) * kinds :] if lines == 1 else ():
-        axes.set_visible(False)
     for axes in grid.ravel():
         if not axes.has_data():
             axes.set_visible(False)

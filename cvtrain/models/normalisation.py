@@ -1,0 +1,33 @@
+"""Normalisation of hidden features, by name."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import torch
+import torchcvnn.nn
+from torch import nn
+
+Normalisation: TypeAlias = Literal["none", "batch"]
+
+
+def normalisation_layers(
+    normalisation: Normalisation, features: int, dtype: torch.dtype
+) -> list[nn.Module]:
+    """What stands between a linear layer and its activation: nothing, or torchcvnn's complex batch
+    normalisation, which whitens Re and Im of a feature together and has a real Γ [features, 2, 2].
+
+    Trabelsi et al. 2018, Deep complex networks, section 3.5.
+
+    Args:
+        features: of the linear layer.
+        dtype: complex64 or complex128, of the learned shift; Γ is left uncast.
+
+    Raises:
+        ValueError: there is no such normalisation.
+    """
+    if normalisation == "none":
+        return []
+    if normalisation == "batch":
+        return [torchcvnn.nn.BatchNorm1d(features, cdtype=dtype)]
+    raise ValueError(f"normalisation={normalisation}: should be one of none, batch")

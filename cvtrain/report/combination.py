@@ -1,0 +1,79 @@
+"""Several sweeps in one report: the verdict, main tables and first figure of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from cvtrain.report.document import Document, Section, Sentence
+
+
+def combined(documents: Mapping[str, Document], title: str, more: Sequence[Section]) -> Document:
+    """One report of several; what they leave out is in the report of each.
+
+    Args:
+        documents: by the name of the sweep, which comes before the names of its tables and figures.
+        title: of the whole.
+        more: sections on all of them, which come first and whose sentences join the verdict.
+    """
+    parts = [_part(name, document) for name, document in documents.items()]
+    return Document(
+        title=title,
+        verdict=(
+            *(sentence for section in more for sentence in section.sentences),
+            *(
+                Sentence(f"{name}: {sentence.text}", _sources(name, part, sentence))
+                for (name, document), part in zip(documents.items(), parts, strict=True)
+                for sentence in document.verdict
+            ),
+        ),
+        sections=(*(replace(section, sentences=()) for section in more), *parts),
+        notes=tuple(f"{name}: {note}" for name, each in documents.items() for note in each.notes),
+        broken=tuple(f"{name}: {one}" for name, each in documents.items() for one in each.broken),
+        facts={name: dict(document.facts) for name, document in documents.items()},
+    )
+
+
+def sweep_names(directories: Sequence[Path]) -> list[str]:
+    """The last parts of their paths, as many as it takes to tell them apart."""
+    paths = [directory.resolve().parts for directory in directories]
+    for length in range(1, max(map(len, paths)) + 1):
+        names = ["/".join(path[-length:]) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{path[-1]} ({place})" for place, path in enumerate(paths, start=1)]
+
+
+def common_directory(directories: Sequence[Path]) -> Path:
+    """The deepest directory that all of them are below."""
+    parents = [set(directory.resolve().parents) for directory in directories]
+    return max(set.intersection(*parents), key=lambda path: len(path.parts))
+
+
+def _part(name: str, document: Document) -> Section:
+    tables = [table for table in document.tables if not table.detail]
+    part = Section(
+        f"{name}: {document.title}",
+        tables=tuple(replace(table, name=_joined(name, table.name)) for table in tables),
+        pictures=tuple(
+            replace(picture, name=_joined(name, picture.name)) for picture in document.pictures[:1]
+        ),
+    )
+    said = (sentence for section in document.sections for sentence in section.sentences)
+    return replace(
+        part,
+        sentences=tuple(Sentence(each.text, _sources(name, part, each)) for each in said),
+    )
+
+
+def _sources(name: str, part: Section, sentence: Sentence) -> tuple[str, ...]:
+    """Those of its sources that the combined report has too."""
+    kept = {table.name for table in part.tables}
+    renamed = (_joined(name, source) for source in sentence.sources)
+    return tuple(source for source in renamed if source.split(" ")[0] in kept)
+
+
+def _joined(name: str, own: str) -> str:
+    return f"{re.sub(r'[^A-Za-z0-9]+', '_', name).strip('_')}_{own}"

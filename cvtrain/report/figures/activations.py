@@ -1,0 +1,44 @@
+"""Activations over the learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from cvtrain.report.figures.semantics import metric_band
+from cvtrain.report.figures.style import (
+    legend_below,
+    light_grid,
+    new_figure,
+    octave_axis,
+    paper_style,
+)
+from cvtrain.report.tuned import Tuned
+
+
+@paper_style
+def activation_curves(found: Sequence[tuple[tuple[str, ...], Tuned]], metric: str) -> Figure:
+    """A panel per initialisation (row) and normalisation (column), a line per activation.
+
+    Lines are means over the held-out seeds, bands their range.
+
+    Args:
+        found: the levels of activation, initialisation and normalisation, with their runs.
+        metric: the label of the vertical axis.
+    """
+    activations, rows, columns = (
+        list(dict.fromkeys(levels[place] for levels, _ in found)) for place in range(3)
+    )
+    figure = new_figure(len(columns), 0.85 * len(rows))
+    grid = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True, sharey=True)
+    for (activation, row, column), runs in found:
+        axes = grid[rows.index(row), columns.index(column)]
+        metric_band(axes, runs, activations.index(activation), activation)
+        axes.set_title(f"initialisation {row}, normalisation {column}", fontsize=7)
+        octave_axis(axes, "learning rate" if row == rows[-1] else "")
+        axes.set_ylabel(metric if column == columns[0] else "")
+    for axes in grid.ravel():
+        light_grid(axes)
+    legend_below(figure, columns=4)
+    return figure

@@ -1,0 +1,163 @@
+"""What a sweep as a whole shows in TensorBoard: replicates together, learning rates as an axis.
+
+Beside the runs of a sweep come runs that nobody trained, below `FOLDER`: one per cell with mean and
+spread over its replicates, one per arm whose step is the octave of the learning rate; and the run
+`report`, with the report's verdict and figures. They are made of run directories alone, and made
+anew with every report.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cvtrain.record.custom_scalars import band_layout
+from cvtrain.record.event_file import NAME_BEGINS
+from cvtrain.record.scalar_events import scalar_events
+from cvtrain.record.tensorboard import TensorBoardFile
+from cvtrain.report.arms import FRACTIONS, label_runs
+from cvtrain.report.compare import ACCURACY, SCORE
+from cvtrain.report.document import Document
+from cvtrain.report.load import Sweep
+from cvtrain.report.sentences import rate_text
+
+FOLDER = "+aggregate"
+"""TensorBoard sorts runs by name, and those of a sweep begin with a digit: a plus comes before."""
+CELLS, ARMS = "cells", "arms"
+MAIN = re.compile(
+    r"train/loss|val/[^/]+|(grad|handed|update|weight)/norm|grad/(real|imag)_norm"
+    r"|update/ratio|weight/error"
+)
+"""The signals that are aggregated: few, so that a sweep stays browsable."""
+OVER_OCTAVES = (SCORE, ACCURACY, "test/loss", "test/nmse", "convergence/steps_to_target")
+FINEST = 8
+"""Octaves are told apart down to the eighth."""
+
+
+def write_boards(sweep: Sweep, document: Document, folder: Path) -> None:
+    """Write the runs of `FOLDER` into the sweep's directory, and the run `report` into `folder`.
+
+    Args:
+        sweep: of several runs; of a single one only the run `report` is made.
+        document: the report on it, whose figures lie in `folder` as PNG files.
+        folder: of the report.
+    """
+    aggregates = sweep.directory / FOLDER
+    if aggregates.exists():
+        shutil.rmtree(aggregates)
+    begun = sweep.runs[sweep.runs["status"] != "missing"]
+    if len(begun) > 1:
+        runs = label_runs(begun, sweep.config_keys)
+        _write_cells(sweep, runs, aggregates / CELLS)
+        _write_arms(runs, aggregates / ARMS)
+    _write_report(document, folder)
+
+
+def mean_and_spread(tables: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
+    """Rows of several replicates as one table, by step.
+
+    Args:
+        tables: per replicate one with a column `step` and one per signal.
+
+    Returns:
+        per signal `<tag>` its mean over the finite values at that step, `spread/<tag>/low` and
+        `…/high` a standard deviation (n − 1) below and above, NaN where fewer than two have one;
+        and `replicates`, how many have a row there: fewer where one diverged.
+    """
+    joined = pd.concat(tables.values()).replace([math.inf, -math.inf], math.nan)
+    by_step = joined.groupby("step")
+    mean, deviation = by_step.mean(), by_step.std()
+    low = (mean - deviation).add_prefix("spread/").add_suffix("/low")
+    high = (mean + deviation).add_prefix("spread/").add_suffix("/high")
+    return pd.concat([mean, low, high, by_step.size().rename("replicates")], axis=1)
+
+
+def over_octaves(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """The outcome of an arm by learning rate.
+
+    Args:
+        rows: its runs.
+
+    Returns:
+        a table of means over the runs of each learning rate that finished, by step, and the share
+        that `diverged`; and how many steps make an octave: 1, or 2, 4, 8 where rates are closer.
+        Step 0 is the reference learning rate of the optimizer, 1 twice that.
+    """
+    lr = rows["optimizer.lr"].to_numpy(dtype=np.float64)
+    reference = rows.get("optimizer.reference_lr", pd.Series(1.0, index=rows.index))
+    octaves = np.log2(lr / reference.to_numpy(dtype=np.float64))
+    eighths = pd.Series((FINEST * octaves).round().astype(int), index=rows.index)
+    finest = int(np.gcd.reduce([FINEST, *eighths]))
+    tags = [tag for tag in OVER_OCTAVES if tag in rows and rows[tag].notna().any()]
+    finished = rows[tags].where(rows["status"] == "finished").astype(float)
+    finished = finished.replace([math.inf, -math.inf], math.nan)
+    step = (eighths // finest).rename("step")
+    table = finished.groupby(step).mean()
+    table["diverged"] = (rows["status"] == "diverged").groupby(step).mean()
+    return table, FINEST // finest
+
+
+def _write_cells(sweep: Sweep, runs: pd.DataFrame, folder: Path) -> None:
+    for (group, arm, lr), cell in runs.groupby(["group", "arm", "optimizer.lr"], sort=False):
+        if len(cell) < 2:  # its one run is in TensorBoard already
+            continue
+        tables = sweep.signals(lambda tag: MAIN.fullmatch(tag) is not None, cell)
+        if tables:
+            name = f"{group}, {arm}, lr={rate_text(float(str(lr)))}"
+            _write_rows(folder / run_name(name), mean_and_spread(tables))
+
+
+def _write_arms(runs: pd.DataFrame, folder: Path) -> None:
+    usable = runs[runs["optimizer.lr"] > 0]
+    for (group, arm), rows in usable.groupby(["group", "arm"], sort=False):
+        if rows["optimizer.lr"].nunique() < 2:
+            continue
+        table, per_octave = over_octaves(rows)
+        kind = "octave" if per_octave == 1 else f"octave_x{per_octave}"
+        named = {tag: f"over_{kind}/{str(tag).replace('/', '_')}" for tag in table}
+        _write_rows(folder / run_name(f"{group}, {arm}"), table.rename(columns=named))
+
+
+def _write_report(document: Document, folder: Path) -> None:
+    for path in folder.glob(f"{NAME_BEGINS}*"):
+        path.unlink()
+    board = TensorBoardFile(folder)
+    board.text("verdict", "\n\n".join(str(sentence) for sentence in document.verdict))
+    for picture in document.pictures:
+        board.image(picture.name, (folder / f"{picture.name}.png").read_bytes())
+    board.summary(
+        0,
+        band_layout(
+            [
+                (tag, f"spread/{tag}/low", f"spread/{tag}/high")
+                for tag in (SCORE, "train/loss", "grad/norm", "grad/real_norm", "grad/imag_norm")
+            ]
+        ),
+    )
+    board.close()
+
+
+def _write_rows(directory: Path, table: pd.DataFrame) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    board = TensorBoardFile(directory)
+    now = time.time()
+    for step, row in table.sort_index().iterrows():
+        known = row.dropna()
+        values = known.to_numpy(dtype=np.float64)[:, None]
+        (event,) = scalar_events(int(str(step)), now, [str(tag) for tag in known.index], values)
+        board.add(event)
+    board.close()
+
+
+def run_name(label: str) -> str:
+    """A label as the name of a directory that needs no quotes in a shell."""
+    for value, fraction in FRACTIONS.items():
+        label = label.replace(fraction, f"{value:g}")
+    return re.sub(r"[^A-Za-z0-9.,=^+_-]+", "_", label).replace(",_", ",")

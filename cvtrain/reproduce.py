@@ -1,0 +1,151 @@
+"""`python -m cvtrain.reproduce`: every experiment of the ablation suite, and one report on all."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from time import monotonic
+
+from cvtrain.errors import InputError, RunFailed
+
+EXPERIMENTS: Mapping[str, tuple[str, ...]] = {
+    "sweep": ("seed=0,1", "lr_octave=-1,0,1", "max_steps=50"),
+    "verdict": ("seed=range(0,12)", "lr_octave=-1,0,1", "max_steps=50", "report.tuning_seeds=2"),
+    "laws": ("model=mlp", "dtype=complex64", "max_steps=20"),
+    "stability": ("lr_octave=-0.00723157,0.00719555",),
+    "lms": ("seed=range(0,32)",),
+    "split_vs_modulus": ("seed=range(0,8)", "lr_octave=-1,0,1", "max_steps=30"),
+    "weight_decay": ("seed=0,1", "max_steps=50"),
+    "clipping": ("seed=0,1", "max_steps=50"),
+    "epsilon": ("seed=0,1", "max_steps=50"),
+    "mixed": ("seed=0,1", "max_steps=50"),
+    "schedules": ("seed=0,1", "max_steps=50"),
+    "precision": ("seed=0,1", "max_steps=50"),
+}
+"""The suite in the order in which it runs, and what makes each experiment a quick one."""
+REPRODUCED, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what `arguments` ask for (the process's own, where None).
+
+    Returns:
+        the exit status: 0, 1 (an experiment failed, or what it claims does not hold), 2 (bad
+        input), 130 or 143 (stopped by a signal; the same command goes on from there).
+    """
+    parser = argparse.ArgumentParser(
+        prog="scripts/reproduce",
+        description="Run every experiment of the ablation suite and build one report on all of"
+        " them. Experiments that are complete are not run again.",
+    )
+    parser.add_argument("--quick", action="store_true", help="few seeds and steps: minutes")
+    parser.add_argument(
+        "--folder", type=Path, help="where to (else outputs/reproduce, or outputs/reproduce_quick)"
+    )
+    parser.add_argument(
+        "experiments",
+        nargs="*",
+        metavar="EXPERIMENT",
+        help=f"only these, of {', '.join(EXPERIMENTS)}",
+    )
+    given = parser.parse_args(arguments)
+    unknown = [name for name in given.experiments if name not in EXPERIMENTS]
+    if unknown:
+        print(
+            f"reproduce: {unknown[0]} is no experiment of the suite; these are:"
+            f" {', '.join(EXPERIMENTS)}",
+            file=sys.stderr,
+        )
+        return BAD_INPUT
+    root = given.folder or Path("outputs") / ("reproduce_quick" if given.quick else "reproduce")
+    names = [name for name in EXPERIMENTS if name in given.experiments or not given.experiments]
+    return reproduce(root, names, given.quick)
+
+
+def reproduce(root: Path, names: Sequence[str], quick: bool) -> int:
+    """Run what is not complete yet in `root`, then report on all of `names` in `root`/report.
+
+    Returns:
+        the exit status, as of `main`.
+    """
+    from cvtrain.report.analysis import publish_together
+
+    broken = []
+    for place, name in enumerate(names, start=1):
+        told = f"reproduce: {place} of {len(names)}: {name}"
+        if complete(root, name) is not None:
+            print(f"{told}: complete already", file=sys.stderr)
+            continue
+        print(told, file=sys.stderr)
+        began = monotonic()
+        overrides = EXPERIMENTS[name] if quick else ()
+        status = _train(name, root / name, overrides)
+        if status in (STOPPED, 143) or status < 0:
+            print("reproduce: stopped; the same command goes on from here", file=sys.stderr)
+            return 128 - status if status < 0 else status
+        print(f"{told}: {monotonic() - began:.0f} s", file=sys.stderr)
+        if status != REPRODUCED:
+            broken.append(name)
+    done = [directory for name in names if (directory := complete(root, name)) is not None]
+    missing = [name for name in names if complete(root, name) is None]
+    try:
+        if done:
+            publish_together(done, root / "report")
+    except (InputError, RunFailed) as error:
+        print(f"reproduce: {error}", file=sys.stderr)
+        return FAILED
+    if missing or broken:
+        what = ", ".join(dict.fromkeys((*missing, *broken)))
+        print(f"reproduce: not as claimed, or failed: {what}", file=sys.stderr)
+        return FAILED
+    return REPRODUCED
+
+
+def complete(root: Path, name: str) -> Path | None:
+    """The newest directory of an experiment in which every run has ended well, made by this very
+    state of the program; None where there is none."""
+    from cvtrain.record.journal import SWEEP_FILE, source_commit
+    from cvtrain.report.load import load, read_record
+
+    for directory in _attempts(root, name):
+        if not (directory / "report" / "summary.json").exists():
+            continue
+        try:
+            made_by = read_record(directory / SWEEP_FILE)["commit"]
+            statuses = set(load(directory).runs["status"])
+        except InputError:
+            continue
+        if made_by == source_commit() and statuses <= {"finished", "diverged"}:
+            return directory
+    return None
+
+
+def _attempts(root: Path, name: str) -> Iterator[Path]:
+    """Directories of an experiment, the newest first: an attempt never replaces an earlier one."""
+    numbered = {}
+    for directory in root.glob(f"{name}*"):
+        found = re.fullmatch(rf"{re.escape(name)}(?:_(\d+))?", directory.name)
+        if found:
+            numbered[int(found[1] or 1)] = directory
+    for number in sorted(numbered, reverse=True):
+        yield numbered[number]
+
+
+def _train(name: str, directory: Path, overrides: Sequence[str]) -> int:
+    command = [sys.executable, "-m", "cvtrain", f"+experiment={name}"]
+    command += [f"hydra.sweep.dir={directory.resolve()}", *overrides]
+    # What it says is in its report; here only how it went on.
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as running:
+        while True:
+            try:
+                return running.wait()
+            except KeyboardInterrupt:  # it has the signal too, and ends in its own time
+                continue
+
+
+if __name__ == "__main__":
+    sys.exit(main())
