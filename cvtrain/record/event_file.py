@@ -26,14 +26,20 @@ _numbers = itertools.count()
 
 
 class EventFile:
-    """Appends serialized `Event`s to a new event file in `directory`."""
+    """Appends serialized `Event`s to a new event file in `directory`.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: which exists.
+        began: Unix time in seconds, by which TensorBoard orders runs; None: now.
+    """
+
+    def __init__(self, directory: Path, began: float | None = None) -> None:
         now = time.time()
         # TensorBoard reads the files of a directory in the order of their names: oldest first.
         suffix = f"{int(now):010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
         self._file = AppendedFile(directory / f"{NAME_BEGINS}{suffix}")
-        self.append(Event(wall_time=now, file_version=FILE_VERSION).SerializeToString())
+        first = Event(wall_time=now if began is None else began, file_version=FILE_VERSION)
+        self.append(first.SerializeToString())
 
     def append(self, event: bytes) -> None:
         """Keep a record for the next flush."""

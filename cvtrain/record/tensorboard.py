@@ -28,10 +28,15 @@ HPARAMS_FIRST = ("optimizer", "lr", "objective.scale", "convention", "seed")
 
 
 class TensorBoardFile:
-    """One run's event file."""
+    """One run's event file.
 
-    def __init__(self, directory: Path) -> None:
-        self._file = EventFile(directory)
+    Args:
+        directory: which exists.
+        began: Unix time in seconds, by which TensorBoard orders runs; None: now.
+    """
+
+    def __init__(self, directory: Path, began: float | None = None) -> None:
+        self._file = EventFile(directory, began)
 
     def add(self, event: bytes) -> None:
         """Keep a serialized event for the next flush."""

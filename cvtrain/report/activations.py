@@ -196,8 +196,8 @@ def describe(
         means = [each.difference.mean for each in usable]
         yield Sentence(
             f"{factor.capitalize()} {name}: mean changes from {_signed(min(means))} to"
-            f" {_signed(max(means))}, told apart in {len(real)} of {len(usable)} combinations (up in"
-            f" {sum(m > 0 for m in real)}, down in {sum(m < 0 for m in real)}).",
+            f" {_signed(max(means))}, told apart in {len(real)} of {len(usable)} combinations"
+            f" (up in {sum(m > 0 for m in real)}, down in {sum(m < 0 for m in real)}).",
             ("effects",),
         )
     lost = [each.name for each in found if each.tuned.best_lr is None]

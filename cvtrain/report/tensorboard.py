@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import re
 import shutil
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from cvtrain.report.load import Sweep
 from cvtrain.report.sentences import rate_text
 
 FOLDER = "+aggregate"
-"""TensorBoard sorts runs by name, and those of a sweep begin with a digit: a plus comes before."""
+"""A plus comes before the digits that the names of runs begin with: TIME SERIES goes by name."""
 CELLS, ARMS = "cells", "arms"
 MAIN = re.compile(
     r"train/loss|val/[^/]+|(grad|handed|update|weight)/norm|grad/(real|imag)_norm"
@@ -55,8 +54,9 @@ def write_boards(sweep: Sweep, document: Document, folder: Path) -> None:
     begun = sweep.runs[sweep.runs["status"] != "missing"]
     if len(begun) > 1:
         runs = label_runs(begun, sweep.config_keys)
-        _write_cells(sweep, runs, aggregates / CELLS)
-        _write_arms(runs, aggregates / ARMS)
+        before = pd.to_datetime(begun["started"], format="ISO8601", utc=True).min().timestamp() - 1
+        _write_cells(sweep, runs, aggregates / CELLS, before)
+        _write_arms(runs, aggregates / ARMS, before)
     _write_report(document, folder)
 
 
@@ -104,17 +104,17 @@ def over_octaves(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return table, FINEST // finest
 
 
-def _write_cells(sweep: Sweep, runs: pd.DataFrame, folder: Path) -> None:
+def _write_cells(sweep: Sweep, runs: pd.DataFrame, folder: Path, began: float) -> None:
     for (group, arm, lr), cell in runs.groupby(["group", "arm", "optimizer.lr"], sort=False):
         if len(cell) < 2:  # its one run is in TensorBoard already
             continue
         tables = sweep.signals(lambda tag: MAIN.fullmatch(tag) is not None, cell)
         if tables:
             name = f"{group}, {arm}, lr={rate_text(float(str(lr)))}"
-            _write_rows(folder / run_name(name), mean_and_spread(tables))
+            _write_rows(folder / run_name(name), mean_and_spread(tables), began)
 
 
-def _write_arms(runs: pd.DataFrame, folder: Path) -> None:
+def _write_arms(runs: pd.DataFrame, folder: Path, began: float) -> None:
     usable = runs[runs["optimizer.lr"] > 0]
     for (group, arm), rows in usable.groupby(["group", "arm"], sort=False):
         if rows["optimizer.lr"].nunique() < 2:
@@ -122,7 +122,7 @@ def _write_arms(runs: pd.DataFrame, folder: Path) -> None:
         table, per_octave = over_octaves(rows)
         kind = "octave" if per_octave == 1 else f"octave_x{per_octave}"
         named = {tag: f"over_{kind}/{str(tag).replace('/', '_')}" for tag in table}
-        _write_rows(folder / run_name(f"{group}, {arm}"), table.rename(columns=named))
+        _write_rows(folder / run_name(f"{group}, {arm}"), table.rename(columns=named), began)
 
 
 def _write_report(document: Document, folder: Path) -> None:
@@ -144,14 +144,14 @@ def _write_report(document: Document, folder: Path) -> None:
     board.close()
 
 
-def _write_rows(directory: Path, table: pd.DataFrame) -> None:
+def _write_rows(directory: Path, table: pd.DataFrame, began: float) -> None:
+    """Write a table by step as a run that began before the others: SCALARS goes by that."""
     directory.mkdir(parents=True, exist_ok=True)
-    board = TensorBoardFile(directory)
-    now = time.time()
+    board = TensorBoardFile(directory, began)
     for step, row in table.sort_index().iterrows():
         known = row.dropna()
         values = known.to_numpy(dtype=np.float64)[:, None]
-        (event,) = scalar_events(int(str(step)), now, [str(tag) for tag in known.index], values)
+        (event,) = scalar_events(int(str(step)), began, [str(tag) for tag in known.index], values)
         board.add(event)
     board.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -18,7 +19,6 @@ from cvtrain.report.figures.style import (
     paper_style,
     style_of,
 )
-from cvtrain.report.tuned import Tuned
 
 
 @paper_style
@@ -45,7 +45,7 @@ def semantics_curves(found: Sequence[Contest]) -> Figure:
 
 def _curve(axes: Axes, contest: Contest, place: int, semantics: str) -> None:
     side = contest.sides[place]
-    metric_band(axes, side, place, semantics)
+    metric_band(axes, side.runs, place, semantics)
     if side.best_lr is not None:
         style = style_of(place)
         axes.axvline(
@@ -57,9 +57,9 @@ def _curve(axes: Axes, contest: Contest, place: int, semantics: str) -> None:
         )
 
 
-def metric_band(axes: Axes, side: Tuned, place: int, label: str) -> None:
+def metric_band(axes: Axes, runs: pd.DataFrame, place: int, label: str) -> None:
     """The metric of the judged seeds over the learning rate, where all of them finished."""
-    by_rate = side.runs[side.runs["judged"]].groupby("optimizer.lr")
+    by_rate = runs[runs["judged"]].groupby("optimizer.lr")
     whole = by_rate["score"].max() < math.inf
     values = by_rate["metric"].agg(["mean", "min", "max"])[whole]
     ends = {"mean": "mean", "low": "min", "high": "max"}
