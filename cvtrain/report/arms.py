@@ -23,8 +23,9 @@ def label_runs(runs: pd.DataFrame, config_keys: Sequence[str]) -> pd.DataFrame:
     """`runs` with two more columns: `group` and `arm`.
 
     A group is an optimizer, with whatever else of the configuration differs among its runs
-    besides arm, learning rate and seed: ``SGD``, or ``SGD, momentum=0.9``. An arm is a reading of
-    the gradient: ``scale ½, wirtinger``; jittered twins of the reference are the ``null arm``.
+    besides arm, learning rate and seed: ``SGD``, or ``SGD, momentum=0.9``; what a `variant` fixes
+    is in its name. An arm is a reading of the gradient: ``scale ½, wirtinger``; jittered twins of
+    the reference are the ``null arm``.
 
     Args:
         runs: rows of `cvtrain.report.load.Sweep.runs` that have begun.
@@ -40,6 +41,8 @@ def label_runs(runs: pd.DataFrame, config_keys: Sequence[str]) -> pd.DataFrame:
     for name in names.unique():
         ours = labelled[names == name]
         varying = [key for key in told if ours[key].map(repr).nunique() > 1]
+        if "variant" in varying:
+            varying = ["variant", *(key for key in varying if not _follows(key, "variant", ours))]
         settings = [_settings(row, varying) for row in ours[varying].to_dict("records")]
         labelled.loc[ours.index, "group"] = [", ".join([name, *setting]) for setting in settings]
     return labelled
@@ -52,6 +55,11 @@ def arm_name(scale: float, convention_scale: float, conjugate: bool, jitter: flo
     if jitter > 0:
         return NULL if arm == REFERENCE else f"{arm}, jittered"
     return arm
+
+
+def _follows(key: str, other: str, rows: pd.DataFrame) -> bool:
+    """Whether the value of `other` tells that of `key`."""
+    return bool((rows[key].map(repr).groupby(rows[other].map(repr)).nunique() == 1).all())
 
 
 def _settings(row: dict[str, object], keys: Sequence[str]) -> list[str]:

@@ -20,6 +20,7 @@ import pandas as pd
 from cvtrain.record.custom_scalars import band_layout
 from cvtrain.record.event_file import NAME_BEGINS
 from cvtrain.record.scalar_events import scalar_events
+from cvtrain.record.shortened import shortened
 from cvtrain.record.tensorboard import TensorBoardFile
 from cvtrain.report.arms import FRACTIONS, label_runs
 from cvtrain.report.compare import ACCURACY, SCORE
@@ -36,6 +37,8 @@ MAIN = re.compile(
 )
 """The signals that are aggregated: few, so that a sweep stays browsable."""
 OVER_OCTAVES = (SCORE, ACCURACY, "test/loss", "test/nmse", "convergence/steps_to_target")
+APART = 1e-4
+"""Seconds between the beginnings of cells, by which SCALARS orders and colours them."""
 FINEST = 8
 """Octaves are told apart down to the eighth."""
 
@@ -105,13 +108,17 @@ def over_octaves(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 
 
 def _write_cells(sweep: Sweep, runs: pd.DataFrame, folder: Path, began: float) -> None:
-    for (group, arm, lr), cell in runs.groupby(["group", "arm", "optimizer.lr"], sort=False):
+    # The arms at one learning rate follow each other: neighbours have different colours.
+    by_rate = runs.sort_values("optimizer.lr", kind="stable")
+    grouped = by_rate.groupby(["group", "optimizer.lr", "arm"], sort=False)
+    for place, ((group, lr, arm), cell) in enumerate(grouped):
         if len(cell) < 2:  # its one run is in TensorBoard already
             continue
         tables = sweep.signals(lambda tag: MAIN.fullmatch(tag) is not None, cell)
         if tables:
             name = f"{group}, {arm}, lr={rate_text(float(str(lr)))}"
-            _write_rows(folder / run_name(name), mean_and_spread(tables), began)
+            at = began + place * APART
+            _write_rows(folder / run_name(name), mean_and_spread(tables), at)
 
 
 def _write_arms(runs: pd.DataFrame, folder: Path, began: float) -> None:
@@ -160,4 +167,5 @@ def run_name(label: str) -> str:
     """A label as the name of a directory that needs no quotes in a shell."""
     for value, fraction in FRACTIONS.items():
         label = label.replace(fraction, f"{value:g}")
-    return re.sub(r"[^A-Za-z0-9.,=^+_-]+", "_", label).replace(",_", ",")
+    plain = re.sub(r"[^A-Za-z0-9.,=^+_-]+", "_", label)
+    return shortened(re.sub(",[,_]*", ",", plain))

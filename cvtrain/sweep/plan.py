@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,10 +13,10 @@ from cvtrain.composition import Composer, parse_override
 from cvtrain.config import Config, check_config
 from cvtrain.errors import InputError
 from cvtrain.point import Point
+from cvtrain.record.shortened import shortened
 
 NULL_JITTER = 1e-6
 """Relative noise on the initial weights in the null arm: what chaos alone does."""
-LONGEST_NAME = 120
 QUOTES = "'\""
 
 
@@ -103,10 +102,7 @@ def swept_values(combination: Sequence[str], swept: set[str]) -> str:
 
 def directory_name(number: int, width: int, values: str) -> str:
     """`<number>_<the swept values>`: short enough for any file system."""
-    if len(values) > LONGEST_NAME:
-        digest = hashlib.sha256(values.encode()).hexdigest()[:8]
-        values = f"{values[: LONGEST_NAME - 9]}~{digest}"
-    return f"{number:0{width}d}_{values}".rstrip("_")
+    return f"{number:0{width}d}_{shortened(values)}".rstrip("_")
 
 
 def single_point(composer: Composer, overrides: Sequence[str]) -> Point:
