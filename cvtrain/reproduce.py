@@ -30,6 +30,7 @@ EXPERIMENTS: Mapping[str, tuple[str, ...]] = {
     "activations": ("seed=0,1", "lr_octave=0,1", "max_steps=20"),
 }
 """The suite in the order in which it runs, and what makes each experiment a quick one."""
+TITLE = "What the factor 2 in w.grad changes: every experiment"
 REPRODUCED, FAILED, BAD_INPUT = 0, 1, 2
 STOPPED = (130, 143)
 
@@ -98,7 +99,7 @@ def reproduce(root: Path, names: Sequence[str], quick: bool) -> int:
     missing = [name for name in names if complete(root, name) is None]
     try:
         if done:
-            publish_together(done, root / "report")
+            publish_together(done, root / "report", TITLE)
     except (InputError, RunFailed) as error:
         print(f"reproduce: {error}", file=sys.stderr)
         return FAILED

@@ -6,10 +6,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from scipy import stats
-
 from cvtrain.errors import InputError
-from cvtrain.report.difference import Difference, paired_difference
+from cvtrain.report.difference import DISCOVERY_RATE, Difference, adjusted_p, paired_difference
 from cvtrain.report.document import (
     Column,
     Document,
@@ -21,11 +19,11 @@ from cvtrain.report.document import (
     number,
     words,
 )
-from cvtrain.report.equivalence import difference_p
+from cvtrain.report.equivalence import SEEDS_NEEDED
 from cvtrain.report.figures.activations import activation_curves
 from cvtrain.report.load import Sweep
 from cvtrain.report.sentences import rate_text
-from cvtrain.report.tuned import DISCOVERY_RATE, Tuned, judged_runs, scored_runs, tuned
+from cvtrain.report.tuned import Tuned, judged_runs, scored_runs, tuned
 
 FACTORS = ("activation", "initialisation", "normalisation")
 
@@ -52,8 +50,7 @@ class Effect:
         name: what took the place of what.
         beside: the levels of the other factors.
         difference: of the test metric, paired by held-out seed.
-        p_value: of Student's paired test of no difference, adjusted for all of its table (Benjamini
-            and Hochberg 1995); NaN without pairs.
+        p_value: from `adjusted_p`, among all of its table.
     """
 
     factor: str
@@ -151,14 +148,10 @@ def _adjusted(
         paired_difference(before.tuned.best, after.tuned.best, "metric")
         for *_, before, after in pairs
     ]
-    plain = [difference_p(each.values) for each in differences]
-    known = [p for p in plain if not math.isnan(p)]
-    adjusted = iter(stats.false_discovery_control(known) if known else [])
-    p_values = [p if math.isnan(p) else float(next(adjusted)) for p in plain]
     return [
         Effect(factor, name, beside, difference, p)
         for (factor, name, beside, *_), difference, p in zip(
-            pairs, differences, p_values, strict=True
+            pairs, differences, adjusted_p(differences), strict=True
         )
     ]
 
@@ -181,7 +174,11 @@ def describe(
         (f"combinations {found.index(leader) + 1}",),
     )
     tested = [each for each in behind if not math.isnan(each.p_value)]
-    if tested:
+    if not tested:
+        yield Sentence(
+            f"Whether others differ cannot be told: it takes {SEEDS_NEEDED} held-out seeds."
+        )
+    else:
         level = [each.name for each in tested if not each.real]
         named = f": {'; '.join(level)}" if 0 < len(level) <= 4 else ""
         yield Sentence(
@@ -292,14 +289,21 @@ def _effect_table(name: str, title: str, effects: Sequence[Effect]) -> Table:
             "difference",
             lambda r: f"{_signed(r['difference'])} [{_signed(r['low'])}, {_signed(r['high'])}]",
         ),
-        number("p, adjusted", "p_value", ".2g"),
-        Column("told apart", lambda r: "yes" if r["real"] else "no"),
+        Column("p, adjusted", lambda r: "" if math.isnan(r["p_value"]) else f"{r['p_value']:.2g}"),
+        Column("told apart", _told_apart),
     )
     caption = (
         "differences of the test metric, paired by held-out seed, with 95 % intervals; p of"
-        f" Student's paired test, adjusted to a false discovery rate of {DISCOVERY_RATE:.0%}"
+        f" Student's paired test, adjusted to a false discovery rate of {DISCOVERY_RATE:.0%}, from"
+        f" {SEEDS_NEEDED} seeds on"
     )
     return Table(name, title, columns, records, caption, detail=name == "behind")
+
+
+def _told_apart(record: Record) -> str:
+    if math.isnan(record["p_value"]):
+        return "too few seeds"
+    return "yes" if record["real"] else "no"
 
 
 def _signed(value: float) -> str:

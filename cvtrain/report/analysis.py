@@ -50,13 +50,16 @@ def publish(directory: Path) -> None:
         raise RunFailed(failure)
 
 
-def publish_together(directories: Sequence[Path], folder: Path | None = None) -> None:
+def publish_together(
+    directories: Sequence[Path], folder: Path | None = None, title: str | None = None
+) -> None:
     """Print the report on each of several sweeps, and write one page on all of them, which for two
     also says what changed at the points that both have.
 
     Args:
         directories: of the sweeps.
         folder: where the page goes; None: the folder report/ of the directory that they share.
+        title: of the page; None: from the names of the sweeps.
 
     Raises:
         InputError: a directory has no run, or one that cannot be read; or is named twice.
@@ -79,8 +82,8 @@ def publish_together(directories: Sequence[Path], folder: Path | None = None) ->
         print(f"{name}\n")
         print_document(document)
         print()
-    title = " and ".join(names) if len(names) == 2 else f"{len(names)} sweeps"
-    whole = combined(documents, title, more)
+    default = " and ".join(names) if len(names) == 2 else f"{len(names)} sweeps"
+    whole = combined(documents, title or default, more)
     if more:
         print_document(replace(whole, notes=(), verdict=(), sections=tuple(more)))
     folder = folder or common_directory(directories) / FOLDER

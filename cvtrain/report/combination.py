@@ -24,9 +24,9 @@ def combined(documents: Mapping[str, Document], title: str, more: Sequence[Secti
         verdict=(
             *(sentence for section in more for sentence in section.sentences),
             *(
-                Sentence(f"{name}: {sentence.text}", _sources(name, part, sentence))
+                _answer(name, document, part)
                 for (name, document), part in zip(documents.items(), parts, strict=True)
-                for sentence in document.verdict
+                if document.verdict
             ),
         ),
         sections=(*(replace(section, sentences=()) for section in more), *parts),
@@ -61,11 +61,23 @@ def _part(name: str, document: Document) -> Section:
             replace(picture, name=_joined(name, picture.name)) for picture in document.pictures[:1]
         ),
     )
-    said = (sentence for section in document.sections for sentence in section.sentences)
-    return replace(
-        part,
-        sentences=tuple(Sentence(each.text, _sources(name, part, each)) for each in said),
+    spoken = [section for section in document.sections if section.sentences]
+    said = (
+        Sentence(
+            f"{section.title} — {each.text}" if len(spoken) > 1 else each.text,
+            _sources(name, part, each),
+        )
+        for section in spoken
+        for each in section.sentences
     )
+    return replace(part, sentences=tuple(said))
+
+
+def _answer(name: str, document: Document, part: Section) -> Sentence:
+    """A document's verdict in one paragraph, which begins with the name of its sweep."""
+    texts = (sentence.text.removeprefix(f"{name}: ") for sentence in document.verdict)
+    sources = (source for each in document.verdict for source in _sources(name, part, each))
+    return Sentence(f"{name}: {' '.join(texts)}", tuple(dict.fromkeys(sources)))
 
 
 def _sources(name: str, part: Section, sentence: Sentence) -> tuple[str, ...]:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cvtrain.report.equivalence import CONFIDENCE, RealArray, constant
+from cvtrain.report.equivalence import (
+    CONFIDENCE,
+    SEEDS_NEEDED,
+    RealArray,
+    constant,
+    difference_p,
+)
+
+DISCOVERY_RATE = 0.05
+"""Share of false ones among the differences that are called so (Benjamini and Hochberg 1995)."""
 
 
 @dataclass(frozen=True)
@@ -55,3 +65,18 @@ def paired_difference(reference: pd.DataFrame, other: pd.DataFrame, metric: str)
         low, high = float(interval.low), float(interval.high)
     unfinished = int(np.isinf(pairs["score_other"]).sum())
     return Difference(mean, low, high, len(pairs), identical, unfinished, differences)
+
+
+def adjusted_p(differences: Sequence[Difference]) -> list[float]:
+    """The p-values of Student's paired test of no difference, adjusted for how many there are.
+
+    Benjamini and Hochberg 1995, Controlling the false discovery rate. NaN for fewer than
+    `SEEDS_NEEDED` pairs, where accuracies of a few hundred samples may well agree by chance.
+    """
+    plain = [
+        difference_p(each.values) if each.pairs >= SEEDS_NEEDED else math.nan
+        for each in differences
+    ]
+    known = [p for p in plain if not math.isnan(p)]
+    adjusted = iter(stats.false_discovery_control(known) if known else ())
+    return [p if math.isnan(p) else float(next(adjusted)) for p in plain]

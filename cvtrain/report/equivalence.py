@@ -11,6 +11,8 @@ from scipy import stats
 
 RealArray = npt.NDArray[np.float64]
 CONFIDENCE = 0.95
+SEEDS_NEEDED = 10
+"""Held out from choosing learning rates, before an answer leans on statistics."""
 RESAMPLES = 2000
 SEED = 20120
 """Of the bootstrap, so that a report says the same each time."""

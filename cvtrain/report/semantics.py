@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 from cvtrain.laws.rotation import CANDIDATES, EIGHTH, QUARTER, rotation_error
 from cvtrain.report.contest import Contest, contests
+from cvtrain.report.difference import DISCOVERY_RATE, adjusted_p
 from cvtrain.report.document import (
     Column,
     Document,
@@ -20,10 +20,11 @@ from cvtrain.report.document import (
     Table,
     words,
 )
+from cvtrain.report.equivalence import SEEDS_NEEDED
 from cvtrain.report.figures.semantics import semantics_curves
 from cvtrain.report.load import Sweep
 from cvtrain.report.sentences import rate_text
-from cvtrain.report.tuned import ACCURACY, DISCOVERY_RATE
+from cvtrain.report.tuned import ACCURACY
 
 TURNS = 1e-12
 """Largest relative error of a rule that turns with the plane."""
@@ -64,15 +65,16 @@ def describe(found: Sequence[Contest]) -> list[str]:
             f"Best learning rate of modulus over that of split: median × {middle:.2f}"
             f" (× {least:.2f} to × {most:.2f}; √2 = 1.41 makes isotropic steps equally long)."
         )
-    tested = [each for each in found if not math.isnan(each.p_value)]
+    p_values = adjusted_p([each.difference for each in found])
+    tested = sum(not math.isnan(p) for p in p_values)
     if tested:
-        adjusted = stats.false_discovery_control([each.p_value for each in tested])
-        pairs = list(zip(tested, adjusted, strict=True))
-        differ = [each for each, p in pairs if p <= DISCOVERY_RATE]
+        differ = [each for each, p in zip(found, p_values, strict=True) if p <= DISCOVERY_RATE]
         told.append(
-            f"{len(differ)} of {len(tested)} differences show at a false discovery rate of"
+            f"{len(differ)} of {tested} differences show at a false discovery rate of"
             f" {DISCOVERY_RATE:.0%}{': ' if differ else ''}{'; '.join(map(_told, differ))}."
         )
+    elif found:
+        told.append(f"Differences cannot be told: it takes {SEEDS_NEEDED} held-out seeds.")
     return told
 
 

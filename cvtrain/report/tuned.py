@@ -12,8 +12,6 @@ from cvtrain.report.compare import best_rate, split_seeds
 from cvtrain.report.load import Sweep
 
 ACCURACY, DECIBELS = "test accuracy, %", "test NMSE, dB"
-DISCOVERY_RATE = 0.05
-"""Share of false ones among the differences that are called so (Benjamini and Hochberg 1995)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,17 +19,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy import stats
-
 from cvtrain.report.arms import NULL, REFERENCE
 from cvtrain.report.compare import Arm, Group
-from cvtrain.report.difference import Difference
-from cvtrain.report.equivalence import difference_p, equivalence_p
+from cvtrain.report.difference import Difference, adjusted_p
+from cvtrain.report.equivalence import SEEDS_NEEDED, equivalence_p
 
 Kind = Literal["relabelling", "absorbed", "different", "never learns", "cannot tell"]
 
-SEEDS_NEEDED = 10
-"""Held out from choosing learning rates, before an answer leans on statistics."""
 LEVEL = 0.05
 
 
@@ -60,15 +56,12 @@ def decide(groups: Sequence[Group]) -> dict[tuple[str, str], Answer]:
         for arm in group.arms
         if arm.name not in (REFERENCE, NULL)
     ]
-    tested = [
-        (place, difference_p(arm.retuned.values))
+    tested = {
+        place: arm.retuned
         for place, (group, arm) in enumerate(asked)
         if arm.retuned is not None and not relabelled(arm) and _enough(group, arm.retuned)
-    ]
-    adjusted: dict[int, float] = {}
-    if tested:
-        controlled = stats.false_discovery_control([p for _, p in tested])
-        adjusted = {place: float(p) for (place, _), p in zip(tested, controlled, strict=True)}
+    }
+    adjusted = dict(zip(tested, adjusted_p(list(tested.values())), strict=True))
     return {
         (group.name, arm.name): _answer(group, arm, adjusted.get(place, math.nan))
         for place, (group, arm) in enumerate(asked)

@@ -11,12 +11,13 @@ from synthetic import row, sweep_of
 
 from cvtrain.config import ReportConfig
 from cvtrain.report.contest import contests
+from cvtrain.report.equivalence import SEEDS_NEEDED
 from cvtrain.report.figures.semantics import semantics_curves
 from cvtrain.report.semantics import describe
 from cvtrain.report.tuned import ACCURACY, DECIBELS
 
 TUNING_SEEDS = ReportConfig().tuning_seeds
-SEEDS = range(TUNING_SEEDS + 8)
+SEEDS = range(TUNING_SEEDS + SEEDS_NEEDED)
 RATES = (0.25, 0.25 * math.sqrt(2), 0.5)
 
 
@@ -64,7 +65,7 @@ def test_each_semantics_has_its_own_best_rate_and_is_compared_there():
     assert [side.edge for side in contest.sides] == [True, False]
     assert contest.metric == ACCURACY
     assert contest.difference.mean == pytest.approx(5.0)
-    assert contest.difference.pairs == 8
+    assert contest.difference.pairs == SEEDS_NEEDED
 
 
 def test_held_out_seeds_have_no_say_in_the_learning_rate():
@@ -122,3 +123,12 @@ def test_differences_are_counted_at_a_false_discovery_rate():
     assert differences.startswith("1 of 10 differences show")
     assert "task 3, Adam: modulus better by" in differences
     assert len(semantics_curves(found).axes) == 10
+
+
+def test_few_seeds_tell_no_difference_however_equal_they_are():
+    def accuracy(semantics, _, seed):
+        return 0.9 if semantics == "split" else 0.8
+
+    rows = [row for row in runs(best_at(RATES[1], RATES[1]), accuracy) if row["seed"] < 8]
+    _, differences = describe(contests(sweep_of(rows)))
+    assert differences == f"Differences cannot be told: it takes {SEEDS_NEEDED} held-out seeds."
