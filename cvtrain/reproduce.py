@@ -99,7 +99,7 @@ def reproduce(root: Path, names: Sequence[str], quick: bool) -> int:
     missing = [name for name in names if complete(root, name) is None]
     try:
         if done:
-            publish_together(done, root / "report", TITLE)
+            publish_together(done, root / "report", TITLE, compare=False)
     except (InputError, RunFailed) as error:
         print(f"reproduce: {error}", file=sys.stderr)
         return FAILED

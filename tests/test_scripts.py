@@ -20,7 +20,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = [ROOT / "scripts/cvtrain", ROOT / "scripts/test", ROOT / ".ci/run"]
+SCRIPTS = [ROOT / f"scripts/{name}" for name in ("cvtrain", "reproduce", "test")]
+SCRIPTS.append(ROOT / ".ci/run")
 
 # Notes what it is asked for in $CALLS. `-m $FAILING` fails; `-m venv` gives a directory that holds
 # a copy of itself; `-m pip` does what the file $CALLS.pip says, where $log is the file after --log;

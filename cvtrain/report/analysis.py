@@ -51,15 +51,18 @@ def publish(directory: Path) -> None:
 
 
 def publish_together(
-    directories: Sequence[Path], folder: Path | None = None, title: str | None = None
+    directories: Sequence[Path],
+    folder: Path | None = None,
+    title: str | None = None,
+    compare: bool = True,
 ) -> None:
-    """Print the report on each of several sweeps, and write one page on all of them, which for two
-    also says what changed at the points that both have.
+    """Print the report on each of several sweeps, and write one page on all of them.
 
     Args:
         directories: of the sweeps.
         folder: where the page goes; None: the folder report/ of the directory that they share.
         title: of the page; None: from the names of the sweeps.
+        compare: whether the page on two of them says what changed at the points that both have.
 
     Raises:
         InputError: a directory has no run, or one that cannot be read; or is named twice.
@@ -76,7 +79,7 @@ def publish_together(
     sweeps = [load(directory) for directory in directories]
     documents = dict(zip(names, map(report_on, sweeps), strict=True))
     more = []
-    if len(sweeps) == 2:
+    if compare and len(sweeps) == 2:
         more.append(change_section(sweeps[0], sweeps[1], (names[0], names[1])))
     for name, document in documents.items():
         print(f"{name}\n")

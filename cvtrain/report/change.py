@@ -9,19 +9,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from cvtrain.report.arms import label_runs
 from cvtrain.report.compare import ACCURACY, SCORE, best_rate, test_metric
-from cvtrain.report.difference import Difference, paired_difference
+from cvtrain.report.difference import DISCOVERY_RATE, Difference, adjusted_p, paired_difference
 from cvtrain.report.document import Column, Record, Section, Sentence, Table, number, words
-from cvtrain.report.equivalence import difference_p
+from cvtrain.report.equivalence import SEEDS_NEEDED
 from cvtrain.report.load import Sweep
 from cvtrain.report.sentences import bare_interval, rate_text
 
 SETTINGS = ("output", "plan", "on_error", "trusted_modules")
 """Keys of a configuration that no number depends on."""
-DISCOVERY_RATE = 0.05
 TABLE = "changes"
 
 
@@ -87,22 +85,23 @@ def change_section(first: Sweep, second: Sweep, names: tuple[str, str]) -> Secti
     if matched.first.empty:
         return Section("What changed", (Sentence(" ".join(told)),))
     compared = list(_arms(matched))
-    tested = [
-        (record, p)
-        for record, difference in compared
-        if not math.isnan(p := difference_p(difference.values))
-    ]
+    p_values = adjusted_p([difference for _, difference in compared])
+    tested = sum(not math.isnan(p) for p in p_values)
     if tested:
-        adjusted = stats.false_discovery_control([p for _, p in tested])
         real = [
             f"{record['group']}, {record['arm']}"
-            for (record, _), p in zip(tested, adjusted, strict=True)
+            for (record, _), p in zip(compared, p_values, strict=True)
             if p <= DISCOVERY_RATE
         ]
         told.append(
-            f"{len(real)} of {len(tested)} arms come out otherwise at their best learning rates, at"
+            f"{len(real)} of {tested} arms come out otherwise at their best learning rates, at"
             f" a false discovery rate of {DISCOVERY_RATE:.0%}{': ' if real else ''}"
             f"{'; '.join(real)}."
+        )
+    elif not matched.equal.all():
+        told.append(
+            "Whether arms come out otherwise at their best learning rates cannot be told: it takes"
+            f" {SEEDS_NEEDED} seeds."
         )
     return Section(
         "What changed", (Sentence(" ".join(told), (TABLE,)),), (_table(compared, names),)
@@ -111,15 +110,16 @@ def change_section(first: Sweep, second: Sweep, names: tuple[str, str]) -> Secti
 
 def _overview(matched: Matched, names: tuple[str, str]) -> str:
     total = len(matched.first)
-    told = [f"{total} points are in both {names[0]} and {names[1]}"]
+    if not total:
+        return f"No point is in both {names[0]} and {names[1]}."
+    told = [f"{total} point{'s are' if total > 1 else ' is'} in both {names[0]} and {names[1]}"]
     told += [
         f"{count} only in {name}" for count, name in zip(matched.only, names, strict=True) if count
     ]
     told += [f"{key} is {one} there and {two} here" for key, one, two in matched.settings]
-    if total:
-        told.append(f"{int(matched.equal.sum())} of the common ones ended with equal bits")
-        moved = int((matched.first["status"] != matched.second["status"]).sum())
-        told.append(f"{moved} ended in another way" if moved else "all ended in the same way")
+    told.append(f"{int(matched.equal.sum())} of the common ones ended with equal bits")
+    moved = int((matched.first["status"] != matched.second["status"]).sum())
+    told.append(f"{moved} ended in another way" if moved else "all ended in the same way")
     return "; ".join(told) + "."
 
 

@@ -1,4 +1,4 @@
-"""One live line for the whole sweep: points done, diverged, failed, and the time left.
+"""One live line for the whole sweep: points done, diverged, failed, speed, and the time left.
 
 It reads the journal, so it shows the same under every launcher.
 """
@@ -31,6 +31,9 @@ class SweepProgress:
         self._waiting = {point.directory: point.config.max_steps for point in points}
         self._begun: set[str] = set()
         self._underway = 0.0
+        self._steps = 0.0
+        self._ended_steps = 0
+        self._training_since: float | None = None
         self._total = len(points)
         self._counts = {"finished": 0, "diverged": 0, "failed": 0}
         self._console = console
@@ -82,25 +85,31 @@ class SweepProgress:
             if status == "running":
                 self._begun.add(directory)
             elif status is not None:
-                del self._waiting[directory]
+                self._ended_steps += self._waiting.pop(directory)
                 self._begun.discard(directory)
                 if status in self._counts:
                     self._counts[status] += 1
-        self._underway = self._share_underway()
+        if self._begun and self._training_since is None:
+            self._training_since = monotonic()
+        self._measure()
         self._bar.update(self._task, completed=self.done + self._underway, left=self._left())
 
-    def _share_underway(self) -> float:
-        """How much of the runs that train now is done, in runs: from a few of them."""
+    def _measure(self) -> None:
+        """How much of the runs that train now is done, from a few of them: in runs, and in steps of
+        all runs, the ended ones as if none had stopped before its last."""
         begun = sorted(self._begun)
         asked = begun[:: max(1, len(begun) // ASKED)]
-        shares = [
-            (last_step(self._journal.root / directory) or 0) / self._waiting[directory]
-            for directory in asked
-        ]
-        return len(begun) * sum(shares) / len(shares) if shares else 0.0
+        steps = [last_step(self._journal.root / directory) or 0 for directory in asked]
+        shares = [step / self._waiting[at] for step, at in zip(steps, asked, strict=True)]
+        each = len(begun) / max(1, len(asked))
+        self._underway = each * sum(shares)
+        self._steps = self._ended_steps + each * sum(steps)
 
     def _left(self) -> str:
         told = [f"{n} {status}" for status, n in self._counts.items() if n and status != "finished"]
+        if self._steps and self._training_since is not None:
+            rate = self._steps / max(monotonic() - self._training_since, REFRESH_SECONDS)
+            told.append(f"{rate:,.0f} steps/s")
         done = self.done + self._underway
         if 0 < done < self._total:
             told.append(f"{done / self._total:.0%} of the work")

@@ -1,0 +1,123 @@
+"""The report's page as a person meets it: from disk, on a screen, on a phone, by keyboard."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from cvtrain.report.__main__ import main as report
+
+NARROW = {"width": 375, "height": 700}
+
+
+@pytest.fixture
+def opened(page: Page, sweep: Path) -> Page:
+    page.goto((sweep / "report" / "index.html").as_uri())
+    return page
+
+
+def test_the_page_needs_nothing_but_itself_and_has_nothing_to_complain_of(page, sweep):
+    told, asked = [], []
+    page.on("console", lambda message: told.append(message.text))
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    address = (sweep / "report" / "index.html").as_uri()
+    page.goto(address)
+    page.wait_for_load_state("networkidle")
+    assert told == []
+    assert [url for url in asked if not url.startswith("data:")] == [address]
+
+
+def test_the_verdict_comes_first_and_is_that_of_the_summary(opened, sweep):
+    summary = json.loads((sweep / "report" / "summary.json").read_text(encoding="utf-8"))
+    shown = opened.locator("#verdict p").all_inner_texts()
+    assert [" ".join(text.split()) for text in shown] == summary["verdict"]
+    assert opened.evaluate("document.querySelector('main').firstElementChild.id") == "verdict"
+
+
+def test_every_figure_is_drawn(opened, sweep):
+    summary = json.loads((sweep / "report" / "summary.json").read_text(encoding="utf-8"))
+    named = [name for section in summary["sections"] for name in section["figures"]]
+    assert len(named) >= 6
+    for name in named:
+        picture = opened.locator(f"#figure-{name} img")
+        picture.scroll_into_view_if_needed()
+        assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
+        assert picture.get_attribute("alt")
+
+
+def test_what_a_sentence_names_is_on_the_page_and_shown_when_asked_for(opened):
+    links = opened.locator("a[href^='#']")
+    targets = links.evaluate_all("found => found.map(link => link.getAttribute('href'))")
+    assert any(target.startswith("#sgd_") for target in targets)
+    for target in set(targets):
+        assert opened.locator(f"[id='{target[1:]}']").count() == 1, target
+    link = opened.locator("a[href^='#sgd_prices-']").first
+    link.click()
+    row = opened.locator(f"[id='{(link.get_attribute('href') or '')[1:]}']")
+    row.wait_for(state="visible")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_all_of_it_without_scrolling_sideways(browser: Browser, sweep, scheme):
+    page = browser.new_page(viewport=NARROW, color_scheme=scheme)
+    page.goto((sweep / "report" / "index.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+    assert page.evaluate("parseFloat(getComputedStyle(document.body).fontSize)") >= 14
+    page.close()
+
+
+def luminance(colour: str) -> float:
+    """Of an sRGB colour: WCAG 2.2, relative luminance."""
+    shares = [int(value) / 255 for value in re.findall(r"\d+", colour)[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_and_links_can_be_told_from_the_paper(browser: Browser, sweep, scheme):
+    page = browser.new_page(color_scheme=scheme)
+    page.goto((sweep / "report" / "index.html").as_uri())
+    style = "element => getComputedStyle(element)"
+    paper = luminance(page.locator("body").evaluate(f"({style})(document.body).backgroundColor"))
+    assert (paper < 0.1) == (scheme == "dark")
+    for selector in ("body", "nav a", ".below"):
+        colour = page.locator(selector).first.evaluate("element => getComputedStyle(element).color")
+        lighter, darker = sorted((luminance(colour), paper), reverse=True)
+        assert (lighter + 0.05) / (darker + 0.05) >= 4.5, selector
+    page.close()
+
+
+def test_the_keyboard_reaches_sections_and_opens_long_tables(opened):
+    opened.keyboard.press("Tab")
+    focused = "document.activeElement"
+    assert opened.evaluate(f"{focused}.closest('nav') !== null")
+    target = opened.evaluate(f"{focused}.getAttribute('href')")
+    opened.keyboard.press("Enter")
+    assert opened.evaluate("location.hash") == target
+    summary = opened.locator("summary").first
+    summary.focus()
+    opened.keyboard.press("Enter")
+    assert opened.locator("details").first.evaluate("details => details.open")
+
+
+def test_text_from_a_configuration_is_shown_and_never_run(page, sweep, tmp_path):
+    hostile = "<img src=x onerror=alert(1)><script>alert(2)</script> & \"'"
+    for number, source in enumerate(sorted(sweep.glob("*/run.json"))[:2]):
+        record = json.loads(source.read_text(encoding="utf-8"))
+        record["config"]["variant"] = f"{hostile}{number}"
+        record["error"] = hostile
+        record["status"] = "failed"
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    assert report([str(tmp_path)]) == 0
+    page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
+    page.goto((tmp_path / "report" / "index.html").as_uri())
+    page.wait_for_load_state("networkidle")
+    assert page.locator("script").count() == 0
+    assert page.locator("img[src='x']").count() == 0
+    assert hostile in page.locator("body").inner_text()
