@@ -88,4 +88,6 @@ def _sources(name: str, part: Section, sentence: Sentence) -> tuple[str, ...]:
 
 
 def _joined(name: str, own: str) -> str:
-    return f"{re.sub(r'[^A-Za-z0-9]+', '_', name).strip('_')}_{own}"
+    """A table's or figure's name behind that of its sweep, which it may begin with already."""
+    slug = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
+    return own if own.startswith(slug) else f"{slug}_{own}"

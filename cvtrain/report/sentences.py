@@ -101,7 +101,7 @@ def rate_text(lr: float) -> str:
     """A power of two as such, e.g. ``2^-3``, half octaves too; else plain digits."""
     octave = math.log2(lr)
     half = round(2 * octave) / 2
-    return f"2^{half:g}" if abs(octave - half) < 1e-9 else f"{lr:g}"
+    return f"2^{half:g}" if abs(octave - half) < 1e-6 else f"{lr:g}"
 
 
 def octaves_text(shift: Interval) -> str:
