@@ -50,6 +50,21 @@ class EventFile:
         self._file.flush()
 
 
+def ends_with_a_record(path: Path) -> bool:
+    """Whether an event file ends where one of its records does; checksums are not compared."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        end = 0
+        while end < size:
+            file.seek(end)
+            header = file.read(8)
+            if len(header) < 8:
+                return False
+            # Length and its checksum, the record and its checksum.
+            end += 12 + struct.unpack("<Q", header)[0] + 4
+    return end == size
+
+
 def framed(record: bytes) -> bytes:
     """A TFRecord: length, its checksum, the record, its checksum."""
     length = struct.pack("<Q", len(record))

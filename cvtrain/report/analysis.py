@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cvtrain.errors import InputError, RunFailed
+from cvtrain.report.damage import notes_on_damage
 from cvtrain.report.document import Document
 from cvtrain.report.load import Sweep, load
 
@@ -136,4 +137,4 @@ def _notes(sweep: Sweep) -> list[str]:
     if "failed" in counts:
         failed = sweep.runs[sweep.runs["status"] == "failed"][:NAMED_FAILURES]
         told += [f"failed: {row['directory']}: {row['error']}" for row in failed.to_dict("records")]
-    return told
+    return told + notes_on_damage(sweep)
