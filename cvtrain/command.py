@@ -30,6 +30,7 @@ from cvtrain.composition import (
     quoted,
 )
 from cvtrain.errors import InputError, Interrupted, RunFailed
+from cvtrain.sweep.resume import resumed_command
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
@@ -78,7 +79,8 @@ def _dispatch(given: list[str]) -> None:
         _inform(given, args)
         return
     hydra = _hydra(args)
-    overrides = [*args.overrides, *(["hydra.mode=MULTIRUN"] if args.multirun else [])]
+    overrides = resumed_command(args.overrides)
+    overrides += ["hydra.mode=MULTIRUN"] if args.multirun else []
     composer = Composer(hydra.config_loader, args.config_name or CONFIG_NAME)
     config = _compose_leniently(hydra, composer, overrides)
     if config.hydra.mode == RunMode.MULTIRUN:

@@ -102,6 +102,16 @@ def quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
+def as_override(key: str, text: str) -> str:
+    """``key=text``, with `text` in quotes only where it needs them."""
+    plain = f"{key}={text}"
+    try:
+        parsed = parse_override(plain)
+    except InputError:
+        return f"{key}={quoted(text)}"
+    return plain if parsed.value() == text else f"{key}={quoted(text)}"
+
+
 class Composer:
     """Composes configurations from lists of overrides, and says what is wrong with them."""
 

@@ -23,7 +23,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 KEYS_WITHOUT_RESULT = (
     *("output", "plan", "on_error", "null_arm", "trusted_modules", "lr_octave"),
-    *("variant", "analysis", "report"),
+    *("variant", "analysis", "report", "resume"),
 )
 """No number of a run depends on them."""
 
@@ -191,6 +191,7 @@ class Config(Section):
     checkpoint: CheckpointConfig
     report: ReportConfig = ReportConfig()
     on_error: Literal["continue", "stop"]
+    resume: str | None = None
     trusted_modules: Annotated[tuple[str, ...], Field(strict=False)]
     output: str
     variant: str | None = None

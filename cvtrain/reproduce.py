@@ -114,7 +114,8 @@ def complete(root: Path, name: str) -> Path | None:
     """The newest directory of an experiment in which every run has ended well, made by this very
     state of the program; None where there is none."""
     from cvtrain.record.journal import SWEEP_FILE, source_commit
-    from cvtrain.report.load import load, read_record
+    from cvtrain.record.run_file import read_record
+    from cvtrain.report.load import load
 
     for directory in _attempts(root, name):
         if not (directory / "report" / "summary.json").exists():

@@ -6,7 +6,7 @@ import json
 import subprocess
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -18,12 +18,22 @@ from filelock import FileLock, Timeout
 
 from cvtrain.errors import InputError
 from cvtrain.point import Point
-from cvtrain.record.run_file import FILE_NAME, SCHEMA, Engine, RunRecord, Status, write_json
+from cvtrain.record.run_file import (
+    FILE_NAME,
+    SCHEMA,
+    Engine,
+    RunRecord,
+    Status,
+    read_record,
+    write_json,
+)
 
 SWEEP_FILE = "sweep.json"
 TRACEBACK_FILE = "traceback.txt"
 LOCK_FILE = ".lock"
 OWNER_FILE = ".owner"
+ENDED: tuple[Status, ...] = ("finished", "diverged")
+"""A run that diverged is a result as any other."""
 PACKAGES = ("cvtrain", "torch", "lightning", "hydra-core", "torchcvnn", "numpy")
 
 
@@ -36,9 +46,22 @@ class Journal:
         self._seen: dict[str, int] = {}
 
     def describe_sweep(
-        self, points: Sequence[Point], experiment: str | None, overrides: Sequence[str]
+        self,
+        points: Sequence[Point],
+        experiment: str | None,
+        overrides: Sequence[str],
+        command: Sequence[str] = (),
+        others: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """Write sweep.json: what this sweep consists of."""
+        """Write sweep.json: what this sweep consists of.
+
+        Args:
+            points: those that it trains.
+            experiment: the file in conf/experiment.
+            overrides: the experiment's axes, then the command line's.
+            command: what was asked for on the command line.
+            others: entries of an earlier sweep.json that stay.
+        """
         listed = [
             {
                 "number": point.number,
@@ -52,10 +75,11 @@ class Journal:
             "schema": SCHEMA,
             "experiment": experiment,
             "overrides": list(overrides),
+            "command": list(command),
             "created": _now(),
             "versions": package_versions(),
             "commit": source_commit(),
-            "points": listed,
+            "points": sorted((*others, *listed), key=lambda entry: int(entry["number"])),
         }
         write_json(self.root / SWEEP_FILE, content)
 
@@ -103,6 +127,13 @@ class Journal:
             return None
         return content if isinstance(content, dict) else None
 
+    def ended(self, point: Point) -> dict[str, Any] | None:
+        """The run.json of a run of this very point that is not to be trained again, or None."""
+        content = self.read(point.directory)
+        if content is None or content.get("schema") != SCHEMA or content.get("id") != point.id:
+            return None
+        return content if content.get("status") in ENDED else None
+
     def changed(self, directory: str) -> bool:
         """Whether a run's run.json was written since this was last asked."""
         try:
@@ -120,6 +151,26 @@ class Journal:
     def count(self, points: Sequence[Point]) -> Counter[Status | None]:
         """How many of the points have each status."""
         return Counter(self.status(point.directory) for point in points)
+
+
+def read_points(directory: Path) -> list[dict[str, Any]]:
+    """The entries of a sweep.json: `number`, `id`, `directory` and `overrides` of each point.
+
+    Raises:
+        InputError: it is not a sweep.json of this version, or names a directory that is not a plain
+            name: one that leads elsewhere is not followed.
+    """
+    path = directory / SWEEP_FILE
+    points = read_record(path).get("points")
+    if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
+        raise InputError(f"{path}: has no list of points")
+    for point in points:
+        number, id, name = (point.get(key) for key in ("number", "id", "directory"))
+        if not isinstance(number, int) or not isinstance(id, str):
+            raise InputError(f"{path}: a point has no number or no id")
+        if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name:
+            raise InputError(f"{path}: {name!r} is no name of a run directory")
+    return points
 
 
 class DirectoryLock:

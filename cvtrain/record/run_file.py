@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from cvtrain.errors import InputError
+
 SCHEMA = 1
 Engine = Literal["single", "stack"]
 Status = Literal["running", "interrupted", "finished", "diverged", "failed", "pruned"]
@@ -91,3 +93,19 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The content of a run.json or sweep.json.
+
+    Raises:
+        InputError: it is not JSON, or of another schema than this version writes.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if schema != SCHEMA:
+        raise InputError(f"{path}: schema {schema}; this version of cvtrain reads {SCHEMA}")
+    return dict(content)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cvtrain.record.event_file import NAME_BEGINS, ends_with_a_record
+from cvtrain.record.journal import ENDED
 from cvtrain.record.metrics import FILE_NAME, last_step
 from cvtrain.report.load import Sweep
 
-ENDED = ("finished", "diverged")
 NAMED = 5
 
 

@@ -14,7 +14,8 @@ import pandas as pd
 from cvtrain.errors import InputError
 from cvtrain.linear_problem import WEIGHTS, LinearProblem, linear_problem
 from cvtrain.record.run_file import FILE_NAME as RUN_FILE
-from cvtrain.report.load import read_metrics, read_record
+from cvtrain.record.run_file import read_record
+from cvtrain.report.load import read_metrics
 from cvtrain.theory.moments import ComplexArray
 
 

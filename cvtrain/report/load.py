@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,10 +12,10 @@ from typing import Any
 import pandas as pd
 
 from cvtrain.errors import InputError
-from cvtrain.record.journal import SWEEP_FILE
+from cvtrain.record.journal import SWEEP_FILE, read_points
 from cvtrain.record.metrics import FILE_NAME as METRICS_FILE
 from cvtrain.record.run_file import FILE_NAME as RUN_FILE
-from cvtrain.record.run_file import SCHEMA
+from cvtrain.record.run_file import read_record
 
 OWN_COLUMNS = (
     "status",
@@ -124,28 +123,11 @@ def load(path: str | Path) -> Sweep:
 def _listed(directory: Path) -> Iterator[tuple[int, str]]:
     """Number and name of each run directory; sweep.json also names those that have not begun."""
     if (directory / SWEEP_FILE).exists():
-        content = read_record(directory / SWEEP_FILE)
-        for point in content["points"]:
+        for point in read_points(directory):
             yield point["number"], point["directory"]
         return
     for number, path in enumerate(sorted(directory.glob(f"*/{RUN_FILE}"))):
         yield number, path.parent.name
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """The content of a run.json or sweep.json.
-
-    Raises:
-        InputError: it is not JSON, or of another schema than this version writes.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
-    schema = content.get("schema") if isinstance(content, dict) else None
-    if schema != SCHEMA:
-        raise InputError(f"{path}: schema {schema}; this version of cvtrain reads {SCHEMA}")
-    return dict(content)
 
 
 def read_metrics(directory: Path) -> str:

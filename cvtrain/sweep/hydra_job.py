@@ -87,6 +87,12 @@ class HydraJob:
                 config=self.config, task_function=self._task_function
             )
 
+    def kept(self, outcome: float) -> JobReturn:
+        """What the sweeper gets for a run that an earlier call trained: nothing begins or ends."""
+        self._return.cfg, self._return.return_value = self.task, outcome
+        self._return.status = JobStatus.COMPLETED
+        return self._return
+
     def end(self, outcome: float | Exception) -> JobReturn:
         """Tell the callbacks what came out; returns what the sweeper gets."""
         failed = isinstance(outcome, Exception)

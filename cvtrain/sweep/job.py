@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -27,6 +28,7 @@ def run_point(composed: DictConfig) -> float:
         the validation loss at the end, for sweepers that search.
     """
     from cvtrain.engine.train import StackJob, train
+    from cvtrain.record.journal import Journal
 
     hydra = HydraConfig.get()
     point = composed_point(composed)
@@ -36,6 +38,9 @@ def run_point(composed: DictConfig) -> float:
         from cvtrain.sweep.single_run import train_and_show
 
         return train_and_show(job)
+    ended = Journal(job.root).ended(point)
+    if ended is not None:  # by an earlier call; launchers of others do not ask
+        return recorded_result(ended)
     try:
         (record,) = train(job)
     except Exception as error:
@@ -72,3 +77,8 @@ def composed_point(composed: DictConfig) -> Point:
 def result(record: RunRecord) -> float:
     """What a sweeper that searches is told of a run: its last validation loss."""
     return record.final["val/loss"]
+
+
+def recorded_result(content: Mapping[str, Any]) -> float:
+    """The same of the run.json of a run that has ended."""
+    return float(content["final"]["val/loss"])

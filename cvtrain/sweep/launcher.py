@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hydra.core.utils import (
@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 from cvtrain.errors import InputError, SweepStopped
 from cvtrain.point import Point
 from cvtrain.sweep.hydra_job import HydraJob
-from cvtrain.sweep.job import composed_point, result
+from cvtrain.sweep.job import composed_point, recorded_result, result
 from cvtrain.sweep.job_composer import JobComposer
 
 log = logging.getLogger(__name__)
@@ -87,13 +87,20 @@ class StackLaunch:
             print(f"cvtrain: {line}", file=sys.stderr)
         by_number = {point.number: job for point, job in zip(points, jobs, strict=True)}
         returns: dict[int, JobReturn] = {}
+        root = Path(str(jobs[0].config.hydra.sweep.dir)).absolute()
+        ended = dict(_ended(points, root))
+        for number, value in ended.items():
+            returns[number] = by_number[number].kept(value)
         for each in packs:
-            chosen = [by_number[point.number] for point in each.points]
+            waiting = [point for point in each.points if point.number not in ended]
+            if not waiting:
+                continue
+            chosen = [by_number[point.number] for point in waiting]
             if each.engine == "single":
                 returned = [self._run_alone(chosen[0])]
             else:
-                returned = self._run_stack(chosen, each.points)
-            returns |= dict(zip((p.number for p in each.points), returned, strict=True))
+                returned = self._run_stack(chosen, waiting)
+            returns |= dict(zip((p.number for p in waiting), returned, strict=True))
             self._log_as_hydra()
         return [returns[number] for number in sorted(returns)]
 
@@ -137,3 +144,14 @@ class StackLaunch:
 
     def _log_as_hydra(self) -> None:
         configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)
+
+
+def _ended(points: Sequence[Point], root: Path) -> Iterator[tuple[int, float]]:
+    """Numbers and results of the points that an earlier call trained into their directories."""
+    from cvtrain.record.journal import Journal
+
+    journal = Journal(root)
+    for point in points:
+        content = journal.ended(point)
+        if content is not None:
+            yield point.number, recorded_result(content)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from cvtrain.composition import Composer, quoted
+from cvtrain.composition import Composer, as_override, parse_override, quoted
 from cvtrain.errors import RunFailed, SweepStopped
 from cvtrain.point import Point
 from cvtrain.record.journal import DirectoryLock, Journal, claim_directory
 from cvtrain.sweep.launcher import check_max_stack
 from cvtrain.sweep.plan import Plan
 from cvtrain.sweep.progress import SweepProgress
+from cvtrain.sweep.resume import KEY, OF_THE_FIRST_COMMAND, resumption
 
 
 def run_sweep(
@@ -62,29 +64,58 @@ def run_sweep(
 
         show_plan(points, max_stack)
         return []
-    directory = claim_directory(Path(str(config.hydra.sweep.dir)), "hydra.sweep.dir")
+    resumed = points[0].config.resume
+    if resumed is None:
+        directory = claim_directory(Path(str(config.hydra.sweep.dir)), "hydra.sweep.dir")
+    else:
+        directory = Path(resumed)
     config.hydra.sweep.dir = str(directory)
     with DirectoryLock(directory):
-        OmegaConf.save(config, directory / "multirun.yaml")
         journal = Journal(directory)
-        journal.describe_sweep(points, _experiment(config), overrides)
-        told = f"cvtrain: {len(points)} runs into {directory}"
-        for line in (told, *_networks(points)):
+        waiting = points
+        others: Sequence[Mapping[str, Any]] = ()
+        told = [f"{len(points)} runs into {directory}"]
+        if resumed is not None:
+            found = resumption(journal, points)
+            points, waiting, others = found.points, found.waiting, found.left_out
+            told += found.told
+        OmegaConf.save(config, directory / "multirun.yaml")
+        command = recorded_command(config)
+        journal.describe_sweep(points, _experiment(config), overrides, command, others)
+        for line in (*(f"cvtrain: {each}" for each in told), *_networks(points)):
             console.print(line, highlight=False, soft_wrap=True)
+        returned: Sequence[JobReturn] = []
         try:
-            with SweepProgress(journal, points, console):
-                jobs = [_job(point, directory) for point in points]
-                returned = launcher.launch(jobs, initial_job_idx=0)
+            with SweepProgress(journal, waiting, console):
+                # All of them, though some have ended: what stacks with what is decided as ever, and
+                # with it the engine and the bits of those that wait.
+                jobs = [_job(point, directory) for point in points if waiting]
+                if jobs:
+                    returned = launcher.launch(jobs, initial_job_idx=0)
         except SweepStopped:
-            returned = []
+            pass
         except BaseException:
             with suppress(RunFailed):  # what stopped the sweep is told, not what it left unproven
                 _report(directory, journal, points)
+            _tell_how_to_go_on(console, directory)
             raise
         _report(directory, journal, points)
     if journal.count(points)["failed"]:
+        _tell_how_to_go_on(console, directory)
         raise RunFailed(f"{journal.count(points)['failed']} of {len(points)} runs failed")
     return returned
+
+
+def recorded_command(config: DictConfig) -> list[str]:
+    """The overrides that the command line gave, without those that only say where to."""
+    given = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
+    return [str(t) for t in given if parse_override(t).key_or_group not in OF_THE_FIRST_COMMAND]
+
+
+def _tell_how_to_go_on(console: Console, directory: Path) -> None:
+    given = shlex.quote(as_override(KEY, str(directory)))
+    line = f"cvtrain: to go on: python -m cvtrain {given}"
+    console.print(line, highlight=False, soft_wrap=True)
 
 
 def _networks(points: Sequence[Point]) -> list[str]:

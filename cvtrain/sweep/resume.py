@@ -1,0 +1,154 @@
+"""Going on with a sweep: which one, by which command, and what of it is left to train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cvtrain.composition import parse_override, quoted
+from cvtrain.config import KEYS_WITHOUT_RESULT
+from cvtrain.errors import InputError
+from cvtrain.point import Point
+from cvtrain.record.journal import SWEEP_FILE, Journal, package_versions, read_points
+from cvtrain.record.run_file import read_record
+
+KEY = "resume"
+LATEST = "latest"
+OUTPUT = "outputs"
+OF_THE_FIRST_COMMAND = (KEY, "hydra.sweep.dir", "hydra.mode")
+"""Keys that a command to go on with is recorded without."""
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """A command's points in the directory of an earlier sweep.
+
+    Attributes:
+        points: all of them, those that are there already under their directories' names.
+        waiting: those that have not ended.
+        left_out: entries of sweep.json that the command no longer has; they stay as they are.
+        told: what is worth a line each.
+    """
+
+    points: tuple[Point, ...]
+    waiting: tuple[Point, ...]
+    left_out: tuple[Mapping[str, Any], ...]
+    told: tuple[str, ...]
+
+
+def resumed_command(overrides: Sequence[str]) -> list[str]:
+    """The overrides with which the sweep that ``resume=`` names goes on; others as they are.
+
+    `resume` alone, or beside keys that change no number, repeats the command that is recorded in
+    the sweep; beside others, those are the command.
+
+    Raises:
+        InputError: there is no such sweep.
+    """
+    given = [(parse_override(text), text) for text in overrides]
+    wanted = [parsed.value() for parsed, _ in given if parsed.key_or_group == KEY]
+    if not wanted or wanted[-1] is None:
+        return list(overrides)
+    rest = [(parsed, text) for parsed, text in given if parsed.key_or_group != KEY]
+    output = [parsed.value() for parsed, _ in rest if parsed.key_or_group == "output"]
+    directory = find_sweep(str(wanted[-1]), Path(str(output[-1]) if output else OUTPUT))
+    own = [text for _, text in rest]
+    if all(_changes_no_number(parsed.key_or_group) for parsed, _ in rest):
+        own = [*_recorded_command(directory), *own]
+    return [*own, f"{KEY}={quoted(str(directory))}", "hydra.mode=MULTIRUN"]
+
+
+def find_sweep(named: str, output: Path) -> Path:
+    """The absolute path of a sweep's directory.
+
+    Args:
+        named: a path, or ``latest``: the sweep below `output` that was begun last.
+        output: where sweeps go.
+
+    Raises:
+        InputError: there is none.
+    """
+    if named != LATEST:
+        directory = Path(named)
+        if not (directory / SWEEP_FILE).is_file():
+            raise InputError(f"{KEY}={named}: no sweep is here (no {SWEEP_FILE} found)")
+        return directory.resolve()
+    found = output.glob(f"*/*/{SWEEP_FILE}")
+    begun = [(str(read_record(path).get("created")), path) for path in found]
+    if not begun:
+        raise InputError(f"{KEY}={LATEST}: no sweep is below {output} (output=… looks elsewhere)")
+    return max(begun)[1].parent.resolve()
+
+
+def resumption(journal: Journal, points: Sequence[Point]) -> Resumption:
+    """Match a command's points with those of the sweep in `journal.root`.
+
+    Raises:
+        InputError: they have no point in common, or sweep.json cannot be used.
+    """
+    there = {entry["id"]: entry for entry in read_points(journal.root)}
+    asked = {point.id for point in points}
+    if not asked & there.keys():
+        raise InputError(
+            f"{KEY}={journal.root}: none of its {len(there)} points is asked for; {KEY} without"
+            " other keys goes on with what it was begun with"
+        )
+    merged = tuple(_placed(points, there))
+    waiting = tuple(point for point in merged if journal.ended(point) is None)
+    left_out = tuple(entry for id, entry in there.items() if id not in asked)
+    new = [point.directory for point in merged if point.id not in there]
+    told = [f"{len(merged) - len(waiting)} of {len(merged)} runs have ended already"]
+    if new:
+        told.append(f"{len(new)} points are new: {_listed(new)}")
+    if left_out:
+        names = [entry["directory"] for entry in left_out]
+        told.append(f"{len(names)} points are not asked for and stay as they are: {_listed(names)}")
+    changed = _changed_versions(journal.root)
+    if changed:
+        told.append(f"made by other versions, so numbers may differ: {', '.join(changed)}")
+    return Resumption(merged, waiting, left_out, tuple(told))
+
+
+def _placed(points: Sequence[Point], there: Mapping[str, Mapping[str, Any]]) -> Iterator[Point]:
+    """The points under the numbers and directories that they have, new ones after the others."""
+    following = 1 + max(entry["number"] for entry in there.values())
+    width = len(str(following + len(points)))
+    for point in points:
+        entry = there.get(point.id)
+        if entry is None:
+            values = point.directory.partition("_")[2]
+            name = f"{following:0{width}d}_{values}".rstrip("_")
+            yield replace(point, number=following, directory=name)
+            following += 1
+        else:
+            yield replace(point, number=entry["number"], directory=entry["directory"])
+
+
+def _changed_versions(directory: Path) -> list[str]:
+    before, now = read_record(directory / SWEEP_FILE).get("versions"), package_versions()
+    if not isinstance(before, dict):
+        return []
+    return [
+        f"{name} {before[name]} → {version}"
+        for name, version in now.items()
+        if before.get(name) not in (None, version)
+    ]
+
+
+def _listed(names: Sequence[str], shown: int = 3) -> str:
+    return ", ".join((*names[:shown], *(["…"] if len(names) > shown else [])))
+
+
+def _changes_no_number(key: str) -> bool:
+    return key in KEYS_WITHOUT_RESULT or key.startswith("hydra.")
+
+
+def _recorded_command(directory: Path) -> list[str]:
+    command = read_record(directory / SWEEP_FILE).get("command")
+    if not isinstance(command, list) or not command:
+        raise InputError(
+            f"{KEY}={directory}: its {SWEEP_FILE} does not name the command; give that beside {KEY}"
+        )
+    return [str(text) for text in command]

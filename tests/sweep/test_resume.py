@@ -1,0 +1,220 @@
+"""A sweep that was stopped and is gone on with ends as one that never was."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from cvtrain.command import main
+from cvtrain.record.checkpoint import load_checkpoint
+
+AXES = ("optimizer=sgd,adam", "objective.scale=1,0.5", "seed=0,1,2")
+SMALL = ("model.hidden=[4]", "max_steps=60", "signals.validation_every=20", *AXES)
+RUNS = 12
+TIMES = ("started", "wall_seconds", "threads", "stack_size")
+"""What run.json says of when and how, and may say otherwise."""
+
+
+def sweep(directory: Path, *more: str) -> int:
+    return main([*SMALL, *more, f"hydra.sweep.dir={directory}", "-m"])
+
+
+def resume(directory: Path | str, *more: str) -> int:
+    return main([f"resume={directory}", *more])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("resume") / "whole"
+    assert sweep(directory) == 0
+    return directory
+
+
+def record(directory: Path) -> dict:
+    content = json.loads((directory / "run.json").read_text(encoding="utf-8"))
+    assert {key for key in TIMES if key in content} == set(TIMES)
+    for key in TIMES:
+        del content[key]
+    del content["config"]["resume"]
+    return content
+
+
+def assert_equal(one: Path, other: Path) -> None:
+    """Every run of one sweep is that of the other, but for times."""
+    names = sorted(path.parent.name for path in one.glob("*/run.json"))
+    assert names == sorted(path.parent.name for path in other.glob("*/run.json"))
+    assert names
+    for name in names:
+        assert record(one / name) == record(other / name)
+        tables = [(root / name / "metrics.csv").read_bytes() for root in (one, other)]
+        assert tables[0] == tables[1]
+        for kind in ("last", "best"):
+            (left, step), (right, there) = (
+                load_checkpoint(root / name / "checkpoints" / f"{kind}.ckpt")
+                for root in (one, other)
+            )
+            assert step == there
+            assert all(torch.equal(left[key], right[key]) for key in left)
+
+
+def changed_times(directory: Path) -> dict[str, int]:
+    return {
+        str(path.relative_to(directory)): path.stat().st_mtime_ns
+        for path in directory.glob("*/*.*")
+        if path.parent.name not in ("report", "+aggregate")
+    }
+
+
+def test_what_has_ended_is_not_touched_and_what_has_not_is_trained(whole, tmp_path, capsys):
+    directory = tmp_path / "sweep"
+    assert sweep(directory) == 0
+    spoiled = sorted(directory.glob("*/run.json"))[1::3]
+    for path, status in zip(spoiled, ("running", "interrupted", "failed", None), strict=True):
+        if status is None:
+            path.unlink()
+            continue
+        content = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps(content | {"status": status, "final": {}}), encoding="utf-8")
+        (path.parent / "metrics.csv").write_bytes(b"step,x\r\n0,1.0\r\n1,2")
+    before = changed_times(directory)
+    capsys.readouterr()
+    assert resume(directory) == 0
+    assert f"{RUNS - 4} of {RUNS} runs have ended already" in capsys.readouterr().err
+    after = changed_times(directory)
+    trained = {name.partition("/")[0] for name in after if before.get(name) != after[name]}
+    assert trained == {path.parent.name for path in spoiled}
+    assert_equal(whole, directory)
+
+
+def test_a_complete_sweep_is_reported_again_and_nothing_is_trained(whole, capsys):
+    before = changed_times(whole)
+    assert resume(whole) == 0
+    assert f"{RUNS} of {RUNS} runs have ended already" in capsys.readouterr().err
+    assert changed_times(whole) == before
+
+
+def test_a_larger_command_adds_points_and_a_smaller_one_leaves_them(tmp_path, capsys):
+    directory = tmp_path / "sweep"
+    assert sweep(directory, "seed=0,1") == 0
+    before = changed_times(directory)
+    capsys.readouterr()
+    assert main([*SMALL, "seed=1,2", f"resume={directory}"]) == 0
+    told = capsys.readouterr().err
+    assert "4 of 8 runs have ended already" in told
+    assert "4 points are new" in told
+    assert "4 points are not asked for and stay as they are" in told
+    after = changed_times(directory)
+    assert {name: after[name] for name in before} == before
+    points = json.loads((directory / "sweep.json").read_text(encoding="utf-8"))["points"]
+    assert [point["number"] for point in points] == list(range(RUNS))
+    assert len({point["directory"] for point in points}) == RUNS
+
+
+def test_latest_is_the_sweep_that_was_begun_last(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, created in (("a", "2026-01-02T00:00:00+00:00"), ("b", "2026-01-01T00:00:00+00:00")):
+        directory = tmp_path / "outputs" / "sweep" / name
+        assert sweep(directory, "optimizer=sgd", "seed=0", "max_steps=5") == 0
+        path = directory / "sweep.json"
+        content = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps(content | {"created": created}), encoding="utf-8")
+    capsys.readouterr()
+    assert resume("latest") == 0
+    assert "outputs/sweep/a" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["resume=nowhere"], "resume=nowhere: no sweep is here (no sweep.json found)"),
+        (["resume=latest", "output=nowhere"], "resume=latest: no sweep is below nowhere"),
+        (["resume={whole}", "seed=7,8"], "none of its 12 points is asked for"),
+        (["resume={whole}/.."], "no sweep is here"),
+    ],
+)
+def test_what_cannot_be_gone_on_with_is_a_line_and_status_2(whole, capsys, given, told):
+    before = changed_times(whole)
+    assert main([text.format(whole=whole) for text in given]) == 2
+    captured = capsys.readouterr().err
+    assert told in captured
+    assert "Traceback" not in captured
+    assert changed_times(whole) == before
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc", "a/b", "", ".", ".."])
+def test_a_directory_name_that_leads_out_of_the_sweep_is_refused(tmp_path, capsys, name):
+    directory = tmp_path / "sweep"
+    assert sweep(directory, "optimizer=sgd", "seed=0", "max_steps=5") == 0
+    path = directory / "sweep.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["points"][0]["directory"] = name
+    path.write_text(json.dumps(content), encoding="utf-8")
+    capsys.readouterr()
+    assert resume(directory) == 2
+    assert "is no name of a run directory" in capsys.readouterr().err
+    assert sorted(child.name for child in tmp_path.iterdir()) == ["sweep"]
+
+
+def start(arguments: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "cvtrain", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def killed(directory: Path, arguments: list[str], after: float) -> bool:
+    """Kill a command some seconds after its first run has begun; whether it was still there."""
+    with start(arguments) as running:
+        while running.poll() is None and not any(
+            json.loads(path.read_text(encoding="utf-8"))["status"] == "running"
+            for path in directory.glob("*/run.json")
+        ):
+            time.sleep(0.02)
+        time.sleep(after)
+        there = running.poll() is None
+        if there:
+            os.killpg(running.pid, signal.SIGKILL)
+        running.communicate()
+    return there
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_a_sweep_that_is_killed_at_any_moment_ends_as_one_that_never_was(whole, tmp_path, stacked):
+    draw = random.Random(int(stacked))
+    alone = () if stacked else ("hydra.launcher.max_stack=1",)
+    reference = whole
+    if not stacked:
+        reference = tmp_path / "reference"
+        assert sweep(reference, *alone) == 0
+    directory = tmp_path / "sweep"
+    arguments = [*SMALL, *alone, f"hydra.sweep.dir={directory}", "-m"]
+    for _ in range(3):
+        killed(directory, arguments, draw.uniform(0.0, 1.0 if stacked else 2.5))
+        for path in directory.glob("**/*.json"):
+            json.loads(path.read_text(encoding="utf-8"))
+        arguments = [f"resume={directory}"]
+    assert resume(directory) == 0
+    assert_equal(reference, directory)
+
+
+def test_ctrl_c_tells_how_to_go_on(tmp_path):
+    directory = tmp_path / "sweep"
+    with start([*SMALL, "max_steps=100000", f"hydra.sweep.dir={directory}", "-m"]) as running:
+        while not list(directory.glob("*/metrics.csv")):
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        _, told = running.communicate()
+    assert running.returncode == 130
+    assert f"cvtrain: to go on: python -m cvtrain resume={directory}\n" in told
