@@ -6,7 +6,7 @@ import argparse
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/reproduce",
         description="Run every experiment of the ablation suite and build one report on all of"
-        " them. Experiments that are complete are not run again.",
+        " them. What was trained already is not trained again.",
     )
     parser.add_argument("--quick", action="store_true", help="few seeds and steps: minutes")
     parser.add_argument(
@@ -79,24 +79,27 @@ def reproduce(root: Path, names: Sequence[str], quick: bool) -> int:
     """
     from cvtrain.report.analysis import publish_together
 
+    commands = {
+        name: [f"+experiment={name}", *(EXPERIMENTS[name] if quick else ())] for name in names
+    }
     broken = []
     for place, name in enumerate(names, start=1):
         told = f"reproduce: {place} of {len(names)}: {name}"
-        if complete(root, name) is not None:
+        if complete(root, name, commands[name]) is not None:
             print(f"{told}: complete already", file=sys.stderr)
             continue
         print(told, file=sys.stderr)
         began = monotonic()
-        overrides = EXPERIMENTS[name] if quick else ()
-        status = _train(name, root / name, overrides)
+        status = _train(root, name, commands[name])
         if status in STOPPED:
             print("reproduce: stopped; the same command goes on from here", file=sys.stderr)
             return status
         print(f"{told}: {monotonic() - began:.0f} s", file=sys.stderr)
         if status != REPRODUCED:
             broken.append(name)
-    done = [directory for name in names if (directory := complete(root, name)) is not None]
-    missing = [name for name in names if complete(root, name) is None]
+    found = {name: complete(root, name, command) for name, command in commands.items()}
+    done = [directory for directory in found.values() if directory is not None]
+    missing = [name for name, directory in found.items() if directory is None]
     try:
         if done:
             publish_together(done, root / "report", TITLE, compare=False)
@@ -110,41 +113,56 @@ def reproduce(root: Path, names: Sequence[str], quick: bool) -> int:
     return REPRODUCED
 
 
-def complete(root: Path, name: str) -> Path | None:
-    """The newest directory of an experiment in which every run has ended well, made by this very
+def complete(root: Path, name: str, command: Sequence[str]) -> Path | None:
+    """The directory in which every run of an experiment has ended, or None.
+
+    Args:
+        root: of the suite.
+        name: of the experiment.
+        command: that it was made by, with this very state of the program.
+    """
+    from cvtrain.record.journal import ENDED
+    from cvtrain.report.load import load
+
+    directory = attempt(root, name, command)
+    if directory is None or not (directory / "report" / "summary.json").exists():
+        return None
+    try:
+        return directory if set(load(directory).runs["status"]) <= set(ENDED) else None
+    except InputError:
+        return None
+
+
+def attempt(root: Path, name: str, command: Sequence[str]) -> Path | None:
+    """The newest directory of an experiment, complete or not, that this command made with this very
     state of the program; None where there is none."""
     from cvtrain.record.journal import SWEEP_FILE, source_commit
     from cvtrain.record.run_file import read_record
-    from cvtrain.report.load import load
 
-    for directory in _attempts(root, name):
-        if not (directory / "report" / "summary.json").exists():
-            continue
-        try:
-            made_by = read_record(directory / SWEEP_FILE)["commit"]
-            statuses = set(load(directory).runs["status"])
-        except InputError:
-            continue
-        if made_by == source_commit() and statuses <= {"finished", "diverged"}:
-            return directory
-    return None
-
-
-def _attempts(root: Path, name: str) -> Iterator[Path]:
-    """Directories of an experiment, the newest first: an attempt never replaces an earlier one."""
     numbered = {}
     for directory in root.glob(f"{name}*"):
         found = re.fullmatch(rf"{re.escape(name)}(?:_(\d+))?", directory.name)
         if found:
             numbered[int(found[1] or 1)] = directory
     for number in sorted(numbered, reverse=True):
-        yield numbered[number]
+        try:
+            content = read_record(numbered[number] / SWEEP_FILE)
+        except InputError:
+            continue
+        if (content.get("commit"), content.get("command")) == (source_commit(), list(command)):
+            return numbered[number]
+    return None
 
 
-def _train(name: str, directory: Path, overrides: Sequence[str]) -> int:
+def _train(root: Path, name: str, command: Sequence[str]) -> int:
     from cvtrain.command import main as train
+    from cvtrain.composition import as_override
 
-    given = [f"+experiment={name}", f"hydra.sweep.dir={directory.resolve()}", *overrides]
+    begun = attempt(root, name, command)
+    if begun is not None:
+        given = [as_override("resume", str(begun.resolve()))]
+    else:
+        given = [*command, as_override("hydra.sweep.dir", str((root / name).resolve()))]
     # What it says is in its report; here only how it went on.
     with redirect_stdout(StringIO()):
         try:

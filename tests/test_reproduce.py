@@ -61,17 +61,31 @@ def test_what_is_complete_is_not_run_again_and_all_of_it_is_on_one_page(small, t
     assert [path.stat().st_mtime_ns for path in records] == written
 
 
-def test_an_attempt_that_is_not_complete_is_kept_and_another_is_made(small, tmp_path, capsys):
+def test_an_experiment_that_is_not_complete_is_gone_on_with(small, tmp_path, capsys):
     given = ["weight_decay", "--quick", "--folder", str(tmp_path)]
     assert main(given) == 0
-    record = next((tmp_path / "weight_decay").glob("*/run.json"))
-    record.write_text(
-        json.dumps(json.loads(record.read_text(encoding="utf-8")) | {"status": "interrupted"}),
-        encoding="utf-8",
-    )
-    assert complete(tmp_path, "weight_decay") is None
+    record, kept, *_ = (tmp_path / "weight_decay").glob("*/run.json")
+    written = kept.stat().st_mtime_ns
+    content = json.loads(record.read_text(encoding="utf-8"))
+    record.write_text(json.dumps(content | {"status": "interrupted"}), encoding="utf-8")
+    command = ["+experiment=weight_decay", *SMALL]
+    assert complete(tmp_path, "weight_decay", command) is None
     assert main(given) == 0
-    assert complete(tmp_path, "weight_decay") == tmp_path / "weight_decay_2"
+    assert complete(tmp_path, "weight_decay", command) == tmp_path / "weight_decay"
+    assert json.loads(record.read_text(encoding="utf-8"))["status"] == "finished"
+    assert kept.stat().st_mtime_ns == written
+
+
+def test_what_another_command_made_is_kept_and_not_taken_for_this_one(
+    small, tmp_path, capsys, monkeypatch
+):
+    given = ["weight_decay", "--quick", "--folder", str(tmp_path)]
+    assert main(given) == 0
+    longer = tuple("max_steps=12" if text == "max_steps=10" else text for text in SMALL)
+    monkeypatch.setattr(module, "EXPERIMENTS", {"weight_decay": longer})
+    assert main(given) == 0
+    command = ["+experiment=weight_decay", *longer]
+    assert complete(tmp_path, "weight_decay", command) == tmp_path / "weight_decay_2"
     assert (tmp_path / "weight_decay").exists()
 
 
@@ -81,7 +95,8 @@ def test_an_experiment_that_fails_stops_no_other_and_is_named(small, tmp_path, c
     assert main(["--quick", "--folder", str(tmp_path)]) == 1
     told = capsys.readouterr().err
     assert "not as claimed, or failed: weight_decay" in told
-    assert complete(tmp_path, "sweep") is not None
+    command = ["+experiment=sweep", *broken["sweep"]]
+    assert complete(tmp_path, "sweep", command) is not None
 
 
 def test_a_signal_ends_the_suite_with_its_status(small, tmp_path, capsys, monkeypatch):

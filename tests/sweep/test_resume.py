@@ -200,7 +200,7 @@ def test_a_sweep_that_is_killed_at_any_moment_ends_as_one_that_never_was(whole, 
         assert sweep(reference, *alone) == 0
     directory = tmp_path / "sweep"
     arguments = [*SMALL, *alone, f"hydra.sweep.dir={directory}", "-m"]
-    for _ in range(3):
+    for _ in range(2):
         killed(directory, arguments, draw.uniform(0.0, 1.0 if stacked else 2.5))
         for path in directory.glob("**/*.json"):
             json.loads(path.read_text(encoding="utf-8"))
