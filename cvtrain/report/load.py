@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from io import StringIO
@@ -16,6 +17,7 @@ from cvtrain.record.journal import SWEEP_FILE, read_points
 from cvtrain.record.metrics import FILE_NAME as METRICS_FILE
 from cvtrain.record.run_file import FILE_NAME as RUN_FILE
 from cvtrain.record.run_file import read_record
+from cvtrain.report.run_content import check_run
 
 OWN_COLUMNS = (
     "status",
@@ -55,16 +57,17 @@ class Sweep:
         for run, name in zip(self.runs["run"], self.runs["directory"], strict=True):
             text = read_metrics(self.directory / name)
             if text:
-                # As text: an empty cell is no measurement, a measured NaN is spelled; and Python's
-                # own conversion returns the very number that was written.
-                rows = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False)
-                long = rows.melt(id_vars="step", var_name="tag", value_name="value")
-                long = long[long["value"] != ""]
-                tables.append(long.assign(run=run))
+                with _readable(self.directory / name / METRICS_FILE):
+                    # As text: an empty cell is no measurement, a measured NaN is spelled; and
+                    # Python's own conversion returns the very number that was written.
+                    rows = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False)
+                    long = rows.melt(id_vars="step", var_name="tag", value_name="value")
+                    long = long[long["value"] != ""].assign(run=run)
+                    tables.append(long.astype({"step": "int64", "value": "float64"}))
         if not tables:
             return pd.DataFrame(columns=["run", "step", "tag", "value"])
         joined = pd.concat(tables, ignore_index=True)[["run", "step", "tag", "value"]]
-        return joined.astype({"step": "int64", "tag": "category", "value": "float64"})
+        return joined.astype({"tag": "category"})
 
     def signals(self, tags: Callable[[str], bool], runs: pd.DataFrame) -> dict[int, pd.DataFrame]:
         """The rows of some runs, as tables with a column `step` and one per signal.
@@ -81,11 +84,12 @@ class Sweep:
             text = read_metrics(self.directory / str(name))
             if not text:
                 continue
-            rows = pd.read_csv(
-                StringIO(text), usecols=lambda tag: tag == "step" or tags(tag), engine="c"
-            )
-            if len(rows.columns) > 1:
-                found[int(label)] = rows
+            with _readable(self.directory / str(name) / METRICS_FILE):
+                rows = pd.read_csv(
+                    StringIO(text), usecols=lambda tag: tag == "step" or tags(tag), engine="c"
+                )
+                if len(rows.columns) > 1:
+                    found[int(label)] = rows.astype("float64").astype({"step": "int64"})
         return found
 
 
@@ -107,7 +111,9 @@ def load(path: str | Path) -> Sweep:
         path = directory / name / RUN_FILE
         if path.exists():
             content = read_record(path)
-            config = dict(flattened(content["config"]))
+            nested = content.get("config")
+            config = dict(flattened(nested)) if isinstance(nested, dict) else {}
+            check_run(path, content, config)
             keys |= dict.fromkeys(config)
             row |= {own: content[own] for own in OWN_COLUMNS} | config
             kinds = content.get("parameters", {})
@@ -118,6 +124,16 @@ def load(path: str | Path) -> Sweep:
             row["status"] = "missing"
         rows.append(row)
     return Sweep(directory, pd.DataFrame(rows), tuple(keys))
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Tell of a table that holds something else than numbers which file it is."""
+    try:
+        yield
+    except (ValueError, KeyError) as error:
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: cannot be read: {told}") from None
 
 
 def _listed(directory: Path) -> Iterator[tuple[int, str]]:
@@ -136,7 +152,7 @@ def read_metrics(directory: Path) -> str:
     path = directory / METRICS_FILE
     if not path.exists():
         return ""
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
         text = file.read()
     return text[: text.rfind("\n") + 1]
 

@@ -55,6 +55,7 @@ def _landmarks(rows: pd.DataFrame) -> tuple[float, float, float, float] | None:
     """Octaves of one seed's best rate, its cliff, the middle and the width of its window; NaN for
     what lies beyond the learning rates tried; None where no run is usable."""
     # The same point twice, as in a folder of single runs, is one point.
+    rows = rows[rows["optimizer.lr"] > 0]
     rows = rows.drop_duplicates("optimizer.lr", keep="last").sort_values("optimizer.lr")
     octaves = np.log2(rows["optimizer.lr"].to_numpy(dtype=np.float64))
     scores = rows["score"].to_numpy(dtype=np.float64)
@@ -91,9 +92,10 @@ def best_octave(octaves: RealArray, scores: RealArray) -> float:
 def good_window(octaves: RealArray, scores: RealArray) -> tuple[float, float]:
     """The ends of the window around the lowest score in which scores are at most `GOOD` times it,
     interpolated in log score; NaN for an end beyond the octaves tried."""
-    at, limit = int(scores.argmin()), math.log(GOOD * float(scores.min()))
-    with np.errstate(divide="ignore"):
-        logs = np.log(scores)
+    at = int(scores.argmin())
+    # A loss of 0 is −∞ here, and good alone.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs, limit = np.log(scores), np.log(GOOD * scores.min())
     ends = []
     for step in (-1, 1):
         place = at

@@ -1,0 +1,97 @@
+"""Run files that nobody's cvtrain wrote: told in a line, and never followed or executed."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+
+import pytest
+from synthetic import HALVED, describe_sweep, write_run
+
+from cvtrain.errors import InputError
+from cvtrain.report.analysis import report_on
+from cvtrain.report.load import load
+
+STRANGE = [
+    *(None, True, 0, -1, 3, 1e308, -0.5, 2**70, "", "nan", "x", "../..", [], [1], {}, {"a": 1}),
+    *("__import__('os').system('false')", "<script>alert(1)</script>", "$(false)", "\x00", "½"),
+]
+MUTATIONS = 150
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    root = tmp_path_factory.mktemp("hostile")
+    final = {
+        "val/loss": 0.5,
+        "test/loss": 0.5,
+        "test/accuracy": 0.9,
+        "convergence/initial/loss": 2.0,
+        "convergence/steps_to_target": 10.0,
+    }
+    rows = [(0, {"train/loss": 2.0, "val/loss": 2.0}), (20, {"train/loss": 0.5, "val/loss": 0.5})]
+    for number, changed in enumerate(({}, HALVED)):
+        write_run(root / str(number), "finished", final, rows, **changed)
+    describe_sweep(root, "0", "1")
+    return root
+
+
+def places(content, path=()):
+    """Every key and index of nested JSON."""
+    items = content.items() if isinstance(content, dict) else enumerate(content)
+    for key, value in items:
+        yield (*path, key)
+        if isinstance(value, dict | list):
+            yield from places(value, (*path, key))
+
+
+def mutated(content, draw):
+    changed = copy.deepcopy(content)
+    *above, key = draw.choice(list(places(changed)))
+    there = changed
+    for step in above:
+        there = there[step]
+    if draw.random() < 0.2 and isinstance(there, dict):
+        del there[key]
+    else:
+        there[key] = draw.choice(STRANGE)
+    return changed
+
+
+@pytest.mark.parametrize("name", ["0/run.json", "sweep.json"])
+def test_a_file_with_any_value_changed_is_reported_or_refused_in_a_line(sweep, name):
+    path = sweep / name
+    whole = path.read_bytes()
+    draw = random.Random(name)
+    refused = 0
+    try:
+        for _ in range(MUTATIONS):
+            path.write_text(json.dumps(mutated(json.loads(whole), draw)), encoding="utf-8")
+            try:
+                report_on(load(sweep))
+            except InputError as error:
+                refused += 1
+                assert "\n" not in str(error)
+    finally:
+        path.write_bytes(whole)
+    assert 0 < refused < MUTATIONS
+
+
+@pytest.mark.parametrize("name", ["0/run.json", "sweep.json", "0/metrics.csv"])
+def test_a_file_with_any_byte_changed_is_reported_or_refused_in_a_line(sweep, name):
+    path = sweep / name
+    whole = path.read_bytes()
+    draw = random.Random(name)
+    try:
+        for _ in range(MUTATIONS):
+            content = bytearray(whole)
+            for _ in range(draw.randrange(1, 4)):
+                content[draw.randrange(len(content))] = draw.randrange(256)
+            path.write_bytes(content[: draw.choice([None, draw.randrange(len(content))])])
+            try:
+                report_on(load(sweep))
+            except InputError as error:
+                assert "\n" not in str(error)
+    finally:
+        path.write_bytes(whole)
