@@ -268,8 +268,8 @@ def _missing(value: Any) -> bool:
 
 
 def best_rate(runs: pd.DataFrame) -> float | None:
-    """The learning rate above 0 of the lowest mean score over seeds; the smaller of equal ones."""
-    means = runs[runs["optimizer.lr"] > 0].groupby("optimizer.lr")["score"].mean()
+    """The learning rate of the lowest mean score over seeds; the smaller of equal ones."""
+    means = runs.groupby("optimizer.lr")["score"].mean()
     usable = means[np.isfinite(means)]
     return None if usable.empty else float(usable.idxmin())
 

@@ -158,9 +158,18 @@ def read_metrics(directory: Path) -> str:
 
 
 def flattened(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and their values; a list becomes a tuple, so that columns can be compared."""
+    """Dotted keys and their values; what is in a list becomes tuples, so that columns can be
+    compared."""
     for key, value in section.items():
         if isinstance(value, Mapping):
             yield from flattened(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", tuple(value) if isinstance(value, list) else value
+            yield f"{prefix}{key}", _hashable(value)
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(map(_hashable, value))
+    if isinstance(value, Mapping):  # in a list, as Lightning's callbacks are
+        return tuple((key, _hashable(item)) for key, item in value.items())
+    return value

@@ -80,7 +80,7 @@ CONFIG: Mapping[str, Check] = {
     "convention.conjugate": _flag,
     "clip.kind": is_text,
     "optimizer._target_": is_text,
-    "optimizer.lr": _not_negative,
+    "optimizer.lr": _positive,
 }
 OPTIONAL: Mapping[str, Check] = {
     "optimizer.reference_lr": _positive,

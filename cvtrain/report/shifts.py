@@ -55,7 +55,6 @@ def _landmarks(rows: pd.DataFrame) -> tuple[float, float, float, float] | None:
     """Octaves of one seed's best rate, its cliff, the middle and the width of its window; NaN for
     what lies beyond the learning rates tried; None where no run is usable."""
     # The same point twice, as in a folder of single runs, is one point.
-    rows = rows[rows["optimizer.lr"] > 0]
     rows = rows.drop_duplicates("optimizer.lr", keep="last").sort_values("optimizer.lr")
     octaves = np.log2(rows["optimizer.lr"].to_numpy(dtype=np.float64))
     scores = rows["score"].to_numpy(dtype=np.float64)

@@ -122,8 +122,7 @@ def _write_cells(sweep: Sweep, runs: pd.DataFrame, folder: Path, began: float) -
 
 
 def _write_arms(runs: pd.DataFrame, folder: Path, began: float) -> None:
-    usable = runs[runs["optimizer.lr"] > 0]
-    for (group, arm), rows in usable.groupby(["group", "arm"], sort=False):
+    for (group, arm), rows in runs.groupby(["group", "arm"], sort=False):
         if rows["optimizer.lr"].nunique() < 2:
             continue
         table, per_octave = over_octaves(rows)

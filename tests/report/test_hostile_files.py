@@ -14,7 +14,25 @@ from cvtrain.report.analysis import report_on
 from cvtrain.report.load import load
 
 STRANGE = [
-    *(None, True, 0, -1, 3, 1e308, -0.5, 2**70, "", "nan", "x", "../..", [], [1], {}, {"a": 1}),
+    *(
+        None,
+        True,
+        0,
+        -1,
+        3,
+        1e308,
+        -0.5,
+        2**70,
+        "",
+        "nan",
+        "x",
+        "../..",
+        [],
+        [1],
+        [[1], {"a": [2]}],
+        {},
+        {"a": 1},
+    ),
     *("__import__('os').system('false')", "<script>alert(1)</script>", "$(false)", "\x00", "½"),
 ]
 MUTATIONS = 150
