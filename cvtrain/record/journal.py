@@ -170,6 +170,9 @@ def read_points(directory: Path) -> list[dict[str, Any]]:
             raise InputError(f"{path}: a point has no number or no id")
         if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name:
             raise InputError(f"{path}: {name!r} is no name of a run directory")
+    names = Counter(point["directory"] for point in points)
+    for name in (name for name, count in names.items() if count > 1):
+        raise InputError(f"{path}: {name!r} is the directory of several points")
     return points
 
 

@@ -68,7 +68,8 @@ def composed_point(composed: DictConfig) -> Point:
     root = Path(hydra.sweep.dir).absolute() if in_sweep else directory.parent
     return Point(
         int(hydra.job.num) if in_sweep else 0,
-        config.settled(in_sweep=in_sweep),
+        # Which sweep goes on is the command's affair: a run is what it would have been in it.
+        config.settled(in_sweep=in_sweep).model_copy(update={"resume": None}),
         tuple(hydra.overrides.task),
         str(directory.relative_to(root)),
     )

@@ -19,6 +19,8 @@ LATEST = "latest"
 OUTPUT = "outputs"
 OF_THE_FIRST_COMMAND = (KEY, "hydra.sweep.dir", "hydra.mode")
 """Keys that a command to go on with is recorded without."""
+HARMLESS = ("hydra.launcher.max_stack", "hydra/launcher")
+"""What is taken of Hydra's own keys from a file: others name code that Hydra would run."""
 
 
 @dataclass(frozen=True)
@@ -146,9 +148,23 @@ def _changes_no_number(key: str) -> bool:
 
 
 def _recorded_command(directory: Path) -> list[str]:
+    """The command of sweep.json, which a stranger may have written.
+
+    It may choose what trains, among what is trusted, and not what else runs.
+
+    Raises:
+        InputError: there is none, or it goes further.
+    """
     command = read_record(directory / SWEEP_FILE).get("command")
     if not isinstance(command, list) or not command:
         raise InputError(
             f"{KEY}={directory}: its {SWEEP_FILE} does not name the command; give that beside {KEY}"
         )
-    return [str(text) for text in command]
+    texts = [str(text) for text in command]
+    for key in (parse_override(text).key_or_group for text in texts):
+        if key == "trusted_modules" or (key.startswith("hydra") and key not in HARMLESS):
+            raise InputError(
+                f"{KEY}={directory}: its command sets {key}, which is not taken from a file; give"
+                f" the whole command beside {KEY}"
+            )
+    return texts

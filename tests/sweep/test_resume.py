@@ -44,7 +44,6 @@ def record(directory: Path) -> dict:
     assert {key for key in TIMES if key in content} == set(TIMES)
     for key in TIMES:
         del content[key]
-    del content["config"]["resume"]
     return content
 
 
@@ -162,6 +161,41 @@ def test_a_directory_name_that_leads_out_of_the_sweep_is_refused(tmp_path, capsy
     assert resume(directory) == 2
     assert "is no name of a run directory" in capsys.readouterr().err
     assert sorted(child.name for child in tmp_path.iterdir()) == ["sweep"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "+hydra.callbacks.x._target_=subprocess.Popen",
+        "hydra.launcher._target_=subprocess.Popen",
+        "hydra/sweeper=basic",
+        "trusted_modules=[subprocess]",
+    ],
+)
+def test_a_command_in_a_file_chooses_no_code(tmp_path, capsys, text):
+    directory = tmp_path / "sweep"
+    assert sweep(directory, "optimizer=sgd", "seed=0", "max_steps=5") == 0
+    path = directory / "sweep.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["command"].append(text)
+    path.write_text(json.dumps(content), encoding="utf-8")
+    capsys.readouterr()
+    assert resume(directory) == 2
+    assert "is not taken from a file" in capsys.readouterr().err
+
+
+def test_a_target_in_a_file_is_of_what_is_trusted(tmp_path, capsys):
+    directory = tmp_path / "sweep"
+    assert sweep(directory, "optimizer=sgd", "seed=0", "max_steps=5") == 0
+    path = directory / "sweep.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    of_the_model = [text for text in content["command"] if text.startswith("model")]
+    content["command"] = [text for text in content["command"] if text not in of_the_model]
+    content["command"] += ["model=custom", "model._target_=subprocess.Popen"]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    capsys.readouterr()
+    assert resume(directory) == 2
+    assert "subprocess" in capsys.readouterr().err
 
 
 def start(arguments: list[str]) -> subprocess.Popen[str]:
