@@ -125,8 +125,11 @@ def _run(hydra: Hydra, composer: Composer, config: DictConfig, overrides: list[s
     from cvtrain.record.journal import claim_directory
 
     directory = claim_directory(Path(str(config.hydra.run.dir)), "hydra.run.dir")
+    from cvtrain.record.storage import storage_failures_told
+
     placed = [*overrides, f"hydra.run.dir={quoted(str(directory))}"]
-    hydra.run(composer.config_name, _task, placed)
+    with storage_failures_told(directory):
+        hydra.run(composer.config_name, _task, placed)
 
 
 def _task(composed: DictConfig) -> float:

@@ -15,6 +15,13 @@ class RunFailed(BaseException):
     """
 
 
+class StorageFailed(RunFailed):
+    """The run directories can no longer be written: every further run would fail in the same way.
+
+    What was recorded before stays, and `resume` goes on with it.
+    """
+
+
 class SweepStopped(BaseException):
     """A sweep with ``on_error=stop`` met a failure. Not an ``Exception``: launchers catch those."""
 

@@ -6,7 +6,7 @@ import gc
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from cvtrain.record.checkpoint import save_checkpoint
 from cvtrain.record.journal import Journal
 from cvtrain.record.recorder import Recorder
 from cvtrain.record.run_file import Engine, RunRecord, Status
+from cvtrain.record.storage import storage_failure, storage_failures_told
 from cvtrain.task import describe_task, load_dataset
 
 log = logging.getLogger(__name__)
@@ -74,10 +75,11 @@ def train(job: StackJob, progressed: Progressed = lambda step: None) -> list[Run
 
     Raises:
         Interrupted: SIGINT or SIGTERM came; the runs' files say so and are complete.
+        StorageFailed: the run directories cannot be written any more.
         Exception: the runs failed; their directories hold the traceback.
     """
     # Deferred around all of it: a signal must find no moment at which the files are half true.
-    with interruption.deferred():
+    with interruption.deferred(), storage_failures_told(job.root):
         records = _train_in_halves(job, progressed)
     interruption.check()
     return records
@@ -122,19 +124,29 @@ def _train_and_record(job: StackJob, progressed: Progressed) -> list[RunRecord] 
         for point, record, status in zip(job.points, records, statuses, strict=True):
             journal.end(point, record, status)
     except Interrupted:  # a second signal, which ends at once
-        for point, record in zip(job.points, records, strict=True):
-            journal.end(point, record, "interrupted")
+        _leave(job, journal, records)
         raise
     except Exception as error:
         if job.engine == "stack" and is_out_of_memory(error):
             # Nothing is raised from here: what it came from holds on to the memory.
             return None
+        if storage_failure(error, job.root):
+            with suppress(OSError):  # a full disk may still take a small file
+                _leave(job, journal, records)
+            raise
         if recorder is not None:
             recorder.close([False] * size)
         for point, record in zip(job.points, records, strict=True):
             journal.fail(point, record, error)
         raise
     return records
+
+
+def _leave(job: StackJob, journal: Journal, records: Sequence[RunRecord]) -> None:
+    """Note that the runs which have not ended were interrupted."""
+    for point, record in zip(job.points, records, strict=True):
+        if record.status == "running":
+            journal.end(point, record, "interrupted")
 
 
 def log_task(config: Config) -> None:

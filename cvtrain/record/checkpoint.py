@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,7 +32,10 @@ def save_checkpoint(
         "step": step,
     }
     path = directory / FOLDER / f"{name}.ckpt"
-    write_atomically(path, lambda file: torch.save(content, file))
+    # Not into the file itself: a full disk would be told as an error of the zip format.
+    serialized = io.BytesIO()
+    torch.save(content, serialized)
+    write_atomically(path, lambda file: file.write(serialized.getbuffer()))
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], int]:

@@ -19,6 +19,7 @@ from cvtrain.composition import Composer, as_override, parse_override, quoted
 from cvtrain.errors import RunFailed, SweepStopped
 from cvtrain.point import Point
 from cvtrain.record.journal import DirectoryLock, Journal, claim_directory
+from cvtrain.record.storage import storage_failures_told
 from cvtrain.sweep.launcher import check_max_stack
 from cvtrain.sweep.plan import Plan
 from cvtrain.sweep.progress import SweepProgress
@@ -45,7 +46,7 @@ def run_sweep(
     Raises:
         InputError: a point is wrong; nothing has been trained or made.
         RunFailed: all that could be trained was, and some runs failed, or what the experiment
-            claims does not hold.
+            claims does not hold; or the directory cannot be written any more.
         Interrupted: a signal came; the finished runs stay.
     """
     console = Console(stderr=True)
@@ -70,36 +71,50 @@ def run_sweep(
     else:
         directory = Path(resumed)
     config.hydra.sweep.dir = str(directory)
-    with DirectoryLock(directory):
-        journal = Journal(directory)
-        waiting = points
-        others: Sequence[Mapping[str, Any]] = ()
-        told = [f"{len(points)} runs into {directory}"]
-        if resumed is not None:
-            found = resumption(journal, points)
-            points, waiting, others = found.points, found.waiting, found.left_out
-            told += found.told
-        OmegaConf.save(config, directory / "multirun.yaml")
-        command = recorded_command(config)
-        journal.describe_sweep(points, _experiment(config), overrides, command, others)
-        for line in (*(f"cvtrain: {each}" for each in told), *_networks(points)):
-            console.print(line, highlight=False, soft_wrap=True)
-        returned: Sequence[JobReturn] = []
-        try:
-            with SweepProgress(journal, waiting, console):
-                # All of them, though some have ended: what stacks with what is decided as ever, and
-                # with it the engine and the bits of those that wait.
-                jobs = [_job(point, directory) for point in points if waiting]
-                if jobs:
-                    returned = launcher.launch(jobs, initial_job_idx=0)
-        except SweepStopped:
-            pass
-        except BaseException:
-            with suppress(RunFailed):  # what stopped the sweep is told, not what it left unproven
-                _report(directory, journal, points)
-            _tell_how_to_go_on(console, directory)
-            raise
+    with storage_failures_told(directory), DirectoryLock(directory):
+        return _train_and_report(config, launcher, overrides, points, directory, console)
+
+
+def _train_and_report(
+    config: DictConfig,
+    launcher: Launcher,
+    overrides: Sequence[str],
+    points: Sequence[Point],
+    directory: Path,
+    console: Console,
+) -> Sequence[JobReturn]:
+    journal = Journal(directory)
+    waiting = points
+    others: Sequence[Mapping[str, Any]] = ()
+    told = [f"{len(points)} runs into {directory}"]
+    if points[0].config.resume is not None:
+        found = resumption(journal, points)
+        points, waiting, others = found.points, found.waiting, found.left_out
+        told += found.told
+    OmegaConf.save(config, directory / "multirun.yaml")
+    command = recorded_command(config)
+    journal.describe_sweep(points, _experiment(config), overrides, command, others)
+    for line in (*(f"cvtrain: {each}" for each in told), *_networks(points)):
+        console.print(line, highlight=False, soft_wrap=True)
+    returned: Sequence[JobReturn] = []
+    try:
+        with suppress(SweepStopped), SweepProgress(journal, waiting, console):
+            # All of them, though some have ended: what stacks with what is decided as ever, and
+            # with it the engine and the bits of those that wait.
+            jobs = [_job(point, directory) for point in points if waiting]
+            if jobs:
+                returned = launcher.launch(jobs, initial_job_idx=0)
+    except BaseException:
+        # What stopped the sweep is told, not what it left unproven, nor a full disk once more.
+        with suppress(RunFailed, OSError):
+            _report(directory, journal, points)
+        _tell_how_to_go_on(console, directory)
+        raise
+    try:
         _report(directory, journal, points)
+    except OSError:
+        _tell_how_to_go_on(console, directory)
+        raise
     if journal.count(points)["failed"]:
         _tell_how_to_go_on(console, directory)
         raise RunFailed(f"{journal.count(points)['failed']} of {len(points)} runs failed")

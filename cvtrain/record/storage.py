@@ -1,0 +1,59 @@
+"""Telling a disk that takes no more from other failures: what it means for a sweep differs."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cvtrain.errors import StorageFailed
+
+NO_MORE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG})
+"""Errors of the file system itself."""
+
+OF_A_FILE = frozenset({errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR})
+"""Errors of one file, which speak of the storage where the file is one of ours."""
+
+
+@contextmanager
+def storage_failures_told(root: Path) -> Iterator[None]:
+    """Inside, an error that says that `root` cannot be written becomes a line on it.
+
+    Raises:
+        StorageFailed: in place of such an error.
+    """
+    try:
+        yield
+    except Exception as error:
+        told = storage_failure(error, root)
+        if told is None:
+            raise
+        raise StorageFailed(told) from error
+
+
+def storage_failure(error: BaseException, root: Path) -> str | None:
+    """One line on an error that says that `root` cannot be written, None for any other error.
+
+    Args:
+        error: which ended the runs; its causes and contexts are looked at too.
+        root: holds the run directories.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and _is_of_storage(seen, root):
+            return (
+                f"{root}: cannot be written any more ({seen.strerror}); what was recorded is kept,"
+                " and the rest waits until it can be"
+            )
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _is_of_storage(error: OSError, root: Path) -> bool:
+    if error.errno in NO_MORE:
+        return True
+    if error.errno not in OF_A_FILE or not isinstance(error.filename, str | bytes | Path):
+        return False
+    name = error.filename.decode() if isinstance(error.filename, bytes) else error.filename
+    return Path(name).absolute().is_relative_to(root.absolute())
