@@ -62,7 +62,7 @@ def _build_dataset(key: str, dtype: str, trusted: tuple[str, ...]) -> Dataset:
     arguments = check_arguments("data", function, slot.arguments, frozenset({"dtype"}))
     try:
         dataset: Dataset = function(**arguments, dtype=getattr(torch, dtype))
-    except ValueError as error:
+    except (ValueError, OSError) as error:  # of the latter: a file that is not there
         raise InputError(f"data: {error}") from None
     return dataset
 

@@ -187,22 +187,32 @@ class DirectoryLock:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            owner = self._directory / OWNER_FILE
-            named = owner.read_text(encoding="utf-8").strip() if owner.exists() else "another one"
             raise InputError(
-                f"hydra.sweep.dir={self._directory}: a sweep is running here ({named})"
+                f"hydra.sweep.dir={self._directory}: a sweep is running here ({self._owner()})"
             ) from None
         from os import getpid
         from platform import node
 
         content = f"process {getpid()} on {node()} since {_now()}\n"
-        (self._directory / OWNER_FILE).write_text(content, encoding="utf-8")
+        try:
+            (self._directory / OWNER_FILE).write_text(content, encoding="utf-8")
+        except OSError:
+            self.__exit__()
+            raise
         return self
+
+    def _owner(self) -> str:
+        try:
+            named = (self._directory / OWNER_FILE).read_text(encoding="utf-8").strip()
+        except OSError:  # it has just gone
+            named = ""
+        return named or "another one"
 
     def __exit__(self, *_: object) -> None:
         (self._directory / OWNER_FILE).unlink(missing_ok=True)
-        self._lock.release()
+        # While it is held: afterwards it may be another one's. filelock takes none that is gone.
         (self._directory / LOCK_FILE).unlink(missing_ok=True)
+        self._lock.release()
 
 
 def claim_directory(wanted: Path, key: str) -> Path:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
+import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,6 +108,45 @@ def test_a_lock_keeps_a_second_sweep_out_and_names_its_owner(tmp_path):
     with DirectoryLock(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_many_that_want_a_directory_at_once_one_has_it(tmp_path):
+    holders, most, refused = [0], [0], [0]
+    counting = threading.Lock()
+
+    def contend() -> None:
+        for _ in range(100):
+            try:
+                with DirectoryLock(tmp_path):
+                    with counting:
+                        holders[0] += 1
+                        most[0] = max(most[0], holders[0])
+                    time.sleep(0)
+                    with counting:
+                        holders[0] -= 1
+            except InputError:
+                refused[0] += 1
+
+    threads = [threading.Thread(target=contend) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
+    assert 0 < refused[0] < 600
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_whose_owner_cannot_be_written_is_left_free(tmp_path, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="No space left"):
+            DirectoryLock(tmp_path).__enter__()
+    with DirectoryLock(tmp_path):
+        pass
 
 
 def test_a_torn_or_missing_run_file_has_no_status(tmp_path):

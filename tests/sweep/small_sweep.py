@@ -1,0 +1,51 @@
+"""A sweep of seconds, and what makes two of them equal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from cvtrain.command import main
+from cvtrain.record.checkpoint import load_checkpoint
+
+AXES = ("optimizer=sgd,adam", "objective.scale=1,0.5", "seed=0,1,2")
+SMALL = ("model.hidden=[4]", "max_steps=60", "signals.validation_every=20", *AXES)
+RUNS = 12
+TIMES = ("started", "wall_seconds", "threads", "stack_size")
+"""What run.json says of when and how, and may say otherwise."""
+
+
+def sweep(directory: Path, *more: str) -> int:
+    return main([*SMALL, *more, f"hydra.sweep.dir={directory}", "-m"])
+
+
+def resume(directory: Path | str, *more: str) -> int:
+    return main([f"resume={directory}", *more])
+
+
+def record(directory: Path) -> dict:
+    content = json.loads((directory / "run.json").read_text(encoding="utf-8"))
+    assert {key for key in TIMES if key in content} == set(TIMES)
+    for key in TIMES:
+        del content[key]
+    return content
+
+
+def assert_equal(one: Path, other: Path) -> None:
+    """Every run of one sweep is that of the other, but for times."""
+    names = sorted(path.parent.name for path in one.glob("*/run.json"))
+    assert names == sorted(path.parent.name for path in other.glob("*/run.json"))
+    assert names
+    for name in names:
+        assert record(one / name) == record(other / name)
+        tables = [(root / name / "metrics.csv").read_bytes() for root in (one, other)]
+        assert tables[0] == tables[1]
+        for kind in ("last", "best"):
+            (left, step), (right, there) = (
+                load_checkpoint(root / name / "checkpoints" / f"{kind}.ckpt")
+                for root in (one, other)
+            )
+            assert step == there
+            assert all(torch.equal(left[key], right[key]) for key in left)

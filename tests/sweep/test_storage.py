@@ -1,0 +1,176 @@
+"""A disk that takes no more: a line, files that parse, and a sweep that goes on to the same end."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cvtrain.command import main
+from cvtrain.errors import StorageFailed
+from cvtrain.record import appended_file, run_file
+from cvtrain.record.storage import storage_failure, storage_failures_told
+from tests.sweep.small_sweep import assert_equal, resume, sweep
+
+SHORT = ("optimizer=sgd", "objective.scale=1", "seed=0,1", "max_steps=20")
+MORE = "cannot be written any more"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("storage") / "whole"
+    assert sweep(directory, *SHORT) == 0
+    return directory
+
+
+class Disk:
+    """Counts what is written below a directory, and takes nothing after so many writes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+        self.root = root
+        self.written, self.takes, self.error = 0, 1 << 30, errno.ENOSPC
+        flush, mkstemp = appended_file.AppendedFile.flush, tempfile.mkstemp
+
+        def counted_flush(file: appended_file.AppendedFile) -> None:
+            if file._pending:
+                self.count(file._path)
+            flush(file)
+
+        def counted_mkstemp(**where: Any) -> tuple[int, str]:
+            self.count(where["dir"])
+            return mkstemp(**where)
+
+        monkeypatch.setattr(appended_file.AppendedFile, "flush", counted_flush)
+        monkeypatch.setattr(run_file.tempfile, "mkstemp", counted_mkstemp)
+
+    def count(self, path: Path | str | None) -> None:
+        if path is None or not Path(path).is_relative_to(self.root):
+            return  # a stack is tried out in a directory that is thrown away
+        self.written += 1
+        if self.written > self.takes:
+            raise OSError(self.error, os.strerror(self.error))
+
+
+@pytest.fixture
+def disk(monkeypatch, tmp_path):
+    return Disk(monkeypatch, tmp_path)
+
+
+def assert_told(err: str, directory: Path) -> None:
+    lines = err.splitlines()
+    told = [line for line in lines if MORE in line]
+    assert len(told) == 1
+    assert told[0].startswith(f"cvtrain: {directory}: {MORE}")
+    assert "Traceback" not in err
+    for path in directory.glob("**/*.json"):
+        json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_a_disk_that_fills_up_at_any_write_ends_in_a_line_and_loses_nothing(
+    whole, tmp_path, capsys, disk
+):
+    untouched = tmp_path / "untouched"
+    assert sweep(untouched, *SHORT) == 0
+    writes, shares = disk.written, 4
+    assert writes > 2 * shares
+    for share in range(shares):
+        directory = tmp_path / str(share)
+        disk.written, disk.takes = 0, 1 + share * (writes - 1) // shares
+        capsys.readouterr()
+        assert sweep(directory, *SHORT) == 1
+        told = capsys.readouterr().err
+        assert_told(told, directory)
+        assert f"cvtrain: to go on: python -m cvtrain resume={directory}\n" in told
+        disk.takes = 1 << 30
+        assert resume(directory) == 0
+        assert_equal(whole, directory)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EDQUOT, errno.EIO])
+def test_other_ways_in_which_a_disk_takes_no_more(tmp_path, capsys, disk, number):
+    disk.takes, disk.error = 5, number
+    directory = tmp_path / "sweep"
+    assert sweep(directory, *SHORT) == 1
+    told = capsys.readouterr().err
+    assert_told(told, directory)
+    assert os.strerror(number) in told
+
+
+def test_a_single_run_on_a_full_disk_ends_in_a_line(tmp_path, capsys, disk):
+    disk.takes = 2
+    directory = tmp_path / "run"
+    assert main(["model.hidden=[4]", "max_steps=20", f"hydra.run.dir={directory}"]) == 1
+    assert capsys.readouterr().err.count(MORE) == 1
+
+
+def test_a_full_file_system(whole, tmp_path):
+    """The same with a file system of its own, where this process may make one."""
+    directory = tmp_path / "disk"
+    directory.mkdir()
+
+    def mounted(how: str) -> bool:
+        command = ["mount", "-t", "tmpfs", "-o", how, "tmpfs", str(directory)]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    if not mounted("size=64k"):
+        pytest.skip("this process may not mount a file system")
+    try:
+        target = directory / "sweep"
+        command = [sys.executable, "-c", RUN, str(target)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert_told(done.stderr, target)
+        assert "Traceback" not in done.stdout
+        assert mounted("remount,size=64m")
+        assert resume(target) == 0
+        assert_equal(whole, target)
+    finally:
+        subprocess.run(["umount", str(directory)], check=True)
+
+
+RUN = f"""
+import sys
+from cvtrain.command import main
+from tests.sweep.small_sweep import SMALL
+sys.exit(main([*SMALL, *{SHORT}, "hydra.sweep.dir=" + sys.argv[1], "-m"]))
+"""
+
+
+def raised(error: BaseException) -> Callable[[], None]:
+    def throw() -> None:
+        raise error
+
+    return throw
+
+
+def test_a_file_that_is_not_of_the_sweep_says_nothing_of_its_storage(tmp_path):
+    missing = FileNotFoundError(errno.ENOENT, "No such file", "/elsewhere/data.bin")
+    assert storage_failure(missing, tmp_path) is None
+    assert storage_failure(ValueError("no space left"), tmp_path) is None
+    with pytest.raises(FileNotFoundError), storage_failures_told(tmp_path):
+        raised(missing)()
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.ENOENT])
+def test_a_file_of_the_sweep_that_cannot_be_made_is_the_storages_affair(tmp_path, number):
+    error = OSError(number, os.strerror(number), str(tmp_path / "0" / "run.json"))
+    with pytest.raises(StorageFailed, match=MORE), storage_failures_told(tmp_path):
+        raised(error)()
+
+
+def test_an_error_that_hides_a_full_disk_is_seen_through(tmp_path):
+    try:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError:
+            raise RuntimeError("cannot finish the file")  # noqa: B904  # as a library would
+    except RuntimeError as error:
+        assert storage_failure(error, tmp_path) is not None
