@@ -8,6 +8,7 @@ copies of it by Hydra's own function.
 from __future__ import annotations
 
 import copy
+import itertools
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -24,7 +25,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from cvtrain.errors import InputError
+from cvtrain.errors import InputError, first_line
 
 CONFIG_NAME = "config"
 
@@ -86,13 +87,28 @@ def parse_override(text: str) -> Override:
     try:
         override = OverridesParser.create().parse_override(text)
     except HydraException as error:
-        reason = _first_line(error).partition(" expecting {")[0]
+        reason = first_line(error).partition(" expecting {")[0]
         raise InputError(
             f"{text}: {reason}; overrides are key=value, group=option, key=a,b"
         ) from None
     if not override.key_or_group:
         raise InputError(f"{text}: there is no key; overrides are key=value, group=option, key=a,b")
+    if override.is_delete() and override.is_sweep_override():
+        raise InputError(f"{text}: a key is deleted or swept, not both")
+    if override.is_discrete_sweep():
+        _refuse_no_values(text, override)
     return override
+
+
+def _refuse_no_values(text: str, override: Override) -> None:
+    try:
+        values = list(itertools.islice(override.sweep_iterator(), 1))
+    except ValueError as error:  # a range without a step
+        raise InputError(f"{text}: {error}") from None
+    except HydraException:  # glob(…), which would need the group it is for
+        raise InputError(f"{text}: cannot be expanded; list the values") from None
+    if not values:
+        raise InputError(f"{text}: there is no value in it")
 
 
 def quoted(text: str) -> str:
@@ -144,7 +160,7 @@ class Composer:
             else [override.value()]
         )
         for choice in wanted:
-            if choice is not None and str(choice) not in options:
+            if str(choice) not in options:
                 raise InputError(f"{group}={choice}: no such choice; one of {', '.join(options)}")
 
     def compose(self, overrides: Sequence[str]) -> dict[str, Any]:
@@ -159,7 +175,7 @@ class Composer:
         except MissingMandatoryValue as error:
             raise InputError(f"{error.full_key}: a value is needed") from None
         except OmegaConfBaseException as error:
-            raise InputError(f"{error.full_key}: {_first_line(error)}") from None
+            raise InputError(f"{error.full_key}: {first_line(error)}") from None
         assert isinstance(content, dict)
         return {str(key): value for key, value in content.items()}
 
@@ -187,7 +203,7 @@ class Composer:
                 config = self._loader.load_configuration(
                     self.config_name, list(choices), RunMode.RUN
                 )
-            except (HydraException, OmegaConfBaseException) as error:
+            except (HydraException, OmegaConfBaseException, ValueError) as error:
                 raise InputError(explain(error)) from None
             with open_dict(config):
                 del config["hydra"]
@@ -209,13 +225,8 @@ class Composer:
 
 def explain(error: Exception) -> str:
     """A composition error in one line: Hydra's first line, and its cause's."""
-    said = [_first_line(error), _first_line(error.__cause__)]
+    said = [first_line(error), first_line(error.__cause__)]
     return ": ".join(dict.fromkeys(part for part in said if part))
-
-
-def _first_line(error: BaseException | None) -> str:
-    lines = str(error).strip().splitlines() if error is not None else []
-    return lines[0] if lines else ""
 
 
 def _keys(config: Any, prefix: str = "") -> list[str]:

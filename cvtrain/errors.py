@@ -1,6 +1,12 @@
 """What can go wrong, by what the user can do about it."""
 
 
+def first_line(error: BaseException | None) -> str:
+    """What an error says, in one line; empty where it says nothing."""
+    lines = str(error).strip().splitlines() if error is not None else []
+    return lines[0] if lines else ""
+
+
 class InputError(ValueError):
     """Bad input: one to three lines that name the key, the value and what is allowed.
 

@@ -14,7 +14,7 @@ from torch import nn
 from cvtrain.config import Config, TargetConfig
 from cvtrain.convention import convention_name, self_check
 from cvtrain.data.dataset import Dataset
-from cvtrain.errors import InputError
+from cvtrain.errors import InputError, first_line
 from cvtrain.models.parameters import cast_parameters, count_parameters, jitter_parameters
 from cvtrain.objective import Objective
 from cvtrain.optim import RuleOptimizer
@@ -62,8 +62,9 @@ def _build_dataset(key: str, dtype: str, trusted: tuple[str, ...]) -> Dataset:
     arguments = check_arguments("data", function, slot.arguments, frozenset({"dtype"}))
     try:
         dataset: Dataset = function(**arguments, dtype=getattr(torch, dtype))
-    except (ValueError, OSError) as error:  # of the latter: a file that is not there
-        raise InputError(f"data: {error}") from None
+    except (ValueError, OSError, OverflowError, RuntimeError, MemoryError) as error:
+        # A wrong argument, a file that is not there, more than there is memory for.
+        raise InputError(f"data: {first_line(error) or type(error).__name__}") from None
     return dataset
 
 
@@ -88,7 +89,8 @@ def build_model(config: Config, dataset: Dataset) -> nn.Module:
         try:
             model: nn.Module = network(**{**accepted, **arguments})
         except (TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"model: {network.__name__} refuses its arguments: {error}") from None
+            name = network.__name__
+            raise InputError(f"model: {name} refuses its arguments: {first_line(error)}") from None
     if config.init_jitter > 0:
         generator = torch.Generator().manual_seed(config.seed ^ JITTER_STREAM)
         jitter_parameters(model, config.init_jitter, generator)
@@ -192,7 +194,7 @@ def _instance(
         built: torch.optim.Optimizer = optimizer(parameters, **arguments)
     except (TypeError, ValueError, RuntimeError) as error:
         name = optimizer.__name__
-        raise InputError(f"{key}: {name} refuses its arguments: {error}") from None
+        raise InputError(f"{key}: {name} refuses its arguments: {first_line(error)}") from None
     return built
 
 

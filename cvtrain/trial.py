@@ -7,6 +7,7 @@ one trial forward and backward on a small batch.
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Sequence
 
@@ -115,5 +116,12 @@ def check_numbers(config: Config, model: nn.Module) -> None:
     Raises:
         InputError: one of them refuses its arguments.
     """
-    build_optimizer(config, model)
+    optimizer = build_optimizer(config, model)
+    largest = torch.finfo(getattr(torch, config.dtype)).max
+    for group in optimizer.param_groups:
+        for name, value in group.items():
+            if isinstance(value, int | float) and largest < abs(value) < math.inf:
+                raise InputError(
+                    f"optimizer.{name}={value:g}: more than {config.dtype} holds ({largest:.3g})"
+                )
     learning_rate_factor(config.scheduler, config.max_steps)

@@ -1,4 +1,4 @@
-"""The command in process, in an empty directory of its own."""
+"""The command in process, in an empty directory of its own; the share of long tests."""
 
 from __future__ import annotations
 
@@ -23,6 +23,16 @@ class Outcome:
     @property
     def made(self) -> list[Path]:
         return sorted(self.directory.iterdir())
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="the long random tests in full length")
+
+
+@pytest.fixture
+def share(request: pytest.FixtureRequest) -> Callable[[int], int]:
+    """`share(cases)` is how many of a long test's cases are tried: all under `--all`."""
+    return lambda cases: cases if request.config.getoption("--all") else max(1, cases // 20)
 
 
 Command = Callable[..., Outcome]

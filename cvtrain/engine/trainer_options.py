@@ -18,6 +18,9 @@ KEYS_OF_OURS = {
     "min_steps": "max_steps",
     "min_epochs": "max_steps",
     "max_time": "max_steps",
+    "limit_train_batches": "max_steps",
+    "overfit_batches": "max_steps",
+    "fast_dev_run": "max_steps",
     "gradient_clip_val": "clip (norm, modulus or split)",
     "gradient_clip_algorithm": "clip (norm, modulus or split)",
     "logger": "output (TensorBoard and metrics.csv are always written)",
@@ -69,6 +72,9 @@ def trainer_arguments(config: Config) -> dict[str, Any]:
     checked = check_arguments("trainer", Trainer, given)
     if checked.get("devices", 1) not in (1, "1", "auto"):
         raise InputError(f"trainer.devices={checked['devices']}: one device trains a run")
+    accumulated = checked.get("accumulate_grad_batches", 1)
+    if accumulated < 1:
+        raise InputError(f"trainer.accumulate_grad_batches={accumulated}: should be at least 1")
     checked["devices"] = 1
     checked["accelerator"] = _accelerator(checked.get("accelerator", "auto"), config)
     return {**FIXED, **checked, "max_steps": config.max_steps, "callbacks": callbacks}

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
-from cvtrain.composition import Composer, parse_override
+from cvtrain.composition import Composer, explain, parse_override
 from cvtrain.config import Config, check_config
 from cvtrain.errors import InputError
 from cvtrain.point import Point
@@ -81,8 +82,8 @@ def expand(composer: Composer, overrides: Sequence[str]) -> tuple[list[list[str]
         parsed = [o for o in parsed if o.key_or_group != "lr_octave" or not o.is_sweep_override()]
     try:
         (combinations,) = BasicSweeper.split_arguments(parsed, None)
-    except HydraException as error:
-        raise InputError(str(error)) from None
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(explain(error)) from None
     last = {o.key_or_group: o for o in parsed}
     swept = {key for key, o in last.items() if o.is_sweep_override()}
     return combinations, swept
