@@ -26,7 +26,14 @@ class Outcome:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--all", action="store_true", help="the long random tests in full length")
+    parser.addoption("--all", action="store_true", help="long tests, in full length")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--all"):
+        for item in items:
+            if "long" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="long: wants --all"))
 
 
 @pytest.fixture

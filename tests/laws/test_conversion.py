@@ -36,7 +36,10 @@ def hyperparameters(optimizer):
 # All four combinations are trained by the experiment `laws`, from the same table.
 @pytest.mark.parametrize(
     ("mixed", "dtype"),
-    [(False, torch.complex64), (True, torch.complex128)],
+    [
+        pytest.param(False, torch.complex64, marks=pytest.mark.long),
+        (True, torch.complex128),
+    ],
     ids=["complex", "mixed"],
 )
 @pytest.mark.parametrize("optimizer", EXACT)

@@ -183,7 +183,7 @@ def killed(directory: Path, arguments: list[str], after: float) -> bool:
     return there
 
 
-@pytest.mark.parametrize("stacked", [True, False])
+@pytest.mark.parametrize("stacked", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_a_sweep_that_is_killed_at_any_moment_ends_as_one_that_never_was(whole, tmp_path, stacked):
     draw = random.Random(int(stacked))
     alone = () if stacked else ("hydra.launcher.max_stack=1",)
