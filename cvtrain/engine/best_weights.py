@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +25,22 @@ class BestWeights:
         first = next(iter(self.weights.values()))
         self.step = torch.zeros(len(first), dtype=torch.int64)
         self._loss: Tensor | None = None
+
+    def state_of(self, run: int) -> dict[str, Any]:
+        """What `go_on` needs of run number `run`."""
+        return {
+            "weights": {name: weight[run] for name, weight in self.weights.items()},
+            "step": int(self.step[run]),
+            "loss": None if self._loss is None else self._loss[run],
+        }
+
+    def go_on(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Be again what the K runs' `state_of` tells."""
+        for name, kept in self.weights.items():
+            kept.copy_(torch.stack([state["weights"][name] for state in states]))
+        self.step = torch.tensor([state["step"] for state in states])
+        device = next(iter(self.weights.values())).device
+        self._loss = torch.stack([state["loss"] for state in states]).to(device)
 
     def consider(self, step: int, loss: Tensor, weights: Mapping[str, Tensor]) -> None:
         """Take the `weights` after `step` updates, of the runs whose `loss` [K] is a new lowest."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,6 +62,27 @@ class Convergence:
         self._steps.append(step)
         for name in self._metrics:
             self._seen[name].append(values[name].detach().clone())
+
+    def state_of(self, run: int) -> dict[str, Any]:
+        """What `go_on` needs of run number `run`."""
+        seen = {
+            name: torch.stack([values[run] for values in history])
+            for name, history in self._seen.items()
+        }
+        return {"steps": list(self._steps), "seen": seen}
+
+    def go_on(self, states: Sequence[Mapping[str, Any]], device: torch.device) -> None:
+        """Be again what the K runs' `state_of` tells.
+
+        Raises:
+            ValueError: the runs were validated at different steps.
+        """
+        self._steps = list(states[0]["steps"])
+        if any(state["steps"] != self._steps for state in states):
+            raise ValueError("validated at different steps")
+        for name in self._metrics:
+            histories = torch.stack([state["seen"][name] for state in states], dim=1)
+            self._seen[name] = list(histories.to(device).unbind(0))
 
     def with_observed(self, step: int, values: Mapping[str, Tensor]) -> Convergence:
         """A copy that has observed one validation more."""

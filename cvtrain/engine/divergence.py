@@ -45,6 +45,16 @@ class DivergenceLatch:
         self._observed = step
         return newly
 
+    def bound_of(self, run: int) -> Tensor:
+        """The largest loss that counts as usable, of run number `run`; after `observe`."""
+        assert self._bound is not None
+        return self._bound[run]
+
+    def go_on(self, bounds: Tensor) -> None:
+        """Take the bounds [K] from an earlier attempt, none of whose runs has diverged."""
+        self._bound = bounds
+        self._at = torch.full_like(bounds, NEVER, dtype=torch.int64)
+
     @property
     def diverged(self) -> Tensor:
         """Which runs have diverged, bool [K]; after the first `observe`."""

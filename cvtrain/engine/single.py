@@ -92,6 +92,30 @@ class Single(Trainee):
         """The network's own."""
         return self.model.state_dict()
 
+    def optimizer_state_of(self, run: int) -> dict[str, Any]:
+        """Its state dict."""
+        state: dict[str, Any] = self.trainer.optimizers[0].state_dict()
+        return state
+
+    def restore_optimizer(self, states: Sequence[dict[str, Any]], step: int) -> None:
+        """Learning rates are part of the state; the scheduler only counts."""
+        self.trainer.optimizers[0].load_state_dict(states[0])
+        for each in self.trainer.lr_scheduler_configs:
+            each.scheduler.last_epoch = step
+
+    def random_state_of(self, run: int) -> Tensor:
+        """Torch's own, on the device of training."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_rng_state(self.device)
+        return torch.get_rng_state()
+
+    def restore_random(self, states: Sequence[Tensor]) -> None:
+        """Torch's own."""
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(states[0], self.device)
+        else:
+            torch.set_rng_state(states[0])
+
     def gradients(self) -> dict[str, Tensor]:
         """Views of p.grad; zeros where there is none."""
         self._seen = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -127,6 +128,35 @@ class Stack(Trainee):
     def state_dict_of(self, run: int) -> dict[str, Tensor]:
         """Views into the stack."""
         return self.stacked.member_state(run)
+
+    def optimizer_state_of(self, run: int) -> dict[str, Any]:
+        """By the names of `weights`, views into the stack."""
+        state = self.trainer.optimizers[0].state
+        return {
+            name: {key: value[run] for key, value in state.get(p, {}).items()}
+            for name, p in self._trained.items()
+        }
+
+    def restore_optimizer(self, states: Sequence[dict[str, Any]], step: int) -> None:
+        """Stack them again; the schedule is a function of the step."""
+        optimizer = self.trainer.optimizers[0]
+        for name, p in self._trained.items():
+            members = [state[name] for state in states]
+            stacked = {key: torch.stack([each[key] for each in members]) for key in members[0]}
+            if stacked:
+                # What has the parameter's axes is kept beside it, counters stay on the host.
+                optimizer.state[p] = {
+                    key: value.to(p.device) if value.dim() == p.dim() else value
+                    for key, value in stacked.items()
+                }
+
+    def random_state_of(self, run: int) -> Tensor:
+        """The member's own."""
+        return self.stacked.random_state_of(run)
+
+    def restore_random(self, states: Sequence[Tensor]) -> None:
+        """The members' own."""
+        self.stacked.restore_random_states(torch.stack(list(states)))
 
     def gradients(self) -> dict[str, Tensor]:
         """p.grad; zeros where there is none."""

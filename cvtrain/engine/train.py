@@ -15,18 +15,19 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from cvtrain.config import Config
-from cvtrain.convention import convention_name
 from cvtrain.engine.kept_heap import kept_heap
 from cvtrain.engine.out_of_memory import is_out_of_memory
+from cvtrain.engine.run_state import RunState, UnusableState, save_state, state_left
 from cvtrain.engine.single import Single
 from cvtrain.engine.stack import Stack, alignment
-from cvtrain.engine.trainee import Trainee
+from cvtrain.engine.trainee import Checkpointer, Trainee
 from cvtrain.engine.trainer_options import trainer_arguments
 from cvtrain.errors import Interrupted
 from cvtrain.interruption import interruption
 from cvtrain.models.parameters import count_parameters
 from cvtrain.point import Point
 from cvtrain.record.checkpoint import save_checkpoint
+from cvtrain.record.hyperparameters import hyperparameters
 from cvtrain.record.journal import Journal
 from cvtrain.record.recorder import Recorder
 from cvtrain.record.run_file import Engine, RunRecord, Status
@@ -47,12 +48,15 @@ class StackJob:
         engine: `single` takes one point.
         multiple: the stack is filled up to a multiple of this; None: so that no run's bits depend
             on the others (`cvtrain.engine.stack.alignment`).
+        earlier: where an attempt that was stopped left the points, all of them at one step; empty:
+            they begin.
     """
 
     points: tuple[Point, ...]
     root: Path
     engine: Engine = "single"
     multiple: int | None = None
+    earlier: tuple[RunState, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.points:
@@ -64,7 +68,8 @@ class StackJob:
 def train(job: StackJob, progressed: Progressed = lambda step: None) -> list[RunRecord]:
     """Train the points of a job; their run directories hold everything, divergence included.
 
-    A stack that does not fit into memory is trained in halves, the smallest ones one by one.
+    A stack that does not fit into memory is trained in halves, the smallest ones one by one. Runs
+    that an earlier attempt left at a checkpoint go on from there.
 
     Args:
         job: what to train, and where.
@@ -79,10 +84,41 @@ def train(job: StackJob, progressed: Progressed = lambda step: None) -> list[Run
         Exception: the runs failed; their directories hold the traceback.
     """
     # Deferred around all of it: a signal must find no moment at which the files are half true.
+    records: dict[str, RunRecord] = {}
     with interruption.deferred(), storage_failures_told(job.root):
-        records = _train_in_halves(job, progressed)
+        for part in _parts_at_one_step(job):
+            trained = _train_part(part, progressed)
+            records |= zip((point.directory for point in part.points), trained, strict=True)
+            if interruption.requested is not None:
+                break
     interruption.check()
-    return records
+    return [records[point.directory] for point in job.points]
+
+
+def _parts_at_one_step(job: StackJob) -> list[StackJob]:
+    """The job itself where all of its runs begin, as they mostly do."""
+    journal = Journal(job.root)
+    at: dict[int, list[tuple[Point, RunState | None]]] = {}
+    for point in job.points:
+        state = state_left(journal, point, job.engine)
+        at.setdefault(0 if state is None else state.step, []).append((point, state))
+    return [
+        replace(
+            job,
+            points=tuple(point for point, _ in runs),
+            earlier=tuple(state for _, state in runs if state is not None),
+        )
+        for runs in at.values()
+    ]
+
+
+def _train_part(job: StackJob, progressed: Progressed) -> list[RunRecord]:
+    try:
+        return _train_in_halves(job, progressed)
+    except UnusableState as error:
+        named = job.points[0].directory
+        log.warning("%s begins again, its checkpoint cannot be used: %s", named, error)
+        return _train_in_halves(replace(job, earlier=()), progressed)
 
 
 def _train_in_halves(job: StackJob, progressed: Progressed) -> list[RunRecord]:
@@ -91,11 +127,16 @@ def _train_in_halves(job: StackJob, progressed: Progressed) -> list[RunRecord]:
         return records
     size = len(job.points)
     if size > _multiple(job):
-        parts = [job.points[: size // 2], job.points[size // 2 :]]
-        smaller, how = [replace(job, points=points) for points in parts], "in halves"
+        halves = slice(size // 2), slice(size // 2, size)
+        smaller = [
+            replace(job, points=job.points[half], earlier=job.earlier[half]) for half in halves
+        ]
+        how = "in halves"
     else:  # a smaller stack would be filled up to the same size
         how = "one by one"
-        smaller = [replace(job, points=(point,), engine="single") for point in job.points]
+        smaller = [
+            replace(job, points=(point,), engine="single", earlier=()) for point in job.points
+        ]
     log.warning("%d runs do not fit into memory at once; they are trained %s", size, how)
     gc.collect()  # Lightning's objects refer to each other
     if torch.cuda.is_available():
@@ -113,16 +154,25 @@ def _train_and_record(job: StackJob, progressed: Progressed) -> list[RunRecord] 
         log_task(job.points[0].config)
     journal = Journal(job.root)
     size, threads = len(job.points), torch.get_num_threads()
-    records = [journal.begin(point, job.engine, size, threads) for point in job.points]
+    spent = [state.seconds for state in job.earlier] or [0.0] * size
+    records = [
+        journal.begin(point, job.engine, size, threads, seconds)
+        for point, seconds in zip(job.points, spent, strict=True)
+    ]
     recorder: Recorder | None = None
     try:
         with quiet_lightning(), kept_heap() if job.engine == "stack" else nullcontext():
-            recorder = Recorder([journal.run_directory(point) for point in job.points])
+            recorder = Recorder(
+                [journal.run_directory(point) for point in job.points],
+                [state.recorded for state in job.earlier],
+            )
             _fit(job, journal, recorder, records, progressed)
         statuses = [_status(*ended) for ended in zip(job.points, records, strict=True)]
         recorder.close([status == "finished" for status in statuses])
         for point, record, status in zip(job.points, records, statuses, strict=True):
             journal.end(point, record, status)
+    except UnusableState:  # the runs begin again
+        raise
     except Interrupted:  # a second signal, which ends at once
         _leave(job, journal, records)
         raise
@@ -170,16 +220,15 @@ def _fit(
     records: Sequence[RunRecord],
     progressed: Progressed,
 ) -> None:
-    directories = [journal.run_directory(point) for point in job.points]
-
-    def save(name: str, step: int) -> None:
-        for run, directory in enumerate(directories):
+    def save() -> None:
+        recorded = recorder.recorded()
+        for run, point in enumerate(job.points):
             if trainee.diverged_at[run] is None:
-                save_checkpoint(directory, name, trainee.state_dict_of(run), step)
+                save_state(journal, point, job.engine, trainee, run, recorded[run])
 
     trainer, trainee = _prepare(job, recorder, save, progressed)
     recorder.expect(trainee.validations.later_tags)
-    for run, point in enumerate(job.points):
+    for run, point in enumerate(job.points) if not job.earlier else ():
         recorder.declare(run, hyperparameters(point.config))
     try:
         trainer.fit(trainee)
@@ -191,7 +240,8 @@ def _fit(
     best = trainee.validations.best_weights
     assert best is not None  # the weights before the first update are always validated
     counted = count_parameters(weight[0] for weight in trainee.weights().values())
-    for run, (record, directory) in enumerate(zip(records, directories, strict=True)):
+    for run, (point, record) in enumerate(zip(job.points, records, strict=True)):
+        directory = journal.run_directory(point)
         record.parameters = {"complex": counted.complex, "real": counted.real}
         record.diverged_at = trainee.diverged_at[run]
         record.steps = trainer.global_step if record.diverged_at is None else record.diverged_at
@@ -201,42 +251,26 @@ def _fit(
             for name, (value, step) in trainee.validations.best(run).items()
         }
         state_dict = trainee.state_dict_of(run)
-        save_checkpoint(directory, "last", state_dict, record.steps)
+        if _status(point, record) != "interrupted" or not trainee.between_updates:
+            save_checkpoint(directory, "last", state_dict, record.steps)
         kept = {name: weight[run] for name, weight in best.weights.items()}
         save_checkpoint(directory, "best", state_dict | kept, int(best.step[run]))
 
 
 def _prepare(
-    job: StackJob, recorder: Recorder, save: Callable[[str, int], None], progressed: Progressed
+    job: StackJob, recorder: Recorder, save: Checkpointer, progressed: Progressed
 ) -> tuple[Trainer, Trainee]:
     configs = [point.config for point in job.points]
     dataset = load_dataset(configs[0])
     torch.manual_seed(configs[0].seed)
     trainer = Trainer(**trainer_arguments(configs[0]))
+    trainee: Trainee
     if job.engine == "single":
-        return trainer, Single(configs[0], dataset, recorder, save, progressed)
-    return trainer, Stack(configs, dataset, _multiple(job), recorder, save, progressed)
-
-
-def hyperparameters(config: Config) -> dict[str, float | str | bool]:
-    """What HPARAMS shows of a configuration: the same columns for every run."""
-    return {
-        "optimizer": config.optimizer.target.rsplit(".", 1)[-1],
-        "semantics": config.optimizer.semantics,
-        "lr": config.optimizer.lr,
-        "lr_octave": config.lr_octave,
-        "objective.scale": config.objective.scale,
-        "convention": convention_name(config.convention.scale, config.convention.conjugate),
-        "clip": config.clip.kind,
-        "scheduler": config.scheduler.kind,
-        "data": config.data.target.rsplit(".", 1)[-1],
-        "model": config.model.target.rsplit(".", 1)[-1],
-        "dtype": config.dtype,
-        "batch_size": float(config.batch_size or 0),
-        "max_steps": float(config.max_steps),
-        "init_jitter": config.init_jitter,
-        "seed": float(config.seed),
-    }
+        trainee = Single(configs[0], dataset, recorder, save, progressed)
+    else:
+        trainee = Stack(configs, dataset, _multiple(job), recorder, save, progressed)
+    trainee.earlier = job.earlier
+    return trainer, trainee
 
 
 @contextmanager

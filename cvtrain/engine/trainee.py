@@ -9,19 +9,19 @@ on the device until then, and the run at its last usable weights.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from cvtrain.clipping import Clip
 from cvtrain.config import Config
 from cvtrain.convention import Convention
-from cvtrain.data.dataset import Dataset, Split
+from cvtrain.data.dataset import Dataset
 from cvtrain.engine.divergence import DivergenceLatch, free_to_read, put_back
+from cvtrain.engine.lock_step import LockStep
+from cvtrain.engine.run_state import RunState, go_on
 from cvtrain.engine.signals import histograms, measure_weights
 from cvtrain.engine.update import Update, chosen
 from cvtrain.engine.validations import Validations
@@ -30,11 +30,11 @@ from cvtrain.interruption import interruption
 from cvtrain.optim.hyperparameter import Number, column
 from cvtrain.record.recorder import Recorder
 
-Checkpointer = Callable[[str, int], None]
-"""Writes the checkpoints of a name, after so many updates."""
+Checkpointer = Callable[[], None]
+"""Writes what the runs go on from, between two updates."""
 
 
-class Trainee(LightningModule):
+class Trainee(LockStep):
     """Trains K runs whose configurations differ in numbers only.
 
     Args:
@@ -43,7 +43,7 @@ class Trainee(LightningModule):
         dataset: the data of all of them.
         convention, clip, scale: what is asked of a gradient, broadcasting over K.
         recorder: takes the rows.
-        save: writes checkpoints, called with a name and a step.
+        save: writes what the runs can go on from.
         progressed: called with the number of updates made.
     """
 
@@ -67,57 +67,25 @@ class Trainee(LightningModule):
         self._recorder, self._save, self._progressed = recorder, save, progressed
         self.validations = Validations(config, dataset, self.evaluate)
         self.diverged_at: list[int | None] = [None] * members
-        self._latch = DivergenceLatch()
+        self.latch = DivergenceLatch()
+        self.earlier: Sequence[RunState] = ()
         self._update: Update | None = None
         self._ending: Update | None = None
         self._previous: dict[str, Tensor] = {}
         self._previous_buffers: dict[str, Tensor] = {}
 
-    # What an engine provides.
-
-    @abstractmethod
-    def weights(self) -> dict[str, Tensor]:
-        """Live, detached views [K, …] of the trained parameters, by plain name, until the next
-        update."""
-
-    @abstractmethod
-    def weights_to_keep(self) -> dict[str, Tensor]:
-        """The weights as they are, before the update that now begins and untouched by it."""
-
-    @abstractmethod
-    def network_buffers(self) -> dict[str, Tensor]:
-        """Live views [K, …] of what the network keeps beside its weights, by plain name."""
-
-    @abstractmethod
-    def learning_rates(self) -> Number:
-        """Of the first group of parameters: one, or [K]."""
-
-    @abstractmethod
-    def state_dict_of(self, run: int) -> dict[str, Tensor]:
-        """The state dict of the plain network, as run number `run` has it."""
-
-    @abstractmethod
-    def gradients(self) -> dict[str, Tensor]:
-        """What autograd left, [K, …], for the names of `weights`."""
-
-    @abstractmethod
-    def put_gradients(self, gradients: Mapping[str, Tensor]) -> None:
-        """Let the optimizer see `gradients` instead of what `gradients()` returned."""
-
-    @abstractmethod
-    def batch_losses(self, batch: int) -> Tensor:
-        """Unscaled losses [K] of batch number `batch`, with their graph."""
-
-    @abstractmethod
-    def evaluate(self, split: Split, runs: Sequence[int] | None = None) -> dict[str, Tensor]:
-        """Loss and metrics [K] of a split, by name, without graph; where only some `runs` are
-        wanted, those of others may be NaN."""
-
     # What the Trainer calls.
 
     def train_dataloader(self) -> range:
         """Batch numbers; the batches themselves are gathered on the device."""
-        return range(self.config.max_steps * self.trainer.accumulate_grad_batches)
+        first = self.earlier[0].step if self.earlier else 0
+        accumulated = self.trainer.accumulate_grad_batches
+        return range(first * accumulated, self.config.max_steps * accumulated)
+
+    def on_train_start(self) -> None:
+        """Go on where an earlier attempt was."""
+        if self.earlier:
+            go_on(self, self.earlier)
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> None:
         """Validate, where a validation is due, the weights before the update."""
@@ -183,15 +151,18 @@ class Trainee(LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
         """Checkpoint where due; leave where a signal asked for it."""
+        if not self.between_updates:
+            return
         step = self.trainer.global_step
-        every = self.config.checkpoint.every_n_steps
-        due = every is not None and step % every == 0
-        if due or interruption.requested is not None:
-            self.end_diverged()
-        if due:
-            self._save("last", step)
         self._progressed(step)
-        if interruption.requested is not None or not self.surviving:
+        every = self.config.checkpoint.every_n_steps
+        # Asked once: a signal may come at any moment, and what is left must be what was saved.
+        asked_to_stop = interruption.requested is not None
+        if asked_to_stop or (every is not None and step % every == 0):
+            self.end_diverged()
+            if step < self.config.max_steps:
+                self._save()
+        if asked_to_stop or not self.surviving:
             self.trainer.should_stop = True
 
     def on_train_end(self) -> None:
@@ -213,6 +184,11 @@ class Trainee(LightningModule):
         self._recorder.write(step, last, self.surviving)
 
     # Measuring.
+
+    @property
+    def between_updates(self) -> bool:
+        """Whether no update is half made, some of its batches accumulated."""
+        return self._update is None
 
     @property
     def surviving(self) -> list[int]:
@@ -237,7 +213,7 @@ class Trainee(LightningModule):
         update.next_weights = self.weights()
         update.rates = column(self.learning_rates(), update.losses).expand(self.members)
         tensors = [*update.gradients.values(), *update.next_weights.values()]
-        newly = self._latch.observe(step, update.losses, tensors)
+        newly = self.latch.observe(step, update.losses, tensors)
         at_once = free_to_read(newly)
         self._ending = update if at_once else chosen(newly, update, self._ending or update)
         validation = self.validations.signals(step)
@@ -258,7 +234,7 @@ class Trainee(LightningModule):
 
     def end_diverged(self) -> None:
         """Write the last rows of the runs that diverged since this was last asked."""
-        ended = self._latch.take()
+        ended = self.latch.take()
         if not ended:
             return
         assert self._ending is not None
@@ -274,8 +250,8 @@ class Trainee(LightningModule):
     def _hold_back(self) -> None:
         """Back to the last usable weights, those before the update, and stay there."""
         with torch.no_grad():
-            put_back(self.weights(), self._previous, self._latch.diverged)
-            put_back(self.network_buffers(), self._previous_buffers, self._latch.diverged)
+            put_back(self.weights(), self._previous, self.latch.diverged)
+            put_back(self.network_buffers(), self._previous_buffers, self.latch.diverged)
 
     def _signals(self, update: Update) -> dict[str, Tensor]:
         return update.signals(self._scale, self.solution, self.config.signals)

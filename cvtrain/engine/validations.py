@@ -4,6 +4,7 @@ weights of each were best."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,6 +52,17 @@ class Validations:
         if self.best_weights is None:
             self.best_weights = BestWeights(weights)
         self.best_weights.consider(step, self._latest["loss"], weights)
+
+    def state_of(self, run: int) -> dict[str, Any]:
+        """What `go_on` needs of run number `run`."""
+        assert self.best_weights is not None  # the first weights are always validated
+        return self._convergence.state_of(run) | {"best": self.best_weights.state_of(run)}
+
+    def go_on(self, states: Sequence[Mapping[str, Any]], weights: Mapping[str, Tensor]) -> None:
+        """Be again what the K runs' `state_of` tells, beside live `weights` [K, …]."""
+        self._convergence.go_on(states, next(iter(weights.values())).device)
+        self.best_weights = BestWeights(weights)
+        self.best_weights.go_on([state["best"] for state in states])
 
     def signals(self, step: int) -> dict[str, Tensor]:
         """``val/…``, where `step` was validated."""

@@ -33,6 +33,10 @@ class MemberGenerators:
         ``torch.get_rng_state()``."""
         return torch.stack([generator.get_state() for generator in self._generators])
 
+    def state_of(self, member: int) -> Tensor:
+        """The row of `state` of one member."""
+        return self._generators[member].get_state()
+
     def restore(self, state: Tensor) -> None:
         """Continue where `state` was taken, from as many generators on the same kind of device.
 

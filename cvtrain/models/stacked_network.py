@@ -50,6 +50,14 @@ class StackedNetwork(nn.Module):
         """Begin the members' random states anew, on `device`."""
         self._generators.seed(self._seeds, device)
 
+    def random_state_of(self, member: int) -> Tensor:
+        """[bytes], uint8: of the member's random numbers."""
+        return self._generators.state_of(member)
+
+    def restore_random_states(self, states: Tensor) -> None:
+        """Continue where the members' `states` [K, bytes] were taken."""
+        self._generators.restore(states)
+
     def forward(self, x: Tensor, members: slice | None = None) -> Tensor:
         """The outputs [K, N, …] of x [K, N, …]; for some `members` alone (in evaluation mode),
         those of an x of as many."""

@@ -6,12 +6,18 @@ from pathlib import Path
 
 
 class AppendedFile:
-    """Collects bytes and appends them at each `flush`; the first one replaces an older file."""
+    """Collects bytes and appends them at each `flush`.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: of the file.
+        continued: whether a file that is there already is appended to; else the first flush
+            replaces it.
+    """
+
+    def __init__(self, path: Path, continued: bool = False) -> None:
         self._path = path
         self._pending: list[bytes] = []
-        self._mode = "wb"
+        self._mode = "ab" if continued else "wb"
 
     def append(self, content: bytes) -> None:
         """Keep `content` for the next flush."""

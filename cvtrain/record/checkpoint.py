@@ -3,38 +3,52 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from cvtrain.errors import InputError, first_line
 from cvtrain.record.run_file import SCHEMA, write_atomically
 
 FOLDER = "checkpoints"
 
 
+def checkpoint_path(directory: Path, name: str) -> Path:
+    """Where the run directory has the checkpoint `name`: `last` or `best`."""
+    return directory / FOLDER / f"{name}.ckpt"
+
+
 def save_checkpoint(
-    directory: Path, name: str, state_dict: Mapping[str, Tensor], step: int
+    directory: Path,
+    name: str,
+    state_dict: Mapping[str, Tensor],
+    step: int,
+    training: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write `<directory>/checkpoints/<name>.ckpt`: {schema, state_dict, step}.
+    """Write `<directory>/checkpoints/<name>.ckpt`: {schema, state_dict, step, training}.
 
     Args:
         directory: the run directory.
         name: `last` or `best`.
         state_dict: tensors by the names they have in the plain `nn.Module`.
         step: updates made when the weights had these values.
+        training: what training needs besides to go on from here, of tensors and plain values; None
+            where it does not go on.
     """
     content = {
         "schema": SCHEMA,
-        # Clones: a slice of a stack would otherwise save the whole stack's storage.
-        "state_dict": {key: value.detach().cpu().clone() for key, value in state_dict.items()},
+        "state_dict": _kept(dict(state_dict)),
         "step": step,
+        "training": _kept(training),
     }
-    path = directory / FOLDER / f"{name}.ckpt"
     # Not into the file itself: a full disk would be told as an error of the zip format.
     serialized = io.BytesIO()
     torch.save(content, serialized)
+    path = checkpoint_path(directory, name)
     write_atomically(path, lambda file: file.write(serialized.getbuffer()))
 
 
@@ -42,9 +56,42 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], int]:
     """State dict and step of a checkpoint; nothing in the file is executed.
 
     Raises:
-        ValueError: not a checkpoint of this schema.
+        InputError: not a checkpoint of this schema, or a damaged one.
     """
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise ValueError(f"{path} is not a checkpoint of schema {SCHEMA}")
+    content = read_checkpoint(path)
     return content["state_dict"], content["step"]
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """All that `save_checkpoint` wrote; nothing in the file is executed.
+
+    Raises:
+        InputError: not a checkpoint of this schema, or a damaged one.
+    """
+    try:
+        # torch does not compare the checksums that it writes.
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle may raise anything
+        told = first_line(error) or type(error).__name__
+        raise InputError(f"{path}: cannot be read as a checkpoint: {told}") from None
+    if damaged is not None:
+        raise InputError(f"{path}: is damaged (checksum of {damaged})")
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise InputError(f"{path} is not a checkpoint of schema {SCHEMA}")
+    weights, step = content.get("state_dict"), content.get("step")
+    if not isinstance(weights, dict) or not isinstance(step, int) or step < 0:
+        raise InputError(f"{path}: has no weights or no step")
+    return content
+
+
+def _kept(value: Any) -> Any:
+    """`value` on the host; a slice of a stack would otherwise save the whole stack's storage."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu().clone()
+    if isinstance(value, Mapping):
+        return {key: _kept(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_kept(item) for item in value)
+    return value

@@ -35,8 +35,10 @@ class EventFile:
 
     def __init__(self, directory: Path, began: float | None = None) -> None:
         now = time.time()
-        # TensorBoard reads the files of a directory in the order of their names: oldest first.
-        suffix = f"{int(now):010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
+        # TensorBoard reads the files of a directory in the order of their names: oldest first,
+        # whatever became of the clock in between.
+        second = max(int(now), 1 + _latest_second(directory))
+        suffix = f"{second:010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
         self._file = AppendedFile(directory / f"{NAME_BEGINS}{suffix}")
         first = Event(wall_time=now if began is None else began, file_version=FILE_VERSION)
         self.append(first.SerializeToString())
@@ -48,6 +50,15 @@ class EventFile:
     def flush(self) -> None:
         """Append to the file what is kept."""
         self._file.flush()
+
+
+def _latest_second(directory: Path) -> int:
+    """The largest second in the names of a directory's event files; -1 without any."""
+    seconds = (
+        path.name.removeprefix(NAME_BEGINS).partition(".")[0]
+        for path in directory.glob(f"{NAME_BEGINS}*")
+    )
+    return max((int(second) for second in seconds if second.isdecimal()), default=-1)
 
 
 def ends_with_a_record(path: Path) -> bool:

@@ -87,8 +87,10 @@ class Journal:
         """Where the point's run keeps its files."""
         return self.root / point.directory
 
-    def begin(self, point: Point, engine: Engine, stack_size: int, threads: int) -> RunRecord:
-        """Note that a run trains now."""
+    def begin(
+        self, point: Point, engine: Engine, stack_size: int, threads: int, spent: float = 0.0
+    ) -> RunRecord:
+        """Note that a run trains now, after `spent` seconds of which its checkpoint tells."""
         record = RunRecord(
             id=point.id,
             status="running",
@@ -99,17 +101,21 @@ class Journal:
             versions=package_versions(),
             config=point.config.as_dict(),
         )
-        self._began[point.directory] = monotonic()
+        self._began[point.directory] = monotonic() - spent
         directory = self.run_directory(point)
         directory.mkdir(parents=True, exist_ok=True)
         (directory / TRACEBACK_FILE).unlink(missing_ok=True)
         record.write(directory)
         return record
 
+    def spent(self, point: Point) -> float:
+        """Seconds that a run has trained so far."""
+        return round(monotonic() - self._began[point.directory], 3)
+
     def end(self, point: Point, record: RunRecord, status: Status) -> None:
         """Note how a run ended."""
         record.status = status
-        record.wall_seconds = round(monotonic() - self._began[point.directory], 3)
+        record.wall_seconds = self.spent(point)
         record.write(self.run_directory(point))
 
     def fail(self, point: Point, record: RunRecord, error: Exception) -> None:

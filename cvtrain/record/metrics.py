@@ -35,13 +35,19 @@ class MetricsFile:
 
     Numbers are written with `repr`, which reads back as the same float64; NaN and infinities are
     spelled `nan`, `inf` and `-inf`.
+
+    Args:
+        directory: of the run.
+        tags: the columns after `step`.
+        continued: whether the file is there already, header included.
     """
 
-    def __init__(self, directory: Path, tags: Sequence[str]) -> None:
+    def __init__(self, directory: Path, tags: Sequence[str], continued: bool = False) -> None:
         self.tags = tuple(tags)
         self._known = frozenset(tags)
-        self._file = AppendedFile(directory / FILE_NAME)
-        self._file.append(_header(self.tags))
+        self._file = AppendedFile(directory / FILE_NAME, continued)
+        if not continued:
+            self._file.append(_header(self.tags))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Keep a row for the next flush.

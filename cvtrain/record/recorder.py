@@ -9,10 +9,10 @@ from time import monotonic
 
 from torch import Tensor
 
-from cvtrain.record import event_file, metrics
 from cvtrain.record.custom_scalars import run_layout
 from cvtrain.record.metrics import MetricsFile
 from cvtrain.record.pending_rows import PendingRows
+from cvtrain.record.recorded import Recorded, signal_files, sizes
 from cvtrain.record.scalar_events import scalar_events
 from cvtrain.record.tensorboard import TensorBoardFile
 
@@ -30,18 +30,26 @@ class Recorder:
 
     Rows stay on their device until they are flushed or read: a row costs no synchronisation, and
     its share of one transfer. The columns are those of the first row and the expected ones, signals
-    that only the last row has. Files of an earlier attempt in the directories are replaced.
+    that only the last row has.
+
+    Args:
+        directories: one per run.
+        earlier: what an earlier attempt had recorded at the point where all runs go on; without it
+            its files are replaced.
     """
 
-    def __init__(self, directories: Sequence[Path]) -> None:
+    def __init__(self, directories: Sequence[Path], earlier: Sequence[Recorded] = ()) -> None:
         self._directories = list(directories)
         self._later_tags: tuple[str, ...] = ()
-        for directory in self._directories:
-            _begin_anew(directory)
-        self._boards = [TensorBoardFile(directory) for directory in self._directories]
         self._tables: list[MetricsFile] = []
-        self._rows = PendingRows(len(self._directories))
         self._final: list[dict[str, float]] = [{} for _ in self._directories]
+        if earlier:
+            self._go_on(earlier)
+        else:
+            for directory in self._directories:
+                _begin_anew(directory)
+        self._boards = [TensorBoardFile(directory) for directory in self._directories]
+        self._rows = PendingRows(len(self._directories))
         self._unflushed = 0
         self._flushed_at = monotonic()
 
@@ -103,6 +111,15 @@ class Recorder:
         self.flush()
         return self._final
 
+    def recorded(self) -> list[Recorded]:
+        """Per run what has been recorded so far, for a checkpoint; flushes."""
+        self.flush()
+        tags = self._tables[0].tags if self._tables else ()
+        return [
+            Recorded(tags, dict(final), sizes(directory))
+            for final, directory in zip(self._final, self._directories, strict=True)
+        ]
+
     def flush(self) -> None:
         """Hand all that was written to the operating system."""
         self._fetch()
@@ -129,6 +146,12 @@ class Recorder:
             board.ended(good)
         self.flush()
 
+    def _go_on(self, earlier: Sequence[Recorded]) -> None:
+        self._final = [dict(each.final) for each in earlier]
+        for each, directory in zip(earlier, self._directories, strict=True):
+            each.restore(directory)
+            self._tables.append(MetricsFile(directory, each.tags, continued=True))
+
     def _flush_if_due(self) -> None:
         waited = monotonic() - self._flushed_at
         if self._unflushed >= FLUSH_EVERY or waited >= FLUSH_AFTER:
@@ -148,6 +171,5 @@ class Recorder:
 def _begin_anew(directory: Path) -> None:
     """Remove what an earlier attempt recorded: its rows are no part of this one."""
     directory.mkdir(parents=True, exist_ok=True)
-    earlier = directory.glob(f"{event_file.NAME_BEGINS}*")
-    for path in (directory / metrics.FILE_NAME, *earlier):
-        path.unlink(missing_ok=True)
+    for path in signal_files(directory):
+        path.unlink()
