@@ -29,7 +29,7 @@ def save_checkpoint(
     step: int,
     training: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write `<directory>/checkpoints/<name>.ckpt`: {schema, state_dict, step, training}.
+    """Write `<directory>/checkpoints/<name>.ckpt`: {schema, state_dict, step}, and training.
 
     Args:
         directory: the run directory.
@@ -43,7 +43,7 @@ def save_checkpoint(
         "schema": SCHEMA,
         "state_dict": _kept(dict(state_dict)),
         "step": step,
-        "training": _kept(training),
+        **({} if training is None else {"training": _kept(training)}),
     }
     # Not into the file itself: a full disk would be told as an error of the zip format.
     serialized = io.BytesIO()

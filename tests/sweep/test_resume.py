@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import random
 import signal
 import subprocess
 import sys
@@ -165,41 +163,6 @@ def start(arguments: list[str]) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
-
-
-def killed(directory: Path, arguments: list[str], after: float) -> bool:
-    """Kill a command some seconds after its first run has begun; whether it was still there."""
-    with start(arguments) as running:
-        while running.poll() is None and not any(
-            json.loads(path.read_text(encoding="utf-8"))["status"] == "running"
-            for path in directory.glob("*/run.json")
-        ):
-            time.sleep(0.02)
-        time.sleep(after)
-        there = running.poll() is None
-        if there:
-            os.killpg(running.pid, signal.SIGKILL)
-        running.communicate()
-    return there
-
-
-@pytest.mark.parametrize("stacked", [True, pytest.param(False, marks=pytest.mark.long)])
-def test_a_sweep_that_is_killed_at_any_moment_ends_as_one_that_never_was(whole, tmp_path, stacked):
-    draw = random.Random(int(stacked))
-    alone = () if stacked else ("hydra.launcher.max_stack=1",)
-    reference = whole
-    if not stacked:
-        reference = tmp_path / "reference"
-        assert sweep(reference, *alone) == 0
-    directory = tmp_path / "sweep"
-    arguments = [*SMALL, *alone, f"hydra.sweep.dir={directory}", "-m"]
-    for _ in range(2):
-        killed(directory, arguments, draw.uniform(0.0, 1.0 if stacked else 2.5))
-        for path in directory.glob("**/*.json"):
-            json.loads(path.read_text(encoding="utf-8"))
-        arguments = [f"resume={directory}"]
-    assert resume(directory) == 0
-    assert_equal(reference, directory)
 
 
 def test_ctrl_c_tells_how_to_go_on(tmp_path):
