@@ -27,6 +27,12 @@ class Interruption:
         if second or self._deferrals == 0:
             raise Interrupted(number)
 
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """The same for a worker, which has nothing to leave between two jobs."""
+        if self.requested is not None and self._deferrals:
+            raise Interrupted(number)
+        self.requested = number
+
     @contextmanager
     def deferred(self) -> Iterator[None]:
         """Inside, a first signal is only noted; the loop ends its step and leaves."""

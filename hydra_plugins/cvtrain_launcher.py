@@ -18,11 +18,13 @@ class StackedLauncher(Launcher):
 
     Args:
         max_stack: largest number of runs in one stack; None: what fits into memory; 1: no stacks.
+        workers: processes that train side by side; 1: this one.
     """
 
-    def __init__(self, max_stack: int | None = None) -> None:
+    def __init__(self, max_stack: int | None = None, workers: int = 1) -> None:
         super().__init__()
         self.max_stack = max_stack
+        self.workers = workers
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -40,5 +42,7 @@ class StackedLauncher(Launcher):
         assert self.hydra_context is not None
         assert self.config is not None
         assert self.task_function is not None
-        batch = StackLaunch(self.hydra_context, self.config, self.task_function, self.max_stack)
+        batch = StackLaunch(
+            self.hydra_context, self.config, self.task_function, self.max_stack, self.workers
+        )
         return batch.launch(job_overrides, initial_job_idx)

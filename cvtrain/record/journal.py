@@ -125,6 +125,13 @@ class Journal:
         (self.run_directory(point) / TRACEBACK_FILE).write_text(trace, encoding="utf-8")
         self.end(point, record, "failed")
 
+    def lose(self, point: Point, error: str) -> None:
+        """Note for a process that is no more that its run failed."""
+        content = self.read(point.directory)
+        if content is not None and content.get("status") == "running":
+            failed = content | {"status": "failed", "error": error}
+            write_json(self.run_directory(point) / FILE_NAME, failed)
+
     def read(self, directory: str) -> dict[str, Any] | None:
         """A run's run.json, or None where there is none that can be read."""
         try:

@@ -29,7 +29,9 @@ class Pack:
     reason: str | None = None
 
 
-def pack(points: Sequence[Point], max_stack: int | None, alone: str | None = None) -> list[Pack]:
+def pack(
+    points: Sequence[Point], max_stack: int | None, alone: str | None = None, workers: int = 1
+) -> list[Pack]:
     """Group points that fit together into stacks of about equal size.
 
     Points that cannot be stacked make packs of one. So does a point with nothing to be stacked
@@ -39,13 +41,14 @@ def pack(points: Sequence[Point], max_stack: int | None, alone: str | None = Non
         points: of a sweep.
         max_stack: largest size of a stack, beside what memory allows; 1: none is made.
         alone: why all of them are to be trained singly, where they are.
+        workers: processes that share memory and want something to do.
     """
     if alone is not None:
         return list(_singly(points, alone))
     groups: dict[str, list[Point]] = {}
     for point in points:
         groups.setdefault(common_part(point.config), []).append(point)
-    return [packed for group in groups.values() for packed in _packs(group, max_stack)]
+    return [packed for group in groups.values() for packed in _packs(group, max_stack, workers)]
 
 
 def describe(packs: Sequence[Pack]) -> list[str]:
@@ -66,7 +69,7 @@ def describe(packs: Sequence[Pack]) -> list[str]:
     return lines
 
 
-def _packs(group: Sequence[Point], max_stack: int | None) -> Iterator[Pack]:
+def _packs(group: Sequence[Point], max_stack: int | None, workers: int) -> Iterator[Pack]:
     if len(group) == 1 or max_stack == 1:
         yield from _singly(group, None)
         return
@@ -77,9 +80,10 @@ def _packs(group: Sequence[Point], max_stack: int | None) -> Iterator[Pack]:
         reason = trial.refusal
     if reason is None:
         multiple = alignment(config)
-        fitting = largest_stack(trial, available_memory(config), multiple)
+        fitting = largest_stack(trial, available_memory(config) / workers, multiple)
         if fitting >= 2:
-            limit = min(max_stack or len(group), fitting)
+            shared = max(2, -(-len(group) // workers))
+            limit = min(max_stack or len(group), fitting, shared)
             yield from (Pack(points, "stack") for points in balanced(group, limit))
             return
         least = max(multiple, 2)

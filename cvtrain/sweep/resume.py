@@ -19,7 +19,7 @@ LATEST = "latest"
 OUTPUT = "outputs"
 OF_THE_FIRST_COMMAND = (KEY, "hydra.sweep.dir", "hydra.mode")
 """Keys that a command to go on with is recorded without."""
-HARMLESS = ("hydra.launcher.max_stack", "hydra/launcher")
+HARMLESS = ("hydra.launcher.max_stack", "hydra.launcher.workers", "hydra/launcher")
 """What is taken of Hydra's own keys from a file: others name code that Hydra would run."""
 
 

@@ -20,7 +20,7 @@ from cvtrain.errors import RunFailed, SweepStopped
 from cvtrain.point import Point
 from cvtrain.record.journal import DirectoryLock, Journal, claim_directory
 from cvtrain.record.storage import storage_failures_told
-from cvtrain.sweep.launcher import check_max_stack
+from cvtrain.sweep.launcher import check_max_stack, check_workers
 from cvtrain.sweep.plan import Plan
 from cvtrain.sweep.progress import SweepProgress
 from cvtrain.sweep.resume import KEY, OF_THE_FIRST_COMMAND, resumption
@@ -53,8 +53,9 @@ def run_sweep(
     composer = Composer(context.config_loader, config.hydra.job.config_name)
     points = Plan.compose(composer, overrides, variants).points
     # A launcher that knows nothing of stacks makes none.
-    max_stack = getattr(launcher, "max_stack", 1)
+    max_stack, workers = getattr(launcher, "max_stack", 1), getattr(launcher, "workers", 1)
     check_max_stack(max_stack)
+    check_workers(workers, bool(config.hydra.job.chdir))
     console.print(f"cvtrain: checking {len(points)} points", highlight=False)
     # Torch is imported from here on: a wrong command line has been told by now.
     from cvtrain.trial import check_points

@@ -1,0 +1,145 @@
+"""Worker processes give the bits of one process, and a lost one costs nothing but time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cvtrain.command import main
+from cvtrain.record.run_file import read_record
+from tests.sweep.small_sweep import RUNS, SMALL, assert_equal, resume
+
+LONG = ("max_steps=700", "checkpoint.every_n_steps=20", "signals.validation_every=100")
+SIDE_BY_SIDE = "hydra.launcher.workers=2"
+
+
+def start(directory: Path, *more: str, threads: str = "2") -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "cvtrain", *SMALL, *LONG, *more]
+    return subprocess.Popen(
+        [*command, f"hydra.sweep.dir={directory}", "-m"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": threads},
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("processes") / "whole"
+    with start(directory, threads="1") as running:
+        told = running.communicate()[1]
+    assert running.returncode == 0, told
+    return directory
+
+
+def checkpoints(directory: Path) -> int:
+    return len(list(directory.glob("*/checkpoints/last.ckpt")))
+
+
+def wait_for(running: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
+    while not condition():
+        assert running.poll() is None, running.communicate()[1]
+        time.sleep(0.02)
+
+
+def statuses(directory: Path) -> dict[str, str]:
+    return {path.parent.name: read_record(path)["status"] for path in directory.glob("*/run.json")}
+
+
+def workers(running: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Those that train: the other child of `multiprocessing` watches over named resources."""
+    children = psutil.Process(running.pid).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_a_killed_worker_costs_nothing_but_time(whole, tmp_path):
+    directory = tmp_path / "sweep"
+    with start(directory, SIDE_BY_SIDE) as running:
+        wait_for(running, lambda: checkpoints(directory) > RUNS // 2)
+        there = workers(running)
+        assert len(there) == 2
+        there[0].kill()
+        told = running.communicate()[1]
+    assert running.returncode == 0, told
+    assert_equal(whole, directory)
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.long)],
+)
+def test_an_interrupted_sweep_leaves_what_it_goes_on_from(whole, tmp_path, number, status):
+    directory = tmp_path / "sweep"
+    with start(directory, SIDE_BY_SIDE) as running:
+        wait_for(running, lambda: checkpoints(directory) > RUNS // 2)
+        running.send_signal(number)
+        told = running.communicate()[1]
+    assert running.returncode == status, told
+    assert "Traceback" not in told
+    left = set(statuses(directory).values())
+    assert "interrupted" in left
+    assert left <= {"interrupted", "finished"}
+    assert resume(directory, "hydra.launcher.workers=1") == 0
+    assert_equal(whole, directory)
+
+
+@pytest.mark.long
+def test_workers_end_with_the_sweep_that_is_killed(tmp_path):
+    directory = tmp_path / "sweep"
+    with start(directory, SIDE_BY_SIDE) as running:
+        wait_for(running, lambda: checkpoints(directory) == RUNS)
+        there = workers(running)
+        running.kill()
+        running.communicate()
+    _, alive = psutil.wait_procs(there, timeout=20)
+    assert not alive
+
+
+@pytest.mark.long
+def test_a_run_that_loses_every_worker_fails_and_the_others_do_not(tmp_path):
+    directory = tmp_path / "sweep"
+    axes = ("max_steps=300000,60", "optimizer=sgd", "objective.scale=1", "seed=0")
+    kills = 0
+    with start(directory, SIDE_BY_SIDE, "hydra.launcher.max_stack=1", *axes) as running:
+        wait_for(running, lambda: "finished" in statuses(directory).values())
+        while running.poll() is None:
+            (checkpoint,) = directory.glob("*300000*/checkpoints")
+            if (checkpoint / "last.ckpt").exists():
+                for worker in workers(running):
+                    worker.kill()
+                kills += 1
+                shutil.rmtree(checkpoint)
+            time.sleep(0.1)
+        told = running.communicate()[1]
+    assert running.returncode == 1, told
+    assert "Traceback" not in told
+    assert kills == 3
+    assert sorted(statuses(directory).values()) == ["failed", "finished"]
+    (record,) = map(read_record, directory.glob("*300000*/run.json"))
+    assert "the process that trained was lost" in record["error"]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            ["hydra.launcher.workers=0"],
+            "hydra.launcher.workers=0: should be an integer of at least 1",
+        ),
+        (["hydra.launcher.workers=many"], "hydra.launcher.workers=many: should be"),
+        (["hydra.launcher.workers=2", "hydra.job.chdir=true"], "needs this one process"),
+    ],
+)
+def test_what_is_no_number_of_workers_is_a_line(tmp_path, capsys, given, told):
+    assert main([*SMALL, *given, f"hydra.sweep.dir={tmp_path / 'x'}", "-m"]) == 2
+    assert told in capsys.readouterr().err
