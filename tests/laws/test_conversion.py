@@ -42,7 +42,10 @@ def hyperparameters(optimizer):
     ],
     ids=["complex", "mixed"],
 )
-@pytest.mark.parametrize("optimizer", EXACT)
+@pytest.mark.parametrize(
+    "optimizer",
+    [pytest.param(name, marks=pytest.mark.long) if name == "lbfgs" else name for name in EXACT],
+)
 def test_every_pair_of_readings_ends_with_equal_bits(optimizer, mixed, dtype):
     seen = set()
     for source, target, scale in itertools.product(DESCENDING, DESCENDING, (1.0, 0.5)):

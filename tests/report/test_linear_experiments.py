@@ -16,6 +16,9 @@ from cvtrain.report.lms import allowed_errors, report_lms, settings
 from cvtrain.report.load import load
 from cvtrain.report.stability import report_stability, trials
 
+# scripts/reproduce, which every change must pass too, holds the same claims.
+pytestmark = pytest.mark.long
+
 REPLICATES = 24
 
 

@@ -102,6 +102,7 @@ def test_an_arm_that_never_learns_is_said_to():
     assert answer(rows + lost, "scale 1, unconjugated").kind == "never learns"
 
 
+@pytest.mark.long
 def test_real_differences_are_claimed_in_under_one_in_twenty_sweeps_without_any():
     false = 0
     for draw in range(200):

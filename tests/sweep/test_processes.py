@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -22,15 +22,20 @@ LONG = ("max_steps=700", "checkpoint.every_n_steps=20", "signals.validation_ever
 SIDE_BY_SIDE = "hydra.launcher.workers=2"
 
 
-def start(directory: Path, *more: str, threads: str = "2") -> subprocess.Popen[str]:
+@contextmanager
+def start(directory: Path, *more: str, threads: str = "2") -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "cvtrain", *SMALL, *LONG, *more]
-    return subprocess.Popen(
+    with subprocess.Popen(
         [*command, f"hydra.sweep.dir={directory}", "-m"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": threads},
-    )
+    ) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +81,9 @@ def test_a_killed_worker_costs_nothing_but_time(whole, tmp_path):
 
 @pytest.mark.parametrize(
     ("number", "status"),
-    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.long)],
+    [(signal.SIGTERM, 143), (signal.SIGINT, 130)],
 )
+@pytest.mark.long
 def test_an_interrupted_sweep_leaves_what_it_goes_on_from(whole, tmp_path, number, status):
     directory = tmp_path / "sweep"
     with start(directory, SIDE_BY_SIDE) as running:
@@ -112,13 +118,14 @@ def test_a_run_that_loses_every_worker_fails_and_the_others_do_not(tmp_path):
     kills = 0
     with start(directory, SIDE_BY_SIDE, "hydra.launcher.max_stack=1", *axes) as running:
         wait_for(running, lambda: "finished" in statuses(directory).values())
+        (checkpoint,) = directory.glob("*300000*")
+        checkpoint = checkpoint / "checkpoints" / "last.ckpt"
         while running.poll() is None:
-            (checkpoint,) = directory.glob("*300000*/checkpoints")
-            if (checkpoint / "last.ckpt").exists():
+            if checkpoint.exists():
                 for worker in workers(running):
                     worker.kill()
                 kills += 1
-                shutil.rmtree(checkpoint)
+                checkpoint.unlink()
             time.sleep(0.1)
         told = running.communicate()[1]
     assert running.returncode == 1, told
