@@ -218,6 +218,7 @@ def test_hydras_own_files_say_the_same(by_launcher, name):
         assert differing <= {
             "_target_",
             "max_stack",
+            "workers",
             "hydra/launcher",
             "hydra/launcher=basic",
             "hydra/launcher=stacked",
