@@ -5,26 +5,29 @@ Hydra imports this file at every start, also for `--help`: nothing heavy may be 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+if TYPE_CHECKING:
+    from cvtrain.sweep.executors.executor import Executor
 
-class StackedLauncher(Launcher):
+
+class StackLauncher(Launcher):
     """Trains the jobs of a batch that differ in numbers only as one computation.
 
     Args:
         max_stack: largest number of runs in one stack; None: what fits into memory; 1: no stacks.
-        workers: processes that train side by side; 1: this one.
     """
 
-    def __init__(self, max_stack: int | None = None, workers: int = 1) -> None:
+    def __init__(self, max_stack: int | None) -> None:
         super().__init__()
         self.max_stack = max_stack
-        self.workers = workers
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -32,6 +35,23 @@ class StackedLauncher(Launcher):
         """Keep what Hydra gives."""
         self.hydra_context, self.task_function = hydra_context, task_function
         self.config = config
+
+    def executor(self) -> Executor:
+        """Where stacks are trained.
+
+        Raises:
+            InputError: an option of the launcher is wrong.
+        """
+        from cvtrain.sweep.launcher import check_launcher
+
+        assert self.config is not None
+        executor = self._executor(self.config.hydra.job)
+        check_launcher(executor, self.max_stack, self.config.hydra.job)
+        return executor
+
+    @abstractmethod
+    def _executor(self, job: DictConfig) -> Executor:
+        """The same, of Hydra's configuration of jobs."""
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -43,6 +63,61 @@ class StackedLauncher(Launcher):
         assert self.config is not None
         assert self.task_function is not None
         batch = StackLaunch(
-            self.hydra_context, self.config, self.task_function, self.max_stack, self.workers
+            self.hydra_context, self.config, self.task_function, self.max_stack, self.executor()
         )
         return batch.launch(job_overrides, initial_job_idx)
+
+
+class StackedLauncher(StackLauncher):
+    """On this machine.
+
+    Args:
+        max_stack: as above.
+        workers: processes that train side by side; 1: this one.
+    """
+
+    def __init__(self, max_stack: int | None = None, workers: int = 1) -> None:
+        super().__init__(max_stack)
+        self._workers = workers
+
+    def _executor(self, job: DictConfig) -> Executor:
+        from cvtrain.sweep.executors.in_process import InProcess
+        from cvtrain.sweep.executors.processes import Processes
+
+        return InProcess(bool(job.chdir)) if self._workers == 1 else Processes(self._workers)
+
+
+class RayLauncher(StackLauncher):
+    """On a Ray cluster.
+
+    Args:
+        max_stack: as above.
+        options: of `cvtrain.sweep.executors.ray_cluster.RayCluster`.
+    """
+
+    def __init__(self, max_stack: int | None = None, **options: Any) -> None:
+        super().__init__(max_stack)
+        self._options = options
+
+    def _executor(self, job: DictConfig) -> Executor:
+        from cvtrain.sweep.executors.ray_cluster import RayCluster
+
+        return RayCluster(**self._options, environment=dict(job.env_set))
+
+
+class SlurmLauncher(StackLauncher):
+    """By SLURM.
+
+    Args:
+        max_stack: as above.
+        options: of `cvtrain.sweep.executors.slurm.Slurm`.
+    """
+
+    def __init__(self, max_stack: int | None = None, **options: Any) -> None:
+        super().__init__(max_stack)
+        self._options = options
+
+    def _executor(self, job: DictConfig) -> Executor:
+        from cvtrain.sweep.executors.slurm import Slurm
+
+        return Slurm(**self._options)

@@ -14,7 +14,6 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from cvtrain.config import Config
 from cvtrain.engine.kept_heap import kept_heap
 from cvtrain.engine.out_of_memory import is_out_of_memory
 from cvtrain.engine.run_state import RunState, UnusableState, save_state, state_left
@@ -32,7 +31,7 @@ from cvtrain.record.journal import Journal
 from cvtrain.record.recorder import Recorder
 from cvtrain.record.run_file import Engine, RunRecord, Status
 from cvtrain.record.storage import storage_failure, storage_failures_told
-from cvtrain.task import describe_task, load_dataset
+from cvtrain.task import load_dataset
 
 log = logging.getLogger(__name__)
 
@@ -150,8 +149,6 @@ def _multiple(job: StackJob) -> int:
 
 def _train_and_record(job: StackJob, progressed: Progressed) -> list[RunRecord] | None:
     """The records, or None where memory ran out and a smaller job may do."""
-    if job.engine == "single":
-        log_task(job.points[0].config)
     journal = Journal(job.root)
     size, threads = len(job.points), torch.get_num_threads()
     spent = [state.seconds for state in job.earlier] or [0.0] * size
@@ -197,13 +194,6 @@ def _leave(job: StackJob, journal: Journal, records: Sequence[RunRecord]) -> Non
     for point, record in zip(job.points, records, strict=True):
         if record.status == "running":
             journal.end(point, record, "interrupted")
-
-
-def log_task(config: Config) -> None:
-    """Tell the log of a run what it trains."""
-    if log.isEnabledFor(logging.INFO):
-        for line in describe_task(config):
-            log.info(line)
 
 
 def _status(point: Point, record: RunRecord) -> Status:

@@ -201,7 +201,8 @@ class DirectoryLock:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise InputError(
-                f"hydra.sweep.dir={self._directory}: a sweep is running here ({self._owner()})"
+                f"hydra.sweep.dir={self._directory}: a sweep is running here"
+                f" ({owner(self._directory) or 'another one'})"
             ) from None
         from os import getpid
         from platform import node
@@ -214,18 +215,19 @@ class DirectoryLock:
             raise
         return self
 
-    def _owner(self) -> str:
-        try:
-            named = (self._directory / OWNER_FILE).read_text(encoding="utf-8").strip()
-        except OSError:  # it has just gone
-            named = ""
-        return named or "another one"
-
     def __exit__(self, *_: object) -> None:
         (self._directory / OWNER_FILE).unlink(missing_ok=True)
         # While it is held: afterwards it may be another one's. filelock takes none that is gone.
         (self._directory / LOCK_FILE).unlink(missing_ok=True)
         self._lock.release()
+
+
+def owner(directory: Path) -> str | None:
+    """The process that has locked a directory, its machine and since when; None: there is none."""
+    try:
+        return (directory / OWNER_FILE).read_text(encoding="utf-8").strip() or None
+    except OSError:
+        return None
 
 
 def claim_directory(wanted: Path, key: str) -> Path:

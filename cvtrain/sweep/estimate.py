@@ -32,15 +32,16 @@ class Cost:
     bytes: float
 
 
-def show_plan(points: Sequence[Point], max_stack: int | None) -> None:
+def show_plan(points: Sequence[Point], max_stack: int | None, workers: int = 1) -> None:
     """Print the points and what training them would cost, by training a little of each kind.
 
     Args:
         points: of a sweep, or one.
-        max_stack: as for `cvtrain.sweep.packing.pack`.
+        max_stack, workers: as for `cvtrain.sweep.packing.pack`; what workers train side by side
+            takes as long here as one after another.
     """
     console = Console()
-    packs = pack(points, max_stack)
+    packs = pack(points, max_stack, workers=workers)
     kinds: dict[str, list[Pack]] = {}
     for each in packs:
         config = each.points[0].config

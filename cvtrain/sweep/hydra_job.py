@@ -21,8 +21,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 
 class HydraJob:
-    """Does what ``hydra.core.utils.run_job`` does, but for a working directory of its own: the run
-    directory with its `.hydra/` and log, the callbacks, the job return.
+    """Does what ``hydra.core.utils.run_job`` does, but for the working directory: the run directory
+    with its `.hydra/` and log, the callbacks, the job return.
 
     Args:
         config: of the job, Hydra's node included.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from cvtrain.composition import register_resolvers
-from cvtrain.config import check_config
+from cvtrain.config import Config, check_config
 from cvtrain.errors import SweepStopped
 from cvtrain.point import Point
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from cvtrain.record.run_file import RunRecord
 
 register_resolvers()
+log = logging.getLogger(__name__)
 
 
 def run_point(composed: DictConfig) -> float:
@@ -34,6 +36,7 @@ def run_point(composed: DictConfig) -> float:
     point = composed_point(composed)
     directory = Path(hydra.runtime.output_dir)
     job = StackJob((point,), directory.parents[len(Path(point.directory).parts) - 1])
+    log_task(point.config)
     if hydra.mode != RunMode.MULTIRUN:
         from cvtrain.sweep.single_run import train_and_show
 
@@ -73,6 +76,15 @@ def composed_point(composed: DictConfig) -> Point:
         tuple(hydra.overrides.task),
         str(directory.relative_to(root)),
     )
+
+
+def log_task(config: Config) -> None:
+    """Tell the log of a run what it trains."""
+    from cvtrain.task import describe_task
+
+    if log.isEnabledFor(logging.INFO):
+        for line in describe_task(config):
+            log.info(line)
 
 
 def result(record: RunRecord) -> float:

@@ -30,7 +30,11 @@ class Pack:
 
 
 def pack(
-    points: Sequence[Point], max_stack: int | None, alone: str | None = None, workers: int = 1
+    points: Sequence[Point],
+    max_stack: int | None,
+    alone: str | None = None,
+    workers: int = 1,
+    sharing: int = 1,
 ) -> list[Pack]:
     """Group points that fit together into stacks of about equal size.
 
@@ -41,14 +45,17 @@ def pack(
         points: of a sweep.
         max_stack: largest size of a stack, beside what memory allows; 1: none is made.
         alone: why all of them are to be trained singly, where they are.
-        workers: processes that share memory and want something to do.
+        workers: how many want something to do at a time.
+        sharing: how many of them share the memory of this machine, or of one like it.
     """
     if alone is not None:
         return list(_singly(points, alone))
     groups: dict[str, list[Point]] = {}
     for point in points:
         groups.setdefault(common_part(point.config), []).append(point)
-    return [packed for group in groups.values() for packed in _packs(group, max_stack, workers)]
+    return [
+        packed for group in groups.values() for packed in _packs(group, max_stack, workers, sharing)
+    ]
 
 
 def describe(packs: Sequence[Pack]) -> list[str]:
@@ -69,7 +76,9 @@ def describe(packs: Sequence[Pack]) -> list[str]:
     return lines
 
 
-def _packs(group: Sequence[Point], max_stack: int | None, workers: int) -> Iterator[Pack]:
+def _packs(
+    group: Sequence[Point], max_stack: int | None, workers: int, sharing: int
+) -> Iterator[Pack]:
     if len(group) == 1 or max_stack == 1:
         yield from _singly(group, None)
         return
@@ -80,7 +89,7 @@ def _packs(group: Sequence[Point], max_stack: int | None, workers: int) -> Itera
         reason = trial.refusal
     if reason is None:
         multiple = alignment(config)
-        fitting = largest_stack(trial, available_memory(config) / workers, multiple)
+        fitting = largest_stack(trial, available_memory(config) / sharing, multiple)
         if fitting >= 2:
             shared = max(2, -(-len(group) // workers))
             limit = min(max_stack or len(group), fitting, shared)

@@ -19,7 +19,15 @@ LATEST = "latest"
 OUTPUT = "outputs"
 OF_THE_FIRST_COMMAND = (KEY, "hydra.sweep.dir", "hydra.mode")
 """Keys that a command to go on with is recorded without."""
-HARMLESS = ("hydra.launcher.max_stack", "hydra.launcher.workers", "hydra/launcher")
+LAUNCHER = "hydra/launcher"
+HARMLESS = (
+    LAUNCHER,
+    "hydra.launcher.max_stack",
+    "hydra.launcher.workers",
+    "hydra.launcher.cores",
+    "hydra.launcher.gpus",
+    "hydra.launcher.cluster",
+)
 """What is taken of Hydra's own keys from a file: others name code that Hydra would run."""
 
 
@@ -44,7 +52,8 @@ def resumed_command(overrides: Sequence[str]) -> list[str]:
     """The overrides with which the sweep that ``resume=`` names goes on; others as they are.
 
     `resume` alone, or beside keys that change no number, repeats the command that is recorded in
-    the sweep; beside others, those are the command.
+    the sweep; beside others, those are the command. Where ``hydra/launcher`` is among them, the
+    recorded options of the launcher are left out.
 
     Raises:
         InputError: there is no such sweep.
@@ -58,7 +67,8 @@ def resumed_command(overrides: Sequence[str]) -> list[str]:
     directory = find_sweep(str(wanted[-1]), Path(str(output[-1]) if output else OUTPUT))
     own = [text for _, text in rest]
     if all(_changes_no_number(parsed.key_or_group) for parsed, _ in rest):
-        own = [*_recorded_command(directory), *own]
+        other_launcher = any(parsed.key_or_group == LAUNCHER for parsed, _ in rest)
+        own = [*_recorded_command(directory, other_launcher), *own]
     return [*own, f"{KEY}={quoted(str(directory))}", "hydra.mode=MULTIRUN"]
 
 
@@ -144,10 +154,21 @@ def _listed(names: Sequence[str], shown: int = 3) -> str:
 
 
 def _changes_no_number(key: str) -> bool:
-    return key in KEYS_WITHOUT_RESULT or key.startswith("hydra.")
+    return key in KEYS_WITHOUT_RESULT or key.startswith(("hydra.", "hydra/"))
 
 
-def _recorded_command(directory: Path) -> list[str]:
+def launcher_options(overrides: Sequence[str]) -> list[str]:
+    """Those that say where a sweep trains, if not all of them are taken from its file."""
+    options = [text for text in overrides if _is_of_launcher(parse_override(text).key_or_group)]
+    taken = all(parse_override(text).key_or_group in HARMLESS for text in options)
+    return [] if taken else options
+
+
+def _is_of_launcher(key: str) -> bool:
+    return key == LAUNCHER or key.startswith("hydra.launcher.")
+
+
+def _recorded_command(directory: Path, other_launcher: bool) -> list[str]:
     """The command of sweep.json, which a stranger may have written.
 
     It may choose what trains, among what is trusted, and not what else runs.
@@ -161,10 +182,15 @@ def _recorded_command(directory: Path) -> list[str]:
             f"{KEY}={directory}: its {SWEEP_FILE} does not name the command; give that beside {KEY}"
         )
     texts = [str(text) for text in command]
+    if other_launcher:
+        texts = [text for text in texts if not _is_of_launcher(parse_override(text).key_or_group)]
     for key in (parse_override(text).key_or_group for text in texts):
         if key == "trusted_modules" or (key.startswith("hydra") and key not in HARMLESS):
+            missing = (
+                f"{LAUNCHER}=… and its options" if _is_of_launcher(key) else "the whole command"
+            )
             raise InputError(
                 f"{KEY}={directory}: its command sets {key}, which is not taken from a file; give"
-                f" the whole command beside {KEY}"
+                f" {missing} beside {KEY}"
             )
     return texts

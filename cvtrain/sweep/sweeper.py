@@ -20,10 +20,9 @@ from cvtrain.errors import RunFailed, SweepStopped
 from cvtrain.point import Point
 from cvtrain.record.journal import DirectoryLock, Journal, claim_directory
 from cvtrain.record.storage import storage_failures_told
-from cvtrain.sweep.launcher import check_max_stack, check_workers
 from cvtrain.sweep.plan import Plan
 from cvtrain.sweep.progress import SweepProgress
-from cvtrain.sweep.resume import KEY, OF_THE_FIRST_COMMAND, resumption
+from cvtrain.sweep.resume import KEY, OF_THE_FIRST_COMMAND, launcher_options, resumption
 
 
 def run_sweep(
@@ -53,18 +52,17 @@ def run_sweep(
     composer = Composer(context.config_loader, config.hydra.job.config_name)
     points = Plan.compose(composer, overrides, variants).points
     # A launcher that knows nothing of stacks makes none.
-    max_stack, workers = getattr(launcher, "max_stack", 1), getattr(launcher, "workers", 1)
-    check_max_stack(max_stack)
-    check_workers(workers, bool(config.hydra.job.chdir))
-    console.print(f"cvtrain: checking {len(points)} points", highlight=False)
+    max_stack, executor = getattr(launcher, "max_stack", 1), getattr(launcher, "executor", None)
     # Torch is imported from here on: a wrong command line has been told by now.
+    workers = 1 if executor is None else executor().workers
+    console.print(f"cvtrain: checking {len(points)} points", highlight=False)
     from cvtrain.trial import check_points
 
     check_points(points)
     if points[0].config.plan:
         from cvtrain.sweep.estimate import show_plan
 
-        show_plan(points, max_stack)
+        show_plan(points, max_stack, workers)
         return []
     resumed = points[0].config.resume
     if resumed is None:
@@ -109,15 +107,15 @@ def _train_and_report(
         # What stopped the sweep is told, not what it left unproven, nor a full disk once more.
         with suppress(RunFailed, OSError):
             _report(directory, journal, points)
-        _tell_how_to_go_on(console, directory)
+        _tell_how_to_go_on(console, directory, config)
         raise
     try:
         _report(directory, journal, points)
     except OSError:
-        _tell_how_to_go_on(console, directory)
+        _tell_how_to_go_on(console, directory, config)
         raise
     if journal.count(points)["failed"]:
-        _tell_how_to_go_on(console, directory)
+        _tell_how_to_go_on(console, directory, config)
         raise RunFailed(f"{journal.count(points)['failed']} of {len(points)} runs failed")
     return returned
 
@@ -128,8 +126,9 @@ def recorded_command(config: DictConfig) -> list[str]:
     return [str(t) for t in given if parse_override(t).key_or_group not in OF_THE_FIRST_COMMAND]
 
 
-def _tell_how_to_go_on(console: Console, directory: Path) -> None:
-    given = shlex.quote(as_override(KEY, str(directory)))
+def _tell_how_to_go_on(console: Console, directory: Path, config: DictConfig) -> None:
+    launched = launcher_options([str(text) for text in config.hydra.overrides.hydra])
+    given = shlex.join([as_override(KEY, str(directory)), *launched])
     line = f"cvtrain: to go on: python -m cvtrain {given}"
     console.print(line, highlight=False, soft_wrap=True)
 

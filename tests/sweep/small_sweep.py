@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from cvtrain.command import main
 from cvtrain.record.checkpoint import load_checkpoint
+from cvtrain.record.run_file import read_record
 
 AXES = ("optimizer=sgd,adam", "objective.scale=1,0.5", "seed=0,1,2")
 SMALL = ("model.hidden=[4]", "max_steps=60", "signals.validation_every=20", *AXES)
 RUNS = 12
+LONG = (
+    "max_steps=700",
+    "checkpoint.every_n_steps=20",
+    "signals.validation_every=100",
+    "optimizer=adam",
+)
+"""Enough to be stopped on the way: six runs, of which two workers have a stack each."""
 TIMES = ("started", "wall_seconds", "threads", "stack_size")
 """What run.json says of when and how, and may say otherwise."""
 
@@ -49,3 +63,33 @@ def assert_equal(one: Path, other: Path) -> None:
             )
             assert step == there
             assert all(torch.equal(left[key], right[key]) for key in left)
+
+
+@contextmanager
+def start(directory: Path, *more: str, threads: str = "2") -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "cvtrain", *SMALL, *LONG, *more]
+    with subprocess.Popen(
+        [*command, f"hydra.sweep.dir={directory}", "-m"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": threads},
+    ) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+def checkpoints(directory: Path) -> int:
+    return len(list(directory.glob("*/checkpoints/last.ckpt")))
+
+
+def wait_for(running: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
+    while not condition():
+        assert running.poll() is None, running.communicate()[1]
+        time.sleep(0.02)
+
+
+def statuses(directory: Path) -> dict[str, str]:
+    return {path.parent.name: read_record(path)["status"] for path in directory.glob("*/run.json")}

@@ -22,6 +22,7 @@ from cvtrain.command import _task, main
 from cvtrain.composition import configuration_folder
 from cvtrain.engine.stack import Stack
 from cvtrain.errors import SweepStopped
+from cvtrain.sweep.executors.in_process import InProcess
 from cvtrain.sweep.job_composer import JobComposer
 from cvtrain.sweep.launcher import StackLaunch
 
@@ -62,7 +63,9 @@ class Setting:
         self.master = hydra.compose_config("config", given, run_mode=RunMode.MULTIRUN)
         self.callbacks = Told()
         context = HydraContext(config_loader=self.loader, callbacks=self.callbacks)
-        self._launch = StackLaunch(context, self.master, _task, max_stack).launch
+        self._launch = StackLaunch(
+            context, self.master, _task, max_stack, InProcess(bool(self.master.hydra.job.chdir))
+        ).launch
         self._common = [text for text in overrides if "hydra." not in text]
 
     def launch(self, jobs: Sequence[list[str]], first: int) -> list[JobReturn]:

@@ -1,0 +1,74 @@
+"""What trains jobs, several at a time, wherever that is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Self
+
+from cvtrain.engine.train import StackJob
+from cvtrain.errors import InputError
+from cvtrain.record.run_file import RunRecord
+
+Outcome = list[RunRecord] | BaseException
+"""Of a job: the records of its runs, or what ended it: `WorkerLost`, `Interrupted` (its runs are
+saved at a step), `StorageFailed`, or the failure of its runs."""
+
+
+class WorkerLost(Exception):
+    """What trained a job was killed, or died; its runs go on from their last checkpoint."""
+
+
+class Executor(ABC):
+    """Trains jobs between ``with`` and its end, which nothing that trains outlives.
+
+    Attributes:
+        workers: how many jobs it takes at a time.
+        sharing: how many of them share the memory of one machine.
+        here: whether it is this process that trains.
+    """
+
+    workers: int = 1
+    sharing: int = 1
+    here: bool = False
+
+    @abstractmethod
+    def __enter__(self) -> Self: ...
+
+    @abstractmethod
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    @abstractmethod
+    def start(self, number: int, job: StackJob) -> None:
+        """Have a job trained; no other that is trained now has its number."""
+
+    @abstractmethod
+    def ended(self, seconds: float) -> list[tuple[int, Outcome]]:
+        """Numbers and outcomes of jobs that have ended, waiting for one at most so long."""
+
+    @abstractmethod
+    def interrupt(self) -> None:
+        """Ask what is trained now to end its step, save it and leave."""
+
+
+def check_count(key: str, value: object, default: str | None = None) -> None:
+    """Refuse what is no number of things.
+
+    Args:
+        key: where it was given.
+        value: what was given.
+        default: what null stands for, if it may be null.
+
+    Raises:
+        InputError: with what is allowed.
+    """
+    if value is None and default is not None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        null = f", or null: {default}" if default is not None else ""
+        raise InputError(f"{key}={value}: should be an integer of at least 1{null}")

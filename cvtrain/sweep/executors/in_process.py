@@ -1,0 +1,59 @@
+"""Training in this process, one job after another."""
+
+from __future__ import annotations
+
+from contextlib import chdir, nullcontext
+from types import TracebackType
+from typing import Self
+
+from cvtrain.engine.train import StackJob, train
+from cvtrain.errors import Interrupted
+from cvtrain.sweep.executors.executor import Executor, Outcome
+
+
+class InProcess(Executor):
+    """Trains a job as soon as it is started.
+
+    Args:
+        chdir: whether a run has its run directory for a working directory; jobs are of one run.
+    """
+
+    here = True
+
+    def __init__(self, chdir: bool = False) -> None:
+        self._chdir = chdir
+        self._ended: list[tuple[int, Outcome]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.clear()
+
+    def start(self, number: int, job: StackJob) -> None:
+        """Train it.
+
+        Raises:
+            StorageFailed: its directories cannot be written any more.
+        """
+        place = chdir(job.root / job.points[0].directory) if self._chdir else nullcontext()
+        outcome: Outcome
+        try:
+            with place:
+                outcome = train(job)
+        except (Exception, Interrupted) as error:
+            outcome = error
+        self._ended.append((number, outcome))
+
+    def ended(self, seconds: float) -> list[tuple[int, Outcome]]:
+        """The job that was started last."""
+        ended, self._ended = self._ended, []
+        return ended
+
+    def interrupt(self) -> None:
+        """Nothing trains between two calls; in one, the training loop sees the signal itself."""
