@@ -23,7 +23,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 KEYS_WITHOUT_RESULT = (
     *("output", "plan", "on_error", "null_arm", "trusted_modules", "lr_octave"),
-    *("variant", "analysis", "report", "resume"),
+    *("variant", "analysis", "report", "resume", "pause_at"),
 )
 """No number of a run depends on them."""
 
@@ -192,11 +192,13 @@ class Config(Section):
     report: ReportConfig = ReportConfig()
     on_error: Literal["continue", "stop"]
     resume: str | None = None
+    pause_at: Count | None = None
     trusted_modules: Annotated[tuple[str, ...], Field(strict=False)]
     output: str
     variant: str | None = None
     analysis: (
-        Literal["laws", "stability", "lms", "semantics", "interaction", "activations"] | None
+        Literal["laws", "stability", "lms", "semantics", "interaction", "activations", "search"]
+        | None
     ) = None
     plan: bool
 
@@ -236,8 +238,12 @@ def check_config(content: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        lines = [_line(dict(detail)) for detail in error.errors()[:3]]
-        raise InputError("\n".join(lines)) from None
+        raise InputError("\n".join(explain_invalid(error))) from None
+
+
+def explain_invalid(error: ValidationError, most: int = 3) -> list[str]:
+    """Lines that name a key, its value and what is allowed."""
+    return [_line(dict(detail)) for detail in error.errors()[:most]]
 
 
 def _line(detail: Mapping[str, Any]) -> str:

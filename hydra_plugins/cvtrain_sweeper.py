@@ -5,7 +5,7 @@ Hydra imports this file at every start, also for `--help`: nothing heavy may be 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -17,22 +17,34 @@ class CheckedSweeper(BasicSweeper):
     Args:
         params: the sweep's axes, as strings: ``{"seed": "0,1,2"}``.
         variants: lists of overrides, each of which is trained at every combination of the axes.
+        search: options of `cvtrain.sweep.search.SearchOptions`: points that Optuna chooses instead.
     """
 
     def __init__(
         self,
         params: dict[str, str] | None = None,
         variants: Sequence[Sequence[str]] | None = None,
+        search: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(max_batch_size=None, params=params)
         self._variants = [list(variant) for variant in variants or ()]
+        self._search = search
 
     def sweep(self, arguments: list[str]) -> Any:
         """Plan, check, launch, report."""
-        from cvtrain.sweep.sweeper import run_sweep
-
         assert self.hydra_context is not None
         assert self.config is not None
         assert self.launcher is not None
         overrides = [*self._parse_config(), *arguments]
+        if self._search is not None:
+            from cvtrain.extras import require
+
+            require("optuna", "optuna", "hydra.sweeper.search")
+            from cvtrain.sweep.search import run_search
+
+            return run_search(
+                self.hydra_context, self.config, self.launcher, overrides, self._search
+            )
+        from cvtrain.sweep.sweeper import run_sweep
+
         return run_sweep(self.hydra_context, self.config, self.launcher, overrides, self._variants)

@@ -19,7 +19,7 @@ from cvtrain.engine.out_of_memory import is_out_of_memory
 from cvtrain.engine.run_state import RunState, UnusableState, save_state, state_left
 from cvtrain.engine.single import Single
 from cvtrain.engine.stack import Stack, alignment
-from cvtrain.engine.trainee import Checkpointer, Trainee
+from cvtrain.engine.trainee import Checkpointer, Trainee, pauses
 from cvtrain.engine.trainer_options import trainer_arguments
 from cvtrain.errors import Interrupted
 from cvtrain.interruption import interruption
@@ -200,7 +200,8 @@ def _status(point: Point, record: RunRecord) -> Status:
     if record.diverged_at is not None:
         return "diverged"
     complete = record.steps >= point.config.max_steps
-    return "finished" if complete or interruption.requested is None else "interrupted"
+    left = interruption.requested is not None or pauses(point.config, record.steps)
+    return "interrupted" if left and not complete else "finished"
 
 
 def _fit(

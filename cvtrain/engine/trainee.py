@@ -157,7 +157,7 @@ class Trainee(LockStep):
         self._progressed(step)
         every = self.config.checkpoint.every_n_steps
         # Asked once: a signal may come at any moment, and what is left must be what was saved.
-        asked_to_stop = interruption.requested is not None
+        asked_to_stop = interruption.requested is not None or pauses(self.config, step)
         if asked_to_stop or (every is not None and step % every == 0):
             self.end_diverged()
             if step < self.config.max_steps:
@@ -255,6 +255,11 @@ class Trainee(LockStep):
 
     def _signals(self, update: Update) -> dict[str, Tensor]:
         return update.signals(self._scale, self.solution, self.config.signals)
+
+
+def pauses(config: Config, step: int) -> bool:
+    """Whether runs leave after `step` updates, for `resume` to go on with them."""
+    return config.pause_at is not None and step >= config.pause_at
 
 
 def optimizer_evaluates_often(optimizer: Any) -> bool:

@@ -32,7 +32,7 @@ SWEEP_FILE = "sweep.json"
 TRACEBACK_FILE = "traceback.txt"
 LOCK_FILE = ".lock"
 OWNER_FILE = ".owner"
-ENDED: tuple[Status, ...] = ("finished", "diverged")
+ENDED: tuple[Status, ...] = ("finished", "diverged", "pruned")
 """A run that diverged is a result as any other."""
 PACKAGES = ("cvtrain", "torch", "lightning", "hydra-core", "torchcvnn", "numpy")
 
@@ -83,6 +83,14 @@ class Journal:
         }
         write_json(self.root / SWEEP_FILE, content)
 
+    def listed(self) -> list[dict[str, Any]]:
+        """The entries of sweep.json; none where there is no such file yet.
+
+        Raises:
+            InputError: it cannot be used.
+        """
+        return read_points(self.root) if (self.root / SWEEP_FILE).exists() else []
+
     def run_directory(self, point: Point) -> Path:
         """Where the point's run keeps its files."""
         return self.root / point.directory
@@ -131,6 +139,12 @@ class Journal:
         if content is not None and content.get("status") == "running":
             failed = content | {"status": "failed", "error": error}
             write_json(self.run_directory(point) / FILE_NAME, failed)
+
+    def prune(self, point: Point) -> None:
+        """Note that a search has given up a run that it had interrupted."""
+        content = self.read(point.directory)
+        if content is not None:
+            write_json(self.run_directory(point) / FILE_NAME, content | {"status": "pruned"})
 
     def read(self, directory: str) -> dict[str, Any] | None:
         """A run's run.json, or None where there is none that can be read."""

@@ -30,6 +30,18 @@ def last_step(directory: Path) -> int | None:
     return int(cell) if cell.isdigit() else None
 
 
+def value_at(directory: Path, step: int, tag: str) -> float | None:
+    """A signal of a run that may still be written, at one step; None where it was not measured."""
+    try:
+        with (directory / FILE_NAME).open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                if row["step"] == str(step) and row.get(tag):
+                    return float(row[tag])
+    except OSError:
+        return None
+    return None
+
+
 class MetricsFile:
     """Collects rows of signals under a fixed header; a missing signal is an empty cell.
 

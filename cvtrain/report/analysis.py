@@ -104,6 +104,7 @@ def analyses() -> dict[str | None, Callable[[Sweep], Document]]:
     from cvtrain.report.laws import report_laws
     from cvtrain.report.lms import report_lms
     from cvtrain.report.retuning import report_retuning
+    from cvtrain.report.search import report_search
     from cvtrain.report.semantics import report_semantics
     from cvtrain.report.stability import report_stability
 
@@ -115,6 +116,7 @@ def analyses() -> dict[str | None, Callable[[Sweep], Document]]:
         "semantics": report_semantics,
         "interaction": report_interaction,
         "activations": report_activations,
+        "search": report_search,
     }
 
 
@@ -128,6 +130,7 @@ def _notes(sweep: Sweep) -> list[str]:
             ("missing", "have not begun"),
             ("running", "have not ended"),
             ("interrupted", "were interrupted"),
+            ("pruned", "were pruned: a search has given them up"),
             ("failed", "failed; each has its traceback.txt"),
         )
         if counts.get(status, 0)

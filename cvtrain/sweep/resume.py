@@ -17,7 +17,7 @@ from cvtrain.record.run_file import read_record
 KEY = "resume"
 LATEST = "latest"
 OUTPUT = "outputs"
-OF_THE_FIRST_COMMAND = (KEY, "hydra.sweep.dir", "hydra.mode")
+OF_THE_FIRST_COMMAND = (KEY, "hydra.sweep.dir", "hydra.mode", "pause_at")
 """Keys that a command to go on with is recorded without."""
 LAUNCHER = "hydra/launcher"
 HARMLESS = (
@@ -27,6 +27,9 @@ HARMLESS = (
     "hydra.launcher.cores",
     "hydra.launcher.gpus",
     "hydra.launcher.cluster",
+    "hydra.sweeper.search.trials",
+    "hydra.sweeper.search.batch",
+    "hydra.sweeper.search.seed",
 )
 """What is taken of Hydra's own keys from a file: others name code that Hydra would run."""
 
@@ -92,6 +95,15 @@ def find_sweep(named: str, output: Path) -> Path:
     if not begun:
         raise InputError(f"{KEY}={LATEST}: no sweep is below {output} (output=… looks elsewhere)")
     return max(begun)[1].parent.resolve()
+
+
+def known_points(directory: Path) -> dict[str, tuple[int, str]]:
+    """Number and directory of every point of a sweep, by its id.
+
+    Raises:
+        InputError: its sweep.json cannot be used.
+    """
+    return {entry["id"]: (entry["number"], entry["directory"]) for entry in read_points(directory)}
 
 
 def resumption(journal: Journal, points: Sequence[Point]) -> Resumption:

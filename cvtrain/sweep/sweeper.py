@@ -51,10 +51,7 @@ def run_sweep(
     console = Console(stderr=True)
     composer = Composer(context.config_loader, config.hydra.job.config_name)
     points = Plan.compose(composer, overrides, variants).points
-    # A launcher that knows nothing of stacks makes none.
-    max_stack, executor = getattr(launcher, "max_stack", 1), getattr(launcher, "executor", None)
-    # Torch is imported from here on: a wrong command line has been told by now.
-    workers = 1 if executor is None else executor().workers
+    max_stack, workers = launcher_limits(launcher)
     console.print(f"cvtrain: checking {len(points)} points", highlight=False)
     from cvtrain.trial import check_points
 
@@ -92,32 +89,44 @@ def _train_and_report(
         told += found.told
     OmegaConf.save(config, directory / "multirun.yaml")
     command = recorded_command(config)
-    journal.describe_sweep(points, _experiment(config), overrides, command, others)
-    for line in (*(f"cvtrain: {each}" for each in told), *_networks(points)):
+    journal.describe_sweep(points, experiment_of(config), overrides, command, others)
+    for line in (*(f"cvtrain: {each}" for each in told), *networks(points)):
         console.print(line, highlight=False, soft_wrap=True)
     returned: Sequence[JobReturn] = []
     try:
         with suppress(SweepStopped), SweepProgress(journal, waiting, console):
             # All of them, though some have ended: what stacks with what is decided as ever, and
             # with it the engine and the bits of those that wait.
-            jobs = [_job(point, directory) for point in points if waiting]
+            jobs = [job_of(point, directory) for point in points if waiting]
             if jobs:
                 returned = launcher.launch(jobs, initial_job_idx=0)
     except BaseException:
         # What stopped the sweep is told, not what it left unproven, nor a full disk once more.
         with suppress(RunFailed, OSError):
-            _report(directory, journal, points)
-        _tell_how_to_go_on(console, directory, config)
+            report(directory, journal, points)
+        tell_how_to_go_on(console, directory, config)
         raise
     try:
-        _report(directory, journal, points)
+        report(directory, journal, points)
     except OSError:
-        _tell_how_to_go_on(console, directory, config)
+        tell_how_to_go_on(console, directory, config)
         raise
     if journal.count(points)["failed"]:
-        _tell_how_to_go_on(console, directory, config)
+        tell_how_to_go_on(console, directory, config)
         raise RunFailed(f"{journal.count(points)['failed']} of {len(points)} runs failed")
     return returned
+
+
+def launcher_limits(launcher: Launcher) -> tuple[int | None, int]:
+    """Largest size of a stack and how many are trained at a time.
+
+    Raises:
+        InputError: an option of the launcher is wrong.
+    """
+    # A launcher that knows nothing of stacks makes none.
+    max_stack, executor = getattr(launcher, "max_stack", 1), getattr(launcher, "executor", None)
+    # Torch is imported from here on: a wrong command line has been told by now.
+    return max_stack, 1 if executor is None else executor().workers
 
 
 def recorded_command(config: DictConfig) -> list[str]:
@@ -126,14 +135,15 @@ def recorded_command(config: DictConfig) -> list[str]:
     return [str(t) for t in given if parse_override(t).key_or_group not in OF_THE_FIRST_COMMAND]
 
 
-def _tell_how_to_go_on(console: Console, directory: Path, config: DictConfig) -> None:
+def tell_how_to_go_on(console: Console, directory: Path, config: DictConfig) -> None:
+    """Print the command that goes on with a sweep."""
     launched = launcher_options([str(text) for text in config.hydra.overrides.hydra])
     given = shlex.join([as_override(KEY, str(directory)), *launched])
     line = f"cvtrain: to go on: python -m cvtrain {given}"
     console.print(line, highlight=False, soft_wrap=True)
 
 
-def _networks(points: Sequence[Point]) -> list[str]:
+def networks(points: Sequence[Point]) -> list[str]:
     """Start-up summary: the data and networks of the sweep, each once."""
     from cvtrain.task import describe_network
     from cvtrain.trial import structure
@@ -143,7 +153,7 @@ def _networks(points: Sequence[Point]) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def _job(point: Point, directory: Path) -> list[str]:
+def job_of(point: Point, directory: Path) -> list[str]:
     """The overrides a launcher composes this point from; they also say where it goes."""
     return [
         *point.overrides,
@@ -152,12 +162,13 @@ def _job(point: Point, directory: Path) -> list[str]:
     ]
 
 
-def _experiment(config: DictConfig) -> str | None:
+def experiment_of(config: DictConfig) -> str | None:
+    """The file in conf/experiment."""
     choices: dict[str, Any] = OmegaConf.to_container(config.hydra.runtime.choices)  # type: ignore[assignment]  # a mapping node
     return choices.get("experiment")
 
 
-def _report(directory: Path, journal: Journal, points: Sequence[Point]) -> None:
+def report(directory: Path, journal: Journal, points: Sequence[Point]) -> None:
     """What came out: how many runs ended, and the report on all that have begun."""
     from cvtrain.report.analysis import publish
 

@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +18,7 @@ import torch
 
 from cvtrain.engine.train import StackJob
 from cvtrain.errors import InputError, Interrupted, first_line
+from cvtrain.extras import require
 from cvtrain.record.journal import owner
 from cvtrain.sweep.executors.executor import Executor, Outcome, WorkerLost, check_count
 from cvtrain.sweep.executors.worker import train_for_owner
@@ -55,8 +55,7 @@ class RayCluster(Executor):
         check_count("hydra.launcher.cores", cores)
         if not isinstance(gpus, int) or isinstance(gpus, bool) or gpus < 0:
             raise InputError(f"hydra.launcher.gpus={gpus}: should be an integer of at least 0")
-        if find_spec("ray") is None:
-            raise InputError("hydra/launcher=ray: Ray is not installed: pip install 'cvtrain[ray]'")
+        require("ray", "ray", "hydra/launcher=ray")
         self._wanted, self._cores, self._gpus = workers, cores, gpus
         self._address, self._environment = address, dict(environment)
 

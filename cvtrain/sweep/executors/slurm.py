@@ -12,13 +12,13 @@ import signal
 import tempfile
 import time
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from cvtrain.engine.train import StackJob
 from cvtrain.errors import InputError, Interrupted, first_line
+from cvtrain.extras import require
 from cvtrain.record.journal import owner
 from cvtrain.sweep.executors.executor import Executor, Outcome, WorkerLost, check_count
 from cvtrain.sweep.executors.worker import train_for_owner
@@ -49,10 +49,7 @@ class Slurm(Executor):
         check_count("hydra.launcher.workers", workers)
         if cluster not in CLUSTERS:
             raise InputError(f"hydra.launcher.cluster={cluster}: should be slurm or local")
-        if find_spec("submitit") is None:
-            raise InputError(
-                "hydra/launcher=slurm: submitit is not installed: pip install 'cvtrain[slurm]'"
-            )
+        require("submitit", "slurm", "hydra/launcher=slurm")
         self.workers, self._cluster = workers, cluster
         self.sharing = workers if cluster == "local" else 1
         self._parameters = {key: value for key, value in parameters.items() if value is not None}

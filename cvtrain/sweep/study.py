@@ -1,0 +1,91 @@
+"""An Optuna study whose choices do not depend on where it was interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.pruners import MedianPruner
+from optuna.samplers import TPESampler
+from optuna.study import Study
+from optuna.trial import Trial, TrialState
+
+FILE_NAME = "study.db"
+NAME = "cvtrain"
+AGAIN = "begun again"
+"""Marks a trial that was under way when its search ended; another one has its choices."""
+
+
+class Search:
+    """Asks an Optuna study for trials and tells it what came of them.
+
+    Each choice has a generator of its own, seeded by how many were made before: it depends on
+    what has been told and on nothing else. Trials that an earlier call left are asked first.
+
+    Args:
+        directory: holds the study, as an SQLite file; None: it is kept in memory.
+        space: what is chosen from.
+        minimize: whether smaller values are better.
+        seed: of the choices.
+        batch: how many trials are under way at a time; pruning begins after so many have ended.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None,
+        space: Mapping[str, BaseDistribution],
+        minimize: bool,
+        seed: int,
+        batch: int,
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._space, self._seed, self._batch = dict(space), seed, batch
+        self.study: Study = optuna.create_study(
+            storage=None if directory is None else f"sqlite:///{directory / FILE_NAME}",
+            study_name=NAME,
+            direction="minimize" if minimize else "maximize",
+            pruner=MedianPruner(n_startup_trials=batch),
+            load_if_exists=True,
+        )
+        for left in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            trial = Trial(self.study, left._trial_id)
+            trial.set_user_attr(AGAIN, True)
+            self.study.tell(trial, state=TrialState.FAIL)
+            self.study.enqueue_trial(left.params)
+
+    @property
+    def told(self) -> int:
+        """Trials that have ended."""
+        counted = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        ended = self.study.get_trials(deepcopy=False, states=counted)
+        return sum(AGAIN not in trial.user_attrs for trial in ended)
+
+    def ask(self, most: int) -> list[Trial]:
+        """The trials of the next batch, or what is left of it."""
+        told = self.told
+        trials = []
+        for number in range(told, min(told - told % self._batch + self._batch, most)):
+            self.study.sampler = TPESampler(
+                seed=(self._seed * 1_000_003 + number) % 2**32,
+                n_startup_trials=self._batch,
+                multivariate=True,
+                constant_liar=True,
+            )
+            trials.append(self.study.ask(self._space))
+        return trials
+
+    def gives_up(self, trial: Trial, step: int, value: float) -> bool:
+        """Whether a trial that had `value` at `step` is worse there than the median of others."""
+        trial.report(value, step)
+        return trial.should_prune()
+
+    def tell(self, trial: Trial, value: float | None, pruned: bool) -> None:
+        """Note how a trial ended; without a value it failed."""
+        if pruned:
+            self.study.tell(trial, state=TrialState.PRUNED)
+        elif value is None:
+            self.study.tell(trial, state=TrialState.FAIL)
+        else:
+            self.study.tell(trial, value)

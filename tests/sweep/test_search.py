@@ -1,0 +1,199 @@
+"""A search asks Optuna, trains trials as stacks, gives up bad ones, and can be interrupted."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+
+import pytest
+
+from cvtrain.command import main
+from cvtrain.engine.trainee import Trainee
+from cvtrain.errors import InputError
+from cvtrain.record.run_file import read_record
+from tests.sweep.small_sweep import assert_equal, resume
+
+optuna = pytest.importorskip("optuna")
+
+from optuna.trial import TrialState  # noqa: E402  # after the check that it is there
+
+from cvtrain.sweep.search_space import corners, read_space  # noqa: E402
+
+TRIALS, BATCH = 11, 4
+SEARCH = (
+    "+experiment=search",
+    "model.hidden=[4]",
+    "max_steps=80",
+    "signals.validation_every=10",
+    f"hydra.sweeper.search.trials={TRIALS}",
+    f"hydra.sweeper.search.batch={BATCH}",
+    "checkpoint.every_n_steps=7",
+)
+
+
+def search(directory, *more: str) -> int:
+    return main([*SEARCH, *more, f"hydra.sweep.dir={directory}"])
+
+
+def study(directory):
+    return optuna.load_study(study_name="cvtrain", storage=f"sqlite:///{directory / 'study.db'}")
+
+
+def trials(directory) -> list[tuple]:
+    """Choices, values and states of those that were not begun again."""
+    return [
+        (trial.params, trial.values, trial.state, trial.intermediate_values)
+        for trial in study(directory).get_trials()
+        if "begun again" not in trial.user_attrs
+    ]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("search") / "whole"
+    assert search(directory) == 0
+    return directory
+
+
+def test_trials_train_in_stacks_and_what_came_of_them_is_in_the_study(whole):
+    records = {path.parent.name: read_record(path) for path in whole.glob("*/run.json")}
+    assert len(records) == TRIALS
+    assert {record["engine"] for record in records.values()} == {"stack"}
+    for (_, values, state, _), (_, record) in zip(
+        trials(whole), sorted(records.items()), strict=True
+    ):
+        if state is TrialState.PRUNED:
+            assert record["status"] == "pruned"
+        elif record["status"] == "diverged":
+            assert values == [math.inf]
+        else:
+            assert record["status"] == "finished"
+            assert values == [record["final"]["val/loss"]]
+
+
+def test_trials_worse_than_the_median_are_given_up_at_a_rung_and_recorded_so(whole):
+    pruned = [read_record(path) for path in whole.glob("*/run.json")]
+    pruned = [record for record in pruned if record["status"] == "pruned"]
+    assert pruned
+    assert {record["steps"] for record in pruned} <= {21, 41}
+    told = [trial for trial in trials(whole) if trial[2] is TrialState.PRUNED]
+    assert len(told) == len(pruned)
+    earlier = [trial for trial in trials(whole)[:BATCH] if trial[2] is TrialState.COMPLETE]
+    assert len(earlier) == BATCH  # nothing to compare the first batch with
+
+
+@pytest.mark.parametrize(
+    "updates", [70, 130, *(pytest.param(k, marks=pytest.mark.long) for k in (3, 30, 200))]
+)
+def test_an_interrupted_search_goes_on_with_the_choices_and_bits_of_one_that_was_not(
+    whole, tmp_path, monkeypatch, updates
+):
+    directory = tmp_path / "search"
+    made = 0
+    original = Trainee.on_train_batch_end
+
+    def counting(self, *args, **kwargs):
+        nonlocal made
+        made += 1
+        if made == updates:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainee, "on_train_batch_end", counting)
+        assert search(directory) == 143
+    assert resume(directory) == 0
+    assert trials(directory) == trials(whole)
+    assert_equal(whole, directory)
+
+
+def test_a_search_that_has_ended_goes_on_with_more_trials(whole, tmp_path):
+    directory = tmp_path / "search"
+    assert search(directory, "hydra.sweeper.search.trials=8") == 0
+    given = [*SEARCH, f"resume={directory}"]
+    assert main(given) == 0
+    assert trials(directory) == trials(whole)
+    assert_equal(whole, directory)
+
+
+def test_a_paused_sweep_goes_on_with_the_bits_of_one_that_was_not(tmp_path):
+    axes = ("model.hidden=[4]", "max_steps=40", "seed=0,1", "-m")
+    assert main([*axes, f"hydra.sweep.dir={tmp_path / 'whole'}"]) == 0
+    assert main([*axes, f"hydra.sweep.dir={tmp_path / 'paused'}", "pause_at=17"]) == 0
+    left = [read_record(path) for path in (tmp_path / "paused").glob("*/run.json")]
+    assert [(record["status"], record["steps"]) for record in left] == [("interrupted", 17)] * 2
+    assert resume(tmp_path / "paused") == 0
+    assert_equal(tmp_path / "whole", tmp_path / "paused")
+
+
+def test_what_the_command_line_fixes_is_not_chosen(tmp_path):
+    given = ("optimizer.lr=0.01", "convention=pytorch", "hydra.sweeper.search.trials=3")
+    assert search(tmp_path / "x", *given) == 0
+    for params, *_ in trials(tmp_path / "x"):
+        assert params.keys() == {"optimizer.betas", "objective.scale"}
+
+
+def test_a_plan_shows_the_first_batch_and_makes_nothing(tmp_path, capsys):
+    assert search(tmp_path / "x", "plan=true") == 0
+    told = capsys.readouterr()
+    assert f"{BATCH} points" in told.out
+    assert f"first batch of {TRIALS} trials" in told.err
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("hydra.sweeper.search.trials=0", "search.trials=0: should be greater than or equal to 1"),
+        ("hydra.sweeper.search.direction=up", "search.direction=up: should be 'minimize' or"),
+        ("hydra.sweeper.search.prune_at=[2.0]", "should be less than 1"),
+        ("+hydra.sweeper.search.sampler=tpe", "search.sampler=tpe"),
+        ("seed=0,1", "seed=0,1: a search chooses by itself"),
+        ("optimizer=sgd", "optimizer.betas"),
+        ("hydra.sweeper.search.space.convention=[pytorch,jax]", "jax"),
+        ("hydra.sweeper.search.space.convention=3", "should be a list of values"),
+    ],
+)
+def test_a_wrong_search_is_a_line(tmp_path, capsys, given, told):
+    assert search(tmp_path / "x", given) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_metric_that_runs_do_not_have_is_a_line(tmp_path, capsys):
+    given = ("hydra.sweeper.search.metric=val/snr", "hydra.sweeper.search.trials=2")
+    assert search(tmp_path / "x", *given) == 2
+    assert "val/loss" in capsys.readouterr().err
+
+
+def test_a_missing_extra_is_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("cvtrain.extras.find_spec", lambda name: None)
+    assert search(tmp_path / "x") == 2
+    assert "pip install 'cvtrain[optuna]'" in capsys.readouterr().err
+
+
+def test_corners_hold_every_value_and_both_ends():
+    space = read_space({"a": {"low": 1, "high": 4}, "b": [[0.9, 0.999], None, True], "c": ["x"]})
+    found = corners(space)
+    assert {choice["a"] for choice in found} == {1, 4}
+    assert [choice["b"] for choice in found] == ["[0.9,0.999]", "null", "true"]
+    assert {choice["c"] for choice in found} == {"x"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"a": []},
+        {"a": {"low": 0}},
+        {"a": {"low": 0, "high": 1, "base": 2}},
+        {"a": {"low": 2, "high": 1}},
+        {"a": {"low": 0, "high": 1.0, "log": True}},
+        {"a": {"low": math.nan, "high": 1.0}},
+        {"a": {"low": "x", "high": 1}},
+    ],
+)
+def test_a_space_without_a_choice_is_refused(content):
+    with pytest.raises(InputError, match=r"hydra\.sweeper\.search\.space"):
+        read_space(content)
