@@ -49,6 +49,8 @@ def refusal(config: Config) -> str | None:
     trainer = config.trainer
     if trainer.get("callbacks"):
         return "trainer.callbacks see one run"
+    if trainer.get("devices", 1) not in (1, "1", "auto"):
+        return "trainer.devices are for single runs"
     if trainer.get("accumulate_grad_batches", 1) != 1:
         return "trainer.accumulate_grad_batches is for single runs"
     kind, arguments, real_values = optimizer_arguments(config)

@@ -18,6 +18,7 @@ from cvtrain.config import Config
 from cvtrain.data.batches import BatchOrder
 from cvtrain.data.dataset import Dataset
 from cvtrain.engine.convergence import Convergence
+from cvtrain.engine.data_parallel import check_data_parallel
 from cvtrain.engine.trainer_options import trainer_arguments
 from cvtrain.errors import InputError
 from cvtrain.metrics import METRICS
@@ -73,6 +74,7 @@ def check_structure(config: Config) -> nn.Module:
     metrics = ("loss", *METRICS[dataset.task])
     Convergence(config.target, dataset.task, metrics, config.max_steps)
     model = build_model(config, dataset)
+    check_data_parallel(config.trainer, model)
     samples = dataset.train.inputs[:TRIAL_SAMPLES]
     seen = f"{list(samples.shape)} {str(samples.dtype).removeprefix('torch.')}"
     named = f"model._target_={config.model.target}: a trial forward and backward on a {seen} batch"

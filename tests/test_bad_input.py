@@ -61,7 +61,11 @@ CASES = [
     ),
     (["objective=complex_mse"], ["trial forward"]),
     (["trainer.accelerator=tpu"], ["trainer.accelerator=tpu", "cpu"]),
-    (["trainer.devices=2"], ["trainer.devices=2", "one device"]),
+    (["trainer.devices=0"], ["trainer.devices=0", "at least 1"]),
+    (
+        ["trainer.devices=2", "model.normalisation=batch"],
+        ["trainer.devices=2", "running_mean", "trainer.devices=1"],
+    ),
     (["+trainer.max_epochs=2"], ["trainer.max_epochs=2", "max_steps"]),
     (["+trainer.gradient_clip_val=2"], ["trainer.gradient_clip_val=2", "clip"]),
     (["+trainer.precision=16-true"], ["trainer.precision=16-true", "real"]),

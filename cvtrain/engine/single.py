@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from cvtrain.config import Config
 from cvtrain.data.batches import BatchOrder
 from cvtrain.data.dataset import Dataset, Split
+from cvtrain.engine.data_parallel import Shares, devices_wanted
 from cvtrain.engine.device_splits import DeviceSplits
 from cvtrain.engine.trainee import Checkpointer, Trainee
 from cvtrain.metrics import METRICS
@@ -53,6 +54,7 @@ class Single(Trainee):
         self._kept: dict[str, Tensor] = {}
         self._seen: dict[str, Tensor] = {}
         self._splits = DeviceSplits()
+        self._shares: Shares | None = None
 
     def configure_optimizers(self) -> Any:
         """The configured optimizer, with its schedule where there is one."""
@@ -70,6 +72,8 @@ class Single(Trainee):
         """Take the views of the weights once they are on their device."""
         self._weights = {name: p.detach().unsqueeze(0) for name, p in self._trained.items()}
         self._kept = {name: weight.clone() for name, weight in self._weights.items()}
+        if devices_wanted(self.config.trainer) > 1:
+            self._shares = Shares(self.model)
 
     def weights(self) -> dict[str, Tensor]:
         """Views of the live parameters."""
@@ -136,8 +140,19 @@ class Single(Trainee):
         """The loss of the batch that seed and number give."""
         train = self._splits.on(self.device, self.dataset.train)
         indices = self._order.indices(batch).to(self.device, non_blocking=True)
-        output = self.model(train.inputs[indices])
-        return self._objective.loss_value(output, train.targets[indices]).unsqueeze(0)
+
+        def loss(model: nn.Module, samples: Tensor) -> Tensor:
+            output = model(train.inputs[samples])
+            return self._objective.loss_value(output, train.targets[samples])
+
+        if self._shares is None:
+            return loss(self.model, indices).unsqueeze(0)
+        return self._shares.loss(indices, loss).unsqueeze(0)
+
+    @property
+    def asked_to_stop(self) -> bool:
+        """Where several processes train, at the step at which all of them know."""
+        return super().asked_to_stop if self._shares is None else self._shares.stop
 
     @torch.no_grad()
     def evaluate(self, split: Split, runs: Sequence[int] | None = None) -> dict[str, Tensor]:

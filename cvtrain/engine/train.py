@@ -6,14 +6,16 @@ import gc
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from cvtrain.engine.data_parallel import devices_wanted, processes_beside
 from cvtrain.engine.kept_heap import kept_heap
 from cvtrain.engine.out_of_memory import is_out_of_memory
 from cvtrain.engine.run_state import RunState, UnusableState, save_state, state_left
@@ -84,7 +86,7 @@ def train(job: StackJob, progressed: Progressed = lambda step: None) -> list[Run
     """
     # Deferred around all of it: a signal must find no moment at which the files are half true.
     records: dict[str, RunRecord] = {}
-    with interruption.deferred(), storage_failures_told(job.root):
+    with interruption.deferred(), storage_failures_told(job.root), _others_beside(job):
         for part in _parts_at_one_step(job):
             trained = _train_part(part, progressed)
             records |= zip((point.directory for point in part.points), trained, strict=True)
@@ -92,6 +94,23 @@ def train(job: StackJob, progressed: Progressed = lambda step: None) -> list[Run
                 break
     interruption.check()
     return [records[point.directory] for point in job.points]
+
+
+def _others_beside(job: StackJob) -> AbstractContextManager[None]:
+    """The processes that train the job with this one; mostly there are none."""
+    config = job.points[0].config
+    return processes_beside(
+        devices_wanted(config.trainer),
+        trainer_arguments(config)["accelerator"] == "cuda",
+        partial(_train_beside, job),
+        job.root,
+        job.root / job.points[0].directory,
+    )
+
+
+def _train_beside(job: StackJob, root: Path) -> None:
+    """What another process does: the same, into a directory of its own."""
+    train(replace(job, root=root))
 
 
 def _parts_at_one_step(job: StackJob) -> list[StackJob]:

@@ -157,7 +157,7 @@ class Trainee(LockStep):
         self._progressed(step)
         every = self.config.checkpoint.every_n_steps
         # Asked once: a signal may come at any moment, and what is left must be what was saved.
-        asked_to_stop = interruption.requested is not None or pauses(self.config, step)
+        asked_to_stop = self.asked_to_stop or pauses(self.config, step)
         if asked_to_stop or (every is not None and step % every == 0):
             self.end_diverged()
             if step < self.config.max_steps:
@@ -184,6 +184,11 @@ class Trainee(LockStep):
         self._recorder.write(step, last, self.surviving)
 
     # Measuring.
+
+    @property
+    def asked_to_stop(self) -> bool:
+        """Whether a signal asks to leave after this step."""
+        return interruption.requested is not None
 
     @property
     def between_updates(self) -> bool:

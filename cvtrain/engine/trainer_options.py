@@ -6,9 +6,11 @@ import inspect
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from lightning.pytorch import Callback, Trainer
 
 from cvtrain.config import Config
+from cvtrain.engine.data_parallel import devices_wanted
 from cvtrain.errors import InputError
 from cvtrain.target import check_arguments, resolve_target
 
@@ -70,14 +72,24 @@ def trainer_arguments(config: Config) -> dict[str, Any]:
         for index, slot in enumerate(given.pop("callbacks", None) or [])
     ]
     checked = check_arguments("trainer", Trainer, given)
-    if checked.get("devices", 1) not in (1, "1", "auto"):
-        raise InputError(f"trainer.devices={checked['devices']}: one device trains a run")
+    devices = devices_wanted(checked)
     accumulated = checked.get("accumulate_grad_batches", 1)
     if accumulated < 1:
         raise InputError(f"trainer.accumulate_grad_batches={accumulated}: should be at least 1")
-    checked["devices"] = 1
-    checked["accelerator"] = _accelerator(checked.get("accelerator", "auto"), config)
+    accelerator = _accelerator(checked.get("accelerator", "auto"), config)
+    if devices > 1 and accelerator != "cpu" and torch.cuda.device_count() < devices:
+        raise InputError(
+            f"trainer.devices={devices}: torch finds {torch.cuda.device_count()} CUDA devices here;"
+            " trainer.accelerator=cpu takes processes instead"
+        )
+    # Each process has one device; the others are those of other processes.
+    checked["devices"] = [dist.get_rank()] if devices > 1 and _beside_others(accelerator) else 1
+    checked["accelerator"] = accelerator
     return {**FIXED, **checked, "max_steps": config.max_steps, "callbacks": callbacks}
+
+
+def _beside_others(accelerator: str) -> bool:
+    return accelerator == "cuda" and dist.is_initialized()
 
 
 def _callback(key: str, slot: dict[str, Any], config: Config) -> Callback:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from cvtrain.convention import convention_name
 from cvtrain.engine.train import StackJob, train
-from cvtrain.errors import RunFailed
+from cvtrain.errors import InputError, RunFailed
 from cvtrain.record.journal import TRACEBACK_FILE
 from cvtrain.record.run_file import RunRecord
 from cvtrain.task import describe_task
@@ -64,6 +64,8 @@ def train_and_show(job: StackJob) -> float:
         with bar:
             task = bar.add_task("steps", total=point.config.max_steps)
             (record,) = train(job, lambda step: bar.update(task, completed=step))
+    except InputError:
+        raise
     except Exception as error:
         where = directory / TRACEBACK_FILE
         raise RunFailed(f"the run failed: {type(error).__name__}: {error}; see {where}") from error

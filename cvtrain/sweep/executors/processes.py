@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +15,7 @@ import torch
 
 from cvtrain.engine.train import StackJob
 from cvtrain.interruption import interruption
+from cvtrain.parent import follow_parent
 from cvtrain.sweep.executors.executor import Executor, Outcome, WorkerLost, check_count
 from cvtrain.sweep.executors.worker import train_in_worker
 
@@ -124,15 +124,5 @@ def _prepare_worker(place: int, workers: int) -> None:
         known = [name for name in devices.split(",") if name]
     if known:
         os.environ["CUDA_VISIBLE_DEVICES"] = known[place % len(known)]
-    # Ctrl-C reaches all processes of a terminal; the first one tells the others, once.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    follow_parent()
     signal.signal(signal.SIGTERM, interruption.note)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _leave_with_parent() -> None:
-    """A worker without its sweep would write where another may go on."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
