@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from cvtrain.errors import InputError, first_line
+from cvtrain.errors import first_line
 from cvtrain.point import Point
 from cvtrain.record.checkpoint import checkpoint_path, read_checkpoint, save_checkpoint
 from cvtrain.record.journal import Journal
@@ -81,7 +81,7 @@ def state_left(journal: Journal, point: Point, engine: Engine) -> RunState | Non
         recorded = Recorded.from_dict(training["recorded"])
         seconds = float(training["seconds"])
         fits = 0 < content["step"] < point.config.max_steps and recorded.still_there(directory)
-    except (InputError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+    except Exception as error:  # a stranger's file may hold anything in any place
         told = first_line(error) or type(error).__name__
         log.warning("%s begins again, its checkpoint cannot be used: %s", point.directory, told)
         return None
@@ -121,7 +121,7 @@ def go_on(trainee: Trainee, states: Sequence[RunState]) -> None:
         trainee.validations.go_on(validations, trainee.weights())
         bounds = torch.stack([state.training["loss_bound"] for state in filled])
         trainee.latch.go_on(bounds.to(trainee.device))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+    except Exception as error:  # as above
         raise UnusableState(first_line(error) or type(error).__name__) from error
     # What the Trainer counts; its own way of loading this needs its own kind of checkpoint.
     progress = trainee.trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress

@@ -23,7 +23,7 @@ from cvtrain.engine.single import Single
 from cvtrain.engine.stack import Stack, alignment
 from cvtrain.engine.trainee import Checkpointer, Trainee, pauses
 from cvtrain.engine.trainer_options import trainer_arguments
-from cvtrain.errors import Interrupted
+from cvtrain.errors import Interrupted, first_line
 from cvtrain.interruption import interruption
 from cvtrain.models.parameters import count_parameters
 from cvtrain.point import Point
@@ -131,12 +131,18 @@ def _parts_at_one_step(job: StackJob) -> list[StackJob]:
 
 
 def _train_part(job: StackJob, progressed: Progressed) -> list[RunRecord]:
+    if not job.earlier:
+        return _train_in_halves(job, progressed)
     try:
         return _train_in_halves(job, progressed)
-    except UnusableState as error:
-        named = job.points[0].directory
-        log.warning("%s begins again, its checkpoint cannot be used: %s", named, error)
-        return _train_in_halves(replace(job, earlier=()), progressed)
+    except Exception as error:
+        if storage_failure(error, job.root):
+            raise
+        # What is wrong may be in the checkpoint; what is not comes again, and is told then.
+        why = "its checkpoint cannot be used" if isinstance(error, UnusableState) else "it failed"
+        named, told = job.points[0].directory, first_line(error) or type(error).__name__
+        log.warning("%s begins again, %s: %s", named, why, told)
+    return _train_in_halves(replace(job, earlier=()), progressed)
 
 
 def _train_in_halves(job: StackJob, progressed: Progressed) -> list[RunRecord]:

@@ -78,7 +78,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read as a checkpoint: {told}") from None
     if damaged is not None:
         raise InputError(f"{path}: is damaged (checksum of {damaged})")
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if not isinstance(content, dict) or not isinstance(schema, int) or schema != SCHEMA:
         raise InputError(f"{path} is not a checkpoint of schema {SCHEMA}")
     weights, step = content.get("state_dict"), content.get("step")
     if not isinstance(weights, dict) or not isinstance(step, int) or step < 0:

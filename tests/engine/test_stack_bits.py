@@ -59,7 +59,7 @@ def same_files(left: Trained, right: Trained) -> bool:
     return equal(left, right) and texts[0] == texts[1] and alike and best[0][1] == best[1][1]
 
 
-@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@pytest.mark.parametrize("dtype", ["complex64", pytest.param("complex128", marks=pytest.mark.long)])
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("clip", ["none", "norm", "modulus"])
 def test_a_runs_bits_do_not_depend_on_its_stack(tmp_path, network, clip, dtype):

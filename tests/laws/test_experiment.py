@@ -14,14 +14,19 @@ from cvtrain.record.checkpoint import load_checkpoint, save_checkpoint
 from cvtrain.report.laws import pairs, report_laws
 from cvtrain.report.load import load
 
-SETTINGS = 4
+
+@pytest.fixture(scope="module")
+def settings(request):
+    """Networks × dtypes: half of them, for `scripts/reproduce --quick` trains them all."""
+    return 4 if request.config.getoption("--all") else 2
 
 
 @pytest.fixture(scope="module")
-def experiment(tmp_path_factory):
-    root = tmp_path_factory.mktemp("laws")
-    status = main(["+experiment=laws", "max_steps=20", f"hydra.sweep.dir={root / 'sweep'}"])
-    return status, root / "sweep"
+def experiment(settings, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("laws") / "sweep"
+    networks = [] if settings == 4 else ["model=mlp"]
+    given = ["+experiment=laws", "max_steps=20", *networks, f"hydra.sweep.dir={directory}"]
+    return main(given), directory
 
 
 @pytest.fixture
@@ -30,16 +35,16 @@ def copied(experiment, tmp_path):
     return tmp_path / "sweep"
 
 
-def test_all_laws_hold_and_all_controls_differ(experiment):
+def test_all_laws_hold_and_all_controls_differ(experiment, settings):
     status, directory = experiment
     assert status == 0
     found = [pair for pair in pairs(load(directory)) if pair.c in EXACT_FACTORS]
     laws = {law.name for law in DEMONSTRATIONS}
     held = [pair for pair in found if pair.name in laws]
-    assert len(held) == len(DEMONSTRATIONS) * len(EXACT_FACTORS) * SETTINGS
+    assert len(held) == len(DEMONSTRATIONS) * len(EXACT_FACTORS) * settings
     assert all(pair.equal for pair in held)
     controls = [pair for pair in found if pair.name not in laws]
-    assert len(controls) == len(CONTROLS) * SETTINGS
+    assert len(controls) == len(CONTROLS) * settings
     equal = [pair for pair in controls if pair.equal]
     assert {pair.name for pair in equal} == {c.name for c in CONTROLS if c.equal_if_purely_complex}
     assert all("Mlp" in pair.setting for pair in equal)
@@ -51,7 +56,7 @@ def test_all_but_lbfgs_were_trained_in_stacks(experiment):
     assert set(single["optimizer._target_"]) == {"torch.optim.LBFGS"}
 
 
-def test_one_bit_breaks_a_law(copied):
+def test_one_bit_breaks_a_law(copied, settings):
     runs = load(copied).runs
     of_adamw = (runs["variant"] == "AdamW; c=0.5") & (runs["dtype"] == "complex128")
     chosen = runs[of_adamw]["directory"].iloc[0]
@@ -61,7 +66,9 @@ def test_one_bit_breaks_a_law(copied):
     broken = document.failure()
     assert broken is not None
     assert broken.startswith("1 claims do not hold: AdamW, c = 0.5, Mlp complex128: ")
-    assert str(document.verdict[0]).startswith("311 of 312 exact pairs")
+    assert str(document.verdict[0]).startswith(
+        f"{78 * settings - 1} of {78 * settings} exact pairs"
+    )
 
 
 def test_a_run_that_did_not_finish_breaks_its_law_too(copied):

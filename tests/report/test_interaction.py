@@ -17,7 +17,17 @@ from cvtrain.report.load import load
 SMALL = ("seed=0,1", "max_steps=40", "model.hidden=[8]", "signals.scalars_every=20")
 
 
-@pytest.fixture(scope="module", params=INTERACTIONS)
+# `scripts/reproduce --quick` trains the others too, and holds them against the same claims.
+QUICK = ("clipping", "mixed")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        name if name in QUICK else pytest.param(name, marks=pytest.mark.long)
+        for name in INTERACTIONS
+    ],
+)
 def experiment(request, tmp_path_factory):
     directory = tmp_path_factory.mktemp(request.param) / "sweep"
     status = main([f"+experiment={request.param}", *SMALL, f"hydra.sweep.dir={directory}"])

@@ -75,7 +75,9 @@ def tasks(running: subprocess.Popen[str]) -> list[psutil.Process]:
     return [each for each in below if "submitit.core._submit" in each.cmdline()]
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGUSR2, pytest.param(signal.SIGKILL, marks=pytest.mark.long)]
+)
 def test_a_preempted_or_killed_job_costs_nothing_but_time(whole, tmp_path, number):
     directory = tmp_path / "sweep"
     with start(directory, *LOCAL) as running:

@@ -1,0 +1,151 @@
+"""Checkpoints and event files that nobody's cvtrain wrote: a run goes on or begins again."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import random
+import shutil
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import cvtrain
+from cvtrain.engine.train import StackJob, train
+from cvtrain.point import Point
+from cvtrain.record.checkpoint import checkpoint_path
+from cvtrain.record.journal import Journal
+
+STRANGE: list[Any] = [
+    *(None, True, 0, -1, 3, 1e308, float("nan"), 2**70, "", "../..", [], [1], {}, {"a": 1}),
+    *(torch.zeros(()), torch.zeros(3), torch.zeros(2, 2, dtype=torch.complex64)),
+    *(torch.zeros(7, dtype=torch.uint8), torch.tensor(float("nan"))),
+]
+MUTATIONS = 250
+KINDS = ("single", "stack")
+
+
+def points(optimizer: str) -> tuple[Point, ...]:
+    given = ["model.hidden=[2]", "max_steps=8", "signals.validation_every=2", "batch_size=8"]
+    return tuple(
+        Point(
+            seed, cvtrain.configure(f"optimizer={optimizer}", f"seed={seed}", *given), (), f"{seed}"
+        )
+        for seed in (0, 1)
+    )
+
+
+def job(kind: str, root: Path, **changed: Any) -> StackJob:
+    chosen = points("adam" if kind == "stack" else "sgd_momentum")
+    chosen = chosen if kind == "stack" else chosen[:1]
+    paused = tuple(
+        Point(p.number, p.config.model_copy(update=changed), p.overrides, p.directory)
+        for p in chosen
+    )
+    return StackJob(paused, root, kind)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def left(request, tmp_path_factory):
+    """Runs that were interrupted after 4 of 8 updates."""
+    root = tmp_path_factory.mktemp("hostile") / request.param
+    train(job(request.param, root, pause_at=4))
+    return request.param, root
+
+
+def places(content: Any, path: tuple = ()) -> Iterator[tuple]:
+    """Every key and index of nested dicts and lists."""
+    items = content.items() if isinstance(content, dict) else enumerate(content)
+    for key, value in items:
+        yield (*path, key)
+        if isinstance(value, dict | list):
+            yield from places(value, (*path, key))
+
+
+def mutated(content: Any, draw: random.Random) -> Any:
+    changed = copy.deepcopy(content)
+    *above, key = draw.choice(list(places(changed)))
+    there = changed
+    for step in above:
+        there = there[step]
+    if draw.random() < 0.2 and isinstance(there, dict):
+        del there[key]
+    else:
+        there[key] = draw.choice(STRANGE)
+    return changed
+
+
+def copied(root: Path, directory: Path) -> Path:
+    shutil.rmtree(directory, ignore_errors=True)
+    shutil.copytree(root, directory)
+    return directory
+
+
+def goes_on(kind: str, root: Path) -> list[str]:
+    """Train what is there; how each run ended."""
+    wanted = job(kind, root)
+    train(wanted)
+    return [str(Journal(root).status(point.directory)) for point in wanted.points]
+
+
+def test_a_checkpoint_with_any_value_changed_is_used_or_left(left, tmp_path, share):
+    kind, root = left
+    draw = random.Random(kind)
+    ended: Counter[str] = Counter()
+    for _ in range(share(MUTATIONS)):
+        directory = copied(root, tmp_path / "runs")
+        path = checkpoint_path(directory / "0", "last")
+        content = mutated(torch.load(path, weights_only=True), draw)
+        torch.save(content, path)
+        ended.update(goes_on(kind, directory))
+    assert ended.keys() <= {"finished", "diverged"}, ended
+
+
+def test_files_with_any_bytes_changed_or_cut_off_are_used_or_left(left, tmp_path, share):
+    kind, root = left
+    draw = random.Random(kind)
+    ended: Counter[str] = Counter()
+    for _ in range(share(MUTATIONS)):
+        directory = copied(root, tmp_path / "runs")
+        run = directory / "0"
+        path = draw.choice([checkpoint_path(run, "last"), *run.glob("events*"), run / "run.json"])
+        content = bytearray(path.read_bytes())
+        for _ in range(draw.randrange(1, 4)):
+            content[draw.randrange(len(content))] = draw.randrange(256)
+        path.write_bytes(content[: draw.choice([None, draw.randrange(len(content))])])
+        ended.update(goes_on(kind, directory))
+    assert ended.keys() <= {"finished", "diverged"}, ended
+
+
+class Executes:
+    """Touches a file where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("place", ["data.pkl", "whole"])
+def test_a_checkpoint_executes_nothing(left, tmp_path, place):
+    kind, root = left
+    directory = copied(root, tmp_path / "runs")
+    path, made = checkpoint_path(directory / "0", "last"), tmp_path / "executed"
+    if place == "whole":
+        path.write_bytes(pickle.dumps({"schema": 1, "state_dict": Executes(made), "step": 4}))
+    else:
+        with zipfile.ZipFile(path) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in parts.items():
+                pickled = pickle.dumps(Executes(made)) if name.endswith("data.pkl") else content
+                archive.writestr(name, pickled)
+    assert set(goes_on(kind, directory)) == {"finished"}
+    assert not made.exists()
