@@ -30,7 +30,7 @@ from cvtrain.composition import (
     quoted,
 )
 from cvtrain.errors import InputError, Interrupted, RunFailed
-from cvtrain.sweep.resume import resumed_command
+from cvtrain.sweep.resume import resumed_command, resumed_run
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
@@ -77,6 +77,12 @@ def _dispatch(given: list[str]) -> None:
     informs = args.help or args.hydra_help or args.cfg or args.info or args.shell_completion
     if informs or args.experimental_rerun:
         _inform(given, args)
+        return
+    resumed = resumed_run(args.overrides)
+    if resumed is not None:
+        from cvtrain.sweep.single_run import go_on_and_show
+
+        go_on_and_show(*resumed)
         return
     hydra = _hydra(args)
     overrides = resumed_command(args.overrides)

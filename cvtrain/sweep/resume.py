@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cvtrain.composition import parse_override, quoted
+from cvtrain.composition import as_override, parse_override, quoted
 from cvtrain.config import KEYS_WITHOUT_RESULT
 from cvtrain.errors import InputError
 from cvtrain.point import Point
 from cvtrain.record.journal import SWEEP_FILE, Journal, package_versions, read_points
+from cvtrain.record.run_file import FILE_NAME as RUN_FILE
 from cvtrain.record.run_file import read_record
 
 KEY = "resume"
@@ -19,6 +21,7 @@ LATEST = "latest"
 OUTPUT = "outputs"
 OF_THE_FIRST_COMMAND = (KEY, "hydra.sweep.dir", "hydra.mode", "pause_at")
 """Keys that a command to go on with is recorded without."""
+TRUSTED = "trusted_modules"
 LAUNCHER = "hydra/launcher"
 HARMLESS = (
     LAUNCHER,
@@ -73,6 +76,27 @@ def resumed_command(overrides: Sequence[str]) -> list[str]:
         other_launcher = any(parsed.key_or_group == LAUNCHER for parsed, _ in rest)
         own = [*_recorded_command(directory, other_launcher), *own]
     return [*own, f"{KEY}={quoted(str(directory))}", "hydra.mode=MULTIRUN"]
+
+
+def resumed_run(overrides: Sequence[str]) -> tuple[Path, tuple[str, ...]] | None:
+    """The directory of the single run that ``resume=`` names, and the packages of the user's own
+    that it may use; None where it names something else.
+
+    Raises:
+        InputError: there are other keys beside it.
+    """
+    given = {parsed.key_or_group: parsed for parsed in map(parse_override, overrides)}
+    if KEY not in given:
+        return None
+    directory = Path(str(given.pop(KEY).value()))
+    if not (directory / RUN_FILE).is_file() or (directory / SWEEP_FILE).exists():
+        return None
+    trusted = given.pop(TRUSTED).value() if TRUSTED in given else []
+    for key in given:
+        raise InputError(
+            f"{KEY}={directory}: a run goes on with the configuration that it has; leave out {key}"
+        )
+    return directory.resolve(), tuple(map(str, trusted)) if isinstance(trusted, list) else ()
 
 
 def find_sweep(named: str, output: Path) -> Path:
@@ -169,6 +193,12 @@ def _changes_no_number(key: str) -> bool:
     return key in KEYS_WITHOUT_RESULT or key.startswith(("hydra.", "hydra/"))
 
 
+def how_to_go_on(directory: Path, launched: Sequence[str] = ()) -> str:
+    """The line with the command that goes on with a sweep or a run."""
+    given = shlex.join([as_override(KEY, str(directory)), *launched])
+    return f"cvtrain: to go on: python -m cvtrain {given}"
+
+
 def launcher_options(overrides: Sequence[str]) -> list[str]:
     """Those that say where a sweep trains, if not all of them are taken from its file."""
     options = [text for text in overrides if _is_of_launcher(parse_override(text).key_or_group)]
@@ -197,7 +227,7 @@ def _recorded_command(directory: Path, other_launcher: bool) -> list[str]:
     if other_launcher:
         texts = [text for text in texts if not _is_of_launcher(parse_override(text).key_or_group)]
     for key in (parse_override(text).key_or_group for text in texts):
-        if key == "trusted_modules" or (key.startswith("hydra") and key not in HARMLESS):
+        if key == TRUSTED or (key.startswith("hydra") and key not in HARMLESS):
             missing = (
                 f"{LAUNCHER}=… and its options" if _is_of_launcher(key) else "the whole command"
             )

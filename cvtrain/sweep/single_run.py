@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,12 +12,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from cvtrain.config import check_config
 from cvtrain.convention import convention_name
 from cvtrain.engine.train import StackJob, train
-from cvtrain.errors import InputError, RunFailed
-from cvtrain.record.journal import TRACEBACK_FILE
-from cvtrain.record.run_file import RunRecord
+from cvtrain.errors import InputError, Interrupted, RunFailed
+from cvtrain.point import Point
+from cvtrain.record.journal import TRACEBACK_FILE, DirectoryLock, Journal
+from cvtrain.record.run_file import FILE_NAME, RunRecord, read_record
+from cvtrain.record.storage import storage_failures_told
+from cvtrain.sweep.resume import KEY, how_to_go_on
 from cvtrain.task import describe_task
+from cvtrain.trial import check_points
 
 SHOWN = (
     "train/loss",
@@ -66,6 +72,9 @@ def train_and_show(job: StackJob) -> float:
             (record,) = train(job, lambda step: bar.update(task, completed=step))
     except InputError:
         raise
+    except Interrupted:
+        print(how_to_go_on(directory), file=sys.stderr)
+        raise
     except Exception as error:
         where = directory / TRACEBACK_FILE
         raise RunFailed(f"the run failed: {type(error).__name__}: {error}; see {where}") from error
@@ -79,6 +88,33 @@ def train_and_show(job: StackJob) -> float:
         f"look:  tensorboard --logdir {_short(directory)}", highlight=False, soft_wrap=True
     )
     return record.final["val/loss"]
+
+
+def go_on_and_show(directory: Path, trusted: tuple[str, ...]) -> None:
+    """Go on with a run that was stopped, from its last checkpoint.
+
+    Args:
+        directory: of the run.
+        trusted: packages of the user's own: what the run's file says of them is not taken.
+
+    Raises:
+        InputError: its run.json cannot be used.
+        RunFailed: with the place of the traceback.
+    """
+    path = directory / FILE_NAME
+    record = read_record(path)
+    content = record.get("config")
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: has no configuration")
+    of_this_command = {"trusted_modules": trusted, "pause_at": None}
+    point = Point(0, check_config(content | of_this_command), (), directory.name)
+    if point.id != record.get("id"):
+        raise InputError(f"{path}: its configuration is not that of its id; it was changed")
+    if Journal(directory.parent).ended(point) is not None:
+        raise InputError(f"{KEY}={directory}: this run has ended ({record.get('status')})")
+    check_points([point])
+    with storage_failures_told(directory), DirectoryLock(directory):
+        train_and_show(StackJob((point,), directory.parent))
 
 
 def result_table(record: RunRecord) -> Table:

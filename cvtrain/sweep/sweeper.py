@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,14 +14,19 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from cvtrain.composition import Composer, as_override, parse_override, quoted
+from cvtrain.composition import Composer, parse_override, quoted
 from cvtrain.errors import RunFailed, SweepStopped
 from cvtrain.point import Point
 from cvtrain.record.journal import DirectoryLock, Journal, claim_directory
 from cvtrain.record.storage import storage_failures_told
 from cvtrain.sweep.plan import Plan
 from cvtrain.sweep.progress import SweepProgress
-from cvtrain.sweep.resume import KEY, OF_THE_FIRST_COMMAND, launcher_options, resumption
+from cvtrain.sweep.resume import (
+    OF_THE_FIRST_COMMAND,
+    how_to_go_on,
+    launcher_options,
+    resumption,
+)
 
 
 def run_sweep(
@@ -138,9 +142,7 @@ def recorded_command(config: DictConfig) -> list[str]:
 def tell_how_to_go_on(console: Console, directory: Path, config: DictConfig) -> None:
     """Print the command that goes on with a sweep."""
     launched = launcher_options([str(text) for text in config.hydra.overrides.hydra])
-    given = shlex.join([as_override(KEY, str(directory)), *launched])
-    line = f"cvtrain: to go on: python -m cvtrain {given}"
-    console.print(line, highlight=False, soft_wrap=True)
+    console.print(how_to_go_on(directory, launched), highlight=False, soft_wrap=True)
 
 
 def networks(points: Sequence[Point]) -> list[str]:
