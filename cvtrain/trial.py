@@ -21,7 +21,7 @@ from cvtrain.engine.convergence import Convergence
 from cvtrain.engine.data_parallel import check_data_parallel
 from cvtrain.engine.trainer_options import trainer_arguments
 from cvtrain.errors import InputError
-from cvtrain.metrics import METRICS
+from cvtrain.metrics import metrics_of
 from cvtrain.point import Point
 from cvtrain.schedule import learning_rate_factor
 from cvtrain.task import build_model, build_objective, build_optimizer, load_dataset
@@ -71,7 +71,7 @@ def check_structure(config: Config) -> nn.Module:
         BatchOrder(len(dataset.train), config.batch_size, config.seed)
     except ValueError as error:
         raise InputError(str(error)) from None
-    metrics = ("loss", *METRICS[dataset.task])
+    metrics = ("loss", *metrics_of(dataset))
     Convergence(config.target, dataset.task, metrics, config.max_steps)
     model = build_model(config, dataset)
     check_data_parallel(config.trainer, model)
@@ -105,7 +105,7 @@ def _forward_and_backward(config: Config, model: nn.Module, dataset: Dataset) ->
     loss = build_objective(config).loss_value(output, targets)
     if loss.is_complex() or loss.dim() != 0:
         raise TypeError(f"the loss is {loss.dtype} of shape {list(loss.shape)}, not a real number")
-    for metric in METRICS[dataset.task].values():
+    for metric in metrics_of(dataset).values():
         metric(output, targets)
     torch.autograd.backward(loss)
     if all(parameter.grad is None for parameter in model.parameters()):

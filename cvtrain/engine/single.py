@@ -14,7 +14,7 @@ from cvtrain.data.dataset import Dataset, Split
 from cvtrain.engine.data_parallel import Shares, devices_wanted
 from cvtrain.engine.device_splits import DeviceSplits
 from cvtrain.engine.trainee import Checkpointer, Trainee
-from cvtrain.metrics import METRICS
+from cvtrain.metrics import metrics_of
 from cvtrain.record.recorder import Recorder
 from cvtrain.schedule import learning_rate_factor
 from cvtrain.stacking import stack_clip, stack_convention
@@ -163,6 +163,6 @@ class Single(Trainee):
         output = torch.cat([self.model(x) for x in torch.split(there.inputs, EVALUATION_CHUNK)])
         self.model.train(was_training)
         values = {"loss": self._objective.loss_value(output, there.targets)}
-        for name, metric in METRICS[self.dataset.task].items():
+        for name, metric in metrics_of(self.dataset).items():
             values[name] = metric(output, there.targets)
         return {name: value.unsqueeze(0) for name, value in values.items()}

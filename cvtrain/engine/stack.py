@@ -15,7 +15,7 @@ from cvtrain.data.dataset import Dataset, Split
 from cvtrain.engine.device_splits import DeviceSplits
 from cvtrain.engine.trainee import Checkpointer, Trainee
 from cvtrain.engine.trainer_options import trainer_arguments
-from cvtrain.metrics import METRICS
+from cvtrain.metrics import metrics_of
 from cvtrain.models.stacked_network import StackedNetwork
 from cvtrain.optim.hyperparameter import Number, float64
 from cvtrain.record.recorder import Recorder
@@ -183,7 +183,7 @@ class Stack(Trainee):
         wanted."""
         self.stacked.eval()
         there = self._batches.splits.on(self.device, split)
-        functions = {"loss": self._objective.loss_value, **METRICS[self.dataset.task]}
+        functions = {"loss": self._objective.loss_value, **metrics_of(self.dataset)}
         values: dict[str, list[Tensor]] = {name: [] for name in functions}
         for begin in range(0, self.members, self._members_at_once):
             members = slice(begin, begin + self._members_at_once)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from cvtrain.engine.data_parallel import devices_wanted, processes_beside
 from cvtrain.engine.kept_heap import kept_heap
@@ -246,12 +245,7 @@ def _fit(
     recorder.expect(trainee.validations.later_tags)
     for run, point in enumerate(job.points) if not job.earlier else ():
         recorder.declare(run, hyperparameters(point.config))
-    try:
-        trainer.fit(trainee)
-    except SIGTERMException:
-        # Lightning notes the signal beside us, and ends the loop by this exception.
-        if interruption.requested is None:
-            raise
+    trainer.fit(trainee)
     final = recorder.final
     best = trainee.validations.best_weights
     assert best is not None  # the weights before the first update are always validated
@@ -273,13 +267,23 @@ def _fit(
         save_checkpoint(directory, "best", state_dict | kept, int(best.step[run]))
 
 
+class UninterruptedTrainer(Trainer):
+    """Leaves at the step at which `Trainee` says so: Lightning would end a loop by itself where a
+    SIGTERM came, saved or not, and in one of several processes alone."""
+
+    @property
+    def received_sigterm(self) -> bool:
+        """Whether Lightning is to do something about a signal."""
+        return False
+
+
 def _prepare(
     job: StackJob, recorder: Recorder, save: Checkpointer, progressed: Progressed
 ) -> tuple[Trainer, Trainee]:
     configs = [point.config for point in job.points]
     dataset = load_dataset(configs[0])
     torch.manual_seed(configs[0].seed)
-    trainer = Trainer(**trainer_arguments(configs[0]))
+    trainer = UninterruptedTrainer(**trainer_arguments(configs[0]))
     trainee: Trainee
     if job.engine == "single":
         trainee = Single(configs[0], dataset, recorder, save, progressed)

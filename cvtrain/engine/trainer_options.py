@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, Trainer
 
 from cvtrain.config import Config
@@ -85,6 +86,8 @@ def trainer_arguments(config: Config) -> dict[str, Any]:
     # Each process has one device; the others are those of other processes.
     checked["devices"] = [dist.get_rank()] if devices > 1 and _beside_others(accelerator) else 1
     checked["accelerator"] = accelerator
+    # In a SLURM job Lightning would hand that in again by itself.
+    checked.setdefault("plugins", [LightningEnvironment()])
     return {**FIXED, **checked, "max_steps": config.max_steps, "callbacks": callbacks}
 
 

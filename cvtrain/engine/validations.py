@@ -13,7 +13,7 @@ from cvtrain.config import Config
 from cvtrain.data.dataset import Dataset, Split
 from cvtrain.engine.best_weights import BestWeights
 from cvtrain.engine.convergence import Convergence
-from cvtrain.metrics import METRICS
+from cvtrain.metrics import metrics_of
 
 Evaluate = Callable[[Split, Sequence[int] | None], dict[str, Tensor]]
 """Loss and metrics [K] of a split; those of runs that are not asked for may be NaN."""
@@ -33,7 +33,7 @@ class Validations:
     """
 
     def __init__(self, config: Config, dataset: Dataset, evaluate: Evaluate) -> None:
-        metrics = ("loss", *METRICS[dataset.task])
+        metrics = ("loss", *metrics_of(dataset))
         self._dataset, self._evaluate = dataset, evaluate
         self._convergence = Convergence(config.target, dataset.task, metrics, config.max_steps)
         self._ended: dict[int, Convergence] = {}

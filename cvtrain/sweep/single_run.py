@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from cvtrain.config import check_config
 from cvtrain.convention import convention_name
 from cvtrain.engine.train import StackJob, train
 from cvtrain.errors import InputError, Interrupted, RunFailed
 from cvtrain.point import Point
 from cvtrain.record.journal import TRACEBACK_FILE, DirectoryLock, Journal
-from cvtrain.record.run_file import FILE_NAME, RunRecord, read_record
+from cvtrain.record.recorded_run import read_run
+from cvtrain.record.run_file import RunRecord
 from cvtrain.record.storage import storage_failures_told
 from cvtrain.sweep.resume import KEY, how_to_go_on
 from cvtrain.task import describe_task
@@ -101,15 +101,8 @@ def go_on_and_show(directory: Path, trusted: tuple[str, ...]) -> None:
         InputError: its run.json cannot be used.
         RunFailed: with the place of the traceback.
     """
-    path = directory / FILE_NAME
-    record = read_record(path)
-    content = record.get("config")
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: has no configuration")
-    of_this_command = {"trusted_modules": trusted, "pause_at": None}
-    point = Point(0, check_config(content | of_this_command), (), directory.name)
-    if point.id != record.get("id"):
-        raise InputError(f"{path}: its configuration is not that of its id; it was changed")
+    record, config = read_run(directory, trusted)
+    point = Point(0, config, (), directory.name)
     if Journal(directory.parent).ended(point) is not None:
         raise InputError(f"{KEY}={directory}: this run has ended ({record.get('status')})")
     check_points([point])

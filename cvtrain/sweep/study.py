@@ -12,6 +12,8 @@ from optuna.samplers import TPESampler
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
+from cvtrain.errors import InputError, first_line
+
 FILE_NAME = "study.db"
 NAME = "cvtrain"
 AGAIN = "begun again"
@@ -30,6 +32,9 @@ class Search:
         minimize: whether smaller values are better.
         seed: of the choices.
         batch: how many trials are under way at a time; pruning begins after so many have ended.
+
+    Raises:
+        InputError: there is a study that cannot be read.
     """
 
     def __init__(
@@ -42,13 +47,18 @@ class Search:
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space, self._seed, self._batch = dict(space), seed, batch
-        self.study: Study = optuna.create_study(
-            storage=None if directory is None else f"sqlite:///{directory / FILE_NAME}",
-            study_name=NAME,
-            direction="minimize" if minimize else "maximize",
-            pruner=MedianPruner(n_startup_trials=batch),
-            load_if_exists=True,
-        )
+        self._place = "the study" if directory is None else str(directory / FILE_NAME)
+        try:
+            self.study: Study = optuna.create_study(
+                storage=None if directory is None else f"sqlite:///{directory / FILE_NAME}",
+                study_name=NAME,
+                direction="minimize" if minimize else "maximize",
+                pruner=MedianPruner(n_startup_trials=batch),
+                load_if_exists=True,
+            )
+        except Exception as error:  # a stranger's file may hold anything
+            told = first_line(error) or type(error).__name__
+            raise InputError(f"{self._place}: cannot be read as a study: {told}") from None
         for left in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             trial = Trial(self.study, left._trial_id)
             trial.set_user_attr(AGAIN, True)
@@ -63,7 +73,11 @@ class Search:
         return sum(AGAIN not in trial.user_attrs for trial in ended)
 
     def ask(self, most: int) -> list[Trial]:
-        """The trials of the next batch, or what is left of it."""
+        """The trials of the next batch, or what is left of it.
+
+        Raises:
+            InputError: the study was made with another space.
+        """
         told = self.told
         trials = []
         for number in range(told, min(told - told % self._batch + self._batch, most)):
@@ -73,7 +87,12 @@ class Search:
                 multivariate=True,
                 constant_liar=True,
             )
-            trials.append(self.study.ask(self._space))
+            try:
+                trials.append(self.study.ask(self._space))
+            except ValueError as error:
+                raise InputError(
+                    f"{self._place}: is of a search with another space ({first_line(error)})"
+                ) from None
         return trials
 
     def gives_up(self, trial: Trial, step: int, value: float) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
-import sys
-import time
 
 import pandas as pd
 import pytest
@@ -16,6 +14,7 @@ from torch import nn
 from cvtrain.command import main
 from cvtrain.engine import data_parallel
 from cvtrain.engine.data_parallel import Shares, averaging_error
+from cvtrain.engine.trainee import Trainee
 from cvtrain.errors import InputError
 from cvtrain.record.checkpoint import load_checkpoint
 from cvtrain.record.run_file import read_record
@@ -64,22 +63,23 @@ def test_more_processes_than_samples_in_the_last_batch(tmp_path):
         assert final[1][tag] == pytest.approx(final[0][tag], rel=1e-9)
 
 
-def test_a_signal_stops_every_process_at_one_step_and_resume_goes_on(tmp_path):
-    sweep = ["model.hidden=[4]", "max_steps=200", "seed=0,1", "trainer.devices=2", "-m"]
+def test_a_signal_stops_every_process_at_one_step_and_resume_goes_on(tmp_path, monkeypatch):
+    sweep = ["model.hidden=[4]", "max_steps=60", "seed=0,1", "trainer.devices=2", "-m"]
     assert main([*sweep, f"hydra.sweep.dir={tmp_path / 'whole'}"]) == 0
-    command = [sys.executable, "-m", "cvtrain", *sweep, f"hydra.sweep.dir={tmp_path / 'stopped'}"]
-    first = tmp_path / "stopped" / "0_seed=0" / "metrics.csv"
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
-        while not first.exists() or first.read_bytes().count(b"\n") < 6:
-            assert running.poll() is None
-            time.sleep(0.02)
-        running.send_signal(signal.SIGTERM)
-        told = running.communicate(timeout=60)[1]
-    assert running.returncode == 143, told
-    assert "Traceback" not in told
-    left = read_record(first.with_name("run.json"))
-    assert left["status"] == "interrupted"
-    assert 0 < left["steps"] < 200
+    original = Trainee.after_update
+
+    def interrupted(self, step, update):
+        if step == 25:  # of the first process alone: the other one has a Trainee of its own
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(self, step, update)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainee, "after_update", interrupted)
+        assert main([*sweep, f"hydra.sweep.dir={tmp_path / 'stopped'}"]) == 143
+    left = read_record(tmp_path / "stopped" / "0_seed=0" / "run.json")
+    # The other process hears of it with the next batch.
+    assert (left["status"], left["steps"]) == ("interrupted", 27)
+    assert not (tmp_path / "stopped" / "1_seed=1").exists()
     assert resume(tmp_path / "stopped") == 0
     for name in ("0_seed=0", "1_seed=1"):
         texts = [

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import pickle
 import random
 import shutil
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from cvtrain.engine.train import StackJob, train
 from cvtrain.point import Point
 from cvtrain.record.checkpoint import checkpoint_path
 from cvtrain.record.journal import Journal
+from tests.mutations import with_another_value, with_other_bytes
 
 STRANGE: list[Any] = [
     *(None, True, 0, -1, 3, 1e308, float("nan"), 2**70, "", "../..", [], [1], {}, {"a": 1}),
@@ -59,28 +58,6 @@ def left(request, tmp_path_factory):
     return request.param, root
 
 
-def places(content: Any, path: tuple = ()) -> Iterator[tuple]:
-    """Every key and index of nested dicts and lists."""
-    items = content.items() if isinstance(content, dict) else enumerate(content)
-    for key, value in items:
-        yield (*path, key)
-        if isinstance(value, dict | list):
-            yield from places(value, (*path, key))
-
-
-def mutated(content: Any, draw: random.Random) -> Any:
-    changed = copy.deepcopy(content)
-    *above, key = draw.choice(list(places(changed)))
-    there = changed
-    for step in above:
-        there = there[step]
-    if draw.random() < 0.2 and isinstance(there, dict):
-        del there[key]
-    else:
-        there[key] = draw.choice(STRANGE)
-    return changed
-
-
 def copied(root: Path, directory: Path) -> Path:
     shutil.rmtree(directory, ignore_errors=True)
     shutil.copytree(root, directory)
@@ -101,7 +78,7 @@ def test_a_checkpoint_with_any_value_changed_is_used_or_left(left, tmp_path, sha
     for _ in range(share(MUTATIONS)):
         directory = copied(root, tmp_path / "runs")
         path = checkpoint_path(directory / "0", "last")
-        content = mutated(torch.load(path, weights_only=True), draw)
+        content = with_another_value(torch.load(path, weights_only=True), draw, STRANGE)
         torch.save(content, path)
         ended.update(goes_on(kind, directory))
     assert ended.keys() <= {"finished", "diverged"}, ended
@@ -115,10 +92,7 @@ def test_files_with_any_bytes_changed_or_cut_off_are_used_or_left(left, tmp_path
         directory = copied(root, tmp_path / "runs")
         run = directory / "0"
         path = draw.choice([checkpoint_path(run, "last"), *run.glob("events*"), run / "run.json"])
-        content = bytearray(path.read_bytes())
-        for _ in range(draw.randrange(1, 4)):
-            content[draw.randrange(len(content))] = draw.randrange(256)
-        path.write_bytes(content[: draw.choice([None, draw.randrange(len(content))])])
+        path.write_bytes(with_other_bytes(path.read_bytes(), draw))
         ended.update(goes_on(kind, directory))
     assert ended.keys() <= {"finished", "diverged"}, ended
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import random
 
@@ -12,6 +11,7 @@ from synthetic import HALVED, describe_sweep, write_run
 from cvtrain.errors import InputError
 from cvtrain.report.analysis import report_on
 from cvtrain.report.load import load
+from tests.mutations import with_another_value, with_other_bytes
 
 STRANGE = [
     *(
@@ -55,28 +55,6 @@ def sweep(tmp_path_factory):
     return root
 
 
-def places(content, path=()):
-    """Every key and index of nested JSON."""
-    items = content.items() if isinstance(content, dict) else enumerate(content)
-    for key, value in items:
-        yield (*path, key)
-        if isinstance(value, dict | list):
-            yield from places(value, (*path, key))
-
-
-def mutated(content, draw):
-    changed = copy.deepcopy(content)
-    *above, key = draw.choice(list(places(changed)))
-    there = changed
-    for step in above:
-        there = there[step]
-    if draw.random() < 0.2 and isinstance(there, dict):
-        del there[key]
-    else:
-        there[key] = draw.choice(STRANGE)
-    return changed
-
-
 @pytest.mark.parametrize("name", ["0/run.json", "sweep.json"])
 def test_a_file_with_any_value_changed_is_reported_or_refused_in_a_line(sweep, name, share):
     path = sweep / name
@@ -85,7 +63,9 @@ def test_a_file_with_any_value_changed_is_reported_or_refused_in_a_line(sweep, n
     refused = 0
     try:
         for _ in range(share(MUTATIONS)):
-            path.write_text(json.dumps(mutated(json.loads(whole), draw)), encoding="utf-8")
+            path.write_text(
+                json.dumps(with_another_value(json.loads(whole), draw, STRANGE)), encoding="utf-8"
+            )
             try:
                 report_on(load(sweep))
             except InputError as error:
@@ -103,10 +83,7 @@ def test_a_file_with_any_byte_changed_is_reported_or_refused_in_a_line(sweep, na
     draw = random.Random(name)
     try:
         for _ in range(share(MUTATIONS)):
-            content = bytearray(whole)
-            for _ in range(draw.randrange(1, 4)):
-                content[draw.randrange(len(content))] = draw.randrange(256)
-            path.write_bytes(content[: draw.choice([None, draw.randrange(len(content))])])
+            path.write_bytes(with_other_bytes(whole, draw))
             try:
                 report_on(load(sweep))
             except InputError as error:

@@ -127,6 +127,19 @@ def test_a_paused_sweep_goes_on_with_the_bits_of_one_that_was_not(tmp_path):
     assert_equal(tmp_path / "whole", tmp_path / "paused")
 
 
+def test_a_study_that_is_damaged_or_of_another_space_is_a_line(tmp_path, capsys):
+    directory = tmp_path / "search"
+    assert search(directory, "hydra.sweeper.search.trials=2") == 0
+    capsys.readouterr()
+    other = "hydra.sweeper.search.space.convention=[pytorch]"
+    assert main([*SEARCH, other, f"resume={directory}"]) == 2
+    assert "is of a search with another space" in capsys.readouterr().err
+    (directory / "study.db").write_bytes(b"SQLite format 3\0" + bytes(2000))
+    assert resume(directory) == 2
+    assert "study.db: cannot be read as a study" in capsys.readouterr().err
+    assert len(list(directory.glob("*/run.json"))) == 2
+
+
 def test_what_the_command_line_fixes_is_not_chosen(tmp_path):
     given = ("optimizer.lr=0.01", "convention=pytorch", "hydra.sweeper.search.trials=3")
     assert search(tmp_path / "x", *given) == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from types import TracebackType
 from typing import Self
 
 from cvtrain.engine.train import StackJob
@@ -32,16 +31,20 @@ class Executor(ABC):
     sharing: int = 1
     here: bool = False
 
-    @abstractmethod
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @abstractmethod
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def open(self) -> None:
+        """Make ready to train."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Interrupt what is still trained, and wait for it to be saved."""
 
     @abstractmethod
     def start(self, number: int, job: StackJob) -> None:

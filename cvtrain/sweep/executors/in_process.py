@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from contextlib import chdir, nullcontext
-from types import TracebackType
-from typing import Self
 
 from cvtrain.engine.train import StackJob, train
 from cvtrain.errors import Interrupted
@@ -24,15 +22,11 @@ class InProcess(Executor):
         self._chdir = chdir
         self._ended: list[tuple[int, Outcome]] = []
 
-    def __enter__(self) -> Self:
-        return self
+    def open(self) -> None:
+        """Nothing is to be made ready."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Nothing is trained between two calls."""
         self._ended.clear()
 
     def start(self, number: int, job: StackJob) -> None:

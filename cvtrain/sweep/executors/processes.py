@@ -8,8 +8,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from multiprocessing import get_context
-from types import TracebackType
-from typing import Self
 
 import torch
 
@@ -34,17 +32,13 @@ class Processes(Executor):
         check_count("hydra.launcher.workers", workers)
         self.workers = self.sharing = workers
 
-    def __enter__(self) -> Self:
+    def open(self) -> None:
+        """Name the processes; each begins with its first job."""
         self._free = [_Worker(place, self.workers) for place in range(self.workers)]
         self._busy: dict[Future[Outcome], tuple[int, _Worker]] = {}
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let processes end their step, and end them."""
         self.interrupt()
         for worker in (*self._free, *(worker for _, worker in self._busy.values())):
             worker.stop()

@@ -11,8 +11,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 
@@ -59,7 +58,7 @@ class RayCluster(Executor):
         self._wanted, self._cores, self._gpus = workers, cores, gpus
         self._address, self._environment = address, dict(environment)
 
-    def __enter__(self) -> Self:
+    def open(self) -> None:
         """Join the cluster.
 
         Raises:
@@ -99,7 +98,6 @@ class RayCluster(Executor):
             num_cpus=self._cores, num_gpus=self._gpus, max_retries=0
         )
         self._running: dict[Any, int] = {}
-        return self
 
     def _room(self, resources: Mapping[str, float]) -> int:
         room = resources.get("CPU", 0) // self._cores
@@ -107,12 +105,8 @@ class RayCluster(Executor):
             room = min(room, resources.get("GPU", 0) // self._gpus)
         return int(room)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Leave the cluster, once steps have ended."""
         import ray
 
         try:

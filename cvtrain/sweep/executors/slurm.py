@@ -13,8 +13,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from cvtrain.engine.train import StackJob
 from cvtrain.errors import InputError, Interrupted, first_line
@@ -77,15 +76,11 @@ class Slurm(Executor):
             raise InputError(f"hydra.launcher.parameters: {first_line(error)}") from None
         return submitter
 
-    def __enter__(self) -> Self:
-        return self
+    def open(self) -> None:
+        """The queue is there already."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Cancel what is in the queue, and wait for it."""
         self.interrupt()
         while self._running:
             self.ended(ASK_SECONDS)
