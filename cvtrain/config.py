@@ -197,7 +197,16 @@ class Config(Section):
     output: str
     variant: str | None = None
     analysis: (
-        Literal["laws", "stability", "lms", "semantics", "interaction", "activations", "search"]
+        Literal[
+            "laws",
+            "stability",
+            "lms",
+            "semantics",
+            "interaction",
+            "activations",
+            "search",
+            "equalizer",
+        ]
         | None
     ) = None
     plan: bool

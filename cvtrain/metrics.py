@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import Tensor
+
+from cvtrain.data.dataset import Dataset
+
+Metric = Callable[[Tensor, Tensor], Tensor]
 
 
 def accuracy(output: Tensor, target: Tensor) -> Tensor:
@@ -28,8 +33,29 @@ def nmse(output: Tensor, target: Tensor) -> Tensor:
     return (output - target).abs().square().sum() / target.abs().square().sum()
 
 
-METRICS: dict[str, dict[str, Callable[[Tensor, Tensor], Tensor]]] = {
-    "classification": {"accuracy": accuracy},
-    "regression": {"nmse": nmse},
-}
-"""By the data's task, then by name."""
+def symbol_error_rate(output: Tensor, target: Tensor, alphabet: Tensor) -> Tensor:
+    """Share of outputs whose nearest symbol is not the one that was sent.
+
+    Args:
+        output: ŷ [N, out], complex.
+        target: y [N, out], entries of `alphabet`.
+        alphabet: symbols, [S], complex.
+    """
+    symbols = alphabet.to(output.device)
+
+    def nearest(z: Tensor) -> Tensor:
+        return (z.unsqueeze(-1) - symbols).abs().argmin(dim=-1)
+
+    wrong = nearest(output) != nearest(target)
+    return wrong.to(output.dtype.to_real()).mean()
+
+
+def metrics_of(dataset: Dataset) -> dict[str, Metric]:
+    """Beside the loss, what is measured on a data set, by name: ``accuracy`` of a classification,
+    ``nmse`` of a regression, and ``symbol_error_rate`` where its targets are symbols."""
+    if dataset.task == "classification":
+        return {"accuracy": accuracy}
+    found: dict[str, Metric] = {"nmse": nmse}
+    if dataset.alphabet is not None:
+        found["symbol_error_rate"] = partial(symbol_error_rate, alphabet=dataset.alphabet)
+    return found

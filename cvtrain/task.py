@@ -78,6 +78,7 @@ def build_model(config: Config, dataset: Dataset) -> nn.Module:
     network = resolve_target("model", config.model.target, nn.Module, config.trusted_modules)
     filled = {
         "in_features": dataset.in_features,
+        "input_shape": tuple(dataset.input_shape),
         "out_features": dataset.out_features,
         "dtype": torch.complex128,
     }

@@ -1,10 +1,15 @@
 """Metrics against NumPy."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
-from cvtrain.metrics import METRICS, accuracy, nmse
+from cvtrain.data.digits_fft import digits_fft
+from cvtrain.data.equalizer import SYMBOLS, equalizer
+from cvtrain.data.system_id import system_id
+from cvtrain.metrics import accuracy, metrics_of, nmse, symbol_error_rate
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], ids=str)
 
@@ -49,6 +54,30 @@ def test_nmse_is_1_for_zeros_0_for_a_perfect_output_and_blind_to_units():
     assert torch.equal(nmse(4 * output, 4 * target), nmse(output, target))
 
 
+def test_a_symbol_is_wrong_where_another_one_is_nearer():
+    alphabet = torch.from_numpy(SYMBOLS)
+    sent = alphabet[torch.arange(400) % 4].reshape(200, 2)
+    assert symbol_error_rate(sent + 0.69 * (1 - 1j), sent, alphabet).item() == 0
+    received = sent.clone()
+    received[:50, 0] = -received[:50, 0].conj()
+    rate = symbol_error_rate(received, sent, alphabet)
+    assert rate.item() == pytest.approx(50 / 400)
+    assert rate.dtype == torch.float64
+
+
+def test_errors_of_symbols_in_noise_are_those_of_theory():
+    # Of 4-QAM at ±a ± ai an error is one of two independent signs: 1 − (1 − Q(a/σ))².
+    generator = torch.Generator().manual_seed(0)
+    alphabet = torch.from_numpy(SYMBOLS)
+    sent = alphabet[torch.randint(4, (200_000, 1), generator=generator)]
+    noise = torch.randn(sent.shape, dtype=sent.dtype, generator=generator)  # E|ν|² = 1
+    tail = 0.5 * math.erfc(0.7 / math.sqrt(0.5) / math.sqrt(2))
+    rate = symbol_error_rate(sent + noise, sent, alphabet).item()
+    assert rate == pytest.approx(1 - (1 - tail) ** 2, abs=0.003)
+
+
 def test_every_task_has_its_metrics():
-    assert METRICS["classification"] == {"accuracy": accuracy}
-    assert METRICS["regression"] == {"nmse": nmse}
+    dtype = torch.complex64
+    assert metrics_of(digits_fft(dtype=dtype)) == {"accuracy": accuracy}
+    assert metrics_of(system_id(dtype=dtype)) == {"nmse": nmse}
+    assert list(metrics_of(equalizer(dtype=dtype))) == ["nmse", "symbol_error_rate"]

@@ -39,11 +39,12 @@ class Dataset:
         task: decides what the targets are, see `Split`.
         out_features: number of classes, or of regression outputs.
         solution: optimal weights by parameter name, where the problem has a known solution.
+        alphabet: the symbols [S], complex, that all targets of a regression are, if they are.
 
     Raises:
         ValueError: a split is empty, has unequal numbers of inputs and targets, holds a NaN or an
             infinity, has inputs that are not complex or not shaped and typed as in `train`, or
-            targets that do not fit the task.
+            targets that do not fit the task or the alphabet.
     """
 
     train: Split
@@ -52,6 +53,7 @@ class Dataset:
     task: Task
     out_features: int
     solution: Mapping[str, Tensor] = field(default_factory=dict)
+    alphabet: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.task not in get_args(Task):
@@ -94,6 +96,9 @@ class Dataset:
             )
         if not torch.isfinite(targets).all():
             return "targets hold NaN or infinity"
+        alphabet = self.alphabet
+        if alphabet is not None and not (targets.unsqueeze(-1) == alphabet).any(dim=-1).all():
+            return "targets are not all of the alphabet"
         return None
 
     def _label_problem(self, labels: Tensor, samples: int) -> str | None:

@@ -77,6 +77,7 @@ def equalizer(
         test=split(test_samples),
         task="regression",
         out_features=1,
+        alphabet=torch.from_numpy(SYMBOLS).to(dtype),
     )
 
 

@@ -100,6 +100,7 @@ def publish_together(
 def analyses() -> dict[str | None, Callable[[Sweep], Document]]:
     """By the configuration's key `analysis`."""
     from cvtrain.report.activations import report_activations
+    from cvtrain.report.equalizer import report_equalizer
     from cvtrain.report.interaction import report_interaction
     from cvtrain.report.laws import report_laws
     from cvtrain.report.lms import report_lms
@@ -117,6 +118,7 @@ def analyses() -> dict[str | None, Callable[[Sweep], Document]]:
         "interaction": report_interaction,
         "activations": report_activations,
         "search": report_search,
+        "equalizer": report_equalizer,
     }
 
 

@@ -30,6 +30,13 @@ def test_sizes_are_those_of_one_input_and_of_the_splits():
     assert dataset.solution == {}
 
 
+def test_targets_are_symbols_of_the_alphabet_where_there_is_one():
+    good = regression(Split(INPUTS, OUTPUTS))
+    assert replace(good, alphabet=torch.tensor([1, 1j])).alphabet is not None
+    with pytest.raises(ValueError, match="not all of the alphabet"):
+        replace(good, alphabet=torch.tensor([-1, 1j]))
+
+
 @pytest.mark.parametrize(
     ("make", "split", "message"),
     [

@@ -1,0 +1,188 @@
+"""`python -m cvtrain.evaluate`: a run's network on any split of its data.
+
+    python -m cvtrain.evaluate outputs/default/… --split validation --predictions outputs.npz
+
+The exit status is 0, or 2 for bad input. Nothing in the run's files is executed.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from cvtrain.config import Config
+from cvtrain.data.dataset import Dataset, Split
+from cvtrain.engine.single import EVALUATION_CHUNK
+from cvtrain.errors import InputError, first_line
+from cvtrain.metrics import metrics_of
+from cvtrain.record.checkpoint import checkpoint_path, load_checkpoint
+from cvtrain.record.recorded_run import read_run
+from cvtrain.task import build_model, build_objective, load_dataset
+
+BAD_INPUT = 2
+SPLITS = ("train", "validation", "test")
+CHECKPOINTS = ("best", "last")
+MOST_CLASSES = 20
+"""Of a confusion matrix at a terminal."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a network makes of a split.
+
+    Attributes:
+        step: updates that its weights have had.
+        outputs: [N, …], as the network returns them.
+        targets: of the split.
+        values: loss and metrics by name.
+        confusion: [classes, classes] counts, true classes in rows; None in a regression.
+    """
+
+    step: int
+    outputs: Tensor
+    targets: Tensor
+    values: dict[str, float]
+    confusion: Tensor | None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Evaluate the run that `arguments` name (the process's own, where None).
+
+    Returns:
+        the exit status: 0, or 2 for bad input.
+    """
+    try:
+        asked = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
+        evaluation = evaluate(asked.run, asked.split, asked.checkpoint, tuple(asked.trust))
+        if asked.predictions is not None:
+            save_predictions(evaluation, asked.predictions)
+    except InputError as error:
+        print(f"cvtrain.evaluate: {error}", file=sys.stderr)
+        return BAD_INPUT
+    title = f"{asked.split} split, weights after {evaluation.step} updates ({asked.checkpoint})"
+    _show(evaluation, title)
+    return 0
+
+
+def evaluate(
+    directory: Path, split: str = "test", checkpoint: str = "best", trusted: tuple[str, ...] = ()
+) -> Evaluation:
+    """Run a trained network over a split of the data that it was trained on.
+
+    Args:
+        directory: of the run.
+        split: ``train``, ``validation`` or ``test``.
+        checkpoint: ``best`` (lowest validation loss) or ``last``.
+        trusted: packages of the user's own that the run's `_target_`s may name.
+
+    Raises:
+        InputError: the run's files cannot be used, or do not fit together.
+    """
+    _, config = read_run(directory, trusted)
+    dataset = load_dataset(config)
+    path = checkpoint_path(directory, checkpoint)
+    weights, step = load_checkpoint(path)
+    model = build_model(config, dataset)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(f"{path}: is not of this run's network: {first_line(error)}") from None
+    return _evaluated(config, model, dataset, getattr(dataset, split), step)
+
+
+@torch.no_grad()
+def _evaluated(
+    config: Config, model: nn.Module, dataset: Dataset, split: Split, step: int
+) -> Evaluation:
+    model.eval()
+    outputs = torch.cat([model(x) for x in torch.split(split.inputs, EVALUATION_CHUNK)])
+    functions = {"loss": build_objective(config).loss_value, **metrics_of(dataset)}
+    values = {name: f(outputs, split.targets).item() for name, f in functions.items()}
+    confusion = None
+    if dataset.task == "classification":
+        scores = outputs.abs() if outputs.is_complex() else outputs
+        pairs = split.targets * dataset.out_features + scores.argmax(dim=-1)
+        counts = torch.bincount(pairs, minlength=dataset.out_features**2)
+        confusion = counts.reshape(dataset.out_features, dataset.out_features)
+    return Evaluation(step, outputs, split.targets, values, confusion)
+
+
+def save_predictions(evaluation: Evaluation, path: Path) -> None:
+    """Write `outputs` and `targets` as NumPy arrays into one file (.npz), complex as they are.
+
+    Raises:
+        InputError: it cannot be written, or exists.
+    """
+    if path.suffix != ".npz":
+        raise InputError(f"--predictions {path}: should end in .npz")
+    outputs, targets = evaluation.outputs.numpy(), evaluation.targets.numpy()
+    try:
+        with path.open("xb") as file:
+            np.savez(file, outputs=outputs, targets=targets)
+    except OSError as error:
+        raise InputError(f"--predictions {path}: {error.strerror}") from None
+
+
+def _show(evaluation: Evaluation, title: str) -> None:
+    console = Console()
+    console.print(title, highlight=False, soft_wrap=True)
+    table = Table()
+    table.add_column("")
+    table.add_column("value", justify="right")
+    for name, value in evaluation.values.items():
+        table.add_row(name, f"{value:.6g}")
+    console.print(table)
+    confusion = evaluation.confusion
+    if confusion is None:
+        return
+    if len(confusion) > MOST_CLASSES:
+        console.print(f"{len(confusion)} classes: --predictions has what a matrix is made of")
+        return
+    console.print("classes: true in rows, predicted in columns", highlight=False)
+    matrix = Table()
+    for heading in ("", *map(str, range(len(confusion)))):
+        matrix.add_column(heading, justify="right")
+    for number, row in enumerate(confusion.tolist()):
+        matrix.add_row(str(number), *(str(count) if count else "·" for count in row))
+    console.print(matrix)
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; --help shows what is taken")
+
+
+def _parser() -> ArgumentParser:
+    parser = _Parser(
+        prog="python -m cvtrain.evaluate",
+        description=__doc__,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, help="directory of a run")
+    parser.add_argument("--split", choices=SPLITS, default="test")
+    parser.add_argument(
+        "--checkpoint", choices=CHECKPOINTS, default="best", help="best: lowest validation loss"
+    )
+    parser.add_argument("--predictions", type=Path, metavar="FILE.npz", help="outputs and targets")
+    parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="your own, if the run has it",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

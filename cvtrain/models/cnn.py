@@ -1,0 +1,83 @@
+"""A convolutional classifier of images, as torchcvnn's MNIST example has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+import torchcvnn.nn
+from torch import Tensor, nn
+
+from cvtrain.models.activation import activation as activation_named
+from cvtrain.models.convolution import as_images, convolution, image_channels
+from cvtrain.models.initialisation import Initialisation
+from cvtrain.models.linear import Linear
+from cvtrain.models.normalisation import Normalisation, normalisation_layers
+from cvtrain.models.parameters import cast_parameters
+
+
+class Cnn(nn.Module):
+    """Blocks of two convolutions and an average pooling, then two linear layers; all complex.
+
+    With the defaults it is the network of torchcvnn's example on MNIST, but for its last layer,
+    which takes moduli: here the objective does (`cvtrain.objective.cross_entropy`).
+
+    Args:
+        input_shape: of one image, [H, W] or [C, H, W].
+        out_features: outputs, complex.
+        channels: of each block; every block halves height and width, rounding down.
+        hidden: width of the linear layer before the last.
+        activation: a name in `cvtrain.models.activation`.
+        initialisation: of kernels and weights; biases are zero at first.
+        normalisation: between a convolution and its activation.
+        dtype: complex64 or complex128.
+
+    Raises:
+        ValueError: the images are too small for so many blocks, `dtype` is not complex, or a name
+            is unknown.
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        out_features: int,
+        *,
+        channels: Sequence[int] = (16, 32, 64),
+        hidden: int = 124,
+        activation: str = "cardioid",
+        initialisation: Initialisation = "glorot",
+        normalisation: Normalisation = "none",
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        shape = tuple(input_shape)
+        depths = (image_channels(shape), *channels)
+        height, width = (size // 2 ** len(channels) for size in shape[-2:])
+        if height * width == 0:
+            raise ValueError(
+                f"channels={list(channels)}: images of {shape[-2]}×{shape[-1]} cannot be halved"
+                f" {len(channels)} times"
+            )
+        blocks: list[nn.Module] = []
+        for inputs, outputs in pairwise(depths):
+            for first in (inputs, outputs):
+                blocks.append(
+                    convolution(first, outputs, initialisation=initialisation, dtype=dtype)
+                )
+                blocks += normalisation_layers(normalisation, outputs, dtype, dimensions=2)
+                blocks.append(activation_named(activation))
+            blocks.append(torchcvnn.nn.AvgPool2d(kernel_size=2, stride=2, padding=0))
+        self.blocks = nn.Sequential(*blocks)
+        flat = depths[-1] * height * width
+        self.head = nn.Sequential(
+            Linear(flat, hidden, bias=True, initialisation=initialisation, dtype=dtype),
+            activation_named(activation),
+            Linear(hidden, out_features, bias=True, initialisation=initialisation, dtype=dtype),
+        )
+        cast_parameters(self, dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """y [N, out], complex, of images x [N, H, W] or [N, C, H, W]."""
+        y: Tensor = self.head(self.blocks(as_images(x)))
+        return y

@@ -1,0 +1,66 @@
+"""Complex convolutions, and images as their input."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from cvtrain.models.initialisation import Initialisation, initialise_
+
+
+def convolution(
+    in_channels: int,
+    out_channels: int,
+    *,
+    kernel_size: int = 3,
+    stride: int = 1,
+    bias: bool = True,
+    initialisation: Initialisation,
+    dtype: torch.dtype,
+) -> nn.Conv2d:
+    """A complex convolution whose output is as large as its input, divided by `stride`.
+
+    Args:
+        in_channels, out_channels: of the images.
+        kernel_size: odd.
+        stride: of the output.
+        bias: whether there is one, zero at first.
+        initialisation: of the kernel [out, in, size, size]; its fan-in is in · size².
+        dtype: complex64 or complex128.
+
+    Raises:
+        ValueError: the kernel's size is even, or there is no such initialisation.
+    """
+    if kernel_size % 2 == 0:
+        raise ValueError(f"kernel_size={kernel_size}: should be odd")
+    layer = nn.Conv2d(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=stride,
+        padding=kernel_size // 2,
+        bias=bias,
+        dtype=dtype,
+    )
+    initialise_(layer.weight, initialisation)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def image_channels(input_shape: tuple[int, ...]) -> int:
+    """Channels of images [H, W], which have one, or [C, H, W].
+
+    Raises:
+        ValueError: the inputs are no images.
+    """
+    if len(input_shape) not in (2, 3):
+        raise ValueError(
+            f"inputs of shape {list(input_shape)} are no images, which have [H, W] or [C, H, W]"
+        )
+    return 1 if len(input_shape) == 2 else input_shape[0]
+
+
+def as_images(x: Tensor) -> Tensor:
+    """[N, C, H, W] of x [N, H, W] or [N, C, H, W]."""
+    return x.unsqueeze(1) if x.dim() == 3 else x

@@ -1,0 +1,138 @@
+"""A residual convolutional classifier of images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from cvtrain.models.activation import activation as activation_named
+from cvtrain.models.convolution import as_images, convolution, image_channels
+from cvtrain.models.initialisation import Initialisation
+from cvtrain.models.linear import Linear
+from cvtrain.models.normalisation import Normalisation, normalisation_layers
+from cvtrain.models.parameters import cast_parameters
+
+
+class ResidualBlock(nn.Module):
+    """y = φ(f(x) + s(x)): f two convolutions with φ between them, s the identity, or a 1×1
+    convolution where the shape changes.
+
+    He et al. 2016, Deep residual learning for image recognition, figure 2; complex as in Trabelsi
+    et al. 2018, Deep complex networks.
+
+    Args:
+        in_channels, out_channels: of x and y.
+        stride: by which y is smaller than x.
+        activation, initialisation, normalisation, dtype: as for `ResNet`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        stride: int,
+        activation: str,
+        initialisation: Initialisation,
+        normalisation: Normalisation,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            convolution(
+                in_channels,
+                out_channels,
+                stride=stride,
+                initialisation=initialisation,
+                dtype=dtype,
+            ),
+            *normalisation_layers(normalisation, out_channels, dtype, dimensions=2),
+            activation_named(activation),
+            convolution(out_channels, out_channels, initialisation=initialisation, dtype=dtype),
+            *normalisation_layers(normalisation, out_channels, dtype, dimensions=2),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or in_channels != out_channels:
+            self.shortcut = convolution(
+                in_channels,
+                out_channels,
+                kernel_size=1,
+                stride=stride,
+                bias=False,
+                initialisation=initialisation,
+                dtype=dtype,
+            )
+        self.activation = activation_named(activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """y [N, out, H/stride, W/stride] of x [N, in, H, W]."""
+        y: Tensor = self.activation(self.residual(x) + self.shortcut(x))
+        return y
+
+
+class ResNet(nn.Module):
+    """A convolution, stages of residual blocks, the mean over the image, a linear layer; complex
+    throughout.
+
+    Args:
+        input_shape: of one image, [H, W] or [C, H, W].
+        out_features: outputs, complex.
+        channels: of each stage; every stage but the first halves height and width, rounding up.
+        blocks: per stage.
+        activation: a name in `cvtrain.models.activation`.
+        initialisation: of kernels and weights; biases are zero at first.
+        normalisation: after each convolution of a block.
+        dtype: complex64 or complex128.
+
+    Raises:
+        ValueError: there is no stage or no block, `dtype` is not complex, or a name is unknown.
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        out_features: int,
+        *,
+        channels: Sequence[int] = (12, 24, 48),
+        blocks: int = 2,
+        activation: str = "CReLU",
+        initialisation: Initialisation = "he",
+        normalisation: Normalisation = "batch",
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        if not channels or blocks < 1:
+            raise ValueError(f"channels={list(channels)}, blocks={blocks}: at least one of each")
+        depth = image_channels(tuple(input_shape))
+        layers: list[nn.Module] = [
+            convolution(depth, channels[0], initialisation=initialisation, dtype=dtype),
+            *normalisation_layers(normalisation, channels[0], dtype, dimensions=2),
+            activation_named(activation),
+        ]
+        for stage, (inputs, outputs) in enumerate(pairwise((channels[0], *channels))):
+            for block in range(blocks):
+                layers.append(
+                    ResidualBlock(
+                        inputs if block == 0 else outputs,
+                        outputs,
+                        stride=2 if stage > 0 and block == 0 else 1,
+                        activation=activation,
+                        initialisation=initialisation,
+                        normalisation=normalisation,
+                        dtype=dtype,
+                    )
+                )
+        self.layers = nn.Sequential(*layers)
+        self.head = Linear(
+            channels[-1], out_features, bias=True, initialisation=initialisation, dtype=dtype
+        )
+        cast_parameters(self, dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """y [N, out], complex, of images x [N, H, W] or [N, C, H, W]."""
+        features = self.layers(as_images(x)).mean(dim=(-2, -1))
+        y: Tensor = self.head(features)
+        return y
