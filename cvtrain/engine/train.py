@@ -21,7 +21,7 @@ from cvtrain.engine.run_state import RunState, UnusableState, save_state, state_
 from cvtrain.engine.single import Single
 from cvtrain.engine.stack import Stack, alignment
 from cvtrain.engine.trainee import Checkpointer, Trainee, pauses
-from cvtrain.engine.trainer_options import trainer_arguments
+from cvtrain.engine.trainer_options import UninterruptedTrainer, trainer_arguments
 from cvtrain.errors import Interrupted, first_line
 from cvtrain.interruption import interruption
 from cvtrain.models.parameters import count_parameters
@@ -265,16 +265,6 @@ def _fit(
             save_checkpoint(directory, "last", state_dict, record.steps)
         kept = {name: weight[run] for name, weight in best.weights.items()}
         save_checkpoint(directory, "best", state_dict | kept, int(best.step[run]))
-
-
-class UninterruptedTrainer(Trainer):
-    """Leaves at the step at which `Trainee` says so: Lightning would end a loop by itself where a
-    SIGTERM came, saved or not, and in one of several processes alone."""
-
-    @property
-    def received_sigterm(self) -> bool:
-        """Whether Lightning is to do something about a signal."""
-        return False
 
 
 def _prepare(

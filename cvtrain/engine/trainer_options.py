@@ -53,6 +53,16 @@ FIXED: dict[str, Any] = {
 }
 
 
+class UninterruptedTrainer(Trainer):
+    """Leaves at the step at which `cvtrain.engine.trainee` says so: Lightning would end a loop by
+    itself where a SIGTERM came, saved or not, and in one of several processes alone."""
+
+    @property
+    def received_sigterm(self) -> bool:
+        """Whether Lightning is to do something about a signal."""
+        return False
+
+
 def trainer_arguments(config: Config) -> dict[str, Any]:
     """Keyword arguments for `lightning.pytorch.Trainer`.
 

@@ -47,6 +47,7 @@ class Search:
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space, self._seed, self._batch = dict(space), seed, batch
+        self._failed = 0
         self._place = "the study" if directory is None else str(directory / FILE_NAME)
         try:
             self.study: Study = optuna.create_study(
@@ -67,10 +68,9 @@ class Search:
 
     @property
     def told(self) -> int:
-        """Trials that have ended."""
-        counted = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-        ended = self.study.get_trials(deepcopy=False, states=counted)
-        return sum(AGAIN not in trial.user_attrs for trial in ended)
+        """Trials that have ended, those that failed in this call included."""
+        counted = (TrialState.COMPLETE, TrialState.PRUNED)
+        return self._failed + len(self.study.get_trials(deepcopy=False, states=counted))
 
     def ask(self, most: int) -> list[Trial]:
         """The trials of the next batch, or what is left of it.
@@ -101,10 +101,10 @@ class Search:
         return trial.should_prune()
 
     def tell(self, trial: Trial, value: float | None, pruned: bool) -> None:
-        """Note how a trial ended; without a value it failed."""
+        """Note how a trial ended; one without a value failed, and is left for the next call."""
         if pruned:
             self.study.tell(trial, state=TrialState.PRUNED)
         elif value is None:
-            self.study.tell(trial, state=TrialState.FAIL)
+            self._failed += 1
         else:
             self.study.tell(trial, value)

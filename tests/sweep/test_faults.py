@@ -106,7 +106,7 @@ def test_data_with_a_nan_are_a_line(place):
     assert not (place / "sweep").exists()
 
 
-@pytest.mark.parametrize("on_error", ["continue", "stop"])
+@pytest.mark.parametrize("on_error", ["continue", pytest.param("stop", marks=pytest.mark.long)])
 def test_a_run_that_fails_in_a_worker_is_told_as_in_one_process(place, on_error):
     (place / "broken").touch()
     steps = "max_steps=20000" if on_error == "stop" else "max_steps=30"

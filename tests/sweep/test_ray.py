@@ -90,6 +90,7 @@ def test_wrong_options_are_a_line(tmp_path, capsys, given, told):
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.long
 def test_no_node_that_is_large_enough_is_a_line(tmp_path, capsys):
     given = ["hydra.launcher.cores=4096", f"hydra.sweep.dir={tmp_path / 'x'}"]
     assert main([*SMALL, ON_RAY, *given, "-m"]) == 2

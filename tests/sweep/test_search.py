@@ -127,6 +127,27 @@ def test_a_paused_sweep_goes_on_with_the_bits_of_one_that_was_not(tmp_path):
     assert_equal(tmp_path / "whole", tmp_path / "paused")
 
 
+def test_a_trial_that_fails_is_told_and_tried_again_by_resume(tmp_path, monkeypatch, capsys):
+    directory = tmp_path / "search"
+    given = ("hydra.sweeper.search.trials=3", "hydra.launcher.max_stack=1")
+    on_train_batch_start = Trainee.on_train_batch_start
+    rates: list[float] = []
+
+    def failing(self, *args, **kwargs):
+        rates.append(self.config.optimizer.lr)
+        if len(rates) > 10 and rates[-1] == rates[0]:
+            raise RuntimeError("the antenna fell off")
+        return on_train_batch_start(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainee, "on_train_batch_start", failing)
+        assert search(directory, *given) == 1
+    assert "1 of 3 trials failed" in capsys.readouterr().err
+    assert resume(directory) == 0
+    assert [trial[2] for trial in trials(directory)].count(TrialState.COMPLETE) == 3
+    assert len(list(directory.glob("*/run.json"))) == 3
+
+
 def test_a_study_that_is_damaged_or_of_another_space_is_a_line(tmp_path, capsys):
     directory = tmp_path / "search"
     assert search(directory, "hydra.sweeper.search.trials=2") == 0

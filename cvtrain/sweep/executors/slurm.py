@@ -12,6 +12,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,8 @@ class Slurm(Executor):
         self._cancelled = time.monotonic()
         for job in self._running.values():
             if self._cluster == "local":  # there `cancel` would kill within a second
-                os.kill(int(job.job_id), signal.SIGTERM)
+                with suppress(ProcessLookupError):
+                    os.kill(int(job.job_id), signal.SIGTERM)
             else:
                 job.cancel(check=False)
 
