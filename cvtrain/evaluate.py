@@ -21,10 +21,13 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from cvtrain.config import Config
-from cvtrain.data.dataset import Dataset, Split
-from cvtrain.engine.single import EVALUATION_CHUNK
+from cvtrain.data.dataset import Dataset
+from cvtrain.data.split import AnySplit
+from cvtrain.engine.device_data import DeviceData
+from cvtrain.engine.single import EVALUATION_PIECE
 from cvtrain.errors import InputError, first_line
-from cvtrain.metrics import metrics_of
+from cvtrain.metrics import measured
+from cvtrain.modulus_metrics import ModulusMetrics
 from cvtrain.record.checkpoint import checkpoint_path, load_checkpoint
 from cvtrain.record.recorded_run import read_run
 from cvtrain.task import build_model, build_objective, load_dataset
@@ -45,6 +48,7 @@ class Evaluation:
         outputs: [N, …], as the network returns them.
         targets: of the split.
         values: loss and metrics by name.
+        class_names: of the classes, where they have names.
         confusion: [classes, classes] counts, true classes in rows; None in a regression.
     """
 
@@ -53,6 +57,7 @@ class Evaluation:
     targets: Tensor
     values: dict[str, float]
     confusion: Tensor | None
+    class_names: tuple[str, ...]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -102,19 +107,32 @@ def evaluate(
 
 @torch.no_grad()
 def _evaluated(
-    config: Config, model: nn.Module, dataset: Dataset, split: Split, step: int
+    config: Config, model: nn.Module, dataset: Dataset, split: AnySplit, step: int
 ) -> Evaluation:
     model.eval()
-    outputs = torch.cat([model(x) for x in torch.split(split.inputs, EVALUATION_CHUNK)])
-    functions = {"loss": build_objective(config).loss_value, **metrics_of(dataset)}
-    values = {name: f(outputs, split.targets).item() for name, f in functions.items()}
-    confusion = None
-    if dataset.task == "classification":
-        scores = outputs.abs() if outputs.is_complex() else outputs
-        pairs = split.targets * dataset.out_features + scores.argmax(dim=-1)
-        counts = torch.bincount(pairs, minlength=dataset.out_features**2)
-        confusion = counts.reshape(dataset.out_features, dataset.out_features)
-    return Evaluation(step, outputs, split.targets, values, confusion)
+    functions = measured(dataset, build_objective(config))
+    sums: dict[str, list[Tensor]] = {name: [] for name in functions}
+    on_moduli = ModulusMetrics(dataset)
+    outputs, targets = [], []
+    for piece in DeviceData(dataset, ()).pieces(split, torch.device("cpu"), EVALUATION_PIECE):
+        output = model(piece.inputs)
+        for name, function in functions.items():
+            sums[name].append(function.sums(output, piece.targets))
+        on_moduli.update(output, piece.targets)
+        outputs.append(output)
+        targets.append(piece.targets)
+    values = {
+        name: function.of_sums(torch.stack(sums[name]).sum(dim=0)).item()
+        for name, function in functions.items()
+    }
+    return Evaluation(
+        step,
+        torch.cat(outputs),
+        torch.cat(targets),
+        values | on_moduli.compute(),
+        on_moduli.confusion(),
+        dataset.class_names,
+    )
 
 
 def save_predictions(evaluation: Evaluation, path: Path) -> None:
@@ -149,11 +167,12 @@ def _show(evaluation: Evaluation, title: str) -> None:
         console.print(f"{len(confusion)} classes: --predictions has what a matrix is made of")
         return
     console.print("classes: true in rows, predicted in columns", highlight=False)
+    names = evaluation.class_names or tuple(map(str, range(len(confusion))))
     matrix = Table()
-    for heading in ("", *map(str, range(len(confusion)))):
+    for heading in ("", *names):
         matrix.add_column(heading, justify="right")
-    for number, row in enumerate(confusion.tolist()):
-        matrix.add_row(str(number), *(str(count) if count else "·" for count in row))
+    for name, row in zip(names, confusion.tolist(), strict=True):
+        matrix.add_row(name, *(str(count) if count else "·" for count in row))
     console.print(matrix)
 
 

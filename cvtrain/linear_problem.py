@@ -13,6 +13,7 @@ import numpy as np
 from cvtrain import theory
 from cvtrain.config import TargetConfig
 from cvtrain.data.dataset import Dataset
+from cvtrain.data.split import in_memory
 from cvtrain.errors import InputError
 from cvtrain.task import build_dataset
 from cvtrain.theory.moments import ComplexArray
@@ -76,8 +77,9 @@ class LinearProblem:
         """
         if dataset.task != "regression" or dataset.out_features != 1:
             raise InputError("data: closed forms are known for a regression with one output")
-        x = dataset.train.inputs.flatten(1).numpy().astype(np.complex128)
-        y = dataset.train.targets[:, 0].numpy().astype(np.complex128)
+        train = in_memory(dataset.train)
+        x = train.inputs.flatten(1).numpy().astype(np.complex128)
+        y = train.targets[:, 0].numpy().astype(np.complex128)
         if widely_linear:
             x = np.concatenate([x, x.conj()], axis=1)
         optimum: ComplexArray = np.linalg.lstsq(x, y, rcond=None)[0].astype(np.complex128)

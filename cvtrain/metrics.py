@@ -1,61 +1,148 @@
-"""How good an output is, in units that do not depend on the objective."""
+"""How good an output is, in units that do not depend on the objective.
+
+Every metric is a function of sums over samples, so that a split is measured piece by piece, however
+large it is, and in whatever pieces it comes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from cvtrain.data.dataset import Dataset
+from cvtrain.data.dataset import IGNORED, Dataset
+from cvtrain.objective import Objective
 
-Metric = Callable[[Tensor, Tensor], Tensor]
+
+@dataclass(frozen=True)
+class Metric:
+    """A real number of outputs and their targets; a metric can be called with both.
+
+    Attributes:
+        sums: [terms], real, of outputs and targets; those of two sets of samples together are the
+            sums of both.
+        of_sums: the metric, of such sums.
+    """
+
+    sums: Callable[[Tensor, Tensor], Tensor]
+    of_sums: Callable[[Tensor], Tensor]
+
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        """The metric of one set of samples."""
+        return self.of_sums(self.sums(output, target))
 
 
-def accuracy(output: Tensor, target: Tensor) -> Tensor:
-    """Share of samples whose largest |z| (largest z, where it is real) is that of their class.
+def _ratio(sums: Tensor) -> Tensor:
+    return sums[0] / sums[1]
+
+
+def scores(output: Tensor) -> Tensor:
+    """What the largest of decides the class: |z|, or z itself where it is real."""
+    return output.abs() if output.is_complex() else output
+
+
+def _hits(output: Tensor, target: Tensor) -> Tensor:
+    s = scores(output)
+    counted = target != IGNORED
+    right = (s.argmax(dim=1) == target) & counted
+    return torch.stack([right.sum(), counted.sum()]).to(s.dtype)
+
+
+accuracy = Metric(_hits, _ratio)
+"""Share of labels that are right: the class of the largest |z|, or z where it is real.
+
+Outputs z are [N, classes, …], labels [N, …] int64; those that are `IGNORED` do not count.
+"""
+
+
+def _regions(output: Tensor, target: Tensor) -> Tensor:
+    s = scores(output)
+    classes = torch.arange(s.shape[1], device=s.device)
+    counted = (target != IGNORED).unsqueeze(-1)
+    found = (s.argmax(dim=1).unsqueeze(-1) == classes) & counted
+    there = target.unsqueeze(-1) == classes
+    axes = list(range(target.dim()))
+    return torch.cat([(found & there).sum(axes), (found | there).sum(axes)]).to(s.dtype)
+
+
+def _mean_of_ratios(sums: Tensor) -> Tensor:
+    intersection, union = sums.chunk(2)
+    occurs = union > 0
+    ratios = intersection / union.clamp(min=1)
+    return ratios.sum() / occurs.sum()  # a class that is nowhere has no ratio
+
+
+mean_iou = Metric(_regions, _mean_of_ratios)
+"""Mean over classes of |A ∩ B| / |A ∪ B|: A the labels of a class, B those that an output gives it.
+
+Classes that neither labels nor outputs have are left out. Shapes as for `accuracy`.
+"""
+
+
+def _error_and_power(output: Tensor, target: Tensor) -> Tensor:
+    error = (output - target).abs().square().sum()
+    return torch.stack([error, target.abs().square().sum()])
+
+
+nmse = Metric(_error_and_power, _ratio)
+"""Σ|ŷ − y|² / Σ|y|², a plain ratio: 1 for an output of zeros, 0 for a perfect one.
+
+Outputs ŷ and targets y are of one shape, complex.
+"""
+
+nmse_db = Metric(_error_and_power, lambda sums: 10 * _ratio(sums).log10())
+"""`nmse` in decibels, 10 log₁₀(Σ|ŷ − y|² / Σ|y|²): 0 for an output of zeros."""
+
+error_vector_magnitude = Metric(_error_and_power, lambda sums: _ratio(sums).sqrt())
+"""√(Σ|ŷ − y|² / Σ|y|²): root mean square error over the root mean square symbol.
+
+Normalised by the mean power of the symbols that were sent, as in IEEE 802.11, section 17.3.9.8.
+"""
+
+
+def symbol_error_rate(alphabet: Tensor) -> Metric:
+    """Share of outputs ŷ whose nearest symbol is not the one that was sent.
 
     Args:
-        output: z [N, classes].
-        target: classes, [N] int64.
+        alphabet: symbols, [S], complex; all targets are of it.
     """
-    scores = output.abs() if output.is_complex() else output
-    return (scores.argmax(dim=-1) == target).to(scores.dtype).mean()
-
-
-def nmse(output: Tensor, target: Tensor) -> Tensor:
-    """Σ|ŷ − y|² / Σ|y|², a plain ratio (not in dB): 1 for an output of zeros, 0 for a perfect one.
-
-    Args:
-        output: ŷ [N, out].
-        target: y [N, out].
-    """
-    return (output - target).abs().square().sum() / target.abs().square().sum()
-
-
-def symbol_error_rate(output: Tensor, target: Tensor, alphabet: Tensor) -> Tensor:
-    """Share of outputs whose nearest symbol is not the one that was sent.
-
-    Args:
-        output: ŷ [N, out], complex.
-        target: y [N, out], entries of `alphabet`.
-        alphabet: symbols, [S], complex.
-    """
-    symbols = alphabet.to(output.device)
 
     def nearest(z: Tensor) -> Tensor:
-        return (z.unsqueeze(-1) - symbols).abs().argmin(dim=-1)
+        return (z.unsqueeze(-1) - alphabet.to(z.device)).abs().argmin(dim=-1)
 
-    wrong = nearest(output) != nearest(target)
-    return wrong.to(output.dtype.to_real()).mean()
+    def wrong(output: Tensor, target: Tensor) -> Tensor:
+        errors = (nearest(output) != nearest(target)).to(output.dtype.to_real())
+        return torch.stack([errors.sum(), errors.new_tensor(errors.numel())])
+
+    return Metric(wrong, _ratio)
 
 
 def metrics_of(dataset: Dataset) -> dict[str, Metric]:
     """Beside the loss, what is measured on a data set, by name: ``accuracy`` of a classification,
-    ``nmse`` of a regression, and ``symbol_error_rate`` where its targets are symbols."""
+    with ``mean_iou`` where every pixel has a label; ``nmse`` and ``nmse_db`` of a regression, with
+    ``evm`` and ``symbol_error_rate`` where its targets are symbols."""
     if dataset.task == "classification":
-        return {"accuracy": accuracy}
-    found: dict[str, Metric] = {"nmse": nmse}
+        found = {"accuracy": accuracy}
+        if len(dataset.positions) == 2:
+            found["mean_iou"] = mean_iou
+        return found
+    found = {"nmse": nmse, "nmse_db": nmse_db}
     if dataset.alphabet is not None:
-        found["symbol_error_rate"] = partial(symbol_error_rate, alphabet=dataset.alphabet)
+        found["evm"] = error_vector_magnitude
+        found["symbol_error_rate"] = symbol_error_rate(dataset.alphabet)
     return found
+
+
+def measured(dataset: Dataset, objective: Objective) -> dict[str, Metric]:
+    """The loss, unscaled, and `metrics_of` the data set."""
+
+    def sums(output: Tensor, target: Tensor) -> Tensor:
+        loss = objective.loss_value(output, target)
+        counted = (target != IGNORED).sum().to(loss.dtype)
+        # A mean over nothing is NaN.
+        total = torch.where(counted > 0, loss * counted, torch.zeros_like(loss))
+        return torch.stack([total, counted])
+
+    return {"loss": Metric(sums, _ratio), **metrics_of(dataset)}

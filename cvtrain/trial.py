@@ -17,11 +17,12 @@ from torch import nn
 from cvtrain.config import Config
 from cvtrain.data.batches import BatchOrder
 from cvtrain.data.dataset import Dataset
+from cvtrain.data.split import Split
 from cvtrain.engine.convergence import Convergence
 from cvtrain.engine.data_parallel import check_data_parallel
 from cvtrain.engine.trainer_options import trainer_arguments
 from cvtrain.errors import InputError
-from cvtrain.metrics import metrics_of
+from cvtrain.metrics import measured, metrics_of
 from cvtrain.point import Point
 from cvtrain.schedule import learning_rate_factor
 from cvtrain.task import build_model, build_objective, build_optimizer, load_dataset
@@ -75,13 +76,14 @@ def check_structure(config: Config) -> nn.Module:
     Convergence(config.target, dataset.task, metrics, config.max_steps)
     model = build_model(config, dataset)
     check_data_parallel(config.trainer, model)
-    samples = dataset.train.inputs[:TRIAL_SAMPLES]
-    seen = f"{list(samples.shape)} {str(samples.dtype).removeprefix('torch.')}"
+    samples = dataset.train.take(torch.arange(min(TRIAL_SAMPLES, len(dataset.train))))
+    inputs = samples.inputs
+    seen = f"{list(inputs.shape)} {str(inputs.dtype).removeprefix('torch.')}"
     named = f"model._target_={config.model.target}: a trial forward and backward on a {seen} batch"
     try:
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.filterwarnings("error", message=".*discards the imaginary part.*")
-            _forward_and_backward(config, model, dataset)
+            _forward_and_backward(config, model, dataset, samples)
     except (TypeError, ValueError, RuntimeError, IndexError, UserWarning) as error:
         raise InputError(f"{named} failed: {str(error).splitlines()[0]}") from None
     for name, parameter in model.named_parameters():
@@ -93,20 +95,24 @@ def check_structure(config: Config) -> nn.Module:
     return model
 
 
-def _forward_and_backward(config: Config, model: nn.Module, dataset: Dataset) -> None:
-    inputs = dataset.train.inputs[:TRIAL_SAMPLES]
-    targets = dataset.train.targets[:TRIAL_SAMPLES]
-    output = model(inputs)
+def _forward_and_backward(
+    config: Config, model: nn.Module, dataset: Dataset, samples: Split
+) -> None:
+    output = model(samples.inputs)
     if not isinstance(output, torch.Tensor):
         raise TypeError(f"it returns a {type(output).__name__}, not a tensor")
-    if dataset.task == "classification" and output.shape != (len(inputs), dataset.out_features):
-        wanted = [len(inputs), dataset.out_features]
+    wanted = [len(samples), dataset.out_features, *dataset.positions]
+    if list(output.shape) != wanted:
         raise ValueError(f"it returns shape {list(output.shape)}, the data want {wanted}")
-    loss = build_objective(config).loss_value(output, targets)
-    if loss.is_complex() or loss.dim() != 0:
-        raise TypeError(f"the loss is {loss.dtype} of shape {list(loss.shape)}, not a real number")
-    for metric in metrics_of(dataset).values():
-        metric(output, targets)
+    if dataset.task == "regression" and not output.is_complex():
+        raise TypeError(f"it returns {output.dtype}, the data want complex numbers")
+    for name, function in measured(dataset, build_objective(config)).items():
+        value = function(output, samples.targets)
+        if value.is_complex() or value.dim() != 0:
+            raise TypeError(
+                f"the {name} is {value.dtype} of shape {list(value.shape)}, not a real number"
+            )
+    loss = build_objective(config).loss_value(output, samples.targets)
     torch.autograd.backward(loss)
     if all(parameter.grad is None for parameter in model.parameters()):
         raise RuntimeError("no parameter got a gradient")

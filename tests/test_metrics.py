@@ -6,10 +6,21 @@ import numpy as np
 import pytest
 import torch
 
+from cvtrain.data.dataset import IGNORED
 from cvtrain.data.digits_fft import digits_fft
 from cvtrain.data.equalizer import SYMBOLS, equalizer
 from cvtrain.data.system_id import system_id
-from cvtrain.metrics import accuracy, metrics_of, nmse, symbol_error_rate
+from cvtrain.metrics import (
+    accuracy,
+    error_vector_magnitude,
+    mean_iou,
+    measured,
+    metrics_of,
+    nmse,
+    nmse_db,
+    symbol_error_rate,
+)
+from cvtrain.objective import Objective
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], ids=str)
 
@@ -57,10 +68,10 @@ def test_nmse_is_1_for_zeros_0_for_a_perfect_output_and_blind_to_units():
 def test_a_symbol_is_wrong_where_another_one_is_nearer():
     alphabet = torch.from_numpy(SYMBOLS)
     sent = alphabet[torch.arange(400) % 4].reshape(200, 2)
-    assert symbol_error_rate(sent + 0.69 * (1 - 1j), sent, alphabet).item() == 0
+    assert symbol_error_rate(alphabet)(sent + 0.69 * (1 - 1j), sent).item() == 0
     received = sent.clone()
     received[:50, 0] = -received[:50, 0].conj()
-    rate = symbol_error_rate(received, sent, alphabet)
+    rate = symbol_error_rate(alphabet)(received, sent)
     assert rate.item() == pytest.approx(50 / 400)
     assert rate.dtype == torch.float64
 
@@ -72,12 +83,76 @@ def test_errors_of_symbols_in_noise_are_those_of_theory():
     sent = alphabet[torch.randint(4, (200_000, 1), generator=generator)]
     noise = torch.randn(sent.shape, dtype=sent.dtype, generator=generator)  # E|ν|² = 1
     tail = 0.5 * math.erfc(0.7 / math.sqrt(0.5) / math.sqrt(2))
-    rate = symbol_error_rate(sent + noise, sent, alphabet).item()
+    rate = symbol_error_rate(alphabet)(sent + noise, sent).item()
     assert rate == pytest.approx(1 - (1 - tail) ** 2, abs=0.003)
+
+
+def test_decibels_and_error_vector_magnitude_are_nmse_in_other_units():
+    output, target = drawn(0, 40, 3), drawn(1, 40, 3)
+    ratio = nmse(output, target).item()
+    assert nmse_db(output, target).item() == pytest.approx(10 * math.log10(ratio))
+    assert error_vector_magnitude(output, target).item() == pytest.approx(math.sqrt(ratio))
+    assert nmse_db(torch.zeros_like(target), target).item() == 0
+
+
+def labelled(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Outputs [5, 4, 6, 7] of four classes, of which the last is nowhere, and labels [5, 6, 7]."""
+    output = drawn(seed, 5, 4, 6, 7)
+    output[:, 3] = 0
+    labels = torch.arange(5 * 6 * 7).reshape(5, 6, 7) % 3
+    labels[:, :2] = IGNORED
+    return output, labels
+
+
+def test_what_has_no_label_does_not_count():
+    output, labels = labelled(0)
+    seen = labels != IGNORED
+    found = output.abs().argmax(dim=1)
+    expected = (found[seen] == labels[seen]).double().mean()
+    assert accuracy(output, labels).item() == pytest.approx(expected.item())
+    wrong = labels.clone()
+    wrong[:, 1:] = IGNORED
+    wrong[:, :1] = found[:, :1]
+    assert accuracy(output, wrong).item() == 1
+
+
+def test_mean_iou_is_that_of_the_classes_that_occur():
+    output, labels = labelled(0)
+    seen = (labels != IGNORED).numpy()
+    found, wanted = output.abs().argmax(dim=1).numpy()[seen], labels.numpy()[seen]
+    ratios = [
+        np.sum((found == c) & (wanted == c)) / np.sum((found == c) | (wanted == c))
+        for c in range(3)
+    ]
+    assert mean_iou(output, labels).item() == pytest.approx(np.mean(ratios))
+    perfect = torch.nn.functional.one_hot(labels.clamp(min=0), 4).movedim(-1, 1).double()
+    assert mean_iou(perfect, labels).item() == 1
+
+
+def test_a_split_is_measured_in_whatever_pieces_it_comes():
+    images = (*labelled(0), [accuracy, mean_iou])
+    numbers = (drawn(0, 40, 3), drawn(1, 40, 3), [nmse, nmse_db, error_vector_magnitude])
+    for output, target, metrics in (images, numbers):
+        for metric in metrics:
+            pieces = zip(output.split(2), target.split(2), strict=True)
+            sums = torch.stack([metric.sums(*piece) for piece in pieces]).sum(dim=0)
+            assert metric.of_sums(sums).item() == pytest.approx(metric(output, target).item())
+
+
+def test_the_loss_of_pieces_is_the_mean_over_what_is_labelled():
+    output, labels = labelled(0)
+    labels[0] = IGNORED  # a piece without any label
+    data = digits_fft(dtype=torch.complex128)
+    loss = measured(data, Objective("cross_entropy", scale=0.5))["loss"]
+    pieces = zip(output.split(1), labels.split(1), strict=True)
+    sums = torch.stack([loss.sums(*piece) for piece in pieces]).sum(dim=0)
+    expected = torch.nn.functional.cross_entropy(output.abs(), labels)
+    assert loss.of_sums(sums).item() == pytest.approx(expected.item())
 
 
 def test_every_task_has_its_metrics():
     dtype = torch.complex64
     assert metrics_of(digits_fft(dtype=dtype)) == {"accuracy": accuracy}
-    assert metrics_of(system_id(dtype=dtype)) == {"nmse": nmse}
-    assert list(metrics_of(equalizer(dtype=dtype))) == ["nmse", "symbol_error_rate"]
+    assert metrics_of(system_id(dtype=dtype)) == {"nmse": nmse, "nmse_db": nmse_db}
+    of_symbols = ["nmse", "nmse_db", "evm", "symbol_error_rate"]
+    assert list(metrics_of(equalizer(dtype=dtype))) == of_symbols

@@ -5,6 +5,7 @@ The generators are not re-exported: each bears the name of its module, and would
 """
 
 from cvtrain.data.batches import BatchOrder
-from cvtrain.data.dataset import Dataset, Split
+from cvtrain.data.dataset import Dataset
+from cvtrain.data.split import FileSplit, Split
 
-__all__ = ["BatchOrder", "Dataset", "Split"]
+__all__ = ["BatchOrder", "Dataset", "FileSplit", "Split"]

@@ -3,7 +3,8 @@
 import torch
 
 from cvtrain.data.arguments import check_complex_dtype
-from cvtrain.data.dataset import Dataset, Split
+from cvtrain.data.dataset import Dataset
+from cvtrain.data.split import Split
 
 
 def article(*, dtype: torch.dtype) -> Dataset:

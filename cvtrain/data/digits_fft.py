@@ -5,8 +5,9 @@ import numpy.typing as npt
 import torch
 
 from cvtrain.data.arguments import check_complex_dtype, check_integer
-from cvtrain.data.dataset import Dataset, Split
+from cvtrain.data.dataset import Dataset
 from cvtrain.data.draws import data_generator
+from cvtrain.data.split import Split
 
 
 def digits_fft(*, seed: int = 0, dtype: torch.dtype) -> Dataset:

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from cvtrain.data.arguments import check_complex_dtype, check_integer, check_number
-from cvtrain.data.dataset import Dataset, Split
+from cvtrain.data.dataset import Dataset
 from cvtrain.data.draws import ComplexArray, data_generator
+from cvtrain.data.split import Split
 
 
 def noncircular(

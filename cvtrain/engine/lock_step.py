@@ -9,7 +9,7 @@ from typing import Any
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from cvtrain.data.dataset import Split
+from cvtrain.data.split import AnySplit
 from cvtrain.optim.hyperparameter import Number
 
 
@@ -66,6 +66,10 @@ class LockStep(LightningModule):
         """Unscaled losses [K] of batch number `batch`, with their graph."""
 
     @abstractmethod
-    def evaluate(self, split: Split, runs: Sequence[int] | None = None) -> dict[str, Tensor]:
+    def evaluate(self, split: AnySplit, runs: Sequence[int] | None = None) -> dict[str, Tensor]:
         """Loss and metrics [K] of a split, by name, without graph; where only some `runs` are
         wanted, those of others may be NaN."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Let go of what training held open, once it has ended in whatever way."""

@@ -10,18 +10,19 @@ from torch import Tensor, nn
 
 from cvtrain.config import Config
 from cvtrain.data.batches import BatchOrder
-from cvtrain.data.dataset import Dataset, Split
+from cvtrain.data.dataset import Dataset
+from cvtrain.data.split import AnySplit
 from cvtrain.engine.data_parallel import Shares, devices_wanted
-from cvtrain.engine.device_splits import DeviceSplits
+from cvtrain.engine.device_data import DeviceData
 from cvtrain.engine.trainee import Checkpointer, Trainee
-from cvtrain.metrics import metrics_of
+from cvtrain.metrics import measured
 from cvtrain.record.recorder import Recorder
 from cvtrain.schedule import learning_rate_factor
 from cvtrain.stacking import stack_clip, stack_convention
 from cvtrain.task import build_model, build_objective, build_optimizer
 
-EVALUATION_CHUNK = 8192
-"""Samples evaluated at once."""
+EVALUATION_PIECE = 8192
+"""Samples evaluated at once, at most."""
 
 
 class Single(Trainee):
@@ -48,12 +49,13 @@ class Single(Trainee):
         )
         self.model: nn.Module = build_model(config, dataset)
         self._objective = build_objective(config)
-        self._order = BatchOrder(len(dataset.train), config.batch_size, config.seed)
+        order = BatchOrder(len(dataset.train), config.batch_size, config.seed)
+        self._data = DeviceData(dataset, [order])
+        self._functions = measured(dataset, self._objective)
         self._trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         self._weights: dict[str, Tensor] = {}
         self._kept: dict[str, Tensor] = {}
         self._seen: dict[str, Tensor] = {}
-        self._splits = DeviceSplits()
         self._shares: Shares | None = None
 
     def configure_optimizers(self) -> Any:
@@ -138,16 +140,16 @@ class Single(Trainee):
 
     def batch_losses(self, batch: int) -> Tensor:
         """The loss of the batch that seed and number give."""
-        train = self._splits.on(self.device, self.dataset.train)
-        indices = self._order.indices(batch).to(self.device, non_blocking=True)
+        read = self._data.batch(batch, self.device)
+        inputs, targets = read.inputs[0], read.targets[0]
 
-        def loss(model: nn.Module, samples: Tensor) -> Tensor:
-            output = model(train.inputs[samples])
-            return self._objective.loss_value(output, train.targets[samples])
+        def loss(model: nn.Module, samples: Tensor | slice) -> Tensor:
+            return self._objective.loss_value(model(inputs[samples]), targets[samples])
 
         if self._shares is None:
-            return loss(self.model, indices).unsqueeze(0)
-        return self._shares.loss(indices, loss).unsqueeze(0)
+            return loss(self.model, slice(None)).unsqueeze(0)
+        samples = torch.arange(len(inputs), device=self.device)
+        return self._shares.loss(samples, loss).unsqueeze(0)
 
     @property
     def asked_to_stop(self) -> bool:
@@ -155,14 +157,21 @@ class Single(Trainee):
         return super().asked_to_stop if self._shares is None else self._shares.stop
 
     @torch.no_grad()
-    def evaluate(self, split: Split, runs: Sequence[int] | None = None) -> dict[str, Tensor]:
-        """The whole split, in evaluation mode."""
+    def evaluate(self, split: AnySplit, runs: Sequence[int] | None = None) -> dict[str, Tensor]:
+        """The whole split, in evaluation mode, piece by piece."""
         was_training = self.model.training
         self.model.eval()
-        there = self._splits.on(self.device, split)
-        output = torch.cat([self.model(x) for x in torch.split(there.inputs, EVALUATION_CHUNK)])
+        sums: dict[str, list[Tensor]] = {name: [] for name in self._functions}
+        for piece in self._data.pieces(split, self.device, EVALUATION_PIECE):
+            output = self.model(piece.inputs)
+            for name, function in self._functions.items():
+                sums[name].append(function.sums(output, piece.targets))
         self.model.train(was_training)
-        values = {"loss": self._objective.loss_value(output, there.targets)}
-        for name, metric in metrics_of(self.dataset).items():
-            values[name] = metric(output, there.targets)
-        return {name: value.unsqueeze(0) for name, value in values.items()}
+        return {
+            name: function.of_sums(torch.stack(sums[name]).sum(dim=0)).unsqueeze(0)
+            for name, function in self._functions.items()
+        }
+
+    def release(self) -> None:
+        """End what reads data ahead."""
+        self._data.close()

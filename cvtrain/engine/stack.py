@@ -11,11 +11,12 @@ from torch.func import vmap
 
 from cvtrain.config import Config
 from cvtrain.data.batches import BatchOrder
-from cvtrain.data.dataset import Dataset, Split
-from cvtrain.engine.device_splits import DeviceSplits
+from cvtrain.data.dataset import Dataset
+from cvtrain.data.split import AnySplit, Split
+from cvtrain.engine.device_data import DeviceData
 from cvtrain.engine.trainee import Checkpointer, Trainee
 from cvtrain.engine.trainer_options import trainer_arguments
-from cvtrain.metrics import metrics_of
+from cvtrain.metrics import measured
 from cvtrain.models.stacked_network import StackedNetwork
 from cvtrain.optim.hyperparameter import Number, float64
 from cvtrain.record.recorder import Recorder
@@ -28,8 +29,8 @@ from cvtrain.stacking import (
 )
 from cvtrain.task import build_model, build_objective
 
-EVALUATION_CHUNK = 1024
-"""Samples of each member evaluated at once."""
+EVALUATION_PIECE = 1024
+"""Samples of each member evaluated at once, at most."""
 
 
 def alignment(config: Config) -> int:
@@ -85,7 +86,9 @@ class Stack(Trainee):
         self._trained = {
             name: p for name, p in self.stacked.network.named_parameters() if p.requires_grad
         }
-        self._batches = _StackedBatches(filled, dataset.train)
+        size, samples = filled[0].batch_size, len(dataset.train)
+        self._data = DeviceData(dataset, [BatchOrder(samples, size, c.seed) for c in filled])
+        self._functions = measured(dataset, self._objective)
         self._schedule = stack_schedule(filled)
         self._initial_rates: list[Number] = []
 
@@ -173,36 +176,47 @@ class Stack(Trainee):
 
     def batch_losses(self, batch: int) -> Tensor:
         """Each member's loss of the batch that its seed and the number give."""
-        inputs, targets = self._batches.gather(batch, self.device)
-        losses: Tensor = vmap(self._objective.loss_value)(self.stacked(inputs), targets)
+        read = self._data.batch(batch, self.device)
+        losses: Tensor = vmap(self._objective.loss_value)(self.stacked(read.inputs), read.targets)
         return losses
 
     @torch.no_grad()
-    def evaluate(self, split: Split, runs: Sequence[int] | None = None) -> dict[str, Tensor]:
-        """The whole split, in evaluation mode, some members at a time; NaN where none of them is
-        wanted."""
+    def evaluate(self, split: AnySplit, runs: Sequence[int] | None = None) -> dict[str, Tensor]:
+        """The whole split, in evaluation mode, piece by piece and some members at a time; NaN
+        where none of them is wanted."""
         self.stacked.eval()
-        there = self._batches.splits.on(self.device, split)
-        functions = {"loss": self._objective.loss_value, **metrics_of(self.dataset)}
-        values: dict[str, list[Tensor]] = {name: [] for name in functions}
-        for begin in range(0, self.members, self._members_at_once):
-            members = slice(begin, begin + self._members_at_once)
-            size = len(range(self.members)[members])
-            if runs is not None and not set(runs) & set(range(self.members)[members]):
-                for each in values.values():
-                    each.append(torch.full((size,), torch.nan, device=self.device))
-                continue
-            output = torch.cat(
-                [
-                    self.stacked(x.expand(size, *x.shape), members)
-                    for x in torch.split(there.inputs, EVALUATION_CHUNK)
-                ],
-                dim=1,
-            )
-            for name, function in functions.items():
-                values[name].append(vmap(function, in_dims=(0, None))(output, there.targets))
+        groups = [
+            slice(begin, min(begin + self._members_at_once, self.members))
+            for begin in range(0, self.members, self._members_at_once)
+        ]
+        if runs is not None:
+            groups = [each for each in groups if set(runs) & set(range(each.start, each.stop))]
+        sums: dict[str, list[Tensor]] = {name: [] for name in self._functions}
+        for piece in self._data.pieces(split, self.device, EVALUATION_PIECE):
+            of_groups = [self._sums(piece, members) for members in groups]
+            for name, found in sums.items():
+                found.append(torch.cat([of_group[name] for of_group in of_groups]))
         self.stacked.train()
-        return {name: torch.cat(each) for name, each in values.items()}
+        evaluated = [run for each in groups for run in range(each.start, each.stop)]
+        values = {}
+        for name, function in self._functions.items():
+            value = vmap(function.of_sums)(torch.stack(sums[name]).sum(dim=0))
+            values[name] = value.new_full((self.members,), torch.nan)
+            values[name][evaluated] = value
+        return values
+
+    def _sums(self, piece: Split, members: slice) -> dict[str, Tensor]:
+        """Of each metric, [members, terms]."""
+        x = piece.inputs.expand(members.stop - members.start, *piece.inputs.shape)
+        output = self.stacked(x, members)
+        return {
+            name: vmap(function.sums, in_dims=(0, None))(output, piece.targets)
+            for name, function in self._functions.items()
+        }
+
+    def release(self) -> None:
+        """End what reads data ahead."""
+        self._data.close()
 
 
 def _stacked_network(configs: Sequence[Config], dataset: Dataset) -> StackedNetwork:
@@ -214,29 +228,3 @@ def _stacked_network(configs: Sequence[Config], dataset: Dataset) -> StackedNetw
         [place[start] for start in starts],
         [config.seed for config in configs],
     )
-
-
-class _StackedBatches:
-    """Gathers each member's batch; members of one seed share an order."""
-
-    def __init__(self, configs: Sequence[Config], train: Split) -> None:
-        seeds = [config.seed for config in configs]
-        distinct = list(dict.fromkeys(seeds))
-        self._train = train
-        self._orders = [BatchOrder(len(train), configs[0].batch_size, seed) for seed in distinct]
-        self._order_of = torch.tensor([distinct.index(seed) for seed in seeds])
-        self.splits = DeviceSplits()
-
-    def gather(self, batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Inputs [K, B, …] and targets [K, B, …] of batch number `batch`."""
-        train = self.splits.on(device, self._train)
-        drawn = torch.stack([order.indices(batch) for order in self._orders])
-        if device.type == "cuda":
-            drawn = drawn.pin_memory()  # a copy from elsewhere would wait for the device
-            self._order_of = self._order_of.to(device)
-        samples = drawn.to(device, non_blocking=True)[self._order_of]
-        shape, flat = samples.shape, samples.reshape(-1)
-        return (
-            train.inputs.index_select(0, flat).reshape(*shape, *train.inputs.shape[1:]),
-            train.targets.index_select(0, flat).reshape(*shape, *train.targets.shape[1:]),
-        )

@@ -245,7 +245,10 @@ def _fit(
     recorder.expect(trainee.validations.later_tags)
     for run, point in enumerate(job.points) if not job.earlier else ():
         recorder.declare(run, hyperparameters(point.config))
-    trainer.fit(trainee)
+    try:
+        trainer.fit(trainee)
+    finally:
+        trainee.release()
     final = recorder.final
     best = trainee.validations.best_weights
     assert best is not None  # the weights before the first update are always validated

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from cvtrain.config import Config
-from cvtrain.data.dataset import Dataset, Split
+from cvtrain.data.dataset import Dataset
+from cvtrain.data.split import AnySplit
 from cvtrain.engine.best_weights import BestWeights
 from cvtrain.engine.convergence import Convergence
 from cvtrain.metrics import metrics_of
 
-Evaluate = Callable[[Split, Sequence[int] | None], dict[str, Tensor]]
+Evaluate = Callable[[AnySplit, Sequence[int] | None], dict[str, Tensor]]
 """Loss and metrics [K] of a split; those of runs that are not asked for may be NaN."""
 
 

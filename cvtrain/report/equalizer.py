@@ -8,6 +8,7 @@ from dataclasses import replace
 import pandas as pd
 
 from cvtrain.config import TargetConfig
+from cvtrain.data.split import in_memory
 from cvtrain.errors import InputError
 from cvtrain.report.arms import REFERENCE, label_runs
 from cvtrain.report.document import Document, Record, Section, Sentence, Table, number, words
@@ -79,11 +80,12 @@ def _polynomials(runs: pd.DataFrame) -> list[Record]:
     # `tolist` gives Python's own numbers.
     slot = {key.removeprefix("data."): runs[key].tolist()[0] for key in keys}
     dataset = build_dataset(TargetConfig.model_validate(slot), "complex128")
+    splits = in_memory(dataset.train), in_memory(dataset.test)
     return [
         {
             "method": f"polynomial of order {order} in x{' and x*' if conjugates else ''}",
             "kind": "least squares on the same data",
-            "mse": polynomial_mse(dataset.train, dataset.test, order, conjugates),
+            "mse": polynomial_mse(*splits, order, conjugates),
         }
         for order, conjugates in POLYNOMIALS
     ]

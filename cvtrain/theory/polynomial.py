@@ -7,7 +7,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 import numpy.typing as npt
 
-from cvtrain.data.dataset import Split
+from cvtrain.data.split import Split
 
 Array = npt.NDArray[np.complex128]
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from cvtrain.data import Dataset, Split
+from cvtrain.data.dataset import IGNORED
 
 INPUTS = torch.ones(6, 2, 3, dtype=torch.complex64)
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2])
@@ -28,6 +29,30 @@ def test_sizes_are_those_of_one_input_and_of_the_splits():
     assert dataset.in_features == 6
     assert (len(dataset.train), len(dataset.validation)) == (6, 4)
     assert dataset.solution == {}
+
+
+def test_every_pixel_may_have_a_target_of_its_own():
+    images, labels = torch.ones(6, 1, 4, 5, dtype=torch.complex64), torch.zeros(6, 4, 5).long()
+    labels[:, 0] = IGNORED
+    some = Split(images, labels)
+    of = Dataset(train=some, validation=some, test=some, task="classification", out_features=2)
+    assert of.positions == (4, 5)
+    nothing = Split(images, torch.full_like(labels, IGNORED))
+    with pytest.raises(ValueError, match="validation split: there is no label"):
+        replace(of, validation=nothing)
+    with pytest.raises(ValueError, match=re.escape("of shape [6, 4, 5], not torch.int64 of")):
+        replace(of, test=Split(images, labels[:, :2]))
+    images_onto_images = Split(images, images)
+    pixels = {"train": images_onto_images, "validation": images_onto_images}
+    of = Dataset(**pixels, test=images_onto_images, task="regression", out_features=1)
+    assert of.positions == (4, 5)
+
+
+def test_classes_have_a_name_each_or_none():
+    good = classification(Split(INPUTS, LABELS))
+    assert replace(good, class_names=("a", "b", "c")).class_names == ("a", "b", "c")
+    with pytest.raises(ValueError, match="2 class_names for 3 classes"):
+        replace(good, class_names=("a", "b"))
 
 
 def test_targets_are_symbols_of_the_alphabet_where_there_is_one():

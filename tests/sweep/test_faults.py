@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cvtrain.data.dataset import Dataset, Split
+from cvtrain.data.dataset import Dataset
+from cvtrain.data.split import Split
 from cvtrain.models.mlp import Mlp
 
 
