@@ -1,12 +1,12 @@
 """Handwritten digits, seen through their Fourier transform."""
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from cvtrain.data.arguments import check_complex_dtype, check_integer
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.draws import data_generator
+from cvtrain.data.partition import stratified
 from cvtrain.data.split import Split
 
 
@@ -32,7 +32,7 @@ def digits_fft(*, seed: int = 0, dtype: torch.dtype) -> Dataset:
     digits = load_digits()
     labels = digits.target.astype(np.int64)
     spectra = np.fft.fft2(digits.images)
-    parts = _stratified(labels, data_generator(seed))
+    parts = stratified(labels, data_generator(seed))
     spectra /= np.sqrt(np.mean(np.abs(spectra[parts[0]]) ** 2))
     train, validation, test = (
         Split(torch.from_numpy(spectra[part]).to(dtype), torch.from_numpy(labels[part]))
@@ -41,14 +41,3 @@ def digits_fft(*, seed: int = 0, dtype: torch.dtype) -> Dataset:
     return Dataset(
         train=train, validation=validation, test=test, task="classification", out_features=10
     )
-
-
-def _stratified(
-    labels: npt.NDArray[np.int64], generator: np.random.Generator
-) -> list[npt.NDArray[np.intp]]:
-    """Cut every class at 60 % and 80 %; return three sorted arrays of indices."""
-    pieces = []
-    for label in np.unique(labels):
-        members = generator.permutation(np.flatnonzero(labels == label))
-        pieces.append(np.split(members, [round(0.6 * len(members)), round(0.8 * len(members))]))
-    return [np.sort(np.concatenate(part)) for part in zip(*pieces, strict=True)]

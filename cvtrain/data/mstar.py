@@ -1,0 +1,153 @@
+"""Vehicles seen by the MSTAR radar."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cvtrain.data.dataset import Dataset
+from cvtrain.data.draws import data_generator
+from cvtrain.data.partition import stratified
+from cvtrain.data.radar_image import (
+    Amplitude,
+    Sized,
+    check_image_arguments,
+    finite,
+    radar_dataset,
+)
+from cvtrain.data.reading import files_below, folder, reading
+
+CLASS_DEPTH = {
+    "MSTAR_PUBLIC_T_72_VARIANTS_CD1": 2,
+    "MSTAR_PUBLIC_T_72_VARIANTS_CD2": 2,
+    "MSTAR_PUBLIC_MIXED_TARGETS_CD1": 2,
+    "MSTAR_PUBLIC_MIXED_TARGETS_CD2": 2,
+    "MSTAR_PUBLIC_TARGETS_CHIPS_T72_BMP2_BTR70_SLICY": 3,
+}
+"""The collections, and which part of a file's path, from its end, names its class (as torchcvnn's
+MSTARTargets has it)."""
+
+EXPECTED = (
+    "it should hold one or more of the folders "
+    + ", ".join(CLASS_DEPTH)
+    + ", as unpacked from the MSTAR collection of SDMS (sdms.afrl.af.mil; it wants registration)"
+)
+NO_CHIPS = {".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".htm", ".html", ".txt"}
+
+
+def mstar(
+    *,
+    path: str,
+    seed: int = 0,
+    crop: int = 128,
+    size: int | None = None,
+    amplitude: Amplitude = "linear",
+    workers: int = 0,
+    dtype: torch.dtype,
+) -> Dataset:
+    """Classification of the complex image chips of the MSTAR public targets.
+
+    The classes are the vehicles of the collections that are there, in alphabetical order; the
+    serial numbers of T-72 variants are classes of their own, as in torchcvnn's MSTARTargets, whose
+    reader reads the files. Of each class 60 % are for training, 20 % for validation, 20 % for
+    test, whatever the depression angle: neighbours in azimuth are in different splits, which is
+    easier than the usual protocol of 17° for training and 15° for test.
+
+    Args:
+        path: a folder that holds one or more of the folders in `CLASS_DEPTH`.
+        seed: draws the split.
+        crop: pixels of the central square of a chip, see `Sized`.
+        size: pixels that it is resized to; None: as cropped.
+        amplitude: linear or log, see `radar_dataset`.
+        workers: processes that read, see `FileSplit`.
+        dtype: complex64 or complex128, of inputs `[N, 1, size, size]`; targets `[N]` int64.
+
+    Raises:
+        ValueError: an argument is out of range, the folder is not as it should be, a file HB* is
+            no chip or is cut short, or there are fewer than two classes.
+    """
+    check_image_arguments(seed, amplitude, workers, dtype)
+    sized = Sized(crop, size)
+    classes = _chips(folder(path, EXPECTED))
+    if len(classes) < 2:
+        found = f"one class alone, {', '.join(classes)}" if classes else "no file HB*"
+        raise ValueError(f"path={path} holds {found}; {EXPECTED}")
+    names = tuple(sorted(classes))
+    files = [file for name in names for file in classes[name]]
+    labels = np.repeat(np.arange(len(names)), [len(classes[name]) for name in names])
+    parts = stratified(labels, data_generator(seed))
+    samples = Chips(tuple(files), tuple(labels.tolist()), sized)
+    return radar_dataset(
+        samples,
+        parts,
+        classes=len(names),
+        class_names=names,
+        amplitude=amplitude,
+        workers=workers,
+        dtype=dtype,
+    )
+
+
+@dataclass(frozen=True)
+class Chips:
+    """Reads chips [1, size, size] and their classes.
+
+    Attributes:
+        files: one for each chip.
+        labels: their classes.
+        sized: brings chips to one size.
+    """
+
+    files: tuple[Path, ...]
+    labels: tuple[int, ...]
+    sized: Sized
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, sample: int) -> tuple[Tensor, Tensor]:
+        from torchcvnn.datasets.mstar.dataset import MSTARSample
+        from torchcvnn.transforms import HWC2CHW
+
+        file = self.files[sample]
+        with reading(file), np.errstate(invalid="ignore"):  # `finite` tells
+            chip = finite(HWC2CHW()(MSTARSample(str(file)).data))
+        return self.sized(chip), torch.tensor(self.labels[sample])
+
+
+def _chips(top: Path) -> dict[str, list[Path]]:
+    """The checked files of each class. torchcvnn's own search passes over what it cannot read."""
+    found: dict[str, list[Path]] = {}
+    for collection, depth in CLASS_DEPTH.items():
+        if not (top / collection).is_dir():
+            continue
+        for file in files_below(top / collection):
+            if file.name.startswith("HB") and file.suffix.lower() not in NO_CHIPS:
+                with reading(file):
+                    _check_chip(file)
+                found.setdefault(file.parts[-depth], []).append(file)
+    return found
+
+
+def _check_chip(file: Path) -> None:
+    from torchcvnn.datasets.mstar.dataset import parse_header
+
+    with file.open(errors="replace") as stream:
+        try:
+            header = parse_header(stream)
+        except IndexError:  # a line without "=": the file ends within its header, or is another's
+            raise ValueError("its Phoenix header has no end") from None
+    length = int(header["PhoenixHeaderLength"]) + int(header["native_header_length"])
+    rows, columns = int(header["NumberOfRows"]), int(header["NumberOfColumns"])
+    if min(length, rows - 1, columns - 1) < 0:
+        raise ValueError(f"its header tells of {rows} × {columns} pixels after {length} bytes")
+    pixels = rows * columns
+    if (int(header["PhoenixSigSize"]) - length) // (2 * pixels) != 4:
+        raise ValueError("its moduli and phases are no 32-bit numbers, which alone are read")
+    size = file.stat().st_size
+    if size < length + 8 * pixels:
+        raise ValueError(f"it is cut short: {size} bytes, its header wants {length + 8 * pixels}")
