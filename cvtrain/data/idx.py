@@ -1,0 +1,95 @@
+"""Files of MNIST's format IDX: arrays of unsigned bytes, gzipped or not."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+
+GZIP_MAGIC = b"\x1f\x8b"
+UNSIGNED_BYTE = 0x08
+TYPES = frozenset({UNSIGNED_BYTE, 0x09, 0x0B, 0x0C, 0x0D, 0x0E})
+PIECE = 1 << 20
+"""Bytes that are read at a time: a header may promise more than there is memory for."""
+
+
+def find_idx(folder: Path, name: str) -> Path | None:
+    """The file called `name` in `folder`, or `name`.gz, or None; the first goes before the second.
+
+    Args:
+        folder: may be missing.
+        name: without ``.gz``.
+    """
+    paths = (folder / name, folder / f"{name}.gz")
+    return next((path for path in paths if path.is_file()), None)
+
+
+def read_idx(path: Path, sizes: tuple[int | None, ...]) -> npt.NDArray[np.uint8]:
+    """Read an IDX file, the format that LeCun, Cortes and Burges published MNIST in.
+
+    It holds two zero bytes, the type of its values, the number of its dimensions, the sizes (four
+    bytes each), and the values, last index fastest; all big-endian. Whether it is gzipped is told
+    by its content, since browsers unpack files and leave them their names.
+
+    Args:
+        path: of the file.
+        sizes: wanted of each dimension; None for any.
+
+    Returns:
+        the values, uint8, of the sizes in the file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no IDX file, a damaged one, or one of other values or sizes; the line
+            names it.
+    """
+    try:
+        with path.open("rb") as file:
+            gzipped = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+            file.seek(0)
+            if not gzipped:
+                return _read(path, file, sizes)
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                return _read(path, unpacked, sizes)
+    except EOFError:
+        raise ValueError(f"{path}: truncated, the gzip stream has no end") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path}: damaged gzip file: {error}") from None
+
+
+def _read(
+    path: Path, file: IO[bytes] | gzip.GzipFile, sizes: tuple[int | None, ...]
+) -> npt.NDArray[np.uint8]:
+    magic = file.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in TYPES:
+        raise ValueError(f"{path}: not an IDX file, it begins with {magic!r}")
+    kind, dimensions = magic[2:]
+    if kind != UNSIGNED_BYTE:
+        raise ValueError(f"{path}: values of IDX type 0x{kind:02x}, should be unsigned bytes, 0x08")
+    if dimensions != len(sizes):
+        raise ValueError(f"{path}: {dimensions} dimensions, should be {len(sizes)}")
+    header = file.read(4 * dimensions)
+    if len(header) < 4 * dimensions:
+        raise ValueError(f"{path}: truncated, it ends among its sizes")
+    found = struct.unpack(f">{dimensions}I", header)
+    if any(wanted not in (None, size) for size, wanted in zip(found, sizes, strict=True)):
+        raise ValueError(f"{path}: sizes {_product(found)}, should be {_product(sizes)}")
+    count = math.prod(found)
+    values = bytearray()
+    while len(values) <= count and (piece := file.read(min(PIECE, count + 1 - len(values)))):
+        values += piece
+    if len(values) < count:
+        raise ValueError(f"{path}: truncated, {len(values)} values of {count}")
+    if len(values) > count:
+        raise ValueError(f"{path}: trailing bytes after its {count} values")
+    return np.frombuffer(values, np.uint8).reshape(found)
+
+
+def _product(sizes: tuple[int | None, ...]) -> str:
+    return "×".join("N" if size is None else str(size) for size in sizes)

@@ -1,0 +1,176 @@
+"""What MNIST and its likes share: four IDX files of images and labels, and their spectra."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cvtrain.data.arguments import check_complex_dtype, check_integer
+from cvtrain.data.dataset import Dataset
+from cvtrain.data.draws import data_generator
+from cvtrain.data.idx import find_idx, read_idx
+from cvtrain.data.idx_download import download
+from cvtrain.data.split import Split
+
+CLASSES = 10
+SIDE = 28
+PIECE = 4096
+"""Images that are transformed at a time: 50 MB in complex128, whatever is kept of them."""
+
+Images = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+Order = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a data set is published, in MNIST's four files.
+
+    Attributes:
+        name: of the data set.
+        mirrors: addresses of folders that hold the files.
+        checksums: published MD5 by the name of a file, which ends in ``.gz``.
+        class_names: of the ten classes, where they have names.
+    """
+
+    name: str
+    mirrors: tuple[str, ...]
+    checksums: Mapping[str, str]
+    class_names: tuple[str, ...] = ()
+
+
+def idx_fft(
+    source: Source,
+    *,
+    path: str,
+    fetch: bool,
+    seed: int,
+    validation_samples: int,
+    train_samples: int | None,
+    test_samples: int | None,
+    dtype: torch.dtype,
+) -> Dataset:
+    """Classification of 28×28 images x by their 2-D spectra, divided by one number.
+
+    By Parseval the root mean square modulus of the n training spectra is √(Σ x²/n), Σ over all
+    pixels of all training images: an exact sum of integers under the root.
+
+    Validation and training images are drawn from the training files: an order of all of these is
+    drawn in which the classes are interleaved, and of it validation gets the first
+    `validation_samples`, training the `train_samples` after them. So both are stratified (of a
+    class with share s they hold s times their size, to within 1 + 10 s samples), the validation
+    images do not depend on `train_samples`, and of two training sets the smaller is part of the
+    larger one. A part of the test images is drawn likewise, since MNIST's first 5000 are easier
+    than the others. Each split keeps the order of the files.
+
+    Args:
+        source: where the files are from.
+        path: their folder, relative to the current one.
+        fetch: download those that are not there.
+        seed: draws the order.
+        validation_samples: at least 1.
+        train_samples: at least 1, None for all that are left.
+        test_samples: at least 1, None for all.
+        dtype: complex64 or complex128, of inputs `[N, 28, 28]`; targets are `[N]` int64.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: an argument is out of range, or a file is missing or not what it should be.
+    """
+    check_integer("seed", seed, minimum=0)
+    check_integer("validation_samples", validation_samples, minimum=1)
+    for name, samples in (("train_samples", train_samples), ("test_samples", test_samples)):
+        if samples is not None:
+            check_integer(name, samples, minimum=1)
+    check_complex_dtype(dtype)
+    folder = Path(path).expanduser()
+    if fetch:
+        download(folder, source.checksums, source.mirrors)
+    _check_complete(folder, source)
+
+    images, labels = _read_pair(folder, "train")
+    test_images, test_labels = _read_pair(folder, "t10k")
+    if len(labels) < 2:
+        raise ValueError(f"{folder}: {len(labels)} training images, at least 2 are needed")
+    check_integer("validation_samples", validation_samples, minimum=1, maximum=len(labels) - 1)
+    left = len(labels) - validation_samples
+    if train_samples is not None:
+        check_integer("train_samples", train_samples, minimum=1, maximum=left)
+    if test_samples is not None:
+        check_integer("test_samples", test_samples, minimum=1, maximum=len(test_labels))
+
+    generator = data_generator(seed)
+    order = interleaved(labels, generator)
+    train = np.sort(order[validation_samples:][:train_samples])
+    validation = np.sort(order[:validation_samples])
+    test = np.sort(interleaved(test_labels, generator)[:test_samples])
+    rms = _rms(images[train])
+    if rms == 0:
+        raise ValueError(f"{folder}: the training images are all black")
+    return Dataset(
+        train=_split(images, labels, train, rms, dtype),
+        validation=_split(images, labels, validation, rms, dtype),
+        test=_split(test_images, test_labels, test, rms, dtype),
+        task="classification",
+        out_features=CLASSES,
+        class_names=source.class_names,
+    )
+
+
+def interleaved(labels: Labels, generator: np.random.Generator) -> Order:
+    """A random order of all samples, any part of which, from one place to another, is stratified.
+
+    The kth of the m members of a class, in random order, k = 0 … m − 1, stands at (k + ½)/m between
+    beginning and end; of classes that stand at one place a random one goes first.
+    """
+    shuffled = generator.permutation(len(labels))
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels[shuffled] == label)
+        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+    order: Order = shuffled[np.argsort(place, kind="stable")]
+    return order
+
+
+def _check_complete(folder: Path, source: Source) -> None:
+    names = [name.removesuffix(".gz") for name in source.checksums]
+    missing = [name for name in names if find_idx(folder, name) is None]
+    if missing:
+        raise ValueError(
+            f"path={folder}: there is no {', no '.join(missing)}, with or without .gz;"
+            f" download=true fetches {source.name} from {' or '.join(source.mirrors)}, or put the"
+            " files there by hand"
+        )
+
+
+def _read_pair(folder: Path, part: str) -> tuple[Images, Labels]:
+    """The images and labels of ``train`` or ``t10k``."""
+    paths = [find_idx(folder, f"{part}-{kind}-ubyte") for kind in ("images-idx3", "labels-idx1")]
+    images_path, labels_path = (path or folder for path in paths)
+    images = read_idx(images_path, (None, SIDE, SIDE))
+    labels = read_idx(labels_path, (None,))
+    if len(images) != len(labels):
+        raise ValueError(
+            f"{images_path} holds {len(images)} images, {labels_path} {len(labels)} labels"
+        )
+    if len(labels) and labels.max() >= CLASSES:
+        raise ValueError(f"{labels_path}: label {labels.max()}, allowed are 0 to {CLASSES - 1}")
+    return images, labels.astype(np.int64)
+
+
+def _rms(images: Images) -> float:
+    total = int(np.einsum("nij,nij->", images, images, dtype=np.int64))
+    return float(np.sqrt(total / len(images)))
+
+
+def _split(images: Images, labels: Labels, part: Order, rms: float, dtype: torch.dtype) -> Split:
+    inputs = torch.empty(len(part), SIDE, SIDE, dtype=dtype)
+    for start in range(0, len(part), PIECE):
+        spectra = np.fft.fft2(images[part[start : start + PIECE]]) / rms
+        inputs[start : start + PIECE] = torch.from_numpy(spectra)
+    return Split(inputs, torch.from_numpy(labels[part]))

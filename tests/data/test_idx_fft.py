@@ -1,0 +1,332 @@
+"""MNIST and Fashion-MNIST from their files: spectra, splits, what is refused, a training."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+import cvtrain
+from cvtrain.composition import configuration_folder
+from cvtrain.data import idx_fft as shared
+from cvtrain.data.draws import data_generator
+from cvtrain.data.fashion_fft import FASHION, fashion_fft
+from cvtrain.data.idx_fft import interleaved
+from cvtrain.data.mnist_fft import mnist_fft
+from cvtrain.engine.train import StackJob, train
+from cvtrain.errors import InputError
+from cvtrain.point import Point
+from cvtrain.record.checkpoint import checkpoint_path, load_checkpoint
+from tests.data.idx_files import digits, idx, write, write_digits
+
+GENERATORS = [mnist_fft, fashion_fft]
+TRAIN = 700
+TEST = 200
+IMAGES = "train-images-idx3-ubyte"
+LABELS = "train-labels-idx1-ubyte"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return str(write_digits(tmp_path_factory.mktemp("mnist"), train=TRAIN))
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refused)
+    monkeypatch.setattr(socket.socket, "connect", refused)
+
+
+def load(path, dtype=torch.complex128, generator=mnist_fft, **arguments):
+    return generator(path=str(path), dtype=dtype, **{"validation_samples": 200} | arguments)
+
+
+def splits(dataset):
+    return [dataset.train, dataset.validation, dataset.test]
+
+
+def same(first, second):
+    return torch.equal(first.inputs, second.inputs) and torch.equal(first.targets, second.targets)
+
+
+def pixels(split):
+    """Its images, up to one factor, and labels."""
+    images = torch.fft.ifft2(split.inputs).real
+    scaled = (images * (240 / images.max())).round().to(torch.uint8).numpy()
+    return labelled(scaled, split.targets.tolist())
+
+
+def labelled(images, labels):
+    return {(image.tobytes(), label) for image, label in zip(images, labels, strict=True)}
+
+
+def shares_kept(part, whole):
+    """Of a class with share s, a split of n has n s to within 1 + 10 s."""
+    share = torch.bincount(whole, minlength=10) / len(whole)
+    of_each = torch.bincount(part, minlength=10)
+    return bool(((of_each - share * len(part)).abs() <= 1 + 10 * share).all())
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_inputs_are_numpys_spectra_over_the_rms_modulus_of_the_training_inputs(folder, generator):
+    dataset = load(folder, generator=generator)
+    images, labels = digits()
+    spectra = np.fft.fft2(images[TRAIN:].astype(float))
+    factor = np.abs(spectra).max() / dataset.test.inputs.abs().max().item()
+    np.testing.assert_allclose(dataset.test.inputs * factor, spectra, rtol=1e-12, atol=1e-9)
+    np.testing.assert_array_equal(dataset.test.targets, labels[TRAIN:])
+    assert dataset.train.inputs.abs().square().mean().item() == pytest.approx(1, rel=1e-13)
+    assert dataset.input_shape == (28, 28)
+    assert dataset.out_features == 10
+    assert dataset.class_names == (FASHION.class_names if generator is fashion_fft else ())
+
+
+def test_the_splits_hold_every_image_with_its_label_once(folder):
+    of_train, of_validation, of_test = map(pixels, splits(load(folder)))
+    assert not of_train & of_validation
+    images, labels = digits()
+    assert of_train | of_validation == labelled(images[:TRAIN], labels[:TRAIN].tolist())
+    assert of_test == labelled(images[TRAIN:], labels[TRAIN:].tolist())
+
+
+def test_images_are_transformed_in_pieces_without_a_seam(folder, monkeypatch):
+    whole = load(folder)
+    monkeypatch.setattr(shared, "PIECE", 7)
+    assert all(map(same, splits(load(folder)), splits(whole)))
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_both_dtypes_see_the_same_data(folder, generator):
+    single, double = (
+        load(folder, dtype, generator) for dtype in (torch.complex64, torch.complex128)
+    )
+    for s, d in zip(splits(single), splits(double), strict=True):
+        assert (s.inputs.dtype, d.inputs.dtype) == (torch.complex64, torch.complex128)
+        assert torch.equal(s.inputs, d.inputs.to(torch.complex64))
+        assert torch.equal(s.targets, d.targets)
+
+
+def test_packed_and_unpacked_files_are_the_same_data(folder, tmp_path):
+    packed = load(write_digits(tmp_path, train=TRAIN, ending=".gz"))
+    assert all(map(same, splits(packed), splits(load(folder))))
+
+
+def test_the_seed_alone_draws_what_is_validation_and_not_what_is_test(folder):
+    torch.manual_seed(0)
+    first = load(folder, seed=1)
+    torch.manual_seed(1)
+    again, other = load(folder, seed=1), load(folder, seed=2)
+    assert all(map(same, splits(first), splits(again)))
+    assert not same(first.validation, other.validation)
+    assert pixels(first.test) == pixels(other.test)
+    assert not same(load(folder, seed=1, test_samples=50).test, load(folder, seed=2).test)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {},
+        {"train_samples": 100, "test_samples": 60},
+        {"train_samples": 500, "test_samples": TEST},
+        {"validation_samples": TRAIN - 20, "train_samples": 20, "test_samples": 10},
+    ],
+)
+def test_splits_have_the_sizes_asked_for_and_are_stratified(folder, sizes):
+    dataset = load(folder, seed=3, **sizes)
+    wanted = {"validation_samples": 200, "train_samples": 500, "test_samples": TEST} | sizes
+    assert len(dataset.train) == wanted["train_samples"]
+    assert len(dataset.validation) == wanted["validation_samples"]
+    assert len(dataset.test) == wanted["test_samples"]
+    labels = torch.from_numpy(digits()[1]).long()
+    assert shares_kept(dataset.train.targets, labels[:TRAIN])
+    assert shares_kept(dataset.validation.targets, labels[:TRAIN])
+    assert shares_kept(dataset.test.targets, labels[TRAIN:])
+
+
+def test_a_smaller_split_is_part_of_a_larger_one_and_moves_no_other(folder):
+    small, large = load(folder, train_samples=30, test_samples=40), load(folder)
+    assert pixels(small.train) < pixels(large.train)
+    assert pixels(small.test) < pixels(large.test)
+    assert torch.equal(small.validation.targets, large.validation.targets)
+    assert pixels(small.validation) == pixels(large.validation)
+
+
+@given(
+    sizes=st.lists(st.integers(0, 40), min_size=1, max_size=10).filter(any),
+    seed=st.integers(0, 99),
+    cuts=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+)
+def test_every_part_of_an_interleaved_order_is_stratified(sizes, seed, cuts):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    order = interleaved(labels, data_generator(seed))
+    assert sorted(order) == list(range(len(labels)))
+    start, end = sorted(round(cut * len(labels)) for cut in cuts)
+    share = np.array(sizes) / len(labels)
+    of_each = np.bincount(labels[order[start:end]], minlength=len(sizes))
+    assert (np.abs(of_each - share * (end - start)) <= 1 + len(sizes) * share + 1e-9).all()
+
+
+def test_a_member_of_a_class_is_anywhere_among_its_places():
+    labels = np.repeat(np.arange(2), 50)
+    first = [interleaved(labels, data_generator(seed))[0] for seed in range(200)]
+    assert len(set(first)) > 60  # 86 of 100 expected
+    assert 60 < sum(index < 50 for index in first) < 140
+
+
+BAD = {
+    "seed": ({"seed": -1}, "seed must be an integer of at least 0, not -1"),
+    "dtype": ({"dtype": torch.float32}, "dtype must be torch.complex64 or"),
+    "no validation": (
+        {"validation_samples": 0},
+        "validation_samples must be an integer of at least 1, not 0",
+    ),
+    "all validation": (
+        {"validation_samples": TRAIN},
+        f"validation_samples must be an integer from 1 to {TRAIN - 1}, not {TRAIN}",
+    ),
+    "no training": ({"train_samples": 0}, "train_samples must be an integer of at least 1, not 0"),
+    "much training": (
+        {"train_samples": 501},
+        "train_samples must be an integer from 1 to 500, not 501",
+    ),
+    "no test": ({"test_samples": 0}, "test_samples must be an integer of at least 1, not 0"),
+    "much test": (
+        {"test_samples": TEST + 1},
+        f"test_samples must be an integer from 1 to {TEST}, not {TEST + 1}",
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "told"), BAD.values(), ids=BAD)
+def test_an_argument_out_of_range_is_a_line(folder, arguments, told):
+    with pytest.raises(ValueError, match="^" + re.escape(told)):
+        load(folder, **arguments)
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_files_that_are_not_there_are_named_with_the_way_to_them(tmp_path, generator):
+    source = {mnist_fft: "MNIST", fashion_fft: "Fashion-MNIST"}[generator]
+    write_digits(tmp_path, train=TRAIN)
+    (tmp_path / IMAGES).unlink()
+    (tmp_path / "t10k-labels-idx1-ubyte").unlink()
+    told = (
+        f"path={tmp_path}: there is no {IMAGES}, no t10k-labels-idx1-ubyte, with or without .gz;"
+        f" download=true fetches {source} from http"
+    )
+    with pytest.raises(ValueError, match="^" + re.escape(told)):
+        load(tmp_path, generator=generator)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_download_asks_for_what_is_missing_before_it_is_looked_for(
+    tmp_path, monkeypatch, generator
+):
+    def fetched(folder, checksums, mirrors):
+        assert set(checksums) >= {f"{IMAGES}.gz", f"{LABELS}.gz"}
+        assert mirrors
+        write_digits(folder, train=TRAIN, ending=".gz")
+
+    monkeypatch.setattr(shared, "download", fetched)
+    assert len(load(tmp_path, generator=generator, download=True).test) == TEST
+
+
+def test_a_wrong_argument_is_told_before_anything_is_downloaded(tmp_path):
+    with pytest.raises(ValueError, match="test_samples must be"):
+        load(tmp_path, download=True, test_samples=0)
+
+
+def test_home_may_be_written_as_a_tilde(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(Path(folder).parent))
+    assert same(load(f"~/{Path(folder).name}").test, load(folder).test)
+
+
+def test_images_and_labels_of_different_counts_are_a_line(tmp_path):
+    write_digits(tmp_path, train=TRAIN)
+    write(tmp_path / LABELS, idx(digits()[1][: TRAIN - 1]))
+    told = f"{tmp_path / IMAGES} holds 700 images, {tmp_path / LABELS} 699 labels"
+    with pytest.raises(ValueError, match="^" + re.escape(told)):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        (LABELS, idx(np.arange(10, 30).repeat(35)), "label 29, allowed are 0 to 9"),
+        (IMAGES, idx(np.ones((TRAIN, 28, 27))), "sizes 700×28×27, should be N×28×28"),
+        (LABELS, idx(np.ones((TRAIN, 1))), "2 dimensions, should be 1"),
+        ("t10k-images-idx3-ubyte", b"<html>", "not an IDX file"),
+    ],
+)
+def test_a_file_of_another_content_is_a_line_that_names_it(tmp_path, name, content, told):
+    write_digits(tmp_path, train=TRAIN)
+    write(tmp_path / name, content)
+    with pytest.raises(ValueError, match="^" + re.escape(f"{tmp_path / name}: {told}")):
+        load(tmp_path)
+
+
+def test_images_without_a_pixel_or_without_an_image_are_refused(tmp_path):
+    write_digits(tmp_path, train=TRAIN)
+    write(tmp_path / IMAGES, idx(np.zeros((TRAIN, 28, 28))))
+    with pytest.raises(ValueError, match=re.escape(f"{tmp_path}: the training images are all")):
+        load(tmp_path)
+    write_digits(tmp_path, train=TRAIN + TEST)
+    with pytest.raises(ValueError, match="test split: it is empty"):
+        load(tmp_path)
+    write_digits(tmp_path, train=1)
+    with pytest.raises(ValueError, match="1 training images, at least 2 are needed"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_the_configuration_states_the_defaults(generator):
+    path = Path(configuration_folder(), "data", f"{generator.__name__}.yaml")
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(generator).parameters.items()
+        if name != "dtype"
+    }
+    target = f"{generator.__module__}.{generator.__name__}"
+    assert yaml.safe_load(path.read_text(encoding="utf-8")) == {"_target_": target} | defaults
+
+
+@pytest.mark.parametrize("data", ["mnist_fft", "fashion_fft"])
+def test_a_command_without_the_files_is_told_where_they_are(tmp_path, monkeypatch, data):
+    monkeypatch.chdir(tmp_path)
+    path = f"data/{data.removesuffix('_fft')}"
+    with pytest.raises(
+        InputError, match=f"^data: path={path}: there is no {IMAGES}, no .*https://"
+    ):
+        cvtrain.configure(f"data={data}", "model=cnn")
+    assert not list(tmp_path.iterdir())
+
+
+def test_both_engines_train_a_network_on_it_to_the_same_weights(folder, tmp_path):
+    data = ("data=mnist_fft", f"data.path={folder}", "data.validation_samples=20")
+    fewer = ("data.train_samples=100", "data.test_samples=20")
+    small = ("model=cnn", "model.channels=[2,3]", "model.hidden=5", "dtype=complex128")
+    given = [*data, *fewer, *small, "max_steps=4", "batch_size=16"]
+    points = tuple(
+        Point(seed, cvtrain.configure(*given, f"seed={seed}"), (), str(seed)) for seed in (0, 1)
+    )
+    train(StackJob(points, tmp_path / "stack", "stack"))
+    for point in points:
+        train(StackJob((point,), tmp_path / "single"))
+        stacked, single = (
+            load_checkpoint(checkpoint_path(tmp_path / engine / point.directory, "last"))[0]
+            for engine in ("stack", "single")
+        )
+        assert stacked.keys() == single.keys()
+        for name, weight in single.items():
+            torch.testing.assert_close(stacked[name], weight, rtol=1e-9, atol=1e-11)
