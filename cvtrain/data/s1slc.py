@@ -1,0 +1,142 @@
+"""Land cover seen by the Sentinel-1 radar in two polarisations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from cvtrain.data.dataset import Dataset
+from cvtrain.data.draws import data_generator
+from cvtrain.data.partition import stratified
+from cvtrain.data.radar_image import Amplitude, check_image_arguments, finite, radar_dataset
+from cvtrain.data.reading import folder, reading
+
+CLASSES = 7
+POLARISATIONS = ("HH.npy", "HV.npy")
+FILES = (*POLARISATIONS, "Labels.npy")
+EXPECTED = (
+    f"it should hold a folder for each city (Sao Paulo, Houston, Chicago) with {', '.join(FILES)},"
+    " as unpacked from S1SLC_CVDL of IEEE DataPort"
+)
+
+
+def s1slc(
+    *,
+    path: str,
+    seed: int = 0,
+    amplitude: Amplitude = "linear",
+    workers: int = 0,
+    dtype: torch.dtype,
+) -> Dataset:
+    """Classification of S1SLC_CVDL's single-look complex patches by land cover, seven classes.
+
+    The arrays stay on disk and are memory-mapped. Of each class 60 % of the
+    patches of all cities are for training, 20 % for validation, 20 % for test.
+
+    Args:
+        path: a folder that holds one for each city, with HH.npy and HV.npy, `[N, H, W]` complex,
+            and Labels.npy, N numbers from 1 to 7. Folders with none of these are passed over.
+        seed: draws the split.
+        amplitude: linear or log, see `radar_dataset`.
+        workers: processes that read, see `FileSplit`.
+        dtype: complex64 or complex128, of inputs `[N, 2, H, W]`, HH before HV; targets are the
+            labels less one, `[N]` int64.
+
+    Raises:
+        ValueError: an argument is out of range, the folder is not as it should be, or an array is
+            missing, cut short, or not what it should be.
+    """
+    check_image_arguments(seed, amplitude, workers, dtype)
+    top = folder(path, EXPECTED)
+    cities = sorted(
+        place for place in top.iterdir() if any((place / name).exists() for name in FILES)
+    )
+    if not cities:
+        raise ValueError(f"path={path} holds no such arrays; {EXPECTED}")
+    labels = [_checked_labels(city) for city in cities]
+    together = np.concatenate(labels)
+    if len(np.unique(together)) < 2:
+        raise ValueError(f"path={path} holds one class alone; at least two are needed")
+    shapes = {_map(city / name).shape[1:] for city in cities for name in POLARISATIONS}
+    if len(shapes) > 1:
+        listed = " and ".join("×".join(map(str, shape)) for shape in sorted(shapes)[:2])
+        raise ValueError(f"path={path} holds patches of different sizes, {listed}")
+    parts = stratified(together, data_generator(seed))
+    samples = Patches(cities, labels)
+    return radar_dataset(
+        samples, parts, classes=CLASSES, amplitude=amplitude, workers=workers, dtype=dtype
+    )
+
+
+class Patches:
+    """Reads patches [2, H, W] and their classes from memory maps, as torchcvnn's S1SLC does, but
+    in the order of the cities' names, and of folders that are no cities nothing.
+
+    Args:
+        cities: their folders.
+        labels: the classes of each city's patches.
+    """
+
+    def __init__(self, cities: Sequence[Path], labels: Sequence[npt.NDArray[np.int64]]) -> None:
+        self.cities, self.labels = cities, labels
+        self._starts = np.concatenate([[0], np.cumsum([len(of_city) for of_city in labels])])
+        self._maps: dict[Path, npt.NDArray[Any]] = {}
+
+    def __reduce__(self) -> tuple[type[Patches], tuple[Any, ...]]:
+        # Maps are opened again where it is unpickled: numpy would send the whole arrays along.
+        return Patches, (self.cities, self.labels)
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, sample: int) -> tuple[Tensor, Tensor]:
+        number = int(np.searchsorted(self._starts, sample, side="right")) - 1
+        patch = sample - int(self._starts[number])
+        channels = []
+        for name in POLARISATIONS:
+            file = self.cities[number] / name
+            if file not in self._maps:
+                self._maps[file] = _map(file)
+            with reading(file):
+                channels.append(finite(self._maps[file][patch]))
+        return torch.stack(channels), torch.tensor(int(self.labels[number][patch]))
+
+
+def _map(file: Path) -> npt.NDArray[Any]:
+    with reading(file):
+        if not file.is_file():
+            raise ValueError(f"it is missing; {EXPECTED}")
+        with file.open("rb") as stream:
+            if stream.read(6) != b"\x93NUMPY":
+                raise ValueError("it is no .npy file")
+        array: npt.NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+    return array
+
+
+def _checked_labels(city: Path) -> npt.NDArray[np.int64]:
+    """The classes of a city's patches, [N], from 0."""
+    stored = _map(city / "Labels.npy")
+    with reading(city / "Labels.npy"), np.errstate(invalid="ignore"):  # NaN is told below
+        if stored.dtype.kind not in "iuf" or stored.ndim < 1 or stored.size != len(stored):
+            raise ValueError(f"it should hold N labels, not {stored.dtype} of {list(stored.shape)}")
+        labels = stored.reshape(-1).astype(np.int64) - 1
+        if not len(labels) or not np.array_equal(labels + 1, stored.reshape(-1)):
+            raise ValueError("it should hold N labels, whole numbers; N at least 1")
+        if labels.min() < 0 or labels.max() >= CLASSES:
+            span = f"{labels.min() + 1} to {labels.max() + 1}"
+            raise ValueError(f"labels span {span}, allowed are 1 to {CLASSES}")
+    for name in POLARISATIONS:
+        patches = _map(city / name)
+        with reading(city / name):
+            if patches.dtype.kind != "c" or patches.ndim != 3 or len(patches) != len(labels):
+                raise ValueError(
+                    f"it should hold complex numbers of shape [{len(labels)}, H, W],"
+                    f" not {patches.dtype} of {list(patches.shape)}"
+                )
+    return labels
