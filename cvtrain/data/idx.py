@@ -73,7 +73,7 @@ def _read(
     if kind != UNSIGNED_BYTE:
         raise ValueError(f"{path}: values of IDX type 0x{kind:02x}, should be unsigned bytes, 0x08")
     if dimensions != len(sizes):
-        raise ValueError(f"{path}: {dimensions} dimensions, should be {len(sizes)}")
+        raise ValueError(f"{path}: number of dimensions {dimensions}, should be {len(sizes)}")
     header = file.read(4 * dimensions)
     if len(header) < 4 * dimensions:
         raise ValueError(f"{path}: truncated, it ends among its sizes")

@@ -65,8 +65,8 @@ def idx_fft(
     `validation_samples`, training the `train_samples` after them. So both are stratified (of a
     class with share s they hold s times their size, to within 1 + 10 s samples), the validation
     images do not depend on `train_samples`, and of two training sets the smaller is part of the
-    larger one. A part of the test images is drawn likewise, since MNIST's first 5000 are easier
-    than the others. Each split keeps the order of the files.
+    larger one. A part of the test images is drawn likewise: of MNIST's the first 5000 are easier
+    than the others, as LeCun says. Each split keeps the order of the files.
 
     Args:
         source: where the files are from.
@@ -96,7 +96,7 @@ def idx_fft(
     images, labels = _read_pair(folder, "train")
     test_images, test_labels = _read_pair(folder, "t10k")
     if len(labels) < 2:
-        raise ValueError(f"{folder}: {len(labels)} training images, at least 2 are needed")
+        raise ValueError(f"{folder}: number of training images {len(labels)}, should be at least 2")
     check_integer("validation_samples", validation_samples, minimum=1, maximum=len(labels) - 1)
     left = len(labels) - validation_samples
     if train_samples is not None:

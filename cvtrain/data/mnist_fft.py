@@ -38,7 +38,8 @@ def mnist_fft(
     one number, the root mean square modulus of the training inputs. Every split is stratified; how
     they are drawn is said in `cvtrain.data.idx_fft.idx_fft`.
 
-    All spectra are in memory: 440 MB in complex64, twice that in complex128, in every process.
+    All spectra are in memory: 440 MB in complex64, twice that in complex128, a third more while
+    they are made; in every process, and for every `seed` that a process trains on.
 
     Args:
         path: folder, relative to the current one, of ``train-images-idx3-ubyte``,

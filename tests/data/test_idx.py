@@ -60,7 +60,7 @@ BAD = {
     "packed page": (gzip.compress(b"<html>"), "not an IDX file, it begins with b'<htm'"),
     "unknown type": (idx(VALUES, kind=0x07), "not an IDX file"),
     "floats": (idx(VALUES, kind=0x0D), "values of IDX type 0x0d, should be unsigned bytes, 0x08"),
-    "labels": (idx(VALUES[0, 0]), "1 dimensions, should be 3"),
+    "labels": (idx(VALUES[0, 0]), "number of dimensions 1, should be 3"),
     "no sizes": (GOOD[:9], "truncated, it ends among its sizes"),
     "narrow": (idx(VALUES[:, :, :3]), "sizes 2×3×3, should be N×3×4"),
     "cut": (GOOD[:-1], "truncated, 23 values of 24"),

@@ -130,7 +130,20 @@ def test_the_seed_alone_draws_what_is_validation_and_not_what_is_test(folder):
     assert all(map(same, splits(first), splits(again)))
     assert not same(first.validation, other.validation)
     assert pixels(first.test) == pixels(other.test)
-    assert not same(load(folder, seed=1, test_samples=50).test, load(folder, seed=2).test)
+    assert torch.equal(first.test.targets, other.test.targets)
+    fewer = [load(folder, seed=seed, test_samples=50).test for seed in (1, 2)]
+    assert pixels(fewer[0]) != pixels(fewer[1])
+
+
+def test_every_split_keeps_the_order_of_the_files(folder):
+    images, _ = digits()
+    for split in splits(load(folder, test_samples=50)):
+        found = torch.fft.ifft2(split.inputs).real.flatten(1)
+        known = torch.from_numpy(images).double().flatten(1)
+        places = torch.cdist(
+            found / found.norm(dim=1, keepdim=True), known / known.norm(dim=1, keepdim=True)
+        ).argmin(dim=1)
+        assert (places.diff() > 0).all()
 
 
 @pytest.mark.parametrize(
@@ -265,7 +278,7 @@ def test_images_and_labels_of_different_counts_are_a_line(tmp_path):
     [
         (LABELS, idx(np.arange(10, 30).repeat(35)), "label 29, allowed are 0 to 9"),
         (IMAGES, idx(np.ones((TRAIN, 28, 27))), "sizes 700×28×27, should be N×28×28"),
-        (LABELS, idx(np.ones((TRAIN, 1))), "2 dimensions, should be 1"),
+        (LABELS, idx(np.ones((TRAIN, 1))), "number of dimensions 2, should be 1"),
         ("t10k-images-idx3-ubyte", b"<html>", "not an IDX file"),
     ],
 )
@@ -285,7 +298,7 @@ def test_images_without_a_pixel_or_without_an_image_are_refused(tmp_path):
     with pytest.raises(ValueError, match="test split: it is empty"):
         load(tmp_path)
     write_digits(tmp_path, train=1)
-    with pytest.raises(ValueError, match="1 training images, at least 2 are needed"):
+    with pytest.raises(ValueError, match="number of training images 1, should be at least 2"):
         load(tmp_path)
 
 
