@@ -1,0 +1,67 @@
+"""The adding problem: two marked numbers of a long sequence are to be added."""
+
+import numpy as np
+import torch
+
+from cvtrain.data.arguments import check_complex_dtype, check_integer
+from cvtrain.data.dataset import Dataset, Reference
+from cvtrain.data.draws import data_generator
+from cvtrain.data.split import Split
+
+
+def adding(
+    *,
+    seed: int = 0,
+    length: int = 100,
+    train_samples: int = 10_000,
+    validation_samples: int = 1000,
+    test_samples: int = 1000,
+    dtype: torch.dtype,
+) -> Dataset:
+    """Regression of the sum of two numbers of a sequence, those that a second sequence marks.
+
+    Hochreiter and Schmidhuber (1997, Neural Computation 9:1735) in the form of Arjovsky, Shah and
+    Bengio (2016, arXiv:1511.06464): the numbers u₁, …, u_T are uniform in [0, 1); the marks are 0
+    but for two ones, at j in the first half and k in the second (the longer one, of an odd T),
+    each equally likely anywhere there. y = u_j + u_k has mean 1 and variance 2/12, so that always
+    to answer 1 has a mean |error|² of 1/6, the reference. All of it is real: the imaginary parts
+    are zero.
+
+    Args:
+        seed: draws numbers and marks.
+        length: T, at least 2; Arjovsky et al. have 100, 200, 400 and 750.
+        train_samples: at least 1, as the next two; 100 000 in the literature.
+        validation_samples: see above.
+        test_samples: see above; 10 000 in the literature.
+        dtype: complex64 or complex128, of inputs `[N, T, 2]`, number and mark, and targets
+            `[N, 1]`.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+    check_integer("seed", seed, minimum=0)
+    check_integer("length", length, minimum=2)
+    check_integer("train_samples", train_samples, minimum=1)
+    check_integer("validation_samples", validation_samples, minimum=1)
+    check_integer("test_samples", test_samples, minimum=1)
+    check_complex_dtype(dtype)
+
+    generator = data_generator(seed)
+
+    def split(samples: int) -> Split:
+        numbers = generator.random((samples, length))
+        marks = np.zeros_like(numbers)
+        for first, last in ((0, length // 2), (length // 2, length)):
+            marks[np.arange(samples), generator.integers(first, last, samples)] = 1
+        inputs = torch.from_numpy(np.stack([numbers, marks], axis=-1))
+        sums = torch.from_numpy((numbers * marks).sum(axis=1, keepdims=True))
+        return Split(inputs.to(dtype), sums.to(dtype))
+
+    return Dataset(
+        train=split(train_samples),
+        validation=split(validation_samples),
+        test=split(test_samples),
+        task="regression",
+        out_features=1,
+        references=(Reference("test/loss", "always 1", 1 / 6),),
+    )
