@@ -1,7 +1,12 @@
-"""torchcvnn's activations by name; the two that matter most in a cheaper form of our own."""
+"""torchcvnn's activations by name, the two that matter most in a cheaper form of our own; and what
+stands for each in a real network."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
+import torch
 import torchcvnn.nn
 from torch import nn
 
@@ -27,9 +32,25 @@ ACTIVATIONS = (
 CHEAPER: dict[str, type[nn.Module]] = {"Cardioid": Cardioid, "modReLU": ModReLU}
 """The same functions and parameters with a backward written out."""
 
+REAL_COUNTERPARTS: dict[str, Callable[[], nn.Module]] = {
+    "Cardioid": nn.ReLU,
+    "modReLU": nn.ReLU,
+    "zReLU": nn.ReLU,
+    "zLeakyReLU": partial(nn.PReLU, init=0.2),
+    "CReLU": nn.ReLU,
+    "CPReLU": nn.PReLU,
+    "CELU": nn.ELU,
+    "CCELU": nn.CELU,
+    "CGELU": nn.GELU,
+    "CSigmoid": nn.Sigmoid,
+    "CTanh": nn.Tanh,
+}
+"""What each applies to Re and to Im, or is on the real axis; ReLU for modReLU, which is linear
+there as long as its bias is 0."""
 
-def activation(name: str) -> nn.Module:
-    """A new activation ℂ → ℂ, its name in upper or lower case.
+
+def activation(name: str, dtype: torch.dtype = torch.complex64) -> nn.Module:
+    """A new activation ℂ → ℂ, or ℝ → ℝ where `dtype` is real; its name in upper or lower case.
 
     Raises:
         ValueError: there is no such activation.
@@ -38,6 +59,8 @@ def activation(name: str) -> nn.Module:
     if name.lower() not in by_lower_case:
         raise ValueError(f"activation={name}: should be one of {', '.join(ACTIVATIONS)}")
     known = by_lower_case[name.lower()]
+    if not dtype.is_complex:
+        return REAL_COUNTERPARTS[known]()
     kind = CHEAPER.get(known) or getattr(torchcvnn.nn, known)
     module: nn.Module = kind()
     return module

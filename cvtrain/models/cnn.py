@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-import torchcvnn.nn
 from torch import Tensor, nn
 
 from cvtrain.models.activation import activation as activation_named
-from cvtrain.models.convolution import as_images, convolution, image_channels
+from cvtrain.models.convolution import (
+    as_images,
+    average_pooling,
+    convolution,
+    image_channels,
+)
 from cvtrain.models.initialisation import Initialisation
-from cvtrain.models.linear import Linear
+from cvtrain.models.linear import linear_layer
 from cvtrain.models.normalisation import Normalisation, normalisation_layers
 from cvtrain.models.parameters import cast_parameters
 
@@ -51,33 +55,60 @@ class Cnn(nn.Module):
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
-        shape = tuple(input_shape)
-        depths = (image_channels(shape), *channels)
-        height, width = (size // 2 ** len(channels) for size in shape[-2:])
-        if height * width == 0:
-            raise ValueError(
-                f"channels={list(channels)}: images of {shape[-2]}×{shape[-1]} cannot be halved"
-                f" {len(channels)} times"
-            )
-        blocks: list[nn.Module] = []
-        for inputs, outputs in pairwise(depths):
-            for first in (inputs, outputs):
-                blocks.append(
-                    convolution(first, outputs, initialisation=initialisation, dtype=dtype)
-                )
-                blocks += normalisation_layers(normalisation, outputs, dtype, dimensions=2)
-                blocks.append(activation_named(activation))
-            blocks.append(torchcvnn.nn.AvgPool2d(kernel_size=2, stride=2, padding=0))
-        self.blocks = nn.Sequential(*blocks)
-        flat = depths[-1] * height * width
-        self.head = nn.Sequential(
-            Linear(flat, hidden, bias=True, initialisation=initialisation, dtype=dtype),
-            activation_named(activation),
-            Linear(hidden, out_features, bias=True, initialisation=initialisation, dtype=dtype),
+        self.blocks, self.head = cnn_layers(
+            input_shape,
+            out_features,
+            channels=channels,
+            hidden=hidden,
+            activation=activation,
+            initialisation=initialisation,
+            normalisation=normalisation,
+            dtype=dtype,
         )
         cast_parameters(self, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """y [N, out], complex, of images x [N, H, W] or [N, C, H, W]."""
-        y: Tensor = self.head(self.blocks(as_images(x)))
+        y: Tensor = self.head(self.blocks(as_images(x)).flatten(1))
         return y
+
+
+def cnn_layers(
+    input_shape: Sequence[int],
+    out_features: int,
+    *,
+    channels: Sequence[int],
+    hidden: int,
+    activation: str,
+    initialisation: Initialisation,
+    normalisation: Normalisation,
+    dtype: torch.dtype,
+) -> tuple[nn.Sequential, nn.Sequential]:
+    """Blocks and head of a `Cnn`; of real layers, where `dtype` is real.
+
+    Raises:
+        ValueError: as for `Cnn`.
+    """
+    shape = tuple(input_shape)
+    depths = (image_channels(shape), *channels)
+    height, width = (size // 2 ** len(channels) for size in shape[-2:])
+    if height * width == 0:
+        raise ValueError(
+            f"channels={list(channels)}: images of {shape[-2]}×{shape[-1]} cannot be halved"
+            f" {len(channels)} times"
+        )
+    blocks: list[nn.Module] = []
+    for inputs, outputs in pairwise(depths):
+        for first in (inputs, outputs):
+            blocks.append(convolution(first, outputs, initialisation=initialisation, dtype=dtype))
+            blocks += normalisation_layers(normalisation, outputs, dtype, dimensions=2)
+            blocks.append(activation_named(activation, dtype))
+        blocks.append(average_pooling(dtype))
+    head: list[nn.Module] = [
+        linear_layer(
+            depths[-1] * height * width, hidden, initialisation=initialisation, dtype=dtype
+        ),
+        activation_named(activation, dtype),
+        linear_layer(hidden, out_features, initialisation=initialisation, dtype=dtype),
+    ]
+    return nn.Sequential(*blocks), nn.Sequential(*head)

@@ -1,8 +1,9 @@
-"""Complex convolutions, and images as their input."""
+"""Complex and real convolutions, pooling and upsampling, and images as their input."""
 
 from __future__ import annotations
 
 import torch
+import torchcvnn.nn
 from torch import Tensor, nn
 
 from cvtrain.models.initialisation import Initialisation, initialise_
@@ -18,7 +19,7 @@ def convolution(
     initialisation: Initialisation,
     dtype: torch.dtype,
 ) -> nn.Conv2d:
-    """A complex convolution whose output is as large as its input, divided by `stride`.
+    """A convolution whose output is as large as its input, divided by `stride`.
 
     Args:
         in_channels, out_channels: of the images.
@@ -26,7 +27,7 @@ def convolution(
         stride: of the output.
         bias: whether there is one, zero at first.
         initialisation: of the kernel [out, in, size, size]; its fan-in is in · size².
-        dtype: complex64 or complex128.
+        dtype: of the kernel, complex or real.
 
     Raises:
         ValueError: the kernel's size is even, or there is no such initialisation.
@@ -46,6 +47,22 @@ def convolution(
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
+
+
+def average_pooling(dtype: torch.dtype) -> nn.Module:
+    """The mean of every 2×2 entries, complex or real; a last odd row or column is left out."""
+    if dtype.is_complex:
+        pooling: nn.Module = torchcvnn.nn.AvgPool2d(kernel_size=2, stride=2, padding=0)
+        return pooling
+    return nn.AvgPool2d(kernel_size=2)
+
+
+def upsampling(dtype: torch.dtype) -> nn.Module:
+    """Every entry as 2×2 equal ones, complex or real."""
+    if dtype.is_complex:
+        layer: nn.Module = torchcvnn.nn.Upsample(scale_factor=2)
+        return layer
+    return nn.Upsample(scale_factor=2)
 
 
 def image_channels(input_shape: tuple[int, ...]) -> int:

@@ -1,4 +1,4 @@
-"""Initial weights of complex layers, drawn from torch's global random state."""
+"""Initial weights of complex and real layers, drawn from torch's global random state."""
 
 from __future__ import annotations
 
@@ -12,22 +12,28 @@ Initialisation: TypeAlias = Literal["glorot", "he", "zeros", "ones"]
 
 
 def glorot_(weight: Tensor) -> None:
-    """E|w|² = 2/(fan_in + fan_out), Re and Im independent and uniform.
+    """E|w|² = 2/(fan_in + fan_out), uniform; Re and Im of a complex w independent.
 
     The uniform kind of torchcvnn: its normal kind takes torch's complex normal numbers, whose
     variance is E|w|², for one of Re and Im, and so has half of this.
 
     Glorot and Bengio 2010, Understanding the difficulty of training deep feedforward networks.
     """
-    init.complex_xavier_uniform_(weight, nonlinearity="linear")
+    if weight.is_complex():
+        init.complex_xavier_uniform_(weight, nonlinearity="linear")
+    else:
+        nn.init.xavier_uniform_(weight)
 
 
 def he_(weight: Tensor) -> None:
-    """E|w|² = 2/fan_in, Re and Im independent and uniform.
+    """E|w|² = 2/fan_in, uniform; Re and Im of a complex w independent.
 
     He et al. 2015, Delving deep into rectifiers; uniform for the reason given in `glorot_`.
     """
-    init.complex_kaiming_uniform_(weight, nonlinearity="relu")
+    if weight.is_complex():
+        init.complex_kaiming_uniform_(weight, nonlinearity="relu")
+    else:
+        nn.init.kaiming_uniform_(weight, nonlinearity="relu")
 
 
 INITIALISATIONS: dict[Initialisation, Callable[[Tensor], object]] = {
@@ -39,7 +45,7 @@ INITIALISATIONS: dict[Initialisation, Callable[[Tensor], object]] = {
 
 
 def initialise_(weight: Tensor, initialisation: Initialisation) -> None:
-    """Fill a complex weight [out, in] in place.
+    """Fill a weight [out, in, ...], complex or real, in place.
 
     Raises:
         ValueError: there is no such initialisation.

@@ -1,4 +1,4 @@
-"""A linear map of complex vectors."""
+"""A linear map of vectors, complex or real."""
 
 from __future__ import annotations
 
@@ -6,6 +6,24 @@ import torch
 from torch import Tensor, nn
 
 from cvtrain.models.initialisation import Initialisation, initialise_
+
+
+def linear_layer(
+    in_features: int, out_features: int, *, initialisation: Initialisation, dtype: torch.dtype
+) -> nn.Module:
+    """A linear map with a bias that is zero at first: `Linear`, or torch's where `dtype` is real.
+
+    Raises:
+        ValueError: there is no such initialisation.
+    """
+    if dtype.is_complex:
+        return Linear(
+            in_features, out_features, bias=True, initialisation=initialisation, dtype=dtype
+        )
+    layer = nn.Linear(in_features, out_features, dtype=dtype)
+    initialise_(layer.weight, initialisation)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 class Linear(nn.Module):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cvtrain.models.activation import activation as activation_named
 from cvtrain.models.initialisation import Initialisation
-from cvtrain.models.linear import Linear
+from cvtrain.models.linear import linear_layer
 from cvtrain.models.normalisation import Normalisation, normalisation_layers
 from cvtrain.models.parameters import cast_parameters
 
@@ -48,9 +48,7 @@ class Mlp(nn.Module):
         super().__init__()
         widths = (in_features, *hidden)
         trunk = hidden_layers(widths, activation, initialisation, normalisation, dtype)
-        head = Linear(
-            widths[-1], out_features, bias=True, initialisation=initialisation, dtype=dtype
-        )
+        head = linear_layer(widths[-1], out_features, initialisation=initialisation, dtype=dtype)
         self.layers = nn.Sequential(*trunk, head)
         cast_parameters(self, dtype)
 
@@ -67,18 +65,16 @@ def hidden_layers(
     normalisation: Normalisation,
     dtype: torch.dtype,
 ) -> list[nn.Module]:
-    """Per hidden layer a `Linear` with bias, the normalisation if any, and an activation.
+    """Per hidden layer a linear one with bias, the normalisation if any, and an activation.
 
     Args:
         widths: of the input and of each hidden layer.
-        activation, initialisation, normalisation, dtype: as for `Mlp`; real parameters are left
-            uncast.
+        activation, initialisation, normalisation: as for `Mlp`.
+        dtype: complex, or real for real layers; other real parameters are left uncast.
     """
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
-        layers.append(
-            Linear(inputs, outputs, bias=True, initialisation=initialisation, dtype=dtype)
-        )
+        layers.append(linear_layer(inputs, outputs, initialisation=initialisation, dtype=dtype))
         layers += normalisation_layers(normalisation, outputs, dtype)
-        layers.append(activation_named(activation))
+        layers.append(activation_named(activation, dtype))
     return layers

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from cvtrain.models.activation import activation as activation_named
 from cvtrain.models.convolution import as_images, convolution, image_channels
 from cvtrain.models.initialisation import Initialisation
-from cvtrain.models.linear import Linear
+from cvtrain.models.linear import linear_layer
 from cvtrain.models.normalisation import Normalisation, normalisation_layers
 from cvtrain.models.parameters import cast_parameters
 
@@ -26,7 +26,8 @@ class ResidualBlock(nn.Module):
     Args:
         in_channels, out_channels: of x and y.
         stride: by which y is smaller than x.
-        activation, initialisation, normalisation, dtype: as for `ResNet`.
+        activation, initialisation, normalisation: as for `ResNet`.
+        dtype: complex, or real for real layers.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class ResidualBlock(nn.Module):
                 dtype=dtype,
             ),
             *normalisation_layers(normalisation, out_channels, dtype, dimensions=2),
-            activation_named(activation),
+            activation_named(activation, dtype),
             convolution(out_channels, out_channels, initialisation=initialisation, dtype=dtype),
             *normalisation_layers(normalisation, out_channels, dtype, dimensions=2),
         )
@@ -65,7 +66,7 @@ class ResidualBlock(nn.Module):
                 initialisation=initialisation,
                 dtype=dtype,
             )
-        self.activation = activation_named(activation)
+        self.activation = activation_named(activation, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """y [N, out, H/stride, W/stride] of x [N, in, H, W]."""
@@ -104,30 +105,15 @@ class ResNet(nn.Module):
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
-        if not channels or blocks < 1:
-            raise ValueError(f"channels={list(channels)}, blocks={blocks}: at least one of each")
-        depth = image_channels(tuple(input_shape))
-        layers: list[nn.Module] = [
-            convolution(depth, channels[0], initialisation=initialisation, dtype=dtype),
-            *normalisation_layers(normalisation, channels[0], dtype, dimensions=2),
-            activation_named(activation),
-        ]
-        for stage, (inputs, outputs) in enumerate(pairwise((channels[0], *channels))):
-            for block in range(blocks):
-                layers.append(
-                    ResidualBlock(
-                        inputs if block == 0 else outputs,
-                        outputs,
-                        stride=2 if stage > 0 and block == 0 else 1,
-                        activation=activation,
-                        initialisation=initialisation,
-                        normalisation=normalisation,
-                        dtype=dtype,
-                    )
-                )
-        self.layers = nn.Sequential(*layers)
-        self.head = Linear(
-            channels[-1], out_features, bias=True, initialisation=initialisation, dtype=dtype
+        self.layers, self.head = resnet_layers(
+            image_channels(tuple(input_shape)),
+            out_features,
+            channels=channels,
+            blocks=blocks,
+            activation=activation,
+            initialisation=initialisation,
+            normalisation=normalisation,
+            dtype=dtype,
         )
         cast_parameters(self, dtype)
 
@@ -136,3 +122,44 @@ class ResNet(nn.Module):
         features = self.layers(as_images(x)).mean(dim=(-2, -1))
         y: Tensor = self.head(features)
         return y
+
+
+def resnet_layers(
+    in_channels: int,
+    out_features: int,
+    *,
+    channels: Sequence[int],
+    blocks: int,
+    activation: str,
+    initialisation: Initialisation,
+    normalisation: Normalisation,
+    dtype: torch.dtype,
+) -> tuple[nn.Sequential, nn.Module]:
+    """Layers and head of a `ResNet`, between which the mean over the image is taken; real ones,
+    where `dtype` is real.
+
+    Raises:
+        ValueError: as for `ResNet`.
+    """
+    if not channels or blocks < 1:
+        raise ValueError(f"channels={list(channels)}, blocks={blocks}: at least one of each")
+    layers: list[nn.Module] = [
+        convolution(in_channels, channels[0], initialisation=initialisation, dtype=dtype),
+        *normalisation_layers(normalisation, channels[0], dtype, dimensions=2),
+        activation_named(activation, dtype),
+    ]
+    for stage, (inputs, outputs) in enumerate(pairwise((channels[0], *channels))):
+        for block in range(blocks):
+            layers.append(
+                ResidualBlock(
+                    inputs if block == 0 else outputs,
+                    outputs,
+                    stride=2 if stage > 0 and block == 0 else 1,
+                    activation=activation,
+                    initialisation=initialisation,
+                    normalisation=normalisation,
+                    dtype=dtype,
+                )
+            )
+    head = linear_layer(channels[-1], out_features, initialisation=initialisation, dtype=dtype)
+    return nn.Sequential(*layers), head

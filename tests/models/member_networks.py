@@ -9,6 +9,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from cvtrain.models.parameters import cast_parameters
 from cvtrain.models.stackable import stackable
 from cvtrain.models.stackable_generators import MemberGenerators
+from cvtrain.models.stacked_network import StackedNetwork
 
 SEEDS = (5, 0, 11)
 K = len(SEEDS)
@@ -174,6 +175,32 @@ def assert_agrees(make, kind, shape, dtype, tolerance):
             assert_near(buffer, buffers[name], tolerance)
             assert training or torch.equal(buffer, before[name])
         assert torch.equal(tested.state(), plain.state())
+
+
+def assert_stacks(make, x, tolerance=1e-12):
+    """A stack of two seeds has the outputs, gradients and buffers of the two alone, trained and
+    evaluated."""
+    networks = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        networks.append(make())
+    stack = StackedNetwork(networks, [0, 1], [0, 1])
+    for training in (True, False):
+        for network in (stack, *networks):
+            network.train(training)
+        stack.zero_grad()
+        together = stack(torch.stack([x, 1.5 * x]))
+        together.abs().pow(3).sum().backward()
+        for k, network in enumerate(networks):
+            network.zero_grad()
+            alone = network((1, 1.5)[k] * x)
+            alone.abs().pow(3).sum().backward()
+            assert_near(together[k], alone, tolerance)
+            for name, parameter in network.named_parameters():
+                gradient = stack.network.get_parameter(name).grad[k]
+                assert_near(gradient, parameter.grad, tolerance)
+            for name, tensor in stack.member_state(k).items():
+                assert_near(tensor, network.state_dict()[name], tolerance)
 
 
 def assert_same_bits(actual, expected):
