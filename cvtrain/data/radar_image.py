@@ -121,7 +121,9 @@ def radar_dataset(
     """
     for name, part in zip(("training", "validation", "test"), parts, strict=True):
         if not len(part):
-            raise ValueError(f"of {len(samples)} images none are for {name}: there are too few")
+            raise ValueError(
+                f"none of {len(samples)} images is for {name}: a class is too small to be split"
+            )
     train = parts[0]
     places = np.linspace(0, len(train) - 1, min(MEASURED, len(train))).round().astype(int)
     divisor = root_mean_square(samples, train[places].tolist())

@@ -1,0 +1,164 @@
+"""Vehicles of the SAMPLE data set: measured radar images and their synthetic twins."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cvtrain.data.dataset import Dataset
+from cvtrain.data.draws import data_generator
+from cvtrain.data.partition import stratified
+from cvtrain.data.radar_image import (
+    Amplitude,
+    Sized,
+    check_image_arguments,
+    finite,
+    radar_dataset,
+)
+from cvtrain.data.reading import folder, reading
+
+KINDS = ("real", "synth")
+EXPECTED = (
+    "it should be the folder mat_files of a git clone of"
+    " github.com/benjaminlewis-afrl/SAMPLE_dataset_public (real/2s1/….mat, synth/2s1/….mat, …),"
+    " or hold the files of either kind in one folder for each class (2s1/….mat, …)"
+)
+
+
+def sample(
+    *,
+    path: str,
+    seed: int = 0,
+    complete: bool = True,
+    crop: int = 128,
+    size: int | None = None,
+    amplitude: Amplitude = "linear",
+    workers: int = 0,
+    dtype: torch.dtype,
+) -> Dataset:
+    """Classification of SAMPLE's complex images of ten vehicles, measured and synthetic alike.
+
+    Of each class 60 % are for training, 20 % for validation and 20 % for test; a measured image
+    and the synthetic one of the same view are in the same split. An incomplete download is told
+    by what is missing of the files that torchcvnn lists: 1984, the first hundred of each kind and
+    class. All files that are there are used, listed or not.
+
+    Nothing is downloaded: there are no published checksums to tell a file from an error page by.
+
+    Args:
+        path: the folder of the files, see `EXPECTED`.
+        seed: draws the split.
+        complete: false takes what is there, such as a part that was chosen.
+        crop: pixels of the central square of an image, see `Sized`.
+        size: pixels that it is resized to; None: as cropped.
+        amplitude: linear or log, see `radar_dataset`.
+        workers: processes that read, see `FileSplit`.
+        dtype: complex64 or complex128, of inputs `[N, 1, size, size]`; targets `[N]` int64.
+
+    Raises:
+        ValueError: an argument is out of range, the folder is not as it should be, files are
+            missing, one is no MAT-file or is cut short, or there are fewer than two classes.
+    """
+    check_image_arguments(seed, amplitude, workers, dtype)
+    from torchcvnn.datasets.sample.filelist import filelist
+
+    sized = Sized(crop, size)
+    top = folder(path, EXPECTED)
+    names = tuple(filelist["real"])
+    found = {name: _files(top, name) for name in names}
+    listed = {(name, file) for kind in KINDS for name in names for file in filelist[kind][name]}
+    missing = sorted((name, file) for name, file in listed if file not in found[name])
+    if sum(map(bool, found.values())) < 2:
+        raise ValueError(f"path={path} holds the files of fewer than two classes; {EXPECTED}")
+    if complete and missing:
+        raise ValueError(
+            f"path={path} lacks {len(missing)} of {len(listed)} files, e.g."
+            f" {'/'.join(missing[0])}; data.complete=false takes what is there"
+        )
+    for files in found.values():
+        for file in files.values():
+            with reading(file):
+                _check_mat(file)
+    # One entry for each view: its files and its class.
+    views: dict[tuple[int, str], list[Path]] = {}
+    for label, name in enumerate(names):
+        for base, file in found[name].items():
+            views.setdefault((label, base.replace("_synth_", "_real_")), []).append(file)
+    parts = stratified(np.array([label for label, _ in views]), data_generator(seed))
+    counts = np.array([len(files) for files in views.values()])
+    first = np.cumsum(counts) - counts
+    expanded = [
+        np.concatenate([first[view] + np.arange(counts[view]) for view in part] or [part])
+        for part in parts
+    ]
+    samples = Images(
+        tuple(file for files in views.values() for file in files),
+        tuple(label for (label, _), files in views.items() for _ in files),
+        sized,
+    )
+    return radar_dataset(
+        samples,
+        expanded,
+        classes=len(names),
+        class_names=names,
+        amplitude=amplitude,
+        workers=workers,
+        dtype=dtype,
+    )
+
+
+@dataclass(frozen=True)
+class Images:
+    """Reads images [1, size, size] and their classes.
+
+    Attributes:
+        files: one for each image.
+        labels: their classes.
+        sized: brings images to one size.
+    """
+
+    files: tuple[Path, ...]
+    labels: tuple[int, ...]
+    sized: Sized
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, sample: int) -> tuple[Tensor, Tensor]:
+        from scipy.io import loadmat
+
+        file = self.files[sample]
+        with reading(file):
+            image = loadmat(file, variable_names=["complex_img"])["complex_img"]
+            if image.ndim != 2 or 0 in image.shape:
+                raise ValueError(f"complex_img should be [H, W], not {list(image.shape)}")
+            read = finite(image).unsqueeze(0)
+        return self.sized(read), torch.tensor(self.labels[sample])
+
+
+def _files(top: Path, name: str) -> dict[str, Path]:
+    """The files of a class by their names, in the order of these."""
+    found = {}
+    for place in (top / name, *(top / kind / name for kind in KINDS)):
+        if place.is_dir():
+            found.update({file.name: file for file in place.iterdir() if file.suffix == ".mat"})
+    return dict(sorted(found.items()))
+
+
+def _check_mat(file: Path) -> None:
+    """That it is a whole MAT-file of version 5: a header, then elements that tell their lengths."""
+    with file.open("rb") as stream:
+        length = {b"IM": "<4xI", b"MI": ">4xI"}.get(stream.read(128)[126:])
+        if length is None:
+            raise ValueError("it is no MAT-file of version 5")
+        size, end = file.stat().st_size, 128
+        while end < size:
+            stream.seek(end)
+            end += 8 + struct.unpack(length, stream.read(8).ljust(8, b"\0"))[0]
+    if end != size or size == 128:
+        raise ValueError(f"it is cut short: it has {size} bytes, and elements up to byte {end}")
