@@ -235,7 +235,7 @@ def test_files_that_are_not_there_are_named_with_the_way_to_them(tmp_path, gener
     (tmp_path / "t10k-labels-idx1-ubyte").unlink()
     told = (
         f"path={tmp_path}: there is no {IMAGES}, no t10k-labels-idx1-ubyte, with or without .gz;"
-        f" download=true fetches {source} from http"
+        f" data.download=true fetches {source} from http"
     )
     with pytest.raises(ValueError, match="^" + re.escape(told)):
         load(tmp_path, generator=generator)
