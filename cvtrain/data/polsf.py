@@ -1,0 +1,253 @@
+"""San Francisco seen by the polarimetric ALOS-2 radar, with a label at every pixel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from cvtrain.data.arguments import check_integer
+from cvtrain.data.dataset import IGNORED, Dataset
+from cvtrain.data.draws import data_generator
+from cvtrain.data.partition import Parts, whole_groups
+from cvtrain.data.radar_image import Amplitude, check_image_arguments, finite, radar_dataset
+from cvtrain.data.reading import folder, reading
+
+VOLUME = "VOL-ALOS2044980750-150324-HBQR1.1__A"
+POLARISATIONS = ("HH", "HV", "VH", "VV")
+LABELS = "SF-ALOS2-label2d.png"
+CROP = (5056, 2784)
+"""Rows and columns of the labelled part, which torchcvnn's PolSFDataset cuts out of the image."""
+
+CORNER = (7888, 3520)
+"""Where that part ends in the image."""
+
+RECORD = 544
+"""Bytes before the pixels of a line."""
+
+CLASS_NAMES = (
+    "mountain",
+    "water",
+    "vegetation",
+    "high-density urban",
+    "low-density urban",
+    "developed",
+)
+EXPECTED = (
+    f"it should hold {VOLUME} and the LED-, TRL- and IMG- files of the same scene (SAN_FRANCISCO_"
+    f"ALOS2 of the PolSARpro samples at IETR, University of Rennes) and {LABELS} (SF-ALOS2 of PolSF"
+    " by X. Liu)"
+)
+
+
+def polsf(
+    *,
+    path: str,
+    seed: int = 0,
+    channels: int = 4,
+    patch_size: int = 128,
+    patch_stride: int | None = None,
+    block_size: int = 512,
+    amplitude: Amplitude = "linear",
+    workers: int = 0,
+    dtype: torch.dtype,
+) -> Dataset:
+    """Segmentation of PolSF, an ALOS-2 image of San Francisco in four polarisations: six classes.
+
+    The image is cut into square blocks. Of those that hold a label 60 % are for training, 20 %
+    for validation, 20 % for test; a patch is of a split where all the blocks that it touches are,
+    and left out where they are not: no pixel is in two splits, whatever the stride. Patches without
+    any label are left out too. Pixels without one get the label `IGNORED`.
+
+    torchcvnn's PolSFDataset reads the patches and calibrates them.
+
+    Args:
+        path: the folder of the files, see `EXPECTED`.
+        seed: deals the blocks.
+        channels: 4: HH, HV, VH, VV; 3: HH, (HV + VH)/2, VV; 2: HH, VV; 1: HH (torchcvnn's PolSAR).
+        patch_size: rows and columns of a patch.
+        patch_stride: from one patch to the next; None: `patch_size`, so that they do not overlap.
+        block_size: rows and columns of a block, at least `patch_size`.
+        amplitude: linear or log, see `radar_dataset`.
+        workers: processes that read, see `FileSplit`.
+        dtype: complex64 or complex128, of inputs `[N, channels, patch_size, patch_size]`; targets
+            are labels `[N, patch_size, patch_size]` int64.
+
+    Raises:
+        ValueError: an argument is out of range, the folder is not as it should be, a file is cut
+            short or of another format, a label is out of range, or a split gets no patch.
+    """
+    check_image_arguments(seed, amplitude, workers, dtype)
+    check_integer("channels", channels, minimum=1, maximum=4)
+    check_integer("patch_size", patch_size, minimum=1, maximum=min(CROP))
+    stride = patch_size if patch_stride is None else patch_stride
+    check_integer("patch_stride", stride, minimum=1)
+    check_integer("block_size", block_size, minimum=patch_size)
+    top = folder(path, EXPECTED)
+    _check_files(top)
+    samples = Patches(top, channels, patch_size, stride)
+    parts = _dealt(samples, block_size, data_generator(seed))
+    return radar_dataset(
+        samples,
+        parts,
+        classes=len(CLASS_NAMES),
+        class_names=CLASS_NAMES,
+        amplitude=amplitude,
+        workers=workers,
+        dtype=dtype,
+    )
+
+
+class Patches:
+    """Reads patches [channels, size, size] and their labels [size, size].
+
+    Args:
+        top: folder of the files.
+        channels: see `polsf`.
+        size: of a patch.
+        stride: from one patch to the next, row by row.
+    """
+
+    def __init__(self, top: Path, channels: int, size: int, stride: int) -> None:
+        from torchcvnn.datasets import PolSFDataset
+        from torchcvnn.transforms import PolSAR
+
+        self._arguments = (top, channels, size, stride)
+        self.size, self.stride = size, stride
+        with reading(top):
+            self._reader = PolSFDataset(
+                str(top), PolSAR(channels), patch_size=(size, size), patch_stride=(stride, stride)
+            )
+
+    def __reduce__(self) -> tuple[type[Patches], tuple[Any, ...]]:
+        return Patches, self._arguments  # and not the labels of the whole image
+
+    def __len__(self) -> int:
+        return len(self._reader)
+
+    @property
+    def labels(self) -> npt.NDArray[np.integer[Any]]:
+        """Of the whole image, [5056, 2784]; 0: none."""
+        labels: npt.NDArray[np.integer[Any]] = self._reader.labels
+        return labels
+
+    def corner(self, patch: int) -> tuple[int, int]:
+        """First row and column of a patch in the labelled part."""
+        row, column = divmod(patch, self._reader.alos_dataset.nsamples_per_cols)
+        return row * self.stride, column * self.stride
+
+    def __getitem__(self, sample: int) -> tuple[Tensor, Tensor]:
+        try:
+            image, labels = self._reader[sample]
+            patch = finite(image)
+        except Exception:
+            self._tell(sample)
+            raise
+        return patch, torch.from_numpy(np.where(labels == 0, IGNORED, labels.astype(np.int64) - 1))
+
+    def _tell(self, sample: int) -> None:
+        """Raise a ValueError that names the file whose patch cannot be read."""
+        row, column = self.corner(sample)
+        (top, left), _ = self._reader.alos_dataset.crop_coordinates
+        for image in self._reader.alos_dataset.images.values():
+            with reading(image.filepath):
+                finite(image.read_patch(top + row, self.size, left + column, self.size))
+
+
+def _check_files(top: Path) -> None:
+    from torchcvnn.datasets.alos2 import LeaderFile, SARImage, VolFile
+
+    leader, trailer = (top / VOLUME.replace("VOL-", kind) for kind in ("LED-", "TRL-"))
+    images = [top / VOLUME.replace("VOL-", f"IMG-{name}-") for name in POLARISATIONS]
+    for file in (top / VOLUME, leader, *images, top / LABELS):
+        if not file.is_file():
+            raise ValueError(f"{file}: it is missing; {EXPECTED}")
+    with reading(top / VOLUME):
+        told = VolFile(top / VOLUME).num_polarizations
+        if told != len(POLARISATIONS):
+            raise ValueError(f"it tells of {told} images, not {len(POLARISATIONS)}")
+    with reading(leader):
+        if not np.isfinite(LeaderFile(leader).calibration_factor):
+            raise ValueError("its calibration factor is no number")
+    if trailer.is_file():
+        with reading(trailer):
+            _check_trailer(trailer)
+    for file in images:
+        with reading(file):
+            image = SARImage(file)
+            rows, columns = image.num_rows, image.num_cols
+            if rows < CORNER[0] or columns < CORNER[1]:
+                raise ValueError(f"it has {rows} × {columns} pixels, at least {CORNER} are needed")
+            size, wanted = file.stat().st_size, 720 + rows * (RECORD + 8 * columns)
+            if size < wanted:
+                raise ValueError(f"it is cut short: {size} bytes, its header wants {wanted}")
+    with reading(top / LABELS):
+        _check_labels(top / LABELS)
+
+
+def _check_trailer(file: Path) -> None:
+    """That its low-resolution image is there, which torchcvnn reads although nobody wants it."""
+    from torchcvnn.datasets.alos2 import parse_utils, trailer_file
+
+    record: dict[str, Any] = {}
+    length = trailer_file.descriptor_record_length
+    with file.open("rb") as stream:
+        parse_utils.parse_from_format(stream, record, trailer_file.descriptor_format, 1, length, 0)
+    wanted = length + 2 * record["number_of_pixels"] * record["number_of_lines"]
+    size = file.stat().st_size
+    if size < wanted:
+        raise ValueError(f"it is cut short: {size} bytes, its header wants {wanted}")
+
+
+def _check_labels(file: Path) -> None:
+    from PIL import Image
+
+    with Image.open(file) as image:
+        if (image.height, image.width) != CROP:
+            raise ValueError(f"it has {image.height} × {image.width} pixels, not {CROP}")
+        labels = np.array(image)
+    if labels.ndim != 2 or labels.dtype.kind not in "iu":
+        raise ValueError("it should have one channel of whole numbers, the labels")
+    if labels.max() > len(CLASS_NAMES):
+        raise ValueError(f"labels reach {labels.max()}, allowed are 0 to {len(CLASS_NAMES)}")
+    if len(np.unique(labels[labels > 0])) < 2:
+        raise ValueError("its labels are of fewer than two classes")
+
+
+def _dealt(patches: Patches, block: int, generator: np.random.Generator) -> Parts:
+    """The patches of each split."""
+    labels = patches.labels > 0
+    rows, columns = (range(0, length, block) for length in CROP)
+    labelled = [
+        (i, j)
+        for i, row in enumerate(rows)
+        for j, column in enumerate(columns)
+        if labels[row : row + block, column : column + block].any()
+    ]
+    split_of = np.full((len(rows), len(columns)), -1)
+    dealt = whole_groups(f"blocks of {block}×{block} with labels", len(labelled), generator)
+    for number, part in enumerate(dealt):
+        for place in part:
+            split_of[labelled[place]] = number
+    chosen: list[list[int]] = [[], [], []]
+    for patch in range(len(patches)):
+        row, column = patches.corner(patch)
+        last_row, last_column = row + patches.size, column + patches.size
+        if not labels[row:last_row, column:last_column].any():
+            continue
+        touched = split_of[
+            row // block : (last_row - 1) // block + 1,
+            column // block : (last_column - 1) // block + 1,
+        ]
+        if touched.min() == touched.max() >= 0:
+            chosen[touched.min()].append(patch)
+    for name, of_split in zip(("training", "validation", "test"), chosen, strict=True):
+        if not of_split:
+            raise ValueError(
+                f"no patch is left for {name}: block_size={block} is too small or large"
+            )
+    return [np.array(of_split, dtype=np.intp) for of_split in chosen]
