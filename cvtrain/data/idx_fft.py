@@ -143,8 +143,8 @@ def _check_complete(folder: Path, source: Source) -> None:
     if missing:
         raise ValueError(
             f"path={folder}: there is no {', no '.join(missing)}, with or without .gz;"
-            f" data.download=true fetches {source.name} from {' or '.join(source.mirrors)}, or put the"
-            " files there by hand"
+            f" data.download=true fetches {source.name} from {' or '.join(source.mirrors)}, or put"
+            " the files there by hand"
         )
 
 
