@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torchcvnn.nn
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from cvtrain.models.phase import conjugate_product_real, phase
@@ -65,9 +65,17 @@ class ModReLU(torchcvnn.nn.modReLU):  # type: ignore[misc]  # torchcvnn has no t
 
     Arjovsky, Shah, Bengio 2016, Unitary evolution recurrent neural networks, equation 8.
 
+    Args:
+        units: of a bias each, for z [..., units]; None: one bias for all entries.
+
     Attributes:
-        b: real scalar.
+        b: real, zero at first; a scalar or [units].
     """
+
+    def __init__(self, units: int | None = None) -> None:
+        super().__init__()
+        if units is not None:
+            self.b = nn.Parameter(torch.zeros(units))
 
     def forward(self, z: Tensor) -> Tensor:
         """f of each entry of complex z, in its shape and dtype."""
