@@ -128,8 +128,11 @@ def radar_dataset(
     places = np.linspace(0, len(train) - 1, min(MEASURED, len(train))).round().astype(int)
     divisor = root_mean_square(samples, train[places].tolist())
     scaled = Scaled(samples, divisor, amplitude, dtype)
+    splits = [FileSplit(scaled, part.tolist(), workers) for part in parts]
     return Dataset(
-        *(FileSplit(scaled, part.tolist(), workers) for part in parts),
+        train=splits[0],
+        validation=splits[1],
+        test=splits[2],
         task="classification",
         out_features=classes,
         class_names=class_names,

@@ -223,10 +223,6 @@ def test_both_engines_train_on_it_to_the_same_weights(scene, tmp_path):
         f"data.path={scene[0]}",
         "data.patch_size=16",
         "data.block_size=32",
-        "model=custom",
-        "model._target_=torch.nn.Conv2d",
-        "+model.args.in_channels=4",
-        "+model.args.out_channels=6",
-        "+model.args.kernel_size=3",
-        "+model.args.padding=1",
+        "model=unet",
+        "model.channels=[2,3]",
     )
