@@ -211,7 +211,7 @@ class Composer:
         return self._bases[choices]
 
     def _apply(self, override: Override, config: DictConfig) -> None:
-        from cvtrain.config import suggestion
+        from cvtrain.config_errors import suggestion
 
         try:
             ConfigLoaderImpl._apply_overrides_to_config([override], config)

@@ -7,14 +7,14 @@ which are checked against its signature (`cvtrain.target`).
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cvtrain.config_errors import config_keys, explain_invalid
 from cvtrain.errors import InputError
 
 Positive = Annotated[float, Field(gt=0)]
@@ -23,9 +23,16 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 KEYS_WITHOUT_RESULT = (
     *("output", "plan", "on_error", "null_arm", "trusted_modules", "lr_octave"),
-    *("variant", "analysis", "report", "resume", "pause_at"),
+    *("variant", "analysis", "report", "resume", "pause_at", "logger"),
 )
 """No number of a run depends on them."""
+
+LATER_KEYS: dict[str, Any] = {
+    "start_from": None,
+    "early_stopping": {"patience": None, "metric": "loss", "min_delta": 0.0},
+    "ema": {"decay": None},
+}
+"""Keys that runs of earlier versions do not have, at the values that change nothing."""
 
 HISTOGRAMS_EVERY = 100
 """Steps between histograms of a single run, where the configuration leaves it open."""
@@ -158,6 +165,45 @@ class CheckpointConfig(Section):
     every_n_steps: Count | None = None
 
 
+class EarlyStoppingConfig(Section):
+    """A run ends after `patience` validations without one that is better by more than `min_delta`;
+    None: it does not."""
+
+    patience: Count | None = None
+    metric: str = "loss"
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+
+
+class EmaConfig(Section):
+    """An exponential moving average of the weights, which is what is validated and tested; None:
+    there is none."""
+
+    decay: Annotated[float, Field(ge=0, lt=1)] | None = None
+
+
+class NoLoggerConfig(Section):
+    """TensorBoard and metrics.csv alone."""
+
+    kind: Literal["none"] = "none"
+
+
+class WandbConfig(Section):
+    """Every run in Weights & Biases too (extra `wandb`)."""
+
+    kind: Literal["wandb"]
+    project: str
+    entity: str | None = None
+    mode: Literal["online", "offline"] = "online"
+
+
+class MlflowConfig(Section):
+    """Every run in MLflow too (extra `mlflow`)."""
+
+    kind: Literal["mlflow"]
+    experiment: str
+    tracking_uri: str | None = None
+
+
 class ReportConfig(Section):
     """How a sweep is judged; no run depends on it. `margin` None: 0.005 of accuracy, and 5 % of the
     reference's mean of any other metric."""
@@ -189,6 +235,12 @@ class Config(Section):
     trainer: dict[str, Any]
     signals: SignalsConfig
     checkpoint: CheckpointConfig
+    start_from: str | None = None
+    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
+    ema: EmaConfig = EmaConfig()
+    logger: Annotated[NoLoggerConfig | WandbConfig | MlflowConfig, Field(discriminator="kind")] = (
+        NoLoggerConfig()
+    )
     report: ReportConfig = ReportConfig()
     on_error: Literal["continue", "stop"]
     resume: str | None = None
@@ -230,6 +282,9 @@ class Config(Section):
         histograms are drawn may be left open until the run begins."""
         content = self.result_keys()
         del content["signals"]["histograms_every"]
+        for key, unused in LATER_KEYS.items():
+            if content[key] == unused:
+                del content[key]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def result_keys(self) -> dict[str, Any]:
@@ -247,47 +302,4 @@ def check_config(content: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        raise InputError("\n".join(explain_invalid(error))) from None
-
-
-def explain_invalid(error: ValidationError, most: int = 3) -> list[str]:
-    """Lines that name a key, its value and what is allowed."""
-    return [_line(dict(detail)) for detail in error.errors()[:most]]
-
-
-def _line(detail: Mapping[str, Any]) -> str:
-    location = [str(part) for part in detail["loc"]]
-    if len(location) > 1 and location[0] in ("clip", "scheduler"):
-        del location[1]  # the kind, by which pydantic names the alternative it tried
-    key = ".".join(location)
-    if detail["type"] == "extra_forbidden":
-        return f"{key}={detail['input']}: no such key{suggestion(key, config_keys(Config))}"
-    if detail["type"] == "missing":
-        return f"{key}: a value is needed"
-    if detail["type"] == "union_tag_invalid":
-        context = detail["ctx"]
-        return f"{key}.kind={context['tag']}: should be one of {context['expected_tags']}"
-    wanted = detail["msg"].removeprefix("Input ").removeprefix("should ")
-    return f"{key}={detail['input']}: should {wanted}"
-
-
-def config_keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """The dotted keys of a section and, recursively, of its sections."""
-    for name, field in section.model_fields.items():
-        key = prefix + (field.alias or name)
-        yield key
-        for kind in (field.annotation, *getattr(field.annotation, "__args__", ())):
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                yield from config_keys(kind, f"{key}.")
-
-
-def suggestion(key: str, known: Iterable[str]) -> str:
-    """'; did you mean …?' with the nearest known keys, or those that stand beside it."""
-    keys = sorted(set(known))
-    parent = key.rpartition(".")[0]
-    candidates = [name for name in keys if name != parent]
-    near = difflib.get_close_matches(key, candidates, n=2, cutoff=0.7)
-    if near:
-        return f"; did you mean {' or '.join(near)}?"
-    beside = [name for name in keys if name.rpartition(".")[0] == parent]
-    return f"; there are {', '.join(beside)}" if 0 < len(beside) <= 40 else ""
+        raise InputError("\n".join(explain_invalid(error, config_keys(Config)))) from None

@@ -34,7 +34,7 @@ from cvtrain.task import build_model, build_objective, load_dataset
 
 BAD_INPUT = 2
 SPLITS = ("train", "validation", "test")
-CHECKPOINTS = ("best", "last")
+CHECKPOINTS = ("best", "last", "average")
 MOST_CLASSES = 20
 """Of a confusion matrix at a terminal."""
 
@@ -87,7 +87,7 @@ def evaluate(
     Args:
         directory: of the run.
         split: ``train``, ``validation`` or ``test``.
-        checkpoint: ``best`` (lowest validation loss) or ``last``.
+        checkpoint: ``best`` (lowest validation loss), ``last`` or ``average``.
         trusted: packages of the user's own that the run's `_target_`s may name.
 
     Raises:
@@ -190,7 +190,10 @@ def _parser() -> ArgumentParser:
     parser.add_argument("run", type=Path, help="directory of a run")
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument(
-        "--checkpoint", choices=CHECKPOINTS, default="best", help="best: lowest validation loss"
+        "--checkpoint",
+        choices=CHECKPOINTS,
+        default="best",
+        help="best: lowest validation loss",
     )
     parser.add_argument("--predictions", type=Path, metavar="FILE.npz", help="outputs and targets")
     parser.add_argument(

@@ -32,6 +32,7 @@ def common_part(config: Config) -> str:
     for axis in ("seed", "init_jitter", "convention", "scheduler"):
         del content[axis]
     del content["objective"]["scale"]
+    content["ema"] = content["ema"]["decay"] is not None
     content["clip"] = content["clip"]["kind"]
     optimizer = content["optimizer"]
     # A value that real parameters do not take for themselves is that of all the others.
@@ -67,6 +68,14 @@ def refusal(config: Config) -> str | None:
 def stack_scale(configs: Sequence[Config]) -> Number:
     """The objectives' scales."""
     return along_stack([config.objective.scale for config in configs])
+
+
+def stack_decay(configs: Sequence[Config]) -> Number | None:
+    """The decays of the averages of weights, or None where there are no averages."""
+    decays = [config.ema.decay for config in configs]
+    given = [decay for decay in decays if decay is not None]
+    assert len(given) in (0, len(decays))  # `common_part` puts both kinds apart
+    return along_stack(given) if given else None
 
 
 def stack_convention(configs: Sequence[Config]) -> Convention:

@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from cvtrain.config import suggestion
+from cvtrain.config_errors import suggestion
 from cvtrain.errors import InputError
 
 TRUSTED_MODULES = ("cvtrain", "torch", "torchcvnn", "lightning", "torchmetrics")

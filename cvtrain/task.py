@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from functools import lru_cache
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from cvtrain.models.parameters import cast_parameters, count_parameters, jitter_
 from cvtrain.objective import Objective
 from cvtrain.optim import RuleOptimizer
 from cvtrain.optim.of_torch import rule_optimizer
+from cvtrain.record.checkpoint import checkpoint_path, load_checkpoint
 from cvtrain.target import check_arguments, resolve_target
 
 JITTER_STREAM = 0x6A697474
@@ -70,7 +72,8 @@ def _build_dataset(key: str, dtype: str, trusted: tuple[str, ...]) -> Dataset:
 
 def build_model(config: Config, dataset: Dataset) -> nn.Module:
     """The network with the initial weights that `config.seed` draws, in complex128, so that they
-    are the same in either precision up to rounding; the global random state is left as it was.
+    are the same in either precision up to rounding, or with those of `config.start_from`; the
+    global random state is left as it was.
 
     Raises:
         InputError: the class or one of its arguments is not acceptable.
@@ -92,11 +95,38 @@ def build_model(config: Config, dataset: Dataset) -> nn.Module:
         except (TypeError, ValueError, RuntimeError) as error:
             name = network.__name__
             raise InputError(f"model: {name} refuses its arguments: {first_line(error)}") from None
+    if config.start_from is not None:
+        load_initial_weights(model, config.start_from)
     if config.init_jitter > 0:
         generator = torch.Generator().manual_seed(config.seed ^ JITTER_STREAM)
         jitter_parameters(model, config.init_jitter, generator)
     cast_parameters(model, complex_dtype(config))
     return model
+
+
+def load_initial_weights(model: nn.Module, path: str) -> None:
+    """Give a network the weights of a checkpoint, or of a run directory's best one.
+
+    Raises:
+        InputError: there is no such checkpoint, or it is of another network.
+    """
+    named = Path(path)
+    file = checkpoint_path(named, "best") if named.is_dir() else named
+    try:
+        weights, _ = load_checkpoint(file)
+    except InputError as error:
+        raise InputError(f"start_from={path}: {error}") from None
+    # `load_state_dict` would take a complex number for a real one, without its imaginary part.
+    for name, tensor in model.state_dict().items():
+        given = weights.get(name)
+        if isinstance(given, torch.Tensor) and given.is_complex() != tensor.is_complex():
+            kinds = "complex" if given.is_complex() else "real", str(tensor.dtype)
+            raise InputError(f"start_from={path}: its {name} is {kinds[0]}, here it is {kinds[1]}")
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        told = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
+        raise InputError(f"start_from={path}: is of another network: {told}") from None
 
 
 def _accepted(network: Any, filled: dict[str, Any]) -> dict[str, Any]:

@@ -20,10 +20,12 @@ from cvtrain.data.dataset import Dataset
 from cvtrain.data.split import Split
 from cvtrain.engine.convergence import Convergence
 from cvtrain.engine.data_parallel import check_data_parallel
+from cvtrain.engine.early_stopping import EarlyStopping
 from cvtrain.engine.trainer_options import trainer_arguments
 from cvtrain.errors import InputError
 from cvtrain.metrics import measured, metrics_of
 from cvtrain.point import Point
+from cvtrain.record.tracker import check_tracker
 from cvtrain.schedule import learning_rate_factor
 from cvtrain.task import build_model, build_objective, build_optimizer, load_dataset
 
@@ -54,7 +56,8 @@ def check_points(points: Sequence[Point]) -> None:
 def structure(config: Config) -> str:
     """What of a configuration decides whether it fits together: everything but numbers."""
     content = config.as_dict()
-    kept = {key: content[key] for key in ("data", "model", "dtype", "batch_size", "target")}
+    decisive = ("data", "model", "dtype", "batch_size", "target", "start_from", "early_stopping")
+    kept = {key: content[key] for key in decisive}
     kept["loss"] = content["objective"]["loss"]
     kept["trainer"] = content["trainer"]
     return json.dumps(kept, sort_keys=True)
@@ -67,6 +70,7 @@ def check_structure(config: Config) -> nn.Module:
         InputError: they failed, or something complex became real on the way.
     """
     trainer_arguments(config)
+    check_tracker(config)
     dataset = load_dataset(config)
     try:
         BatchOrder(len(dataset.train), config.batch_size, config.seed)
@@ -74,6 +78,7 @@ def check_structure(config: Config) -> nn.Module:
         raise InputError(str(error)) from None
     metrics = ("loss", *metrics_of(dataset))
     Convergence(config.target, dataset.task, metrics, config.max_steps)
+    EarlyStopping(config.early_stopping, metrics)
     model = build_model(config, dataset)
     check_data_parallel(config.trainer, model)
     samples = dataset.train.take(torch.arange(min(TRIAL_SAMPLES, len(dataset.train))))

@@ -72,7 +72,7 @@ CASES = [
     (["+trainer.precision=bf16-true"], ["trainer.precision=bf16-true", "real"]),
     (["+trainer.precision=64-true"], ["trainer.precision=64-true", "complex128"]),
     (["+trainer.precision=bf16-mixed"], ["trainer.precision=bf16-mixed", "autocast"]),
-    (["+trainer.logger=true"], ["trainer.logger=True", "output"]),
+    (["+trainer.logger=true"], ["trainer.logger=True", "logger=wandb"]),
     (["+trainer.limit_train_batches=0"], ["trainer.limit_train_batches=0", "max_steps"]),
     (["+trainer.fast_dev_run=true"], ["trainer.fast_dev_run=True", "max_steps"]),
     (["trainer.accumulate_grad_batches=0"], ["accumulate_grad_batches=0", "at least 1"]),

@@ -162,7 +162,7 @@ class Frames:
 
 
 def _opened(file: Path) -> Any:
-    import h5py  # type: ignore[import-untyped]  # it ships no types
+    import h5py
 
     return h5py.File(file, "r")
 

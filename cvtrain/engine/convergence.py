@@ -86,11 +86,20 @@ class Convergence:
 
     def with_observed(self, step: int, values: Mapping[str, Tensor]) -> Convergence:
         """A copy that has observed one validation more."""
+        other = self.snapshot()
+        other.observe(step, values)
+        return other
+
+    def snapshot(self) -> Convergence:
+        """A copy that what is observed later does not change."""
         other = copy(self)
         other._steps = [*self._steps]
         other._seen = {name: [*seen] for name, seen in self._seen.items()}
-        other.observe(step, values)
         return other
+
+    def history(self, name: str) -> list[Tensor]:
+        """The values [K] of a metric, one for each validation."""
+        return list(self._seen[name])
 
     def best(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Per metric its best value and the step of it, [K] each."""

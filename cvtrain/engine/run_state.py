@@ -38,7 +38,7 @@ class RunState:
         step: updates made.
         weights: of the plain network, by their names in its state dict.
         training: what `training_state` gave: buffers, the optimizer's state, random numbers,
-            validations, the bound on the loss.
+            validations, the bound on the loss, averaged weights where there are any.
         recorded: what its files held.
         seconds: that it had taken.
     """
@@ -99,6 +99,7 @@ def training_state(trainee: Trainee, run: int) -> dict[str, Any]:
         "random": trainee.random_state_of(run),
         "validations": trainee.validations.state_of(run),
         "loss_bound": trainee.latch.bound_of(run),
+        **({} if trainee.average is None else {"average": trainee.average.state_of(run)}),
     }
 
 
@@ -119,6 +120,8 @@ def go_on(trainee: Trainee, states: Sequence[RunState]) -> None:
         trainee.restore_random([state.training["random"] for state in filled])
         validations = [state.training["validations"] for state in filled]
         trainee.validations.go_on(validations, trainee.weights())
+        if trainee.average is not None:
+            trainee.average.go_on([state.training["average"] for state in filled])
         bounds = torch.stack([state.training["loss_bound"] for state in filled])
         trainee.latch.go_on(bounds.to(trainee.device))
     except Exception as error:  # as above

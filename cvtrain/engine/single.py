@@ -43,6 +43,7 @@ class Single(Trainee):
             stack_convention([config]),
             stack_clip([config]),
             config.objective.scale,
+            config.ema.decay,
             recorder,
             save,
             progressed,

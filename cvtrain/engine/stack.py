@@ -23,6 +23,7 @@ from cvtrain.record.recorder import Recorder
 from cvtrain.stacking import (
     stack_clip,
     stack_convention,
+    stack_decay,
     stack_optimizer,
     stack_scale,
     stack_schedule,
@@ -75,6 +76,7 @@ class Stack(Trainee):
             stack_convention(filled),
             stack_clip(filled),
             stack_scale(filled),
+            stack_decay(filled),
             recorder,
             save,
             progressed,

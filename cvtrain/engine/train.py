@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from lightning.pytorch import Trainer
 
 from cvtrain.engine.data_parallel import devices_wanted, processes_beside
@@ -32,6 +33,7 @@ from cvtrain.record.journal import Journal
 from cvtrain.record.recorder import Recorder
 from cvtrain.record.run_file import Engine, RunRecord, Status
 from cvtrain.record.storage import storage_failure, storage_failures_told
+from cvtrain.record.tracker import Trackers
 from cvtrain.task import load_dataset
 
 log = logging.getLogger(__name__)
@@ -186,6 +188,7 @@ def _train_and_record(job: StackJob, progressed: Progressed) -> list[RunRecord] 
             recorder = Recorder(
                 [journal.run_directory(point) for point in job.points],
                 [state.recorded for state in job.earlier],
+                _trackers(job, journal),
             )
             _fit(job, journal, recorder, records, progressed)
         statuses = [_status(*ended) for ended in zip(job.points, records, strict=True)]
@@ -213,6 +216,14 @@ def _train_and_record(job: StackJob, progressed: Progressed) -> list[RunRecord] 
     return records
 
 
+def _trackers(job: StackJob, journal: Journal) -> Trackers | None:
+    """Of several processes that train one run, the first one's."""
+    if dist.is_initialized() and dist.get_rank() > 0:
+        return None
+    configs = [point.config for point in job.points]
+    return Trackers(configs, [journal.run_directory(point) for point in job.points])
+
+
 def _leave(job: StackJob, journal: Journal, records: Sequence[RunRecord]) -> None:
     """Note that the runs which have not ended were interrupted."""
     for point, record in zip(job.points, records, strict=True):
@@ -223,7 +234,7 @@ def _leave(job: StackJob, journal: Journal, records: Sequence[RunRecord]) -> Non
 def _status(point: Point, record: RunRecord) -> Status:
     if record.diverged_at is not None:
         return "diverged"
-    complete = record.steps >= point.config.max_steps
+    complete = record.stopped_at is not None or record.steps >= point.config.max_steps
     left = interruption.requested is not None or pauses(point.config, record.steps)
     return "interrupted" if left and not complete else "finished"
 
@@ -237,8 +248,9 @@ def _fit(
 ) -> None:
     def save() -> None:
         recorded = recorder.recorded()
+        surviving = set(trainee.ended.surviving)
         for run, point in enumerate(job.points):
-            if trainee.diverged_at[run] is None:
+            if run in surviving:
                 save_state(journal, point, job.engine, trainee, run, recorded[run])
 
     trainer, trainee = _prepare(job, recorder, save, progressed)
@@ -256,8 +268,10 @@ def _fit(
     for run, (point, record) in enumerate(zip(job.points, records, strict=True)):
         directory = journal.run_directory(point)
         record.parameters = {"complex": counted.complex, "real": counted.real}
-        record.diverged_at = trainee.diverged_at[run]
-        record.steps = trainer.global_step if record.diverged_at is None else record.diverged_at
+        ended_at = trainee.ended.at(run)
+        record.diverged_at = trainee.ended.diverged_at[run]
+        record.stopped_at = trainee.ended.stopped_at[run]
+        record.steps = trainer.global_step if ended_at is None else ended_at
         record.final = final[run]
         record.best = {
             f"val/{name}": {"value": value, "step": step}
@@ -268,6 +282,9 @@ def _fit(
             save_checkpoint(directory, "last", state_dict, record.steps)
         kept = {name: weight[run] for name, weight in best.weights.items()}
         save_checkpoint(directory, "best", state_dict | kept, int(best.step[run]))
+        if trainee.average is not None:
+            averaged = state_dict | trainee.average.state_of(run)
+            save_checkpoint(directory, "average", averaged, record.steps)
 
 
 def _prepare(

@@ -19,12 +19,15 @@ from cvtrain.clipping import Clip
 from cvtrain.config import Config
 from cvtrain.convention import Convention
 from cvtrain.data.dataset import Dataset
+from cvtrain.data.split import AnySplit
 from cvtrain.engine.divergence import DivergenceLatch, free_to_read, put_back
+from cvtrain.engine.ended_runs import EndedRuns
 from cvtrain.engine.lock_step import LockStep
 from cvtrain.engine.run_state import RunState, go_on
 from cvtrain.engine.signals import histograms, measure_weights
 from cvtrain.engine.update import Update, chosen
 from cvtrain.engine.validations import Validations
+from cvtrain.engine.weight_average import WeightAverage
 from cvtrain.handed import hand
 from cvtrain.interruption import interruption
 from cvtrain.optim.hyperparameter import Number, column
@@ -42,6 +45,7 @@ class Trainee(LockStep):
         members: K.
         dataset: the data of all of them.
         convention, clip, scale: what is asked of a gradient, broadcasting over K.
+        decay: of averages of the weights, broadcasting over K; None: there are none.
         recorder: takes the rows.
         save: writes what the runs can go on from.
         progressed: called with the number of updates made.
@@ -55,6 +59,7 @@ class Trainee(LockStep):
         convention: Convention,
         clip: Clip,
         scale: Number,
+        decay: Number | None,
         recorder: Recorder,
         save: Checkpointer,
         progressed: Callable[[int], None],
@@ -65,8 +70,10 @@ class Trainee(LockStep):
         self.dataset = dataset
         self._convention, self._clip, self._scale = convention, clip, scale
         self._recorder, self._save, self._progressed = recorder, save, progressed
-        self.validations = Validations(config, dataset, self.evaluate)
-        self.diverged_at: list[int | None] = [None] * members
+        self.validations = Validations(config, dataset, self._evaluate)
+        self.ended = EndedRuns(members)
+        self._decay = decay
+        self.average: WeightAverage | None = None
         self.latch = DivergenceLatch()
         self.earlier: Sequence[RunState] = ()
         self._update: Update | None = None
@@ -84,6 +91,8 @@ class Trainee(LockStep):
 
     def on_train_start(self) -> None:
         """Go on where an earlier attempt was."""
+        if self._decay is not None:
+            self.average = WeightAverage(self.weights(), self._decay)
         if self.earlier:
             go_on(self, self.earlier)
 
@@ -95,7 +104,8 @@ class Trainee(LockStep):
             self._previous_buffers = _clones(self.network_buffers())
         if first and step % self.config.signals.validation_every == 0:
             self.end_diverged()
-            self.validations.observe(step, self.weights())
+            self.validations.observe(step, self.judged_weights())
+            self._stop_early(step)
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
         """The sum of the K objectives: each run's gradient is that of its own objective."""
@@ -162,7 +172,7 @@ class Trainee(LockStep):
             self.end_diverged()
             if step < self.config.max_steps:
                 self._save()
-        if asked_to_stop or not self.surviving:
+        if asked_to_stop or not self.ended.surviving:
             self.trainer.should_stop = True
 
     def on_train_end(self) -> None:
@@ -173,15 +183,10 @@ class Trainee(LockStep):
         """
         self.end_diverged()
         step = self.trainer.global_step
-        if step < self.config.max_steps or not self.surviving:
+        if step < self.config.max_steps or not self.ended.surviving:
             return
-        weight_signals = measure_weights(
-            self.weights(),
-            solution=self.solution,
-            elementwise=self.config.signals.elementwise,
-        )
-        last = weight_signals | self.validations.finish(step, self.weights())
-        self._recorder.write(step, last, self.surviving)
+        last = self._weight_signals() | self.validations.finish(step, self.judged_weights())
+        self._recorder.write(step, last, self.ended.surviving)
 
     # Measuring.
 
@@ -195,10 +200,9 @@ class Trainee(LockStep):
         """Whether no update is half made, some of its batches accumulated."""
         return self._update is None
 
-    @property
-    def surviving(self) -> list[int]:
-        """Positions of the runs that have not diverged."""
-        return [run for run, step in enumerate(self.diverged_at) if step is None]
+    def judged_weights(self) -> dict[str, Tensor]:
+        """What is validated, tested and kept as the best: averages, where there are any."""
+        return self.weights() if self.average is None else self.average.weights
 
     @property
     def solution(self) -> dict[str, Tensor] | None:
@@ -228,13 +232,15 @@ class Trainee(LockStep):
         signals = self._signals(update) | validation if due else {}
         if at_once or due or draws:
             self.end_diverged()
-        if not at_once or len(self.surviving) < self.members:
+        if not at_once or len(self.ended.surviving) < self.members:
             self._hold_back()
-        if due and self.surviving:
-            self._recorder.write(step, signals, self.surviving)
+        if self.average is not None:
+            self.average.update(self.weights(), self._held)
+        if due and self.ended.surviving:
+            self._recorder.write(step, signals, self.ended.surviving)
         if draws:
             drawn = histograms("grad", update.gradients) | histograms("weight", self._previous)
-            there = [run for run, at in enumerate(self.diverged_at) if at in (None, step)]
+            there = [run for run, at in enumerate(self.ended.diverged_at) if at in (None, step)]
             self._recorder.histograms(step, drawn, there)
 
     def end_diverged(self) -> None:
@@ -244,19 +250,50 @@ class Trainee(LockStep):
             return
         assert self._ending is not None
         signals = self._signals(self._ending)
+        # What a run that stopped early would have come to is none of its story.
+        ended = {
+            step: [run for run in runs if self.ended.at(run) is None]
+            for step, runs in ended.items()
+        }
         for step, runs in ended.items():
-            for run in runs:
-                self.diverged_at[run] = step
+            self.ended.diverge(runs, step)
         self._hold_back()
         for step, runs in ended.items():
-            last = self.validations.diverge(runs, step, self.weights())
-            self._recorder.write(step, signals | last, runs)
+            if runs:
+                last = self.validations.diverge(runs, step, self.judged_weights())
+                self._recorder.write(step, signals | last, runs)
+
+    def _stop_early(self, step: int) -> None:
+        """Write the last rows of the runs that had enough validations without a better one."""
+        runs = [run for run in self.validations.had_enough if self.ended.at(run) is None]
+        if runs:
+            self.ended.stop(runs, step)
+            last = self._weight_signals() | self.validations.stop(runs)
+            self._recorder.write(step, last, runs)
 
     def _hold_back(self) -> None:
         """Back to the last usable weights, those before the update, and stay there."""
         with torch.no_grad():
-            put_back(self.weights(), self._previous, self.latch.diverged)
-            put_back(self.network_buffers(), self._previous_buffers, self.latch.diverged)
+            put_back(self.weights(), self._previous, self._held)
+            put_back(self.network_buffers(), self._previous_buffers, self._held)
+
+    @property
+    def _held(self) -> Tensor:
+        """Which runs have ended and keep their weights, bool [K]."""
+        return self.ended.held(self.latch.diverged)
+
+    def _evaluate(self, split: AnySplit, runs: Sequence[int] | None) -> dict[str, Tensor]:
+        if self.average is None:
+            return self.evaluate(split, runs)
+        with self.average.in_place_of(self.weights()):
+            return self.evaluate(split, runs)
+
+    def _weight_signals(self) -> dict[str, Tensor]:
+        return measure_weights(
+            self.weights(),
+            solution=self.solution,
+            elementwise=self.config.signals.elementwise,
+        )
 
     def _signals(self, update: Update) -> dict[str, Tensor]:
         return update.signals(self._scale, self.solution, self.config.signals)

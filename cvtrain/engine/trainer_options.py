@@ -26,7 +26,7 @@ KEYS_OF_OURS = {
     "fast_dev_run": "max_steps",
     "gradient_clip_val": "clip (norm, modulus or split)",
     "gradient_clip_algorithm": "clip (norm, modulus or split)",
-    "logger": "output (TensorBoard and metrics.csv are always written)",
+    "logger": "logger=wandb or logger=mlflow (TensorBoard and metrics.csv are always written)",
     "log_every_n_steps": "signals.scalars_every",
     "val_check_interval": "signals.validation_every",
     "check_val_every_n_epoch": "signals.validation_every",

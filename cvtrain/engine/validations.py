@@ -14,6 +14,7 @@ from cvtrain.data.dataset import Dataset
 from cvtrain.data.split import AnySplit
 from cvtrain.engine.best_weights import BestWeights
 from cvtrain.engine.convergence import Convergence
+from cvtrain.engine.early_stopping import EarlyStopping
 from cvtrain.metrics import metrics_of
 
 Evaluate = Callable[[AnySplit, Sequence[int] | None], dict[str, Tensor]]
@@ -37,6 +38,8 @@ class Validations:
         metrics = ("loss", *metrics_of(dataset))
         self._dataset, self._evaluate = dataset, evaluate
         self._convergence = Convergence(config.target, dataset.task, metrics, config.max_steps)
+        self._stopping = EarlyStopping(config.early_stopping, metrics)
+        self._enough: Tensor | None = None
         self._ended: dict[int, Convergence] = {}
         self._latest: dict[str, Tensor] = {}
         self._latest_step = -1
@@ -50,6 +53,7 @@ class Validations:
         self._latest = self._evaluate(self._dataset.validation, None)
         self._latest_step = step
         self._convergence.observe(step, self._latest)
+        self._enough = self._stopping.observe(self._latest[self._stopping.metric])
         if self.best_weights is None:
             self.best_weights = BestWeights(weights)
         self.best_weights.consider(step, self._latest["loss"], weights)
@@ -62,6 +66,8 @@ class Validations:
     def go_on(self, states: Sequence[Mapping[str, Any]], weights: Mapping[str, Tensor]) -> None:
         """Be again what the K runs' `state_of` tells, beside live `weights` [K, …]."""
         self._convergence.go_on(states, next(iter(weights.values())).device)
+        for values in self._convergence.history(self._stopping.metric):
+            self._enough = self._stopping.observe(values)
         self.best_weights = BestWeights(weights)
         self.best_weights.go_on([state["best"] for state in states])
 
@@ -75,6 +81,21 @@ class Validations:
         test = self._evaluate(self._dataset.test, None)
         diverged = torch.zeros(len(test["loss"]), dtype=torch.bool)
         return self.signals(step) | _tagged("test", test) | self._convergence.signals(diverged)
+
+    @property
+    def had_enough(self) -> list[int]:
+        """The runs that early stopping ends with the latest validation."""
+        if self._stopping.patience is None or self._enough is None:
+            return []
+        return self._enough.nonzero().flatten().tolist()
+
+    def stop(self, runs: Sequence[int]) -> dict[str, Tensor]:
+        """What `finish` tells, of `runs` that end with the latest validation."""
+        test = self._evaluate(self._dataset.test, runs)
+        ended = self._convergence.snapshot()
+        self._ended |= dict.fromkeys(runs, ended)
+        diverged = torch.zeros(len(test["loss"]), dtype=torch.bool)
+        return self.signals(self._latest_step) | _tagged("test", test) | ended.signals(diverged)
 
     def diverge(
         self, runs: Sequence[int], step: int, weights: Mapping[str, Tensor]

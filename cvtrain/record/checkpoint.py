@@ -18,7 +18,7 @@ FOLDER = "checkpoints"
 
 
 def checkpoint_path(directory: Path, name: str) -> Path:
-    """Where the run directory has the checkpoint `name`: `last` or `best`."""
+    """Where the run directory has the checkpoint `name`: `last`, `best` or `average`."""
     return directory / FOLDER / f"{name}.ckpt"
 
 
@@ -33,7 +33,7 @@ def save_checkpoint(
 
     Args:
         directory: the run directory.
-        name: `last` or `best`.
+        name: `last`, `best` or `average` (of the weights, where the run has one).
         state_dict: tensors by the names they have in the plain `nn.Module`.
         step: updates made when the weights had these values.
         training: what training needs besides to go on from here, of tensors and plain values; None

@@ -15,6 +15,7 @@ from cvtrain.record.pending_rows import PendingRows
 from cvtrain.record.recorded import Recorded, signal_files, sizes
 from cvtrain.record.scalar_events import scalar_events
 from cvtrain.record.tensorboard import TensorBoardFile
+from cvtrain.record.tracker import Trackers
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +37,15 @@ class Recorder:
         directories: one per run.
         earlier: what an earlier attempt had recorded at the point where all runs go on; without it
             its files are replaced.
+        trackers: which get the rows too.
     """
 
-    def __init__(self, directories: Sequence[Path], earlier: Sequence[Recorded] = ()) -> None:
+    def __init__(
+        self,
+        directories: Sequence[Path],
+        earlier: Sequence[Recorded] = (),
+        trackers: Trackers | None = None,
+    ) -> None:
         self._directories = list(directories)
         self._later_tags: tuple[str, ...] = ()
         self._tables: list[MetricsFile] = []
@@ -49,6 +56,7 @@ class Recorder:
             for directory in self._directories:
                 _begin_anew(directory)
         self._boards = [TensorBoardFile(directory) for directory in self._directories]
+        self._trackers = trackers or Trackers((), ())
         self._rows = PendingRows(len(self._directories))
         self._unflushed = 0
         self._flushed_at = monotonic()
@@ -144,6 +152,7 @@ class Recorder:
             log.warning("the last rows are lost: %s", error)
         for board, good in zip(self._boards, succeeded, strict=True):
             board.ended(good)
+        self._trackers.close(succeeded)
         self.flush()
 
     def _go_on(self, earlier: Sequence[Recorded]) -> None:
@@ -166,6 +175,7 @@ class Recorder:
                 self._tables[run].write(row.step, values)
                 self._boards[run].add(event)
                 self._final[run].update(values)
+                self._trackers.log(run, row.step, values)
 
 
 def _begin_anew(directory: Path) -> None:

@@ -27,6 +27,7 @@ class RunRecord:
         id: hash of the resolved point (`Config.identity`).
         steps: updates made.
         diverged_at: updates made when loss, gradient or weights ceased to be usable.
+        stopped_at: updates made when early stopping ended the run.
         final: last value of every signal, and the convergence numbers.
         best: per validation metric the best value and its step.
         config: the resolved configuration.
@@ -44,6 +45,7 @@ class RunRecord:
     steps: int = 0
     parameters: dict[str, int] = field(default_factory=dict)
     diverged_at: int | None = None
+    stopped_at: int | None = None
     final: dict[str, float] = field(default_factory=dict)
     best: dict[str, dict[str, float]] = field(default_factory=dict)
     error: str | None = None

@@ -18,7 +18,8 @@ from pydantic import Field, ValidationError
 from rich.console import Console
 
 from cvtrain.composition import Composer, parse_override
-from cvtrain.config import Count, Section, explain_invalid
+from cvtrain.config import Count, Section
+from cvtrain.config_errors import config_keys, explain_invalid
 from cvtrain.errors import InputError, RunFailed, SweepStopped
 from cvtrain.point import Point
 from cvtrain.record.journal import DirectoryLock, Journal, claim_directory
@@ -77,7 +78,7 @@ def read_options(content: Mapping[str, Any]) -> SearchOptions:
     try:
         return SearchOptions.model_validate(OmegaConf.to_container(OmegaConf.create(dict(content))))
     except ValidationError as error:
-        raise InputError(f"{KEY}.{explain_invalid(error)[0]}") from None
+        raise InputError(f"{KEY}.{explain_invalid(error, config_keys(SearchOptions))[0]}") from None
 
 
 def run_search(

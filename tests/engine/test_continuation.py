@@ -97,6 +97,20 @@ def test_a_single_run_goes_on_with_the_same_bits(tmp_path, optimizer):
     assert_goes_on(tmp_path, StackJob((point,), tmp_path))
 
 
+@pytest.mark.parametrize("engine", ["single", "stack"])
+def test_averages_and_early_stopping_go_on_too(tmp_path, engine):
+    given = ("optimizer=adam", "optimizer.lr=0.05", "ema.decay=0.5", "early_stopping.patience=1")
+    rates = ("optimizer.lr=0.2", "optimizer.lr=0.05")[: 2 if engine == "stack" else 1]
+    job = StackJob(points(*((*given, rate) for rate in rates)), tmp_path, engine)
+    assert_goes_on(tmp_path, job)
+    for point in job.points:
+        left, right = (
+            load_checkpoint(tmp_path / name / point.directory / "checkpoints" / "average.ckpt")[0]
+            for name in "ab"
+        )
+        assert all(torch.equal(left[key], right[key]) for key in left)
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_stack_goes_on_with_the_same_bits(tmp_path, optimizer):
     members = [

@@ -1,0 +1,53 @@
+"""What is wrong with a configuration, in lines that name the key, its value and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+
+def explain_invalid(error: ValidationError, known: Iterable[str], most: int = 3) -> list[str]:
+    """Lines that name a key, its value and what is allowed; `known` are the keys that there are."""
+    keys = list(known)
+    return [_line(dict(detail), keys) for detail in error.errors()[:most]]
+
+
+def _line(detail: Mapping[str, Any], known: Sequence[str]) -> str:
+    location = [str(part) for part in detail["loc"]]
+    if len(location) > 1 and location[0] in ("clip", "scheduler", "logger"):
+        del location[1]  # the kind, by which pydantic names the alternative it tried
+    key = ".".join(location)
+    if detail["type"] == "extra_forbidden":
+        return f"{key}={detail['input']}: no such key{suggestion(key, known)}"
+    if detail["type"] == "missing":
+        return f"{key}: a value is needed"
+    if detail["type"] == "union_tag_invalid":
+        context = detail["ctx"]
+        return f"{key}.kind={context['tag']}: should be one of {context['expected_tags']}"
+    wanted = detail["msg"].removeprefix("Input ").removeprefix("should ")
+    return f"{key}={detail['input']}: should {wanted}"
+
+
+def config_keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """The dotted keys of a section and, recursively, of its sections."""
+    for name, field in section.model_fields.items():
+        key = prefix + (field.alias or name)
+        yield key
+        for kind in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from config_keys(kind, f"{key}.")
+
+
+def suggestion(key: str, known: Iterable[str]) -> str:
+    """'; did you mean …?' with the nearest known keys, or those that stand beside it."""
+    keys = sorted(set(known))
+    parent = key.rpartition(".")[0]
+    candidates = [name for name in keys if name != parent]
+    near = difflib.get_close_matches(key, candidates, n=2, cutoff=0.7)
+    if near:
+        return f"; did you mean {' or '.join(near)}?"
+    beside = [name for name in keys if name.rpartition(".")[0] == parent]
+    return f"; there are {', '.join(beside)}" if 0 < len(beside) <= 40 else ""
