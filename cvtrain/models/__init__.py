@@ -1,7 +1,8 @@
 """Networks, one architecture per file, and what is done to the parameters of any of them.
 
-A network takes `in_features`, `out_features` and, by keyword, its own arguments and a complex
-`dtype`; its input is [N, ...], complex, and is flattened.
+A network takes `in_features` or `input_shape`, `out_features` and, by keyword, its own arguments
+and a complex `dtype`. Its input is [N, ...], complex; where it takes `in_features`, the input is
+flattened.
 """
 
 from cvtrain.models.linear import Linear

@@ -126,7 +126,7 @@ def _drawn_with_bias(
     layer = Linear(in_features, out_features, bias=True, initialisation="zeros", dtype=dtype)
     drawn = torch.empty(out_features, in_features + 1, dtype=dtype)
     initialise_(drawn, initialisation)
-    weight, bias = (scale * drawn).split((in_features, 1), dim=1)
-    layer.weight.copy_(weight)
-    layer.get_parameter("bias").copy_(bias.squeeze(1))
+    drawn *= scale
+    layer.weight.copy_(drawn[:, :-1])
+    layer.get_parameter("bias").copy_(drawn[:, -1])
     return layer

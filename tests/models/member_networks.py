@@ -1,4 +1,4 @@
-"""Members of a stack alone, adapted alone and under vmap, and what they agree in."""
+"""Members of a stack alone, adapted alone, under vmap and trained, and what they agree in."""
 
 import pytest
 import torch
@@ -6,10 +6,14 @@ import torchcvnn.nn as cnn
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
+import cvtrain
+from cvtrain.engine.train import StackJob, train
 from cvtrain.models.parameters import cast_parameters
 from cvtrain.models.stackable import stackable
 from cvtrain.models.stackable_generators import MemberGenerators
 from cvtrain.models.stacked_network import StackedNetwork
+from cvtrain.point import Point
+from cvtrain.record.checkpoint import checkpoint_path, load_checkpoint
 
 SEEDS = (5, 0, 11)
 K = len(SEEDS)
@@ -201,6 +205,24 @@ def assert_stacks(make, x, tolerance=1e-12):
                 assert_near(gradient, parameter.grad, tolerance)
             for name, tensor in stack.member_state(k).items():
                 assert_near(tensor, network.state_dict()[name], tolerance)
+
+
+def assert_engines_agree(directory, *overrides):
+    """Two seeds trained as a stack have the weights that they have when each is trained alone."""
+    given = ["dtype=complex128", "max_steps=5", "batch_size=16", *overrides]
+    points = tuple(
+        Point(seed, cvtrain.configure(*given, f"seed={seed}"), (), str(seed)) for seed in (0, 1)
+    )
+    train(StackJob(points, directory / "stack", "stack"))
+    for point in points:
+        train(StackJob((point,), directory / "single"))
+        stacked, single = (
+            load_checkpoint(checkpoint_path(directory / engine / point.directory, "last"))[0]
+            for engine in ("stack", "single")
+        )
+        assert stacked.keys() == single.keys()
+        for name, weight in single.items():
+            torch.testing.assert_close(stacked[name], weight, rtol=1e-9, atol=1e-11)
 
 
 def assert_same_bits(actual, expected):

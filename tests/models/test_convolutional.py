@@ -5,16 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 import torchcvnn.nn as c_nn
+from member_networks import assert_engines_agree
 from torch import nn
 
 import cvtrain
-from cvtrain.engine.train import StackJob, train
 from cvtrain.errors import InputError
 from cvtrain.models.cnn import Cnn
 from cvtrain.models.convolution import convolution
 from cvtrain.models.resnet import ResidualBlock, ResNet
-from cvtrain.point import Point
-from cvtrain.record.checkpoint import checkpoint_path, load_checkpoint
 
 DTYPE = torch.complex128
 
@@ -109,20 +107,7 @@ def test_every_stage_but_the_first_halves_the_image():
 @pytest.mark.parametrize("model", ["cnn", "resnet"])
 def test_both_engines_train_it_to_the_same_weights(tmp_path, model):
     small = {"cnn": ("model.channels=[2,3]", "model.hidden=5"), "resnet": ("model.channels=[2,3]",)}
-    given = [f"model={model}", *small[model], "dtype=complex128", "max_steps=5", "batch_size=16"]
-    points = tuple(
-        Point(seed, cvtrain.configure(*given, f"seed={seed}"), (), str(seed)) for seed in (0, 1)
-    )
-    train(StackJob(points, tmp_path / "stack", "stack"))
-    for point in points:
-        train(StackJob((point,), tmp_path / "single"))
-        stacked, single = (
-            load_checkpoint(checkpoint_path(tmp_path / engine / point.directory, "last"))[0]
-            for engine in ("stack", "single")
-        )
-        assert stacked.keys() == single.keys()
-        for name, weight in single.items():
-            torch.testing.assert_close(stacked[name], weight, rtol=1e-9, atol=1e-11)
+    assert_engines_agree(tmp_path, f"model={model}", *small[model])
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,10 @@ import torch
 from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
-from member_networks import C128, assert_stacks
+from member_networks import C128, assert_engines_agree, assert_stacks
 from torch import nn
 
 import cvtrain
-from cvtrain.engine.train import StackJob, train
 from cvtrain.errors import InputError
 from cvtrain.models.activation import ACTIVATIONS, activation
 from cvtrain.models.cnn import Cnn
@@ -25,8 +24,6 @@ from cvtrain.models.real_twin import matched_widths, nearest_widths
 from cvtrain.models.real_unet import RealUnet
 from cvtrain.models.resnet import ResNet
 from cvtrain.models.unet import Unet
-from cvtrain.point import Point
-from cvtrain.record.checkpoint import checkpoint_path, load_checkpoint
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], ids=str)
 SMALL = {
@@ -236,20 +233,7 @@ def test_both_engines_train_it_to_the_same_weights(tmp_path, model):
         "real_cnn": ("model.channels=[2,3]", "model.hidden=5"),
         "real_resnet": ("model.channels=[2,3]", "model.blocks=1"),
     }
-    given = [f"model={model}", *small[model], "dtype=complex128", "max_steps=5", "batch_size=16"]
-    points = tuple(
-        Point(seed, cvtrain.configure(*given, f"seed={seed}"), (), str(seed)) for seed in (0, 1)
-    )
-    train(StackJob(points, tmp_path / "stack", "stack"))
-    for point in points:
-        train(StackJob((point,), tmp_path / "single"))
-        stacked, single = (
-            load_checkpoint(checkpoint_path(tmp_path / engine / point.directory, "last"))[0]
-            for engine in ("stack", "single")
-        )
-        assert stacked.keys() == single.keys()
-        for name, weight in single.items():
-            torch.testing.assert_close(stacked[name], weight, rtol=1e-9, atol=1e-11)
+    assert_engines_agree(tmp_path, f"model={model}", *small[model])
 
 
 def test_a_twin_regresses_on_complex_targets_if_it_is_told_to():

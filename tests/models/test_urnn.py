@@ -5,18 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from member_networks import C128, assert_stacks
+from member_networks import C128, assert_engines_agree, assert_stacks
 from torch import nn
 from torch.func import functional_call
 
 import cvtrain
-from cvtrain.engine.train import StackJob, train
 from cvtrain.errors import InputError
 from cvtrain.models.modrelu import ModReLU
 from cvtrain.models.parameters import count_parameters
 from cvtrain.models.urnn import UnitaryMap, Urnn
-from cvtrain.point import Point
-from cvtrain.record.checkpoint import checkpoint_path, load_checkpoint
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], ids=str)
 
@@ -176,20 +173,7 @@ def test_what_makes_no_network_is_refused(shape, given, told):
 
 
 def test_both_engines_train_it_to_the_same_weights(tmp_path):
-    given = ["model=urnn", "model.hidden=6", "dtype=complex128", "max_steps=5", "batch_size=16"]
-    points = tuple(
-        Point(seed, cvtrain.configure(*given, f"seed={seed}"), (), str(seed)) for seed in (0, 1)
-    )
-    train(StackJob(points, tmp_path / "stack", "stack"))
-    for point in points:
-        train(StackJob((point,), tmp_path / "single"))
-        stacked, single = (
-            load_checkpoint(checkpoint_path(tmp_path / engine / point.directory, "last"))[0]
-            for engine in ("stack", "single")
-        )
-        assert stacked.keys() == single.keys()
-        for name, weight in single.items():
-            torch.testing.assert_close(stacked[name], weight, rtol=1e-9, atol=1e-11)
+    assert_engines_agree(tmp_path, "model=urnn", "model.hidden=6")
 
 
 def test_outputs_of_every_step_want_labels_of_every_step():

@@ -6,16 +6,20 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from member_networks import C128, TOLERANCE, Stack, assert_agrees, assert_stacks
+from member_networks import (
+    C128,
+    TOLERANCE,
+    Stack,
+    assert_agrees,
+    assert_engines_agree,
+    assert_stacks,
+)
 
 import cvtrain
-from cvtrain.engine.train import StackJob, train
 from cvtrain.errors import InputError
 from cvtrain.models.parameters import count_parameters
 from cvtrain.models.vector_normalisation import LayerNorm, RMSNorm
 from cvtrain.models.vit import Vit
-from cvtrain.point import Point
-from cvtrain.record.checkpoint import checkpoint_path, load_checkpoint
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], ids=str)
 NORMS = pytest.mark.parametrize("norm", [LayerNorm, RMSNorm])
@@ -221,18 +225,4 @@ def test_what_does_not_fit_is_a_line():
 
 def test_both_engines_train_it_to_the_same_weights(tmp_path):
     small = ["model.layers=1", "model.heads=2", "model.width=16", "model.mlp_width=5"]
-    given = ["model=vit", *small, "model.dropout=0.1", "dtype=complex128", "max_steps=5"]
-    points = tuple(
-        Point(seed, cvtrain.configure(*given, "batch_size=16", f"seed={seed}"), (), str(seed))
-        for seed in (0, 1)
-    )
-    train(StackJob(points, tmp_path / "stack", "stack"))
-    for point in points:
-        train(StackJob((point,), tmp_path / "single"))
-        stacked, single = (
-            load_checkpoint(checkpoint_path(tmp_path / engine / point.directory, "last"))[0]
-            for engine in ("stack", "single")
-        )
-        assert stacked.keys() == single.keys()
-        for name, weight in single.items():
-            torch.testing.assert_close(stacked[name], weight, rtol=1e-9, atol=1e-11)
+    assert_engines_agree(tmp_path, "model=vit", "model.dropout=0.1", *small)
