@@ -7,7 +7,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -264,9 +264,11 @@ def _fit(
     final = recorder.final
     best = trainee.validations.best_weights
     assert best is not None  # the weights before the first update are always validated
+    references = [asdict(each) for each in trainee.dataset.references]
     counted = count_parameters(weight[0] for weight in trainee.weights().values())
     for run, (point, record) in enumerate(zip(job.points, records, strict=True)):
         directory = journal.run_directory(point)
+        record.references = references
         record.parameters = {"complex": counted.complex, "real": counted.real}
         ended_at = trainee.ended.at(run)
         record.diverged_at = trainee.ended.diverged_at[run]

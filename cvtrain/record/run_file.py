@@ -32,6 +32,7 @@ class RunRecord:
         best: per validation metric the best value and its step.
         config: the resolved configuration.
         parameters: entries of complex and of real parameters that are trained.
+        references: what the data set knows of itself: tag, name and value of each number.
     """
 
     id: str
@@ -44,6 +45,7 @@ class RunRecord:
     config: dict[str, Any]
     steps: int = 0
     parameters: dict[str, int] = field(default_factory=dict)
+    references: list[dict[str, Any]] = field(default_factory=list)
     diverged_at: int | None = None
     stopped_at: int | None = None
     final: dict[str, float] = field(default_factory=dict)

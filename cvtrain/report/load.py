@@ -40,7 +40,8 @@ class Sweep:
         directory: the sweep's, or that of a single run.
         runs: one row per run: `run` (its number), `directory`, `OWN_COLUMNS`, the configuration
             under its dotted keys (``optimizer.lr``, ``objective.scale``, ``seed``, …), how many
-            complex and real parameters it has (``parameters.complex``) and the last value of every
+            complex and real parameters it has (``parameters.complex``), what its data set knows of
+            itself (`references`: tag, name and value of each number) and the last value of every
             signal under its tag (``val/loss``, ``test/accuracy``, …). A run that has not begun has
             the status `missing` and nothing else.
         config_keys: which columns of `runs` are configuration.
@@ -120,6 +121,9 @@ def load(path: str | Path) -> Sweep:
             row |= {f"parameters.{kind}": number for kind, number in kinds.items()}
             # float() also reads what JSON has no token for: nan, inf, -inf.
             row |= {tag: float(value) for tag, value in content["final"].items()}
+            if content.get("references"):
+                known = content["references"]
+                row["references"] = tuple((e["tag"], e["name"], e["value"]) for e in known)
         else:
             row["status"] = "missing"
         rows.append(row)

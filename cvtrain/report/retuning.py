@@ -14,6 +14,7 @@ from cvtrain.report.compare import Comparison, Group, compare
 from cvtrain.report.document import Document, Picture, Section
 from cvtrain.report.figures import differences, learning_rates, training
 from cvtrain.report.load import Sweep
+from cvtrain.report.references import reference_section
 from cvtrain.report.retuning_tables import (
     Answers,
     arm_table,
@@ -30,6 +31,9 @@ def report_retuning(sweep: Sweep) -> Document:
     comparison = compare(sweep)
     answers = decide(comparison.groups)
     sections = [_group_section(group, answers) for group in comparison.groups]
+    known = reference_section(sweep)
+    if known is not None:
+        sections.append(known)
     pictures = tuple(_pictures(sweep, comparison))
     if pictures:
         sections.append(Section("Figures", pictures=pictures))

@@ -46,6 +46,16 @@ def _measured(value: Any) -> bool:
     return is_number(value) or value in ("nan", "inf", "-inf")
 
 
+def _reference(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) == {"tag", "name", "value"}
+        and is_text(value["tag"])
+        and is_text(value["name"])
+        and is_number(value["value"])
+    )
+
+
 def _or_none(check: Check) -> Check:
     return lambda value: value is None or check(value)
 
@@ -116,6 +126,9 @@ def check_run(path: Path, content: Mapping[str, Any], config: Mapping[str, Any])
     parameters = content.get("parameters", {})
     if not isinstance(parameters, dict) or not all(map(is_whole, parameters.values())):
         raise InputError(f"{path}: parameters={parameters!r:.60}: is not what a run writes")
+    references = content.get("references", [])
+    if not isinstance(references, list) or not all(map(_reference, references)):
+        raise InputError(f"{path}: references={references!r:.60}: is not what a run writes")
 
 
 def _require(
