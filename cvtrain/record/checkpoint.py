@@ -84,6 +84,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     weights, step = content.get("state_dict"), content.get("step")
     if not isinstance(weights, dict) or not isinstance(step, int) or step < 0:
         raise InputError(f"{path}: has no weights or no step")
+    if not all(isinstance(name, str) for name in weights):
+        raise InputError(f"{path}: has weights without names")
     return content
 
 

@@ -27,6 +27,7 @@ from cvtrain.record.run_file import (
     read_record,
     write_json,
 )
+from cvtrain.record.shortened import is_plain
 
 SWEEP_FILE = "sweep.json"
 TRACEBACK_FILE = "traceback.txt"
@@ -195,7 +196,7 @@ def read_points(directory: Path) -> list[dict[str, Any]]:
         number, id, name = (point.get(key) for key in ("number", "id", "directory"))
         if not isinstance(number, int) or not isinstance(id, str):
             raise InputError(f"{path}: a point has no number or no id")
-        if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name:
+        if not isinstance(name, str) or not is_plain(name):
             raise InputError(f"{path}: {name!r} is no name of a run directory")
     names = Counter(point["directory"] for point in points)
     for name in (name for name, count in names.items() if count > 1):
@@ -204,7 +205,7 @@ def read_points(directory: Path) -> list[dict[str, Any]]:
 
 
 class DirectoryLock:
-    """Keeps a second sweep out of a directory; the system releases it when its owner dies."""
+    """Keeps a second command out of a directory; the system releases it when its owner dies."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -215,8 +216,8 @@ class DirectoryLock:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise InputError(
-                f"hydra.sweep.dir={self._directory}: a sweep is running here"
-                f" ({owner(self._directory) or 'another one'})"
+                f"{self._directory}: is being trained by another command"
+                f" ({owner(self._directory) or 'unknown'})"
             ) from None
         from os import getpid
         from platform import node

@@ -14,7 +14,7 @@ from cvtrain.composition import Composer, explain, parse_override
 from cvtrain.config import Config, check_config
 from cvtrain.errors import InputError
 from cvtrain.point import Point
-from cvtrain.record.shortened import shortened
+from cvtrain.record.shortened import plain, shortened
 
 NULL_JITTER = 1e-6
 """Relative noise on the initial weights in the null arm: what chaos alone does."""
@@ -103,7 +103,7 @@ def swept_values(combination: Sequence[str], swept: set[str]) -> str:
 
 def directory_name(number: int, width: int, values: str) -> str:
     """`<number>_<the swept values>`: short enough for any file system."""
-    return f"{number:0{width}d}_{shortened(values)}".rstrip("_")
+    return f"{number:0{width}d}_{shortened(plain(values))}".rstrip("_")
 
 
 def single_point(composer: Composer, overrides: Sequence[str]) -> Point:

@@ -13,6 +13,7 @@ from cvtrain.config import KEYS_WITHOUT_RESULT
 from cvtrain.errors import InputError
 from cvtrain.point import Point
 from cvtrain.record.journal import SWEEP_FILE, Journal, package_versions, read_points
+from cvtrain.record.links import refuse_links_that_leave
 from cvtrain.record.run_file import FILE_NAME as RUN_FILE
 from cvtrain.record.run_file import read_record
 
@@ -62,7 +63,7 @@ def resumed_command(overrides: Sequence[str]) -> list[str]:
     recorded options of the launcher are left out.
 
     Raises:
-        InputError: there is no such sweep.
+        InputError: there is no such sweep, or writing in it would leave it.
     """
     given = [(parse_override(text), text) for text in overrides]
     wanted = [parsed.value() for parsed, _ in given if parsed.key_or_group == KEY]
@@ -71,6 +72,7 @@ def resumed_command(overrides: Sequence[str]) -> list[str]:
     rest = [(parsed, text) for parsed, text in given if parsed.key_or_group != KEY]
     output = [parsed.value() for parsed, _ in rest if parsed.key_or_group == "output"]
     directory = find_sweep(str(wanted[-1]), Path(str(output[-1]) if output else OUTPUT))
+    refuse_links_that_leave(directory)
     own = [text for _, text in rest]
     if all(_changes_no_number(parsed.key_or_group) for parsed, _ in rest):
         other_launcher = any(parsed.key_or_group == LAUNCHER for parsed, _ in rest)
@@ -83,7 +85,8 @@ def resumed_run(overrides: Sequence[str]) -> tuple[Path, tuple[str, ...]] | None
     that it may use; None where it names something else.
 
     Raises:
-        InputError: there are other keys beside it.
+        InputError: there are other keys beside it, the run is one of a sweep, or writing in its
+            directory would leave that.
     """
     given = {parsed.key_or_group: parsed for parsed in map(parse_override, overrides)}
     if KEY not in given:
@@ -91,6 +94,10 @@ def resumed_run(overrides: Sequence[str]) -> tuple[Path, tuple[str, ...]] | None
     directory = Path(str(given.pop(KEY).value()))
     if not (directory / RUN_FILE).is_file() or (directory / SWEEP_FILE).exists():
         return None
+    sweep = directory.resolve().parent
+    if (sweep / SWEEP_FILE).is_file():
+        raise InputError(f"{KEY}={directory}: is a run of a sweep; {KEY}={sweep} goes on with that")
+    refuse_links_that_leave(directory)
     trusted = given.pop(TRUSTED).value() if TRUSTED in given else []
     for key in given:
         raise InputError(

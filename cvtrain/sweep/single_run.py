@@ -50,6 +50,7 @@ def train_and_show(job: StackJob) -> float:
         the validation loss at the end.
 
     Raises:
+        InputError: another command trains in its directory.
         RunFailed: with the place of the traceback.
     """
     (point,) = job.points
@@ -67,7 +68,7 @@ def train_and_show(job: StackJob) -> float:
     )
     directory = job.root / point.directory
     try:
-        with bar:
+        with DirectoryLock(directory), bar:
             task = bar.add_task("steps", total=point.config.max_steps)
             (record,) = train(job, lambda step: bar.update(task, completed=step))
     except InputError:
@@ -106,7 +107,7 @@ def go_on_and_show(directory: Path, trusted: tuple[str, ...]) -> None:
     if Journal(directory.parent).ended(point) is not None:
         raise InputError(f"{KEY}={directory}: this run has ended ({record.get('status')})")
     check_points([point])
-    with storage_failures_told(directory), DirectoryLock(directory):
+    with storage_failures_told(directory):
         train_and_show(StackJob((point,), directory.parent))
 
 

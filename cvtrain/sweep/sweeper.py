@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from cvtrain.composition import Composer, parse_override, quoted
-from cvtrain.errors import RunFailed, SweepStopped
+from cvtrain.errors import InputError, Interrupted, RunFailed, SweepStopped
 from cvtrain.point import Point
 from cvtrain.record.journal import DirectoryLock, Journal, claim_directory
 from cvtrain.record.storage import storage_failures_told
@@ -105,14 +105,16 @@ def _train_and_report(
             if jobs:
                 returned = launcher.launch(jobs, initial_job_idx=0)
     except BaseException:
-        # What stopped the sweep is told, not what it left unproven, nor a full disk once more.
-        with suppress(RunFailed, OSError):
-            report(directory, journal, points)
-        tell_how_to_go_on(console, directory, config)
+        try:
+            # What stopped the sweep is told, not what it left unproven, nor a full disk once more.
+            with suppress(RunFailed, InputError, OSError):
+                report(directory, journal, points)
+        finally:  # Ctrl-C once more, while the report is made
+            tell_how_to_go_on(console, directory, config)
         raise
     try:
         report(directory, journal, points)
-    except OSError:
+    except (OSError, Interrupted):
         tell_how_to_go_on(console, directory, config)
         raise
     if journal.count(points)["failed"]:

@@ -94,6 +94,9 @@ def test_a_checkpoint_of_a_slice_does_not_carry_the_whole_stack(tmp_path):
     torch.save({"schema": 99}, path)
     with pytest.raises(ValueError, match="schema"):
         load_checkpoint(path)
+    torch.save({"schema": 1, "state_dict": {3: torch.zeros(2)}, "step": 1}, path)
+    with pytest.raises(ValueError, match="weights without names"):
+        load_checkpoint(path)
 
 
 def test_two_launches_in_one_second_get_two_directories(tmp_path):
@@ -102,7 +105,7 @@ def test_two_launches_in_one_second_get_two_directories(tmp_path):
 
 
 def test_a_lock_keeps_a_second_sweep_out_and_names_its_owner(tmp_path):
-    refused = pytest.raises(InputError, match=r"a sweep is running here \(process \d+ on ")
+    refused = pytest.raises(InputError, match=r"trained by another command \(process \d+ on ")
     with DirectoryLock(tmp_path), refused:
         DirectoryLock(tmp_path).__enter__()
     with DirectoryLock(tmp_path):

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from cvtrain.command import main
+from cvtrain.errors import Interrupted
+from cvtrain.sweep.launcher import StackLaunch
 from tests.sweep.small_sweep import RUNS, SMALL, assert_equal, resume, sweep
 
 
@@ -106,7 +108,13 @@ def test_what_cannot_be_gone_on_with_is_a_line_and_status_2(whole, capsys, given
     assert changed_times(whole) == before
 
 
-@pytest.mark.parametrize("name", ["../outside", "/etc", "a/b", "", ".", ".."])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("../outside", "/etc", "a/b", "", ".", "..", ".hydra", "+aggregate", "a\nb", "x" * 256),
+        *("${oc.select:none,..}", "..${oc.env:HOME}", "${none}"),  # as Hydra would read them
+    ],
+)
 def test_a_directory_name_that_leads_out_of_the_sweep_is_refused(tmp_path, capsys, name):
     directory = tmp_path / "sweep"
     assert sweep(directory, "optimizer=sgd", "seed=0", "max_steps=5") == 0
@@ -141,6 +149,19 @@ def test_a_command_in_a_file_chooses_no_code(tmp_path, capsys, text):
     assert "is not taken from a file" in capsys.readouterr().err
 
 
+def test_a_link_out_of_the_sweep_is_refused_before_anything_is_written(tmp_path, capsys):
+    directory, outside = tmp_path / "sweep", tmp_path / "outside"
+    assert sweep(directory, "optimizer=sgd", "seed=0", "max_steps=5", "pause_at=3") == 0
+    outside.write_text("mine")
+    for path in directory.glob("*/metrics.csv"):
+        path.unlink()
+        path.symlink_to(outside)
+    capsys.readouterr()
+    assert resume(directory) == 2
+    assert "is a link out of" in capsys.readouterr().err
+    assert outside.read_text() == "mine"
+
+
 def test_a_target_in_a_file_is_of_what_is_trusted(tmp_path, capsys):
     directory = tmp_path / "sweep"
     assert sweep(directory, "optimizer=sgd", "seed=0", "max_steps=5") == 0
@@ -153,6 +174,20 @@ def test_a_target_in_a_file_is_of_what_is_trusted(tmp_path, capsys):
     capsys.readouterr()
     assert resume(directory) == 2
     assert "subprocess" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_ctrl_c_while_the_report_is_made_tells_how_to_go_on(tmp_path, capsys, monkeypatch, trained):
+    def interrupted(*_: object, **__: object) -> None:
+        raise Interrupted(signal.SIGINT)
+
+    monkeypatch.setattr("cvtrain.report.analysis.publish", interrupted)
+    if not trained:
+        monkeypatch.setattr(StackLaunch, "launch", interrupted)
+    directory = tmp_path / "sweep"
+    assert sweep(directory, "optimizer=sgd", "seed=0", "max_steps=5") == 130
+    told = f"cvtrain: to go on: python -m cvtrain resume={directory}\n"
+    assert capsys.readouterr().err.count(told) == 1
 
 
 def start(arguments: list[str]) -> subprocess.Popen[str]:

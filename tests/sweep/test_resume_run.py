@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from datetime import datetime
 
@@ -10,7 +11,12 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cvtrain.command import main
+from cvtrain.composition import quoted
+from cvtrain.engine.train import StackJob
+from cvtrain.errors import InputError, Interrupted
 from cvtrain.record import journal
+from cvtrain.record.journal import DirectoryLock
+from cvtrain.sweep import single_run
 from tests.sweep.small_sweep import assert_equal, resume
 
 RUN = ("model.hidden=[4]", "max_steps=40", "optimizer=adam", "signals.validation_every=10")
@@ -40,6 +46,42 @@ def test_it_ends_with_the_bits_of_one_that_was_not_stopped(paused, tmp_path):
     assert resume(paused) == 0
     assert_equal(tmp_path / "whole", tmp_path / "paused")
     assert scalars(paused) == scalars(tmp_path / "whole" / "run")
+
+
+def test_a_run_that_is_trained_keeps_another_command_out(tmp_path, monkeypatch, capsys):
+    directory = tmp_path / "run"
+    statuses = []
+
+    def train(*_: object) -> None:
+        statuses.append(resume(directory))
+        raise Interrupted(signal.SIGINT)
+
+    assert main([*RUN, "pause_at=3", f"hydra.run.dir={directory}"]) == 0
+    monkeypatch.setattr(single_run, "train", train)
+    assert resume(directory) == 130
+    assert statuses == [2]
+    assert "is being trained by another command (process" in capsys.readouterr().err
+
+
+def test_a_run_keeps_another_command_out_from_its_beginning(tmp_path, monkeypatch):
+    refused = pytest.raises(InputError, match="is being trained by another command")
+
+    def train(job: StackJob, *_: object) -> None:
+        with refused:
+            DirectoryLock(job.root / job.points[0].directory).__enter__()
+        raise Interrupted(signal.SIGINT)
+
+    monkeypatch.setattr(single_run, "train", train)
+    assert main([*RUN, f"hydra.run.dir={tmp_path / 'run'}"]) == 130
+
+
+def test_a_run_of_a_sweep_goes_on_with_that(tmp_path, capsys):
+    directory = tmp_path / "sweep"
+    given = (*RUN, "seed=0,1", "pause_at=3", f"hydra.sweep.dir={directory}", "-m")
+    assert main([*given]) == 0
+    capsys.readouterr()
+    assert resume(quoted(str(directory / "0_seed=0"))) == 2
+    assert f"resume={directory} goes on with that" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("days", [-400, 400])

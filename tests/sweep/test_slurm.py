@@ -88,7 +88,7 @@ def test_a_preempted_or_killed_job_costs_nothing_but_time(whole, tmp_path, numbe
         told = running.communicate()[1]
     assert running.returncode == 0, told
     assert "Traceback" not in told
-    assert len(list(directory.glob(".slurm/*_submitted.pkl"))) == 3
+    assert len(list(directory.glob(".slurm/*/*_submitted.pkl"))) == 3
     assert_equal(whole, directory)
 
 

@@ -89,7 +89,10 @@ class Slurm(Executor):
     def start(self, number: int, job: StackJob) -> None:
         """Put the job into the queue."""
         if self._queue is None:
-            self._queue = self._submitter(job.root / FOLDER)
+            folder = job.root / FOLDER
+            folder.mkdir(exist_ok=True)
+            # Results are pickled. In a folder of a name that nobody knows before, all are ours.
+            self._queue = self._submitter(Path(tempfile.mkdtemp(dir=folder, prefix="")))
         self._running[number] = self._queue.submit(_train, job, owner(job.root), Path.cwd())
 
     def ended(self, seconds: float) -> list[tuple[int, Outcome]]:
