@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import errno
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cvtrain.errors import StorageFailed
+from cvtrain.errors import StorageFailed, first_line
 
 NO_MORE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG})
 """Errors of the file system itself."""
 
 OF_A_FILE = frozenset({errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR})
 """Errors of one file, which speak of the storage where the file is one of ours."""
+
+OF_SQLITE = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+)
+"""The same, as SQLite tells them of a search's study."""
 
 
 @contextmanager
@@ -41,10 +47,15 @@ def storage_failure(error: BaseException, root: Path) -> str | None:
     """
     seen: BaseException | None = error
     while seen is not None:
+        reason = None
         if isinstance(seen, OSError) and _is_of_storage(seen, root):
+            reason = seen.strerror
+        elif isinstance(seen, sqlite3.OperationalError) and _is_of_sqlite(seen):
+            reason = first_line(seen)
+        if reason is not None:
             return (
-                f"{root}: cannot be written any more ({seen.strerror}); what was recorded is kept,"
-                " and the rest waits until it can be"
+                f"{root}: cannot be written any more ({reason}); what was recorded is kept, and the"
+                " rest waits until it can be"
             )
         seen = seen.__cause__ or seen.__context__
     return None
@@ -57,3 +68,8 @@ def _is_of_storage(error: OSError, root: Path) -> bool:
         return False
     name = error.filename.decode() if isinstance(error.filename, bytes) else error.filename
     return Path(name).absolute().is_relative_to(root.absolute())
+
+
+def _is_of_sqlite(error: sqlite3.OperationalError) -> bool:
+    # The lowest byte is the kind of an error. Those of Python's own module have no number.
+    return getattr(error, "sqlite_errorcode", -1) & 0xFF in OF_SQLITE

@@ -5,12 +5,19 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
+import cvtrain
 from cvtrain.command import main
+from cvtrain.engine.train import StackJob
+from cvtrain.errors import Interrupted
+from cvtrain.interruption import interruption
+from cvtrain.point import Point
 from cvtrain.record.run_file import read_record
+from cvtrain.sweep.executors.worker import train_in_worker
 from tests.sweep.small_sweep import (
     SMALL,
     assert_equal,
@@ -30,16 +37,27 @@ def workers(running: subprocess.Popen[str]) -> list[psutil.Process]:
     return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
-def test_a_killed_worker_costs_nothing_but_time(whole, tmp_path):
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
+def test_a_killed_worker_costs_nothing_but_time(whole, tmp_path, number):
     directory = tmp_path / "sweep"
     with start(directory, SIDE_BY_SIDE) as running:
         wait_for(running, lambda: checkpoints(directory) > 3)
         there = workers(running)
         assert len(there) == 2
-        there[0].kill()
+        there[0].send_signal(number)
         told = running.communicate()[1]
     assert running.returncode == 0, told
     assert_equal(whole, directory)
+
+
+def test_a_signal_to_a_worker_is_for_one_job():
+    point = Point(0, cvtrain.configure(*SMALL[:1]), (), "0")
+    interruption.requested = signal.SIGTERM
+    outcome = train_in_worker(StackJob((point,), Path("nowhere")))
+    assert isinstance(outcome, Interrupted)
+    assert interruption.requested is None
 
 
 @pytest.mark.parametrize(

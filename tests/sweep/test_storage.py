@@ -166,6 +166,19 @@ def test_a_file_of_the_sweep_that_cannot_be_made_is_the_storages_affair(tmp_path
         raised(error)()
 
 
+def test_a_study_that_takes_no_more_is_the_storages_affair(tmp_path):
+    optuna = pytest.importorskip("optuna")
+    study = optuna.create_study(storage=f"sqlite:///{tmp_path / 'study.db'}")
+
+    with study._storage._backend.engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    told = pytest.raises(StorageFailed, match=rf"{MORE} \(database or disk is full\)")
+    with told, storage_failures_told(tmp_path):
+        for number in range(2000):
+            study.set_user_attr(str(number), "x" * 1000)
+
+
 def test_an_error_that_hides_a_full_disk_is_seen_through(tmp_path):
     try:
         try:

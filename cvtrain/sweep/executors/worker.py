@@ -27,6 +27,9 @@ def train_in_worker(job: StackJob) -> Outcome:
         return error
     except Exception as error:  # the traceback is in the run directories
         return RuntimeError(f"{type(error).__name__}: {first_line(error)}")
+    finally:
+        # It was meant for this job: if the sweep is not to end, it hands out another one.
+        interruption.requested = None
 
 
 def train_for_owner(
