@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import math
 import subprocess
 import sys
 import textwrap
@@ -246,7 +247,9 @@ def test_a_row_with_an_unknown_column_or_too_few_runs_is_refused_whole(tmp_path)
     assert lines(tmp_path / "2") == ["step,x", "0,0.0"]
 
 
-def test_a_device_that_failed_does_not_hide_what_ended_the_runs(tmp_path, caplog):
+def test_a_device_that_failed_does_not_hide_what_ended_the_runs(tmp_path, caplog, monkeypatch):
+    # A slow machine would fetch the row before it is closed.
+    monkeypatch.setattr("cvtrain.record.recorder.FLUSH_AFTER", math.inf)
     recorder = Recorder([tmp_path])
     recorder.write(0, {"x": torch.ones(1)})
     recorder.flush()
