@@ -4,6 +4,7 @@ cvtrain.configure("+experiment=article")   a checked configuration, from command
 cvtrain.train(config, output="outputs")    one run, as `python -m cvtrain` makes it
 cvtrain.load("outputs/sweep/…")            a sweep's runs and curves as pandas tables
 cvtrain.GradientMonitor(…)                 the signals, for any LightningModule
+cvtrain.StackedModule(…)                   K networks of your own, trained as one
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cvtrain.engine.monitor import GradientMonitor
+    from cvtrain.engine.stacked_module import StackedModule
     from cvtrain.library import configure, train
     from cvtrain.report.load import load
 
@@ -33,10 +35,11 @@ def _has_avx512() -> bool:
 if _has_avx512():
     os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx2")
 
-__all__ = ["GradientMonitor", "configure", "load", "train"]
+__all__ = ["GradientMonitor", "StackedModule", "configure", "load", "train"]
 
 _HOMES = {
     "GradientMonitor": "cvtrain.engine.monitor",
+    "StackedModule": "cvtrain.engine.stacked_module",
     "configure": "cvtrain.library",
     "load": "cvtrain.report.load",
     "train": "cvtrain.library",

@@ -258,6 +258,7 @@ class Config(Section):
             "activations",
             "search",
             "equalizer",
+            "complex_vs_real",
         ]
         | None
     ) = None

@@ -100,6 +100,7 @@ def publish_together(
 def analyses() -> dict[str | None, Callable[[Sweep], Document]]:
     """By the configuration's key `analysis`."""
     from cvtrain.report.activations import report_activations
+    from cvtrain.report.complex_vs_real import report_complex_vs_real
     from cvtrain.report.equalizer import report_equalizer
     from cvtrain.report.interaction import report_interaction
     from cvtrain.report.laws import report_laws
@@ -119,6 +120,7 @@ def analyses() -> dict[str | None, Callable[[Sweep], Document]]:
         "activations": report_activations,
         "search": report_search,
         "equalizer": report_equalizer,
+        "complex_vs_real": report_complex_vs_real,
     }
 
 

@@ -10,10 +10,9 @@ from scipy import stats
 from synthetic import row, sweep_of
 
 from cvtrain.config import ReportConfig
-from cvtrain.report.contest import contests
 from cvtrain.report.equivalence import SEEDS_NEEDED
-from cvtrain.report.figures.semantics import semantics_curves
-from cvtrain.report.semantics import describe
+from cvtrain.report.figures.contests import contest_curves
+from cvtrain.report.semantics import describe, semantics_contests
 from cvtrain.report.tuned import ACCURACY, DECIBELS
 
 TUNING_SEEDS = ReportConfig().tuning_seeds
@@ -45,7 +44,7 @@ def best_at(split, modulus):
 
 
 def only(rows):
-    (contest,) = contests(sweep_of(rows))
+    (contest,) = semantics_contests(sweep_of(rows))
     return contest
 
 
@@ -117,12 +116,12 @@ def test_differences_are_counted_at_a_false_discovery_rate():
             return 0.9 + (gain + 0.01 * noise[number, seed] if semantics == "modulus" else 0.0)
 
         rows += runs(best_at(RATES[0], RATES[1]), accuracy, task=f"task {number}")
-    found = contests(sweep_of(rows))
+    found = semantics_contests(sweep_of(rows))
     ratio, differences = describe(found)
     assert "median × 1.41" in ratio
     assert differences.startswith("1 of 10 differences show")
     assert "task 3, Adam: modulus better by" in differences
-    assert len(semantics_curves(found).axes) == 10
+    assert len(contest_curves(found).axes) == 10
 
 
 def test_few_seeds_tell_no_difference_however_equal_they_are():
@@ -130,5 +129,5 @@ def test_few_seeds_tell_no_difference_however_equal_they_are():
         return 0.9 if semantics == "split" else 0.8
 
     rows = [row for row in runs(best_at(RATES[1], RATES[1]), accuracy) if row["seed"] < 8]
-    _, differences = describe(contests(sweep_of(rows)))
+    _, differences = describe(semantics_contests(sweep_of(rows)))
     assert differences == f"Differences cannot be told: it takes {SEEDS_NEEDED} held-out seeds."

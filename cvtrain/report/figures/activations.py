@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from cvtrain.report.figures.semantics import metric_band
+from cvtrain.report.figures.contests import metric_band
 from cvtrain.report.figures.style import (
     legend_below,
     light_grid,

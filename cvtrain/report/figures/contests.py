@@ -1,4 +1,4 @@
-"""Split and modulus over the learning rate."""
+"""Two sides of a contest over the learning rate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cvtrain.report.contest import SEMANTICS, Contest
+from cvtrain.report.contest import Contest
 from cvtrain.report.figures.style import (
     band,
     legend_below,
@@ -22,7 +22,7 @@ from cvtrain.report.figures.style import (
 
 
 @paper_style
-def semantics_curves(found: Sequence[Contest]) -> Figure:
+def contest_curves(found: Sequence[Contest]) -> Figure:
     """A row per task, a column per optimizer: the metric of held-out seeds over learning rates.
 
     Lines are means over seeds, bands their range, verticals the learning rates that were chosen.
@@ -33,8 +33,8 @@ def semantics_curves(found: Sequence[Contest]) -> Figure:
     grid = figure.subplots(len(tasks), len(optimizers), squeeze=False)
     for each in found:
         axes = grid[tasks.index(each.task), optimizers.index(each.optimizer)]
-        for place, semantics in enumerate(SEMANTICS):
-            _curve(axes, each, place, semantics)
+        for place in range(len(each.names)):
+            _curve(axes, each, place)
         axes.set_title(f"{each.task}: {each.optimizer}", fontsize=7)
         octave_axis(axes, "learning rate" if each.task == tasks[-1] else "")
         axes.set_ylabel(each.metric)
@@ -43,9 +43,9 @@ def semantics_curves(found: Sequence[Contest]) -> Figure:
     return figure
 
 
-def _curve(axes: Axes, contest: Contest, place: int, semantics: str) -> None:
+def _curve(axes: Axes, contest: Contest, place: int) -> None:
     side = contest.sides[place]
-    metric_band(axes, side.runs, place, semantics)
+    metric_band(axes, side.runs, place, contest.names[place])
     if side.best_lr is not None:
         style = style_of(place)
         axes.axvline(

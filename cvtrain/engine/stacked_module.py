@@ -1,0 +1,125 @@
+"""Your own networks, K at a time, in an ordinary Lightning Trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.func import vmap
+
+from cvtrain.clipping import Clip, NoClip
+from cvtrain.convention import Convention
+from cvtrain.handed import hand
+from cvtrain.models.stacked_network import StackedNetwork
+from cvtrain.optim import RuleOptimizer
+from cvtrain.optim.hyperparameter import Number, column
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class StackedModule(LightningModule):
+    """Trains K networks of one architecture as one computation, on the same batches.
+
+    Network k descends scale_k × loss along its own gradient, with its own numbers for the rule:
+    what it comes to is what it would have come to alone, up to rounding. Every step logs
+    ``train/loss_k`` for each k, and validation ``val/loss_k``.
+
+    Args:
+        networks: K modules (`LightningModule`s too: their `forward` is what is used), each with its
+            own initial weights; they may differ in parameters and buffers alone.
+        loss: of outputs and targets of one network, a real number.
+        optimizer: a rule of `cvtrain.optim`, called with the stacked parameters and
+            ``stacked=True``; its hyperparameters are numbers, or [K] tensors.
+        convention, clip: what is asked of each network's gradient, as numbers or [K] tensors.
+        scale: of the objectives, a number or [K].
+        seeds: of the networks' random masks (dropout); 0, 1, … where None.
+
+    Raises:
+        ValueError: there is no network, or they differ in something else.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        loss: Loss,
+        optimizer: Callable[..., RuleOptimizer],
+        *,
+        convention: Convention | None = None,
+        clip: Clip | None = None,
+        scale: Number = 1.0,
+        seeds: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        if not networks:
+            raise ValueError("networks=[]: should be at least one")
+        members = range(len(networks))
+        self.stack = StackedNetwork(networks, members, members if seeds is None else seeds)
+        self._loss, self._optimizer = loss, optimizer
+        self._convention = Convention() if convention is None else convention
+        self._clip = NoClip() if clip is None else clip
+        self._scale = scale
+
+    @property
+    def members(self) -> int:
+        """K."""
+        return len(next(iter(self.stack.parameters())))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs [K, N, …] of the same inputs [N, …] for all."""
+        outputs: Tensor = self.stack(x.expand(self.members, *x.shape))
+        return outputs
+
+    def losses(self, batch: Sequence[Tensor]) -> Tensor:
+        """Each network's loss [K] of a batch (inputs, targets).
+
+        Raises:
+            TypeError: it is complex.
+        """
+        inputs, targets = batch
+        losses: Tensor = vmap(self._loss, in_dims=(0, None))(self(inputs), targets)
+        if losses.is_complex():
+            raise TypeError("the loss is complex; a loss that is minimised is real")
+        return losses
+
+    def state_dict_of(self, member: int) -> dict[str, Tensor]:
+        """The state dict of network number `member`, for the plain module; views."""
+        return self.stack.member_state(member)
+
+    # What the Trainer calls.
+
+    def on_fit_start(self) -> None:
+        """Begin the random masks on the device of the weights."""
+        self.stack.seed(self.device)
+
+    def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
+        """The sum of the objectives: the gradient of each network is that of its own."""
+        losses = self.losses(batch)
+        self._log("train", losses)
+        return (column(self._scale, losses) * losses).sum()
+
+    def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
+        """Log the losses."""
+        self._log("val", self.losses(batch))
+
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        """Hand the gradients over as the convention and the clip have it."""
+        there = {name: p for name, p in self.stack.named_parameters() if p.grad is not None}
+        handed, _ = hand({n: _gradient(p) for n, p in there.items()}, self._convention, self._clip)
+        for name, parameter in there.items():
+            parameter.grad = handed[name]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The rule over the stacked parameters."""
+        parameters: Iterable[nn.Parameter] = self.stack.parameters()
+        return self._optimizer(parameters, stacked=True)
+
+    def _log(self, group: str, losses: Tensor) -> None:
+        self.log_dict({f"{group}/loss_{k}": loss for k, loss in enumerate(losses.detach())})
+
+
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    assert parameter.grad is not None
+    return parameter.grad

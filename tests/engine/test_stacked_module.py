@@ -1,0 +1,124 @@
+"""K networks of a user's own in one Trainer are K networks in K Trainers."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from cvtrain import GradientMonitor, StackedModule
+from cvtrain.clipping import NormClip
+from cvtrain.convention import CONVENTIONS, Convention
+from cvtrain.models import MixedMlp
+from cvtrain.optim import Adam
+
+RATES = torch.tensor([0.001, 0.01, 0.03], dtype=torch.float64)
+COMPLEX = torch.complex128
+pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice about workers
+
+
+class Own(LightningModule):
+    """A user's module, with a step of its own for when it is trained alone."""
+
+    def __init__(self, seed: int, rate: float = 0.0, convention: Convention | None = None) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.net = MixedMlp(6, 3, hidden=(5,), dtype=COMPLEX)
+        self.rate, self.convention = rate, convention
+
+    def forward(self, x):
+        return self.net(x)
+
+    def training_step(self, batch, batch_idx):
+        return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+    def on_before_optimizer_step(self, optimizer):
+        if self.convention is not None:
+            for p in self.parameters():
+                p.grad = self.convention.apply(p.grad)
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=self.rate)
+
+
+def loader() -> DataLoader:
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(48, 6, dtype=COMPLEX, generator=generator)
+    return DataLoader(TensorDataset(inputs, torch.arange(48) % 3), batch_size=16)
+
+
+def fit(module: LightningModule, tmp_path, **more) -> Trainer:
+    trainer = Trainer(
+        max_epochs=4,
+        accelerator="cpu",
+        default_root_dir=tmp_path,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        **{"logger": False, **more},
+    )
+    trainer.fit(module, loader())
+    return trainer
+
+
+@pytest.mark.parametrize("name", ["pytorch", "wirtinger"])
+def test_each_network_ends_where_it_would_have_ended_alone(tmp_path, name):
+    networks = [Own(seed) for seed in range(3)]
+    stack = StackedModule(
+        networks,
+        nn.functional.cross_entropy,
+        partial(Adam, lr=RATES),
+        convention=CONVENTIONS[name],
+    )
+    fit(stack, tmp_path)
+    for k, rate in enumerate(RATES.tolist()):
+        alone = Own(k, rate, CONVENTIONS[name])
+        assert torch.equal(alone.net.head.weight, Own(k).net.head.weight)
+        fit(alone, tmp_path)
+        for key, value in stack.state_dict_of(k).items():
+            torch.testing.assert_close(value, alone.state_dict()[key], rtol=1e-10, atol=1e-12)
+
+
+def test_numbers_per_network_cover_scale_convention_and_clip(tmp_path):
+    def trained(**given) -> StackedModule:
+        networks = [Own(0), Own(0)]
+        stack = StackedModule(
+            networks, nn.functional.cross_entropy, partial(Adam, lr=0.01, eps=0.0), **given
+        )
+        fit(stack, tmp_path)
+        return stack
+
+    # Adam without eps does not see a factor 2, so both members end with the same bits.
+    for given in (
+        {"scale": torch.tensor([1.0, 0.5])},
+        {"convention": Convention(torch.tensor([1.0, 0.5]))},
+        {"scale": torch.tensor([1, 0.5]), "clip": NormClip(torch.tensor([0.1, 0.05]), eps=0.0)},
+    ):
+        first, second = (trained(**given).state_dict_of(k) for k in (0, 1))
+        assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_losses_and_signals_reach_the_loggers(tmp_path):
+    from lightning.pytorch.loggers import CSVLogger
+
+    stack = StackedModule([Own(0), Own(1)], nn.functional.cross_entropy, partial(Adam, lr=0.01))
+    logger = CSVLogger(tmp_path)
+    fit(stack, tmp_path, logger=logger, log_every_n_steps=1, callbacks=[GradientMonitor(1)])
+    logged = pd.read_csv(Path(logger.log_dir) / "metrics.csv")
+    for tag in ("train/loss_0", "train/loss_1", "grad/norm", "grad/imag_norm"):
+        assert logged[tag].notna().any()
+
+
+def test_what_cannot_be_stacked_is_told():
+    with pytest.raises(ValueError, match="at least one"):
+        StackedModule([], nn.functional.cross_entropy, Adam)
+    stack = StackedModule([nn.Linear(2, 1, dtype=COMPLEX)], lambda y, t: (y - t).mean(), Adam)
+    ones = torch.ones(4, 2, dtype=COMPLEX)
+    with pytest.raises(TypeError, match="the loss is complex"):
+        stack.losses((ones, ones[:, :1]))
