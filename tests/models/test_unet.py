@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from member_networks import C128, assert_stacks
+from member_networks import C128, assert_engines_agree, assert_stacks
 from torch import nn
 from torch.nn import functional as F
 
@@ -136,3 +136,9 @@ def test_data_with_one_label_for_all_pixels_are_refused():
         InputError, match=r"it returns shape \[4, 10, 8, 8\], the data want \[4, 10\]"
     ):
         cvtrain.configure("data=digits_fft", "model=unet")
+
+
+@pytest.mark.parametrize("model", ["unet", "real_unet"])
+def test_both_engines_train_it_to_segment_with_the_same_weights(tmp_path, model):
+    given = ["data=speckle", "data.size=8", "data.train_samples=32", "data.validation_samples=8"]
+    assert_engines_agree(tmp_path, *given, f"model={model}", "model.channels=[2,3]")

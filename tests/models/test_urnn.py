@@ -176,6 +176,11 @@ def test_both_engines_train_it_to_the_same_weights(tmp_path):
     assert_engines_agree(tmp_path, "model=urnn", "model.hidden=6")
 
 
+def test_both_engines_train_it_to_answer_at_every_step_with_the_same_weights(tmp_path):
+    given = ["data=copy_memory", "data.delay=3", "data.length=4", "data.train_samples=64"]
+    assert_engines_agree(tmp_path, *given, "model=urnn", "model.hidden=6", "model.outputs=every")
+
+
 def test_outputs_of_every_step_want_labels_of_every_step():
     with pytest.raises(InputError, match=r"shape \[4, 10, 8\], the data want \[4, 10\]"):
         cvtrain.configure("data=digits_fft", "model=urnn", "model.outputs=every")
