@@ -14,11 +14,23 @@ from cvtrain.data.digits_fft import digits_fft
 from cvtrain.data.equalizer import equalizer
 from cvtrain.data.modulation import modulation
 from cvtrain.data.noncircular import noncircular
+from cvtrain.data.speckle import speckle
 from cvtrain.data.symmetry import symmetry
 from cvtrain.data.system_id import system_id
+from cvtrain.data.wave_field import wave_field
 
 CONF = Path(__file__).parents[2] / "conf" / "data"
-SEEDED = [adding, copy_memory, digits_fft, equalizer, modulation, noncircular, system_id]
+SEEDED = [
+    adding,
+    copy_memory,
+    digits_fft,
+    equalizer,
+    modulation,
+    noncircular,
+    speckle,
+    system_id,
+    wave_field,
+]
 GENERATORS = [article, symmetry, *SEEDED]
 # Long sequences and long vectors: fewer of them say the same.
 SMALLER = {
@@ -26,6 +38,7 @@ SMALLER = {
     copy_memory: {"delay": 10, "train_samples": 500},
     modulation: {"samples_per_format": 100},
     noncircular: {"samples_per_class": 500},
+    speckle: {"size": 8, "train_samples": 30, "validation_samples": 20, "test_samples": 20},
 }
 
 
