@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from types import FrameType
 
 from cvtrain.errors import Interrupted
@@ -46,6 +47,18 @@ class Interruption:
         """Raise `Interrupted` if a signal was noted."""
         if self.requested is not None:
             raise Interrupted(self.requested)
+
+
+@contextmanager
+def ctrl_c_kept_from_children() -> Iterator[None]:
+    """Start processes inside that Ctrl-C at a terminal, which reaches all of them, does not end:
+    it is this process that tells them, once they can end their step."""
+    resource_tracker.ensure_running()  # it lets the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 interruption = Interruption()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cvtrain.interruption import ctrl_c_kept_from_children
 from cvtrain.record.checkpoint import load_checkpoint
 
 ENDLESS = ("max_steps=1000000", "model.hidden=[8]", "signals.histograms_every=0")
@@ -73,3 +74,14 @@ def test_a_run_that_has_not_begun_when_the_sweep_is_interrupted_leaves_nothing(t
     (directory,) = (tmp_path / "outputs" / "sweep").iterdir()
     check(directory / "0_seed=0")
     assert not (directory / "1_seed=1").exists()
+
+
+def test_a_process_that_starts_is_not_ended_by_the_ctrl_c_of_its_terminal():
+    with ctrl_c_kept_from_children():
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    child.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        child.wait(0.5)
+    child.kill()
+    assert child.wait() == -signal.SIGKILL
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

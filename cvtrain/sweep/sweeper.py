@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from cvtrain.composition import Composer, parse_override, quoted
-from cvtrain.errors import InputError, Interrupted, RunFailed, SweepStopped
+from cvtrain.errors import Interrupted, RunFailed, SweepStopped
 from cvtrain.point import Point
 from cvtrain.record.journal import DirectoryLock, Journal, claim_directory
 from cvtrain.record.storage import storage_failures_told
@@ -106,8 +106,8 @@ def _train_and_report(
                 returned = launcher.launch(jobs, initial_job_idx=0)
     except BaseException:
         try:
-            # What stopped the sweep is told, not what it left unproven, nor a full disk once more.
-            with suppress(RunFailed, InputError, OSError):
+            # What stopped the sweep is told, not what it left unproven or cannot be reported.
+            with suppress(RunFailed, Exception):
                 report(directory, journal, points)
         finally:  # Ctrl-C once more, while the report is made
             tell_how_to_go_on(console, directory, config)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -176,14 +177,26 @@ def test_a_target_in_a_file_is_of_what_is_trusted(tmp_path, capsys):
     assert "subprocess" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("trained", [True, False])
-def test_ctrl_c_while_the_report_is_made_tells_how_to_go_on(tmp_path, capsys, monkeypatch, trained):
-    def interrupted(*_: object, **__: object) -> None:
-        raise Interrupted(signal.SIGINT)
+@pytest.mark.parametrize(
+    ("trained", "error"),
+    [
+        (True, Interrupted(signal.SIGINT)),
+        (False, Interrupted(signal.SIGINT)),
+        (False, KeyError("val/loss")),
+    ],
+)
+def test_ctrl_c_tells_how_to_go_on_whatever_becomes_of_the_report(
+    tmp_path, capsys, monkeypatch, trained, error
+):
+    def raising(raised: BaseException) -> Callable[..., None]:
+        def throw(*_: object, **__: object) -> None:
+            raise raised
 
-    monkeypatch.setattr("cvtrain.report.analysis.publish", interrupted)
+        return throw
+
+    monkeypatch.setattr("cvtrain.report.analysis.publish", raising(error))
     if not trained:
-        monkeypatch.setattr(StackLaunch, "launch", interrupted)
+        monkeypatch.setattr(StackLaunch, "launch", raising(Interrupted(signal.SIGINT)))
     directory = tmp_path / "sweep"
     assert sweep(directory, "optimizer=sgd", "seed=0", "max_steps=5") == 130
     told = f"cvtrain: to go on: python -m cvtrain resume={directory}\n"

@@ -12,7 +12,7 @@ from multiprocessing import get_context
 import torch
 
 from cvtrain.engine.train import StackJob
-from cvtrain.interruption import interruption
+from cvtrain.interruption import ctrl_c_kept_from_children, interruption
 from cvtrain.parent import follow_parent
 from cvtrain.sweep.executors.executor import Executor, Outcome, WorkerLost, check_count
 from cvtrain.sweep.executors.worker import train_in_worker
@@ -93,7 +93,8 @@ class _Worker:
 
     def submit(self, job: StackJob) -> Future[Outcome]:
         if self._pid is None:  # the process begins with its first work
-            self._pid = self._pool.submit(os.getpid)
+            with ctrl_c_kept_from_children():
+                self._pid = self._pool.submit(os.getpid)
         return self._pool.submit(train_in_worker, job)
 
     def interrupt(self) -> None:

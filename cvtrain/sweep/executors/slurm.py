@@ -19,6 +19,7 @@ from typing import Any
 from cvtrain.engine.train import StackJob
 from cvtrain.errors import InputError, Interrupted, first_line
 from cvtrain.extras import require
+from cvtrain.interruption import ctrl_c_kept_from_children
 from cvtrain.record.journal import owner
 from cvtrain.sweep.executors.executor import Executor, Outcome, WorkerLost, check_count
 from cvtrain.sweep.executors.worker import train_for_owner
@@ -93,7 +94,8 @@ class Slurm(Executor):
             folder.mkdir(exist_ok=True)
             # Results are pickled. In a folder of a name that nobody knows before, all are ours.
             self._queue = self._submitter(Path(tempfile.mkdtemp(dir=folder, prefix="")))
-        self._running[number] = self._queue.submit(_train, job, owner(job.root), Path.cwd())
+        with ctrl_c_kept_from_children():
+            self._running[number] = self._queue.submit(_train, job, owner(job.root), Path.cwd())
 
     def ended(self, seconds: float) -> list[tuple[int, Outcome]]:
         """Jobs that have ended, or that SLURM does not know any more."""
