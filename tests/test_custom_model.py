@@ -1,0 +1,102 @@
+"""A network of the user in an experiment: trained as stacks, by the command in the README."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+from cvtrain.command import main
+from cvtrain.record.checkpoint import checkpoint_path, load_checkpoint
+from cvtrain.record.run_file import read_record
+
+PACKAGE = '''
+import torch
+from torch import nn
+
+
+class MyNet(nn.Module):
+    """Knows nothing of cvtrain: its arguments are filled in by name."""
+
+    def __init__(self, in_features, out_features, width, dtype):
+        super().__init__()
+        self.inner = nn.Linear(in_features, width, dtype=dtype)
+        self.outer = nn.Linear(2 * width, out_features, dtype=dtype.to_real())
+
+    def forward(self, x):
+        h = torch.tanh(self.inner(x.flatten(1)))
+        return self.outer(torch.cat((h.real, h.imag), dim=1))
+
+
+class Real(nn.Module):
+    def __init__(self, in_features):
+        super().__init__()
+        self.layer = nn.Linear(2 * in_features, 1)
+
+    def forward(self, x):
+        return self.layer(torch.cat((x.real, x.imag), dim=1))
+'''
+
+
+@pytest.fixture(autouse=True)
+def package(tmp_path, monkeypatch):
+    (tmp_path / "wavelab.py").write_text(PACKAGE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("wavelab", None)
+
+
+def test_a_users_network_is_swept_as_stacks(tmp_path):
+    assert (
+        main(
+            [
+                *("+experiment=sweep", "model=custom", "model._target_=wavelab.MyNet"),
+                *("+model.args.width=5", "trusted_modules=[wavelab]", "max_steps=4"),
+                *("lr_octave=0,1", "seed=0", "null_arm=false", "hydra.sweep.dir=sweep"),
+            ]
+        )
+        == 0
+    )
+    runs = sorted((tmp_path / "sweep").glob("*/run.json"))
+    records = [read_record(path) for path in runs]
+    assert len(records) == 16
+    assert {record["engine"] for record in records} == {"stack"}
+    assert {record["stack_size"] for record in records} == {8}
+    from wavelab import MyNet
+
+    network = MyNet(64, 10, 5, torch.complex64)
+    weights, _ = load_checkpoint(checkpoint_path(runs[0].parent, "last"))
+    assert network.load_state_dict(weights)
+    assert records[0]["parameters"] == {"complex": 65 * 5, "real": 11 * 10}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["trusted_modules=[]"], "wavelab is not a trusted module"),
+        (["trusted_modules=[wavelab]"], "MyNet needs width"),
+        (
+            [
+                *("trusted_modules=[wavelab]", "model._target_=wavelab.Real", "data=equalizer"),
+                "objective=complex_mse",
+            ],
+            "it returns torch.float32, the data want complex numbers",
+        ),
+        (
+            [
+                *("trusted_modules=[wavelab]", "model._target_=wavelab.Real", "data=system_id"),
+                *("data.taps=3", "objective=complex_mse", "+model.args.wide=1"),
+            ],
+            "Real takes no such argument",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_told_before_anything_trains(tmp_path, capsys, given, told):
+    overrides = ["model=custom", "model._target_=wavelab.MyNet", *given]
+    assert main(overrides) == 2
+    said = capsys.readouterr().err
+    assert told in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "outputs").exists()
