@@ -109,9 +109,11 @@ def test_kills_at_random_moments_change_no_bit(nursery, tmp_path, stacked, kills
     assert nursery.run([*command, f"hydra.sweep.dir={whole}", "-m"]) == 0
     took = time.monotonic() - began
     draw = random.Random(int(stacked))
-    made = 0
+    made = sweeps = 0
     while made < kills:
-        directory = tmp_path / str(made)
+        # Another one also where the last was faster than its first kill.
+        sweeps += 1
+        directory = tmp_path / str(sweeps)
         arguments = [*command, f"hydra.sweep.dir={directory}", "-m"]
         status = -signal.SIGKILL
         while status == -signal.SIGKILL:
