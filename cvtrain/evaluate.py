@@ -25,8 +25,9 @@ from cvtrain.data.dataset import Dataset
 from cvtrain.data.split import AnySplit
 from cvtrain.engine.device_data import DeviceData
 from cvtrain.engine.single import EVALUATION_PIECE
-from cvtrain.errors import InputError, first_line
+from cvtrain.errors import InputError
 from cvtrain.metrics import measured
+from cvtrain.models.parameters import put_weights
 from cvtrain.modulus_metrics import ModulusMetrics
 from cvtrain.record.checkpoint import checkpoint_path, load_checkpoint
 from cvtrain.record.recorded_run import read_run
@@ -99,9 +100,9 @@ def evaluate(
     weights, step = load_checkpoint(path)
     model = build_model(config, dataset)
     try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise InputError(f"{path}: is not of this run's network: {first_line(error)}") from None
+        put_weights(model, weights)
+    except ValueError as error:
+        raise InputError(f"{path}: is not of this run's network: {error}") from None
     return _evaluated(config, model, dataset, getattr(dataset, split), step)
 
 

@@ -39,7 +39,9 @@ def resolve_target(key: str, path: str, expected: type, trusted: tuple[str, ...]
     said = f"{key}._target_={path}"
     roots = (*TRUSTED_MODULES, *trusted)
     parts = path.split(".")
-    if not all(part.isidentifier() for part in parts) or len(parts) < 2:
+    # A name with two underscores before it is a way into Python's own machinery, or a program.
+    plain = all(part.isidentifier() and not part.startswith("__") for part in parts)
+    if not plain or len(parts) < 2:
         raise InputError(f"{said}: should be a dotted path such as torch.nn.Linear")
     if parts[0] not in roots:
         raise InputError(
@@ -71,7 +73,7 @@ def _find(said: str, parts: list[str]) -> Any:
             if error.name is not None and name.startswith(error.name):
                 continue
             raise InputError(f"{said}: importing {name} failed: {error}") from None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}"
             raise InputError(f"{said}: importing {name} failed: {reason}") from None
         for part in parts[length:]:

@@ -16,7 +16,12 @@ from cvtrain.config import Config, TargetConfig
 from cvtrain.convention import convention_name, self_check
 from cvtrain.data.dataset import Dataset
 from cvtrain.errors import InputError, first_line
-from cvtrain.models.parameters import cast_parameters, count_parameters, jitter_parameters
+from cvtrain.models.parameters import (
+    cast_parameters,
+    count_parameters,
+    jitter_parameters,
+    put_weights,
+)
 from cvtrain.objective import Objective
 from cvtrain.optim import RuleOptimizer
 from cvtrain.optim.of_torch import rule_optimizer
@@ -116,17 +121,10 @@ def load_initial_weights(model: nn.Module, path: str) -> None:
         weights, _ = load_checkpoint(file)
     except InputError as error:
         raise InputError(f"start_from={path}: {error}") from None
-    # `load_state_dict` would take a complex number for a real one, without its imaginary part.
-    for name, tensor in model.state_dict().items():
-        given = weights.get(name)
-        if isinstance(given, torch.Tensor) and given.is_complex() != tensor.is_complex():
-            kinds = "complex" if given.is_complex() else "real", str(tensor.dtype)
-            raise InputError(f"start_from={path}: its {name} is {kinds[0]}, here it is {kinds[1]}")
     try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        told = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
-        raise InputError(f"start_from={path}: is of another network: {told}") from None
+        put_weights(model, weights)
+    except ValueError as error:
+        raise InputError(f"start_from={path}: {error}") from None
 
 
 def _accepted(network: Any, filled: dict[str, Any]) -> dict[str, Any]:

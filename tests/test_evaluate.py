@@ -104,7 +104,9 @@ def test_weights_of_another_network_are_a_line(runs, tmp_path, capsys):
         content = (runs / "channel" / "checkpoints" / f"{name}.ckpt").read_bytes()
         (tmp_path / "checkpoints" / f"{name}.ckpt").write_bytes(content)
     assert main([str(tmp_path)]) == 2
-    assert "is not of this run's network" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "is not of this run's network: is of another network: Missing key(s)" in told
+    assert len(told.splitlines()) == 1
 
 
 class Executes:

@@ -79,3 +79,20 @@ def test_an_interrupted_run_from_python_says_so(tmp_path):
     thread.join()
     (directory,) = tmp_path.iterdir()
     assert cvtrain.load(directory).runs["status"].item() == "interrupted"
+
+
+def test_a_run_is_locked_while_it_trains(tmp_path, monkeypatch):
+    from cvtrain.engine import train as engine
+    from cvtrain.record.journal import DirectoryLock
+
+    tried: list[str] = []
+
+    def second_command(job):
+        with pytest.raises(InputError, match="is being trained by another command"):
+            DirectoryLock(job.root / job.points[0].directory).__enter__()
+        tried.append(job.points[0].directory)
+
+    monkeypatch.setattr(engine, "train", second_command)
+    directory = cvtrain.train(cvtrain.configure("+experiment=article"), tmp_path)
+    assert tried == [directory.name]
+    assert not list(directory.glob(".lock"))

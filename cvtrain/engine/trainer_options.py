@@ -32,7 +32,11 @@ KEYS_OF_OURS = {
     "check_val_every_n_epoch": "signals.validation_every",
     "enable_checkpointing": "checkpoint",
     "default_root_dir": "output",
+    "num_nodes": "hydra/launcher=slurm or ray, which spread sweeps (a run is on one machine)",
+    "strategy": "trainer.devices (several processes, DistributedDataParallel)",
 }
+HARMLESS: dict[str, Any] = {"num_nodes": 1, "strategy": "auto"}
+"""Values of `KEYS_OF_OURS` that ask for what is done anyway."""
 
 PRECISIONS = {
     "16-true": "it makes complex weights real, without a word",
@@ -72,7 +76,7 @@ def trainer_arguments(config: Config) -> dict[str, Any]:
     """
     given = dict(config.trainer)
     for name, value in given.items():
-        if name in KEYS_OF_OURS and value is not None:
+        if name in KEYS_OF_OURS and value is not None and value != HARMLESS.get(name):
             raise InputError(f"trainer.{name}={value}: use {KEYS_OF_OURS[name]}")
     precision = given.get("precision")
     if precision not in SINGLE_PRECISION:

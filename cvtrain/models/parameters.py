@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -64,6 +64,25 @@ def cast_parameters(module: nn.Module, dtype: torch.dtype) -> None:
             tensor.data = tensor.data.to(dtype)
         elif tensor.is_floating_point():
             tensor.data = tensor.data.to(dtype.to_real())
+
+
+def put_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Give a network the weights of a state dict, in the precision that it has.
+
+    Raises:
+        ValueError: they are of another network, or real ones stand for complex ones or the other
+            way round: ``load_state_dict`` would drop an imaginary part.
+    """
+    for name, tensor in module.state_dict().items():
+        given = weights.get(name)
+        if isinstance(given, Tensor) and given.is_complex() != tensor.is_complex():
+            kind = "complex" if given.is_complex() else "real"
+            raise ValueError(f"its {name} is {kind}, here it is {tensor.dtype}")
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        told = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
+        raise ValueError(f"is of another network: {told}") from None
 
 
 @torch.no_grad()

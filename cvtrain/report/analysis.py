@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cvtrain.errors import InputError, RunFailed
+from cvtrain.record.links import refuse_links_that_leave
 from cvtrain.report.damage import notes_on_damage
 from cvtrain.report.document import Document
 from cvtrain.report.load import Sweep, load
@@ -40,6 +41,7 @@ def publish(directory: Path) -> None:
     from cvtrain.report.tensorboard import write_boards
     from cvtrain.report.terminal import print_document
 
+    refuse_links_that_leave(directory)
     sweep = load(directory)
     document = report_on(sweep)
     print_document(document)

@@ -47,6 +47,8 @@ def scored_runs(sweep: Sweep) -> pd.DataFrame:
     """The runs that have begun, with `score`: the validation loss, infinite where not finished."""
     runs = sweep.runs[sweep.runs["status"] != "missing"].copy()
     finished = runs["status"] == "finished"
+    if "val/loss" not in runs:  # nothing has been validated yet
+        return runs.assign(score=math.inf)
     runs["score"] = runs["val/loss"].where(finished, math.inf).fillna(math.inf)
     return runs
 

@@ -36,6 +36,7 @@ from cvtrain.sweep.sweeper import (
     networks,
     recorded_command,
     report,
+    report_what_was_stopped,
     tell_how_to_go_on,
 )
 
@@ -194,9 +195,7 @@ def _search(
                     search.tell(trial, value, point.id in pruned)
                 console.print(_line(search, options), highlight=False, soft_wrap=True)
     except BaseException:
-        with suppress(RunFailed, OSError, InputError):
-            report(directory, journal, [*points.values()])
-        tell_how_to_go_on(console, directory, config)
+        report_what_was_stopped(directory, journal, [*points.values()], config, console)
         raise
     report(directory, journal, [*points.values()])
     failed = journal.count([*points.values()])["failed"]

@@ -105,12 +105,7 @@ def _train_and_report(
             if jobs:
                 returned = launcher.launch(jobs, initial_job_idx=0)
     except BaseException:
-        try:
-            # What stopped the sweep is told, not what it left unproven or cannot be reported.
-            with suppress(RunFailed, Exception):
-                report(directory, journal, points)
-        finally:  # Ctrl-C once more, while the report is made
-            tell_how_to_go_on(console, directory, config)
+        report_what_was_stopped(directory, journal, points, config, console)
         raise
     try:
         report(directory, journal, points)
@@ -139,6 +134,22 @@ def recorded_command(config: DictConfig) -> list[str]:
     """The overrides that the command line gave, without those that only say where to."""
     given = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
     return [str(t) for t in given if parse_override(t).key_or_group not in OF_THE_FIRST_COMMAND]
+
+
+def report_what_was_stopped(
+    directory: Path,
+    journal: Journal,
+    points: Sequence[Point],
+    config: DictConfig,
+    console: Console,
+) -> None:
+    """What there is so far, and the command that goes on."""
+    try:
+        # What stopped the sweep is told, not what it left unproven or cannot be reported.
+        with suppress(RunFailed, Exception):
+            report(directory, journal, points)
+    finally:  # Ctrl-C once more, while the report is made
+        tell_how_to_go_on(console, directory, config)
 
 
 def tell_how_to_go_on(console: Console, directory: Path, config: DictConfig) -> None:

@@ -34,6 +34,20 @@ def test_a_sweep_that_has_not_ended_is_summed_up(sweep, capsys):
     assert "scale ½, pytorch" in out
 
 
+def test_a_sweep_of_which_nothing_has_begun_is_told(tmp_path, capsys):
+    describe_sweep(tmp_path / "sweep", "0", "1")
+    assert main([str(tmp_path / "sweep")]) == 0
+    assert "2 of 2 runs have not begun" in capsys.readouterr().out
+
+
+def test_a_report_is_not_written_through_a_link_that_leads_out(sweep, tmp_path, capsys):
+    (tmp_path / "elsewhere").mkdir()
+    (sweep / "report").symlink_to(tmp_path / "elsewhere")
+    assert main([str(sweep)]) == 2
+    assert "is a link out of" in capsys.readouterr().err
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_several_sweeps_are_told_one_after_another(sweep, tmp_path, capsys):
     write_run(tmp_path / "other" / "0", final=FINAL, optimizer___target_="torch.optim.Adam")
     assert main([str(sweep), str(tmp_path / "other")]) == 0
