@@ -46,6 +46,8 @@ def reference_section(sweep: Sweep) -> Section | None:
 
 def _records(labelled: pd.DataFrame) -> Iterator[Record]:
     for group, rows in labelled.groupby("group", sort=False):
+        if not {"test/accuracy", "test/nmse"} & set(rows):  # no run has come to its end
+            continue
         known = [each for each in rows["references"] if isinstance(each, tuple)]
         for tag, name, value in known[0] if known else ():
             if tag == "test/loss" and not set(rows["objective.loss"]) <= set(COMPARABLE_LOSSES):

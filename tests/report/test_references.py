@@ -65,6 +65,16 @@ def test_a_loss_is_compared_with_a_baseline_of_the_same_loss_alone(sweep, tmp_pa
     assert reference_section(edited(sweep, tmp_path, of_a_loss)) is None
 
 
+def test_before_any_run_has_ended_there_is_nothing_to_compare(sweep, tmp_path):
+    def interrupted(content):
+        content["status"] = "interrupted"
+        content["final"] = {t: v for t, v in content["final"].items() if "test/" not in t}
+
+    there = edited(sweep, tmp_path, interrupted)
+    assert reference_section(there) is None
+    assert report_retuning(there).sections
+
+
 def test_where_nothing_is_known_nothing_is_said(sweep, tmp_path):
     def forget(content):
         del content["references"]
