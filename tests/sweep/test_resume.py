@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,24 @@ from tests.sweep.small_sweep import RUNS, SMALL, assert_equal, resume, sweep
 def whole(tmp_path_factory):
     directory = tmp_path_factory.mktemp("resume") / "whole"
     assert sweep(directory) == 0
+    return directory
+
+
+@pytest.fixture(scope="module")
+def four_runs(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("four") / "sweep"
+    assert sweep(directory, "optimizer=sgd", "seed=0", "max_steps=5") == 0
+    return directory
+
+
+def with_another_content(four_runs: Path, tmp_path: Path, change: Callable[[dict], None]) -> Path:
+    """A copy of the sweep whose sweep.json somebody has changed."""
+    directory = tmp_path / "sweep"
+    shutil.copytree(four_runs, directory)
+    path = directory / "sweep.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    change(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
     return directory
 
 
@@ -116,14 +135,10 @@ def test_what_cannot_be_gone_on_with_is_a_line_and_status_2(whole, capsys, given
         *("${oc.select:none,..}", "..${oc.env:HOME}", "${none}"),  # as Hydra would read them
     ],
 )
-def test_a_directory_name_that_leads_out_of_the_sweep_is_refused(tmp_path, capsys, name):
-    directory = tmp_path / "sweep"
-    assert sweep(directory, "optimizer=sgd", "seed=0", "max_steps=5") == 0
-    path = directory / "sweep.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    content["points"][0]["directory"] = name
-    path.write_text(json.dumps(content), encoding="utf-8")
-    capsys.readouterr()
+def test_a_directory_name_that_leads_out_of_the_sweep_is_refused(four_runs, tmp_path, capsys, name):
+    directory = with_another_content(
+        four_runs, tmp_path, lambda content: content["points"][0].update(directory=name)
+    )
     assert resume(directory) == 2
     assert "is no name of a run directory" in capsys.readouterr().err
     assert sorted(child.name for child in tmp_path.iterdir()) == ["sweep"]
@@ -138,14 +153,10 @@ def test_a_directory_name_that_leads_out_of_the_sweep_is_refused(tmp_path, capsy
         "trusted_modules=[subprocess]",
     ],
 )
-def test_a_command_in_a_file_chooses_no_code(tmp_path, capsys, text):
-    directory = tmp_path / "sweep"
-    assert sweep(directory, "optimizer=sgd", "seed=0", "max_steps=5") == 0
-    path = directory / "sweep.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    content["command"].append(text)
-    path.write_text(json.dumps(content), encoding="utf-8")
-    capsys.readouterr()
+def test_a_command_in_a_file_chooses_no_code(four_runs, tmp_path, capsys, text):
+    directory = with_another_content(
+        four_runs, tmp_path, lambda content: content["command"].append(text)
+    )
     assert resume(directory) == 2
     assert "is not taken from a file" in capsys.readouterr().err
 
@@ -163,16 +174,12 @@ def test_a_link_out_of_the_sweep_is_refused_before_anything_is_written(tmp_path,
     assert outside.read_text() == "mine"
 
 
-def test_a_target_in_a_file_is_of_what_is_trusted(tmp_path, capsys):
-    directory = tmp_path / "sweep"
-    assert sweep(directory, "optimizer=sgd", "seed=0", "max_steps=5") == 0
-    path = directory / "sweep.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    of_the_model = [text for text in content["command"] if text.startswith("model")]
-    content["command"] = [text for text in content["command"] if text not in of_the_model]
-    content["command"] += ["model=custom", "model._target_=subprocess.Popen"]
-    path.write_text(json.dumps(content), encoding="utf-8")
-    capsys.readouterr()
+def test_a_target_in_a_file_is_of_what_is_trusted(four_runs, tmp_path, capsys):
+    def another_model(content: dict) -> None:
+        kept = [text for text in content["command"] if not text.startswith("model")]
+        content["command"] = [*kept, "model=custom", "model._target_=subprocess.Popen"]
+
+    directory = with_another_content(four_runs, tmp_path, another_model)
     assert resume(directory) == 2
     assert "subprocess" in capsys.readouterr().err
 
