@@ -16,7 +16,13 @@ from cvtrain.report.arms import NULL, REFERENCE, label_runs
 from cvtrain.report.difference import Difference, paired_difference
 from cvtrain.report.effective import predicted_shift
 from cvtrain.report.load import Sweep
-from cvtrain.report.relabelling import Pair, exact_pairs, is_mixed, obstacles
+from cvtrain.report.relabelling import (
+    Pair,
+    acting_configuration,
+    exact_pairs,
+    is_mixed,
+    obstacles,
+)
 from cvtrain.report.shifts import Shift, shift
 
 NOT_LEARNED = 0.9
@@ -169,7 +175,7 @@ def _group(name: str, rows: pd.DataFrame, config_keys: Sequence[str], pairs: lis
     described = []
     for arm in arms:
         first = rows[rows["arm"] == arm.name].iloc[0]
-        config = {key: first[key] for key in config_keys if not _missing(first[key])}
+        config = acting_configuration(first, config_keys)
         why = () if arm.name in (REFERENCE, NULL) else tuple(obstacles(config, is_mixed(first)))
         ours = tuple(pair for pair in pairs if pair.arm == arm.name)
         described.append(replace(arm, pairs=ours, obstacles=why))

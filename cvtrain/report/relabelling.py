@@ -8,7 +8,7 @@ the run without a factor that it should equal; runs of the same description are 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,6 +29,7 @@ NOT_COMPARED = frozenset(
     )
 )
 """What two runs of a pair may differ in, apart from what the law changes; the seed is added."""
+NO_CONVENTION = {"convention.scale": 1.0, "convention.conjugate": False}
 DIGITS = 12
 """Of a hyperparameter × c^exponent, where c is no power of two."""
 
@@ -73,7 +74,7 @@ def exact_pairs(runs: pd.DataFrame, config_keys: tuple[str, ...], directory: Pat
     rows: list[dict[Any, Any]] = [
         row for row in ended.to_dict("records") if not row["init_jitter"] > 0
     ]
-    keys = [without_factor(_configuration(row, config_keys), is_mixed(row)) for row in rows]
+    keys = [without_factor(acting_configuration(row, config_keys), is_mixed(row)) for row in rows]
     references = {
         key: row
         for key, row in zip(keys, rows, strict=True)
@@ -90,7 +91,7 @@ def exact_pairs(runs: pd.DataFrame, config_keys: tuple[str, ...], directory: Pat
     found = []
     for key, row in zip(keys, rows, strict=True):
         reference = references.get(key) if key is not None else None
-        if reference is None or factors(row) == (1.0, 1.0):
+        if reference is None or row["arm"] == REFERENCE:
             continue
         left, right = weights(reference["directory"]), weights(row["directory"])
         found.append(
@@ -109,9 +110,10 @@ def exact_pairs(runs: pd.DataFrame, config_keys: tuple[str, ...], directory: Pat
 
 
 def factors(row: Mapping[Any, Any] | pd.Series[Any]) -> tuple[float, float]:
-    """What multiplies the gradients of complex and of real parameters, up to conjugation."""
+    """What multiplies the gradients of complex and of real parameters, up to conjugation; in a
+    network without complex parameters both are the factor of the real ones."""
     real = float(row["objective.scale"])
-    return real * float(row["convention.scale"]), real
+    return real if is_real(row) else real * float(row["convention.scale"]), real
 
 
 def without_factor(config: Mapping[Any, Any], mixed: bool) -> Hashable | None:
@@ -227,11 +229,20 @@ def _hashable(value: Any) -> Hashable:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _configuration(row: Mapping[Any, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    """The configuration in a row, without keys that other runs of the table have."""
-    return {
+def acting_configuration(
+    row: Mapping[Any, Any] | pd.Series[Any], keys: Sequence[str]
+) -> dict[str, Any]:
+    """The configuration in a row, without keys that other runs of the table have, and without a
+    convention where it has nothing to act on."""
+    config = {
         key: row[key] for key in keys if not (isinstance(row[key], float) and math.isnan(row[key]))
     }
+    return config | (NO_CONVENTION if is_real(row) else {})
+
+
+def is_real(row: Mapping[Any, Any] | pd.Series[Any]) -> bool:
+    """Whether a run's network has no complex parameter, as far as is known."""
+    return bool(row.get("parameters.complex", math.nan) == 0)
 
 
 def is_mixed(row: Mapping[Any, Any] | pd.Series[Any]) -> bool:
