@@ -21,7 +21,7 @@ AXES = ("optimizer=sgd,adam", "objective.scale=1,0.5", "seed=0,1,2")
 SMALL = ("model.hidden=[4]", "max_steps=60", "signals.validation_every=20", *AXES)
 RUNS = 12
 LONG = (
-    "max_steps=700",
+    "max_steps=400",
     "checkpoint.every_n_steps=20",
     "signals.validation_every=100",
     "optimizer=adam",
