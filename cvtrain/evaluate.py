@@ -26,7 +26,7 @@ from cvtrain.data.split import AnySplit
 from cvtrain.engine.device_data import DeviceData
 from cvtrain.engine.single import EVALUATION_PIECE
 from cvtrain.errors import InputError
-from cvtrain.metrics import measured
+from cvtrain.metrics import Totals, measured
 from cvtrain.models.parameters import put_weights
 from cvtrain.modulus_metrics import ModulusMetrics
 from cvtrain.record.checkpoint import checkpoint_path, load_checkpoint
@@ -46,19 +46,18 @@ class Evaluation:
 
     Attributes:
         step: updates that its weights have had.
-        outputs: [N, …], as the network returns them.
-        targets: of the split.
         values: loss and metrics by name.
-        class_names: of the classes, where they have names.
         confusion: [classes, classes] counts, true classes in rows; None in a regression.
+        class_names: of the classes, where they have names.
+        predictions: outputs [N, …], as the network returns them, and the split's targets; None
+            where they were not asked for.
     """
 
     step: int
-    outputs: Tensor
-    targets: Tensor
     values: dict[str, float]
     confusion: Tensor | None
     class_names: tuple[str, ...]
+    predictions: tuple[Tensor, Tensor] | None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,9 +68,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         asked = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
-        evaluation = evaluate(asked.run, asked.split, asked.checkpoint, tuple(asked.trust))
-        if asked.predictions is not None:
-            save_predictions(evaluation, asked.predictions)
+        evaluation = evaluate(
+            asked.run,
+            asked.split,
+            asked.checkpoint,
+            tuple(asked.trust),
+            predictions=asked.predictions is not None,
+        )
+        if evaluation.predictions is not None:
+            save_predictions(*evaluation.predictions, asked.predictions)
     except InputError as error:
         print(f"cvtrain.evaluate: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -81,15 +86,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def evaluate(
-    directory: Path, split: str = "test", checkpoint: str = "best", trusted: tuple[str, ...] = ()
+    directory: Path,
+    split: str = "test",
+    checkpoint: str = "best",
+    trusted: tuple[str, ...] = (),
+    *,
+    predictions: bool = False,
 ) -> Evaluation:
-    """Run a trained network over a split of the data that it was trained on.
+    """Run a trained network over a split of the data that it was trained on, piece by piece.
 
     Args:
         directory: of the run.
         split: ``train``, ``validation`` or ``test``.
         checkpoint: ``best`` (lowest validation loss), ``last`` or ``average``.
         trusted: packages of the user's own that the run's `_target_`s may name.
+        predictions: whether to keep every output in memory, beside what is counted.
 
     Raises:
         InputError: the run's files cannot be used, or do not fit together.
@@ -103,51 +114,45 @@ def evaluate(
         put_weights(model, weights)
     except ValueError as error:
         raise InputError(f"{path}: is not of this run's network: {error}") from None
-    return _evaluated(config, model, dataset, getattr(dataset, split), step)
+    return _evaluated(config, model, dataset, getattr(dataset, split), step, predictions)
 
 
 @torch.no_grad()
 def _evaluated(
-    config: Config, model: nn.Module, dataset: Dataset, split: AnySplit, step: int
+    config: Config, model: nn.Module, dataset: Dataset, split: AnySplit, step: int, keep: bool
 ) -> Evaluation:
     model.eval()
-    functions = measured(dataset, build_objective(config))
-    sums: dict[str, list[Tensor]] = {name: [] for name in functions}
+    totals = Totals(measured(dataset, build_objective(config)))
     on_moduli = ModulusMetrics(dataset)
-    outputs, targets = [], []
+    kept: list[tuple[Tensor, Tensor]] = []
     for piece in DeviceData(dataset, ()).pieces(split, torch.device("cpu"), EVALUATION_PIECE):
         output = model(piece.inputs)
-        for name, function in functions.items():
-            sums[name].append(function.sums(output, piece.targets))
+        totals.add(output, piece.targets)
         on_moduli.update(output, piece.targets)
-        outputs.append(output)
-        targets.append(piece.targets)
-    values = {
-        name: function.of_sums(torch.stack(sums[name]).sum(dim=0)).item()
-        for name, function in functions.items()
-    }
+        if keep:
+            kept.append((output, piece.targets))
+    counted = {name: value.item() for name, value in totals.values().items()}
+    outputs, targets = zip(*kept, strict=True) if keep else ((), ())
     return Evaluation(
         step,
-        torch.cat(outputs),
-        torch.cat(targets),
-        values | on_moduli.compute(),
+        counted | on_moduli.compute(),
         on_moduli.confusion(),
         dataset.class_names,
+        (torch.cat(outputs), torch.cat(targets)) if keep else None,
     )
 
 
-def save_predictions(evaluation: Evaluation, path: Path) -> None:
-    """Write `outputs` and `targets` as NumPy arrays into one file (.npz), complex as they are.
+def save_predictions(outputs: Tensor, targets: Tensor, path: Path) -> None:
+    """Write both as NumPy arrays of these names into one file (.npz), complex as they are.
 
     Raises:
         InputError: it cannot be written, or exists.
     """
     if path.suffix != ".npz":
         raise InputError(f"--predictions {path}: should end in .npz")
-    outputs, targets = evaluation.outputs.numpy(), evaluation.targets.numpy()
     try:
         with path.open("xb") as file:
-            np.savez(file, outputs=outputs, targets=targets)
+            np.savez(file, outputs=outputs.numpy(), targets=targets.numpy())
     except OSError as error:
         raise InputError(f"--predictions {path}: {error.strerror}") from None
 

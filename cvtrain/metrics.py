@@ -6,11 +6,12 @@ large it is, and in whatever pieces it comes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.func import vmap
 
 from cvtrain.data.dataset import IGNORED, Dataset
 from cvtrain.objective import Objective
@@ -32,6 +33,34 @@ class Metric:
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The metric of one set of samples."""
         return self.of_sums(self.sums(output, target))
+
+
+class Totals:
+    """Metrics of samples that come piece by piece.
+
+    Args:
+        metrics: by name.
+        members: whether outputs are those of K networks, [K, N, …], of the same samples.
+    """
+
+    def __init__(self, metrics: Mapping[str, Metric], *, members: bool = False) -> None:
+        self._metrics = metrics
+        self._members = members
+        self._sums: dict[str, Tensor] = {}
+
+    def add(self, output: Tensor, target: Tensor) -> None:
+        """Count N more samples: their outputs [N, …], or [K, N, …], and targets [N, …]."""
+        for name, metric in self._metrics.items():
+            sums = vmap(metric.sums, in_dims=(0, None)) if self._members else metric.sums
+            of_piece = sums(output, target)
+            self._sums[name] = self._sums[name] + of_piece if name in self._sums else of_piece
+
+    def values(self) -> dict[str, Tensor]:
+        """Each metric of all samples so far: real scalars, or [K]."""
+        return {
+            name: (vmap(metric.of_sums) if self._members else metric.of_sums)(self._sums[name])
+            for name, metric in self._metrics.items()
+        }
 
 
 def _ratio(sums: Tensor) -> Tensor:

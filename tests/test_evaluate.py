@@ -47,14 +47,16 @@ def test_the_best_weights_have_the_lowest_validation_loss(runs):
 
 
 def test_the_confusion_matrix_counts_every_sample_under_its_class(runs):
-    found = evaluate(runs / "digits", "test", "last")
+    found = evaluate(runs / "digits", "test", "last", predictions=True)
+    assert found.predictions is not None
+    outputs, _ = found.predictions
     targets = digits_fft(dtype=torch.complex64).test.targets
     assert found.confusion is not None
     assert torch.equal(found.confusion.sum(dim=1), torch.bincount(targets))
     right = found.confusion.trace().item() / len(targets)
     assert right == pytest.approx(found.values["accuracy"])
     for true, predicted in ((3, 8), (0, 0)):
-        count = ((targets == true) & (found.outputs.argmax(dim=1) == predicted)).sum()
+        count = ((targets == true) & (outputs.argmax(dim=1) == predicted)).sum()
         assert found.confusion[true, predicted] == count
     assert evaluate(runs / "channel").confusion is None
 

@@ -11,6 +11,8 @@ from cvtrain.data.digits_fft import digits_fft
 from cvtrain.data.equalizer import SYMBOLS, equalizer
 from cvtrain.data.system_id import system_id
 from cvtrain.metrics import (
+    Metric,
+    Totals,
     accuracy,
     error_vector_magnitude,
     mean_iou,
@@ -129,14 +131,32 @@ def test_mean_iou_is_that_of_the_classes_that_occur():
     assert mean_iou(perfect, labels).item() == 1
 
 
+def in_pieces(metrics: dict[str, Metric], output, target, size: int) -> dict[str, torch.Tensor]:
+    totals = Totals(metrics)
+    for piece in zip(output.split(size), target.split(size), strict=True):
+        totals.add(*piece)
+    return totals.values()
+
+
 def test_a_split_is_measured_in_whatever_pieces_it_comes():
-    images = (*labelled(0), [accuracy, mean_iou])
-    numbers = (drawn(0, 40, 3), drawn(1, 40, 3), [nmse, nmse_db, error_vector_magnitude])
-    for output, target, metrics in (images, numbers):
-        for metric in metrics:
-            pieces = zip(output.split(2), target.split(2), strict=True)
-            sums = torch.stack([metric.sums(*piece) for piece in pieces]).sum(dim=0)
-            assert metric.of_sums(sums).item() == pytest.approx(metric(output, target).item())
+    images = (*labelled(0), {"accuracy": accuracy, "mean_iou": mean_iou})
+    of_numbers = {"nmse": nmse, "nmse_db": nmse_db, "evm": error_vector_magnitude}
+    for output, target, metrics in (images, (drawn(0, 40, 3), drawn(1, 40, 3), of_numbers)):
+        found = in_pieces(metrics, output, target, 2)
+        for name, metric in metrics.items():
+            assert found[name].item() == pytest.approx(metric(output, target).item())
+
+
+def test_networks_side_by_side_have_the_bits_of_each_alone():
+    outputs = torch.stack([labelled(seed)[0] for seed in (0, 1, 2)])
+    labels = labelled(0)[1]
+    metrics = {"accuracy": accuracy, "mean_iou": mean_iou}
+    together = Totals(metrics, members=True)
+    for piece in zip(outputs.split(7, dim=1), labels.split(7), strict=True):
+        together.add(*piece)
+    alone = [in_pieces(metrics, output, labels, 7) for output in outputs]
+    for name, values in together.values().items():
+        assert torch.equal(values, torch.stack([each[name] for each in alone]))
 
 
 def test_the_loss_of_pieces_is_the_mean_over_what_is_labelled():
@@ -144,10 +164,9 @@ def test_the_loss_of_pieces_is_the_mean_over_what_is_labelled():
     labels[0] = IGNORED  # a piece without any label
     data = digits_fft(dtype=torch.complex128)
     loss = measured(data, Objective("cross_entropy", scale=0.5))["loss"]
-    pieces = zip(output.split(1), labels.split(1), strict=True)
-    sums = torch.stack([loss.sums(*piece) for piece in pieces]).sum(dim=0)
     expected = torch.nn.functional.cross_entropy(output.abs(), labels)
-    assert loss.of_sums(sums).item() == pytest.approx(expected.item())
+    found = in_pieces({"loss": loss}, output, labels, 1)
+    assert found["loss"].item() == pytest.approx(expected.item())
 
 
 def test_every_task_has_its_metrics():

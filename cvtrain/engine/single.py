@@ -15,7 +15,7 @@ from cvtrain.data.split import AnySplit
 from cvtrain.engine.data_parallel import Shares, devices_wanted
 from cvtrain.engine.device_data import DeviceData
 from cvtrain.engine.trainee import Checkpointer, Trainee
-from cvtrain.metrics import measured
+from cvtrain.metrics import Totals, measured
 from cvtrain.record.recorder import Recorder
 from cvtrain.schedule import learning_rate_factor
 from cvtrain.stacking import stack_clip, stack_convention
@@ -162,16 +162,11 @@ class Single(Trainee):
         """The whole split, in evaluation mode, piece by piece."""
         was_training = self.model.training
         self.model.eval()
-        sums: dict[str, list[Tensor]] = {name: [] for name in self._functions}
+        totals = Totals(self._functions)
         for piece in self._data.pieces(split, self.device, EVALUATION_PIECE):
-            output = self.model(piece.inputs)
-            for name, function in self._functions.items():
-                sums[name].append(function.sums(output, piece.targets))
+            totals.add(self.model(piece.inputs), piece.targets)
         self.model.train(was_training)
-        return {
-            name: function.of_sums(torch.stack(sums[name]).sum(dim=0)).unsqueeze(0)
-            for name, function in self._functions.items()
-        }
+        return {name: value.unsqueeze(0) for name, value in totals.values().items()}
 
     def release(self) -> None:
         """End what reads data ahead."""

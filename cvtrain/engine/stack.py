@@ -12,11 +12,11 @@ from torch.func import vmap
 from cvtrain.config import Config
 from cvtrain.data.batches import BatchOrder
 from cvtrain.data.dataset import Dataset
-from cvtrain.data.split import AnySplit, Split
+from cvtrain.data.split import AnySplit
 from cvtrain.engine.device_data import DeviceData
 from cvtrain.engine.trainee import Checkpointer, Trainee
 from cvtrain.engine.trainer_options import trainer_arguments
-from cvtrain.metrics import measured
+from cvtrain.metrics import Totals, measured
 from cvtrain.models.stacked_network import StackedNetwork
 from cvtrain.optim.hyperparameter import Number, float64
 from cvtrain.record.recorder import Recorder
@@ -193,28 +193,18 @@ class Stack(Trainee):
         ]
         if runs is not None:
             groups = [each for each in groups if set(runs) & set(range(each.start, each.stop))]
-        sums: dict[str, list[Tensor]] = {name: [] for name in self._functions}
+        totals = [Totals(self._functions, members=True) for _ in groups]
         for piece in self._data.pieces(split, self.device, EVALUATION_PIECE):
-            of_groups = [self._sums(piece, members) for members in groups]
-            for name, found in sums.items():
-                found.append(torch.cat([of_group[name] for of_group in of_groups]))
+            for members, total in zip(groups, totals, strict=True):
+                x = piece.inputs.expand(members.stop - members.start, *piece.inputs.shape)
+                total.add(self.stacked(x, members), piece.targets)
         self.stacked.train()
-        evaluated = [run for each in groups for run in range(each.start, each.stop)]
-        values = {}
-        for name, function in self._functions.items():
-            value = vmap(function.of_sums)(torch.stack(sums[name]).sum(dim=0))
-            values[name] = value.new_full((self.members,), torch.nan)
-            values[name][evaluated] = value
+        values: dict[str, Tensor] = {}
+        for members, total in zip(groups, totals, strict=True):
+            for name, value in total.values().items():
+                all_members = values.setdefault(name, value.new_full((self.members,), torch.nan))
+                all_members[members] = value
         return values
-
-    def _sums(self, piece: Split, members: slice) -> dict[str, Tensor]:
-        """Of each metric, [members, terms]."""
-        x = piece.inputs.expand(members.stop - members.start, *piece.inputs.shape)
-        output = self.stacked(x, members)
-        return {
-            name: vmap(function.sums, in_dims=(0, None))(output, piece.targets)
-            for name, function in self._functions.items()
-        }
 
     def release(self) -> None:
         """End what reads data ahead."""
