@@ -45,7 +45,7 @@ def train(config: Config, output: str | Path | None = None) -> Path:
     Raises:
         Interrupted: Ctrl-C or SIGTERM; the run's files say so and are complete.
     """
-    from cvtrain.engine.train import StackJob
+    from cvtrain.engine.job import StackJob
     from cvtrain.engine.train import train as train_job
     from cvtrain.interruption import signals_handled
     from cvtrain.point import Point

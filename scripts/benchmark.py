@@ -38,7 +38,7 @@ from matplotlib.figure import Figure
 
 import cvtrain
 from cvtrain.config import Config
-from cvtrain.engine.train import StackJob
+from cvtrain.engine.job import StackJob
 from cvtrain.engine.train import train as train_job
 from cvtrain.point import Point
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
-from cvtrain.engine.train import StackJob
+from cvtrain.engine.job import StackJob
 from cvtrain.errors import Interrupted, StorageFailed
 from cvtrain.interruption import interruption
 from cvtrain.record.run_file import RunRecord

@@ -11,7 +11,8 @@ from time import perf_counter
 from rich.console import Console
 from rich.table import Table
 
-from cvtrain.engine.train import StackJob, train
+from cvtrain.engine.job import StackJob
+from cvtrain.engine.train import train
 from cvtrain.point import Point
 from cvtrain.record.run_file import Engine
 from cvtrain.sweep.packing import Pack, describe, pack

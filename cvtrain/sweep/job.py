@@ -29,7 +29,8 @@ def run_point(composed: DictConfig) -> float:
     Returns:
         the validation loss at the end, for sweepers that search.
     """
-    from cvtrain.engine.train import StackJob, train
+    from cvtrain.engine.job import StackJob
+    from cvtrain.engine.train import train
     from cvtrain.record.journal import Journal
 
     hydra = HydraConfig.get()

@@ -86,7 +86,7 @@ class StackLaunch:
             SweepStopped: a run failed under ``on_error=stop``.
             Interrupted: a signal came.
         """
-        from cvtrain.engine.train import StackJob
+        from cvtrain.engine.job import StackJob
         from cvtrain.sweep.dispatch import dispatch
         from cvtrain.sweep.packing import describe, pack
 

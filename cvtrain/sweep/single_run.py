@@ -13,7 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from cvtrain.convention import convention_name
-from cvtrain.engine.train import StackJob, train
+from cvtrain.engine.job import StackJob
+from cvtrain.engine.train import train
 from cvtrain.errors import InputError, Interrupted, RunFailed
 from cvtrain.point import Point
 from cvtrain.record.journal import TRACEBACK_FILE, DirectoryLock, Journal

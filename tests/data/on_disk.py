@@ -21,7 +21,8 @@ def trained_by_both_engines(directory: Path, *given: str) -> None:
     """Train two seeds for four steps, in a stack and one by one; their weights must agree, and
     have moved."""
     import cvtrain
-    from cvtrain.engine.train import StackJob, train
+    from cvtrain.engine.job import StackJob
+    from cvtrain.engine.train import train
     from cvtrain.point import Point
     from cvtrain.record.checkpoint import checkpoint_path, load_checkpoint
     from cvtrain.task import build_model, load_dataset

@@ -21,7 +21,8 @@ from cvtrain.data.draws import data_generator
 from cvtrain.data.fashion_fft import FASHION, fashion_fft
 from cvtrain.data.idx_fft import interleaved
 from cvtrain.data.mnist_fft import mnist_fft
-from cvtrain.engine.train import StackJob, train
+from cvtrain.engine.job import StackJob
+from cvtrain.engine.train import train
 from cvtrain.errors import InputError
 from cvtrain.point import Point
 from cvtrain.record.checkpoint import checkpoint_path, load_checkpoint

@@ -13,7 +13,8 @@ from cvtrain.data.mstar import Chips, mstar
 from cvtrain.data.polsf import polsf
 from cvtrain.data.s1slc import s1slc
 from cvtrain.data.sample import sample
-from cvtrain.engine.train import StackJob, train
+from cvtrain.engine.job import StackJob
+from cvtrain.engine.train import train
 from cvtrain.errors import InputError
 from cvtrain.point import Point
 from tests.data.formats.alos2 import write_polsf

@@ -12,7 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from cvtrain.engine import single as single_engine
 from cvtrain.engine import stack as stack_engine
-from cvtrain.engine.train import StackJob, train
+from cvtrain.engine.job import StackJob
+from cvtrain.engine.train import train
 from cvtrain.errors import Interrupted
 from cvtrain.interruption import interruption
 from cvtrain.point import Point

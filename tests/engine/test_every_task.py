@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from cvtrain.engine.train import StackJob, train
+from cvtrain.engine.job import StackJob
+from cvtrain.engine.train import train
 from cvtrain.point import Point
 from tests.engine.training import Trained, configured, trained
 

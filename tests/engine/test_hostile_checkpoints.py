@@ -15,7 +15,8 @@ import pytest
 import torch
 
 import cvtrain
-from cvtrain.engine.train import StackJob, train
+from cvtrain.engine.job import StackJob
+from cvtrain.engine.train import train
 from cvtrain.point import Point
 from cvtrain.record.checkpoint import checkpoint_path
 from cvtrain.record.journal import Journal

@@ -12,8 +12,9 @@ import pytest
 import torch
 from training import Trained, configured, equal, stacked, trained
 
-from cvtrain.engine import train as train_module
+from cvtrain.engine.job import StackJob
 from cvtrain.engine.stack import Stack
+from cvtrain.engine.train import train
 from cvtrain.interruption import interruption
 from cvtrain.record.checkpoint import load_checkpoint
 
@@ -242,7 +243,7 @@ def test_an_interrupted_stack_leaves_every_run_complete_to_its_last_step(tmp_pat
             interruption.requested = 2
 
     with pytest.raises(Interrupted):
-        train_module.train(train_module.StackJob(points, tmp_path, "stack"), progressed)
+        train(StackJob(points, tmp_path, "stack"), progressed)
     for point in points:
         content = Journal(tmp_path).read(point.directory)
         assert content is not None

@@ -16,7 +16,8 @@ from hydra._internal.utils import create_config_search_path
 from torch import Tensor
 
 from cvtrain.composition import Composer, configuration_folder
-from cvtrain.engine.train import StackJob, train
+from cvtrain.engine.job import StackJob
+from cvtrain.engine.train import train
 from cvtrain.point import Point
 from cvtrain.record.checkpoint import load_checkpoint
 from cvtrain.record.run_file import RunRecord

@@ -7,7 +7,8 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
 import cvtrain
-from cvtrain.engine.train import StackJob, train
+from cvtrain.engine.job import StackJob
+from cvtrain.engine.train import train
 from cvtrain.models.parameters import cast_parameters
 from cvtrain.models.stackable import stackable
 from cvtrain.models.stackable_generators import MemberGenerators

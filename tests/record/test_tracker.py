@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import cvtrain
-from cvtrain.engine.train import StackJob, train
+from cvtrain.engine.job import StackJob
+from cvtrain.engine.train import train
 from cvtrain.errors import InputError
 from cvtrain.point import Point
 from cvtrain.record import tracker as tracker_module

@@ -12,7 +12,7 @@ import pytest
 
 import cvtrain
 from cvtrain.command import main
-from cvtrain.engine.train import StackJob
+from cvtrain.engine.job import StackJob
 from cvtrain.errors import Interrupted
 from cvtrain.interruption import interruption
 from cvtrain.point import Point

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from cvtrain.command import main
 from cvtrain.composition import quoted
-from cvtrain.engine.train import StackJob
+from cvtrain.engine.job import StackJob
 from cvtrain.errors import InputError, Interrupted
 from cvtrain.record import journal
 from cvtrain.record.journal import DirectoryLock

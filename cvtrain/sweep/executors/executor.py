@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Self
 
-from cvtrain.engine.train import StackJob
+from cvtrain.engine.job import StackJob
 from cvtrain.errors import InputError
 from cvtrain.record.run_file import RunRecord
 

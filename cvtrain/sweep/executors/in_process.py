@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contextlib import chdir, nullcontext
 
-from cvtrain.engine.train import StackJob, train
+from cvtrain.engine.job import StackJob
+from cvtrain.engine.train import train
 from cvtrain.errors import Interrupted
 from cvtrain.sweep.executors.executor import Executor, Outcome
 

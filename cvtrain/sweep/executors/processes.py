@@ -11,7 +11,7 @@ from multiprocessing import get_context
 
 import torch
 
-from cvtrain.engine.train import StackJob
+from cvtrain.engine.job import StackJob
 from cvtrain.interruption import ctrl_c_kept_from_children, interruption
 from cvtrain.parent import follow_parent
 from cvtrain.sweep.executors.executor import Executor, Outcome, WorkerLost, check_count

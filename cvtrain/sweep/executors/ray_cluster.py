@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from cvtrain.engine.train import StackJob
+from cvtrain.engine.job import StackJob
 from cvtrain.errors import InputError, Interrupted, first_line
 from cvtrain.extras import require
 from cvtrain.record.journal import owner

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from cvtrain.engine.train import StackJob
+from cvtrain.engine.job import StackJob
 from cvtrain.errors import InputError, Interrupted, first_line
 from cvtrain.extras import require
 from cvtrain.interruption import ctrl_c_kept_from_children

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cvtrain.engine.train import StackJob, train
+from cvtrain.engine.job import StackJob
+from cvtrain.engine.train import train
 from cvtrain.errors import Interrupted, StorageFailed, first_line
 from cvtrain.interruption import interruption
 from cvtrain.record.journal import owner

@@ -1,0 +1,183 @@
+"""One attempt at the runs of a job: prepared, trained, and written down however it ends."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict
+
+import torch
+import torch.distributed as dist
+from lightning.pytorch import Trainer
+
+from cvtrain.engine.job import StackJob
+from cvtrain.engine.kept_heap import kept_heap
+from cvtrain.engine.out_of_memory import is_out_of_memory
+from cvtrain.engine.run_state import UnusableState, save_state
+from cvtrain.engine.single import Single
+from cvtrain.engine.stack import Stack
+from cvtrain.engine.trainee import Checkpointer, Trainee, pauses
+from cvtrain.engine.trainer_options import UninterruptedTrainer, trainer_arguments
+from cvtrain.errors import Interrupted
+from cvtrain.interruption import interruption
+from cvtrain.models.parameters import count_parameters
+from cvtrain.point import Point
+from cvtrain.record.checkpoint import save_checkpoint
+from cvtrain.record.hyperparameters import hyperparameters
+from cvtrain.record.journal import Journal
+from cvtrain.record.recorder import Recorder
+from cvtrain.record.run_file import RunRecord, Status
+from cvtrain.record.storage import storage_failure
+from cvtrain.record.tracker import Trackers
+from cvtrain.task import load_dataset
+
+Progressed = Callable[[int], None]
+"""Told the number of updates made, after each."""
+
+
+def train_and_record(job: StackJob, progressed: Progressed) -> list[RunRecord] | None:
+    """The records, or None where memory ran out and a smaller job may do."""
+    journal = Journal(job.root)
+    size, threads = len(job.points), torch.get_num_threads()
+    spent = [state.seconds for state in job.earlier] or [0.0] * size
+    records = [
+        journal.begin(point, job.engine, size, threads, seconds)
+        for point, seconds in zip(job.points, spent, strict=True)
+    ]
+    recorder: Recorder | None = None
+    try:
+        with _quiet_lightning(), kept_heap() if job.engine == "stack" else nullcontext():
+            recorder = Recorder(
+                [journal.run_directory(point) for point in job.points],
+                [state.recorded for state in job.earlier],
+                _trackers(job, journal),
+            )
+            _fit(job, journal, recorder, records, progressed)
+        statuses = [_status(*ended) for ended in zip(job.points, records, strict=True)]
+        recorder.close([status == "finished" for status in statuses])
+        for point, record, status in zip(job.points, records, statuses, strict=True):
+            journal.end(point, record, status)
+    except UnusableState:  # the runs begin again
+        raise
+    except Interrupted:  # a second signal, which ends at once
+        _leave(job, journal, records)
+        raise
+    except Exception as error:
+        if job.engine == "stack" and is_out_of_memory(error):
+            # Nothing is raised from here: what it came from holds on to the memory.
+            return None
+        if storage_failure(error, job.root):
+            with suppress(OSError):  # a full disk may still take a small file
+                _leave(job, journal, records)
+            raise
+        if recorder is not None:
+            recorder.close([False] * size)
+        for point, record in zip(job.points, records, strict=True):
+            journal.fail(point, record, error)
+        raise
+    return records
+
+
+def _trackers(job: StackJob, journal: Journal) -> Trackers | None:
+    """Of several processes that train one run, the first one's."""
+    if dist.is_initialized() and dist.get_rank() > 0:
+        return None
+    configs = [point.config for point in job.points]
+    return Trackers(configs, [journal.run_directory(point) for point in job.points])
+
+
+def _leave(job: StackJob, journal: Journal, records: Sequence[RunRecord]) -> None:
+    """Note that the runs which have not ended were interrupted."""
+    for point, record in zip(job.points, records, strict=True):
+        if record.status == "running":
+            journal.end(point, record, "interrupted")
+
+
+def _status(point: Point, record: RunRecord) -> Status:
+    if record.diverged_at is not None:
+        return "diverged"
+    complete = record.stopped_at is not None or record.steps >= point.config.max_steps
+    left = interruption.requested is not None or pauses(point.config, record.steps)
+    return "interrupted" if left and not complete else "finished"
+
+
+def _fit(
+    job: StackJob,
+    journal: Journal,
+    recorder: Recorder,
+    records: Sequence[RunRecord],
+    progressed: Progressed,
+) -> None:
+    def save() -> None:
+        recorded = recorder.recorded()
+        surviving = set(trainee.ended.surviving)
+        for run, point in enumerate(job.points):
+            if run in surviving:
+                save_state(journal, point, job.engine, trainee, run, recorded[run])
+
+    trainer, trainee = _prepare(job, recorder, save, progressed)
+    recorder.expect(trainee.validations.later_tags)
+    for run, point in enumerate(job.points) if not job.earlier else ():
+        recorder.declare(run, hyperparameters(point.config))
+    try:
+        trainer.fit(trainee)
+    finally:
+        trainee.release()
+    final = recorder.final
+    best = trainee.validations.best_weights
+    assert best is not None  # the weights before the first update are always validated
+    references = [asdict(each) for each in trainee.dataset.references]
+    counted = count_parameters(weight[0] for weight in trainee.weights().values())
+    for run, (point, record) in enumerate(zip(job.points, records, strict=True)):
+        directory = journal.run_directory(point)
+        record.references = references
+        record.parameters = {"complex": counted.complex, "real": counted.real}
+        ended_at = trainee.ended.at(run)
+        record.diverged_at = trainee.ended.diverged_at[run]
+        record.stopped_at = trainee.ended.stopped_at[run]
+        record.steps = trainer.global_step if ended_at is None else ended_at
+        record.final = final[run]
+        record.best = {
+            f"val/{name}": {"value": value, "step": step}
+            for name, (value, step) in trainee.validations.best(run).items()
+        }
+        state_dict = trainee.state_dict_of(run)
+        if _status(point, record) != "interrupted" or not trainee.between_updates:
+            save_checkpoint(directory, "last", state_dict, record.steps)
+        kept = {name: weight[run] for name, weight in best.weights.items()}
+        save_checkpoint(directory, "best", state_dict | kept, int(best.step[run]))
+        if trainee.average is not None:
+            averaged = state_dict | trainee.average.state_of(run)
+            save_checkpoint(directory, "average", averaged, record.steps)
+
+
+def _prepare(
+    job: StackJob, recorder: Recorder, save: Checkpointer, progressed: Progressed
+) -> tuple[Trainer, Trainee]:
+    configs = [point.config for point in job.points]
+    dataset = load_dataset(configs[0])
+    torch.manual_seed(configs[0].seed)
+    trainer = UninterruptedTrainer(**trainer_arguments(configs[0]))
+    trainee: Trainee
+    if job.engine == "single":
+        trainee = Single(configs[0], dataset, recorder, save, progressed)
+    else:
+        trainee = Stack(configs, dataset, job.size_multiple, recorder, save, progressed)
+    trainee.earlier = job.earlier
+    return trainer, trainee
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Silence Lightning's advice about features that are replaced here on purpose."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"lightning\..*")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
