@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cvtrain import theory
-from cvtrain.config import TargetConfig
+from cvtrain.config_sections import TargetConfig
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.split import in_memory
 from cvtrain.errors import InputError

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from cvtrain.clipping import Clip, ModulusClip, NoClip, NormClip, SplitClip
-from cvtrain.config import Config, EntryClipConfig, NormClipConfig
+from cvtrain.config import Config
+from cvtrain.config_sections import EntryClipConfig, NormClipConfig
 from cvtrain.convention import Convention
 from cvtrain.errors import InputError
 from cvtrain.optim import RuleOptimizer

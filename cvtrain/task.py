@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from cvtrain.config import Config, TargetConfig
+from cvtrain.config import Config
+from cvtrain.config_sections import TargetConfig
 from cvtrain.convention import convention_name, self_check
 from cvtrain.data.dataset import Dataset
 from cvtrain.errors import InputError, first_line

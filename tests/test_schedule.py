@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvtrain.config import ConstantConfig, CosineConfig, DecayConfig, WarmupConfig
+from cvtrain.config_sections import ConstantConfig, CosineConfig, DecayConfig, WarmupConfig
 from cvtrain.schedule import learning_rate_factor, schedule, stack_schedules
 
 CASES = [

@@ -18,7 +18,7 @@ from cvtrain.engine.out_of_memory import is_out_of_memory
 from cvtrain.engine.run_state import UnusableState, save_state
 from cvtrain.engine.single import Single
 from cvtrain.engine.stack import Stack
-from cvtrain.engine.trainee import Checkpointer, Trainee, pauses
+from cvtrain.engine.trainee import Checkpointer, Trainee
 from cvtrain.engine.trainer_options import UninterruptedTrainer, trainer_arguments
 from cvtrain.errors import Interrupted
 from cvtrain.interruption import interruption
@@ -99,7 +99,7 @@ def _status(point: Point, record: RunRecord) -> Status:
     if record.diverged_at is not None:
         return "diverged"
     complete = record.stopped_at is not None or record.steps >= point.config.max_steps
-    left = interruption.requested is not None or pauses(point.config, record.steps)
+    left = interruption.requested is not None or point.config.pauses(record.steps)
     return "interrupted" if left and not complete else "finished"
 
 

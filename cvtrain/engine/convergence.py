@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cvtrain.config import GoalConfig
+from cvtrain.config_sections import GoalConfig
 from cvtrain.errors import InputError
 
 DEFAULT_GOALS = {"classification": ("accuracy", 0.95), "regression": ("nmse", 0.1)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cvtrain.config import EarlyStoppingConfig
+from cvtrain.config_sections import EarlyStoppingConfig
 from cvtrain.engine.convergence import RISING
 from cvtrain.errors import InputError
 

@@ -146,7 +146,7 @@ class Trainee(LockStep):
             assert update is not None
             if not update.gradients:
                 update.weights = self._previous
-                many = optimizer_evaluates_often(optimizer)
+                many = _evaluates_often(optimizer)
                 update.gradients = _clones(autograd) if many else autograd
                 update.handed = _clones(handed) if many else handed
                 update.coefficient = coefficient
@@ -167,7 +167,7 @@ class Trainee(LockStep):
         self._progressed(step)
         every = self.config.checkpoint.every_n_steps
         # Asked once: a signal may come at any moment, and what is left must be what was saved.
-        asked_to_stop = self.asked_to_stop or pauses(self.config, step)
+        asked_to_stop = self.asked_to_stop or self.config.pauses(step)
         if asked_to_stop or (every is not None and step % every == 0):
             self.end_diverged()
             if step < self.config.max_steps:
@@ -299,12 +299,7 @@ class Trainee(LockStep):
         return update.signals(self._scale, self.solution, self.config.signals)
 
 
-def pauses(config: Config, step: int) -> bool:
-    """Whether runs leave after `step` updates, for `resume` to go on with them."""
-    return config.pause_at is not None and step >= config.pause_at
-
-
-def optimizer_evaluates_often(optimizer: Any) -> bool:
+def _evaluates_often(optimizer: Any) -> bool:
     """Whether one step evaluates the closure several times, overwriting gradients."""
     inner = getattr(optimizer, "optimizer", optimizer)
     return isinstance(inner, torch.optim.LBFGS)

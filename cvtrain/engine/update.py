@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from cvtrain.config import SignalsConfig
+from cvtrain.config_sections import SignalsConfig
 from cvtrain.engine.signals import measure
 from cvtrain.optim.hyperparameter import Number, column
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Protocol
 
-from cvtrain.config import Config, MlflowConfig, NoLoggerConfig, WandbConfig
+from cvtrain.config import Config
+from cvtrain.config_sections import MlflowConfig, NoLoggerConfig, WandbConfig
 from cvtrain.errors import first_line
 from cvtrain.extras import require
 from cvtrain.record.hyperparameters import hyperparameters

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cvtrain.config import ReportConfig
+from cvtrain.config_sections import ReportConfig
 from cvtrain.engine.convergence import DEFAULT_GOALS
 from cvtrain.report.arms import NULL, REFERENCE, label_runs
 from cvtrain.report.difference import Difference, paired_difference

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from cvtrain.config import TargetConfig
+from cvtrain.config_sections import TargetConfig
 from cvtrain.data.split import in_memory
 from cvtrain.errors import InputError
 from cvtrain.report.arms import REFERENCE, label_runs

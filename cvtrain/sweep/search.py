@@ -18,8 +18,8 @@ from pydantic import Field, ValidationError
 from rich.console import Console
 
 from cvtrain.composition import Composer, parse_override
-from cvtrain.config import Count, Section
 from cvtrain.config_errors import config_keys, explain_invalid
+from cvtrain.config_sections import Count, Section
 from cvtrain.errors import InputError, RunFailed, SweepStopped
 from cvtrain.point import Point
 from cvtrain.record.journal import DirectoryLock, Journal, claim_directory

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cvtrain.config import EarlyStoppingConfig
+from cvtrain.config_sections import EarlyStoppingConfig
 from cvtrain.engine.early_stopping import EarlyStopping
 from cvtrain.errors import InputError
 from tests.engine.training import largest_difference, stacked, trained

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from synthetic import row, sweep_of
 
-from cvtrain.config import ReportConfig
+from cvtrain.config_sections import ReportConfig
 from cvtrain.errors import InputError
 from cvtrain.report.activations import against, combinations, effects, report_activations
 from cvtrain.report.equivalence import SEEDS_NEEDED

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from synthetic import row, sweep_of
 
-from cvtrain.config import ReportConfig
+from cvtrain.config_sections import ReportConfig
 from cvtrain.report.equivalence import SEEDS_NEEDED
 from cvtrain.report.figures.contests import contest_curves
 from cvtrain.report.semantics import describe, semantics_contests

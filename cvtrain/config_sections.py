@@ -1,0 +1,185 @@
+"""The sections of a configuration: names, types and ranges of the keys of each."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Section(BaseModel):
+    """Strict and frozen: no unknown keys, no conversions, no NaN or infinity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class TargetConfig(Section):
+    """A slot that names a class or function by `_target_`; other keys are its arguments."""
+
+    model_config = ConfigDict(extra="allow")
+    target: str = Field(alias="_target_")
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments for the target."""
+        return dict(self.model_extra or {})
+
+
+class ModelConfig(TargetConfig):
+    """A network; `args` is where a user's own module has its arguments."""
+
+    args: dict[str, Any] = {}
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments for the network's class."""
+        return {**super().arguments, **self.args}
+
+
+class OptimizerConfig(TargetConfig):
+    """An optimizer; `real_parameters` holds values that real parameters take instead, or None, and
+    `semantics` is how it treats a complex entry: as two reals, or as one number."""
+
+    lr: Positive
+    semantics: Literal["split", "modulus"] = "split"
+    reference_lr: Positive
+    real_parameters: dict[str, Any] = {}
+
+
+class ObjectiveConfig(Section):
+    """The loss by name and its scale: objective = scale × loss."""
+
+    loss: Literal["complex_mse", "complex_huber", "cross_entropy"]
+    scale: Positive = 1.0
+    delta: Positive | None = None
+
+
+class ConventionConfig(Section):
+    """What the optimizer is handed, relative to g = 2 ∂L/∂w*."""
+
+    scale: Positive = 1.0
+    conjugate: bool = False
+
+
+class NoClipConfig(Section):
+    """No clipping."""
+
+    kind: Literal["none"]
+
+
+class NormClipConfig(Section):
+    """Clipping of the norm over all parameters."""
+
+    kind: Literal["norm"]
+    threshold: Positive
+    eps: Annotated[float, Field(ge=0)] = 1e-6
+
+
+class EntryClipConfig(Section):
+    """Clipping entry by entry: into a disc (modulus) or a square (split)."""
+
+    kind: Literal["modulus", "split"]
+    threshold: Positive
+
+
+class ConstantConfig(Section):
+    """The learning rate stays."""
+
+    kind: Literal["constant"]
+
+
+class WarmupConfig(Section):
+    """The learning rate rises linearly over `steps`."""
+
+    kind: Literal["warmup"]
+    steps: Count
+
+
+class CosineConfig(Section):
+    """The learning rate falls along half a cosine to `final_factor`."""
+
+    kind: Literal["cosine"]
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    final_factor: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class DecayConfig(Section):
+    """The learning rate falls by `factor` per `every` steps: in steps or continuously."""
+
+    kind: Literal["step", "exponential"]
+    every: Count
+    factor: Positive
+
+
+class GoalConfig(Section):
+    """What "steps to target" means; None: the task's own metric and value."""
+
+    metric: str | None = None
+    value: float | None = None
+
+
+class SignalsConfig(Section):
+    """How often and what is measured (steps; 0: never)."""
+
+    scalars_every: Count = 10
+    validation_every: Count = 50
+    histograms_every: Annotated[int, Field(ge=0)] | None = None
+    elementwise: Annotated[int, Field(ge=0)] = 4
+    per_parameter: bool = False
+
+
+class CheckpointConfig(Section):
+    """How often checkpoints/last.ckpt is written; None: only at the end."""
+
+    every_n_steps: Count | None = None
+
+
+class EarlyStoppingConfig(Section):
+    """A run ends after `patience` validations without one that is better by more than `min_delta`;
+    None: it does not."""
+
+    patience: Count | None = None
+    metric: str = "loss"
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+
+
+class EmaConfig(Section):
+    """An exponential moving average of the weights, which is what is validated and tested; None:
+    there is none."""
+
+    decay: Annotated[float, Field(ge=0, lt=1)] | None = None
+
+
+class NoLoggerConfig(Section):
+    """TensorBoard and metrics.csv alone."""
+
+    kind: Literal["none"] = "none"
+
+
+class WandbConfig(Section):
+    """Every run in Weights & Biases too (extra `wandb`)."""
+
+    kind: Literal["wandb"]
+    project: str
+    entity: str | None = None
+    mode: Literal["online", "offline"] = "online"
+
+
+class MlflowConfig(Section):
+    """Every run in MLflow too (extra `mlflow`)."""
+
+    kind: Literal["mlflow"]
+    experiment: str
+    tracking_uri: str | None = None
+
+
+class ReportConfig(Section):
+    """How a sweep is judged; no run depends on it. `margin` None: 0.005 of accuracy, and 5 % of the
+    reference's mean of any other metric."""
+
+    margin: Positive | None = None
+    tuning_seeds: Count = 6
