@@ -1,6 +1,7 @@
 """Checks of arguments: one line that names the argument, its value and what is allowed."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 
@@ -20,6 +21,13 @@ def check_number(name: str, value: float, *, minimum: float, maximum: float = ma
         limited = math.isfinite(maximum)
         allowed = f"from {minimum} to {maximum}" if limited else f"of at least {minimum}"
         raise ValueError(f"{name} must be a finite number {allowed}, not {value!r}")
+
+
+def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
+    """Raise ValueError unless `value` is one of `allowed`, of which there are at least two."""
+    if value not in allowed:
+        *others, last = map(str, allowed)
+        raise ValueError(f"{name} must be {', '.join(others)} or {last}, not {value!r}")
 
 
 def check_complex_dtype(dtype: torch.dtype) -> None:

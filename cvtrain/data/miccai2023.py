@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cvtrain.data.arguments import check_complex_dtype, check_integer
+from cvtrain.data.arguments import check_choice, check_complex_dtype, check_integer
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.draws import data_generator
 from cvtrain.data.partition import whole_groups
@@ -64,10 +64,8 @@ def miccai2023(
             missing or is not what it should be, or there are fewer than three patients.
     """
     check_integer("seed", seed, minimum=0)
-    if view not in get_args(View):
-        raise ValueError(f"view must be sax or lax, not {view!r}")
-    if acceleration not in get_args(Acceleration):
-        raise ValueError(f"acceleration must be 4, 8 or 10, not {acceleration!r}")
+    check_choice("view", view, get_args(View))
+    check_choice("acceleration", acceleration, get_args(Acceleration))
     if coils is not None:
         check_integer("coils", coils, minimum=1)
     check_integer("workers", workers, minimum=0)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cvtrain.data.arguments import check_complex_dtype, check_integer
+from cvtrain.data.arguments import check_choice, check_complex_dtype, check_integer
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.partition import Parts
 from cvtrain.data.split import FileSplit, Samples
@@ -28,8 +28,7 @@ def check_image_arguments(
 ) -> None:
     """Raise ValueError unless each of what all sets of radar images take is in range."""
     check_integer("seed", seed, minimum=0)
-    if amplitude not in get_args(Amplitude):
-        raise ValueError(f"amplitude must be linear or log, not {amplitude!r}")
+    check_choice("amplitude", amplitude, get_args(Amplitude))
     check_integer("workers", workers, minimum=0)
     check_complex_dtype(dtype)
 
