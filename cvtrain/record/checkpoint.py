@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 
 from cvtrain.errors import InputError, first_line
-from cvtrain.record.run_file import SCHEMA, write_atomically
-
-FOLDER = "checkpoints"
+from cvtrain.record.atomic_file import write_atomically
+from cvtrain.record.run_file import CHECKPOINTS, SCHEMA
 
 
 def checkpoint_path(directory: Path, name: str) -> Path:
     """Where the run directory has the checkpoint `name`: `last`, `best` or `average`."""
-    return directory / FOLDER / f"{name}.ckpt"
+    return directory / CHECKPOINTS / f"{name}.ckpt"
 
 
 def save_checkpoint(

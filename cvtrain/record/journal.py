@@ -18,7 +18,9 @@ from filelock import FileLock, Timeout
 
 from cvtrain.errors import InputError
 from cvtrain.point import Point
+from cvtrain.record.atomic_file import remove_unfinished
 from cvtrain.record.run_file import (
+    CHECKPOINTS,
     FILE_NAME,
     SCHEMA,
     Engine,
@@ -114,6 +116,8 @@ class Journal:
         directory = self.run_directory(point)
         directory.mkdir(parents=True, exist_ok=True)
         (directory / TRACEBACK_FILE).unlink(missing_ok=True)
+        for written in (directory, directory / CHECKPOINTS):
+            remove_unfinished(written)
         record.write(directory)
         return record
 
@@ -228,6 +232,7 @@ class DirectoryLock:
         except OSError:
             self.__exit__()
             raise
+        remove_unfinished(self._directory)
         return self
 
     def __exit__(self, *_: object) -> None:

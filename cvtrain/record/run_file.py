@@ -1,22 +1,23 @@
-"""run.json: what one run is and how it ended; and the atomic writing of every state file."""
+"""run.json: what one run is and how it ended."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 from cvtrain.errors import InputError
+from cvtrain.record.atomic_file import write_atomically
 
 SCHEMA = 1
 Engine = Literal["single", "stack"]
 Status = Literal["running", "interrupted", "finished", "diverged", "failed", "pruned"]
 FILE_NAME = "run.json"
+CHECKPOINTS = "checkpoints"
+"""The folder of a run directory."""
 
 
 @dataclass
@@ -74,29 +75,6 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write valid JSON atomically."""
     text = json.dumps(spelled(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
-
-
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let `write` fill a file beside `path`, then rename it: readers see the old or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    path.chmod(0o666 & ~_umask())
-
-
-def _umask() -> int:
-    # mkstemp makes files for the owner alone; run files should be as readable as any other.
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def read_record(path: Path) -> dict[str, Any]:

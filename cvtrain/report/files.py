@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cvtrain.record.run_file import write_atomically, write_json
+from cvtrain.record.atomic_file import write_atomically
+from cvtrain.record.run_file import write_json
 from cvtrain.report.document import Document, Table
 from cvtrain.report.figures.style import save_figure
 from cvtrain.report.page import page

@@ -6,6 +6,8 @@ import csv
 import errno
 import json
 import math
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,12 +16,15 @@ import numpy as np
 import pytest
 import torch
 
+import cvtrain
 from cvtrain.errors import InputError
+from cvtrain.point import Point
+from cvtrain.record.atomic_file import write_atomically
 from cvtrain.record.checkpoint import load_checkpoint, save_checkpoint
 from cvtrain.record.journal import DirectoryLock, Journal, claim_directory
 from cvtrain.record.metrics import MetricsFile
 from cvtrain.record.recorder import Recorder
-from cvtrain.record.run_file import write_atomically, write_json
+from cvtrain.record.run_file import write_json
 from cvtrain.record.tensorboard import TensorBoardFile
 
 
@@ -35,6 +40,27 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         write_atomically(path, half)
     assert json.loads(path.read_text()) == {"steps": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["run.json"]
+
+
+def killed_while_it_writes(path: Path) -> None:
+    program = (
+        "import os, pathlib, sys; from cvtrain.record.atomic_file import write_atomically;"
+        "write_atomically(pathlib.Path(sys.argv[1]), lambda file: os.kill(os.getpid(), 9))"
+    )
+    assert subprocess.run([sys.executable, "-c", program, str(path)]).returncode == -9
+
+
+def test_what_killed_writers_left_goes_when_a_sweep_and_its_run_begin_again(tmp_path):
+    run = tmp_path / "run"
+    for path in (tmp_path / "sweep.json", run / "run.json", run / "checkpoints" / "last.ckpt"):
+        killed_while_it_writes(path)
+        assert not path.exists()
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(left) == 3
+    point = Point(0, cvtrain.configure(), (), "run")
+    with DirectoryLock(tmp_path):
+        Journal(tmp_path).begin(point, "single", 1, 1)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [run / "run.json"]
 
 
 def test_non_finite_numbers_are_strings_in_json(tmp_path):

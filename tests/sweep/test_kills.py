@@ -128,3 +128,4 @@ def test_kills_at_random_moments_change_no_bit(nursery, tmp_path, stacked, kills
                 shutil.rmtree(directory)
         assert status == 0
         assert_equal(whole, directory)
+        assert not [*directory.glob("*/.run.json*"), *directory.glob("*/checkpoints/.*")]
