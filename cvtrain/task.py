@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import lru_cache
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from cvtrain.config import Config
 from cvtrain.config_sections import TargetConfig
 from cvtrain.convention import convention_name, self_check
 from cvtrain.data.dataset import Dataset
+from cvtrain.data.kept_datasets import KeptDatasets
 from cvtrain.errors import InputError, first_line
 from cvtrain.models.parameters import (
     cast_parameters,
@@ -28,6 +28,8 @@ from cvtrain.optim import RuleOptimizer
 from cvtrain.optim.of_torch import rule_optimizer
 from cvtrain.record.checkpoint import checkpoint_path, load_checkpoint
 from cvtrain.target import check_arguments, resolve_target
+
+_kept = KeptDatasets(most_bytes=2**30)
 
 JITTER_STREAM = 0x6A697474
 """Keeps the noise of `init_jitter` apart from the initial weights drawn from the same seed."""
@@ -45,7 +47,8 @@ def complex_dtype(config: Config) -> torch.dtype:
 
 
 def load_dataset(config: Config) -> Dataset:
-    """The configured data; built once per process for equal configurations.
+    """The configured data; built once per process for equal configurations, unless there are many
+    that are large.
 
     Raises:
         InputError: the function or one of its arguments is not acceptable.
@@ -60,12 +63,10 @@ def build_dataset(slot: TargetConfig, dtype: str, trusted: tuple[str, ...] = ())
         InputError: as there.
     """
     key = json.dumps(slot.model_dump(mode="json", by_alias=True), sort_keys=True)
-    return _build_dataset(key, dtype, trusted)
+    return _kept.get((key, dtype, trusted), lambda: _build_dataset(slot, dtype, trusted))
 
 
-@lru_cache(maxsize=8)
-def _build_dataset(key: str, dtype: str, trusted: tuple[str, ...]) -> Dataset:
-    slot = TargetConfig.model_validate(json.loads(key))
+def _build_dataset(slot: TargetConfig, dtype: str, trusted: tuple[str, ...]) -> Dataset:
     function = resolve_target("data", slot.target, Dataset, trusted)
     arguments = check_arguments("data", function, slot.arguments, frozenset({"dtype"}))
     try:
