@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
@@ -11,8 +12,10 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation
 
 # Okabe and Ito 2008, Color Universal Design; each has a marker and a dash of its own besides.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -73,6 +76,7 @@ def save_figure(figure: Figure, path: Path) -> list[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(PAPER):
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+        figure.set_layout_engine(None)  # panels stay where they are: finding places takes longest
         figure.savefig(path.with_suffix(".png"), dpi=DPI)
     return [path.with_suffix(".svg"), path.with_suffix(".png")]
 
@@ -92,10 +96,24 @@ def light_grid(axes: Axes) -> None:
     axes.grid(visible=True, alpha=0.3, linewidth=0.4)
 
 
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+class PowerFormatter(LogFormatterSciNotation):
+    """Labels of a logarithmic axis, 2⁻³ or 3×10⁻², as plain text: formulas take long to set."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The label of a tick at x, or nothing where it has none."""
+        formula = super().__call__(x, pos).removeprefix(r"$\mathdefault{").removesuffix("}$")
+        plain = formula.replace(r"\times", "×")
+        return re.sub(r"\^\{(.*?)\}", lambda power: power[1].translate(SUPERSCRIPTS), plain)
+
+
 def octave_axis(axes: Axes, label: str) -> None:
     """An axis of learning rates by powers of two, where there is anything on it."""
     if np.isfinite(axes.dataLim.minposx):
         axes.set_xscale("log", base=2)
+        _label_powers(axes.xaxis, base=2)
     axes.set_xlabel(label)
 
 
@@ -103,6 +121,13 @@ def logarithmic(axes: Axes) -> None:
     """A logarithmic axis of losses, where there is a positive one."""
     if np.isfinite(axes.dataLim.minposy):
         axes.set_yscale("log")
+        _label_powers(axes.yaxis, base=10)
+
+
+def _label_powers(axis: Axis, base: float) -> None:
+    """As matplotlib does by itself: between powers only where an axis is short."""
+    axis.set_major_formatter(PowerFormatter(base))
+    axis.set_minor_formatter(PowerFormatter(base, labelOnlyBase=False))
 
 
 def style_of(place: int) -> dict[str, object]:
