@@ -7,6 +7,11 @@ import pytest
 from tests.sweep.small_sweep import start
 
 
+@pytest.fixture(scope="module", autouse=True)
+def figures_are_blank(blank_figures):
+    """What is told of sweeps here is told without them."""
+
+
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory):
     directory = tmp_path_factory.mktemp("executors") / "whole"
