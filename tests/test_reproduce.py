@@ -12,6 +12,8 @@ from cvtrain import reproduce as module
 from cvtrain.composition import configuration_folder
 from cvtrain.reproduce import EXPERIMENTS, complete, main
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 EXPERIMENT_FILES = Path(configuration_folder()) / "experiment"
 SMALL = ("seed=0", "max_steps=10", "model.hidden=[4]", "signals.scalars_every=10")
 

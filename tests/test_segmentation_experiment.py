@@ -9,6 +9,8 @@ import pytest
 import cvtrain
 from cvtrain.command import main
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 SMALL = (
     "+experiment=segmentation",
     *("data.size=8", "data.regions=2", "data.train_samples=16", "model.channels=[2,3]"),

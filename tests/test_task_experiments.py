@@ -11,6 +11,8 @@ from cvtrain.command import main
 from cvtrain.task import load_dataset
 from tests.data.idx_files import write_digits
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 COPY_MEMORY = (
     *("+experiment=copy_memory", "data.delay=2", "data.length=2", "model.hidden=4"),
     *("data.train_samples=16", "data.validation_samples=8", "data.test_samples=8"),

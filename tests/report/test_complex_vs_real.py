@@ -9,6 +9,8 @@ from cvtrain.errors import InputError
 from cvtrain.report.complex_vs_real import report_complex_vs_real
 from cvtrain.report.load import load
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 SMALL = (
     *("+experiment=complex_vs_real", "max_steps=12", "seed=0,1", "lr_octave=0,1"),
     *("signals.validation_every=6", "signals.scalars_every=6"),

@@ -14,6 +14,8 @@ from cvtrain.report.equalizer import PUBLISHED, report_equalizer
 from cvtrain.report.load import load
 from cvtrain.theory.polynomial import monomials, polynomial_mse
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 SMALL = ("max_steps=60", "lr_octave=1", "seed=0,1", "optimizer=adam", "convention=pytorch")
 
 

@@ -13,6 +13,8 @@ from cvtrain.report.analysis import report_on
 from cvtrain.report.load import load
 from tests.mutations import with_another_value, with_other_bytes
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 STRANGE = [
     *(
         None,

@@ -14,6 +14,8 @@ from cvtrain.record.checkpoint import load_checkpoint, save_checkpoint
 from cvtrain.report.interaction import describe, findings, report_interaction
 from cvtrain.report.load import load
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 SMALL = ("seed=0,1", "max_steps=40", "model.hidden=[8]", "signals.scalars_every=20")
 
 

@@ -15,6 +15,8 @@ from cvtrain.report.load import load
 from cvtrain.report.references import reference_section
 from cvtrain.report.retuning import report_retuning
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 SMALL = (
     *("data=modulation", "data.formats=[BPSK,QPSK]", "data.symbols=4"),
     *("data.samples_per_format=50", "model=mlp", "model.hidden=[4]"),
