@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from cvtrain.config_errors import config_keys, explain_invalid
+from cvtrain.config_errors import config_keys, explain_invalid, floats
 from cvtrain.config_sections import (
     CheckpointConfig,
     ConstantConfig,
@@ -152,6 +153,9 @@ class Config(Section):
 
 def check_config(content: Mapping[str, Any]) -> Config:
     """Fit a resolved mapping into `Config`, or raise `InputError` naming key, value and range."""
+    for key, value in floats(content):
+        if not math.isfinite(value):
+            raise InputError(f"{key}={value}: should be a finite number")
     try:
         return Config.model_validate(content)
     except ValidationError as error:

@@ -41,6 +41,18 @@ def config_keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
                 yield from config_keys(kind, f"{key}.")
 
 
+def floats(content: Any, key: str = "") -> Iterator[tuple[str, float]]:
+    """The floats anywhere in nested mappings and lists, by their dotted keys."""
+    if isinstance(content, float):
+        yield key, content
+    elif isinstance(content, Mapping):
+        for name, value in content.items():
+            yield from floats(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(content, list | tuple):
+        for value in content:
+            yield from floats(value, key)
+
+
 def suggestion(key: str, known: Iterable[str]) -> str:
     """'; did you mean …?' with the nearest known keys, or those that stand beside it."""
     keys = sorted(set(known))

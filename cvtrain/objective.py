@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchcvnn.nn import ComplexMSELoss
 
+from cvtrain.data.dataset import Task
+
 LossName: TypeAlias = Literal["complex_mse", "complex_huber", "cross_entropy"]
 
 
@@ -66,6 +68,13 @@ LOSSES: dict[LossName, Callable[..., Tensor]] = {
     "cross_entropy": cross_entropy,
 }
 """Each is called with output and target; complex_huber with `delta` too."""
+
+TASK_OF_LOSS: dict[LossName, Task] = {
+    "complex_mse": "regression",
+    "complex_huber": "regression",
+    "cross_entropy": "classification",
+}
+"""What its targets are of."""
 
 
 @dataclass(frozen=True)

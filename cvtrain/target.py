@@ -125,7 +125,10 @@ def check_arguments(
                 f"{key}.{name}={value}: {target.__name__} takes no such argument;"
                 f" it takes {', '.join(taken)}"
             )
-        checked[name] = _convert(f"{key}.{name}", value, adapters[name])
+        converted = _convert(f"{key}.{name}", value, adapters[name])
+        if isinstance(value, bool) and not isinstance(converted, bool):  # pydantic's true is 1
+            raise InputError(f"{key}.{name}={value}: should be a number, not true or false")
+        checked[name] = converted
     missing = sorted(required - set(arguments) - given_by_us)
     if missing:
         raise InputError(f"{key}: {target.__name__} needs {', '.join(missing)}")

@@ -8,6 +8,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -70,10 +71,15 @@ def _build_dataset(slot: TargetConfig, dtype: str, trusted: tuple[str, ...]) -> 
     function = resolve_target("data", slot.target, Dataset, trusted)
     arguments = check_arguments("data", function, slot.arguments, frozenset({"dtype"}))
     try:
-        dataset: Dataset = function(**arguments, dtype=getattr(torch, dtype))
-    except (ValueError, OSError, OverflowError, RuntimeError, MemoryError) as error:
-        # A wrong argument, a file that is not there, more than there is memory for.
+        with np.errstate(all="ignore"):  # what is not finite is told by the data set
+            dataset: Dataset = function(**arguments, dtype=getattr(torch, dtype))
+    except (ValueError, OSError) as error:  # a wrong argument, a file that is not there
         raise InputError(f"data: {first_line(error) or type(error).__name__}") from None
+    except (ArithmeticError, RuntimeError, MemoryError, TypeError) as error:
+        # More than there is memory for, or than a size can be; told without the argument's name.
+        given = ", ".join(f"{name}={value!r}" for name, value in slot.arguments.items())
+        reason = first_line(error) or type(error).__name__
+        raise InputError(f"data: it cannot be made with {given}: {reason}") from None
     return dataset
 
 

@@ -24,6 +24,7 @@ from cvtrain.engine.early_stopping import EarlyStopping
 from cvtrain.engine.trainer_options import trainer_arguments
 from cvtrain.errors import InputError
 from cvtrain.metrics import measured, metrics_of
+from cvtrain.objective import TASK_OF_LOSS
 from cvtrain.point import Point
 from cvtrain.record.tracker import check_tracker
 from cvtrain.schedule import learning_rate_factor
@@ -76,6 +77,12 @@ def check_structure(config: Config) -> nn.Module:
         BatchOrder(len(dataset.train), config.batch_size, config.seed)
     except ValueError as error:
         raise InputError(str(error)) from None
+    if TASK_OF_LOSS[config.objective.loss] != dataset.task:
+        fitting = [name for name, task in TASK_OF_LOSS.items() if task == dataset.task]
+        raise InputError(
+            f"objective={config.objective.loss}: it is for a {TASK_OF_LOSS[config.objective.loss]},"
+            f" and {config.data.target} is a {dataset.task}; should be {' or '.join(fitting)}"
+        )
     metrics = ("loss", *metrics_of(dataset))
     Convergence(config.target, dataset.task, metrics, config.max_steps)
     EarlyStopping(config.early_stopping, metrics)

@@ -59,7 +59,18 @@ CASES = [
         ["model=custom", "model._target_=torch.nn.Flatten"],
         ["model._target_=torch.nn.Flatten", "trial forward"],
     ),
-    (["objective=complex_mse"], ["trial forward"]),
+    (["objective=complex_mse"], ["it is for a regression", "should be cross_entropy"]),
+    (
+        ["data=equalizer", "model=mlp"],
+        ["objective=cross_entropy", "should be complex_mse or complex_huber"],
+    ),
+    (["data=mnist_fft", "data.train_samples=nan"], ["data.train_samples=nan: should be a finite"]),
+    (["+trainer.gradient_clip_val=inf"], ["trainer.gradient_clip_val=inf: should be a finite"]),
+    (["data.seed=true"], ["data.seed=True: should be a number, not true or false"]),
+    (
+        ["data=equalizer", "model=mlp", "objective=complex_mse", "data.taps=99999999999999999999"],
+        ["data: it cannot be made with", "taps=99999999999999999999"],
+    ),
     (["trainer.accelerator=tpu"], ["trainer.accelerator=tpu", "cpu"]),
     (["trainer.devices=0"], ["trainer.devices=0", "at least 1"]),
     (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import filecmp
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +39,9 @@ EXPECTED = (
     + ", ".join(CLASS_DEPTH)
     + ", as unpacked from the MSTAR collection of SDMS (sdms.afrl.af.mil; it wants registration)"
 )
+EXAMPLES = {2: "17_DEG/COL1/SCENE1/2S1", 3: "TARGETS/TRAIN/17_DEG/T72/SN_132"}
+NO_CLASS = re.compile(r"\d+_DEG|COL\d+|SCENE\d+|TARGETS|TRAIN|TEST")
+END = b"[EndofPhoenixHeader]"
 NO_CHIPS = {".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".htm", ".html", ".txt"}
 
 
@@ -129,8 +135,32 @@ def _chips(top: Path) -> dict[str, list[Path]]:
             if file.name.startswith("HB") and file.suffix.lower() not in NO_CHIPS:
                 with reading(file):
                     _check_chip(file)
-                found.setdefault(file.parts[-depth], []).append(file)
+                found.setdefault(_class(file, top / collection, depth), []).append(file)
+    _refuse_copies([file for files in found.values() for file in files])
     return found
+
+
+def _class(file: Path, collection: Path, depth: int) -> str:
+    """The name of the folder that says what a chip shows."""
+    inside = file.relative_to(collection).parts
+    name = inside[-depth] if len(inside) >= depth else ""
+    if not name or NO_CLASS.fullmatch(name):
+        raise ValueError(
+            f"{file}: no folder names its class; below {collection.name} should be folders such as"
+            f" {EXAMPLES[depth]}, as they were unpacked"
+        )
+    return name
+
+
+def _refuse_copies(files: Sequence[Path]) -> None:
+    """One chip twice would be trained on and tested on."""
+    alike: dict[tuple[str, int], list[Path]] = {}
+    for file in files:
+        others = alike.setdefault((file.name, file.stat().st_size), [])
+        for other in others:
+            if filecmp.cmp(file, other, shallow=False):
+                raise ValueError(f"{file}: it is the same chip as {other}; remove one of them")
+        others.append(file)
 
 
 def _check_chip(file: Path) -> None:
@@ -151,3 +181,7 @@ def _check_chip(file: Path) -> None:
     size = file.stat().st_size
     if size < length + 8 * pixels:
         raise ValueError(f"it is cut short: {size} bytes, its header wants {length + 8 * pixels}")
+    told = int(header["PhoenixHeaderLength"])
+    with file.open("rb") as stream:
+        if END not in stream.read(max(told, 0)):
+            raise ValueError(f"its header is longer than the {told} bytes that it tells of")

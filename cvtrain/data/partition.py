@@ -10,7 +10,7 @@ Parts: TypeAlias = list[npt.NDArray[np.intp]]
 
 
 def stratified(labels: npt.NDArray[np.int64], generator: np.random.Generator) -> Parts:
-    """Cut every class at 60 % and 80 %.
+    """Cut every class at 60 % and 80 %; a class of three or more is in all parts.
 
     Args:
         labels: of the samples, [N].
@@ -19,7 +19,9 @@ def stratified(labels: npt.NDArray[np.int64], generator: np.random.Generator) ->
     pieces = []
     for label in np.unique(labels):
         members = generator.permutation(np.flatnonzero(labels == label))
-        pieces.append(np.split(members, [round(0.6 * len(members)), round(0.8 * len(members))]))
+        count = len(members)
+        cuts = [min(round(0.6 * count), max(count - 2, 1)), round(0.8 * count)]
+        pieces.append(np.split(members, cuts))
     return [np.sort(np.concatenate(part)) for part in zip(*pieces, strict=True)]
 
 

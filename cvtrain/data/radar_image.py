@@ -33,17 +33,25 @@ def check_image_arguments(
     check_complex_dtype(dtype)
 
 
+LARGEST = 1e18
+"""Modulus above which an image is taken for damaged: its square leaves complex64."""
+
+
 def finite(image: npt.NDArray[Any]) -> Tensor:
     """A complex image as a tensor in complex128.
 
     Raises:
-        ValueError: it is real, or holds NaN or infinity.
+        ValueError: it is real, or holds NaN, infinity or a modulus above `LARGEST`.
     """
     if not np.iscomplexobj(image):
         raise ValueError(f"it holds {image.dtype}, not complex numbers")
     if not np.isfinite(image).all():
         raise ValueError("it holds NaN or infinity")
-    return torch.from_numpy(np.ascontiguousarray(image, dtype=np.complex128))
+    largest = np.abs(image).max(initial=0)
+    if largest > LARGEST:
+        raise ValueError(f"it holds a modulus of {largest:.2g}, more than any measurement has")
+    # A copy: an array of a file may be read only.
+    return torch.from_numpy(np.array(image, dtype=np.complex128, order="C"))
 
 
 @dataclass(frozen=True)

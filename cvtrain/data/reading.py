@@ -56,7 +56,9 @@ def reading(file: Path) -> Iterator[None]:
     except OSError as error:
         raise ValueError(f"{file}: {error.strerror or first_line(error)}") from None
     except KeyError as error:
-        raise ValueError(f"{file}: it has no {error.args[0]}") from None
+        name = str(error.args[0])  # of what was asked for, or a sentence of h5py's
+        reason = name if " " in name else f"it has no {name}"
+        raise ValueError(f"{file}: {reason}") from None
     except Exception as error:
         reason = (
             first_line(error) or f"not of the format that it should be ({type(error).__name__})"

@@ -18,10 +18,11 @@ from cvtrain.data.radar_image import Amplitude, check_image_arguments, finite, r
 from cvtrain.data.reading import folder, reading
 
 CLASSES = 7
+CITIES = ("Sao Paulo", "Houston", "Chicago")
 POLARISATIONS = ("HH.npy", "HV.npy")
 FILES = (*POLARISATIONS, "Labels.npy")
 EXPECTED = (
-    f"it should hold a folder for each city (Sao Paulo, Houston, Chicago) with {', '.join(FILES)},"
+    f"it should hold a folder for each city ({', '.join(CITIES)}) with {', '.join(FILES)},"
     " as unpacked from S1SLC_CVDL of IEEE DataPort"
 )
 
@@ -41,7 +42,8 @@ def s1slc(
 
     Args:
         path: a folder that holds one for each city, with HH.npy and HV.npy, `[N, H, W]` complex,
-            and Labels.npy, N numbers from 1 to 7. Folders with none of these are passed over.
+            and Labels.npy, N numbers from 1 to 7. Folders with none of these are passed over,
+            unless they are of `CITIES`.
         seed: draws the split.
         amplitude: linear or log, see `radar_dataset`.
         workers: processes that read, see `FileSplit`.
@@ -55,7 +57,9 @@ def s1slc(
     check_image_arguments(seed, amplitude, workers, dtype)
     top = folder(path, EXPECTED)
     cities = sorted(
-        place for place in top.iterdir() if any((place / name).exists() for name in FILES)
+        place
+        for place in top.iterdir()
+        if place.name in CITIES or any((place / name).exists() for name in FILES)
     )
     if not cities:
         raise ValueError(f"path={path} holds no such arrays; {EXPECTED}")

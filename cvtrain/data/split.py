@@ -43,6 +43,10 @@ class Split:
             yield Split(*each)
 
 
+class UnusableSample(ValueError):
+    """A sample on disk cannot be read, or does not fit its data set."""
+
+
 class Samples(Protocol):
     """Reads one sample at a time; picklable, and safe to be read from several processes."""
 
@@ -80,7 +84,7 @@ class FileSplit:
         """Some of them, read now; `samples` are their numbers in this split, [n] int64.
 
         Raises:
-            ValueError: one of them cannot be read; it names it.
+            UnusableSample: one of them cannot be read; it names it.
         """
         told = _Told(self)
         return _usable(_together([told[int(sample)] for sample in samples]))
@@ -89,7 +93,7 @@ class FileSplit:
         """All of them in their order, `size` at a time.
 
         Raises:
-            ValueError: as `take`.
+            UnusableSample: as `take`.
         """
         return self.batches(torch.split(torch.arange(len(self)), size))
 
@@ -97,7 +101,7 @@ class FileSplit:
         """One batch for each list of numbers, read ahead; `order` may be endless.
 
         Raises:
-            ValueError: as `take`, at the batch that cannot be read.
+            UnusableSample: as `take`, at the batch that cannot be read.
         """
         loader = DataLoader(
             _Told(self),
@@ -147,7 +151,7 @@ def _together(read: Sequence[tuple[Tensor, Tensor] | str]) -> Split | str:
 
 def _usable(read: Split | str) -> Split:
     if isinstance(read, str):
-        raise ValueError(read)
+        raise UnusableSample(read)
     return read
 
 

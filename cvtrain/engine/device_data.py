@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cvtrain.data.batches import BatchOrder
 from cvtrain.data.dataset import Dataset
-from cvtrain.data.split import AnySplit, FileSplit, Split
+from cvtrain.data.split import AnySplit, FileSplit, Split, UnusableSample
 
 PIECE_ENTRIES = 64
 """An input of more entries than this makes pieces of fewer samples."""
@@ -38,7 +38,7 @@ class DeviceData:
         """Each run's batch of that number: inputs [K, B, …] and targets [K, B, …].
 
         Raises:
-            ValueError: a sample on disk cannot be read, or does not fit the data set.
+            UnusableSample: a sample on disk cannot be read, or does not fit the data set.
         """
         train = self._dataset.train
         if isinstance(train, FileSplit):
@@ -54,7 +54,7 @@ class DeviceData:
         """All samples of `split`, at most `most` at a time, and fewer where inputs are large.
 
         Raises:
-            ValueError: as for `batch`.
+            UnusableSample: as for `batch`.
         """
         size = max(1, min(most, PIECE_ENTRIES * most // self._dataset.in_features))
         if isinstance(split, FileSplit):
@@ -81,7 +81,7 @@ class DeviceData:
     def _checked(self, piece: Split) -> Split:
         problem = self._dataset.problem(piece)
         if problem is not None:
-            raise ValueError(f"data: {problem}")
+            raise UnusableSample(f"of samples read, {problem}")
         return piece
 
     def _on(self, device: torch.device, split: Split) -> Split:

@@ -15,9 +15,11 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from cvtrain.config import Config
+from cvtrain.data.split import UnusableSample
 from cvtrain.engine.job import StackJob
 from cvtrain.engine.train import train
 from cvtrain.engine.trainer_options import trainer_arguments
+from cvtrain.errors import InputError
 from cvtrain.point import Point
 
 SIZES = (2, 4)
@@ -47,11 +49,17 @@ class StackTrial:
 
 
 def try_stack(config: Config) -> StackTrial:
-    """Train stacks of `SIZES` for two steps, measured and recorded like any other."""
+    """Train stacks of `SIZES` for two steps, measured and recorded like any other.
+
+    Raises:
+        InputError: a sample of the data cannot be read.
+    """
     on_cuda = trainer_arguments(config)["accelerator"] == "cuda"
     measure = _peak_on_cuda if on_cuda else _peak_on_host
     try:
         small, large = (measure(partial(_train, config, size)) for size in SIZES)
+    except UnusableSample as error:
+        raise InputError(f"data: {error}") from None
     except Exception as error:  # whatever a user's network raises under vmap
         first_line = (str(error).strip().splitlines() or [""])[0]
         return StackTrial(f"the network refuses to be stacked: {first_line}")

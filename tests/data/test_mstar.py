@@ -7,7 +7,9 @@ import pytest
 import torch
 from torchcvnn.datasets import MSTARTargets
 
+from cvtrain.command import main
 from cvtrain.data.mstar import Chips, mstar
+from cvtrain.data.split import FileSplit
 from tests.data.formats.mstar import CHIPS, MIXED, write_chip, write_mstar
 from tests.data.on_disk import everything, trained_by_both_engines
 
@@ -59,8 +61,8 @@ def test_chips_of_any_size_get_one_about_their_centre(tmp_path):
     for number, size in enumerate([5, 6, 8, 11] * 3):
         chip = np.zeros((size, size + 1), complex)
         chip[size // 2, (size + 1) // 2] = 2j
-        for folder in (f"{MIXED}/D7", f"{MIXED}/T62"):
-            write_chip(tmp_path / folder / f"HB{number:05d}.000", chip)
+        for name in ("D7", "T62"):
+            write_chip(tmp_path / MIXED / name / f"HB{number:05d}.000", chip, TargetType=name)
     inputs, _ = everything(read(tmp_path, crop=8, amplitude="linear"))
     expected = torch.zeros(8, 8, dtype=torch.complex128)
     expected[4, 4] = 8j  # a root mean square of 2/8
@@ -69,8 +71,9 @@ def test_chips_of_any_size_get_one_about_their_centre(tmp_path):
 
 def test_resizing_keeps_a_constant(tmp_path):
     for number in range(6):
-        for folder in (f"{MIXED}/D7", f"{MIXED}/T62"):
-            write_chip(tmp_path / folder / f"HB{number:05d}.000", np.full((8, 8), 3 - 4j))
+        for name in ("D7", "T62"):
+            file = tmp_path / MIXED / name / f"HB{number:05d}.000"
+            write_chip(file, np.full((8, 8), 3 - 4j), TargetType=name)
     inputs, _ = everything(read(tmp_path, crop=8, size=6))
     expected = torch.full((6, 6), 0.6 - 0.8j, dtype=torch.complex128).expand_as(inputs)
     torch.testing.assert_close(inputs, expected, rtol=0, atol=1e-6)
@@ -106,6 +109,12 @@ def write(file, content):
         ),
         (lambda file: write_chip(file, np.ones((2, 2)), PhoenixSigSize=9), "no 32-bit numbers"),
         (
+            lambda file: write_chip(
+                file, np.ones((2, 2)), PhoenixHeaderLength="00010", PhoenixSigSize=42
+            ),
+            "its header is longer than the 10 bytes that it tells of",
+        ),
+        (
             lambda file: file.write_bytes(file.read_bytes().replace(b"NumberOfR", b"numberOfR")),
             "it has no NumberOfRows",
         ),
@@ -120,6 +129,28 @@ def test_a_damaged_file_is_named_before_training(tmp_path, written, damage, told
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("layout", ["17_DEG", "17_DEG/COL1/SCENE1", ""])
+def test_folders_without_a_class_are_told_how_they_should_look(tmp_path, written, layout):
+    file = tmp_path / MIXED / layout / "HB00000.017"
+    write_chip(file, np.ones((16, 16)))
+    with pytest.raises(
+        ValueError, match=r"no folder names its class; below .*17_DEG/COL1"
+    ) as refused:
+        read(tmp_path)
+    assert str(refused.value).startswith(f"{file}: ")
+
+
+def test_a_chip_that_lies_in_two_folders_is_named(tmp_path, written):
+    file = tmp_path / MIXED / "15_DEG/COL1/SCENE1/ZSU_23_4/HB00003.015"
+    copy = tmp_path / MIXED / "15_DEG/COL2/SCENE1/BRDM_2" / file.name
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(file.read_bytes())
+    with pytest.raises(ValueError, match=r"it is the same chip as .*; remove one of them"):
+        read(tmp_path)
+    write_chip(copy, np.ones((16, 16)))  # of the same name alone, as in the collections
+    assert "BRDM_2" in read(tmp_path).class_names
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_chip_with_a_number_that_is_none_is_named_when_it_is_read(tmp_path, written, value):
     dataset = read(tmp_path)
@@ -131,6 +162,23 @@ def test_a_chip_with_a_number_that_is_none_is_named_when_it_is_read(tmp_path, wr
     with pytest.raises(ValueError, match="it holds NaN or infinity") as refused:
         dataset.train.take(torch.arange(8))
     assert str(refused.value).startswith(f"sample {number}: {file}: ")
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_a_sweep_is_told_of_a_chip_and_does_not_blame_the_network(
+    tmp_path, written, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    validation = read(tmp_path).validation
+    assert isinstance(validation, FileSplit)
+    chips = validation.samples.samples
+    write_chip(chips.files[validation.chosen[2]], np.full((16, 16), np.nan))
+    given = ["data=mstar", "data.path=.", "data.crop=16", "model=cnn", "model.channels=[2]"]
+    assert main([*given, "batch_size=24", "max_steps=2", "lr_octave=0,1", "-m"]) == 2
+    told = capsys.readouterr().err
+    assert "cvtrain: data: sample 2: " in told
+    assert "it holds NaN or infinity" in told
+    assert "refuses to be stacked" not in told
 
 
 def test_one_class_is_none(tmp_path):

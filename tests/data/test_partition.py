@@ -15,6 +15,7 @@ def test_every_sample_is_in_one_part_and_every_class_is_cut_alike(labels, seed):
     assert sorted(np.concatenate(parts)) == list(range(len(labels)))
     for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
         sizes = [int((labels[part] == label).sum()) for part in parts]
+        assert min(sizes) >= 1 or count < 3
         assert sizes[0] >= 1
         assert np.abs(np.array(sizes) - count * np.array([0.6, 0.2, 0.2])).max() <= 1
 

@@ -160,6 +160,21 @@ def test_a_patch_with_a_number_that_is_none_is_named_when_it_is_read(tmp_path, w
     assert str(refused.value) == f"sample {number}: {file}: it holds NaN or infinity"
 
 
+@pytest.mark.parametrize("largest", [1e60, 1e200])
+def test_a_modulus_that_no_radar_measures_is_named(tmp_path, written, largest):
+    for city in CITIES:
+        np.save(tmp_path / city / "HV.npy", np.full((21, 8, 8), largest, complex))
+    with pytest.raises(ValueError, match=r"HV\.npy: it holds a modulus of 1e\+\d+, more than any"):
+        read(tmp_path)
+
+
+def test_a_city_without_arrays_is_an_incomplete_download(tmp_path, written):
+    for name in ("HH.npy", "HV.npy", "Labels.npy"):
+        (tmp_path / "Chicago" / name).unlink()
+    with pytest.raises(ValueError, match=r"Chicago/Labels\.npy: it is missing; it should hold"):
+        read(tmp_path)
+
+
 def test_patches_of_two_sizes_are_refused(tmp_path, written):
     for name in ("HH.npy", "HV.npy"):
         np.save(tmp_path / "Chicago" / name, np.ones((21, 4, 4), complex))
