@@ -126,7 +126,7 @@ def _fit(
     finally:
         trainee.release()
     final = recorder.final
-    best = trainee.validations.best_weights
+    best = trainee.validations.best_state
     assert best is not None  # the weights before the first update are always validated
     references = [asdict(each) for each in trainee.dataset.references]
     counted = count_parameters(weight[0] for weight in trainee.weights().values())
@@ -146,10 +146,11 @@ def _fit(
         state_dict = trainee.state_dict_of(run)
         if _status(point, record) != "interrupted" or not trainee.between_updates:
             save_checkpoint(directory, "last", state_dict, record.steps)
-        kept = {name: weight[run] for name, weight in best.weights.items()}
+        kept = {name: best.state[name][run] for name in state_dict if name in best.state}
         save_checkpoint(directory, "best", state_dict | kept, int(best.step[run]))
         if trainee.average is not None:
-            averaged = state_dict | trainee.average.state_of(run)
+            m = trainee.average.state_of(run)
+            averaged = {name: m.get(name, tensor) for name, tensor in state_dict.items()}
             save_checkpoint(directory, "average", averaged, record.steps)
 
 

@@ -119,7 +119,7 @@ def go_on(trainee: Trainee, states: Sequence[RunState]) -> None:
         trainee.restore_optimizer([state.training["optimizer"] for state in filled], step)
         trainee.restore_random([state.training["random"] for state in filled])
         validations = [state.training["validations"] for state in filled]
-        trainee.validations.go_on(validations, trainee.weights())
+        trainee.validations.go_on(validations, trainee.live_state())
         if trainee.average is not None:
             trainee.average.go_on([state.training["average"] for state in filled])
         bounds = torch.stack([state.training["loss_bound"] for state in filled])

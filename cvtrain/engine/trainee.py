@@ -92,7 +92,7 @@ class Trainee(LockStep):
     def on_train_start(self) -> None:
         """Go on where an earlier attempt was."""
         if self._decay is not None:
-            self.average = WeightAverage(self.weights(), self._decay)
+            self.average = WeightAverage(self.weights(), self.network_buffers(), self._decay)
         if self.earlier:
             go_on(self, self.earlier)
 
@@ -104,7 +104,7 @@ class Trainee(LockStep):
             self._previous_buffers = _clones(self.network_buffers())
         if first and step % self.config.signals.validation_every == 0:
             self.end_diverged()
-            self.validations.observe(step, self.judged_weights())
+            self.validations.observe(step, self.judged_state())
             self._stop_early(step)
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
@@ -185,7 +185,7 @@ class Trainee(LockStep):
         step = self.trainer.global_step
         if step < self.config.max_steps or not self.ended.surviving:
             return
-        last = self._weight_signals() | self.validations.finish(step, self.judged_weights())
+        last = self._weight_signals() | self.validations.finish(step, self.judged_state())
         self._recorder.write(step, last, self.ended.surviving)
 
     # Measuring.
@@ -200,9 +200,13 @@ class Trainee(LockStep):
         """Whether no update is half made, some of its batches accumulated."""
         return self._update is None
 
-    def judged_weights(self) -> dict[str, Tensor]:
+    def live_state(self) -> dict[str, Tensor]:
+        """Live views [K, …] of weights and buffers, by plain name."""
+        return self.weights() | self.network_buffers()
+
+    def judged_state(self) -> dict[str, Tensor]:
         """What is validated, tested and kept as the best: averages, where there are any."""
-        return self.weights() if self.average is None else self.average.weights
+        return self.live_state() if self.average is None else self.average.state
 
     @property
     def solution(self) -> dict[str, Tensor] | None:
@@ -235,7 +239,7 @@ class Trainee(LockStep):
         if not at_once or len(self.ended.surviving) < self.members:
             self._hold_back()
         if self.average is not None:
-            self.average.update(self.weights(), self._held)
+            self.average.update(self.weights(), self.network_buffers(), self._held, step + 1)
         if due and self.ended.surviving:
             self._recorder.write(step, signals, self.ended.surviving)
         if draws:
@@ -260,7 +264,7 @@ class Trainee(LockStep):
         self._hold_back()
         for step, runs in ended.items():
             if runs:
-                last = self.validations.diverge(runs, step, self.judged_weights())
+                last = self.validations.diverge(runs, step, self.judged_state())
                 self._recorder.write(step, signals | last, runs)
 
     def _stop_early(self, step: int) -> None:
@@ -285,7 +289,7 @@ class Trainee(LockStep):
     def _evaluate(self, split: AnySplit, runs: Sequence[int] | None) -> dict[str, Tensor]:
         if self.average is None:
             return self.evaluate(split, runs)
-        with self.average.in_place_of(self.weights()):
+        with self.average.in_place_of(self.live_state()):
             return self.evaluate(split, runs)
 
     def _weight_signals(self) -> dict[str, Tensor]:

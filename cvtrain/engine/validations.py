@@ -1,5 +1,5 @@
-"""What validations tell of K runs: their signals, how fast they got where they got, and which
-weights of each were best."""
+"""What validations tell of K runs: their signals, how fast they got where they got, and with which
+weights and buffers each was best."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from cvtrain.config import Config
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.split import AnySplit
-from cvtrain.engine.best_weights import BestWeights
+from cvtrain.engine.best_state import BestState
 from cvtrain.engine.convergence import Convergence
 from cvtrain.engine.early_stopping import EarlyStopping
 from cvtrain.metrics import metrics_of
@@ -31,7 +31,7 @@ class Validations:
 
     Attributes:
         later_tags: the tags that only a run's last row has.
-        best_weights: of the lowest validation loss; None before the first validation.
+        best_state: of the lowest validation loss; None before the first validation.
     """
 
     def __init__(self, config: Config, dataset: Dataset, evaluate: Evaluate) -> None:
@@ -43,41 +43,41 @@ class Validations:
         self._ended: dict[int, Convergence] = {}
         self._latest: dict[str, Tensor] = {}
         self._latest_step = -1
-        self.best_weights: BestWeights | None = None
+        self.best_state: BestState | None = None
         self.later_tags = (*(f"test/{name}" for name in metrics), *self._convergence.tags)
 
-    def observe(self, step: int, weights: Mapping[str, Tensor]) -> None:
-        """Validate all runs, once per step, `weights` [K, …] being those evaluated."""
+    def observe(self, step: int, state: Mapping[str, Tensor]) -> None:
+        """Validate all runs, once per step, with the weights and buffers `state` [K, …]."""
         if self._latest_step == step:
             return
         self._latest = self._evaluate(self._dataset.validation, None)
         self._latest_step = step
         self._convergence.observe(step, self._latest)
         self._enough = self._stopping.observe(self._latest[self._stopping.metric])
-        if self.best_weights is None:
-            self.best_weights = BestWeights(weights)
-        self.best_weights.consider(step, self._latest["loss"], weights)
+        if self.best_state is None:
+            self.best_state = BestState(state)
+        self.best_state.consider(step, self._latest["loss"], state)
 
     def state_of(self, run: int) -> dict[str, Any]:
         """What `go_on` needs of run number `run`."""
-        assert self.best_weights is not None  # the first weights are always validated
-        return self._convergence.state_of(run) | {"best": self.best_weights.state_of(run)}
+        assert self.best_state is not None  # the first weights are always validated
+        return self._convergence.state_of(run) | {"best": self.best_state.state_of(run)}
 
-    def go_on(self, states: Sequence[Mapping[str, Any]], weights: Mapping[str, Tensor]) -> None:
-        """Be again what the K runs' `state_of` tells, beside live `weights` [K, …]."""
-        self._convergence.go_on(states, next(iter(weights.values())).device)
+    def go_on(self, states: Sequence[Mapping[str, Any]], live: Mapping[str, Tensor]) -> None:
+        """Be again what the K runs' `state_of` tells, beside `live` weights and buffers [K, …]."""
+        self._convergence.go_on(states, next(iter(live.values())).device)
         for values in self._convergence.history(self._stopping.metric):
             self._enough = self._stopping.observe(values)
-        self.best_weights = BestWeights(weights)
-        self.best_weights.go_on([state["best"] for state in states])
+        self.best_state = BestState(live)
+        self.best_state.go_on([state["best"] for state in states])
 
     def signals(self, step: int) -> dict[str, Tensor]:
         """``val/…``, where `step` was validated."""
         return _tagged("val", self._latest) if self._latest_step == step else {}
 
-    def finish(self, step: int, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def finish(self, step: int, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """``val/…``, ``test/…`` and ``convergence/…`` of runs that were trained to the end."""
-        self.observe(step, weights)
+        self.observe(step, state)
         test = self._evaluate(self._dataset.test, None)
         diverged = torch.zeros(len(test["loss"]), dtype=torch.bool)
         return self.signals(step) | _tagged("test", test) | self._convergence.signals(diverged)
@@ -98,7 +98,7 @@ class Validations:
         return self.signals(self._latest_step) | _tagged("test", test) | ended.signals(diverged)
 
     def diverge(
-        self, runs: Sequence[int], step: int, weights: Mapping[str, Tensor]
+        self, runs: Sequence[int], step: int, state: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         """The same of `runs` that diverged, at their last usable weights; others do not notice."""
         values = self._latest
@@ -107,8 +107,8 @@ class Validations:
             chosen = torch.zeros_like(evaluated["loss"], dtype=torch.bool)
             chosen[list(runs)] = True
             values = {name: value.where(chosen, torch.nan) for name, value in evaluated.items()}
-            assert self.best_weights is not None  # the first weights are always validated
-            self.best_weights.consider(step, values["loss"], weights)
+            assert self.best_state is not None  # the first weights are always validated
+            self.best_state.consider(step, values["loss"], state)
         ended = self._convergence.with_observed(step, values)
         self._ended |= dict.fromkeys(runs, ended)
         test = self._evaluate(self._dataset.test, runs)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cvtrain.engine.weight_average import WeightAverage
+from cvtrain.evaluate import evaluate
 from cvtrain.record.checkpoint import load_checkpoint
 from tests.engine.training import configured, largest_difference, stacked, trained
 
@@ -25,10 +26,10 @@ def averaged(run) -> dict[str, torch.Tensor]:
 def test_the_average_is_the_sum_of_all_weights_with_decaying_shares():
     decays = torch.tensor([0.9, 0.5], dtype=torch.float64)
     history = [drawn(seed) for seed in range(6)]
-    average = WeightAverage(history[0], decays)
-    for weights in history[1:]:
-        average.update(weights, NOTHING_HELD)
-    for name, m in average.weights.items():
+    average = WeightAverage(history[0], {}, decays)
+    for updates, weights in enumerate(history[1:], 1):
+        average.update(weights, {}, NOTHING_HELD, updates)
+    for name, m in average.state.items():
         d = decays.reshape(2, 1)
         expected = d**5 * history[0][name]
         for k, weights in enumerate(history[1:], 1):
@@ -36,18 +37,42 @@ def test_the_average_is_the_sum_of_all_weights_with_decaying_shares():
         torch.testing.assert_close(m, expected, rtol=1e-13, atol=1e-13)
 
 
+def test_statistics_are_averaged_without_what_they_were_before_any_batch_and_counters_are_not():
+    decays = torch.tensor([0.9, 0.5], dtype=torch.float64)
+    history = [drawn(seed) for seed in range(5)]
+    average = WeightAverage({}, history[0] | {"count": torch.zeros(2, dtype=torch.int64)}, decays)
+    for updates, buffers in enumerate(history[1:], 1):
+        counted = buffers | {"count": torch.full((2,), updates)}
+        average.update({}, counted, NOTHING_HELD, updates)
+    assert average.state["count"].tolist() == [4, 4]
+    d = decays.reshape(2, 1)
+    shares = [(1 - d) * d ** (4 - k) / (1 - d**4) for k in range(1, 5)]
+    torch.testing.assert_close(sum(shares), torch.ones_like(d))
+    for name in history[0]:
+        expected = sum(s * buffers[name] for s, buffers in zip(shares, history[1:], strict=True))
+        torch.testing.assert_close(average.state[name], expected, rtol=1e-13, atol=1e-13)
+
+
+def test_the_averaged_network_is_validated_with_the_statistics_that_it_is_saved_with(tmp_path):
+    given = (*SETTING, "model.normalisation=batch", "ema.decay=0.9", "optimizer=adam")
+    together = stacked(tmp_path, given, (*given, "ema.decay=0.5"))
+    for run in (trained(tmp_path, *given), *together):
+        found = evaluate(run.directory, "test", "average")
+        assert found.values["loss"] == pytest.approx(run.record.final["test/loss"], rel=1e-10)
+
+
 def test_runs_that_ended_keep_their_average():
-    average = WeightAverage(drawn(0), 0.5)
-    average.update(drawn(1), torch.tensor([True, False]))
-    assert torch.equal(average.weights["complex"][0], drawn(0)["complex"][0])
-    assert not torch.equal(average.weights["complex"][1], drawn(0)["complex"][1])
+    average = WeightAverage(drawn(0), {}, 0.5)
+    average.update(drawn(1), {}, torch.tensor([True, False]), 1)
+    assert torch.equal(average.state["complex"][0], drawn(0)["complex"][0])
+    assert not torch.equal(average.state["complex"][1], drawn(0)["complex"][1])
 
 
 def test_live_weights_are_the_average_for_a_while_and_then_themselves_again():
     live, kept = drawn(1), drawn(1)
-    average = WeightAverage(drawn(0), 0.5)
+    average = WeightAverage(drawn(0), {}, 0.5)
     with pytest.raises(KeyboardInterrupt), average.in_place_of(live):
-        assert all(torch.equal(live[name], average.weights[name]) for name in live)
+        assert all(torch.equal(live[name], average.state[name]) for name in live)
         raise KeyboardInterrupt
     assert all(torch.equal(live[name], kept[name]) for name in live)
 
