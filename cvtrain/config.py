@@ -126,6 +126,11 @@ class Config(Section):
         signals = self.signals.model_copy(update={"histograms_every": every})
         return self.model_copy(update={"signals": signals})
 
+    def tried(self, max_steps: int) -> Config:
+        """The same for a short training that is thrown away, of which no tracker is told."""
+        update = {"max_steps": max_steps, "pause_at": None, "logger": NoLoggerConfig()}
+        return self.model_copy(update=update)
+
     def pauses(self, step: int) -> bool:
         """Whether the run leaves after `step` updates, for `resume` to go on with it."""
         return self.pause_at is not None and step >= self.pause_at

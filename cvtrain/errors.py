@@ -7,6 +7,15 @@ def first_line(error: BaseException | None) -> str:
     return lines[0] if lines else ""
 
 
+def told(error: BaseException) -> str:
+    """`first_line`, with the type of an error that does not speak for itself."""
+    kind, line = type(error).__name__, first_line(error)
+    if not line:
+        return kind
+    speaks = isinstance(error, ValueError | TypeError | RuntimeError | Warning)
+    return line if speaks else f"{kind}: {line}"
+
+
 class InputError(ValueError):
     """Bad input: one to three lines that name the key, the value and what is allowed.
 

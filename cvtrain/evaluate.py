@@ -107,9 +107,12 @@ def evaluate(
     """
     _, config = read_run(directory, trusted)
     dataset = load_dataset(config)
+    if checkpoint == "average" and config.ema.decay is None:
+        raise InputError(f"{directory}: it has no averaged weights; ema.decay was not set")
     path = checkpoint_path(directory, checkpoint)
     weights, step = load_checkpoint(path)
-    model = build_model(config, dataset)
+    # Its own weights are put in below; those that it started from may be gone.
+    model = build_model(config.model_copy(update={"start_from": None}), dataset)
     try:
         put_weights(model, weights)
     except ValueError as error:

@@ -16,6 +16,9 @@ from torch.func import vmap
 from cvtrain.data.dataset import IGNORED, Dataset
 from cvtrain.objective import Objective
 
+RISING = ("accuracy", "mean_iou")
+"""Metrics of which more is better; of all others, and of the loss, less is."""
+
 
 @dataclass(frozen=True)
 class Metric:

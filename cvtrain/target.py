@@ -46,7 +46,7 @@ def resolve_target(key: str, path: str, expected: type, trusted: tuple[str, ...]
     if parts[0] not in roots:
         raise InputError(
             f"{said}: {parts[0]} is not a trusted module; trusted are {', '.join(roots)}"
-            " (trusted_modules=[…] adds yours)"
+            " (trusted_modules=[…] adds yours, or --trust where a run is evaluated)"
         )
     target = _find(said, parts)
     home = str(getattr(target, "__module__", "")).split(".")[0]

@@ -17,7 +17,7 @@ from cvtrain.config_sections import TargetConfig
 from cvtrain.convention import convention_name, self_check
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.kept_datasets import KeptDatasets
-from cvtrain.errors import InputError, first_line
+from cvtrain.errors import InputError, first_line, told
 from cvtrain.models.parameters import (
     cast_parameters,
     count_parameters,
@@ -105,9 +105,9 @@ def build_model(config: Config, dataset: Dataset) -> nn.Module:
         torch.manual_seed(config.seed)
         try:
             model: nn.Module = network(**{**accepted, **arguments})
-        except (TypeError, ValueError, RuntimeError) as error:
+        except Exception as error:  # whatever a user's network comes up with
             name = network.__name__
-            raise InputError(f"model: {name} refuses its arguments: {first_line(error)}") from None
+            raise InputError(f"model: {name} refuses its arguments: {told(error)}") from None
     if config.start_from is not None:
         load_initial_weights(model, config.start_from)
     if config.init_jitter > 0:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -22,7 +23,8 @@ from cvtrain.engine.convergence import Convergence
 from cvtrain.engine.data_parallel import check_data_parallel
 from cvtrain.engine.early_stopping import EarlyStopping
 from cvtrain.engine.trainer_options import trainer_arguments
-from cvtrain.errors import InputError
+from cvtrain.engine.update import evaluates_often
+from cvtrain.errors import InputError, told
 from cvtrain.metrics import measured, metrics_of
 from cvtrain.objective import TASK_OF_LOSS
 from cvtrain.point import Point
@@ -93,11 +95,10 @@ def check_structure(config: Config) -> nn.Module:
     seen = f"{list(inputs.shape)} {str(inputs.dtype).removeprefix('torch.')}"
     named = f"model._target_={config.model.target}: a trial forward and backward on a {seen} batch"
     try:
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-            warnings.filterwarnings("error", message=".*discards the imaginary part.*")
+        with _lost_imaginary_parts_refused(), torch.random.fork_rng(devices=[]):
             _forward_and_backward(config, model, dataset, samples)
-    except (TypeError, ValueError, RuntimeError, IndexError, UserWarning) as error:
-        raise InputError(f"{named} failed: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # whatever a user's network comes up with
+        raise InputError(f"{named} failed: {told(error)}") from None
     for name, parameter in model.named_parameters():
         gradient = parameter.grad
         if gradient is not None and gradient.dtype != parameter.dtype:
@@ -107,10 +108,26 @@ def check_structure(config: Config) -> nn.Module:
     return model
 
 
+@contextmanager
+def _lost_imaginary_parts_refused() -> Iterator[None]:
+    """Raise where torch makes a complex number real, every time: it warns once for a process."""
+    always = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*discards the imaginary part.*")
+            yield
+    finally:
+        torch.set_warn_always(always)
+
+
 def _forward_and_backward(
     config: Config, model: nn.Module, dataset: Dataset, samples: Split
 ) -> None:
+    before = samples.inputs.clone()
     output = model(samples.inputs)
+    if not torch.equal(samples.inputs, before):
+        raise ValueError("it changes its input in place, and so the data of what is trained later")
     if not isinstance(output, torch.Tensor):
         raise TypeError(f"it returns a {type(output).__name__}, not a tensor")
     wanted = [len(samples), dataset.out_features, *dataset.positions]
@@ -137,6 +154,12 @@ def check_numbers(config: Config, model: nn.Module) -> None:
         InputError: one of them refuses its arguments.
     """
     optimizer = build_optimizer(config, model)
+    accumulated = trainer_arguments(config).get("accumulate_grad_batches", 1)
+    if accumulated > 1 and evaluates_often(optimizer):
+        raise InputError(
+            f"trainer.accumulate_grad_batches={accumulated}: {type(optimizer).__name__} evaluates"
+            " the last batch alone again; should be 1, with a larger batch_size"
+        )
     largest = torch.finfo(getattr(torch, config.dtype)).max
     for group in optimizer.param_groups:
         for name, value in group.items():

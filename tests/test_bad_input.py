@@ -89,6 +89,10 @@ CASES = [
     (["+trainer.logger=true"], ["trainer.logger=True", "logger=wandb"]),
     (["+trainer.limit_train_batches=0"], ["trainer.limit_train_batches=0", "max_steps"]),
     (["+trainer.fast_dev_run=true"], ["trainer.fast_dev_run=True", "max_steps"]),
+    (
+        ["optimizer=lbfgs", "trainer.accumulate_grad_batches=2"],
+        ["trainer.accumulate_grad_batches=2: LBFGS", "should be 1, with a larger batch_size"],
+    ),
     (["trainer.accumulate_grad_batches=0"], ["accumulate_grad_batches=0", "at least 1"]),
     ([f"model.in_features={'9' * 40}"], ["model", "refuses its arguments", "Overflow"]),
     (["data=system_id", "model=linear", f"data.samples={'9' * 40}"], ["data"]),

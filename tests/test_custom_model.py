@@ -36,6 +36,32 @@ class Real(nn.Module):
 
     def forward(self, x):
         return self.layer(torch.cat((x.real, x.imag), dim=1))
+
+
+class Broken(nn.Module):
+    def __init__(self, in_features, out_features, dtype, how):
+        if how == "no super":
+            self.layer = nn.Linear(1, 1)
+        super().__init__()
+        self.layer, self.how = nn.Linear(in_features, out_features, dtype=dtype), how
+
+    def forward(self, x):
+        x = x.flatten(1)
+        if self.how == "AttributeError":
+            return self.layers(x)
+        if self.how == "KeyError":
+            return {}["absent"]
+        if self.how == "NameError":
+            return layer(x)
+        if self.how == "wordless":
+            raise RuntimeError
+        if self.how == "assertion":
+            assert x.ndim == 3
+        if self.how == "in place":
+            x *= 0.5
+        if self.how == "lossy":
+            return self.layer(x) * x.to(torch.float32).sum()
+        return self.layer(x)
 '''
 
 
@@ -99,4 +125,27 @@ def test_what_does_not_fit_is_told_before_anything_trains(tmp_path, capsys, give
     said = capsys.readouterr().err
     assert told in said
     assert "Traceback" not in said
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("no super", "Broken refuses its arguments: AttributeError: "),
+        ("AttributeError", "AttributeError: 'Broken' object has no attribute 'layers'"),
+        ("KeyError", "KeyError: 'absent'"),
+        ("NameError", "NameError: name 'layer' is not defined"),
+        ("wordless", "failed: RuntimeError"),
+        ("assertion", "failed: AssertionError"),
+        ("in place", "it changes its input in place"),
+        ("lossy", "discards the imaginary part"),
+    ],
+)
+def test_a_bug_in_a_network_is_a_line_however_often_it_is_tried(tmp_path, capsys, how, told):
+    overrides = ["model=custom", "model._target_=wavelab.Broken", "trusted_modules=[wavelab]"]
+    for _ in range(2):
+        assert main([*overrides, f"+model.args.how='{how}'"]) == 2
+        said = capsys.readouterr().err
+        assert told in said
+        assert len(said.splitlines()) == 1
     assert not (tmp_path / "outputs").exists()

@@ -89,6 +89,7 @@ def test_the_command_prints_metrics_and_the_matrix(runs, capsys):
         (["nowhere"], "run.json"),
         (["{run}", "--split", "all"], "invalid choice: 'all'"),
         (["{run}", "--predictions", "outputs.csv"], "should end in .npz"),
+        (["{run}", "--checkpoint", "average"], "it has no averaged weights; ema.decay was not set"),
     ],
 )
 def test_bad_input_is_a_line_and_status_2(runs, capsys, arguments, told):

@@ -11,6 +11,7 @@ from cvtrain.data.digits_fft import digits_fft
 from cvtrain.data.equalizer import SYMBOLS, equalizer
 from cvtrain.data.system_id import system_id
 from cvtrain.metrics import (
+    RISING,
     Metric,
     Totals,
     accuracy,
@@ -167,6 +168,20 @@ def test_the_loss_of_pieces_is_the_mean_over_what_is_labelled():
     expected = torch.nn.functional.cross_entropy(output.abs(), labels)
     found = in_pieces({"loss": loss}, output, labels, 1)
     assert found["loss"].item() == pytest.approx(expected.item())
+
+
+def test_a_perfect_output_has_the_best_of_every_metric():
+    symbols = equalizer(dtype=torch.complex64)
+    output, labels = labelled(0)
+    perfect = torch.nn.functional.one_hot(labels.clamp(min=0), 4).movedim(-1, 1) + 0j
+    of_labels = {"accuracy": accuracy, "mean_iou": mean_iou}
+    sent = symbols.test.targets
+    cases = [
+        *((metric, name, perfect, output, labels) for name, metric in of_labels.items()),
+        *((m, n, sent, sent.roll(1, 0), sent) for n, m in metrics_of(symbols).items()),
+    ]
+    for metric, name, best, worse, target in cases:
+        assert (metric(best, target) > metric(worse, target)).item() is (name in RISING), name
 
 
 def test_every_task_has_its_metrics():

@@ -1,11 +1,15 @@
 """Initial weights from a checkpoint: those of the file, or a line that says why not."""
 
+import shutil
+
 import pytest
 import torch
 
 import cvtrain
 from cvtrain.errors import InputError
+from cvtrain.evaluate import evaluate
 from cvtrain.record.checkpoint import checkpoint_path, load_checkpoint, save_checkpoint
+from cvtrain.record.run_file import read_record
 from cvtrain.task import build_model, load_dataset
 
 SMALL = ("model=mlp", "model.hidden=[4]", "max_steps=6")
@@ -42,6 +46,15 @@ def test_training_goes_on_from_there(run, tmp_path):
     first = again.curves.query("tag == 'val/loss' and step == 0")["value"].item()
     last = before.curves.query("tag == 'val/loss' and step == 6")["value"].item()
     assert first == last
+
+
+def test_a_run_is_evaluated_where_what_it_started_from_is_gone(run, tmp_path):
+    earlier = tmp_path / "earlier"
+    shutil.copytree(run, earlier)
+    later = cvtrain.train(cvtrain.configure(*SMALL, f"start_from='{earlier}'"), tmp_path / "later")
+    shutil.rmtree(earlier)
+    expected = read_record(later / "run.json")["final"]["test/loss"]
+    assert evaluate(later, "test", "last").values["loss"] == expected
 
 
 def test_twins_of_the_null_arm_are_jittered_around_the_checkpoint(run):

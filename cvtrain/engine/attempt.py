@@ -158,6 +158,8 @@ def _prepare(
     job: StackJob, recorder: Recorder, save: Checkpointer, progressed: Progressed
 ) -> tuple[Trainer, Trainee]:
     configs = [point.config for point in job.points]
+    if job.earlier:  # what they started from may be gone
+        configs = [config.model_copy(update={"start_from": None}) for config in configs]
     dataset = load_dataset(configs[0])
     torch.manual_seed(configs[0].seed)
     trainer = UninterruptedTrainer(**trainer_arguments(configs[0]))

@@ -11,10 +11,9 @@ from torch import Tensor
 
 from cvtrain.config_sections import GoalConfig
 from cvtrain.errors import InputError
+from cvtrain.metrics import RISING
 
 DEFAULT_GOALS = {"classification": ("accuracy", 0.95), "regression": ("nmse", 0.1)}
-RISING = ("accuracy",)
-"""Metrics of which more is better; of all others, and of the loss, less is."""
 
 
 class Convergence:

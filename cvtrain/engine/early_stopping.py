@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from cvtrain.config_sections import EarlyStoppingConfig
-from cvtrain.engine.convergence import RISING
 from cvtrain.errors import InputError
+from cvtrain.metrics import RISING
 
 
 class EarlyStopping:

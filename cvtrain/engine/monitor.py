@@ -22,7 +22,8 @@ class GradientMonitor(Callback):
     than the step and keep only the real part of a complex value.
 
     Args:
-        every_n_steps: steps between logged ones.
+        every_n_steps: steps between logged ones; a batch in which several optimizers step is one
+            row, of what each of them did first.
         elementwise: complex parameters of at most so many entries are traced entry by entry,
             larger ones at four fixed entries.
         per_parameter: add the gradient norms of each parameter.
@@ -43,25 +44,38 @@ class GradientMonitor(Callback):
         self._gradients: Kept = {}
         self._handed: Kept = {}
         self._hooks: list[Any] = []
+        self._module: LightningModule | None = None
         self._step = 0
+        self._logged = -1
 
     def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Watch what the optimizers were handed, after Lightning's clipping."""
+        self._logged = (trainer.global_step - 1) // self.every_n_steps
         for optimizer in trainer.optimizers:
-            # After the step: the closure that makes the gradients runs inside it.
-            hook = optimizer.register_step_post_hook(lambda *_: self._keep_handed(module))
+            self._hooks.append(optimizer.register_step_pre_hook(self._watch_closure))
+            # Where there is no closure, as in manual optimization.
+            hook = optimizer.register_step_post_hook(lambda own, *_: self._keep_handed(own))
             self._hooks.append(hook)
+
+    def on_train_batch_start(
+        self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Note the step that an update in this batch would start from."""
+        self._step = trainer.global_step
 
     def on_before_optimizer_step(
         self, trainer: Trainer, module: LightningModule, optimizer: Any
     ) -> None:
-        """Keep the weights and autograd's gradients of a step that is logged."""
-        self._step = trainer.global_step
-        self._gradients = {}
-        if self._step % self.every_n_steps == 0:
-            trained = _trained(module)
-            self._weights = {n: p.detach().clone().unsqueeze(0) for n, p in trained.items()}
-            self._gradients = _gradients(trained)
+        """Keep weights and autograd's gradients of a step that is logged, before the optimizer's
+        first step in this batch: where it evaluates often, those of its first evaluation."""
+        if self._step // self.every_n_steps == self._logged:
+            return
+        own = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        for name, p in module.named_parameters():
+            if id(p) in own and p.requires_grad and name not in self._gradients:
+                self._weights[name] = p.detach().clone().unsqueeze(0)
+                self._gradients[name] = _gradient(p)
+        self._module = module
 
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -69,11 +83,12 @@ class GradientMonitor(Callback):
         """Measure the update and log it under the step it started from."""
         if not self._gradients:
             return
-        after = {n: p.detach().unsqueeze(0) for n, p in _trained(module).items()}
+        trained = dict(module.named_parameters())
+        after = {name: trained[name].detach().unsqueeze(0) for name in self._gradients}
         signals = measure(
             self._weights,
             self._gradients,
-            self._handed or self._gradients,
+            self._gradients | self._handed,
             after,
             elementwise=self.elementwise,
             per_parameter=self.per_parameter,
@@ -81,7 +96,8 @@ class GradientMonitor(Callback):
         values = torch.stack([value.to(torch.float64)[0] for value in signals.values()]).tolist()
         for logger in trainer.loggers:
             logger.log_metrics(dict(zip(signals, values, strict=True)), step=self._step)
-        self._gradients, self._handed = {}, {}
+        self._logged = self._step // self.every_n_steps
+        self._weights, self._gradients, self._handed = {}, {}, {}
 
     def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Stop watching."""
@@ -89,17 +105,31 @@ class GradientMonitor(Callback):
             hook.remove()
         self._hooks = []
 
-    def _keep_handed(self, module: LightningModule) -> None:
-        if self._gradients and not self._handed:
-            self._handed = _gradients(_trained(module))
+    def _watch_closure(
+        self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """Let the closure, which makes the gradients inside of the step, show them."""
+        closure = kwargs.get("closure")
+        if closure is None:
+            return None
+
+        def shown() -> Any:
+            objective = closure()
+            self._keep_handed(optimizer)
+            return objective
+
+        return args, {**kwargs, "closure": shown}
+
+    def _keep_handed(self, optimizer: Any) -> None:
+        if not self._gradients or self._module is None:
+            return
+        own = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        for name, p in self._module.named_parameters():
+            if id(p) in own and name in self._gradients and name not in self._handed:
+                self._handed[name] = _gradient(p)
 
 
-def _trained(module: LightningModule) -> dict[str, torch.nn.Parameter]:
-    return {name: p for name, p in module.named_parameters() if p.requires_grad}
-
-
-def _gradients(trained: dict[str, torch.nn.Parameter]) -> Kept:
-    return {
-        n: (torch.zeros_like(p) if p.grad is None else p.grad.detach().clone()).unsqueeze(0)
-        for n, p in trained.items()
-    }
+def _gradient(parameter: torch.nn.Parameter) -> Tensor:
+    gradient = parameter.grad
+    zeros = torch.zeros_like(parameter)
+    return (zeros if gradient is None else gradient).detach().clone().unsqueeze(0)

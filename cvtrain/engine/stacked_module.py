@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -29,16 +30,19 @@ class StackedModule(LightningModule):
 
     Args:
         networks: K modules (`LightningModule`s too: their `forward` is what is used), each with its
-            own initial weights; they may differ in parameters and buffers alone.
+            own initial weights; they may differ in the values of parameters and buffers alone.
         loss: of outputs and targets of one network, a real number.
         optimizer: a rule of `cvtrain.optim`, called with the stacked parameters and
             ``stacked=True``; its hyperparameters are numbers, or [K] tensors.
-        convention, clip: what is asked of each network's gradient, as numbers or [K] tensors.
+        convention, clip: what is asked of each network's gradient, as numbers or [K] tensors. The
+            Trainer's ``gradient_clip_val`` would clip all of them by one norm, and is refused.
         scale: of the objectives, a number or [K].
         seeds: of the networks' random masks (dropout); 0, 1, … where None.
 
     Raises:
-        ValueError: there is no network, or they differ in something else.
+        ValueError: there is no network, they differ in something else, or there is not one number
+            for each of them.
+        TypeError: the optimizer is none of `cvtrain.optim`.
     """
 
     def __init__(
@@ -55,7 +59,13 @@ class StackedModule(LightningModule):
         super().__init__()
         if not networks:
             raise ValueError("networks=[]: should be at least one")
+        rule = getattr(optimizer, "func", optimizer)  # of functools.partial
+        if isinstance(rule, type) and not issubclass(rule, RuleOptimizer):
+            raise TypeError(f"optimizer={rule.__name__}: should be one of cvtrain.optim")
         members = range(len(networks))
+        numbers = {"scale": scale, "seeds": seeds, "convention": convention, "clip": clip}
+        for name, given in numbers.items():
+            _check_numbers(name, given, len(networks))
         self.stack = StackedNetwork(networks, members, members if seeds is None else seeds)
         self._loss, self._optimizer = loss, optimizer
         self._convention = Convention() if convention is None else convention
@@ -91,7 +101,16 @@ class StackedModule(LightningModule):
     # What the Trainer calls.
 
     def on_fit_start(self) -> None:
-        """Begin the random masks on the device of the weights."""
+        """Begin the random masks on the device of the weights.
+
+        Raises:
+            ValueError: the Trainer clips gradients.
+        """
+        if self.trainer.gradient_clip_val:
+            raise ValueError(
+                f"Trainer(gradient_clip_val={self.trainer.gradient_clip_val}): it would clip all"
+                " networks by one norm; give clip= to StackedModule"
+            )
         self.stack.seed(self.device)
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
@@ -118,6 +137,17 @@ class StackedModule(LightningModule):
 
     def _log(self, group: str, losses: Tensor) -> None:
         self.log_dict({f"{group}/loss_{k}": loss for k, loss in enumerate(losses.detach())})
+
+
+def _check_numbers(name: str, given: Any, members: int) -> None:
+    if is_dataclass(given):
+        for each in fields(given):
+            _check_numbers(f"{name}.{each.name}", getattr(given, each.name), members)
+    elif isinstance(given, Tensor):
+        if given.dim() > 1 or given.numel() not in (1, members):
+            raise ValueError(f"{name} is {list(given.shape)} for {members} networks")
+    elif isinstance(given, Sequence) and not isinstance(given, str) and len(given) != members:
+        raise ValueError(f"{name} has {len(given)} values for {members} networks")
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:

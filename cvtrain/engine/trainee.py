@@ -25,7 +25,7 @@ from cvtrain.engine.ended_runs import EndedRuns
 from cvtrain.engine.lock_step import LockStep
 from cvtrain.engine.run_state import RunState, go_on
 from cvtrain.engine.signals import histograms, measure_weights
-from cvtrain.engine.update import Update, chosen
+from cvtrain.engine.update import Update, chosen, evaluates_often
 from cvtrain.engine.validations import Validations
 from cvtrain.engine.weight_average import WeightAverage
 from cvtrain.handed import hand
@@ -146,7 +146,7 @@ class Trainee(LockStep):
             assert update is not None
             if not update.gradients:
                 update.weights = self._previous
-                many = _evaluates_often(optimizer)
+                many = evaluates_often(optimizer)
                 update.gradients = _clones(autograd) if many else autograd
                 update.handed = _clones(handed) if many else handed
                 update.coefficient = coefficient
@@ -301,12 +301,6 @@ class Trainee(LockStep):
 
     def _signals(self, update: Update) -> dict[str, Tensor]:
         return update.signals(self._scale, self.solution, self.config.signals)
-
-
-def _evaluates_often(optimizer: Any) -> bool:
-    """Whether one step evaluates the closure several times, overwriting gradients."""
-    inner = getattr(optimizer, "optimizer", optimizer)
-    return isinstance(inner, torch.optim.LBFGS)
 
 
 def _clones(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

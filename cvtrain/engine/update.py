@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -86,3 +87,9 @@ def chosen(which: Tensor, update: Update, other: Update) -> Update:
         weights=each(update.weights, other.weights),
         next_weights=each(update.next_weights, other.next_weights),
     )
+
+
+def evaluates_often(optimizer: Any) -> bool:
+    """Whether one step evaluates the closure several times, overwriting gradients."""
+    inner = getattr(optimizer, "optimizer", optimizer)
+    return isinstance(inner, torch.optim.LBFGS)

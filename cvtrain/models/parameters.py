@@ -9,6 +9,9 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
+MOST_TOLD = 160
+"""Characters of each list of names that do not fit."""
+
 
 @dataclass(frozen=True)
 class ParameterCount:
@@ -81,7 +84,10 @@ def put_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
-        told = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
+        lines = [line.strip() for line in str(error).splitlines()[1:3]]
+        told = "; ".join(
+            line if len(line) <= MOST_TOLD else f"{line[:MOST_TOLD]}…" for line in lines
+        )
         raise ValueError(f"is of another network: {told}") from None
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from cvtrain.models.plain_attributes import differing_attribute
+from cvtrain.models.network_difference import difference
 from cvtrain.models.stackable import stackable
 from cvtrain.models.stackable_generators import MemberGenerators
 
@@ -22,7 +22,7 @@ class StackedNetwork(nn.Module):
         seeds: K, of the members' random states (dropout).
 
     Raises:
-        ValueError: the networks differ in something that is neither parameter nor buffer.
+        ValueError: the networks differ in more than the values of parameters and buffers.
 
     Attributes:
         network: holds the stacked tensors under their plain names; not to be called by itself.
@@ -32,8 +32,8 @@ class StackedNetwork(nn.Module):
         self, networks: Sequence[nn.Module], members: Sequence[int], seeds: Sequence[int]
     ) -> None:
         super().__init__()
-        if (name := differing_attribute(networks)) is not None:
-            raise ValueError(f"networks of different seeds differ in {name}, which is no buffer")
+        if (found := difference(networks)) is not None:
+            raise ValueError(f"the networks differ in {found}")
         self._generators = MemberGenerators(seeds)
         self._seeds = list(seeds)
         self.network = stackable(networks[0], self._generators)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeAlias, overload
+from typing import Any, Protocol, TypeAlias, get_args, overload
 
 import torch
 from torch import Tensor
@@ -65,6 +65,8 @@ class RuleOptimizer(Optimizer):
         *,
         stacked: bool = False,
     ) -> None:
+        if rule.semantics not in get_args(Semantics):
+            raise ValueError(f"semantics={rule.semantics!r}: should be split or modulus")
         self.rule = rule
         self.stacked = stacked
         super().__init__(params, dict(hyperparameters))

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from cvtrain.config import Config
 from cvtrain.config_sections import MlflowConfig, NoLoggerConfig, WandbConfig
@@ -58,18 +58,25 @@ def check_tracker(config: Config) -> None:
 
 
 class Trackers:
-    """The trackers of K runs; none where the configurations ask for none.
+    """The trackers of K runs; none where the configurations ask for none, or where one could not
+    be begun before in this process: to wait for a server that is down takes minutes.
 
     Args:
         configs: one per run.
         directories: of the runs, by which they are named.
     """
 
+    _out_of_reach: ClassVar[set[NoLoggerConfig | WandbConfig | MlflowConfig]] = set()
+
     def __init__(self, configs: Sequence[Config], directories: Sequence[Path]) -> None:
         self._trackers: list[Tracker | None] = [None] * len(configs)
-        for run, each in enumerate(zip(configs, directories, strict=True)):
+        for run, (config, directory) in enumerate(zip(configs, directories, strict=True)):
+            if config.logger in self._out_of_reach:
+                continue
+            self._out_of_reach.add(config.logger)
             with _given_up_if_it_fails():
-                self._trackers[run] = _opened(*each)
+                self._trackers[run] = _opened(config, directory)
+                self._out_of_reach.remove(config.logger)
 
     def log(self, run: int, step: int, values: Mapping[str, float]) -> None:
         """Add a row of signals of run number `run`."""

@@ -97,8 +97,7 @@ def measure_cost(kind: Pack) -> Cost:
 def _trial(points: Sequence[Point], engine: Engine, steps: int) -> Cost:
     load_dataset(points[0].config)
     shortened = tuple(
-        Point(k, point.config.model_copy(update={"max_steps": steps}), (), f"trial{k}")
-        for k, point in enumerate(points)
+        Point(k, point.config.tried(steps), (), f"trial{k}") for k, point in enumerate(points)
     )
     with tempfile.TemporaryDirectory() as root:
         began = perf_counter()

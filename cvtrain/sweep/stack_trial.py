@@ -83,13 +83,13 @@ def available_memory(config: Config) -> float:
 
 def _train(config: Config, size: int) -> None:
     checkpoint = config.checkpoint.model_copy(update={"every_n_steps": None})
-    common = {"max_steps": min(STEPS, config.max_steps), "checkpoint": checkpoint}
+    tried = config.tried(min(STEPS, config.max_steps))
 
     def point(member: int) -> Point:
         # Numbers that all members share would hide what it takes that they differ.
         optimizer = config.optimizer.model_copy(update={"lr": config.optimizer.lr * (1 + member)})
-        own = {"optimizer": optimizer, "seed": config.seed + member}
-        return Point(member, config.model_copy(update=common | own), (), str(member))
+        own = {"checkpoint": checkpoint, "optimizer": optimizer, "seed": config.seed + member}
+        return Point(member, tried.model_copy(update=own), (), str(member))
 
     points = tuple(map(point, range(size)))
     with tempfile.TemporaryDirectory() as root:

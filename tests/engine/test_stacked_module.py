@@ -122,3 +122,65 @@ def test_what_cannot_be_stacked_is_told():
     ones = torch.ones(4, 2, dtype=COMPLEX)
     with pytest.raises(TypeError, match="the loss is complex"):
         stack.losses((ones, ones[:, :1]))
+
+
+class Activated(nn.Module):
+    def __init__(self, function, *layers: nn.Module) -> None:
+        super().__init__()
+        self.function, self.layers = function, nn.Sequential(*layers)
+
+    def forward(self, x):
+        return self.function(self.layers(x))
+
+
+def linear(*, bias: bool = True, dtype: torch.dtype = COMPLEX, trained: bool = True) -> nn.Linear:
+    return nn.Linear(6, 3, bias=bias, dtype=dtype).requires_grad_(trained)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        (nn.Sequential(linear(), nn.Tanh()), nn.Sequential(linear(), nn.Sigmoid()), "1 Tanh, 1 Si"),
+        (nn.Sequential(linear()), nn.Sequential(linear(), nn.Tanh()), r"layers \(none, 1 Tanh\)"),
+        (linear(), linear(bias=False), r"parameters \(bias \[3\] complex128, none\)"),
+        (linear(bias=False), linear(), r"parameters \(none, bias \[3\] complex128\)"),
+        (linear(), linear(trained=False), r"complex128, weight \[3, 6\] complex128 frozen"),
+        (linear(dtype=torch.float64), linear(), r"float64, weight \[3, 6\] complex128"),
+        (Activated(torch.tanh, linear()), Activated(torch.sigmoid, linear()), "function, which is"),
+        (Activated(lambda x: x, linear()), Activated(lambda x: 2 * x, linear()), "function, which"),
+    ],
+)
+def test_networks_that_differ_in_more_than_values_are_told_where(first, second, told):
+    with pytest.raises(ValueError, match=f"the networks differ in .*{told}"):
+        StackedModule([first, second], nn.functional.cross_entropy, Adam)
+
+
+def test_functions_of_one_definition_are_alike():
+    def scaled(factor):
+        return Activated(lambda x: factor * x, linear())
+
+    StackedModule([scaled(2), scaled(2)], nn.functional.cross_entropy, Adam)
+    with pytest.raises(ValueError, match="the networks differ in function"):
+        StackedModule([scaled(2), scaled(3)], nn.functional.cross_entropy, Adam)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"scale": torch.ones(3)}, r"scale is \[3\] for 2 networks"),
+        ({"seeds": [1]}, "seeds has 1 values for 2 networks"),
+        ({"convention": Convention(torch.ones(4))}, r"convention.scale is \[4\] for 2 networks"),
+        ({"clip": NormClip(torch.ones(5))}, r"clip.threshold is \[5\] for 2 networks"),
+    ],
+)
+def test_a_wrong_number_of_numbers_is_told(given, told):
+    with pytest.raises(ValueError, match=told):
+        StackedModule([Own(0), Own(1)], nn.functional.cross_entropy, Adam, **given)
+
+
+def test_what_would_mix_the_networks_is_refused(tmp_path):
+    with pytest.raises(TypeError, match=r"optimizer=Adam: should be one of cvtrain\.optim"):
+        StackedModule([Own(0)], nn.functional.cross_entropy, partial(torch.optim.Adam, lr=0.1))
+    stack = StackedModule([Own(0), Own(1)], nn.functional.cross_entropy, Adam)
+    with pytest.raises(ValueError, match="it would clip all networks by one norm"):
+        fit(stack, tmp_path, gradient_clip_val=0.1)

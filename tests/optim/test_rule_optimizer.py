@@ -249,6 +249,13 @@ def test_one_bad_member_of_a_stack_is_refused(bad):
         SGD([parameter()], lr=rates, stacked=True)
 
 
+@pytest.mark.parametrize("optimizer", [Adam, SGD, Lion, Rprop, Muon, SignSGD])
+def test_semantics_of_another_name_are_refused(optimizer):
+    weight = torch.ones(2, 2, dtype=torch.complex64, requires_grad=True)
+    with pytest.raises(ValueError, match="semantics='Modulus': should be split or modulus"):
+        optimizer([weight], lr=0.1, semantics="Modulus")
+
+
 def test_a_group_with_a_bad_hyperparameter_is_refused_and_not_added():
     optimizer = Adam([parameter()])
     with pytest.raises(ValueError, match="eps"):

@@ -15,6 +15,9 @@ from cvtrain.engine.train import train
 from cvtrain.errors import InputError
 from cvtrain.point import Point
 from cvtrain.record import tracker as tracker_module
+from cvtrain.sweep.estimate import measure_cost
+from cvtrain.sweep.packing import Pack
+from cvtrain.sweep.stack_trial import try_stack
 from cvtrain.trial import check_points
 
 SMALL = ("model.hidden=[4]", "max_steps=6", "signals.scalars_every=2", "signals.validation_every=3")
@@ -23,6 +26,11 @@ SMALL = ("model.hidden=[4]", "max_steps=6", "signals.scalars_every=2", "signals.
 def points(*overrides: str) -> tuple[Point, ...]:
     configs = [cvtrain.configure(*SMALL, *overrides, f"seed={seed}") for seed in (0, 1)]
     return tuple(Point(n, config, (), f"run{n}") for n, config in enumerate(configs))
+
+
+@pytest.fixture(autouse=True)
+def every_tracker_is_in_reach(monkeypatch):
+    monkeypatch.setattr(tracker_module.Trackers, "_out_of_reach", set())
 
 
 def rows(directory: Path) -> list[dict[str, float]]:
@@ -123,6 +131,32 @@ def test_a_tracker_that_fails_is_given_up_with_a_line(tmp_path, monkeypatch, cap
         "the tracker is given up: the server is gone",
     ]
     assert all(math.isfinite(record.final["test/loss"]) for record in records)
+
+
+def test_a_server_that_is_down_is_waited_for_once(tmp_path, monkeypatch, caplog):
+    asked: list[str] = []
+
+    def opened(config, directory):
+        asked.append(directory.name)
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(tracker_module, "_opened", opened)
+    for name in ("first", "second"):
+        train(StackJob(points(), tmp_path / name, "stack"))
+    assert asked == ["run0"]
+    told = [record.getMessage() for record in caplog.records if "tracker" in record.getMessage()]
+    assert told == ["the tracker is given up: no route to host"]
+
+
+def test_trials_are_no_runs_of_a_tracker(monkeypatch):
+    opened: list[str] = []
+    monkeypatch.setattr(
+        tracker_module, "_opened", lambda config, _: opened.append(config.logger.kind)
+    )
+    both = points("logger=mlflow", "logger.experiment=cvtrain")
+    assert try_stack(both[0].config).refusal is None
+    measure_cost(Pack(tuple(both), "stack"))
+    assert set(opened) == {"none"}
 
 
 def test_a_package_that_is_not_installed_is_told_with_its_extra(monkeypatch):

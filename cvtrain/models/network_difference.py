@@ -1,0 +1,77 @@
+"""What networks differ in that does not stack: anything but the values of their tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from types import BuiltinFunctionType, FunctionType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+_PLAIN = (bool, int, float, complex, str, bytes, type(None))
+
+
+def difference(networks: Sequence[nn.Module]) -> str | None:
+    """Where networks first differ in more than the values of parameters and buffers, or None.
+
+    They may differ in a layer, in the shape or dtype of a tensor or whether it is trained, or in a
+    plain attribute: a number, a text, a function, a tensor that is no buffer, or a collection of
+    such.
+    """
+    first = networks[0]
+    return next((found for other in networks[1:] if (found := _difference(first, other))), None)
+
+
+def _difference(left: nn.Module, right: nn.Module) -> str | None:
+    of_both = [[(path, type(layer)) for path, layer in n.named_modules()] for n in (left, right)]
+    for mine, others in zip_longest(*of_both):
+        if mine != others:
+            return f"layers ({_layer(mine)}, {_layer(others)})"
+    for kind in ("parameters", "buffers"):
+        tensors = [list(getattr(n, f"named_{kind}")()) for n in (left, right)]
+        for mine, others in zip_longest(*tensors):
+            if _tensor(mine) != _tensor(others):
+                return f"{kind} ({_tensor(mine)}, {_tensor(others)})"
+    layers = dict(right.named_modules())
+    for path, layer in left.named_modules():
+        for name, value in vars(layer).items():
+            if name not in _OF_EVERY_MODULE and not _alike(value, vars(layers[path]).get(name)):
+                return f"{path}.{name}".lstrip(".") + ", which is no buffer"
+    return None
+
+
+def _layer(found: tuple[str, type] | None) -> str:
+    return "none" if found is None else f"{found[0]} {found[1].__name__}".strip()
+
+
+def _tensor(found: tuple[str, Tensor] | None) -> str:
+    if found is None:
+        return "none"
+    name, tensor = found
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    frozen = "" if tensor.requires_grad or not isinstance(tensor, nn.Parameter) else " frozen"
+    return f"{name} {list(tensor.shape)} {dtype}{frozen}"
+
+
+def _alike(left: Any, right: Any) -> bool:
+    if isinstance(left, Tensor) and isinstance(right, Tensor):
+        return torch.equal(left, right)
+    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
+        return np.array_equal(left, right)
+    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
+        return len(left) == len(right) and all(map(_alike, left, right))
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(_alike(left[k], right[k]) for k in left)
+    if isinstance(left, _PLAIN) and isinstance(right, _PLAIN):
+        return bool(left == right)
+    if isinstance(left, FunctionType) and isinstance(right, FunctionType):
+        cells = ([cell.cell_contents for cell in f.__closure__ or ()] for f in (left, right))
+        return left.__code__ is right.__code__ and _alike(*cells)
+    if isinstance(left, BuiltinFunctionType) and isinstance(right, BuiltinFunctionType):
+        return left is right
+    # Of other objects nothing is known: two instances of one class may well do the same.
+    return type(left) is type(right)
