@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from cvtrain.command import main
+from tests.forked_command import ForkedCommands
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,13 @@ def blank_figures() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cvtrain.report.files.save_figure", save_blank)
         yield
+
+
+@pytest.fixture(scope="session")
+def commands() -> Iterator[ForkedCommands]:
+    forked = ForkedCommands()
+    yield forked
+    forked.close()
 
 
 Command = Callable[..., Outcome]

@@ -1,4 +1,7 @@
-"""The command as a user calls it, in a process of its own and an empty directory."""
+"""The command as a user calls it, in a process of its own and an empty directory.
+
+A run and a sweep start from nothing; the other commands have everything imported already.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ import torch
 import cvtrain
 from cvtrain.models import MixedMlp
 from cvtrain.record.checkpoint import load_checkpoint
+from tests.forked_command import ForkedCommands
 
 TINY = ("model.hidden=[8]", "signals.validation_every=5", "signals.scalars_every=5")
 SWEEP = ("+experiment=sweep", *TINY, "optimizer=sgd", "lr_octave=0,1", "seed=0,1", "max_steps=12")
@@ -83,8 +87,8 @@ def test_the_command_alone_trains_one_run_and_shows_its_result(tmp_path):
         ("unconjugated", "2-2j", "-1+2j"),
     ],
 )
-def test_the_article_is_answered_in_its_own_numbers(tmp_path, convention, handed, weight):
-    done = run(tmp_path, "+experiment=article", f"convention={convention}")
+def test_the_article_is_answered_in_its_own_numbers(commands, tmp_path, convention, handed, weight):
+    done = commands.run(tmp_path, "+experiment=article", f"convention={convention}")
     assert done.returncode == 0, done.stderr
     cells = {
         line.split("│")[1].strip(): line.split("│")[2].strip()
@@ -136,14 +140,16 @@ def test_half_the_objective_at_twice_the_rate_is_the_same_run_in_every_number(sw
     assert not textbook.query("`objective.scale` == 1")["val/loss"].isin(whole["val/loss"]).any()
 
 
-def test_equal_commands_give_equal_bytes(sweep, tmp_path):
-    assert run(tmp_path, *SWEEP).returncode == 0
+def test_equal_commands_give_equal_bytes(commands, sweep, tmp_path):
+    assert commands.run(tmp_path, *SWEEP).returncode == 0
     again, first = only(tmp_path / "outputs" / "sweep"), sweep[1]
     for path in sorted(first.glob("*/metrics.csv")):
         assert path.read_bytes() == (again / path.relative_to(first)).read_bytes()
 
 
-def fragile(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def fragile(
+    commands: ForkedCommands, root: Path, *arguments: str
+) -> subprocess.CompletedProcess[str]:
     # The seed is known by the weight that it draws.
     config = cvtrain.configure("seed=1", "model.hidden=[8]")
     from cvtrain.task import build_model, load_dataset
@@ -154,7 +160,7 @@ def fragile(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         "self.calls = 0", "self.calls, self.drawn = 0, complex(self.trunk[0].weight[0, 0])"
     )
     (root / "antenna.py").write_text(source)
-    return run(
+    return commands.run(
         root,
         "model=custom",
         "model._target_=antenna.Fragile",
@@ -166,8 +172,8 @@ def fragile(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_failed_run_does_not_stop_the_others(tmp_path):
-    done = fragile(tmp_path)
+def test_a_failed_run_does_not_stop_the_others(commands, tmp_path):
+    done = fragile(commands, tmp_path)
     assert done.returncode == 1
     assert "1 of 3 runs failed" in done.stderr
     assert "RuntimeError: the antenna fell off" in done.stdout
@@ -179,16 +185,16 @@ def test_a_failed_run_does_not_stop_the_others(tmp_path):
     assert "antenna.py" in (directory / "1_seed=1" / "traceback.txt").read_text()
 
 
-def test_a_failed_run_stops_the_sweep_where_that_is_asked_for(tmp_path):
-    done = fragile(tmp_path, "on_error=stop")
+def test_a_failed_run_stops_the_sweep_where_that_is_asked_for(commands, tmp_path):
+    done = fragile(commands, tmp_path, "on_error=stop")
     assert done.returncode == 1
     directory = only(tmp_path / "outputs" / "sweep")
     assert not (directory / "2_seed=2").exists()
     assert content(directory / "1_seed=1")["status"] == "failed"
 
 
-def test_divergence_is_a_result(tmp_path):
-    done = run(tmp_path, "optimizer.lr=1e30", "max_steps=12", *TINY)
+def test_divergence_is_a_result(commands, tmp_path):
+    done = commands.run(tmp_path, "optimizer.lr=1e30", "max_steps=12", *TINY)
     assert done.returncode == 0, done.stderr
     directory = only(tmp_path / "outputs" / "default")
     record = content(directory)
@@ -198,8 +204,8 @@ def test_divergence_is_a_result(tmp_path):
     assert all(weight.isfinite().all() for weight in weights.values())
 
 
-def test_a_plan_is_shown_and_nothing_is_made(tmp_path):
-    done = run(tmp_path, *SWEEP, "plan=true")
+def test_a_plan_is_shown_and_nothing_is_made(commands, tmp_path):
+    done = commands.run(tmp_path, *SWEEP, "plan=true")
     assert done.returncode == 0, done.stderr
     assert "20 points" in done.stdout
     assert "MB" in done.stdout
@@ -207,18 +213,20 @@ def test_a_plan_is_shown_and_nothing_is_made(tmp_path):
 
 
 @pytest.mark.parametrize("sweep", [(), ("seed=0,1", "-m")])
-def test_a_configuration_of_ones_own_is_taken_in_runs_and_sweeps(tmp_path, sweep):
+def test_a_configuration_of_ones_own_is_taken_in_runs_and_sweeps(commands, tmp_path, sweep):
     (tmp_path / "mine").mkdir()
     text = "defaults: [config, _self_]\nmax_steps: 3\nmodel: {hidden: [8]}\n"
     (tmp_path / "mine" / "short.yaml").write_text(text)
-    done = run(tmp_path, "--config-dir", "mine", "-cn", "short", *sweep)
+    done = commands.run(tmp_path, "--config-dir", "mine", "-cn", "short", *sweep)
     assert done.returncode == 0, done.stderr
     records = [json.loads(path.read_text()) for path in tmp_path.rglob("run.json")]
     assert [record["steps"] for record in records] == [3] * max(1, len(sweep))
 
 
-def test_a_point_of_a_stacked_sweep_and_the_run_alone_agree_to_four_digits(sweep, tmp_path):
-    alone = run(tmp_path, *TINY, "max_steps=12", "optimizer=sgd", "seed=0")
+def test_a_point_of_a_stacked_sweep_and_the_run_alone_agree_to_four_digits(
+    commands, sweep, tmp_path
+):
+    alone = commands.run(tmp_path, *TINY, "max_steps=12", "optimizer=sgd", "seed=0")
     assert alone.returncode == 0, alone.stderr
     directory = only(tmp_path / "outputs" / "default")
     (twin,) = sweep[1].glob("*scale=1,convention=pytorch,lr_octave=0,seed=0")
@@ -227,16 +235,16 @@ def test_a_point_of_a_stacked_sweep_and_the_run_alone_agree_to_four_digits(sweep
     pd.testing.assert_frame_equal(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
-def test_a_point_of_a_sweep_trained_singly_and_the_run_alone_are_the_same_bytes(tmp_path):
+def test_a_point_of_a_sweep_trained_singly_and_the_run_alone_are_the_same_bytes(commands, tmp_path):
     common = (*TINY, "max_steps=12", "optimizer=sgd")
-    assert run(tmp_path, *common, "seed=0").returncode == 0
-    assert run(tmp_path, *common, "seed=0,1", "-m", "hydra/launcher=basic").returncode == 0
+    assert commands.run(tmp_path, *common, "seed=0").returncode == 0
+    assert commands.run(tmp_path, *common, "seed=0,1", "-m", "hydra/launcher=basic").returncode == 0
     directory = only(tmp_path / "outputs" / "default")
     twin = only(tmp_path / "outputs" / "sweep") / "0_seed=0"
     assert (directory / "metrics.csv").read_bytes() == (twin / "metrics.csv").read_bytes()
 
 
-def test_a_second_sweep_into_a_directory_gets_its_own(tmp_path):
+def test_a_second_sweep_into_a_directory_gets_its_own(commands, tmp_path):
     arguments = ("hydra.sweep.dir=s", "seed=0,1", "-m", "max_steps=2", *TINY)
-    assert [run(tmp_path, *arguments).returncode for _ in range(2)] == [0, 0]
+    assert [commands.run(tmp_path, *arguments).returncode for _ in range(2)] == [0, 0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s", "s_2"]

@@ -15,7 +15,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a file beside `path`, then rename it: readers see the old or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{path.name}."
-    descriptor, temporary = tempfile.mkstemp(UNFINISHED, prefix, path.parent)
+    descriptor, temporary = tempfile.mkstemp(suffix=UNFINISHED, prefix=prefix, dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             write(file)

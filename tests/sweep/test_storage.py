@@ -16,7 +16,7 @@ import pytest
 
 from cvtrain.command import main
 from cvtrain.errors import StorageFailed
-from cvtrain.record import appended_file, run_file
+from cvtrain.record import appended_file, atomic_file
 from cvtrain.record.storage import storage_failure, storage_failures_told
 from tests.sweep.small_sweep import assert_equal, resume, sweep
 
@@ -49,7 +49,7 @@ class Disk:
             return mkstemp(**where)
 
         monkeypatch.setattr(appended_file.AppendedFile, "flush", counted_flush)
-        monkeypatch.setattr(run_file.tempfile, "mkstemp", counted_mkstemp)
+        monkeypatch.setattr(atomic_file.tempfile, "mkstemp", counted_mkstemp)
 
     def count(self, path: Path | str | None) -> None:
         if path is None or not Path(path).is_relative_to(self.root):

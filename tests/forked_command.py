@@ -1,0 +1,83 @@
+"""The command line in processes that have everything imported: forks of one that waits.
+
+Importing torch and Lightning takes longest of a short command, and what a test kills or interrupts
+should be the work.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from contextlib import suppress
+from pathlib import Path
+
+PROGRAM = """
+    import json, os, sys
+    import cvtrain.command, cvtrain.engine.train, cvtrain.report.analysis, cvtrain.sweep.sweeper
+    import cvtrain.sweep.packing, cvtrain.trial, cvtrain.report.page, hydra_plugins.cvtrain_sweeper
+
+    print("ready", flush=True)
+    for line in sys.stdin:
+        directory, arguments, out, err = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            os.setsid()
+            os.chdir(directory)
+            for number, path in ((1, out), (2, err)):
+                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+            status = cvtrain.command.main(arguments)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+        print(child, flush=True)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+"""
+
+
+class ForkedCommands:
+    """Forks commands, one at a time, and kills them where that is asked for."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(PROGRAM)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self._line() == "ready"
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def run(
+        self, directory: Path, *arguments: str, killed_after: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """What `python -m cvtrain` does in `directory`; killed so many seconds after its fork."""
+        assert self._process.stdin is not None
+        with tempfile.TemporaryDirectory() as place:
+            told = [Path(place) / name for name in ("out", "err")]
+            asked = [str(directory), arguments, *map(str, told)]
+            self._process.stdin.write(json.dumps(asked) + "\n")
+            self._process.stdin.flush()
+            child = int(self._line())
+            if killed_after is not None:
+                time.sleep(killed_after)
+                with suppress(ProcessLookupError):  # it was faster
+                    os.kill(child, signal.SIGKILL)
+            status = int(self._line())
+            out, err = (path.read_text(encoding="utf-8") for path in told)
+        return subprocess.CompletedProcess(arguments, status, out, err)
+
+    def close(self) -> None:
+        """End the process that waits."""
+        self._process.kill()
+        self._process.communicate()
