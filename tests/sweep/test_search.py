@@ -108,6 +108,7 @@ def test_an_interrupted_search_goes_on_with_the_choices_and_bits_of_one_that_was
     assert_equal(whole, directory)
 
 
+@pytest.mark.long
 def test_a_search_that_has_ended_goes_on_with_more_trials(whole, tmp_path):
     directory = tmp_path / "search"
     assert search(directory, "hydra.sweeper.search.trials=8") == 0
