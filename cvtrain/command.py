@@ -128,7 +128,7 @@ def _run(hydra: Hydra, composer: Composer, config: DictConfig, overrides: list[s
 
         show_plan([point], max_stack=1)
         return
-    from cvtrain.record.journal import claim_directory
+    from cvtrain.record.claimed_directory import claim_directory
 
     directory = claim_directory(Path(str(config.hydra.run.dir)), "hydra.run.dir")
     from cvtrain.record.storage import storage_failures_told

@@ -49,7 +49,7 @@ def train(config: Config, output: str | Path | None = None) -> Path:
     from cvtrain.engine.train import train as train_job
     from cvtrain.interruption import signals_handled
     from cvtrain.point import Point
-    from cvtrain.record.journal import DirectoryLock, claim_directory
+    from cvtrain.record.claimed_directory import DirectoryLock, claim_directory
 
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     directory = claim_directory(Path(output or config.output) / name, "output")

@@ -136,8 +136,9 @@ def complete(root: Path, name: str, command: Sequence[str]) -> Path | None:
 def attempt(root: Path, name: str, command: Sequence[str]) -> Path | None:
     """The newest directory of an experiment, complete or not, that this command made with this very
     state of the program; None where there is none."""
-    from cvtrain.record.journal import SWEEP_FILE, source_commit
+    from cvtrain.record.journal import SWEEP_FILE
     from cvtrain.record.run_file import read_record
+    from cvtrain.record.versions import source_commit
 
     numbered = {}
     for directory in root.glob(f"{name}*"):

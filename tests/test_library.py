@@ -83,7 +83,7 @@ def test_an_interrupted_run_from_python_says_so(tmp_path):
 
 def test_a_run_is_locked_while_it_trains(tmp_path, monkeypatch):
     from cvtrain.engine import train as engine
-    from cvtrain.record.journal import DirectoryLock
+    from cvtrain.record.claimed_directory import DirectoryLock
 
     tried: list[str] = []
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import traceback
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import monotonic
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from cvtrain.errors import InputError
 from cvtrain.point import Point
@@ -30,14 +25,12 @@ from cvtrain.record.run_file import (
     write_json,
 )
 from cvtrain.record.shortened import is_plain
+from cvtrain.record.versions import package_versions, source_commit
 
 SWEEP_FILE = "sweep.json"
 TRACEBACK_FILE = "traceback.txt"
-LOCK_FILE = ".lock"
-OWNER_FILE = ".owner"
 ENDED: tuple[Status, ...] = ("finished", "diverged", "pruned")
 """A run that diverged is a result as any other."""
-PACKAGES = ("cvtrain", "torch", "lightning", "hydra-core", "torchcvnn", "numpy")
 
 
 class Journal:
@@ -206,96 +199,6 @@ def read_points(directory: Path) -> list[dict[str, Any]]:
     for name in (name for name, count in names.items() if count > 1):
         raise InputError(f"{path}: {name!r} is the directory of several points")
     return points
-
-
-class DirectoryLock:
-    """Keeps a second command out of a directory; the system releases it when its owner dies."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._lock = FileLock(directory / LOCK_FILE)
-
-    def __enter__(self) -> DirectoryLock:
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise InputError(
-                f"{self._directory}: is being trained by another command"
-                f" ({owner(self._directory) or 'unknown'})"
-            ) from None
-        from os import getpid
-        from platform import node
-
-        content = f"process {getpid()} on {node()} since {_now()}\n"
-        try:
-            (self._directory / OWNER_FILE).write_text(content, encoding="utf-8")
-        except OSError:
-            self.__exit__()
-            raise
-        remove_unfinished(self._directory)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        (self._directory / OWNER_FILE).unlink(missing_ok=True)
-        # While it is held: afterwards it may be another one's. filelock takes none that is gone.
-        (self._directory / LOCK_FILE).unlink(missing_ok=True)
-        self._lock.release()
-
-
-def owner(directory: Path) -> str | None:
-    """The process that has locked a directory, its machine and since when; None: there is none."""
-    try:
-        return (directory / OWNER_FILE).read_text(encoding="utf-8").strip() or None
-    except OSError:
-        return None
-
-
-def claim_directory(wanted: Path, key: str) -> Path:
-    """Make a directory that no other run or sweep has, and return its absolute path.
-
-    `wanted` itself where it does not exist yet, else the first free one of `wanted_2`,
-    `wanted_3`, …: two launches in one second get two directories.
-
-    Raises:
-        InputError: it cannot be made.
-    """
-    for attempt in range(1, 1000):
-        candidate = wanted if attempt == 1 else wanted.with_name(f"{wanted.name}_{attempt}")
-        try:
-            candidate.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise InputError(
-                f"{key}={wanted}: cannot be written ({error.strerror}); output=… chooses another"
-            ) from None
-        return candidate.resolve()
-    raise InputError(f"{key}={wanted}: a thousand directories of this name exist")
-
-
-@cache
-def package_versions() -> dict[str, str]:
-    """Versions of the packages that a run's numbers depend on."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # cvtrain run from a source tree that is not installed
-            continue
-    return found
-
-
-@cache
-def source_commit() -> str | None:
-    """The git commit of the program's source tree, if it runs from one."""
-    command = ["git", "rev-parse", "HEAD"]
-    try:
-        done = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
 
 
 def _now() -> str:

@@ -12,10 +12,11 @@ from cvtrain.composition import as_override, parse_override, quoted
 from cvtrain.config import KEYS_WITHOUT_RESULT
 from cvtrain.errors import InputError
 from cvtrain.point import Point
-from cvtrain.record.journal import SWEEP_FILE, Journal, package_versions, read_points
+from cvtrain.record.journal import SWEEP_FILE, Journal, read_points
 from cvtrain.record.links import refuse_links_that_leave
 from cvtrain.record.run_file import FILE_NAME as RUN_FILE
 from cvtrain.record.run_file import read_record
+from cvtrain.record.versions import package_versions
 
 KEY = "resume"
 LATEST = "latest"

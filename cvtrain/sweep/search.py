@@ -22,7 +22,8 @@ from cvtrain.config_errors import config_keys, explain_invalid
 from cvtrain.config_sections import Count, Section
 from cvtrain.errors import InputError, RunFailed, SweepStopped
 from cvtrain.point import Point
-from cvtrain.record.journal import DirectoryLock, Journal, claim_directory
+from cvtrain.record.claimed_directory import DirectoryLock, claim_directory
+from cvtrain.record.journal import Journal
 from cvtrain.record.metrics import value_at
 from cvtrain.record.storage import storage_failures_told
 from cvtrain.sweep.plan import Plan, directory_name

@@ -17,7 +17,8 @@ from cvtrain.engine.job import StackJob
 from cvtrain.engine.train import train
 from cvtrain.errors import InputError, Interrupted, RunFailed
 from cvtrain.point import Point
-from cvtrain.record.journal import TRACEBACK_FILE, DirectoryLock, Journal
+from cvtrain.record.claimed_directory import DirectoryLock
+from cvtrain.record.journal import TRACEBACK_FILE, Journal
 from cvtrain.record.recorded_run import read_run
 from cvtrain.record.run_file import RunRecord
 from cvtrain.record.storage import storage_failures_told

@@ -17,7 +17,8 @@ from rich.console import Console
 from cvtrain.composition import Composer, parse_override, quoted
 from cvtrain.errors import Interrupted, RunFailed, SweepStopped
 from cvtrain.point import Point
-from cvtrain.record.journal import DirectoryLock, Journal, claim_directory
+from cvtrain.record.claimed_directory import DirectoryLock, claim_directory
+from cvtrain.record.journal import Journal
 from cvtrain.record.storage import storage_failures_told
 from cvtrain.sweep.plan import Plan
 from cvtrain.sweep.progress import SweepProgress

@@ -21,7 +21,8 @@ from cvtrain.errors import InputError
 from cvtrain.point import Point
 from cvtrain.record.atomic_file import write_atomically
 from cvtrain.record.checkpoint import load_checkpoint, save_checkpoint
-from cvtrain.record.journal import DirectoryLock, Journal, claim_directory
+from cvtrain.record.claimed_directory import DirectoryLock, claim_directory
+from cvtrain.record.journal import Journal
 from cvtrain.record.metrics import MetricsFile
 from cvtrain.record.recorder import Recorder
 from cvtrain.record.run_file import write_json

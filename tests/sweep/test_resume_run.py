@@ -15,7 +15,7 @@ from cvtrain.composition import quoted
 from cvtrain.engine.job import StackJob
 from cvtrain.errors import InputError, Interrupted
 from cvtrain.record import journal
-from cvtrain.record.journal import DirectoryLock
+from cvtrain.record.claimed_directory import DirectoryLock
 from cvtrain.sweep import single_run
 from tests.sweep.small_sweep import assert_equal, resume
 

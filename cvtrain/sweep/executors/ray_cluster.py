@@ -18,7 +18,7 @@ import torch
 from cvtrain.engine.job import StackJob
 from cvtrain.errors import InputError, Interrupted, first_line
 from cvtrain.extras import require
-from cvtrain.record.journal import owner
+from cvtrain.record.claimed_directory import owner
 from cvtrain.sweep.executors.executor import Executor, Outcome, WorkerLost, check_count
 from cvtrain.sweep.executors.worker import train_for_owner
 

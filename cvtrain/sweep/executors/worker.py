@@ -13,7 +13,7 @@ from cvtrain.engine.job import StackJob
 from cvtrain.engine.train import train
 from cvtrain.errors import Interrupted, StorageFailed, first_line
 from cvtrain.interruption import interruption
-from cvtrain.record.journal import owner
+from cvtrain.record.claimed_directory import owner
 from cvtrain.sweep.executors.executor import Outcome
 
 OWNER_POLL_SECONDS = 1.0
@@ -40,8 +40,8 @@ def train_for_owner(
 
     Args:
         job: what to train.
-        owned_by: what `cvtrain.record.journal.owner` says of the sweep that wants it; None: it has
-            no lock.
+        owned_by: what `claimed_directory.owner` says of the sweep that wants it; None: it has no
+            lock.
         signals: which ask to end the step, save it and leave.
         directory: to work in, as the sweep does: paths in configurations may be relative.
     """

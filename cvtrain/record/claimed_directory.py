@@ -1,0 +1,79 @@
+"""A directory of one's own: claimed by one command, and locked while it trains there."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from cvtrain.errors import InputError
+from cvtrain.record.atomic_file import remove_unfinished
+
+LOCK_FILE = ".lock"
+OWNER_FILE = ".owner"
+
+
+class DirectoryLock:
+    """Keeps a second command out of a directory; the system releases it when its owner dies."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._lock = FileLock(directory / LOCK_FILE)
+
+    def __enter__(self) -> DirectoryLock:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(
+                f"{self._directory}: is being trained by another command"
+                f" ({owner(self._directory) or 'unknown'})"
+            ) from None
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        content = f"process {os.getpid()} on {platform.node()} since {now}\n"
+        try:
+            (self._directory / OWNER_FILE).write_text(content, encoding="utf-8")
+        except OSError:
+            self.__exit__()
+            raise
+        remove_unfinished(self._directory)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        (self._directory / OWNER_FILE).unlink(missing_ok=True)
+        # While it is held: afterwards it may be another one's. filelock takes none that is gone.
+        (self._directory / LOCK_FILE).unlink(missing_ok=True)
+        self._lock.release()
+
+
+def owner(directory: Path) -> str | None:
+    """The process that has locked a directory, its machine and since when; None: there is none."""
+    try:
+        return (directory / OWNER_FILE).read_text(encoding="utf-8").strip() or None
+    except OSError:
+        return None
+
+
+def claim_directory(wanted: Path, key: str) -> Path:
+    """Make a directory that no other run or sweep has, and return its absolute path.
+
+    `wanted` itself where it does not exist yet, else the first free one of `wanted_2`,
+    `wanted_3`, …: two launches in one second get two directories.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    for attempt in range(1, 1000):
+        candidate = wanted if attempt == 1 else wanted.with_name(f"{wanted.name}_{attempt}")
+        try:
+            candidate.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise InputError(
+                f"{key}={wanted}: cannot be written ({error.strerror}); output=… chooses another"
+            ) from None
+        return candidate.resolve()
+    raise InputError(f"{key}={wanted}: a thousand directories of this name exist")
