@@ -46,7 +46,10 @@ def check(run_directory: Path) -> None:
     assert (run_directory / "metrics.csv").read_text().endswith("\n")
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long)],
+)
 def test_an_interrupted_run_leaves_valid_files(tmp_path, number, status):
     done = interrupted(tmp_path, number)
     assert done.returncode == status
@@ -57,7 +60,10 @@ def test_an_interrupted_run_leaves_valid_files(tmp_path, number, status):
     assert not [p for p in tmp_path.rglob(".*") if p.name not in (".hydra",)]
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [pytest.param(signal.SIGINT, 130, marks=pytest.mark.long), (signal.SIGTERM, 143)],
+)
 def test_an_interrupted_sweep_leaves_valid_files_and_no_lock(tmp_path, number, status):
     done = interrupted(tmp_path, number, "seed=0,1", "-m")
     assert done.returncode == status
