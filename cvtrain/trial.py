@@ -154,12 +154,13 @@ def check_numbers(config: Config, model: nn.Module) -> None:
         InputError: one of them refuses its arguments.
     """
     optimizer = build_optimizer(config, model)
-    accumulated = trainer_arguments(config).get("accumulate_grad_batches", 1)
-    if accumulated > 1 and evaluates_often(optimizer):
-        raise InputError(
-            f"trainer.accumulate_grad_batches={accumulated}: {type(optimizer).__name__} evaluates"
-            " the last batch alone again; should be 1, with a larger batch_size"
-        )
+    if evaluates_often(optimizer):
+        accumulated = trainer_arguments(config).get("accumulate_grad_batches", 1)
+        if accumulated > 1:
+            raise InputError(
+                f"trainer.accumulate_grad_batches={accumulated}: {type(optimizer).__name__}"
+                " evaluates the last batch alone again; should be 1, with a larger batch_size"
+            )
     largest = torch.finfo(getattr(torch, config.dtype)).max
     for group in optimizer.param_groups:
         for name, value in group.items():

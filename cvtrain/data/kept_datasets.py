@@ -21,11 +21,14 @@ class KeptDatasets:
 
     def get(self, key: Hashable, build: Callable[[], Dataset]) -> Dataset:
         """The data set of that key, built where it is not kept."""
-        dataset = self._kept.pop(key, None) or build()
-        self._kept[key] = dataset  # a dictionary's order: what was asked for last is last
-        while len(self._kept) > 1 and self._bytes() > self._most_bytes:
-            del self._kept[next(iter(self._kept))]
-        return dataset
+        # By a dictionary's order: what was asked for last is last.
+        if key in self._kept:
+            self._kept[key] = self._kept.pop(key)
+        else:
+            self._kept[key] = build()
+            while len(self._kept) > 1 and self._bytes() > self._most_bytes:
+                del self._kept[next(iter(self._kept))]
+        return self._kept[key]
 
     def _bytes(self) -> int:
         return sum(map(bytes_in_memory, self._kept.values()))

@@ -20,6 +20,7 @@ from cvtrain.engine.single import Single
 from cvtrain.engine.stack import Stack
 from cvtrain.engine.trainee import Checkpointer, Trainee
 from cvtrain.engine.trainer_options import UninterruptedTrainer, trainer_arguments
+from cvtrain.engine.update import Tensors
 from cvtrain.errors import Interrupted
 from cvtrain.interruption import interruption
 from cvtrain.models.parameters import count_parameters
@@ -146,12 +147,16 @@ def _fit(
         state_dict = trainee.state_dict_of(run)
         if _status(point, record) != "interrupted" or not trainee.between_updates:
             save_checkpoint(directory, "last", state_dict, record.steps)
-        kept = {name: best.state[name][run] for name in state_dict if name in best.state}
-        save_checkpoint(directory, "best", state_dict | kept, int(best.step[run]))
+        kept = _replaced(state_dict, best.state_of(run)["state"])
+        save_checkpoint(directory, "best", kept, int(best.step[run]))
         if trainee.average is not None:
-            m = trainee.average.state_of(run)
-            averaged = {name: m.get(name, tensor) for name, tensor in state_dict.items()}
+            averaged = _replaced(state_dict, trainee.average.state_of(run))
             save_checkpoint(directory, "average", averaged, record.steps)
+
+
+def _replaced(state_dict: Tensors, state: Tensors) -> Tensors:
+    """The state dict with what `state` has of it; `state` may have buffers that are not saved."""
+    return {name: state.get(name, tensor) for name, tensor in state_dict.items()}
 
 
 def _prepare(

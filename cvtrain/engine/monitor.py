@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
+from torch.nn import Parameter
 
 from cvtrain.engine.signals import TRACED_ENTRIES, measure
 
@@ -44,7 +47,6 @@ class GradientMonitor(Callback):
         self._gradients: Kept = {}
         self._handed: Kept = {}
         self._hooks: list[Any] = []
-        self._module: LightningModule | None = None
         self._step = 0
         self._logged = -1
 
@@ -52,10 +54,10 @@ class GradientMonitor(Callback):
         """Watch what the optimizers were handed, after Lightning's clipping."""
         self._logged = (trainer.global_step - 1) // self.every_n_steps
         for optimizer in trainer.optimizers:
-            self._hooks.append(optimizer.register_step_pre_hook(self._watch_closure))
+            keep = partial(self._keep_handed, module, optimizer)
+            self._hooks.append(optimizer.register_step_pre_hook(partial(_after_closure, keep)))
             # Where there is no closure, as in manual optimization.
-            hook = optimizer.register_step_post_hook(lambda own, *_: self._keep_handed(own))
-            self._hooks.append(hook)
+            self._hooks.append(optimizer.register_step_post_hook(lambda *_, keep=keep: keep()))
 
     def on_train_batch_start(
         self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int
@@ -70,12 +72,10 @@ class GradientMonitor(Callback):
         first step in this batch: where it evaluates often, those of its first evaluation."""
         if self._step // self.every_n_steps == self._logged:
             return
-        own = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        for name, p in module.named_parameters():
-            if id(p) in own and p.requires_grad and name not in self._gradients:
+        for name, p in _trained(module, optimizer).items():
+            if name not in self._gradients:
                 self._weights[name] = p.detach().clone().unsqueeze(0)
                 self._gradients[name] = _gradient(p)
-        self._module = module
 
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -105,31 +105,36 @@ class GradientMonitor(Callback):
             hook.remove()
         self._hooks = []
 
-    def _watch_closure(
-        self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        """Let the closure, which makes the gradients inside of the step, show them."""
-        closure = kwargs.get("closure")
-        if closure is None:
-            return None
-
-        def shown() -> Any:
-            objective = closure()
-            self._keep_handed(optimizer)
-            return objective
-
-        return args, {**kwargs, "closure": shown}
-
-    def _keep_handed(self, optimizer: Any) -> None:
-        if not self._gradients or self._module is None:
-            return
-        own = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        for name, p in self._module.named_parameters():
-            if id(p) in own and name in self._gradients and name not in self._handed:
-                self._handed[name] = _gradient(p)
+    def _keep_handed(self, module: LightningModule, optimizer: Any) -> None:
+        if self._gradients:
+            for name, p in _trained(module, optimizer).items():
+                if name in self._gradients and name not in self._handed:
+                    self._handed[name] = _gradient(p)
 
 
-def _gradient(parameter: torch.nn.Parameter) -> Tensor:
+def _trained(module: LightningModule, optimizer: Any) -> dict[str, Parameter]:
+    """The parameters that an optimizer trains, by their names in the module."""
+    own = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    return {name: p for name, p in module.named_parameters() if id(p) in own and p.requires_grad}
+
+
+def _after_closure(
+    keep: Callable[[], None], optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    """Call `keep` after the closure, which makes the gradients inside of the step."""
+    closure = kwargs.get("closure")
+    if closure is None:
+        return None
+
+    def kept() -> Any:
+        objective = closure()
+        keep()
+        return objective
+
+    return args, {**kwargs, "closure": kept}
+
+
+def _gradient(parameter: Parameter) -> Tensor:
     gradient = parameter.grad
-    zeros = torch.zeros_like(parameter)
-    return (zeros if gradient is None else gradient).detach().clone().unsqueeze(0)
+    kept = torch.zeros_like(parameter) if gradient is None else gradient.detach().clone()
+    return kept.unsqueeze(0)

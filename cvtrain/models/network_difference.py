@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import zip_longest
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
@@ -69,9 +70,17 @@ def _alike(left: Any, right: Any) -> bool:
     if isinstance(left, _PLAIN) and isinstance(right, _PLAIN):
         return bool(left == right)
     if isinstance(left, FunctionType) and isinstance(right, FunctionType):
-        cells = ([cell.cell_contents for cell in f.__closure__ or ()] for f in (left, right))
-        return left.__code__ is right.__code__ and _alike(*cells)
+        return left.__code__ is right.__code__ and _alike(_bound(left), _bound(right))
+    if isinstance(left, partial) and isinstance(right, partial):
+        parts = ((each.func, each.args, each.keywords) for each in (left, right))
+        return _alike(*parts)
     if isinstance(left, BuiltinFunctionType) and isinstance(right, BuiltinFunctionType):
         return left is right
     # Of other objects nothing is known: two instances of one class may well do the same.
     return type(left) is type(right)
+
+
+def _bound(function: FunctionType) -> list[Any]:
+    """What a function has taken along from where it was defined."""
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    return [cells, function.__defaults__, function.__kwdefaults__]

@@ -73,10 +73,12 @@ class Trackers:
         for run, (config, directory) in enumerate(zip(configs, directories, strict=True)):
             if config.logger in self._out_of_reach:
                 continue
-            self._out_of_reach.add(config.logger)
             with _given_up_if_it_fails():
-                self._trackers[run] = _opened(config, directory)
-                self._out_of_reach.remove(config.logger)
+                try:
+                    self._trackers[run] = _opened(config, directory)
+                except Exception:
+                    self._out_of_reach.add(config.logger)
+                    raise
 
     def log(self, run: int, step: int, values: Mapping[str, float]) -> None:
         """Add a row of signals of run number `run`."""

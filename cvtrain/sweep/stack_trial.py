@@ -19,7 +19,7 @@ from cvtrain.data.split import UnusableSample
 from cvtrain.engine.job import StackJob
 from cvtrain.engine.train import train
 from cvtrain.engine.trainer_options import trainer_arguments
-from cvtrain.errors import InputError
+from cvtrain.errors import InputError, first_line
 from cvtrain.point import Point
 
 SIZES = (2, 4)
@@ -61,8 +61,7 @@ def try_stack(config: Config) -> StackTrial:
     except UnusableSample as error:
         raise InputError(f"data: {error}") from None
     except Exception as error:  # whatever a user's network raises under vmap
-        first_line = (str(error).strip().splitlines() or [""])[0]
-        return StackTrial(f"the network refuses to be stacked: {first_line}")
+        return StackTrial(f"the network refuses to be stacked: {first_line(error)}")
     per_member = max(large - small, 1) / (SIZES[1] - SIZES[0])
     return StackTrial(None, max(small - SIZES[0] * per_member, 0.0), per_member)
 

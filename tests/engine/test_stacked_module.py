@@ -159,9 +159,16 @@ def test_functions_of_one_definition_are_alike():
     def scaled(factor):
         return Activated(lambda x: factor * x, linear())
 
-    StackedModule([scaled(2), scaled(2)], nn.functional.cross_entropy, Adam)
-    with pytest.raises(ValueError, match="the networks differ in function"):
-        StackedModule([scaled(2), scaled(3)], nn.functional.cross_entropy, Adam)
+    def by_default(factor):
+        return Activated(lambda x, factor=factor: factor * x, linear())
+
+    def partly(factor):
+        return Activated(partial(torch.mul, factor), linear())
+
+    for made in (scaled, by_default, partly):
+        StackedModule([made(2), made(2)], nn.functional.cross_entropy, Adam)
+        with pytest.raises(ValueError, match="the networks differ in function"):
+            StackedModule([made(2), made(3)], nn.functional.cross_entropy, Adam)
 
 
 @pytest.mark.parametrize(
