@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cvtrain.errors import InputError, RunFailed
+from cvtrain.printed_command import cvtrain_command
 from cvtrain.record.links import refuse_links_that_leave
 from cvtrain.report.damage import notes_on_damage
 from cvtrain.report.document import Document
@@ -47,7 +48,7 @@ def publish(directory: Path) -> None:
     print_document(document)
     print(f"report:  {write_report(document, directory / FOLDER)}")
     write_boards(sweep, document, directory / FOLDER)
-    print(f"look:    python -m cvtrain.tensorboard {directory}")
+    print(f"look:    {cvtrain_command(str(directory), module='cvtrain.tensorboard')}")
     failure = document.failure()
     if failure is not None:
         raise RunFailed(failure)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from cvtrain.composition import as_override, parse_override, quoted
 from cvtrain.config import KEYS_WITHOUT_RESULT
 from cvtrain.errors import InputError
 from cvtrain.point import Point
+from cvtrain.printed_command import cvtrain_command
 from cvtrain.record.journal import SWEEP_FILE, Journal, read_points
 from cvtrain.record.links import refuse_links_that_leave
 from cvtrain.record.run_file import FILE_NAME as RUN_FILE
@@ -203,8 +203,7 @@ def _changes_no_number(key: str) -> bool:
 
 def how_to_go_on(directory: Path, launched: Sequence[str] = ()) -> str:
     """The line with the command that goes on with a sweep or a run."""
-    given = shlex.join([as_override(KEY, str(directory)), *launched])
-    return f"cvtrain: to go on: python -m cvtrain {given}"
+    return f"cvtrain: to go on: {cvtrain_command(as_override(KEY, str(directory)), *launched)}"
 
 
 def launcher_options(overrides: Sequence[str]) -> list[str]:

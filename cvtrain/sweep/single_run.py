@@ -17,6 +17,7 @@ from cvtrain.engine.job import StackJob
 from cvtrain.engine.train import train
 from cvtrain.errors import InputError, Interrupted, RunFailed
 from cvtrain.point import Point
+from cvtrain.printed_command import printed_command
 from cvtrain.record.claimed_directory import DirectoryLock
 from cvtrain.record.journal import TRACEBACK_FILE, Journal
 from cvtrain.record.recorded_run import read_run
@@ -88,7 +89,10 @@ def train_and_show(job: StackJob) -> float:
         soft_wrap=True,
     )
     console.print(
-        f"look:  tensorboard --logdir {_short(directory)}", highlight=False, soft_wrap=True
+        f"look:  {printed_command('tensorboard', '--logdir', _short(directory))}",
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
     )
     return record.final["val/loss"]
 

@@ -156,7 +156,8 @@ def report_what_was_stopped(
 def tell_how_to_go_on(console: Console, directory: Path, config: DictConfig) -> None:
     """Print the command that goes on with a sweep."""
     launched = launcher_options([str(text) for text in config.hydra.overrides.hydra])
-    console.print(how_to_go_on(directory, launched), highlight=False, soft_wrap=True)
+    line = how_to_go_on(directory, launched)
+    console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def networks(points: Sequence[Point]) -> list[str]:
