@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.nn import Parameter
 
+from cvtrain.engine.autograd_gradients import AutogradGradients
 from cvtrain.engine.signals import TRACED_ENTRIES, measure
 
 Kept = dict[str, Tensor]
@@ -19,14 +20,21 @@ Kept = dict[str, Tensor]
 class GradientMonitor(Callback):
     """Logs norms, real and imaginary parts of gradients, updates and weights.
 
-    The gradient is what autograd left, before clipping; the handed one is what the optimizer got.
-    They are measured as the engines of cvtrain measure them (`cvtrain.engine.signals.measure`) and
-    go straight to the Trainer's loggers, in one call per logged step: `self.log` would cost more
-    than the step and keep only the real part of a complex value.
+    The gradient is what autograd left in `p.grad`, before anything else changed it: clipping by the
+    Trainer, by `clip_gradients` or in a hook of the module; the scale of mixed precision is divided
+    out. (A hook on the parameter itself, `Tensor.register_hook`, is a part of autograd.) The
+    handed gradient is what the optimizer got. They are measured as the engines of cvtrain measure
+    them (`cvtrain.engine.signals.measure`) and go straight to the Trainer's loggers, in one call
+    per logged step: `self.log` would cost more than the step and keep only the real part of a
+    complex value.
+
+    A row has the step that `self.log` gives the values of the same batch, however many optimizers
+    step in it, and the cadence counts from step 0 of the training, also where it goes on from a
+    checkpoint.
 
     Args:
-        every_n_steps: steps between logged ones; a batch in which several optimizers step is one
-            row, of what each of them did first.
+        every_n_steps: steps between logged ones; a batch in which an optimizer steps several times,
+            or several do, is one row, of what each of them did first.
         elementwise: complex parameters of at most so many entries are traced entry by entry,
             larger ones at four fixed entries.
         per_parameter: add the gradient norms of each parameter.
@@ -46,50 +54,46 @@ class GradientMonitor(Callback):
         self._weights: Kept = {}
         self._gradients: Kept = {}
         self._handed: Kept = {}
+        self._next_weights: Kept = {}
         self._hooks: list[Any] = []
+        self._autograd: AutogradGradients | None = None
         self._step = 0
-        self._logged = -1
+        self._logged: int | None = None
 
-    def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Watch what the optimizers were handed, after Lightning's clipping."""
-        self._logged = (trainer.global_step - 1) // self.every_n_steps
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Watch the optimizers' steps."""
+        self._logged = None
         for optimizer in trainer.optimizers:
-            keep = partial(self._keep_handed, module, optimizer)
-            self._hooks.append(optimizer.register_step_pre_hook(partial(_after_closure, keep)))
-            # Where there is no closure, as in manual optimization.
-            self._hooks.append(optimizer.register_step_post_hook(lambda *_, keep=keep: keep()))
+            keep = partial(self._keep, trainer, module, optimizer)
+            self._hooks += [
+                optimizer.register_step_pre_hook(partial(_before_update, keep)),
+                optimizer.register_step_post_hook(partial(self._keep_next, module)),
+            ]
 
     def on_train_batch_start(
         self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Note the step that an update in this batch would start from."""
-        self._step = trainer.global_step
-
-    def on_before_optimizer_step(
-        self, trainer: Trainer, module: LightningModule, optimizer: Any
-    ) -> None:
-        """Keep weights and autograd's gradients of a step that is logged, before the optimizer's
-        first step in this batch: where it evaluates often, those of its first evaluation."""
-        if self._step // self.every_n_steps == self._logged:
-            return
-        for name, p in _trained(module, optimizer).items():
-            if name not in self._gradients:
-                self._weights[name] = p.detach().clone().unsqueeze(0)
-                self._gradients[name] = _gradient(p)
+        """Follow autograd where an update in this batch is to be logged."""
+        # The number of batches after which an optimizer stepped: the step of what `self.log` logs.
+        self._step = trainer.fit_loop.epoch_loop._batches_that_stepped
+        window = self._step // self.every_n_steps
+        if self._logged is None:
+            # Known here first: Lightning completes the number once it goes on from a checkpoint.
+            self._logged = (self._step - 1) // self.every_n_steps
+        if window != self._logged and self._autograd is None:
+            self._autograd = AutogradGradients(dict(module.named_parameters()))
 
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Measure the update and log it under the step it started from."""
-        if not self._gradients:
+        if not self._next_weights:
             return
-        trained = dict(module.named_parameters())
-        after = {name: trained[name].detach().unsqueeze(0) for name in self._gradients}
         signals = measure(
             self._weights,
             self._gradients,
-            self._gradients | self._handed,
-            after,
+            self._handed,
+            self._next_weights,
             elementwise=self.elementwise,
             per_parameter=self.per_parameter,
         )
@@ -97,19 +101,59 @@ class GradientMonitor(Callback):
         for logger in trainer.loggers:
             logger.log_metrics(dict(zip(signals, values, strict=True)), step=self._step)
         self._logged = self._step // self.every_n_steps
-        self._weights, self._gradients, self._handed = {}, {}, {}
+        self._forget()
 
-    def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Stop watching."""
+        self._stop()
+
+    def on_exception(
+        self, trainer: Trainer, module: LightningModule, exception: BaseException
+    ) -> None:
+        """Stop watching."""
+        self._stop()
+
+    def _stop(self) -> None:
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
+        self._forget()
 
-    def _keep_handed(self, module: LightningModule, optimizer: Any) -> None:
+    def _forget(self) -> None:
+        if self._autograd is not None:
+            self._autograd.remove()
+        self._autograd = None
+        self._weights, self._gradients, self._handed, self._next_weights = {}, {}, {}, {}
+
+    def _keep(self, trainer: Trainer, module: LightningModule, optimizer: Any) -> None:
+        """Keep weights and gradients before an optimizer's first update in a batch that is logged;
+        where it evaluates often, those of its first evaluation."""
+        if self._autograd is None:
+            return
+        scaler = getattr(trainer.precision_plugin, "scaler", None)
+        scale = None if scaler is None else scaler.get_scale()
+        # What an optimizer that unscales by itself will divide by.
+        pending_scale = getattr(optimizer, "grad_scale", None)
+        for name, p in _trained(module, optimizer).items():
+            if name in self._gradients:
+                continue
+            handed = torch.zeros_like(p) if p.grad is None else p.grad.detach().clone()
+            if pending_scale is not None:
+                handed = handed / pending_scale.to(handed.device)
+            left = self._autograd.of(name)
+            if left is None:
+                left = handed
+            elif scale is not None:
+                left = left / scale
+            self._weights[name] = p.detach().clone().unsqueeze(0)
+            self._gradients[name] = left.unsqueeze(0)
+            self._handed[name] = handed.unsqueeze(0)
+
+    def _keep_next(self, module: LightningModule, optimizer: Any, *_: Any) -> None:
         if self._gradients:
             for name, p in _trained(module, optimizer).items():
-                if name in self._gradients and name not in self._handed:
-                    self._handed[name] = _gradient(p)
+                if name in self._gradients and name not in self._next_weights:
+                    self._next_weights[name] = p.detach().clone().unsqueeze(0)
 
 
 def _trained(module: LightningModule, optimizer: Any) -> dict[str, Parameter]:
@@ -118,12 +162,15 @@ def _trained(module: LightningModule, optimizer: Any) -> dict[str, Parameter]:
     return {name: p for name, p in module.named_parameters() if id(p) in own and p.requires_grad}
 
 
-def _after_closure(
+def _before_update(
     keep: Callable[[], None], optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-    """Call `keep` after the closure, which makes the gradients inside of the step."""
-    closure = kwargs.get("closure")
+    """Call `keep` before an optimizer changes its parameters: after the closure, which makes the
+    gradients inside of the step, or at once where there is none."""
+    given_first = len(args) > 1  # after the optimizer itself
+    closure = args[1] if given_first else kwargs.get("closure")
     if closure is None:
+        keep()
         return None
 
     def kept() -> Any:
@@ -131,10 +178,6 @@ def _after_closure(
         keep()
         return objective
 
+    if given_first:
+        return (args[0], kept, *args[2:]), kwargs
     return args, {**kwargs, "closure": kept}
-
-
-def _gradient(parameter: Parameter) -> Tensor:
-    gradient = parameter.grad
-    kept = torch.zeros_like(parameter) if gradient is None else gradient.detach().clone()
-    return kept.unsqueeze(0)

@@ -2,56 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
+from monitored import ByHand, Somebodys, monitored
 from torch import nn
 
 from cvtrain import GradientMonitor
-
-
-class Somebodys(LightningModule):
-    """w x ≈ y with x = 1+1j, y = 1, w = 1: w.grad is 2+2j."""
-
-    def __init__(self, lr: float = 0.25) -> None:
-        super().__init__()
-        self.layer = nn.Linear(1, 1, bias=False, dtype=torch.complex128)
-        nn.init.ones_(self.layer.weight)
-        self.lr = lr
-
-    def training_step(self, batch, batch_idx):
-        error = self.layer(torch.tensor([[1 + 1j]], dtype=torch.complex128)) - 1
-        return (error * error.conj()).real.mean()
-
-    def train_dataloader(self):
-        return range(4)
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=self.lr)
-
-
-def monitored(tmp_path, module=None, every_n_steps=2, **trainer):
-    logger = CSVLogger(tmp_path)
-    logged = []
-    logger.log_metrics = lambda metrics, step: logged.append((step, metrics))
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        Trainer(
-            max_epochs=1,
-            logger=logger,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            accelerator="cpu",
-            callbacks=[GradientMonitor(every_n_steps)],
-            **trainer,
-        ).fit(module or Somebodys())
-    return logged
 
 
 def test_the_gradient_is_autograds_and_the_handed_one_is_clipped(tmp_path):
@@ -103,6 +64,43 @@ def test_of_many_evaluations_in_a_step_the_first_is_logged_and_the_update_is_all
         assert row["update/norm"] == pytest.approx((weight - before).abs().item(), rel=1e-9)
 
 
+class SteppingThrice(ByHand):
+    """As a critic is trained."""
+
+    steps = 3
+
+
+def test_of_several_steps_in_a_batch_the_first_is_logged(tmp_path):
+    logged = monitored(tmp_path, SteppingThrice(), every_n_steps=1)
+    assert [step for step, _ in logged] == [0, 1, 2, 3]
+    first = logged[0][1]
+    assert first["grad/norm"] == pytest.approx(8**0.5)
+    assert first["update/norm"] == pytest.approx(0.25 * 8**0.5)
+
+
+def test_a_monitor_leaves_no_hook_behind_even_where_training_fails(tmp_path):
+    class Failing(Somebodys):
+        def training_step(self, batch, batch_idx):
+            if batch_idx == 2:
+                raise RuntimeError("on purpose")
+            return super().training_step(batch, batch_idx)
+
+        def configure_optimizers(self):
+            self.kept = super().configure_optimizers()
+            return self.kept
+
+    module = Failing()
+    with pytest.raises(RuntimeError, match="on purpose"):
+        monitored(tmp_path, module, every_n_steps=2)
+    for hooks in (
+        module.kept._optimizer_step_pre_hooks,
+        module.kept._optimizer_step_post_hooks,
+        module.layer.weight._backward_hooks,
+        module.layer.weight._post_accumulate_grad_hooks,
+    ):
+        assert not hooks
+
+
 class Alternating(LightningModule):
     """Two optimizers that step in every batch, by hand."""
 
@@ -130,9 +128,7 @@ class Alternating(LightningModule):
         return [torch.optim.SGD(layer.parameters(), lr=lr) for layer, lr in layers]
 
 
-@pytest.mark.parametrize(
-    ("every", "steps"), [(1, [0, 2, 4, 6, 8, 10]), (2, [0, 2, 4, 6, 8, 10]), (6, [0, 6])]
-)
+@pytest.mark.parametrize(("every", "steps"), [(1, [0, 1, 2, 3, 4, 5]), (2, [0, 2, 4]), (4, [0, 4])])
 def test_a_row_has_what_each_of_two_optimizers_did(tmp_path, every, steps):
     logged = monitored(tmp_path, Alternating(), every_n_steps=every)
     assert [step for step, _ in logged] == steps
@@ -140,6 +136,73 @@ def test_a_row_has_what_each_of_two_optimizers_did(tmp_path, every, steps):
     assert first["grad/norm"] == pytest.approx(4.0)  # √(8 + 8)
     assert first["handed/norm"] == pytest.approx(4.0)
     assert first["update/norm"] == pytest.approx((8 * (0.25**2 + 0.125**2)) ** 0.5)
+
+
+class EverySecondBatch(ByHand):
+    """Accumulates two batches by hand."""
+
+    def training_step(self, batch, batch_idx):
+        self.manual_backward(Somebodys.training_step(self, batch, batch_idx))
+        if batch_idx % 2:
+            self.optimizers().step()
+            self.optimizers().zero_grad()
+
+
+def logging_too(kind):
+    class Logging(kind):
+        def training_step(self, batch, batch_idx):
+            self.log("theirs", float(batch_idx))
+            return super().training_step(batch, batch_idx)
+
+    return Logging()
+
+
+@pytest.mark.parametrize(
+    ("kind", "trainer", "steps"),
+    [
+        (Somebodys, {}, [0, 1, 2, 3]),
+        (Somebodys, {"accumulate_grad_batches": 2}, [0, 1]),
+        (Alternating, {}, [0, 1, 2, 3, 4, 5]),
+        (SteppingThrice, {}, [0, 1, 2, 3]),
+        (EverySecondBatch, {}, [1, 3]),
+    ],
+)
+def test_rows_stand_where_lightning_logs(tmp_path, kind, trainer, steps):
+    module = logging_too(kind)
+    logged = monitored(tmp_path, module, every_n_steps=1, log_every_n_steps=1, **trainer)
+    theirs = [step for step, metrics in logged if "theirs" in metrics]
+    assert [step for step, metrics in logged if "grad/norm" in metrics] == steps
+    assert set(steps) <= set(theirs)
+
+
+@pytest.mark.parametrize(("at", "rest"), [(9, [12]), (10, [12]), (12, [12]), (11, [12])])
+def test_a_resumed_training_keeps_the_cadence(tmp_path, at, rest):
+    """Counted from the first step of all, wherever the checkpoint stands."""
+
+    class Longer(Somebodys):
+        def train_dataloader(self):
+            return range(14)
+
+    saving = ModelCheckpoint(tmp_path, every_n_train_steps=at, save_top_k=-1, filename="{step}")
+    logger = CSVLogger(tmp_path)
+    steps = []
+    logger.log_metrics = lambda metrics, step: steps.append(step)
+    settings = {
+        "logger": logger,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "accelerator": "cpu",
+        "max_epochs": 1,
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        Trainer(callbacks=[GradientMonitor(4), saving], **settings).fit(Longer())
+        assert steps == [0, 4, 8, 12]
+        steps.clear()
+        Trainer(callbacks=[GradientMonitor(4)], **settings).fit(
+            Longer(), ckpt_path=tmp_path / f"step={at}.ckpt", weights_only=False
+        )
+    assert steps == rest
 
 
 def test_a_cadence_of_zero_is_refused():
