@@ -43,6 +43,16 @@ class EndedRuns:
         """Positions of the runs that have not ended."""
         return [run for run in range(len(self.diverged_at)) if self.at(run) is None]
 
+    def with_update(self, step: int) -> list[int]:
+        """Positions of the runs that made update number `step`: those that early stopping ended
+        have not, and of those that diverged only the ones that this very update broke."""
+        ended = zip(self.diverged_at, self.stopped_at, strict=True)
+        return [
+            run
+            for run, (diverged, stopped) in enumerate(ended)
+            if stopped is None and diverged in (None, step)
+        ]
+
     def held(self, diverged: Tensor) -> Tensor:
         """Which runs keep their weights, bool [K]: the `diverged` ones, on their device, and those
         that were stopped."""

@@ -244,8 +244,7 @@ class Trainee(LockStep):
             self._recorder.write(step, signals, self.ended.surviving)
         if draws:
             drawn = histograms("grad", update.gradients) | histograms("weight", self._previous)
-            there = [run for run, at in enumerate(self.ended.diverged_at) if at in (None, step)]
-            self._recorder.histograms(step, drawn, there)
+            self._recorder.histograms(step, drawn, self.ended.with_update(step))
 
     def end_diverged(self) -> None:
         """Write the last rows of the runs that diverged since this was last asked."""

@@ -21,6 +21,7 @@ from cvtrain.record.checkpoint import load_checkpoint, read_checkpoint
 from cvtrain.record.run_file import RunRecord
 from tests.engine.test_stack_equals_single import WithState
 from tests.engine.training import configured
+from tests.event_content import events, histogram_steps
 
 SHORT = (
     "model.hidden=[4]",
@@ -76,6 +77,22 @@ def assert_same(one: Path, other: Path) -> None:
         assert left.keys() == right.keys()
         assert all(torch.equal(left[key], right[key]) for key in left)
     assert (one / "metrics.csv").read_bytes() == (other / "metrics.csv").read_bytes()
+    assert events(one) == events(other)
+
+
+class Killed(BaseException):
+    """Leaves the files as `kill -9` does: nobody catches it, and nothing more is written."""
+
+
+def killed(job: StackJob, at: int) -> None:
+    """Train until so many updates are made, and no further."""
+
+    def progressed(step: int) -> None:
+        if step == at:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(job, progressed)
 
 
 def assert_goes_on(tmp_path: Path, job: StackJob, at: int = 10) -> None:
@@ -158,6 +175,26 @@ def test_a_member_that_diverged_before_does_not_begin_again(tmp_path):
     members = [("optimizer=sgd", f"optimizer.lr={lr}") for lr in (0.1, 1e12, 0.2)]
     job = StackJob(points(*members), tmp_path, "stack")
     assert_goes_on_without(tmp_path, job, ended=1)
+
+
+@pytest.mark.parametrize("at", [3, 9, 12, 16, 22])
+@pytest.mark.parametrize("every", [1, 4])
+def test_what_ends_early_in_a_stack_that_is_killed_has_the_same_events(tmp_path, at, every):
+    common = (f"signals.histograms_every={every}", "early_stopping.patience=1", "optimizer=adam")
+    rates = (0.1, 0.3, 1e12, 0.02)
+    members = [(*common, f"optimizer.lr={rate}", f"seed={k}") for k, rate in enumerate(rates)]
+    whole, parted = (StackJob(points(*members), tmp_path / name, "stack") for name in "ab")
+    records = train(whole)
+    assert [record.stopped_at for record in records] == [None, 5, None, None]
+    assert [record.diverged_at is None for record in records] == [True, True, False, True]
+    for record, point in zip(records, whole.points, strict=True):
+        drawn = histogram_steps(whole.root / point.directory)
+        ended = record.steps + (record.diverged_at is not None)
+        assert drawn == list(range(0, ended, every))
+    killed(parted, at)
+    train(parted)
+    for point in whole.points:
+        assert_same(whole.root / point.directory, parted.root / point.directory)
 
 
 def assert_goes_on_without(tmp_path: Path, job: StackJob, ended: int) -> None:

@@ -7,11 +7,13 @@ from cvtrain.config_sections import EarlyStoppingConfig
 from cvtrain.engine.early_stopping import EarlyStopping
 from cvtrain.errors import InputError
 from tests.engine.training import largest_difference, stacked, trained
+from tests.event_content import histogram_steps
 
 METRICS = ("loss", "accuracy")
 SETTING = (
     *("optimizer=adam", "dtype=complex128", "model.hidden=[8]", "max_steps=200", "batch_size=32"),
     *("signals.validation_every=5", "signals.scalars_every=50", "early_stopping.patience=2"),
+    "signals.histograms_every=5",
 )
 
 
@@ -68,6 +70,11 @@ def test_runs_of_a_stack_end_when_they_would_have_ended_alone(runs):
             assert one.record.final[tag] == pytest.approx(other.record.final[tag], rel=1e-9)
         for name, best in one.record.best.items():
             assert best == pytest.approx(other.record.best[name], rel=1e-9)
+
+
+def test_a_run_that_ended_has_histograms_of_the_updates_that_it_made_and_of_no_others(runs):
+    for run in (each for engine in runs for each in engine):
+        assert histogram_steps(run.directory) == list(range(0, run.record.steps, 5))
 
 
 def test_a_run_that_ended_keeps_the_weights_it_ended_with(runs, tmp_path):

@@ -16,6 +16,7 @@ import torch
 from cvtrain.command import main
 from cvtrain.record.checkpoint import load_checkpoint
 from cvtrain.record.run_file import read_record
+from tests.event_content import events
 
 AXES = ("optimizer=sgd,adam", "objective.scale=1,0.5", "seed=0,1,2")
 SMALL = ("model.hidden=[4]", "max_steps=60", "signals.validation_every=20", *AXES)
@@ -56,6 +57,7 @@ def assert_equal(one: Path, other: Path) -> None:
         assert record(one / name) == record(other / name)
         tables = [(root / name / "metrics.csv").read_bytes() for root in (one, other)]
         assert tables[0] == tables[1]
+        assert events(one / name) == events(other / name)
         for kind in ("last", "best"):
             (left, step), (right, there) = (
                 load_checkpoint(root / name / "checkpoints" / f"{kind}.ckpt")
