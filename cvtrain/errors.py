@@ -37,6 +37,13 @@ class StorageFailed(RunFailed):
     """
 
 
+class FilesChanged(Exception):
+    """A file or directory of a run was removed or changed by something else while the run trained.
+
+    The run fails: its record would begin somewhere in the middle.
+    """
+
+
 class SweepStopped(BaseException):
     """A sweep with ``on_error=stop`` met a failure. Not an ``Exception``: launchers catch those."""
 

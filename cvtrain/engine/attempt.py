@@ -21,7 +21,7 @@ from cvtrain.engine.stack import Stack
 from cvtrain.engine.trainee import Checkpointer, Trainee
 from cvtrain.engine.trainer_options import UninterruptedTrainer, trainer_arguments
 from cvtrain.engine.update import Tensors
-from cvtrain.errors import Interrupted
+from cvtrain.errors import FilesChanged, Interrupted
 from cvtrain.interruption import interruption
 from cvtrain.models.parameters import count_parameters
 from cvtrain.point import Point
@@ -33,6 +33,8 @@ from cvtrain.record.run_file import RunRecord, Status
 from cvtrain.record.storage import storage_failure
 from cvtrain.record.tracker import Trackers
 from cvtrain.task import load_dataset
+
+log = logging.getLogger(__name__)
 
 Progressed = Callable[[int], None]
 """Told the number of updates made, after each."""
@@ -56,10 +58,10 @@ def train_and_record(job: StackJob, progressed: Progressed) -> list[RunRecord] |
                 _trackers(job, journal),
             )
             _fit(job, journal, recorder, records, progressed)
-        statuses = [_status(*ended) for ended in zip(job.points, records, strict=True)]
+        stops = _stops_for_lost(job, recorder)
+        statuses = [_status(*ended, stops) for ended in zip(job.points, records, strict=True)]
         recorder.close([status == "finished" for status in statuses])
-        for point, record, status in zip(job.points, records, statuses, strict=True):
-            journal.end(point, record, status)
+        _end(job, journal, recorder, records, statuses)
     except UnusableState:  # the runs begin again
         raise
     except Interrupted:  # a second signal, which ends at once
@@ -75,10 +77,38 @@ def train_and_record(job: StackJob, progressed: Progressed) -> list[RunRecord] |
             raise
         if recorder is not None:
             recorder.close([False] * size)
-        for point, record in zip(job.points, records, strict=True):
-            journal.fail(point, record, error)
+        lost = recorder.lost if recorder is not None else {}
+        for run, (point, record) in enumerate(zip(job.points, records, strict=True)):
+            journal.fail(point, record, lost.get(run, error))
         raise
     return records
+
+
+def _end(
+    job: StackJob,
+    journal: Journal,
+    recorder: Recorder,
+    records: Sequence[RunRecord],
+    statuses: Sequence[Status],
+) -> None:
+    """Note how each run ended.
+
+    Raises:
+        FilesChanged: all of them failed, since their files were removed or changed.
+    """
+    for run, (point, record) in enumerate(zip(job.points, records, strict=True)):
+        if run not in recorder.lost:
+            with recorder.keeping(run):
+                journal.end(point, record, statuses[run])
+    recorder.flush()
+    for run, error in recorder.lost.items():
+        log.error("%s", error)
+        journal.fail(job.points[run], records[run], error)
+
+
+def _stops_for_lost(job: StackJob, recorder: Recorder) -> bool:
+    """Whether the other runs are to stop too, since the files of one were removed or changed."""
+    return bool(recorder.lost) and job.points[0].config.on_error == "stop"
 
 
 def _trackers(job: StackJob, journal: Journal) -> Trackers | None:
@@ -93,14 +123,15 @@ def _leave(job: StackJob, journal: Journal, records: Sequence[RunRecord]) -> Non
     """Note that the runs which have not ended were interrupted."""
     for point, record in zip(job.points, records, strict=True):
         if record.status == "running":
-            journal.end(point, record, "interrupted")
+            with suppress(FilesChanged):
+                journal.end(point, record, "interrupted")
 
 
-def _status(point: Point, record: RunRecord) -> Status:
+def _status(point: Point, record: RunRecord, stops: bool) -> Status:
     if record.diverged_at is not None:
         return "diverged"
     complete = record.stopped_at is not None or record.steps >= point.config.max_steps
-    left = interruption.requested is not None or point.config.pauses(record.steps)
+    left = stops or interruption.requested is not None or point.config.pauses(record.steps)
     return "interrupted" if left and not complete else "finished"
 
 
@@ -115,8 +146,9 @@ def _fit(
         recorded = recorder.recorded()
         surviving = set(trainee.ended.surviving)
         for run, point in enumerate(job.points):
-            if run in surviving:
-                save_state(journal, point, job.engine, trainee, run, recorded[run])
+            if run in surviving and run not in recorder.lost:
+                with recorder.keeping(run):
+                    save_state(journal, point, job.engine, trainee, run, recorded[run])
 
     trainer, trainee = _prepare(job, recorder, save, progressed)
     recorder.expect(trainee.validations.later_tags)
@@ -144,14 +176,18 @@ def _fit(
             f"val/{name}": {"value": value, "step": step}
             for name, (value, step) in trainee.validations.best(run).items()
         }
+        if run in recorder.lost:
+            continue
+        stops = _stops_for_lost(job, recorder)
         state_dict = trainee.state_dict_of(run)
-        if _status(point, record) != "interrupted" or not trainee.between_updates:
-            save_checkpoint(directory, "last", state_dict, record.steps)
-        kept = _replaced(state_dict, best.state_of(run)["state"])
-        save_checkpoint(directory, "best", kept, int(best.step[run]))
-        if trainee.average is not None:
-            averaged = _replaced(state_dict, trainee.average.state_of(run))
-            save_checkpoint(directory, "average", averaged, record.steps)
+        with recorder.keeping(run):
+            if _status(point, record, stops) != "interrupted" or not trainee.between_updates:
+                save_checkpoint(directory, "last", state_dict, record.steps)
+            kept = _replaced(state_dict, best.state_of(run)["state"])
+            save_checkpoint(directory, "best", kept, int(best.step[run]))
+            if trainee.average is not None:
+                averaged = _replaced(state_dict, trainee.average.state_of(run))
+                save_checkpoint(directory, "average", averaged, record.steps)
 
 
 def _replaced(state_dict: Tensors, state: Tensors) -> Tensors:

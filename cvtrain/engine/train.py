@@ -16,7 +16,7 @@ from cvtrain.engine.data_parallel import devices_wanted, processes_beside
 from cvtrain.engine.job import StackJob
 from cvtrain.engine.run_state import RunState, UnusableState, state_left
 from cvtrain.engine.trainer_options import trainer_arguments
-from cvtrain.errors import first_line
+from cvtrain.errors import FilesChanged, first_line
 from cvtrain.interruption import interruption
 from cvtrain.point import Point
 from cvtrain.record.journal import Journal
@@ -96,7 +96,7 @@ def _train_part(job: StackJob, progressed: Progressed) -> list[RunRecord]:
     try:
         return _train_in_halves(job, progressed)
     except Exception as error:
-        if storage_failure(error, job.root):
+        if isinstance(error, FilesChanged) or storage_failure(error, job.root):
             raise
         # What is wrong may be in the checkpoint; what is not comes again, and is told then.
         why = "its checkpoint cannot be used" if isinstance(error, UnusableState) else "it failed"

@@ -167,12 +167,13 @@ class Trainee(LockStep):
         self._progressed(step)
         every = self.config.checkpoint.every_n_steps
         # Asked once: a signal may come at any moment, and what is left must be what was saved.
-        asked_to_stop = self.asked_to_stop or self.config.pauses(step)
+        lost = self.config.on_error == "stop" and bool(self._recorder.lost)
+        asked_to_stop = self.asked_to_stop or self.config.pauses(step) or lost
         if asked_to_stop or (every is not None and step % every == 0):
             self.end_diverged()
             if step < self.config.max_steps:
                 self._save()
-        if asked_to_stop or not self.ended.surviving:
+        if asked_to_stop or not self._recorder.records(self.ended.surviving):
             self.trainer.should_stop = True
 
     def on_train_end(self) -> None:

@@ -12,8 +12,10 @@ UNFINISHED = ".unfinished"
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let `write` fill a file beside `path`, then rename it: readers see the old or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Let `write` fill a file beside `path`, then rename it: readers see the old or the new one.
+
+    The directory is not made: one that was removed while its run trained stays away.
+    """
     prefix = f".{path.name}."
     descriptor, temporary = tempfile.mkstemp(suffix=UNFINISHED, prefix=prefix, dir=path.parent)
     try:

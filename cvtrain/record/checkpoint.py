@@ -48,6 +48,7 @@ def save_checkpoint(
     serialized = io.BytesIO()
     torch.save(content, serialized)
     path = checkpoint_path(directory, name)
+    path.parent.mkdir(exist_ok=True)
     write_atomically(path, lambda file: file.write(serialized.getbuffer()))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from cvtrain.errors import InputError
+from cvtrain.errors import InputError, StorageFailed
 from cvtrain.record.atomic_file import remove_unfinished
 
 LOCK_FILE = ".lock"
@@ -32,19 +32,29 @@ class DirectoryLock:
                 f" ({owner(self._directory) or 'unknown'})"
             ) from None
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        content = f"process {os.getpid()} on {platform.node()} since {now}\n"
+        self._owner = f"process {os.getpid()} on {platform.node()} since {now}"
         try:
-            (self._directory / OWNER_FILE).write_text(content, encoding="utf-8")
+            (self._directory / OWNER_FILE).write_text(f"{self._owner}\n", encoding="utf-8")
         except OSError:
             self.__exit__()
             raise
         remove_unfinished(self._directory)
         return self
 
+    def check(self) -> None:
+        """Look whether the directory is still this one's.
+
+        Raises:
+            StorageFailed: it was removed, or is another command's.
+        """
+        check_owner(self._directory, self._owner)
+
     def __exit__(self, *_: object) -> None:
-        (self._directory / OWNER_FILE).unlink(missing_ok=True)
-        # While it is held: afterwards it may be another one's. filelock takes none that is gone.
-        (self._directory / LOCK_FILE).unlink(missing_ok=True)
+        # Another command may have made and locked a directory of this name, if ours was removed.
+        if owner(self._directory) in (None, self._owner):
+            (self._directory / OWNER_FILE).unlink(missing_ok=True)
+            # While it is held: afterwards it may be another's. filelock takes none that is gone.
+            (self._directory / LOCK_FILE).unlink(missing_ok=True)
         self._lock.release()
 
 
@@ -54,6 +64,23 @@ def owner(directory: Path) -> str | None:
         return (directory / OWNER_FILE).read_text(encoding="utf-8").strip() or None
     except OSError:
         return None
+
+
+def check_owner(directory: Path, wanted: str | None) -> None:
+    """Look whether a directory still has the owner that it had.
+
+    Args:
+        directory: that was locked.
+        wanted: what `owner` said of it then; None: it was not locked.
+
+    Raises:
+        StorageFailed: it was removed, or is another command's.
+    """
+    if wanted is not None and owner(directory) != wanted:
+        raise StorageFailed(
+            f"{directory}: was removed or replaced while its runs trained; nothing more is written"
+            " there"
+        )
 
 
 def claim_directory(wanted: Path, key: str) -> Path:

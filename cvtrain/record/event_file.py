@@ -48,8 +48,20 @@ class EventFile:
         self._file.append(framed(event))
 
     def flush(self) -> None:
-        """Append to the file what is kept."""
+        """Append to the file what is kept.
+
+        Raises:
+            FilesChanged: the file was removed or changed meanwhile.
+        """
         self._file.flush()
+
+    def verify(self) -> None:
+        """Look whether the file is still the one that was written.
+
+        Raises:
+            FilesChanged: it is not.
+        """
+        self._file.verify()
 
 
 def _latest_second(directory: Path) -> int:

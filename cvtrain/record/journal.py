@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from cvtrain.errors import InputError
+from cvtrain.errors import FilesChanged, InputError
 from cvtrain.point import Point
 from cvtrain.record.atomic_file import remove_unfinished
 from cvtrain.record.run_file import (
@@ -119,17 +119,38 @@ class Journal:
         return round(monotonic() - self._began[point.directory], 3)
 
     def end(self, point: Point, record: RunRecord, status: Status) -> None:
-        """Note how a run ended."""
+        """Note how a run ended.
+
+        Raises:
+            FilesChanged: its directory was removed meanwhile, or has another run.
+        """
+        if not self._has(point, record):
+            directory = self.run_directory(point)
+            raise FilesChanged(f"{directory}: was removed or replaced while the run trained")
         record.status = status
         record.wall_seconds = self.spent(point)
         record.write(self.run_directory(point))
 
     def fail(self, point: Point, record: RunRecord, error: Exception) -> None:
-        """Note that a run failed: one line in run.json, the traceback beside it."""
+        """Note that a run failed: one line in run.json, the traceback beside it.
+
+        A directory that was removed meanwhile is not made again.
+        """
         record.error = f"{type(error).__name__}: {error}".splitlines()[0]
+        if not self._has(point, record):
+            record.status = "failed"
+            return
         trace = "".join(traceback.format_exception(error))
         (self.run_directory(point) / TRACEBACK_FILE).write_text(trace, encoding="utf-8")
         self.end(point, record, "failed")
+
+    def _has(self, point: Point, record: RunRecord) -> bool:
+        """Whether a run's directory is there, and not another run's by now."""
+        if not self.run_directory(point).is_dir():
+            return False
+        content = self.read(point.directory)
+        begun = record.id, record.started
+        return content is None or (content.get("id"), content.get("started")) == begun
 
     def lose(self, point: Point, error: str) -> None:
         """Note for a process that is no more that its run failed."""

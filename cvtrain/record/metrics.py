@@ -81,8 +81,20 @@ class MetricsFile:
             raise KeyError(f"metrics.csv has no column {min(set(tags) - self._known)}")
 
     def flush(self) -> None:
-        """Append to the file what is kept."""
+        """Append to the file what is kept.
+
+        Raises:
+            FilesChanged: the file was removed or changed meanwhile.
+        """
         self._file.flush()
+
+    def verify(self) -> None:
+        """Look whether the file is still the one that was written.
+
+        Raises:
+            FilesChanged: it is not.
+        """
+        self._file.verify()
 
     def close(self) -> None:
         """Flush; nothing is open between flushes."""

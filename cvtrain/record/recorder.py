@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
 from torch import Tensor
 
+from cvtrain.errors import FilesChanged
+from cvtrain.record.appended_file import AppendedFile
 from cvtrain.record.custom_scalars import run_layout
+from cvtrain.record.event_file import NAME_BEGINS
 from cvtrain.record.metrics import MetricsFile
 from cvtrain.record.pending_rows import PendingRows
 from cvtrain.record.recorded import Recorded, signal_files, sizes
@@ -38,6 +42,10 @@ class Recorder:
         earlier: what an earlier attempt had recorded at the point where all runs go on; without it
             its files are replaced.
         trackers: which get the rows too.
+
+    Attributes:
+        lost: by position, the runs whose files were removed or changed by something else, and what
+            was. They get no more rows.
     """
 
     def __init__(
@@ -46,7 +54,9 @@ class Recorder:
         earlier: Sequence[Recorded] = (),
         trackers: Trackers | None = None,
     ) -> None:
+        self.lost: dict[int, FilesChanged] = {}
         self._directories = list(directories)
+        self._older: list[list[AppendedFile]] = [[] for _ in self._directories]
         self._later_tags: tuple[str, ...] = ()
         self._tables: list[MetricsFile] = []
         self._final: list[dict[str, float]] = [{} for _ in self._directories]
@@ -109,19 +119,19 @@ class Recorder:
         for tag, tensor in values.items():
             members = tensor.detach()[: len(self._boards)].cpu().numpy()
             for run in range(len(self._boards)) if recorded is None else recorded:
-                if run < len(self._boards):
+                if run < len(self._boards) and run not in self.lost:
                     self._boards[run].histogram(step, tag, members[run].reshape(-1))
         self._flush_if_due()
 
     @property
     def final(self) -> list[dict[str, float]]:
-        """Per run the last value of every signal; reading it flushes."""
-        self.flush()
+        """Per run the last value of every signal; reading it flushes and verifies."""
+        self._flush_and_verify()
         return self._final
 
     def recorded(self) -> list[Recorded]:
-        """Per run what has been recorded so far, for a checkpoint; flushes."""
-        self.flush()
+        """Per run what has been recorded so far, for a checkpoint; flushes and verifies."""
+        self._flush_and_verify()
         tags = self._tables[0].tags if self._tables else ()
         return [
             Recorded(tags, dict(final), sizes(directory))
@@ -129,14 +139,30 @@ class Recorder:
         ]
 
     def flush(self) -> None:
-        """Hand all that was written to the operating system."""
-        self._fetch()
-        for table in self._tables:
-            table.flush()
-        for board in self._boards:
-            board.flush()
-        self._unflushed = 0
-        self._flushed_at = monotonic()
+        """Hand all that was written to the operating system.
+
+        Raises:
+            FilesChanged: of every run files were removed or changed meanwhile.
+        """
+        self._flush()
+        self._refuse_to_train_for_nothing()
+
+    def records(self, runs: Sequence[int]) -> bool:
+        """Whether the files of any of these runs still take rows."""
+        return any(run < len(self._directories) and run not in self.lost for run in runs)
+
+    @contextmanager
+    def keeping(self, run: int) -> Iterator[None]:
+        """Inside, files of the run are written; if they were removed, that run alone is lost."""
+        try:
+            yield
+        except FilesChanged as error:
+            self.lost[run] = error
+        except (FileNotFoundError, NotADirectoryError):
+            directory = self._directories[run]
+            if directory.is_dir():
+                raise
+            self.lost[run] = FilesChanged(f"{directory}: was removed while the run trained")
 
     def close(self, succeeded: Sequence[bool]) -> None:
         """Note in HPARAMS which runs succeeded, and flush.
@@ -153,13 +179,51 @@ class Recorder:
         for board, good in zip(self._boards, succeeded, strict=True):
             board.ended(good)
         self._trackers.close(succeeded)
-        self.flush()
+        self._flush()
+        self._verify()
+
+    def _flush(self) -> None:
+        self._fetch()
+        for run, board in enumerate(self._boards):
+            if run not in self.lost:
+                with self.keeping(run):
+                    if self._tables:
+                        self._tables[run].flush()
+                    board.flush()
+        self._unflushed = 0
+        self._flushed_at = monotonic()
+
+    def _flush_and_verify(self) -> None:
+        self._flush()
+        self._verify()
+        self._refuse_to_train_for_nothing()
+
+    def _verify(self) -> None:
+        """Find what was removed or changed since the last flush, and what an earlier attempt left
+        and nothing is appended to."""
+        for run, board in enumerate(self._boards):
+            if run not in self.lost:
+                with self.keeping(run):
+                    board.verify()
+                    if self._tables:
+                        self._tables[run].verify()
+                    for file in self._older[run]:
+                        file.verify()
+
+    def _refuse_to_train_for_nothing(self) -> None:
+        if len(self.lost) == len(self._directories):
+            raise self.lost[0]
 
     def _go_on(self, earlier: Sequence[Recorded]) -> None:
         self._final = [dict(each.final) for each in earlier]
-        for each, directory in zip(earlier, self._directories, strict=True):
+        for run, (each, directory) in enumerate(zip(earlier, self._directories, strict=True)):
             each.restore(directory)
             self._tables.append(MetricsFile(directory, each.tags, continued=True))
+            self._older[run] = [
+                AppendedFile(directory / name, continued=True)
+                for name in each.sizes
+                if name.startswith(NAME_BEGINS)
+            ]
 
     def _flush_if_due(self) -> None:
         waited = monotonic() - self._flushed_at
@@ -171,6 +235,8 @@ class Recorder:
             events = scalar_events(row.step, row.wall_time, row.tags, row.values)
             columns = row.values.T.tolist()
             for run, column, event in zip(row.runs, columns, events, strict=True):
+                if run in self.lost:
+                    continue
                 values = dict(zip(row.tags, column, strict=True))
                 self._tables[run].write(row.step, values)
                 self._boards[run].add(event)

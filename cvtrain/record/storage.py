@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cvtrain.errors import StorageFailed, first_line
+from cvtrain.errors import FilesChanged, StorageFailed, first_line
 
 NO_MORE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG})
 """Errors of the file system itself."""
 
-OF_A_FILE = frozenset({errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR})
+OF_A_FILE = frozenset({errno.EACCES, errno.EPERM})
 """Errors of one file, which speak of the storage where the file is one of ours."""
+
+REMOVED = frozenset({errno.ENOENT, errno.ENOTDIR})
+"""The same where all of the storage has gone; else they speak of one run."""
 
 OF_SQLITE = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
@@ -48,6 +51,8 @@ def storage_failure(error: BaseException, root: Path) -> str | None:
     seen: BaseException | None = error
     while seen is not None:
         reason = None
+        if isinstance(seen, FilesChanged) and not root.is_dir():
+            return f"{root}: was removed while its runs trained; nothing more is written there"
         if isinstance(seen, OSError) and _is_of_storage(seen, root):
             reason = seen.strerror
         elif isinstance(seen, sqlite3.OperationalError) and _is_of_sqlite(seen):
@@ -64,7 +69,8 @@ def storage_failure(error: BaseException, root: Path) -> str | None:
 def _is_of_storage(error: OSError, root: Path) -> bool:
     if error.errno in NO_MORE:
         return True
-    if error.errno not in OF_A_FILE or not isinstance(error.filename, str | bytes | Path):
+    kinds = OF_A_FILE if root.is_dir() else OF_A_FILE | REMOVED
+    if error.errno not in kinds or not isinstance(error.filename, str | bytes | Path):
         return False
     name = error.filename.decode() if isinstance(error.filename, bytes) else error.filename
     return Path(name).absolute().is_relative_to(root.absolute())

@@ -96,8 +96,20 @@ class TensorBoardFile:
         self.summary(0, Summary(value=[value]))
 
     def flush(self) -> None:
-        """Append to the file what is kept."""
+        """Append to the file what is kept.
+
+        Raises:
+            FilesChanged: the file was removed or changed meanwhile.
+        """
         self._file.flush()
+
+    def verify(self) -> None:
+        """Look whether the file is still the one that was written.
+
+        Raises:
+            FilesChanged: it is not.
+        """
+        self._file.verify()
 
     def close(self) -> None:
         """Flush; nothing is open between flushes."""

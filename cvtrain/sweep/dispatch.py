@@ -24,6 +24,7 @@ def dispatch(
     executor: Executor,
     begun: Callable[[int], None],
     ended: Callable[[int, Ended], None],
+    check: Callable[[], None] = lambda: None,
 ) -> None:
     """Have jobs trained, in their order, as many at a time as an executor takes.
 
@@ -35,6 +36,7 @@ def dispatch(
         executor: between its ``with`` and the end of it.
         begun, ended: called with a job's position in `jobs`; what `ended` raises ends the others
             too, after their current step.
+        check: called now and then; likewise.
 
     Raises:
         Interrupted: SIGINT or SIGTERM came; every job has finished its step and saved it.
@@ -48,6 +50,7 @@ def dispatch(
             if interruption.requested is not None and not told:
                 told = True
                 executor.interrupt()
+            check()
             while waiting and len(running) < executor.workers and not told:
                 number = waiting.popleft()
                 if number not in known:
@@ -55,6 +58,7 @@ def dispatch(
                     begun(number)
                 running.add(number)
                 executor.start(number, jobs[number])
+            check()
             for number, outcome in executor.ended(POLL_SECONDS):
                 running.remove(number)
                 if isinstance(outcome, StorageFailed):

@@ -93,6 +93,11 @@ def result(record: RunRecord) -> float:
     return record.final["val/loss"]
 
 
+def result_or_error(record: RunRecord) -> float | Exception:
+    """The same; of a run that failed in a stack whose other runs did not, its error."""
+    return RuntimeError(record.error) if record.status == "failed" else result(record)
+
+
 def recorded_result(content: Mapping[str, Any]) -> float:
     """The same of the run.json of a run that has ended."""
     return float(content["final"]["val/loss"])

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from omegaconf import DictConfig
 from cvtrain.errors import InputError, SweepStopped
 from cvtrain.point import Point
 from cvtrain.sweep.hydra_job import HydraJob
-from cvtrain.sweep.job import composed_point, recorded_result, result
+from cvtrain.sweep.job import composed_point, recorded_result, result_or_error
 from cvtrain.sweep.job_composer import JobComposer
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class StackLaunch:
             Interrupted: a signal came.
         """
         from cvtrain.engine.job import StackJob
+        from cvtrain.record.claimed_directory import check_owner, owner
         from cvtrain.sweep.dispatch import dispatch
         from cvtrain.sweep.packing import describe, pack
 
@@ -116,6 +118,7 @@ class StackLaunch:
                 executor,
                 lambda place: self._begin(left[place]),
                 lambda place, outcome: self._end(left[place], outcome, root),
+                partial(check_owner, root, owner(root)),
             )
         return [self._returns[number] for number in sorted(self._returns)]
 
@@ -149,14 +152,15 @@ class StackLaunch:
         if isinstance(outcome, Exception):
             values = [outcome] * len(pack.points)
         else:
-            values = [result(record) for record in outcome]
+            values = [result_or_error(record) for record in outcome]
         for point, value in zip(pack.points, values, strict=True):
             if isinstance(value, WorkerLost):
                 Journal(root).lose(point, str(value))
             self._returns[point.number] = self._jobs[point.number].end(value)
         self._log_as_hydra()
-        if isinstance(outcome, Exception) and pack.points[0].config.on_error == "stop":
-            raise SweepStopped(pack.points[0].directory) from outcome
+        failed = next((value for value in values if isinstance(value, Exception)), None)
+        if failed is not None and pack.points[0].config.on_error == "stop":
+            raise SweepStopped(pack.points[0].directory) from failed
 
     def _log_as_hydra(self) -> None:
         configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)

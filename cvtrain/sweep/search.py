@@ -20,7 +20,7 @@ from rich.console import Console
 from cvtrain.composition import Composer, parse_override
 from cvtrain.config_errors import config_keys, explain_invalid
 from cvtrain.config_sections import Count, Section
-from cvtrain.errors import InputError, RunFailed, SweepStopped
+from cvtrain.errors import InputError, SweepStopped
 from cvtrain.point import Point
 from cvtrain.record.claimed_directory import DirectoryLock, claim_directory
 from cvtrain.record.journal import Journal
@@ -36,9 +36,9 @@ from cvtrain.sweep.sweeper import (
     launcher_limits,
     networks,
     recorded_command,
+    refuse_failed,
     report,
     report_what_was_stopped,
-    tell_how_to_go_on,
 )
 
 KEY = "hydra.sweeper.search"
@@ -130,14 +130,17 @@ def run_search(
         directory = claim_directory(Path(str(config.hydra.sweep.dir)), "hydra.sweep.dir")
     else:
         directory = Path(first.resume)
-        trials.known = known_points(directory)
     config.hydra.sweep.dir = str(directory)
-    with storage_failures_told(directory), DirectoryLock(directory):
+    with storage_failures_told(directory), DirectoryLock(directory) as lock:
+        if first.resume is not None:
+            # Under the lock: a command that had it before may have added trials.
+            trials.known = known_points(directory)
         OmegaConf.save(config, directory / "multirun.yaml")
         console.print(f"cvtrain: {options.trials} trials into {directory}", highlight=False)
         for line in networks(samples[:1]):
             console.print(line, highlight=False, soft_wrap=True)
         _search(config, launcher, overrides, options, trials, directory, console)
+        lock.check()
 
 
 class _Trials:
@@ -199,10 +202,7 @@ def _search(
         report_what_was_stopped(directory, journal, [*points.values()], config, console)
         raise
     report(directory, journal, [*points.values()])
-    failed = journal.count([*points.values()])["failed"]
-    if failed:
-        tell_how_to_go_on(console, directory, config)
-        raise RunFailed(f"{failed} of {len(points)} trials failed")
+    refuse_failed(journal, [*points.values()], "trials", config, console)
 
 
 def _train(

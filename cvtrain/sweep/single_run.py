@@ -15,7 +15,7 @@ from rich.table import Table
 from cvtrain.convention import convention_name
 from cvtrain.engine.job import StackJob
 from cvtrain.engine.train import train
-from cvtrain.errors import InputError, Interrupted, RunFailed
+from cvtrain.errors import FilesChanged, InputError, Interrupted, RunFailed
 from cvtrain.point import Point
 from cvtrain.printed_command import printed_command
 from cvtrain.record.claimed_directory import DirectoryLock
@@ -56,6 +56,12 @@ def train_and_show(job: StackJob) -> float:
         InputError: another command trains in its directory.
         RunFailed: with the place of the traceback.
     """
+    with DirectoryLock(job.root / job.points[0].directory):
+        return _train_and_show(job)
+
+
+def _train_and_show(job: StackJob) -> float:
+    """The same, in a directory that is locked."""
     (point,) = job.points
     console = Console()
     for line in describe_task(point.config):
@@ -71,14 +77,14 @@ def train_and_show(job: StackJob) -> float:
     )
     directory = job.root / point.directory
     try:
-        with DirectoryLock(directory), bar:
+        with bar:
             task = bar.add_task("steps", total=point.config.max_steps)
             (record,) = train(job, lambda step: bar.update(task, completed=step))
-    except InputError:
-        raise
     except Interrupted:
         print(how_to_go_on(directory), file=sys.stderr)
         raise
+    except FilesChanged as error:
+        raise RunFailed(f"the run failed: {error}") from error
     except Exception as error:
         where = directory / TRACEBACK_FILE
         raise RunFailed(f"the run failed: {type(error).__name__}: {error}; see {where}") from error
@@ -105,16 +111,17 @@ def go_on_and_show(directory: Path, trusted: tuple[str, ...]) -> None:
         trusted: packages of the user's own: what the run's file says of them is not taken.
 
     Raises:
-        InputError: its run.json cannot be used.
+        InputError: its run.json cannot be used, or another command trains in its directory.
         RunFailed: with the place of the traceback.
     """
-    record, config = read_run(directory, trusted)
-    point = Point(0, config, (), directory.name)
-    if Journal(directory.parent).ended(point) is not None:
-        raise InputError(f"{KEY}={directory}: this run has ended ({record.get('status')})")
-    check_points([point])
-    with storage_failures_told(directory):
-        train_and_show(StackJob((point,), directory.parent))
+    with storage_failures_told(directory), DirectoryLock(directory):
+        # Read under the lock: a command that had it before may have trained the run to its end.
+        record, config = read_run(directory, trusted)
+        point = Point(0, config, (), directory.name)
+        if Journal(directory.parent).ended(point) is not None:
+            raise InputError(f"{KEY}={directory}: this run has ended ({record.get('status')})")
+        check_points([point])
+        _train_and_show(StackJob((point,), directory.parent))
 
 
 def result_table(record: RunRecord) -> Table:

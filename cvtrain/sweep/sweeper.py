@@ -18,7 +18,7 @@ from cvtrain.composition import Composer, parse_override, quoted
 from cvtrain.errors import Interrupted, RunFailed, SweepStopped
 from cvtrain.point import Point
 from cvtrain.record.claimed_directory import DirectoryLock, claim_directory
-from cvtrain.record.journal import Journal
+from cvtrain.record.journal import SWEEP_FILE, Journal
 from cvtrain.record.storage import storage_failures_told
 from cvtrain.sweep.plan import Plan
 from cvtrain.sweep.progress import SweepProgress
@@ -72,8 +72,10 @@ def run_sweep(
     else:
         directory = Path(resumed)
     config.hydra.sweep.dir = str(directory)
-    with storage_failures_told(directory), DirectoryLock(directory):
-        return _train_and_report(config, launcher, overrides, points, directory, console)
+    with storage_failures_told(directory), DirectoryLock(directory) as lock:
+        returned = _train_and_report(config, launcher, overrides, points, directory, console)
+        lock.check()
+        return returned
 
 
 def _train_and_report(
@@ -113,10 +115,41 @@ def _train_and_report(
     except (OSError, Interrupted):
         tell_how_to_go_on(console, directory, config)
         raise
-    if journal.count(points)["failed"]:
-        tell_how_to_go_on(console, directory, config)
-        raise RunFailed(f"{journal.count(points)['failed']} of {len(points)} runs failed")
+    refuse_failed(journal, points, "runs", config, console)
     return returned
+
+
+def refuse_failed(
+    journal: Journal, points: Sequence[Point], kind: str, config: DictConfig, console: Console
+) -> None:
+    """Tell of runs that failed, and of those that were trained and are no longer there.
+
+    Args:
+        journal: of the sweep.
+        points: that were to be trained.
+        kind: what they are called.
+        config: Hydra's, of the sweep.
+        console: for the command that goes on.
+
+    Raises:
+        RunFailed: there are any.
+    """
+    statuses = {point.directory: journal.status(point.directory) for point in points}
+    failed = [name for name, status in statuses.items() if status == "failed"]
+    gone = [name for name, status in statuses.items() if status in (None, "running")]
+    described = (journal.root / SWEEP_FILE).exists()
+    if failed or gone or not described:
+        told = [f"{len(failed)} of {len(points)} {kind} failed"] if failed else []
+        if gone and not failed:  # beside failures they may not have begun (on_error=stop)
+            told.append(
+                f"{len(gone)} of {len(points)} {kind} have no result (was {gone[0]} removed while"
+                " it trained?)"
+            )
+        if described:
+            tell_how_to_go_on(console, journal.root, config)
+        else:
+            told.append(f"{journal.root / SWEEP_FILE}: was removed while the sweep trained")
+        raise RunFailed("; ".join(told))
 
 
 def launcher_limits(launcher: Launcher) -> tuple[int | None, int]:

@@ -13,6 +13,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from cvtrain.errors import FilesChanged
 from cvtrain.record.appended_file import AppendedFile
 from cvtrain.record.event_file import EventFile, framed
 from cvtrain.record.scalar_events import scalar_events
@@ -75,7 +76,7 @@ def test_a_file_is_replaced_once_and_then_grows(tmp_path):
 def test_what_could_not_be_written_is_not_written_later(tmp_path):
     file = AppendedFile(tmp_path / "absent" / "file")
     file.append(b"lost")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FilesChanged, match="was removed"):
         file.flush()
     (tmp_path / "absent").mkdir()
     file.append(b"kept")

@@ -48,6 +48,7 @@ def killed_while_it_writes(path: Path) -> None:
         "import os, pathlib, sys; from cvtrain.record.atomic_file import write_atomically;"
         "write_atomically(pathlib.Path(sys.argv[1]), lambda file: os.kill(os.getpid(), 9))"
     )
+    path.parent.mkdir(parents=True, exist_ok=True)
     assert subprocess.run([sys.executable, "-c", program, str(path)]).returncode == -9
 
 

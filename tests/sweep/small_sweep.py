@@ -58,12 +58,15 @@ def assert_equal(one: Path, other: Path) -> None:
         tables = [(root / name / "metrics.csv").read_bytes() for root in (one, other)]
         assert tables[0] == tables[1]
         assert events(one / name) == events(other / name)
-        for kind in ("last", "best"):
+        kinds = [path.stem for path in (one / name / "checkpoints").glob("*.ckpt")]
+        assert {"last", "best"} <= set(kinds)
+        for kind in kinds:
             (left, step), (right, there) = (
                 load_checkpoint(root / name / "checkpoints" / f"{kind}.ckpt")
                 for root in (one, other)
             )
             assert step == there
+            assert left.keys() == right.keys()
             assert all(torch.equal(left[key], right[key]) for key in left)
 
 

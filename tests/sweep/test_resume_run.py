@@ -125,3 +125,21 @@ def test_a_runs_file_trusts_no_module(paused, tmp_path, capsys, monkeypatch):
     change(paused, config=content | {"trusted_modules": ["stranger"]})
     assert resume(paused) == 2
     assert not (tmp_path / "executed").exists()
+
+
+def test_a_run_that_another_command_ends_meanwhile_is_not_trained_again(
+    paused, monkeypatch, capsys
+):
+    enter = DirectoryLock.__enter__
+    left = {}
+
+    def after_another(lock: DirectoryLock) -> DirectoryLock:
+        monkeypatch.setattr(DirectoryLock, "__enter__", enter)
+        assert resume(paused) == 0
+        left.update((path, path.read_bytes()) for path in paused.rglob("*") if path.is_file())
+        return enter(lock)
+
+    monkeypatch.setattr(DirectoryLock, "__enter__", after_another)
+    assert resume(paused) == 2
+    assert "this run has ended (finished)" in capsys.readouterr().err
+    assert left == {path: path.read_bytes() for path in paused.rglob("*") if path.is_file()}

@@ -11,6 +11,7 @@ import pytest
 from cvtrain.command import main
 from cvtrain.engine.trainee import Trainee
 from cvtrain.errors import InputError
+from cvtrain.record.claimed_directory import DirectoryLock
 from cvtrain.record.run_file import read_record
 from tests.sweep.small_sweep import assert_equal, resume
 
@@ -116,6 +117,23 @@ def test_a_search_that_has_ended_goes_on_with_more_trials(whole, tmp_path):
     assert main(given) == 0
     assert trials(directory) == trials(whole)
     assert_equal(whole, directory)
+
+
+def test_trials_that_another_command_adds_meanwhile_keep_their_numbers(tmp_path, monkeypatch):
+    directory, few = tmp_path / "search", "hydra.sweeper.search.trials=2"
+    assert search(directory, few) == 0
+    enter = DirectoryLock.__enter__
+
+    def after_another(lock: DirectoryLock) -> DirectoryLock:
+        monkeypatch.setattr(DirectoryLock, "__enter__", enter)
+        assert main([*SEARCH, "hydra.sweeper.search.trials=3", f"resume={directory}"]) == 0
+        return enter(lock)
+
+    monkeypatch.setattr(DirectoryLock, "__enter__", after_another)
+    assert main([*SEARCH, "hydra.sweeper.search.trials=5", f"resume={directory}"]) == 0
+    points = read_record(directory / "sweep.json")["points"]
+    assert [point["number"] for point in points] == [0, 1, 2, 3, 4]
+    assert len({point["id"] for point in points}) == 5
 
 
 def test_a_paused_sweep_goes_on_with_the_bits_of_one_that_was_not(tmp_path):

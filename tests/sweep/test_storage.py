@@ -161,9 +161,15 @@ def test_a_file_that_is_not_of_the_sweep_says_nothing_of_its_storage(tmp_path):
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.ENOENT])
 def test_a_file_of_the_sweep_that_cannot_be_made_is_the_storages_affair(tmp_path, number):
-    error = OSError(number, os.strerror(number), str(tmp_path / "0" / "run.json"))
-    with pytest.raises(StorageFailed, match=MORE), storage_failures_told(tmp_path):
+    root = tmp_path / "gone" if number == errno.ENOENT else tmp_path
+    error = OSError(number, os.strerror(number), str(root / "0" / "run.json"))
+    with pytest.raises(StorageFailed, match=MORE), storage_failures_told(root):
         raised(error)()
+
+
+def test_a_directory_of_one_run_that_is_gone_says_nothing_of_the_others(tmp_path):
+    missing = FileNotFoundError(errno.ENOENT, "No such file", str(tmp_path / "0" / "run.json"))
+    assert storage_failure(missing, tmp_path) is None
 
 
 def test_a_study_that_takes_no_more_is_the_storages_affair(tmp_path):
