@@ -187,3 +187,13 @@ def test_the_file_of_a_clip_holds_its_arguments(kind):
     values = yaml.safe_load((CONF / f"{name}.yaml").read_text())
     assert values.pop("kind") == name
     assert kind(**values) == (NoClip() if kind is NoClip else kind(1.0))
+
+
+@KINDS
+def test_a_lazily_conjugated_gradient_is_clipped_as_what_it_is(kind):
+    g = {name: z.conj() for name, z in gradients(3, torch.complex128).items()}
+    assert g["weight"].is_conj()
+    resolved = {name: z.resolve_conj() for name, z in g.items()}
+    (found, coefficient), (expected, same) = kind(0.5).clip(g), kind(0.5).clip(resolved)
+    assert torch.equal(coefficient, same)
+    assert all(torch.equal(found[name], z) for name, z in expected.items())

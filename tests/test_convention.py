@@ -1,5 +1,6 @@
 """What w.grad is, and the algebra of what the optimizer is handed in its place."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -171,7 +172,8 @@ def test_the_self_check_measures_a_ratio_of_2(dtype):
     assert line == f"w.grad = 2 ∂L/∂w* (measured with torch {torch.__version__}, {dtype})"
 
 
-def test_the_self_check_refuses_another_ratio(monkeypatch):
-    monkeypatch.setattr(cvtrain.convention, "gradient_ratio", lambda dtype: 1 + 0j)
-    with pytest.raises(RuntimeError, match=r"w\.grad is 1\+0j × ∂L/∂w\*, not 2 ×"):
+@pytest.mark.parametrize("ratio", [0, 1, 1.2, 1.999, 2.001, 2.8, 4, -2, 2 + 0.001j, 2j, math.nan])
+def test_the_self_check_refuses_another_ratio(monkeypatch, ratio):
+    monkeypatch.setattr(cvtrain.convention, "gradient_ratio", lambda dtype: complex(ratio))
+    with pytest.raises(RuntimeError, match=r"w\.grad is \S+ × ∂L/∂w\*, not 2 × as cvtrain assumes"):
         self_check()

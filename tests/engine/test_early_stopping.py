@@ -83,3 +83,9 @@ def test_a_run_that_ended_keeps_the_weights_it_ended_with(runs, tmp_path):
     without = ("optimizer.lr=0.05", "early_stopping.patience=null", f"max_steps={steps}")
     until_then = trained(tmp_path, *SETTING, *without)
     assert largest_difference(stopped, until_then) < 1e-12
+
+
+def test_a_value_that_is_equal_to_the_best_one_is_no_better():
+    flat, again = [3.0] * 6, [3.0, 2.0, 2.0, 2.0, 2.0, 1.0]
+    assert ends(EarlyStoppingConfig(patience=3), flat, again) == [4, 5]
+    assert ends(EarlyStoppingConfig(patience=3, metric="accuracy"), [0.5] * 6) == [4]

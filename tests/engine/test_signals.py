@@ -125,3 +125,33 @@ def test_histograms_are_of_named_real_parts(tensors):
     assert torch.equal(drawn["grad/layer.weight/imag"], weight.imag)
     assert torch.equal(drawn["grad/layer.weight/phase"], weight.angle())
     assert "grad/head.weight" in drawn
+
+
+def test_norms_of_a_parameter_are_those_of_numpy_part_by_part(tensors):
+    gradients = tensors(10)
+    signals = measure(tensors(0), gradients, tensors(20), tensors(30), per_parameter=True)
+    for name, gradient in gradients.items():
+        for run in range(K):
+            z = gradient[run].numpy().ravel()
+            found = {
+                part: float(signals[tag][run])
+                for part in ("norm", "real_norm", "imag_norm")
+                if (tag := f"grad/{name}/{part}") in signals
+            }
+            norms = {"norm": np.linalg.norm(z), "real_norm": np.linalg.norm(z.real)}
+            if gradient.is_complex():
+                norms["imag_norm"] = np.linalg.norm(z.imag)
+            assert found == pytest.approx(norms, rel=1e-12), name
+
+
+def test_lazily_conjugated_tensors_are_measured_as_what_they_are(tensors):
+    def conjugated(seed: int) -> dict[str, torch.Tensor]:
+        return {name: t.conj() for name, t in tensors(seed).items()}
+
+    lazy = [conjugated(seed) for seed in (0, 10, 20, 30)]
+    assert lazy[1]["layer.weight"].is_conj()
+    resolved = [{name: t.resolve_conj() for name, t in group.items()} for group in lazy]
+    found, expected = (measure(*groups, per_parameter=True) for groups in (lazy, resolved))
+    assert found.keys() == expected.keys()
+    for tag, values in expected.items():
+        assert torch.equal(found[tag], values), tag

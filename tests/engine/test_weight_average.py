@@ -110,3 +110,13 @@ def test_both_engines_average_alike(tmp_path):
 def test_a_decay_of_one_never_moves_and_is_refused():
     with pytest.raises(ValueError, match=r"ema.decay=1.0: should be less than 1"):
         configured("ema.decay=1.0")
+
+
+def test_after_one_update_the_averaged_statistics_are_those_of_its_batch(tmp_path):
+    given = (*SETTING, "max_steps=1", "model.normalisation=batch", "ema.decay=0.9")
+    for run in (trained(tmp_path, *given), *stacked(tmp_path, given, (*given, "ema.decay=0.5"))):
+        average, weights = averaged(run), run.weights
+        statistics = [name for name in weights if "running" in name]
+        assert statistics
+        for name in statistics:
+            torch.testing.assert_close(average[name], weights[name], rtol=1e-13, atol=1e-13)

@@ -184,3 +184,14 @@ def test_both_engines_train_it_to_answer_at_every_step_with_the_same_weights(tmp
 def test_outputs_of_every_step_want_labels_of_every_step():
     with pytest.raises(InputError, match=r"shape \[4, 10, 8\], the data want \[4, 10\]"):
         cvtrain.configure("data=digits_fft", "model=urnn", "model.outputs=every")
+
+
+def test_the_first_state_has_unit_energy_in_the_mean_and_uniform_parts():
+    units = 20_000
+    torch.manual_seed(0)
+    state = Urnn((5, 1), 2, hidden=units, dtype=C128).initial_state.detach()
+    largest = (3 / (2 * units)) ** 0.5
+    # A square of a part has mean 1/2n and variance 4/5 of that squared: six deviations.
+    assert state.abs().square().sum().item() == pytest.approx(1, abs=6 * (0.4 / units) ** 0.5)
+    for part in (state.real, state.imag):
+        assert 0.99 * largest < part.abs().max().item() <= largest

@@ -25,6 +25,7 @@ from cvtrain.optim import (
     Rprop,
     SignSGD,
 )
+from cvtrain.optim.semantics import RealView
 
 STEPS = 30
 SHAPE = (5, 3)
@@ -119,6 +120,10 @@ class Reference:
     def signsgd(self, g):
         self.w = self.w - 0.1 * sgn(g)
 
+    def signum(self, g, lr=0.1, mu=0.9):
+        self.m = mu * self.m + (1 - mu) * g
+        self.w = self.w - lr * sgn(self.m)
+
     def sgd(self, g, lr=0.1, mu=0.9, wd=0.1):
         self.b = mu * self.b + g + wd * self.w
         self.w = self.w - lr * self.b
@@ -158,6 +163,7 @@ CASES = {
     "rprop": (Rprop, {"lr": 0.1}),
     "lion": (Lion, {"lr": 0.1, "weight_decay": 0.2}),
     "signsgd": (SignSGD, {"lr": 0.1}),
+    "signum": (SignSGD, {"lr": 0.1, "momentum": 0.9}),
     "sgd": (SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}),
     "asgd": (ASGD, {"lr": 0.1, "lambd": 0.1}),
     "muon": (Muon, {"lr": 0.1, "momentum": 0.9}),
@@ -315,3 +321,50 @@ def test_muon_of_a_real_matrix_is_torchs_to_its_precision():
             optimizer.step()
     moved = (mine - start).abs().max()
     assert (mine - torchs).abs().max() < 0.05 * moved
+
+
+def test_the_modulus_of_an_infinite_entry_is_infinite():
+    inf, nan = math.inf, math.nan
+    entries = [(inf, inf), (-inf, inf), (inf, -2), (0, -inf), (nan, 1), (1, nan), (3, -4), (0, 0)]
+    z = torch.tensor([entries], dtype=torch.float64)
+    found = RealView(torch.view_as_complex(z), "modulus").magnitude(z).flatten().tolist()
+    assert found == pytest.approx([inf, inf, inf, inf, nan, nan, 5, 0], nan_ok=True)
+
+
+def test_a_variance_that_rounding_would_make_negative_is_0():
+    view = RealView(torch.zeros(1, 1, dtype=torch.complex64), "modulus")
+    m = torch.view_as_real(torch.tensor([[3 + 4j, 3 + 4j]], dtype=torch.complex64))
+    v = torch.tensor([[[24.0], [26.0]]])
+    assert view.minus_square(v, m).flatten().tolist() == [0.0, 1.0]
+
+
+def test_centred_rmsprop_stays_finite_where_the_gradient_does_not_change():
+    generator = torch.Generator().manual_seed(0)
+    w = torch.zeros(1000, dtype=torch.complex64, requires_grad=True)
+    w.grad = torch.randn(1000, dtype=torch.complex64, generator=generator)
+    made = RMSprop([w], lr=1e-3, alpha=0.3, eps=1e-3, centered=True, semantics="modulus")
+    for _ in range(STEPS):
+        made.step()
+    assert bool(w.detach().abs().isfinite().all())
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (3, 6), (4, 4), (5,)])
+def test_the_length_of_muons_steps_follows_the_shape_as_it_is_asked_to(shape):
+    rows, columns = shape[0], shape[1] if len(shape) > 1 else 1
+    steps = {}
+    for adjustment in (None, "original", "match_rms_adamw"):
+        generator = torch.Generator().manual_seed(0)
+        w = torch.zeros(shape, dtype=torch.complex128, requires_grad=True)
+        w.grad = torch.randn(shape, dtype=torch.complex128, generator=generator)
+        Muon([w], lr=1.0, adjust_lr_fn=adjustment).step()
+        steps[adjustment] = w.detach()
+    assert torch.equal(steps[None], steps["original"])
+    ratio = 0.2 * math.sqrt(max(rows, columns)) / math.sqrt(max(1, rows / columns))
+    torch.testing.assert_close(steps["match_rms_adamw"], ratio * steps["original"])
+
+
+@pytest.mark.parametrize("semantics", ["split", "modulus"])
+def test_a_lazily_conjugated_tensor_is_seen_as_what_it_is(semantics):
+    z = torch.tensor([[3 - 4j, 1 + 2j]]).conj()
+    assert z.is_conj()
+    assert RealView(z, semantics).of(z).tolist() == [[[3, 4], [1, -2]]]

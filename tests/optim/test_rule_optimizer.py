@@ -266,3 +266,35 @@ def test_a_group_with_a_bad_hyperparameter_is_refused_and_not_added():
 def test_no_parameters_are_refused():
     with pytest.raises(ValueError, match="empty"):
         SGD([])
+
+
+@SEMANTICS
+@pytest.mark.parametrize(("optimizer", "hyperparameters"), OPTIMIZERS)
+def test_a_lazily_conjugated_gradient_is_taken_as_what_it_is(optimizer, hyperparameters, semantics):
+    ended = []
+    for lazy in (True, False):
+        p = parameter()
+        made = optimizer([p], **hyperparameters, semantics=semantics)
+        for seed in (1, 2, 3):
+            g = parameter(seed).detach().conj()
+            p.grad = g if lazy else g.resolve_conj()
+            assert p.grad.is_conj() == lazy
+            made.step()
+        assert not any(t.is_conj() for t in made.state[p].values())
+        ended.append(p.detach())
+    assert torch.equal(*ended)
+
+
+@SEMANTICS
+@pytest.mark.parametrize(("optimizer", "hyperparameters"), OPTIMIZERS)
+def test_a_stacked_parameter_gets_new_memory_and_a_plain_one_keeps_its_own(
+    optimizer, hyperparameters, semantics
+):
+    for stacked in (True, False):
+        p = parameter()
+        made = optimizer([p], **hyperparameters, semantics=semantics, stacked=stacked)
+        for seed in (1, 2):
+            before, bits = p.detach(), p.detach().clone()
+            take_steps(p, made, 1, seed=seed)
+            assert not torch.equal(p, bits)
+            assert torch.equal(before, bits if stacked else p)

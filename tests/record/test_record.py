@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -186,3 +187,19 @@ def test_a_torn_or_missing_run_file_has_no_status(tmp_path):
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "run.json").write_text('{"status": "fin')
     assert journal.status("torn") is None
+
+
+def test_a_checkpoint_with_a_bit_flipped_in_its_numbers_is_refused(tmp_path):
+    weights = {"w": torch.ones(1000, dtype=torch.complex64)}
+    save_checkpoint(tmp_path, "last", weights, 3, {"state": torch.arange(5000.0)})
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    content = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        inside = [archive.read(entry) for entry in archive.infolist() if "/data/" in entry.filename]
+    assert sorted(map(len, inside)) == [8000, 20000]
+    for numbers in inside:
+        place = content.index(numbers) + len(numbers) // 2
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        torch.load(path, weights_only=True)  # which notices nothing
+        with pytest.raises(InputError, match=r"last\.ckpt: is damaged \(checksum of archive/data/"):
+            load_checkpoint(path)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from synthetic import HALVED, JITTERED, UNCONJUGATED, WIRTINGER, row, sweep_of
 
 from cvtrain.report import relabelling
 from cvtrain.report.compare import compare
+from cvtrain.report.difference import Difference, adjusted_p
 from cvtrain.report.equivalence import bootstrap_interval, difference_p, equivalence_p
+from cvtrain.report.relabelling import Pair
 from cvtrain.report.shifts import best_octave, good_window
-from cvtrain.report.verdict import SEEDS_NEEDED, decide
+from cvtrain.report.verdict import SEEDS_NEEDED, beyond_chaos, decide, differs, relabelled
 
 RATES = (0.0625, 0.125, 0.25, 0.5, 1.0)
 TUNING = 6
@@ -139,8 +145,6 @@ def test_a_halved_eps_makes_pairs_of_adam_although_it_is_another_group(monkeypat
 
 
 def test_two_one_sided_tests_pass_where_the_ninety_percent_interval_is_within_the_margin():
-    from scipy import stats
-
     rng = np.random.default_rng(2)
     for _ in range(50):
         values = rng.normal(0.001, 0.004, 12)
@@ -173,3 +177,128 @@ def test_the_window_ends_where_the_score_passes_its_limit():
     low, high = good_window(octaves, np.where(octaves > 1, np.inf, 1.0))
     assert np.isnan(low)
     assert high == 1
+
+
+def difference(mean, low=math.nan, high=math.nan, pairs=SEEDS_NEEDED):
+    return Difference(mean, low, high, pairs, identical=False)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_chaos_does_as_much_as_the_farther_end_of_the_null_arms_interval(sign):
+    for null in (difference(0.001, -0.01, 0.012), difference(-0.001, -0.012, 0.01)):
+        assert not beyond_chaos(difference(sign * 0.0119), null)
+        assert beyond_chaos(difference(sign * 0.0121), null)
+    assert not beyond_chaos(difference(0.5), difference(0.0))
+    assert not beyond_chaos(difference(0.5), None)
+
+
+def test_a_difference_shows_where_its_interval_leaves_out_0_and_chaos_does_less():
+    null = difference(0.0, -0.01, 0.01)
+    assert differs(difference(0.02, 0.01, 0.03), null)
+    assert differs(difference(-0.02, -0.03, -0.01), None)
+    assert not differs(difference(0.02, -0.001, 0.041), null)
+    assert not differs(difference(0.009, 0.008, 0.01), null)
+    assert differs(difference(0.009, 0.008, 0.01), replace(null, pairs=1))
+    assert not differs(difference(0.02), null)
+
+
+def test_an_arm_with_an_obstacle_or_with_one_pair_apart_is_no_relabelling():
+    rows = arm(np.random.default_rng(0), 2) + arm(np.random.default_rng(0), 2, **HALVED)
+    plain = compare(sweep_of(rows)).groups[0].arm("scale ½, pytorch")
+
+    def pair(exact, apart):
+        return Pair("SGD", plain.name, "0", "1", 1.0, exact, 2, apart)
+
+    equal, rounded = pair(True, 0.0), pair(False, 1e-9)
+    assert relabelled(replace(plain, obstacles=(), pairs=(equal, rounded)))
+    assert not relabelled(replace(plain, obstacles=("eps is kept",), pairs=(equal,)))
+    assert not relabelled(replace(plain, obstacles=(), pairs=(equal, pair(True, 1e-9))))
+    assert not relabelled(replace(plain, obstacles=(), pairs=(rounded,)))
+    assert not relabelled(replace(plain, obstacles=(), pairs=()))
+
+
+def test_a_difference_from_a_reference_at_the_edge_of_the_rates_is_not_called_real():
+    rng = np.random.default_rng(6)
+    seeds = TUNING + 12
+    rows = arm(rng, seeds, best=4.0) + arm(rng, seeds, best=4.0, **JITTERED)
+    found = answer(rows + arm(rng, seeds, effect=-0.03, **MIXED), "scale 1, wirtinger")
+    assert found.kind == "cannot tell"
+    assert (
+        found.reason == "a difference shows, but a best learning rate is at the edge of those tried"
+    )
+
+
+@pytest.mark.parametrize("chosen", ["reference", "arm"])
+def test_held_out_seeds_have_no_say_in_a_learning_rate(chosen):
+    """They have a far lower loss at another rate, and an accuracy there that nothing else has."""
+
+    def runs(lures, **config):
+        return [
+            row(
+                0.01 if lures and seed >= TUNING and rate == 0.5 else 0.1 + 0.1 * abs(rate - 0.25),
+                0.99 if rate == 0.5 else 0.9 + 0.001 * seed,
+                seed=seed,
+                optimizer__lr=rate,
+                **config,
+            )
+            for seed in range(TUNING + SEEDS_NEEDED)
+            for rate in RATES
+        ]
+
+    rows = runs(chosen == "reference") + runs(chosen == "arm", **MIXED)
+    (group,) = compare(sweep_of(rows)).groups
+    reference, other = group.arm("scale 1, pytorch"), group.arm("scale 1, wirtinger")
+    assert (reference.best_lr, other.best_lr, other.shift) == (0.25, 0.25, 0.0)
+    for found in (other.retuned, other.unretuned):
+        assert (found.mean, found.pairs) == (0.0, SEEDS_NEEDED)
+    assert group.held_out == tuple(range(TUNING, TUNING + SEEDS_NEEDED))
+    for each in (reference, other):
+        assert each.test_mean == pytest.approx(np.mean([0.9 + 0.001 * s for s in group.held_out]))
+
+
+def test_p_values_are_those_of_benjamini_and_hochberg():
+    rng = np.random.default_rng(8)
+    values = [rng.normal(mean, 1.0, 12) for mean in (0.0, 0.6, 0.9, 1.2, 0.3)]
+    few = difference(0.5, pairs=SEEDS_NEEDED - 1)
+    given = [replace(difference(v.mean(), pairs=12), values=v) for v in values]
+    found = adjusted_p([given[0], replace(few, values=values[0][:9]), *given[1:]])
+    assert math.isnan(found.pop(1))
+    plain = [stats.ttest_1samp(v, 0).pvalue for v in values]
+    ranked = sorted(plain)
+    for p, adjusted in zip(plain, found, strict=True):
+        expected = min(5 * q / rank for rank, q in enumerate(ranked, 1) if q >= p)
+        assert adjusted == pytest.approx(min(1, expected), rel=1e-9)
+
+
+def test_the_answers_of_a_sweep_are_corrected_for_all_of_its_arms():
+    rng = np.random.default_rng(9)
+    seeds = TUNING + 12
+    arms = {
+        "scale 1, wirtinger": {"convention__scale": 0.5},
+        "scale 1, scale=0.25": {"convention__scale": 0.25},
+        "scale 1, scale=2": {"convention__scale": 2.0},
+    }
+    rows = arm(rng, seeds)
+    for effect, config in zip((0.0, 0.002, -0.03), arms.values(), strict=True):
+        rows += arm(rng, seeds, effect=effect, **config)
+    (group,) = compare(sweep_of(rows)).groups
+    answers = decide([group])
+    plain = [difference_p(group.arm(name).retuned.values) for name in arms]
+    expected = stats.false_discovery_control(plain)
+    found = [answers["SGD", name].difference_p for name in arms]
+    assert found == pytest.approx(list(expected), rel=1e-9)
+    assert all(f >= p for f, p in zip(found, plain, strict=True))
+
+
+@pytest.mark.parametrize("lost", ["diverged", "not learned"])
+def test_the_cliff_is_at_the_smallest_rate_above_the_best_at_which_a_run_is_lost(lost):
+    worthless = {"status": "diverged"} if lost == "diverged" else {"val/loss": 1.99}
+
+    def runs(cliff, **config):
+        made = arm(np.random.default_rng(0), 3, best=0.125, **config)
+        return [one | (worthless if one["optimizer.lr"] >= cliff else {}) for one in made]
+
+    rows = runs(0.25) + runs(0.5, **HALVED)
+    (group,) = compare(sweep_of(rows)).groups
+    cliff = group.arm("scale ½, pytorch").octaves.cliff
+    assert (cliff.mean, cliff.seeds) == (1.0, 3)

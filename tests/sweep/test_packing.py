@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 from training import composer, configured
 
 from cvtrain.point import Point
-from cvtrain.stacking import common_part
+from cvtrain.stacking import common_part, stack_decay
 from cvtrain.sweep import packing
 from cvtrain.sweep.packing import balanced, describe, largest_stack, pack
 from cvtrain.sweep.plan import Plan
@@ -47,6 +47,7 @@ STRUCTURE = (
     "signals.histograms_every=5",
     "target.value=0.5",
     "checkpoint.every_n_steps=5",
+    "ema.decay=0.9",
     "+trainer.detect_anomaly=true",
 )
 
@@ -63,6 +64,13 @@ def test_numbers_fit_together(axis):
 @pytest.mark.parametrize("choice", STRUCTURE)
 def test_what_shapes_the_computation_does_not(choice):
     assert common_part(configured(*SMALL)) != common_part(configured(*SMALL, choice))
+
+
+def test_averages_of_weights_fit_together_whatever_their_decay():
+    averaged = configured(*SMALL, "ema.decay=0.9")
+    assert common_part(averaged) == common_part(configured(*SMALL, "ema.decay=0.5"))
+    assert stack_decay([averaged, configured(*SMALL, "ema.decay=0.5")]).tolist() == [0.9, 0.5]
+    assert stack_decay([configured(*SMALL)]) is None
 
 
 def test_bools_and_pairs_of_an_optimizer():

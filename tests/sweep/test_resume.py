@@ -9,13 +9,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cvtrain.command import main
 from cvtrain.errors import Interrupted
+from cvtrain.record.journal import Journal
 from cvtrain.sweep.launcher import StackLaunch
+from cvtrain.sweep.plan import Plan
+from cvtrain.sweep.resume import resumption
+from tests.engine.training import composer
 from tests.sweep.small_sweep import RUNS, SMALL, assert_equal, resume, sweep
 
 
@@ -229,3 +234,14 @@ def test_ctrl_c_tells_how_to_go_on(tmp_path):
         _, told = running.communicate()
     assert running.returncode == 130
     assert f"cvtrain: to go on: python -m cvtrain resume={directory}\n" in told
+
+
+def test_new_points_are_numbered_after_the_largest_number_there_is(tmp_path):
+    points = Plan.compose(composer(), [*SMALL, "seed=0,1,2"]).points
+    there = [replace(p, number=n) for p, n in zip(points[:3], (2, 30, 7), strict=True)]
+    journal = Journal(tmp_path)
+    journal.describe_sweep(there, None, ())
+    merged = resumption(journal, points).points
+    assert [p.number for p in merged] == [2, 30, 7, *range(31, 31 + len(points) - 3)]
+    assert len({p.directory for p in merged}) == len(points)
+    assert [p.directory for p in merged[:3]] == [p.directory for p in there]
