@@ -27,6 +27,7 @@ import contextlib
 import importlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -213,7 +214,7 @@ class Mutation:
         while self._waiting or running:
             while self._waiting and self._free:
                 fault = self._waiting.pop(0)
-                running.append(self._started(fault.tests.split(), fault, self._free.pop()))
+                running.append(self._started(shlex.split(fault.tests), fault, self._free.pop()))
             time.sleep(0.05)
             for trial in list(running):
                 status = trial.ended()
@@ -239,7 +240,9 @@ class Mutation:
         if status in NO_TESTS:
             return "error", f"no such tests: {trial.fault.tests}"
         failed = trial.failed_test()
-        if not self._passes_without([failed] if failed else trial.fault.tests.split(), trial.copy):
+        if not self._passes_without(
+            [failed] if failed else shlex.split(trial.fault.tests), trial.copy
+        ):
             return "error", f"fails without the fault too: {failed or trial.fault.tests}"
         return "seen", f"{failed or 'the tests cannot be imported'}, {seconds:.0f} s"
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = [ROOT / f"scripts/{name}" for name in ("cvtrain", "reproduce", "test")]
+SCRIPTS = [ROOT / f"scripts/{name}" for name in ("cvtrain", "mutate", "reproduce", "test")]
 SCRIPTS.append(ROOT / ".ci/run")
 
 # Notes what it is asked for in $CALLS. `-m $FAILING` fails; `-m venv` gives a directory that holds
