@@ -25,7 +25,7 @@ from cvtrain.data.dataset import Dataset
 from cvtrain.data.split import AnySplit
 from cvtrain.engine.device_data import DeviceData
 from cvtrain.engine.single import EVALUATION_PIECE
-from cvtrain.errors import InputError
+from cvtrain.errors import InputError, told
 from cvtrain.metrics import Totals, measured
 from cvtrain.models.parameters import put_weights
 from cvtrain.modulus_metrics import ModulusMetrics
@@ -117,7 +117,10 @@ def evaluate(
         put_weights(model, weights)
     except ValueError as error:
         raise InputError(f"{path}: is not of this run's network: {error}") from None
-    return _evaluated(config, model, dataset, getattr(dataset, split), step, predictions)
+    try:
+        return _evaluated(config, model, dataset, getattr(dataset, split), step, predictions)
+    except Exception as error:  # whatever a user's network, or a stranger's data, come up with
+        raise InputError(f"{directory}: cannot be evaluated: {told(error)}") from error
 
 
 @torch.no_grad()

@@ -28,6 +28,7 @@ from cvtrain.objective import Objective
 from cvtrain.optim import RuleOptimizer
 from cvtrain.optim.of_torch import rule_optimizer
 from cvtrain.record.checkpoint import checkpoint_path, load_checkpoint
+from cvtrain.record.regular_file import is_directory
 from cvtrain.target import check_arguments, resolve_target
 
 _kept = KeptDatasets(most_bytes=2**30)
@@ -124,7 +125,7 @@ def load_initial_weights(model: nn.Module, path: str) -> None:
         InputError: there is no such checkpoint, or it is of another network.
     """
     named = Path(path)
-    file = checkpoint_path(named, "best") if named.is_dir() else named
+    file = checkpoint_path(named, "best") if is_directory(named) else named
     try:
         weights, _ = load_checkpoint(file)
     except InputError as error:

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from cvtrain.errors import InputError
 from cvtrain.record.event_file import NAME_BEGINS
+from cvtrain.record.regular_file import is_file, kind_of
 from cvtrain.report.tensorboard import FOLDER
 
 FEW = 40
@@ -63,9 +64,16 @@ def serve(directory: Path, port: int | None) -> list[str]:
     Raises:
         InputError: there is no event file in the directory, or the port is not free.
     """
-    runs = {path.parent for path in directory.rglob(f"{NAME_BEGINS}*")}
-    if not runs:
+    files = list(directory.rglob(f"{NAME_BEGINS}*"))
+    if not files:
         raise InputError(f"{directory}: no runs are here (no {NAME_BEGINS}* found)")
+    for path in files:
+        # TensorBoard would wait for a pipe, and show no other run meanwhile.
+        if not is_file(path):
+            kind = kind_of(path)
+            reason = "cannot be read" if kind is None else f"is {kind}"
+            raise InputError(f"{path}: {reason}, should be a file")
+    runs = {path.parent for path in files}
     from tensorboard import default, program
 
     logging.getLogger("tensorboard").setLevel(logging.ERROR)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import copy
+import os
 import random
-from collections.abc import Iterator, Sequence
+import shutil
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 
@@ -37,3 +42,49 @@ def with_other_bytes(content: bytes, draw: random.Random) -> bytes:
     for _ in range(draw.randrange(1, 4)):
         changed[draw.randrange(len(changed))] = draw.randrange(256)
     return bytes(changed[: draw.choice([None, draw.randrange(len(changed))])])
+
+
+def _without(path: Path) -> Path:
+    """The path, with nothing there any more."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.is_dir():
+        shutil.rmtree(path)
+    return path
+
+
+def _sparse(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+
+IN_PLACE: dict[str, Callable[[Path], object]] = {
+    "directory": lambda path: _without(path).mkdir(),
+    "pipe": lambda path: os.mkfifo(_without(path)),
+    "device": lambda path: _without(path).symlink_to("/dev/zero"),
+    "loop": lambda path: _without(path).symlink_to(path.name),
+    "gone": lambda path: _without(path).symlink_to("nowhere"),
+    "missing": _without,
+    "huge": lambda path: _sparse(_without(path)),
+    "empty": lambda path: _without(path).touch(),
+    "nested": lambda path: _without(path).write_bytes(b"[" * 100_000),
+    "quote": lambda path: _without(path).write_bytes(b'step\r\n"\r\n'),
+    "zeros": lambda path: _without(path).write_bytes(bytes(4096)),
+}
+"""Puts something else in the place of a file or a directory, which may be missing."""
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """What takes longer inside fails."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError(f"it took longer than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -12,9 +12,13 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
+from cvtrain.record.regular_file import kind_of, open_regular
+
 GZIP_MAGIC = b"\x1f\x8b"
 UNSIGNED_BYTE = 0x08
 TYPES = frozenset({UNSIGNED_BYTE, 0x09, 0x0B, 0x0C, 0x0D, 0x0E})
+MOST_VALUES = 1 << 31
+"""A small gzipped file may unpack to any size."""
 PIECE = 1 << 20
 """Bytes that are read at a time: a header may promise more than there is memory for."""
 
@@ -27,7 +31,7 @@ def find_idx(folder: Path, name: str) -> Path | None:
         name: without ``.gz``.
     """
     paths = (folder / name, folder / f"{name}.gz")
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if kind_of(path) not in (None, "a directory")), None)
 
 
 def read_idx(path: Path, sizes: tuple[int | None, ...]) -> npt.NDArray[np.uint8]:
@@ -50,7 +54,7 @@ def read_idx(path: Path, sizes: tuple[int | None, ...]) -> npt.NDArray[np.uint8]
             names it.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             gzipped = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
             file.seek(0)
             if not gzipped:
@@ -82,8 +86,11 @@ def _read(
         raise ValueError(f"{path}: sizes {_product(found)}, should be {_product(sizes)}")
     count = math.prod(found)
     values = bytearray()
-    while len(values) <= count and (piece := file.read(min(PIECE, count + 1 - len(values)))):
+    most = min(count, MOST_VALUES)
+    while len(values) <= most and (piece := file.read(min(PIECE, most + 1 - len(values)))):
         values += piece
+    if len(values) > MOST_VALUES:
+        raise ValueError(f"{path}: {count} values, at most {MOST_VALUES} are read")
     if len(values) < count:
         raise ValueError(f"{path}: truncated, {len(values)} values of {count}")
     if len(values) > count:

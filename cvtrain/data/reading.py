@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cvtrain.errors import first_line
+from cvtrain.record.regular_file import kind_of
 
 
 def folder(path: str, expected: str) -> Path:
@@ -49,8 +50,12 @@ def reading(file: Path) -> Iterator[None]:
     assertion, a MemoryError for a size that is made up.
 
     Raises:
-        ValueError: anything went wrong.
+        ValueError: anything went wrong, or there is a pipe or a device in the place of the file,
+            for which a reader would wait.
     """
+    kind = kind_of(file)
+    if kind not in ("a file", "a directory", None):
+        raise ValueError(f"{file}: is {kind}, should be a file")
     try:
         yield
     except OSError as error:

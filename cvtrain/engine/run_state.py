@@ -15,6 +15,7 @@ from cvtrain.point import Point
 from cvtrain.record.checkpoint import checkpoint_path, read_checkpoint, save_checkpoint
 from cvtrain.record.journal import Journal
 from cvtrain.record.recorded import Recorded
+from cvtrain.record.regular_file import kind_of
 from cvtrain.record.run_file import Engine, Status
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def state_left(journal: Journal, point: Point, engine: Engine) -> RunState | Non
     """What an attempt that was stopped left of a run, or None where it has to begin again."""
     directory = journal.run_directory(point)
     path = checkpoint_path(directory, "last")
-    if journal.status(point.directory) not in GOES_ON or not path.exists():
+    if journal.status(point.directory) not in GOES_ON or kind_of(path) is None:
         return None
     try:
         content = read_checkpoint(path)
@@ -139,7 +140,8 @@ def _put(live: Mapping[str, Tensor], saved: Sequence[Mapping[str, Tensor]]) -> N
     """
     with torch.no_grad():
         for name, tensor in live.items():
-            stacked = torch.stack([each[name] for each in saved])
-            if stacked.shape != tensor.shape or stacked.dtype != tensor.dtype:
-                raise ValueError(f"{name} is {list(stacked.shape[1:])}, {stacked.dtype}")
-            tensor.copy_(stacked)
+            for each in saved:
+                # Before they are stacked: a view of one number may claim to be of any size.
+                if each[name].shape != tensor.shape[1:] or each[name].dtype != tensor.dtype:
+                    raise ValueError(f"{name} is {list(each[name].shape)}, {each[name].dtype}")
+            tensor.copy_(torch.stack([each[name] for each in saved]))

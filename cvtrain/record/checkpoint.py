@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from cvtrain.errors import InputError, first_line
 from cvtrain.record.atomic_file import write_atomically
+from cvtrain.record.regular_file import open_regular
 from cvtrain.record.run_file import CHECKPOINTS, SCHEMA
 
 
@@ -69,10 +71,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         InputError: not a checkpoint of this schema, or a damaged one.
     """
     try:
-        # torch does not compare the checksums that it writes.
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with open_regular(path) as file:
+            damaged = _damaged_entry(file)
+            file.seek(0)
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except OSError as error:
+        told = error.strerror or first_line(error)
+        raise InputError(f"{path}: cannot be read as a checkpoint: {told}") from None
     except Exception as error:  # a damaged pickle may raise anything
         told = first_line(error) or type(error).__name__
         raise InputError(f"{path}: cannot be read as a checkpoint: {told}") from None
@@ -82,11 +87,25 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not isinstance(schema, int) or schema != SCHEMA:
         raise InputError(f"{path} is not a checkpoint of schema {SCHEMA}")
     weights, step = content.get("state_dict"), content.get("step")
-    if not isinstance(weights, dict) or not isinstance(step, int) or step < 0:
+    if not isinstance(weights, dict) or type(step) is not int or not 0 <= step < 2**63:
         raise InputError(f"{path}: has no weights or no step")
     if not all(isinstance(name, str) for name in weights):
         raise InputError(f"{path}: has weights without names")
     return content
+
+
+def _damaged_entry(file: BinaryIO) -> str | None:
+    """The first entry of a zip file that does not have its checksum, which torch writes and does
+    not compare; None: all have.
+
+    Raises:
+        ValueError: an entry would take more room in memory than in the file.
+    """
+    with zipfile.ZipFile(file) as archive:
+        promised = sum(entry.file_size for entry in archive.infolist())
+        if promised > file.seek(0, os.SEEK_END):
+            raise ValueError("its entries are compressed, or overlap; those of torch do not")
+        return archive.testzip()
 
 
 def _kept(value: Any) -> Any:

@@ -11,9 +11,11 @@ from filelock import FileLock, Timeout
 
 from cvtrain.errors import InputError, StorageFailed
 from cvtrain.record.atomic_file import remove_unfinished
+from cvtrain.record.regular_file import read_regular
 
 LOCK_FILE = ".lock"
 OWNER_FILE = ".owner"
+MOST_BYTES = 4096
 
 
 class DirectoryLock:
@@ -61,9 +63,10 @@ class DirectoryLock:
 def owner(directory: Path) -> str | None:
     """The process that has locked a directory, its machine and since when; None: there is none."""
     try:
-        return (directory / OWNER_FILE).read_text(encoding="utf-8").strip() or None
+        content = read_regular(directory / OWNER_FILE, MOST_BYTES)
     except OSError:
         return None
+    return content.decode(errors="replace").strip() or None
 
 
 def check_owner(directory: Path, wanted: str | None) -> None:

@@ -18,9 +18,12 @@ import google_crc32c
 from tensorboard.compat.proto.event_pb2 import Event
 
 from cvtrain.record.appended_file import AppendedFile
+from cvtrain.record.regular_file import open_regular
 
 NAME_BEGINS = "events.out.tfevents."
 FILE_VERSION = "brain.Event:2"
+SECOND_DIGITS = 10
+"""In the name of a file; one with more is not ours."""
 
 _numbers = itertools.count()
 
@@ -70,21 +73,30 @@ def _latest_second(directory: Path) -> int:
         path.name.removeprefix(NAME_BEGINS).partition(".")[0]
         for path in directory.glob(f"{NAME_BEGINS}*")
     )
-    return max((int(second) for second in seconds if second.isdecimal()), default=-1)
+    known = (second for second in seconds if second.isdecimal() and len(second) <= SECOND_DIGITS)
+    return max(map(int, known), default=-1)
 
 
 def ends_with_a_record(path: Path) -> bool:
-    """Whether an event file ends where one of its records does; checksums are not compared."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        end = 0
-        while end < size:
-            file.seek(end)
-            header = file.read(8)
-            if len(header) < 8:
-                return False
-            # Length and its checksum, the record and its checksum.
-            end += 12 + struct.unpack("<Q", header)[0] + 4
+    """Whether an event file ends where one of its records does; only the checksums of lengths are
+    compared.
+
+    False too where it cannot be read, or where what has its name is no file.
+    """
+    try:
+        with open_regular(path) as file:
+            size = file.seek(0, os.SEEK_END)
+            end = 0
+            while end < size:
+                file.seek(end)
+                header = file.read(12)
+                # Zeros, as in a file with holes, would be records without end.
+                if len(header) < 12 or header[8:] != _masked_checksum(header[:8]):
+                    return False
+                # Length and its checksum, the record and its checksum.
+                end += 12 + struct.unpack("<Q", header[:8])[0] + 4
+    except OSError:
+        return False
     return end == size
 
 

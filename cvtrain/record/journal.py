@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import traceback
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, get_args
 
 from cvtrain.errors import FilesChanged, InputError
 from cvtrain.point import Point
 from cvtrain.record.atomic_file import remove_unfinished
+from cvtrain.record.json_file import read_json
 from cvtrain.record.run_file import (
     CHECKPOINTS,
     FILE_NAME,
@@ -21,6 +21,7 @@ from cvtrain.record.run_file import (
     Engine,
     RunRecord,
     Status,
+    last_value,
     read_record,
     write_json,
 )
@@ -29,8 +30,12 @@ from cvtrain.record.versions import package_versions, source_commit
 
 SWEEP_FILE = "sweep.json"
 TRACEBACK_FILE = "traceback.txt"
+MOST_POINTS = 10**9
+NAME_SHOWN = 60
 ENDED: tuple[Status, ...] = ("finished", "diverged", "pruned")
 """A run that diverged is a result as any other."""
+RESULT = "val/loss"
+"""The signal of which every run that ended has a last value."""
 
 
 class Journal:
@@ -168,8 +173,8 @@ class Journal:
     def read(self, directory: str) -> dict[str, Any] | None:
         """A run's run.json, or None where there is none that can be read."""
         try:
-            content = json.loads((self.root / directory / FILE_NAME).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            content = read_json(self.root / directory / FILE_NAME)
+        except InputError:
             return None
         return content if isinstance(content, dict) else None
 
@@ -178,7 +183,8 @@ class Journal:
         content = self.read(point.directory)
         if content is None or content.get("schema") != SCHEMA or content.get("id") != point.id:
             return None
-        return content if content.get("status") in ENDED else None
+        whole = content.get("status") in ENDED and last_value(content, RESULT) is not None
+        return content if whole else None
 
     def changed(self, directory: str) -> bool:
         """Whether a run's run.json was written since this was last asked."""
@@ -191,8 +197,8 @@ class Journal:
 
     def status(self, directory: str) -> Status | None:
         """A run's status, or None where it has not begun."""
-        content = self.read(directory)
-        return content["status"] if content and "status" in content else None
+        status = (self.read(directory) or {}).get("status")
+        return status if status in get_args(Status) else None
 
     def count(self, points: Sequence[Point]) -> Counter[Status | None]:
         """How many of the points have each status."""
@@ -212,13 +218,14 @@ def read_points(directory: Path) -> list[dict[str, Any]]:
         raise InputError(f"{path}: has no list of points")
     for point in points:
         number, id, name = (point.get(key) for key in ("number", "id", "directory"))
-        if not isinstance(number, int) or not isinstance(id, str):
+        if type(number) is not int or not 0 <= number < MOST_POINTS or not isinstance(id, str):
             raise InputError(f"{path}: a point has no number or no id")
         if not isinstance(name, str) or not is_plain(name):
-            raise InputError(f"{path}: {name!r} is no name of a run directory")
-    names = Counter(point["directory"] for point in points)
-    for name in (name for name, count in names.items() if count > 1):
-        raise InputError(f"{path}: {name!r} is the directory of several points")
+            raise InputError(f"{path}: {name!r:.{NAME_SHOWN}} is no name of a run directory")
+    for key in ("directory", "number", "id"):
+        counted = Counter(point[key] for point in points)
+        for value in (value for value, count in counted.items() if count > 1):
+            raise InputError(f"{path}: {value!r:.{NAME_SHOWN}} is the {key} of several points")
     return points
 
 

@@ -10,34 +10,42 @@ from pathlib import Path
 from types import TracebackType
 
 from cvtrain.record.appended_file import AppendedFile
+from cvtrain.record.regular_file import open_regular
 
 FILE_NAME = "metrics.csv"
 
 
 TAIL = 1 << 17
 """Bytes at the end of a file in which the last row is looked for."""
+MOST_BYTES = 1 << 32
+"""Of a table that is read whole."""
+DIGITS = 18
+"""Of a step: more are no step of any run."""
 
 
 def last_step(directory: Path) -> int | None:
     """The step of the last complete row of a run that may still be written; None before it."""
     try:
-        with (directory / FILE_NAME).open("rb") as file:
+        with open_regular(directory / FILE_NAME) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
-            complete = file.read().rpartition(b"\r\n")[0]
+            complete = file.read(TAIL).rpartition(b"\r\n")[0]
     except OSError:
         return None
     cell = complete.rpartition(b"\r\n")[2].partition(b",")[0]
-    return int(cell) if cell.isdigit() else None
+    return int(cell) if cell.isdigit() and len(cell) <= DIGITS else None
 
 
 def value_at(directory: Path, step: int, tag: str) -> float | None:
     """A signal of a run that may still be written, at one step; None where it was not measured."""
     try:
-        with (directory / FILE_NAME).open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                if row["step"] == str(step) and row.get(tag):
+        with (
+            open_regular(directory / FILE_NAME, MOST_BYTES) as file,
+            io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="") as text,
+        ):
+            for row in csv.DictReader(text):
+                if row.get("step") == str(step) and row.get(tag):
                     return float(row[tag])
-    except OSError:
+    except (OSError, ValueError, csv.Error):
         return None
     return None
 

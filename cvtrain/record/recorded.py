@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cvtrain.record import event_file, metrics
+from cvtrain.record.regular_file import is_file, kind_of
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Recorded:
     def still_there(self, directory: Path) -> bool:
         """Whether the files hold as much or more: a crash of the machine may have taken some."""
         return metrics.FILE_NAME in self.sizes and all(
-            path.is_file() and path.stat().st_size >= size
+            is_file(path) and path.stat().st_size >= size
             for path, size in ((directory / name, size) for name, size in self.sizes.items())
         )
 
@@ -53,6 +54,8 @@ class Recorded:
                 included.
         """
         sizes = {str(name): int(size) for name, size in content["sizes"].items()}
+        if not all(isinstance(tag, str) for tag in content["tags"]):
+            raise TypeError("tags are texts")
         for name, size in sizes.items():
             known = name == metrics.FILE_NAME or name.startswith(event_file.NAME_BEGINS)
             if not known or Path(name).name != name or size < 0:
@@ -65,7 +68,7 @@ def signal_files(directory: Path) -> list[Path]:
     """Those that are there: metrics.csv and the event files."""
     table = directory / metrics.FILE_NAME
     events = sorted(directory.glob(f"{event_file.NAME_BEGINS}*"))
-    return [*([table] if table.exists() else []), *events]
+    return [*([table] if kind_of(table) is not None else []), *events]
 
 
 def sizes(directory: Path) -> dict[str, int]:

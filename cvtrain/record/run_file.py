@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from cvtrain.errors import InputError
 from cvtrain.record.atomic_file import write_atomically
+from cvtrain.record.json_file import read_json
 
 SCHEMA = 1
 Engine = Literal["single", "stack"]
@@ -81,13 +82,32 @@ def read_record(path: Path) -> dict[str, Any]:
     """The content of a run.json or sweep.json.
 
     Raises:
-        InputError: it is not JSON, or of another schema than this version writes.
+        InputError: it cannot be read as JSON, or is of another schema than this version writes.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
+    content = read_json(path)
     schema = content.get("schema") if isinstance(content, dict) else None
-    if schema != SCHEMA:
-        raise InputError(f"{path}: schema {schema}; this version of cvtrain reads {SCHEMA}")
+    if type(schema) is not int or schema != SCHEMA:
+        told = f"{schema!r:.40}"
+        raise InputError(f"{path}: schema {told}; this version of cvtrain reads {SCHEMA}")
     return dict(content)
+
+
+def last_value(content: Mapping[str, Any], tag: str) -> float | None:
+    """The last value of a signal.
+
+    Args:
+        content: of a run.json, which anybody may have written.
+        tag: of the signal.
+
+    Returns:
+        None where the content has no number for it.
+    """
+    final = content.get("final")
+    value = final.get(tag) if isinstance(final, Mapping) else None
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        # This also reads what JSON has no token for: nan, inf, -inf.
+        return float(value)
+    except (ValueError, OverflowError):
+        return None

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from cvtrain.errors import InputError, RunFailed
 from cvtrain.printed_command import cvtrain_command
-from cvtrain.record.links import refuse_links_that_leave
+from cvtrain.record.links import resolved
+from cvtrain.record.places import check_places
 from cvtrain.report.damage import notes_on_damage
 from cvtrain.report.document import Document
 from cvtrain.report.load import Sweep, load
@@ -42,7 +43,7 @@ def publish(directory: Path) -> None:
     from cvtrain.report.tensorboard import write_boards
     from cvtrain.report.terminal import print_document
 
-    refuse_links_that_leave(directory)
+    check_places(directory)
     sweep = load(directory)
     document = report_on(sweep)
     print_document(document)
@@ -77,7 +78,7 @@ def publish_together(
     from cvtrain.report.files import FOLDER, write_report
     from cvtrain.report.terminal import print_document
 
-    if len({directory.resolve() for directory in directories}) < len(directories):
+    if len(set(map(resolved, directories))) < len(directories):
         raise InputError("the same directory is named twice; each sweep is reported on once")
     names = sweep_names(directories)
     sweeps = [load(directory) for directory in directories]

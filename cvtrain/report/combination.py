@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from cvtrain.record.links import resolved
 from cvtrain.report.document import Document, Section, Sentence
 
 
@@ -38,7 +39,7 @@ def combined(documents: Mapping[str, Document], title: str, more: Sequence[Secti
 
 def sweep_names(directories: Sequence[Path]) -> list[str]:
     """The last parts of their paths, as many as it takes to tell them apart."""
-    paths = [directory.resolve().parts for directory in directories]
+    paths = [resolved(directory).parts for directory in directories]
     for length in range(1, max(map(len, paths)) + 1):
         names = ["/".join(path[-length:]) for path in paths]
         if len(set(names)) == len(names):
@@ -48,7 +49,7 @@ def sweep_names(directories: Sequence[Path]) -> list[str]:
 
 def common_directory(directories: Sequence[Path]) -> Path:
     """The deepest directory that all of them are below."""
-    parents = [set(directory.resolve().parents) for directory in directories]
+    parents = [set(resolved(directory).parents) for directory in directories]
     return max(set.intersection(*parents), key=lambda path: len(path.parts))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from cvtrain.record.event_file import NAME_BEGINS, ends_with_a_record
 from cvtrain.record.journal import ENDED
 from cvtrain.record.metrics import FILE_NAME, last_step
+from cvtrain.record.regular_file import kind_of
 from cvtrain.report.load import Sweep
 
 NAMED = 5
@@ -37,7 +38,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _damaged(directory: Path, steps: int, finished: bool) -> Iterator[str]:
-    if (directory / FILE_NAME).exists():
+    if kind_of(directory / FILE_NAME) is not None:
         step = last_step(directory)
         if step is None or (finished and step < steps):
             yield FILE_NAME

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from cvtrain.record.atomic_file import write_atomically
+from cvtrain.record.places import REPORT
 from cvtrain.record.run_file import write_json
 from cvtrain.report.document import Document, Table
 from cvtrain.report.figures.style import save_figure
 from cvtrain.report.page import page
 
-FOLDER = "report"
+FOLDER = REPORT
 SCHEMA = 1
 TEX_SPECIAL = str.maketrans(
     {

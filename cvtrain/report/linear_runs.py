@@ -13,9 +13,10 @@ import pandas as pd
 
 from cvtrain.errors import InputError
 from cvtrain.linear_problem import WEIGHTS, LinearProblem, linear_problem
+from cvtrain.record.metrics import FILE_NAME as METRICS_FILE
 from cvtrain.record.run_file import FILE_NAME as RUN_FILE
 from cvtrain.record.run_file import read_record
-from cvtrain.report.load import read_metrics
+from cvtrain.report.load import read_metrics, readable, whole_steps
 from cvtrain.theory.moments import ComplexArray
 
 
@@ -42,25 +43,25 @@ def read_linear_run(directory: Path) -> LinearRun:
     """Read a run directory.
 
     Raises:
-        InputError: it is of another model, or its weights were not traced entry by entry.
+        InputError: it is of another model, its weights were not traced entry by entry, or its
+            files cannot be read.
     """
-    config = read_record(directory / RUN_FILE)["config"]
-    target = config["model"]["_target_"]
-    settings = {"data": config["data"], "dtype": config["dtype"], "model._target_": target}
-    problem = linear_problem(settings)
-    factor = config["objective"]["scale"] * config["convention"]["scale"]
-    rows = pd.read_csv(StringIO(read_metrics(directory)))
-    taps = len(problem.optimum) // len(WEIGHTS[target])
-    names = [f"{name}/{{}}[0,{j}]" for name in WEIGHTS[target] for j in range(taps)]
-    rows = rows.dropna(subset=[_traced(rows, names[0].format("real"))])
-    weights = _columns(rows, names, "real") + 1j * _columns(rows, names, "imag")
-    return LinearRun(
-        problem,
-        float(factor),
-        rows["step"].to_numpy(dtype=np.int64),
-        rows["train/loss"].to_numpy(dtype=np.float64),
-        weights - problem.optimum,
-    )
+    with readable(directory / RUN_FILE):
+        config = read_record(directory / RUN_FILE)["config"]
+        target = config["model"]["_target_"]
+        settings = {"data": config["data"], "dtype": config["dtype"], "model._target_": target}
+        problem = linear_problem(settings)
+        factor = float(config["objective"]["scale"] * config["convention"]["scale"])
+    with readable(directory / METRICS_FILE):
+        rows = pd.read_csv(StringIO(read_metrics(directory)))
+        rows["step"] = whole_steps(rows["step"])
+        taps = len(problem.optimum) // len(WEIGHTS[target])
+        names = [f"{name}/{{}}[0,{j}]" for name in WEIGHTS[target] for j in range(taps)]
+        rows = rows.dropna(subset=[_traced(rows, names[0].format("real"))])
+        weights = _columns(rows, names, "real") + 1j * _columns(rows, names, "imag")
+        steps = rows["step"].to_numpy(dtype=np.int64)
+        losses = rows["train/loss"].to_numpy(dtype=np.float64)
+    return LinearRun(problem, factor, steps, losses, weights - problem.optimum)
 
 
 def _columns(rows: pd.DataFrame, names: list[str], part: str) -> Any:

@@ -12,9 +12,11 @@ from typing import Any
 
 import pandas as pd
 
-from cvtrain.errors import InputError
+from cvtrain.errors import InputError, first_line
 from cvtrain.record.journal import SWEEP_FILE, read_points
 from cvtrain.record.metrics import FILE_NAME as METRICS_FILE
+from cvtrain.record.metrics import MOST_BYTES
+from cvtrain.record.regular_file import kind_of, read_regular
 from cvtrain.record.run_file import FILE_NAME as RUN_FILE
 from cvtrain.record.run_file import read_record
 from cvtrain.report.run_content import check_run
@@ -30,6 +32,8 @@ OWN_COLUMNS = (
     "error",
 )
 """What `Sweep.runs` takes from run.json as it is."""
+LAST_STEP = 2**53
+"""Up to it a float64 tells every integer from its neighbours."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +62,14 @@ class Sweep:
         for run, name in zip(self.runs["run"], self.runs["directory"], strict=True):
             text = read_metrics(self.directory / name)
             if text:
-                with _readable(self.directory / name / METRICS_FILE):
+                with readable(self.directory / name / METRICS_FILE):
                     # As text: an empty cell is no measurement, a measured NaN is spelled; and
                     # Python's own conversion returns the very number that was written.
                     rows = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False)
                     long = rows.melt(id_vars="step", var_name="tag", value_name="value")
                     long = long[long["value"] != ""].assign(run=run)
-                    tables.append(long.astype({"step": "int64", "value": "float64"}))
+                    long["step"] = whole_steps(long["step"])
+                    tables.append(long.astype({"value": "float64"}))
         if not tables:
             return pd.DataFrame(columns=["run", "step", "tag", "value"])
         joined = pd.concat(tables, ignore_index=True)[["run", "step", "tag", "value"]]
@@ -85,12 +90,13 @@ class Sweep:
             text = read_metrics(self.directory / str(name))
             if not text:
                 continue
-            with _readable(self.directory / str(name) / METRICS_FILE):
+            with readable(self.directory / str(name) / METRICS_FILE):
                 rows = pd.read_csv(
                     StringIO(text), usecols=lambda tag: tag == "step" or tags(tag), engine="c"
                 )
                 if len(rows.columns) > 1:
-                    found[int(label)] = rows.astype("float64").astype({"step": "int64"})
+                    steps = whole_steps(rows["step"])
+                    found[int(label)] = rows.astype("float64").assign(step=steps)
         return found
 
 
@@ -101,7 +107,7 @@ def load(path: str | Path) -> Sweep:
         InputError: there is no run in it, or one that this version cannot read.
     """
     directory = Path(path)
-    alone = (directory / RUN_FILE).exists()
+    alone = kind_of(directory / RUN_FILE) is not None
     found = [(0, ".")] if alone else list(_listed(directory))
     if not found:
         raise InputError(f"{directory}: no sweep or run of cvtrain is here (no {RUN_FILE} found)")
@@ -110,7 +116,7 @@ def load(path: str | Path) -> Sweep:
     for run, name in found:
         row: dict[str, Any] = {"run": run, "directory": name}
         path = directory / name / RUN_FILE
-        if path.exists():
+        if kind_of(path) is not None:
             content = read_record(path)
             nested = content.get("config")
             config = dict(flattened(nested)) if isinstance(nested, dict) else {}
@@ -131,18 +137,37 @@ def load(path: str | Path) -> Sweep:
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Tell of a table that holds something else than numbers which file it is."""
+def readable(path: Path) -> Iterator[None]:
+    """Inside, whatever a table that anybody may have written leads to is told with its path.
+
+    Raises:
+        InputError: in place of any other error.
+    """
     try:
         yield
-    except (ValueError, KeyError) as error:
-        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except InputError:
+        raise
+    except Exception as error:
+        told = first_line(error) or type(error).__name__
         raise InputError(f"{path}: cannot be read: {told}") from None
+
+
+def whole_steps(column: pd.Series[Any]) -> pd.Series[Any]:
+    """A table's steps as integers.
+
+    Raises:
+        ValueError: one is not a whole number from 0 on that a float64 holds exactly.
+    """
+    steps = column.astype("float64")
+    wrong = column[~((steps >= 0) & (steps <= LAST_STEP) & (steps % 1 == 0))]
+    if len(wrong):
+        raise ValueError(f"step={wrong.iloc[0]!s:.40}: should be a whole number from 0 on")
+    return steps.astype("int64")
 
 
 def _listed(directory: Path) -> Iterator[tuple[int, str]]:
     """Number and name of each run directory; sweep.json also names those that have not begun."""
-    if (directory / SWEEP_FILE).exists():
+    if kind_of(directory / SWEEP_FILE) is not None:
         for point in read_points(directory):
             yield point["number"], point["directory"]
         return
@@ -152,12 +177,18 @@ def _listed(directory: Path) -> Iterator[tuple[int, str]]:
 
 def read_metrics(directory: Path) -> str:
     """The text of a run's metrics.csv without a last line that is still being written, or was
-    never finished; empty where there is none."""
+    never finished; empty where there is none.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     path = directory / METRICS_FILE
-    if not path.exists():
+    if kind_of(path) is None:
         return ""
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        text = file.read()
+    try:
+        text = read_regular(path, MOST_BYTES).decode(errors="replace")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or first_line(error)}") from None
     return text[: text.rfind("\n") + 1]
 
 

@@ -105,6 +105,10 @@ OPTIONAL: Mapping[str, Check] = {
 }
 
 
+TAKEN = frozenset({"run", "directory", "references", *OWN} - {"config", "final"})
+"""Names of what a report has of a run besides its configuration and its signals."""
+
+
 def check_run(path: Path, content: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     """Refuse what no run of cvtrain has written.
 
@@ -118,6 +122,9 @@ def check_run(path: Path, content: Mapping[str, Any], config: Mapping[str, Any])
     """
     for key, check in OWN.items():
         _require(path, key, content, check)
+    for key in (*config, *content["final"]):
+        if key in TAKEN:
+            raise InputError(f"{path}: {key}: no run has a key or a signal of this name")
     for key, check in CONFIG.items():
         _require(path, key, config, check, "config.")
     for key, check in OPTIONAL.items():

@@ -19,6 +19,7 @@ import pandas as pd
 
 from cvtrain.record.custom_scalars import band_layout
 from cvtrain.record.event_file import NAME_BEGINS
+from cvtrain.record.places import AGGREGATE
 from cvtrain.record.scalar_events import scalar_events
 from cvtrain.record.shortened import shortened
 from cvtrain.record.tensorboard import TensorBoardFile
@@ -28,7 +29,7 @@ from cvtrain.report.document import Document
 from cvtrain.report.load import Sweep
 from cvtrain.report.sentences import rate_text
 
-FOLDER = "+aggregate"
+FOLDER = AGGREGATE
 """A plus comes before the digits that the names of runs begin with: TIME SERIES goes by name."""
 CELLS, ARMS = "cells", "arms"
 MAIN = re.compile(

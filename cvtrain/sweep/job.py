@@ -15,6 +15,7 @@ from cvtrain.composition import register_resolvers
 from cvtrain.config import Config, check_config
 from cvtrain.errors import SweepStopped
 from cvtrain.point import Point
+from cvtrain.record.journal import RESULT
 
 if TYPE_CHECKING:
     from cvtrain.record.run_file import RunRecord
@@ -100,4 +101,4 @@ def result_or_error(record: RunRecord) -> float | Exception:
 
 def recorded_result(content: Mapping[str, Any]) -> float:
     """The same of the run.json of a run that has ended."""
-    return float(content["final"]["val/loss"])
+    return float(content["final"][RESULT])

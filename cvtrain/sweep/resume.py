@@ -12,11 +12,14 @@ from cvtrain.config import KEYS_WITHOUT_RESULT
 from cvtrain.errors import InputError
 from cvtrain.point import Point
 from cvtrain.printed_command import cvtrain_command
-from cvtrain.record.journal import SWEEP_FILE, Journal, read_points
-from cvtrain.record.links import refuse_links_that_leave
+from cvtrain.record.journal import ENDED, SWEEP_FILE, Journal
+from cvtrain.record.links import resolved
+from cvtrain.record.places import check_places
+from cvtrain.record.regular_file import is_file, kind_of
 from cvtrain.record.run_file import FILE_NAME as RUN_FILE
 from cvtrain.record.run_file import read_record
 from cvtrain.record.versions import package_versions
+from cvtrain.sweep.earlier_sweeps import latest_sweep, placed_points
 
 KEY = "resume"
 LATEST = "latest"
@@ -73,7 +76,7 @@ def resumed_command(overrides: Sequence[str]) -> list[str]:
     rest = [(parsed, text) for parsed, text in given if parsed.key_or_group != KEY]
     output = [parsed.value() for parsed, _ in rest if parsed.key_or_group == "output"]
     directory = find_sweep(str(wanted[-1]), Path(str(output[-1]) if output else OUTPUT))
-    refuse_links_that_leave(directory)
+    check_places(directory)
     own = [text for _, text in rest]
     if all(_changes_no_number(parsed.key_or_group) for parsed, _ in rest):
         other_launcher = any(parsed.key_or_group == LAUNCHER for parsed, _ in rest)
@@ -93,18 +96,18 @@ def resumed_run(overrides: Sequence[str]) -> tuple[Path, tuple[str, ...]] | None
     if KEY not in given:
         return None
     directory = Path(str(given.pop(KEY).value()))
-    if not (directory / RUN_FILE).is_file() or (directory / SWEEP_FILE).exists():
+    if not is_file(directory / RUN_FILE) or kind_of(directory / SWEEP_FILE) is not None:
         return None
-    sweep = directory.resolve().parent
-    if (sweep / SWEEP_FILE).is_file():
+    sweep = resolved(directory).parent
+    if is_file(sweep / SWEEP_FILE):
         raise InputError(f"{KEY}={directory}: is a run of a sweep; {KEY}={sweep} goes on with that")
-    refuse_links_that_leave(directory)
+    check_places(directory)
     trusted = given.pop(TRUSTED).value() if TRUSTED in given else []
     for key in given:
         raise InputError(
             f"{KEY}={directory}: a run goes on with the configuration that it has; leave out {key}"
         )
-    return directory.resolve(), tuple(map(str, trusted)) if isinstance(trusted, list) else ()
+    return resolved(directory), tuple(map(str, trusted)) if isinstance(trusted, list) else ()
 
 
 def find_sweep(named: str, output: Path) -> Path:
@@ -119,14 +122,13 @@ def find_sweep(named: str, output: Path) -> Path:
     """
     if named != LATEST:
         directory = Path(named)
-        if not (directory / SWEEP_FILE).is_file():
+        if not is_file(directory / SWEEP_FILE):
             raise InputError(f"{KEY}={named}: no sweep is here (no {SWEEP_FILE} found)")
-        return directory.resolve()
-    found = output.glob(f"*/*/{SWEEP_FILE}")
-    begun = [(str(read_record(path).get("created")), path) for path in found]
-    if not begun:
+        return resolved(directory)
+    latest = latest_sweep(output)
+    if latest is None:
         raise InputError(f"{KEY}={LATEST}: no sweep is below {output} (output=… looks elsewhere)")
-    return max(begun)[1].parent.resolve()
+    return resolved(latest)
 
 
 def known_points(directory: Path) -> dict[str, tuple[int, str]]:
@@ -135,7 +137,8 @@ def known_points(directory: Path) -> dict[str, tuple[int, str]]:
     Raises:
         InputError: its sweep.json cannot be used.
     """
-    return {entry["id"]: (entry["number"], entry["directory"]) for entry in read_points(directory)}
+    points = placed_points(directory)
+    return {entry["id"]: (entry["number"], entry["directory"]) for entry in points}
 
 
 def resumption(journal: Journal, points: Sequence[Point]) -> Resumption:
@@ -144,7 +147,7 @@ def resumption(journal: Journal, points: Sequence[Point]) -> Resumption:
     Raises:
         InputError: they have no point in common, or sweep.json cannot be used.
     """
-    there = {entry["id"]: entry for entry in read_points(journal.root)}
+    there = {entry["id"]: entry for entry in placed_points(journal.root)}
     asked = {point.id for point in points}
     if not asked & there.keys():
         raise InputError(
@@ -156,6 +159,12 @@ def resumption(journal: Journal, points: Sequence[Point]) -> Resumption:
     left_out = tuple(entry for id, entry in there.items() if id not in asked)
     new = [point.directory for point in merged if point.id not in there]
     told = [f"{len(merged) - len(waiting)} of {len(merged)} runs have ended already"]
+    begun_again = [point.directory for point in waiting if not _is_known(journal, point)]
+    if begun_again:
+        told.append(
+            f"{len(begun_again)} runs begin again, their {RUN_FILE} cannot be used:"
+            f" {_listed(begun_again)}"
+        )
     if new:
         told.append(f"{len(new)} points are new: {_listed(new)}")
     if left_out:
@@ -165,6 +174,15 @@ def resumption(journal: Journal, points: Sequence[Point]) -> Resumption:
     if changed:
         told.append(f"made by other versions, so numbers may differ: {', '.join(changed)}")
     return Resumption(merged, waiting, left_out, tuple(told))
+
+
+def _is_known(journal: Journal, point: Point) -> bool:
+    """Whether a run that waits has not begun, or is one of this very point that has not ended."""
+    if kind_of(journal.run_directory(point) / RUN_FILE) is None:
+        return True
+    content, status = journal.read(point.directory), journal.status(point.directory)
+    known = content is not None and content.get("id") == point.id
+    return known and status is not None and status not in ENDED
 
 
 def _placed(points: Sequence[Point], there: Mapping[str, Mapping[str, Any]]) -> Iterator[Point]:

@@ -25,6 +25,7 @@ from cvtrain.point import Point
 from cvtrain.record.claimed_directory import DirectoryLock, claim_directory
 from cvtrain.record.journal import Journal
 from cvtrain.record.metrics import value_at
+from cvtrain.record.run_file import last_value
 from cvtrain.record.storage import storage_failures_told
 from cvtrain.sweep.plan import Plan, directory_name
 from cvtrain.sweep.resume import known_points
@@ -251,16 +252,17 @@ def _is_at(journal: Journal, point: Point, rung: int | None, options: SearchOpti
 
 def _value(content: Mapping[str, Any] | None, options: SearchOptions) -> float | None:
     """What a trial is judged by: of a run that diverged the worst, of one that failed nothing."""
-    status = None if content is None else content["status"]
+    status = None if content is None else content.get("status")
     if content is None or status not in ("finished", "diverged"):
         return None
-    value = content["final"].get(options.metric)
+    value = last_value(content, options.metric)
     if status == "finished" and value is None:
+        known = content.get("final")
         raise InputError(
             f"{KEY}.metric={options.metric}: not among the signals of a run, which are"
-            f" {', '.join(content['final'])}"
+            f" {', '.join(known if isinstance(known, dict) else ())}"
         )
-    number = options.worst if status == "diverged" else float(value)
+    number = options.worst if status == "diverged" or value is None else value
     return options.worst if math.isnan(number) else number
 
 

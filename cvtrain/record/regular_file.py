@@ -1,0 +1,101 @@
+"""Reading files that anybody may have put there: what is no regular file is not waited for.
+
+A pipe in the place of a file would keep its reader waiting, a device would never end, and a file of
+terabytes would fill the memory.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
+    (stat.S_ISREG, "a file"),
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+class UnsuitableFileError(OSError):
+    """What has a file's name is no regular file, or is too large; `strerror` says which."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(errno.EINVAL, reason, str(path))
+
+
+def open_regular(path: Path, most_bytes: int | None = None) -> BinaryIO:
+    """Open a regular file for reading, in binary.
+
+    Args:
+        path: of the file; links are followed.
+        most_bytes: largest size that is accepted; None: any.
+
+    Raises:
+        OSError: there is no such file, it cannot be opened, is of another kind (a directory, a
+            pipe, a device), or is too large.
+    """
+    try:
+        # Before it is opened: opening some devices does something.
+        _refuse_other_kinds(path, path.stat().st_mode)
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(path, flags)
+    except ValueError as error:  # a name that no file system takes
+        raise UnsuitableFileError(path, f"is no path ({error})") from None
+    try:
+        found = os.fstat(descriptor)
+        _refuse_other_kinds(path, found.st_mode)
+        if most_bytes is not None and found.st_size > most_bytes:
+            told = f"has {found.st_size / 1e6:,.0f} MB, at most {most_bytes / 1e6:,.0f} MB are read"
+            raise UnsuitableFileError(path, told)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: Path, most_bytes: int) -> bytes:
+    """The content of a regular file of at most so many bytes.
+
+    Raises:
+        OSError: as for `open_regular`.
+    """
+    with open_regular(path, most_bytes) as file:
+        return file.read(most_bytes)
+
+
+def kind_of(path: Path) -> str | None:
+    """``a file``, ``a directory``, ``a named pipe``, ``a socket`` or ``a device``, links followed.
+
+    Returns:
+        None where there is nothing that can be looked at: no such path, a link to itself, a name
+        that is too long, a directory above that is closed.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return None
+    return _kind(mode)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a regular file is there; false, and no error, where that cannot be told."""
+    return kind_of(path) == "a file"
+
+
+def is_directory(path: Path) -> bool:
+    """Whether a directory is there; false, and no error, where that cannot be told."""
+    return kind_of(path) == "a directory"
+
+
+def _kind(mode: int) -> str:
+    return next((name for is_kind, name in KINDS if is_kind(mode)), "a device")
+
+
+def _refuse_other_kinds(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise UnsuitableFileError(path, f"is {_kind(mode)}, should be a file")
