@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -145,15 +146,15 @@ class Stack(Trainee):
     def restore_optimizer(self, states: Sequence[dict[str, Any]], step: int) -> None:
         """Stack them again; the schedule is a function of the step."""
         optimizer = self.trainer.optimizers[0]
-        for name, p in self._trained.items():
-            members = [state[name] for state in states]
-            stacked = {key: torch.stack([each[key] for each in members]) for key in members[0]}
-            if stacked:
-                # What has the parameter's axes is kept beside it, counters stay on the host.
-                optimizer.state[p] = {
-                    key: value.to(p.device) if value.dim() == p.dim() else value
-                    for key, value in stacked.items()
-                }
+        saved = optimizer.state_dict()
+        names = {id(p): name for name, p in self._trained.items()}
+        ordered = chain.from_iterable(group["params"] for group in optimizer.param_groups)
+        for number, p in enumerate(ordered):
+            members = [state[names[id(p)]] for state in states]
+            saved["state"][number] = {
+                key: torch.stack([each[key] for each in members]) for key in members[0]
+            }
+        optimizer.load_state_dict(saved)
 
     def random_state_of(self, run: int) -> Tensor:
         """The member's own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch.optim.optimizer import ParamsT
 
 from cvtrain.optim.hyperparameter import column, require
 from cvtrain.optim.rule import Hyperparameters, RuleOptimizer
-from cvtrain.optim.semantics import RealView, Semantics, State
+from cvtrain.optim.semantics import RealView, Semantics, State, StateLayout
 from cvtrain.optim.step import coupled, descend
 
 
@@ -33,6 +34,11 @@ class AdadeltaRule:
     """
 
     semantics: Semantics = "split"
+    state_layout: ClassVar[StateLayout] = {
+        "step": "number",
+        "square_avg": "magnitude",
+        "acc_delta": "magnitude",
+    }
 
     def check(self, hyperparameters: Hyperparameters) -> None:
         """Raise ValueError for a hyperparameter out of range or NaN."""

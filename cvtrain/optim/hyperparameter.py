@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -34,6 +34,13 @@ def column(number: Number, like: Tensor) -> Tensor:
     """
     cast = float64(number).to(like.device, like.dtype, non_blocking=True)
     return cast.reshape(-1, *(1 for _ in like.shape[1:]))
+
+
+def on_host(value: Any) -> Any:
+    """Tensors as float64 on the host, where numbers are combined; a pair entry by entry."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", torch.float64)
+    return tuple(on_host(entry) for entry in value) if isinstance(value, tuple | list) else value
 
 
 def where_nonzero(number: Number, changed: Callable[[], Tensor], plain: Tensor) -> Tensor:

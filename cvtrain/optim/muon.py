@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch.optim.optimizer import ParamsT
 
 from cvtrain.optim.hyperparameter import Number, column, float64, require
 from cvtrain.optim.rule import Hyperparameters, RuleOptimizer
-from cvtrain.optim.semantics import RealView, Semantics, State
+from cvtrain.optim.semantics import RealView, Semantics, State, StateLayout
 from cvtrain.optim.step import decoupled, descend
 
 
@@ -38,6 +39,7 @@ class MuonRule:
     """
 
     semantics: Semantics = "modulus"
+    state_layout: ClassVar[StateLayout] = {"momentum_buffer": "tensor"}
 
     def check(self, hyperparameters: Hyperparameters) -> None:
         """Raise ValueError for a hyperparameter out of range or NaN."""

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
-from cvtrain.optim.semantics import Semantics, State
+from cvtrain.optim.hyperparameter import on_host
+from cvtrain.optim.saved_state import SavedState
+from cvtrain.optim.semantics import Semantics, State, StateLayout
 
 Hyperparameters: TypeAlias = Mapping[str, Any]
 
@@ -24,6 +26,10 @@ class Rule(Protocol):
     @property
     def semantics(self) -> Semantics:
         """How a complex entry is treated: `split`, as two reals, or `modulus`, as one number."""
+
+    @property
+    def state_layout(self) -> StateLayout:
+        """What the state may hold; what `init` returns is always there."""
 
     def check(self, hyperparameters: Hyperparameters) -> None:
         """Raise ValueError for a hyperparameter out of range or NaN."""
@@ -79,14 +85,16 @@ class RuleOptimizer(Optimizer):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, its hyperparameters completed by the defaults and checked."""
         group = self.defaults | param_group
-        super().add_param_group(group | {name: _on_host(group[name]) for name in self.defaults})
+        super().add_param_group(group | {name: on_host(group[name]) for name in self.defaults})
         try:
-            self._check(self.param_groups[-1])
+            self.check_group(self.param_groups[-1])
         except ValueError:
             del self.param_groups[-1]
             raise
 
-    def _check(self, group: dict[str, Any]) -> None:
+    def check_group(self, group: Mapping[str, Any]) -> None:
+        """Raise ValueError for a hyperparameter out of range or NaN, or one that does not fit the
+        stack."""
         self.rule.check(group)
         for p in group["params"]:
             if self.stacked and p.dim() == 0:
@@ -139,6 +147,20 @@ class RuleOptimizer(Optimizer):
         if after:
             self.state[p] = {name: self._drop(t) for name, t in after.items()}
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over hyperparameters and state; torch's optimizer of the same rule has them as a
+        rule under `split` has them.
+
+        Raises:
+            ValueError: they are of another rule, of the other semantics or of other parameters; the
+                optimizer stays as it was.
+        """
+        saved = SavedState(self, state_dict)
+        super().load_state_dict(saved.checked())
+        # torch would cast and move them as it does what is of a parameter's shape.
+        for p, numbers in saved.numbers():
+            self.state[p].update(numbers)
+
     def _lift(self, plain: Tensor) -> Tensor:
         return plain if self.stacked else plain.unsqueeze(0)
 
@@ -152,10 +174,3 @@ class RuleOptimizer(Optimizer):
 
 def _flat(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, tuple | list) else (value,)
-
-
-def _on_host(value: Any) -> Any:
-    """Tensors as float64 on the host, where numbers are combined; a pair entry by entry."""
-    if isinstance(value, Tensor):
-        return value.detach().to("cpu", torch.float64)
-    return tuple(_on_host(entry) for entry in value) if isinstance(value, tuple | list) else value

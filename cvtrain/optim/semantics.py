@@ -7,6 +7,7 @@ turns the steps. A real entry is the same under both.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 import torch
@@ -16,6 +17,9 @@ from cvtrain.optim.hyperparameter import Number, column, float64
 
 Semantics: TypeAlias = Literal["split", "modulus"]
 State: TypeAlias = dict[str, Tensor]
+StateLayout: TypeAlias = Mapping[str, Literal["number", "tensor", "magnitude"]]
+"""What a rule keeps under each name: a `number` per member, a `tensor` as the parameter, or a
+`magnitude`, which is complex under `split` (of Re and of Im) and real under `modulus`."""
 
 
 class RealView:

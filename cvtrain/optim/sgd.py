@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch.optim.optimizer import ParamsT
 
 from cvtrain.optim.hyperparameter import column, float64, require, where_nonzero
 from cvtrain.optim.rule import Hyperparameters, RuleOptimizer
-from cvtrain.optim.semantics import Semantics, State
+from cvtrain.optim.semantics import Semantics, State, StateLayout
 from cvtrain.optim.step import coupled, descend
 
 
@@ -34,6 +35,7 @@ class SGDRule:
 
     # Linear in Re g and Im g with real coefficients, it has one form for both semantics.
     semantics: Semantics = "split"
+    state_layout: ClassVar[StateLayout] = {"momentum_buffer": "tensor"}
 
     def check(self, hyperparameters: Hyperparameters) -> None:
         """Raise ValueError for a hyperparameter out of range or NaN."""

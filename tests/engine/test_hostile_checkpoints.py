@@ -124,3 +124,17 @@ def test_a_checkpoint_executes_nothing(left, tmp_path, place):
                 archive.writestr(name, pickled)
     assert set(goes_on(kind, directory)) == {"finished"}
     assert not made.exists()
+
+
+def test_an_optimizer_state_of_the_other_semantics_is_left(tmp_path, caplog):
+    train(job("stack", tmp_path, pause_at=4))
+    for run in ("0", "1"):
+        path = checkpoint_path(tmp_path / run, "last")
+        content = torch.load(path, weights_only=True)
+        for state in content["training"]["optimizer"].values():
+            state["exp_avg_sq"] = state["exp_avg_sq"].real
+        torch.save(content, path)
+    assert goes_on("stack", tmp_path) == ["finished", "finished"]
+    assert (
+        "its checkpoint cannot be used: state dict: state[0]['exp_avg_sq'] is real" in caplog.text
+    )
