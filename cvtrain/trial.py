@@ -22,7 +22,7 @@ from cvtrain.data.split import Split
 from cvtrain.engine.convergence import Convergence
 from cvtrain.engine.data_parallel import check_data_parallel
 from cvtrain.engine.early_stopping import EarlyStopping
-from cvtrain.engine.trainer_options import trainer_arguments
+from cvtrain.engine.trainer_options import check_trainer, trainer_arguments
 from cvtrain.engine.update import evaluates_often
 from cvtrain.errors import InputError, told
 from cvtrain.metrics import measured, metrics_of
@@ -72,7 +72,7 @@ def check_structure(config: Config) -> nn.Module:
     Raises:
         InputError: they failed, or something complex became real on the way.
     """
-    trainer_arguments(config)
+    check_trainer(config)
     check_tracker(config)
     dataset = load_dataset(config)
     try:

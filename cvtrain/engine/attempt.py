@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 
 import torch
@@ -19,7 +18,11 @@ from cvtrain.engine.run_state import UnusableState, save_state
 from cvtrain.engine.single import Single
 from cvtrain.engine.stack import Stack
 from cvtrain.engine.trainee import Checkpointer, Trainee
-from cvtrain.engine.trainer_options import UninterruptedTrainer, trainer_arguments
+from cvtrain.engine.trainer_options import (
+    UninterruptedTrainer,
+    quiet_lightning,
+    trainer_arguments,
+)
 from cvtrain.engine.update import Tensors
 from cvtrain.errors import FilesChanged, Interrupted
 from cvtrain.interruption import interruption
@@ -51,7 +54,7 @@ def train_and_record(job: StackJob, progressed: Progressed) -> list[RunRecord] |
     ]
     recorder: Recorder | None = None
     try:
-        with _quiet_lightning(), kept_heap() if job.engine == "stack" else nullcontext():
+        with quiet_lightning(), kept_heap() if job.engine == "stack" else nullcontext():
             recorder = Recorder(
                 [journal.run_directory(point) for point in job.points],
                 [state.recorded for state in job.earlier],
@@ -158,6 +161,14 @@ def _fit(
         trainer.fit(trainee)
     finally:
         trainee.release()
+    if trainee.ended_early:
+        for point in job.points:
+            log.warning(
+                "%s ended after %d of %d updates: a callback stopped the Trainer",
+                point.directory,
+                trainer.global_step,
+                point.config.max_steps,
+            )
     final = recorder.final
     best = trainee.validations.best_state
     assert best is not None  # the weights before the first update are always validated
@@ -211,17 +222,3 @@ def _prepare(
         trainee = Stack(configs, dataset, job.size_multiple, recorder, save, progressed)
     trainee.earlier = job.earlier
     return trainer, trainee
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Silence Lightning's advice about features that are replaced here on purpose."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"lightning\..*")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)

@@ -177,12 +177,18 @@ class Shares:
 
     Args:
         model: on its device.
+
+    Attributes:
+        stop: whether a signal asks all processes to leave after this step.
+        wants_to_end: whether a callback of this process ended training.
+        ends: whether a callback of any process had done so before this step; all end together.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self._rank, self._devices = dist.get_rank(), dist.get_world_size()
         self._model = DistributedDataParallel(model)
         self.stop = False
+        self.wants_to_end = self.ends = False
 
     def loss(self, indices: Tensor, loss: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
         """The mean loss of a batch: its value is that of the whole batch, its gradient that of
@@ -197,8 +203,9 @@ class Shares:
         # With more processes than samples some compute a loss that does not count.
         share = weight * loss(self._model, mine if len(mine) else indices[:1])
         asked = float(self._rank == 0 and interruption.requested is not None)
-        agreed = torch.stack([share.detach().double(), share.new_full((), asked).double()])
+        wants = torch.tensor([asked, float(self.wants_to_end)], dtype=torch.float64)
+        agreed = torch.cat([share.detach().double().reshape(1), wants.to(share.device)])
         dist.all_reduce(agreed)
-        self.stop = bool(agreed[1] > 0)
+        self.stop, self.ends = bool(agreed[1] > 0), bool(agreed[2] > 0)
         mean = (agreed[0] / self._devices).to(share.dtype)
         return share + (mean - share.detach())

@@ -16,7 +16,7 @@ class EndedRuns:
 
     Attributes:
         diverged_at: updates made when a run diverged, or None.
-        stopped_at: updates made when early stopping ended a run, or None.
+        stopped_at: updates made when early stopping or a callback ended a run, or None.
     """
 
     def __init__(self, members: int) -> None:

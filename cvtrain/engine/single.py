@@ -73,6 +73,7 @@ class Single(Trainee):
 
     def on_fit_start(self) -> None:
         """Take the views of the weights once they are on their device."""
+        super().on_fit_start()
         self._weights = {name: p.detach().unsqueeze(0) for name, p in self._trained.items()}
         self._kept = {name: weight.clone() for name, weight in self._weights.items()}
         if devices_wanted(self.config.trainer) > 1:
@@ -151,6 +152,13 @@ class Single(Trainee):
             return loss(self.model, slice(None)).unsqueeze(0)
         samples = torch.arange(len(inputs), device=self.device)
         return self._shares.loss(samples, loss).unsqueeze(0)
+
+    def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
+        """Where several processes train, end with the others: a callback may see one of them."""
+        if self._shares is not None:
+            self._shares.wants_to_end |= self.trainer.should_stop
+            self.trainer.should_stop = self._shares.ends
+        super().on_train_batch_end(outputs, batch, batch_idx)
 
     @property
     def asked_to_stop(self) -> bool:

@@ -103,6 +103,7 @@ class Stack(Trainee):
 
     def on_fit_start(self) -> None:
         """Begin random states on the device of the weights."""
+        super().on_fit_start()
         self.stacked.seed(self.device)
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> None:

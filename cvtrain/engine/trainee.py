@@ -49,6 +49,9 @@ class Trainee(LockStep):
         recorder: takes the rows.
         save: writes what the runs can go on from.
         progressed: called with the number of updates made.
+
+    Attributes:
+        ended_early: whether a callback stopped the Trainer before the last update.
     """
 
     def __init__(
@@ -78,6 +81,8 @@ class Trainee(LockStep):
         self.earlier: Sequence[RunState] = ()
         self._update: Update | None = None
         self._ending: Update | None = None
+        self._leaves = False
+        self.ended_early = False
         self._previous: dict[str, Tensor] = {}
         self._previous_buffers: dict[str, Tensor] = {}
 
@@ -88,6 +93,11 @@ class Trainee(LockStep):
         first = self.earlier[0].step if self.earlier else 0
         accumulated = self.trainer.accumulate_grad_batches
         return range(first * accumulated, self.config.max_steps * accumulated)
+
+    def on_fit_start(self) -> None:
+        """Train one update at least: Lightning would leave out the end of a training that a
+        callback ended before it began."""
+        self.trainer.should_stop = False
 
     def on_train_start(self) -> None:
         """Go on where an earlier attempt was."""
@@ -100,6 +110,11 @@ class Trainee(LockStep):
         """Validate, where a validation is due, the weights before the update."""
         first = batch_idx % self.trainer.accumulate_grad_batches == 0
         step = self.trainer.global_step
+        if batch // self.trainer.accumulate_grad_batches != step:
+            raise RuntimeError(
+                f"batch {batch} comes at step {step}: a callback left the epoch, or changed"
+                " trainer.accumulate_grad_batches"
+            )
         if first:
             self._previous_buffers = _clones(self.network_buffers())
         if first and step % self.config.signals.validation_every == 0:
@@ -173,21 +188,26 @@ class Trainee(LockStep):
             self.end_diverged()
             if step < self.config.max_steps:
                 self._save()
-        if asked_to_stop or not self._recorder.records(self.ended.surviving):
+        self._leaves = asked_to_stop or not self._recorder.records(self.ended.surviving)
+        if self._leaves:
             self.trainer.should_stop = True
 
     def on_train_end(self) -> None:
         """The row of the weights after the last update: weights, validation, test, convergence.
 
         Here, since Lightning brings the module back to the host right after. Runs that diverged or
-        were interrupted have no such row.
+        were interrupted have no such row. Where a callback ended training, its last update is the
+        end of the runs, as with early stopping.
         """
         self.end_diverged()
-        step = self.trainer.global_step
-        if step < self.config.max_steps or not self.ended.surviving:
+        step, runs = self.trainer.global_step, self.ended.surviving
+        if self._leaves or not runs:
             return
         last = self._weight_signals() | self.validations.finish(step, self.judged_state())
-        self._recorder.write(step, last, self.ended.surviving)
+        self._recorder.write(step, last, runs)
+        if step < self.config.max_steps:
+            self.ended_early = True
+            self.ended.stop(runs, step)
 
     # Measuring.
 

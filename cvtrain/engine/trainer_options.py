@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Trainer
 
 from cvtrain.config import Config
 from cvtrain.engine.data_parallel import devices_wanted
-from cvtrain.errors import InputError
-from cvtrain.target import check_arguments, resolve_target
+from cvtrain.engine.trainer_callbacks import callbacks_of
+from cvtrain.errors import InputError, told
+from cvtrain.target import check_arguments
 
 KEYS_OF_OURS = {
     "max_steps": "max_steps",
@@ -22,6 +27,9 @@ KEYS_OF_OURS = {
     "min_epochs": "max_steps",
     "max_time": "max_steps",
     "limit_train_batches": "max_steps",
+    "limit_val_batches": "signals.validation_every (a validation is of the whole split)",
+    "limit_test_batches": "data, whose test split is measured as a whole",
+    "limit_predict_batches": "python -m cvtrain.evaluate",
     "overfit_batches": "max_steps",
     "fast_dev_run": "max_steps",
     "gradient_clip_val": "clip (norm, modulus or split)",
@@ -33,9 +41,18 @@ KEYS_OF_OURS = {
     "enable_checkpointing": "checkpoint",
     "default_root_dir": "output",
     "num_nodes": "hydra/launcher=slurm or ray, which spread sweeps (a run is on one machine)",
+    "num_sanity_val_steps": "signals.validation_every (the initial weights are validated)",
+    "reload_dataloaders_every_n_epochs": "data, which a run reads once",
+    "sync_batchnorm": "trainer.devices=1 for a network with batch normalisation",
     "strategy": "trainer.devices (several processes, DistributedDataParallel)",
 }
-HARMLESS: dict[str, Any] = {"num_nodes": 1, "strategy": "auto"}
+HARMLESS: dict[str, Any] = {
+    "num_nodes": 1,
+    "strategy": "auto",
+    "num_sanity_val_steps": 0,
+    "reload_dataloaders_every_n_epochs": 0,
+    "sync_batchnorm": False,
+}
 """Values of `KEYS_OF_OURS` that ask for what is done anyway."""
 
 PRECISIONS = {
@@ -55,6 +72,16 @@ FIXED: dict[str, Any] = {
     "num_sanity_val_steps": 0,
     "max_epochs": -1,
 }
+
+
+PROFILERS = (None, "simple", "advanced", "pytorch")
+
+LOGGED = {
+    "lightning.pytorch": logging.ERROR,
+    "lightning.pytorch.profilers": logging.INFO,
+    "lightning.pytorch.callbacks.model_summary": logging.INFO,
+}
+"""Lightning's loggers, and what of each is shown."""
 
 
 class UninterruptedTrainer(Trainer):
@@ -82,10 +109,11 @@ def trainer_arguments(config: Config) -> dict[str, Any]:
     if precision not in SINGLE_PRECISION:
         reason = PRECISIONS.get(str(precision), "only 32-true keeps complex weights as they are")
         raise InputError(f"trainer.precision={precision}: refused: {reason} (use dtype)")
-    callbacks = [
-        _callback(f"trainer.callbacks[{index}]", dict(slot), config)
-        for index, slot in enumerate(given.pop("callbacks", None) or [])
-    ]
+    if given.get("profiler") not in PROFILERS:
+        known = ", ".join(name for name in PROFILERS if name)
+        raise InputError(f"trainer.profiler={given['profiler']}: should be one of {known}")
+    given.pop("callbacks", None)
+    callbacks = callbacks_of(config)
     checked = check_arguments("trainer", Trainer, given)
     devices = devices_wanted(checked)
     accumulated = checked.get("accumulate_grad_batches", 1)
@@ -105,15 +133,39 @@ def trainer_arguments(config: Config) -> dict[str, Any]:
     return {**FIXED, **checked, "max_steps": config.max_steps, "callbacks": callbacks}
 
 
+def check_trainer(config: Config) -> None:
+    """Make the Trainer that the run would have, and forget it.
+
+    Raises:
+        InputError: Lightning refuses its arguments.
+    """
+    arguments = trainer_arguments(config)
+    try:
+        with quiet_lightning():
+            UninterruptedTrainer(**arguments)
+    except Exception as error:  # Lightning's own, a package that is not there
+        given = ", ".join(f"{name}={value}" for name, value in config.trainer.items())
+        raise InputError(f"trainer: Lightning refuses {given}: {told(error)}") from None
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Silence Lightning's advice about features that are replaced here on purpose; a profile or a
+    summary that was asked for is shown."""
+    before = {name: logging.getLogger(name).level for name in LOGGED}
+    for name, level in LOGGED.items():
+        logging.getLogger(name).setLevel(level)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"lightning\..*")
+        try:
+            yield
+        finally:
+            for name, level in before.items():
+                logging.getLogger(name).setLevel(level)
+
+
 def _beside_others(accelerator: str) -> bool:
     return accelerator == "cuda" and dist.is_initialized()
-
-
-def _callback(key: str, slot: dict[str, Any], config: Config) -> Callback:
-    path = str(slot.pop("_target_", ""))
-    kind = resolve_target(key, path, Callback, config.trusted_modules)
-    callback: Callback = kind(**check_arguments(key, kind, slot))
-    return callback
 
 
 def _accelerator(wanted: Any, config: Config) -> str:

@@ -29,7 +29,7 @@ class RunRecord:
         id: hash of the resolved point (`Config.identity`).
         steps: updates made.
         diverged_at: updates made when loss, gradient or weights ceased to be usable.
-        stopped_at: updates made when early stopping ended the run.
+        stopped_at: updates made when early stopping or a callback ended the run.
         final: last value of every signal, and the convergence numbers.
         best: per validation metric the best value and its step.
         config: the resolved configuration.

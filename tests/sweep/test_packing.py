@@ -143,7 +143,7 @@ def test_parts_are_few_and_even(size, limit):
         (("+optimizer.maximize=true",), "the stacked SGD has no argument maximize"),
         (("trainer.accumulate_grad_batches=2",), "accumulate_grad_batches"),
         (
-            ("+trainer.callbacks=[{_target_: lightning.pytorch.callbacks.DeviceStatsMonitor}]",),
+            ("+trainer.callbacks=[{_target_: lightning.pytorch.callbacks.Timer}]",),
             "trainer.callbacks",
         ),
         (
