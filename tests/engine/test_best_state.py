@@ -41,3 +41,11 @@ def test_the_best_network_has_the_statistics_of_its_own_step(tmp_path):
         found = evaluate(run.directory, "validation", "best")
         assert found.step == best["step"] < 120
         assert found.values["loss"] == pytest.approx(best["value"], rel=1e-10)
+
+
+def test_of_equal_losses_the_first_is_the_best():
+    best = BestState(at(0))
+    for step, value in ((0, 1.0), (10, 2.0), (20, 3.0)):
+        best.consider(step, torch.tensor([1.0, 2.0 - value / 8, 1.0]), at(value))
+    assert best.step.tolist() == [0, 20, 0]
+    assert best.state["b"].tolist() == [1, 3, 1]

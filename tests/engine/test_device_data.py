@@ -108,3 +108,15 @@ def test_large_inputs_come_in_smaller_pieces():
     of = Dataset(train=large, validation=large, test=large, task="classification", out_features=3)
     data = DeviceData(of, orders(0, samples=6))
     assert [len(piece) for piece in data.pieces(large, CPU, most=20)] == [2, 2, 2]
+
+
+def test_every_run_has_the_batches_of_its_own_seed():
+    memory = split(11)
+    seeds = (3, 0, 3, 5)
+    data = DeviceData(dataset(memory), orders(*seeds))
+    for number in range(5):
+        found = data.batch(number, CPU)
+        for run, order in enumerate(orders(*seeds)):
+            samples = order.indices(number)
+            assert torch.equal(found.inputs[run], memory.inputs[samples])
+            assert torch.equal(found.targets[run], memory.targets[samples])

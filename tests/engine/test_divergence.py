@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 import torch
 
 from cvtrain.engine.divergence import EXPLOSION, DivergenceLatch
+from cvtrain.engine.job import StackJob
+from cvtrain.engine.train import train
+from cvtrain.point import Point
+from cvtrain.record.checkpoint import read_checkpoint
+from tests.engine.training import configured
 
 K = 3
 
@@ -62,3 +68,24 @@ def test_a_negative_loss_is_bounded_by_its_size():
     gradient = torch.ones(K, 2)
     assert newly(latch, torch.full((K,), -2.0), [gradient]) == []
     assert newly(latch, torch.full((K,), -3.0), [gradient]) == []
+    assert newly(latch, torch.full((K,), -3 * EXPLOSION), [gradient]) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("engine", ["single", "stack"])
+def test_the_bound_is_that_of_the_first_loss_however_often_a_run_was_stopped(tmp_path, engine):
+    given = ("model.hidden=[4]", "max_steps=24", "batch_size=16", "optimizer=adam")
+    configs = [configured(*given, f"seed={seed}") for seed in range(2 if engine == "stack" else 1)]
+    bounds = []
+    for step in (8, 16):
+        points = tuple(
+            Point(number, config.model_copy(update={"pause_at": step}), (), str(number))
+            for number, config in enumerate(configs)
+        )
+        train(StackJob(points, tmp_path, engine))
+        paths = [tmp_path / p.directory / "checkpoints" / "last.ckpt" for p in points]
+        saved = [read_checkpoint(path) for path in paths]
+        assert {content["step"] for content in saved} == {step}
+        bounds.append([float(content["training"]["loss_bound"]) for content in saved])
+    tables = [pd.read_csv(tmp_path / p.directory / "metrics.csv") for p in points]
+    first = [EXPLOSION * float(table["train/loss"].iloc[0]) for table in tables]
+    assert bounds[0] == bounds[1] == pytest.approx(first, rel=1e-6)

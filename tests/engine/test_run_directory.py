@@ -12,6 +12,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training import configured, trained
 
+from cvtrain.evaluate import evaluate
 from cvtrain.task import build_model, load_dataset
 
 SHORT = ("max_steps=23", "signals.scalars_every=5", "signals.validation_every=10", "batch_size=50")
@@ -184,3 +185,51 @@ def test_the_known_solution_is_approached(tmp_path):
     )
     error = run.rows["weight/error"].dropna()
     assert error.iloc[-1] < 0.2 * error.iloc[0]
+
+
+def test_the_objective_of_a_row_is_the_loss_times_its_scale_and_the_gradient_is_its_own(tmp_path):
+    plain = trained(tmp_path, *SHORT, "max_steps=1", "dtype=complex128")
+    scaled = trained(tmp_path, *SHORT, "max_steps=1", "dtype=complex128", "objective.scale=0.25")
+    one, other = (run.rows.loc[0] for run in (plain, scaled))
+    assert one["train/objective"] == one["train/loss"] == other["train/loss"]
+    assert other["train/objective"] == 0.25 * one["train/loss"]
+    for tag in ("grad/norm", "handed/norm", "update/norm"):
+        assert other[tag] == pytest.approx(0.25 * one[tag], rel=1e-12)
+
+
+def test_the_gradient_of_lbfgs_is_that_at_the_weights_before_its_step(tmp_path):
+    common = ("max_steps=2", "batch_size=null", "signals.scalars_every=1", "dtype=complex128")
+    common = (*common, "data=system_id", "model=linear", "objective=complex_mse")
+    lbfgs = trained(tmp_path, *common, "optimizer=lbfgs", "optimizer.max_iter=5")
+    sgd = trained(tmp_path, *common, "optimizer=sgd")
+    for tag in ("train/loss", "grad/norm", "handed/norm"):
+        assert lbfgs.rows.loc[0, tag] == sgd.rows.loc[0, tag]
+    assert lbfgs.rows.loc[1, "grad/norm"] < 0.9 * lbfgs.rows.loc[0, "grad/norm"]
+
+
+def test_test_metrics_are_those_of_the_test_split_and_validation_of_the_validation_split(run):
+    for split in ("validation", "test"):
+        found = evaluate(run.directory, split, "last")
+        group = "val" if split == "validation" else "test"
+        for name, value in found.values.items():
+            if f"{group}/{name}" in run.record.final:
+                assert run.record.final[f"{group}/{name}"] == pytest.approx(value, rel=1e-6), name
+
+
+def test_the_best_of_a_run_that_diverged_counts_its_last_usable_weights(tmp_path):
+    given = ("data=system_id", "model=linear", "objective=complex_mse", "optimizer.lr=0.05")
+    given = (*given, "dtype=complex128", "max_steps=60", "signals.validation_every=50")
+    alive = trained(tmp_path, *given)
+
+    # The loss falls until a learning rate that is infinite, between two validations.
+    class Bursts:
+        def __call__(self, step):
+            return math.inf if step == 20 else 1.0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cvtrain.engine.single.learning_rate_factor", lambda *_: Bursts())
+        run = trained(tmp_path, *given)
+    assert run.record.diverged_at == 20
+    assert run.record.best["val/loss"]["step"] == run.record.diverged_at
+    first = alive.rows["val/loss"].iloc[0]
+    assert run.record.best["val/loss"]["value"] < 0.5 * first

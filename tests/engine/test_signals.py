@@ -8,7 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvtrain.engine.signals import circularity, histograms, measure, traced_entries
+from cvtrain.engine.signals import (
+    circularity,
+    histograms,
+    measure,
+    measure_weights,
+    traced_entries,
+)
 
 K = 3
 
@@ -155,3 +161,13 @@ def test_lazily_conjugated_tensors_are_measured_as_what_they_are(tensors):
     assert found.keys() == expected.keys()
     for tag, values in expected.items():
         assert torch.equal(found[tag], values), tag
+
+
+def test_the_relative_error_is_relative_to_the_solution(tensors):
+    solution = {name: t[0] for name, t in tensors(50).items()}
+    weights = tensors(0)
+    found = measure_weights(weights, solution=solution)["weight/error"]
+    w0 = np.concatenate([t.numpy().astype(complex).ravel() for t in solution.values()])
+    for run in range(K):
+        expected = np.linalg.norm(flat(weights, run) - w0) / np.linalg.norm(w0)
+        assert float(found[run]) == pytest.approx(expected, rel=1e-12)

@@ -16,7 +16,7 @@ from cvtrain import GradientMonitor, StackedModule
 from cvtrain.clipping import NormClip
 from cvtrain.convention import CONVENTIONS, Convention
 from cvtrain.models import MixedMlp
-from cvtrain.optim import Adam
+from cvtrain.optim import SGD, Adam
 
 RATES = torch.tensor([0.001, 0.01, 0.03], dtype=torch.float64)
 COMPLEX = torch.complex128
@@ -191,3 +191,21 @@ def test_what_would_mix_the_networks_is_refused(tmp_path):
     stack = StackedModule([Own(0), Own(1)], nn.functional.cross_entropy, Adam)
     with pytest.raises(ValueError, match="it would clip all networks by one norm"):
         fit(stack, tmp_path, gradient_clip_val=0.1)
+
+
+def test_the_scale_of_a_network_reaches_its_gradient(tmp_path):
+    scales = torch.tensor([1.0, 0.25], dtype=torch.float64)
+    stack = StackedModule(
+        [Own(0), Own(0)],
+        nn.functional.cross_entropy,
+        partial(SGD, lr=0.125 / scales),
+        scale=scales,
+    )
+    fit(stack, tmp_path)
+    first, second = (stack.state_dict_of(k) for k in (0, 1))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    alone = StackedModule(
+        [Own(0), Own(0)], nn.functional.cross_entropy, partial(SGD, lr=0.125), scale=scales
+    )
+    fit(alone, tmp_path)
+    assert not torch.equal(alone.state_dict_of(1)["net.head.weight"], first["net.head.weight"])

@@ -120,3 +120,12 @@ def test_after_one_update_the_averaged_statistics_are_those_of_its_batch(tmp_pat
         assert statistics
         for name in statistics:
             torch.testing.assert_close(average[name], weights[name], rtol=1e-13, atol=1e-13)
+
+
+def test_the_best_weights_are_averages_where_averages_are_validated(tmp_path):
+    given = (*SETTING, "ema.decay=0.9", "signals.validation_every=10")
+    for run in (trained(tmp_path, *given), *stacked(tmp_path, given, (*given, "ema.decay=0.5"))):
+        best = run.record.best["val/loss"]
+        found = evaluate(run.directory, "validation", "best")
+        assert found.step == best["step"]
+        assert found.values["loss"] == pytest.approx(best["value"], rel=1e-10)

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from cvtrain.composition import configuration_folder
 from cvtrain.errors import InputError
 from cvtrain.laws import LAWS, absorbed, exponents, law_of
 from cvtrain.laws.demonstrations import DEMONSTRATIONS
-from cvtrain.laws.table import CLASSES, class_name, complete, defaults
+from cvtrain.laws.table import CLASSES, class_name, complete, defaults, optimizer_class
 
 FACTORS = st.integers(-8, 8).map(lambda k: 2.0**k)
 
@@ -79,3 +80,72 @@ def test_a_hyperparameter_that_the_optimizer_does_not_have_is_refused():
 def test_a_hyperparameter_out_of_range_is_refused():
     with pytest.raises(InputError, match="sgd: lr=-1"):
         complete("sgd", {"lr": -1.0})
+
+
+ENTRYWISE = [name for name in CLASSES if law_of(name).entrywise and law_of(name).obstacle is None]
+TELLING = {
+    "lr": 0.0625,
+    "weight_decay": 0.25,
+    "eps": 0.0625,
+    "initial_accumulator_value": 0.5,
+    "lambd": 0.5,
+    "t0": 2.0,
+}
+"""Values at which every hyperparameter that a law moves matters."""
+
+
+def after_steps(optimizer, values, c):
+    """Weights after 20 steps on gradients times c."""
+    generator = torch.Generator().manual_seed(0)
+    w = torch.randn(4, 3, dtype=torch.complex128, generator=generator).requires_grad_()
+    made = optimizer_class(optimizer)([w], **values)
+    for _ in range(20):
+        target = torch.randn(4, 3, dtype=torch.complex128, generator=generator)
+        w.grad = c * (w.detach() - target)
+        made.step()
+    return w.detach()
+
+
+@pytest.mark.parametrize("c", [0.5, 4.0])
+@pytest.mark.parametrize("optimizer", ENTRYWISE)
+def test_the_map_of_a_law_gives_the_same_bits_and_no_other_exponent_does(optimizer, c):
+    own = defaults(optimizer)
+    values = complete(optimizer, {name: v for name, v in TELLING.items() if name in own})
+    reference = after_steps(optimizer, values, 1.0)
+    assert torch.equal(after_steps(optimizer, absorbed(optimizer, values, c), c), reference)
+    if optimizer == "muon":  # its eps matters for gradients that are all but zero
+        return
+    for name, exponent in exponents(optimizer, values).items():
+        for other in (exponent - 1, exponent + 1):
+            moved = absorbed(optimizer, values, c) | {name: values[name] * c**other}
+            assert not torch.equal(after_steps(optimizer, moved, c), reference), (name, other)
+
+
+def test_the_tolerance_of_lbfgs_is_of_the_gradient():
+    """An ill-conditioned quadratic whose steps end at the tolerance, and nowhere else."""
+    curvature = torch.logspace(0, 4, 8, dtype=torch.float64)
+
+    def trained(values, c):
+        w = torch.ones(8, dtype=torch.complex128, requires_grad=True)
+        made = torch.optim.LBFGS([w], **values)
+        evaluations = 0
+
+        def closure():
+            nonlocal evaluations
+            evaluations += 1
+            made.zero_grad()
+            loss = c * (curvature * w.abs().square()).sum()
+            torch.autograd.backward(loss)
+            return loss
+
+        made.step(closure)
+        return w.detach(), evaluations
+
+    given = {"max_iter": 200, "lr": 0.5, "tolerance_grad": 0.25, "tolerance_change": 0.0}
+    values = complete("lbfgs", given)
+    weights, steps = trained(values, 1.0)
+    assert 2 < steps < 200
+    moved = absorbed("lbfgs", values, 0.25)
+    assert moved["tolerance_grad"] == 0.0625
+    assert torch.equal(trained(moved, 0.25)[0], weights)
+    assert trained(moved | {"tolerance_grad": 0.25}, 0.25)[1] < steps

@@ -94,3 +94,14 @@ def test_jitter_depends_on_its_generator_alone():
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_jitter_is_relative_to_the_root_of_the_mean_square_and_not_to_the_mean_modulus():
+    weights = nn.Parameter(torch.zeros(2, 20_000, dtype=torch.complex128))
+    with torch.no_grad():
+        weights[0] = 3 + 4j  # a root mean square of 5/√2, a mean modulus of 5/2
+    module, before = nn.Module(), weights.detach().clone()
+    module.weight = weights
+    jitter_parameters(module, 0.1, torch.Generator().manual_seed(0))
+    size = (weights.detach() - before).abs().square().mean().sqrt().item()
+    assert size == pytest.approx(0.1 * 5 / 2**0.5, rel=0.03)

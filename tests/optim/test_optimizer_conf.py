@@ -1,6 +1,7 @@
 """conf/optimizer and conf/scheduler hold what torch and `cvtrain.schedule` accept."""
 
 import importlib
+import inspect
 import math
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 import yaml
 
+from cvtrain.optim.of_torch import OF_TORCH
 from cvtrain.schedule import schedule
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -73,3 +75,12 @@ def test_a_schedule_is_made_from_its_file(path):
     values = yaml.safe_load(path.read_text())
     assert values["kind"] == path.stem
     assert 0 < schedule(max_steps=400, **values)(0) <= 1
+
+
+@pytest.mark.parametrize("theirs", OF_TORCH, ids=lambda kind: kind.__name__)
+def test_defaults_are_those_of_torch(theirs):
+    ours, torchs = (inspect.signature(kind).parameters for kind in (OF_TORCH[theirs], theirs))
+    common = [name for name in ours if name in torchs and name != "params"]
+    assert "lr" in common
+    for each in common:
+        assert ours[each].default == torchs[each].default, each

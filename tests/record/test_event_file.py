@@ -82,3 +82,15 @@ def test_what_could_not_be_written_is_not_written_later(tmp_path):
     file.append(b"kept")
     file.flush()
     assert (tmp_path / "absent" / "file").read_bytes() == b"kept"
+
+
+def test_a_file_of_a_clock_that_went_back_still_sorts_after_the_earlier_ones(tmp_path, monkeypatch):
+    names = []
+    for now in (1_000_000_000.0, 1_000_000_000.5, 999_999_990.0):
+        monkeypatch.setattr("time.time", lambda now=now: now)
+        before = set(tmp_path.iterdir())
+        EventFile(tmp_path).flush()
+        (made,) = set(tmp_path.iterdir()) - before
+        names.append(made.name)
+    assert names == sorted(names)
+    assert [name.split(".")[3] for name in names] == ["1000000000", "1000000001", "1000000002"]

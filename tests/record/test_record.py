@@ -203,3 +203,29 @@ def test_a_checkpoint_with_a_bit_flipped_in_its_numbers_is_refused(tmp_path):
         torch.load(path, weights_only=True)  # which notices nothing
         with pytest.raises(InputError, match=r"last\.ckpt: is damaged \(checksum of archive/data/"):
             load_checkpoint(path)
+
+
+def test_a_checkpoint_of_a_slice_of_a_stack_holds_the_slice_alone(tmp_path):
+    stacked = torch.randn(1000, 100)
+    save_checkpoint(tmp_path, "last", {"w": stacked[3]}, 1, {"state": [stacked[4], (stacked[5],)]})
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    assert path.stat().st_size < 8 * 4 * 100 + 4096
+    assert torch.equal(load_checkpoint(path)[0]["w"], stacked[3])
+
+
+def test_a_run_has_ended_where_its_record_is_of_this_very_point_and_says_so(tmp_path):
+    config = cvtrain.configure("model.hidden=[4]", "max_steps=2")
+    point, other = (
+        Point(0, each, (), "run") for each in (config, config.model_copy(update={"seed": 1}))
+    )
+    journal = Journal(tmp_path)
+    record = journal.begin(point, "single", 1, 1)
+    record.final = {"val/loss": 1.0}
+    ended = ("finished", "diverged", "pruned")
+    for status in ("running", "interrupted", "failed", *ended):
+        journal.end(point, record, status)
+        assert (journal.ended(point) is not None) == (status in ended), status
+        assert journal.ended(other) is None
+    path = tmp_path / "run" / "run.json"
+    write_json(path, json.loads(path.read_text()) | {"schema": 0})
+    assert journal.ended(point) is None

@@ -265,3 +265,21 @@ def test_a_device_that_failed_does_not_hide_what_ended_the_runs(tmp_path, caplog
     recorder.write(2, {"x": torch.ones(1, device="meta")})
     with pytest.raises(RuntimeError):
         recorder.close([True])
+
+
+def test_a_row_of_some_runs_has_the_values_of_those_runs(tmp_path):
+    directories = [tmp_path / str(run) for run in range(4)]
+    recorder = Recorder(directories)
+    recorder.write(0, {"a": torch.arange(4.0), "b": torch.arange(4) * 10})
+    recorder.write(1, {"a": torch.arange(4.0) + 0.5, "b": torch.arange(4) * 10 + 1}, [1, 3])
+    final = recorder.final
+    assert final == [
+        {"a": 0.0, "b": 0.0},
+        {"a": 1.5, "b": 11.0},
+        {"a": 2.0, "b": 20.0},
+        {"a": 3.5, "b": 31.0},
+    ]
+    recorder.close([True] * 4)
+    rows = [(each / "metrics.csv").read_text().split() for each in directories]
+    assert rows[0][1:] == ["0,0.0,0.0"]
+    assert rows[3][1:] == ["0,3.0,30.0", "1,3.5,31.0"]

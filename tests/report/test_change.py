@@ -110,3 +110,23 @@ def test_two_directories_give_one_page_that_says_what_changed(tmp_path, capsys):
     assert "What changed" in page
     assert main([str(tmp_path / "a"), str(tmp_path / "a")]) == 2
     assert "named twice" in capsys.readouterr().err
+
+
+def test_each_sweep_is_judged_at_its_own_best_rate():
+    before = runs(lambda *_: 0.9, arms=({},))
+    after = [
+        one | {"val/loss": 1 - one["val/loss"], "test/accuracy": 0.5 + one["optimizer.lr"]}
+        for one in before
+    ]
+    (table,) = change_section(sweep_of(before), sweep_of(after), NAMES).tables
+    (record,) = table.records
+    assert (record["lr_first"], record["lr_second"]) == (0.125, 0.25)
+    assert (record["mean_first"], record["mean_second"]) == pytest.approx((0.9, 0.75))
+    assert record["difference"] == pytest.approx(-0.15)
+
+
+def test_a_last_bit_is_a_difference():
+    once = runs(lambda *_: 0.9, arms=({},), seeds=2)
+    again = [dict(one) for one in once]
+    again[0]["val/loss"] = float(np.nextafter(again[0]["val/loss"], 1))
+    assert match(sweep_of(once), sweep_of(again)).equal.tolist() == [False, True, True, True]

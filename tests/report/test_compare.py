@@ -192,3 +192,30 @@ def test_without_the_reference_nothing_is_paired():
 
 def test_a_sweep_of_which_nothing_has_begun_has_no_groups():
     assert compare(sweep_of([{"status": "missing"}])).groups == ()
+
+
+def test_the_price_of_not_retuning_is_told_of_the_references_rate():
+    def runs(best, **config):
+        losses = [0.1 + abs(rate - best) for rate in RATES]
+        made = curve(*losses, **config)
+        return [
+            one | {"test/accuracy": 0.9 if one["optimizer.lr"] == best else 0.8} for one in made
+        ]
+
+    group = only_group(runs(0.125) + runs(0.25, **HALVED))
+    arm = group.arm("scale ½, pytorch")
+    assert (arm.best_lr, arm.retuned.mean, arm.unretuned.mean) == (0.25, 0.0, pytest.approx(-0.1))
+    prices = {price.lr: price.difference.mean for price in arm.prices}
+    assert prices == {0.0625: 0.0, 0.125: pytest.approx(-0.1), 0.25: pytest.approx(0.1)}
+
+
+def test_the_margin_is_half_a_point_of_accuracy_or_a_twentieth_of_the_references_loss():
+    rows = curve(0.3, 0.1, 0.2) + curve(0.3, 0.1, 0.2, **HALVED)
+    assert only_group(rows).margin == 0.005
+    regression = [one | {"test/nmse": 0.4 * one["objective.scale"]} for one in rows]
+    for one in regression:
+        del one["test/accuracy"]
+    assert only_group(regression).margin == pytest.approx(0.05 * 0.4)
+    stated = [one | {"report.margin": 0.25} for one in regression]
+    assert only_group(stated).margin == 0.25
+    assert math.isnan(only_group([one for one in regression if one["objective.scale"] != 1]).margin)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +13,8 @@ import torch
 from cvtrain.command import main
 from cvtrain.laws.interactions import INTERACTIONS
 from cvtrain.record.checkpoint import load_checkpoint, save_checkpoint
-from cvtrain.report.interaction import describe, findings, report_interaction
+from cvtrain.report.difference import Difference
+from cvtrain.report.interaction import Finding, describe, findings, report_interaction
 from cvtrain.report.load import load
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
@@ -75,3 +78,24 @@ def test_a_run_that_diverged_breaks_its_claim(experiment, tmp_path):
     record = tmp_path / "sweep" / runs[runs["variant"] == label]["directory"].iloc[0] / "run.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"status": "diverged"}))
     assert ruled.arm.name in (report_interaction(load(tmp_path / "sweep")).failure() or "")
+
+
+@pytest.mark.parametrize(
+    ("equal", "apart", "missing", "holds"),
+    [
+        (True, (0.0, 0.0), 0, True),
+        (True, (0.0, 1e-16), 0, False),
+        (True, (0.0, 0.0), 1, False),
+        (True, (), 2, False),
+        (False, (1e-3, 1e-9), 0, True),
+        (False, (1e-3, 0.0), 0, False),
+        (False, (), 2, False),
+        (None, (0.0, 1.0), 0, True),
+    ],
+)
+def test_a_claim_holds_where_every_pair_is_as_theory_says(equal, apart, missing, holds):
+    setting = INTERACTIONS["clipping"][0]
+    arm = replace(setting.arms[0], equal=equal)
+    outcome = Difference(math.nan, math.nan, math.nan, 0, identical=False)
+    found = Finding(setting, arm, apart, outcome, diverged=0, missing=missing)
+    assert found.as_predicted == holds

@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+from synthetic import row, sweep_of
 
 from cvtrain.command import main
 from cvtrain.data.adding import adding
@@ -101,3 +102,22 @@ def test_data_sets_know_their_bounds():
     assert [each.name for each in bound.references] == ["maximum likelihood"]
     baseline = adding(train_samples=20, validation_samples=5, test_samples=5, dtype=dtype)
     assert [each.value for each in baseline.references] == [pytest.approx(1 / 6)]
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "known", "words"),
+    [
+        ("test/accuracy", 0.9, 0.8, "better"),
+        ("test/accuracy", 0.7, 0.8, "worse"),
+        ("test/loss", 0.7, 0.8, "better"),
+        ("test/loss", 0.9, 0.8, "worse"),
+    ],
+)
+def test_more_accuracy_and_less_loss_are_better_than_what_is_known(tag, value, known, words):
+    rows = []
+    for scale, own in ((1.0, value), (0.5, 5.0)):
+        made = row(0.1, 0.5, objective__scale=scale)
+        rows.append(made | {tag: own, "references": ((tag, "a bound", known),)})
+    section = reference_section(sweep_of(rows))
+    (sentence,) = section.sentences
+    assert sentence.text == f"SGD: {tag} {value:.4f}, {words} than a bound, {known:.4f}."

@@ -131,3 +131,14 @@ def test_few_seeds_tell_no_difference_however_equal_they_are():
     rows = [row for row in runs(best_at(RATES[1], RATES[1]), accuracy) if row["seed"] < 8]
     _, differences = describe(semantics_contests(sweep_of(rows)))
     assert differences == f"Differences cannot be told: it takes {SEEDS_NEEDED} held-out seeds."
+
+
+@pytest.mark.parametrize(("metric", "better"), [("accuracy", "modulus"), ("nmse", "split")])
+def test_the_better_one_has_more_accuracy_or_fewer_decibels(metric, better):
+    rows = runs(best_at(RATES[1], RATES[1]), lambda semantics, *_: 0.8)
+    for each in rows:
+        larger = each["optimizer.semantics"] == "modulus"
+        value = (0.1 if larger else 0.01) if metric == "nmse" else (0.9 if larger else 0.8)
+        each |= {"test/accuracy": math.nan} if metric == "nmse" else {}
+        each[f"test/{metric}"] = value
+    assert f": {better} better by 10 " in only(rows).outcome

@@ -102,6 +102,14 @@ def test_max_stack_bounds_the_size_and_one_means_never():
     assert describe(singly) == ["11 runs one by one"]
 
 
+def test_workers_share_a_group_and_none_gets_a_stack_of_one():
+    chosen = points("seed=range(0,11)")
+    assert [len(each.points) for each in pack(chosen, None, workers=2)] == [5, 6]
+    assert [len(each.points) for each in pack(chosen, 3, workers=2)] == [2, 3, 3, 3]
+    few = pack(chosen[:4], None, workers=16)
+    assert [(len(each.points), each.engine) for each in few] == [(2, "stack")] * 2
+
+
 def test_a_point_with_nothing_beside_it_is_trained_by_itself():
     packs = pack(points("batch_size=32,64"), None)
     assert [each.engine for each in packs] == ["single", "single"]

@@ -181,3 +181,39 @@ def test_lms_itself_follows_the_curve(widely_linear, batch):
 def test_what_is_out_of_range_is_told_in_a_line(call, told):
     with pytest.raises(ValueError, match=told):
         call()
+
+
+def test_moments_of_samples_are_those_of_the_conjugate_inputs():
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(50, 3)) * (1 + 2j) + 1j * rng.normal(size=(50, 3)) ** 2
+    covariance, pseudo = theory.sample_moments(x)
+    u = x.conj()
+    outer = [np.outer(each, each.conj()) for each in u], [np.outer(each, each) for each in u]
+    np.testing.assert_allclose(covariance, np.mean(outer[0], axis=0), rtol=1e-12)
+    np.testing.assert_allclose(pseudo, np.mean(outer[1], axis=0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_step_has_the_fourth_moment_of_a_gaussian(batch):
+    """E[u u* u u*] by pairs, entry by entry, for an error whose covariance is complex."""
+    rng = np.random.default_rng(6)
+    x = (rng.normal(size=(60, 3)) + 0.4j * rng.normal(size=(60, 3))) @ rng.normal(size=(3, 3))
+    r, p = theory.sample_moments(x * np.exp(1j * np.arange(3)))
+    e = rng.normal(size=(3, 2)) + 1j * rng.normal(size=(3, 2))
+    k = e @ e.conj().T
+    assert np.abs(k.imag).max() > 0.1
+    lr, minimum = 0.01, 0.3
+    mu = 2 * lr
+    pairs = (
+        np.einsum("ik,lj->iklj", r, r)
+        + np.einsum("il,kj->iklj", p, p.conj())
+        + np.einsum("ij,lk->iklj", r, r)
+    )
+    fourth = np.einsum("iklj,kl->ij", pairs, k)
+    spread = (r @ k @ r) * (1 - 1 / batch) + fourth / batch
+    after = k - mu * (r @ k + k @ r) + mu**2 * (spread + minimum * r / batch)
+    curve = theory.lms_excess_curve(
+        r, k, lr=lr, steps=1, minimum=minimum, pseudo_covariance=p, batch=batch
+    )
+    expected = [np.trace(r @ k).real, np.trace(r @ after).real]
+    np.testing.assert_allclose(curve, expected, rtol=1e-12)
