@@ -31,6 +31,7 @@ from cvtrain.composition import (
 )
 from cvtrain.errors import InputError, Interrupted, RunFailed
 from cvtrain.sweep.resume import resumed_command, resumed_run
+from cvtrain.sweep_size import check_points_wanted, product_size
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
@@ -151,7 +152,12 @@ def _sweeps(text: str) -> bool:
 def _compose_leniently(hydra: Hydra, composer: Composer, overrides: list[str]) -> DictConfig:
     """Hydra's configuration before its sweeps are expanded; it says which mode is meant."""
     for text in overrides:
-        composer.check(parse_override(text))
+        override = parse_override(text)
+        composer.check(override)
+        if override.is_sweep_override() and override.is_hydra_override():
+            raise InputError(f"{text}: keys of Hydra have one value for a sweep")
+    swept = [text for text in overrides if _sweeps(text)]
+    check_points_wanted(product_size(map(parse_override, swept)), " ".join(swept))
     plain = [text for text in overrides if not _sweeps(text)]
     composer.assemble(plain)
     try:

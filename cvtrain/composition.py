@@ -8,7 +8,6 @@ copies of it by Hydra's own function.
 from __future__ import annotations
 
 import copy
-import itertools
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -19,15 +18,24 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Override, ValueType
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from cvtrain.errors import InputError, first_line
+from cvtrain.sweep_size import check_axis
 
 CONFIG_NAME = "config"
+MOST_CHARACTERS = 10_000
+"""Of an override: the parser takes seconds for so many."""
+MOST_KEY_CHARACTERS = 200
+"""Of a key, which is looked for as a group's folder: a file system takes some 255."""
+MOST_DEPTH = 20
+"""Of lists and mappings inside each other: OmegaConf walks through them by recursion."""
+SHOWN = 60
+"""Characters of an override that is too long, in the line on it."""
 
 
 def configuration_folder() -> str:
@@ -82,33 +90,52 @@ def parse_override(text: str) -> Override:
     """One override, parsed.
 
     Raises:
-        InputError: the text is not an override.
+        InputError: the text is not an override, or one that no sweep has room for.
     """
+    override = _parsed(text)
+    if not override.key_or_group:
+        raise InputError(f"{text}: there is no key; overrides are key=value, group=option, key=a,b")
+    if len(override.key_or_group) > MOST_KEY_CHARACTERS:
+        raise InputError(f"{text[:SHOWN]}…: no such key")
+    if override.is_delete() and override.is_sweep_override():
+        raise InputError(f"{text}: a key is deleted or swept, not both")
+    if override.value_type is ValueType.GLOB_CHOICE_SWEEP:  # it would need the group it is for
+        raise InputError(f"{text}: cannot be expanded; list the values")
+    if override.is_discrete_sweep():
+        check_axis(override)
+    return override
+
+
+def _parsed(text: str) -> Override:
+    if len(text) > MOST_CHARACTERS:
+        raise InputError(
+            f"{text[:SHOWN]}…: {len(text):,} characters; an override has at most"
+            f" {MOST_CHARACTERS:,}"
+        )
     try:
         override = OverridesParser.create().parse_override(text)
+        deep = _depth(override.value()) > MOST_DEPTH
     except HydraException as error:
         reason = first_line(error).partition(" expecting {")[0]
         raise InputError(
             f"{text}: {reason}; overrides are key=value, group=option, key=a,b"
         ) from None
-    if not override.key_or_group:
-        raise InputError(f"{text}: there is no key; overrides are key=value, group=option, key=a,b")
-    if override.is_delete() and override.is_sweep_override():
-        raise InputError(f"{text}: a key is deleted or swept, not both")
-    if override.is_discrete_sweep():
-        _refuse_no_values(text, override)
+    except RecursionError:
+        deep = True
+    except ValueError as error:  # a number with thousands of digits
+        raise InputError(f"{text[:SHOWN]}…: {first_line(error).partition(';')[0]}") from None
+    if deep:
+        raise InputError(
+            f"{text[:SHOWN]}…: brackets stand inside each other at most {MOST_DEPTH} deep"
+        )
     return override
 
 
-def _refuse_no_values(text: str, override: Override) -> None:
-    try:
-        values = list(itertools.islice(override.sweep_iterator(), 1))
-    except ValueError as error:  # a range without a step
-        raise InputError(f"{text}: {error}") from None
-    except HydraException:  # glob(…), which would need the group it is for
-        raise InputError(f"{text}: cannot be expanded; list the values") from None
-    if not values:
-        raise InputError(f"{text}: there is no value in it")
+def _depth(value: Any) -> int:
+    if isinstance(value, ChoiceSweep):
+        return max(map(_depth, value.list), default=0)
+    inside = value.values() if isinstance(value, dict) else value
+    return 1 + max(map(_depth, inside), default=0) if isinstance(value, list | dict) else 0
 
 
 def quoted(text: str) -> str:

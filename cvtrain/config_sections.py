@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**12)]
+"""Of steps and the like: what counts them is exact, and a run of so many takes a human life."""
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -103,7 +104,7 @@ class CosineConfig(Section):
     """The learning rate falls along half a cosine to `final_factor`."""
 
     kind: Literal["cosine"]
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    warmup_steps: Annotated[int, Field(ge=0, le=10**12)] = 0
     final_factor: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
@@ -127,8 +128,8 @@ class SignalsConfig(Section):
 
     scalars_every: Count = 10
     validation_every: Count = 50
-    histograms_every: Annotated[int, Field(ge=0)] | None = None
-    elementwise: Annotated[int, Field(ge=0)] = 4
+    histograms_every: Annotated[int, Field(ge=0, le=10**12)] | None = None
+    elementwise: Annotated[int, Field(ge=0, le=1000)] = 4
     per_parameter: bool = False
 
 

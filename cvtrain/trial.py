@@ -25,6 +25,7 @@ from cvtrain.engine.early_stopping import EarlyStopping
 from cvtrain.engine.trainer_options import check_trainer, trainer_arguments
 from cvtrain.engine.update import evaluates_often
 from cvtrain.errors import InputError, told
+from cvtrain.memory_limit import within_free_memory
 from cvtrain.metrics import measured, metrics_of
 from cvtrain.objective import TASK_OF_LOSS
 from cvtrain.point import Point
@@ -41,6 +42,11 @@ def check_points(points: Sequence[Point]) -> None:
     Raises:
         InputError: what is wrong, with the point's overrides where there are several points.
     """
+    with within_free_memory():
+        _check_points(points)
+
+
+def _check_points(points: Sequence[Point]) -> None:
     models: dict[str, nn.Module] = {}
     for point in points:
         try:

@@ -64,7 +64,7 @@ def speckle(
         seed: draws regions, classes and speckle.
         classes: at least two different names in `COVARIANCES`, in the order of the labels.
         size: rows and columns of a scene.
-        regions: points per scene, at least 1; a cell without the middle of a pixel is not seen.
+        regions: points per scene, from 1 to size²; one without a pixel is not seen.
         train_samples: scenes, at least 1, as in the next two.
         validation_samples: see above.
         test_samples: see above.
@@ -77,7 +77,7 @@ def speckle(
     check_integer("seed", seed, minimum=0)
     covariances = _covariances(classes)
     check_integer("size", size, minimum=1)
-    check_integer("regions", regions, minimum=1)
+    check_integer("regions", regions, minimum=1, maximum=size**2)
     check_integer("train_samples", train_samples, minimum=1)
     check_integer("validation_samples", validation_samples, minimum=1)
     check_integer("test_samples", test_samples, minimum=1)
@@ -86,10 +86,12 @@ def speckle(
     generator = data_generator(seed)
 
     def split(samples: int) -> Split:
-        scenes = [_scene(generator, len(classes), size, regions) for _ in range(samples)]
-        labels = np.stack(scenes)
-        u = complex_gaussian(generator, (*labels.shape, 3))
-        k = np.empty_like(u)
+        # All of it before the first scene: what there is no memory for is told at once.
+        labels = np.empty((samples, size, size), dtype=np.int64)
+        k = np.empty((*labels.shape, 3), dtype=np.complex128)
+        for scene in labels:
+            scene[:] = _scene(generator, len(classes), size, regions)
+        u = complex_gaussian(generator, k.shape)
         for label, covariance in enumerate(covariances):
             # Σ = LLᴴ, so that E kkᴴ = Σ for k = Lu.
             k[labels == label] = u[labels == label] @ np.linalg.cholesky(covariance).T

@@ -8,6 +8,9 @@ from cvtrain.data.dataset import Dataset
 from cvtrain.data.draws import ComplexArray, complex_gaussian, data_generator
 from cvtrain.data.split import Split
 
+MOST_TAPS = 4096
+"""The unitary matrix of so many takes minutes, and of twice as many eight times as long."""
+
 
 def system_id(
     *,
@@ -36,7 +39,7 @@ def system_id(
     Args:
         seed: draws U, w°, the inputs and the noise.
         samples: of all three splits together, at least 5.
-        taps: length of w°.
+        taps: length of w°, from 1 to 4096.
         condition_number: largest over smallest eigenvalue of R; must be 1 for a single tap.
         noise: standard deviation √E|ν|² of the circular complex noise, the root of the least loss.
         circularity: ρ, from 0 (circular) to 1.
@@ -51,7 +54,7 @@ def system_id(
     """
     check_integer("seed", seed, minimum=0)
     check_integer("samples", samples, minimum=5)
-    check_integer("taps", taps, minimum=1)
+    check_integer("taps", taps, minimum=1, maximum=MOST_TAPS)
     check_number("condition_number", condition_number, minimum=1)
     if taps == 1 and condition_number != 1:
         raise ValueError(f"condition_number must be 1 where taps is 1, not {condition_number!r}")

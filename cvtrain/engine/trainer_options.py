@@ -18,6 +18,7 @@ from cvtrain.config import Config
 from cvtrain.engine.data_parallel import devices_wanted
 from cvtrain.engine.trainer_callbacks import callbacks_of
 from cvtrain.errors import InputError, told
+from cvtrain.process_count import check_process_count
 from cvtrain.target import check_arguments
 
 KEYS_OF_OURS = {
@@ -46,6 +47,8 @@ KEYS_OF_OURS = {
     "sync_batchnorm": "trainer.devices=1 for a network with batch normalisation",
     "strategy": "trainer.devices (several processes, DistributedDataParallel)",
 }
+MOST_ACCUMULATED = 10_000
+"""Batches of an update, which is not left before its last one."""
 HARMLESS: dict[str, Any] = {
     "num_nodes": 1,
     "strategy": "auto",
@@ -117,14 +120,18 @@ def trainer_arguments(config: Config) -> dict[str, Any]:
     checked = check_arguments("trainer", Trainer, given)
     devices = devices_wanted(checked)
     accumulated = checked.get("accumulate_grad_batches", 1)
-    if accumulated < 1:
-        raise InputError(f"trainer.accumulate_grad_batches={accumulated}: should be at least 1")
+    if not 1 <= accumulated <= MOST_ACCUMULATED:
+        raise InputError(
+            f"trainer.accumulate_grad_batches={accumulated}: should be at least 1 and at most"
+            f" {MOST_ACCUMULATED:,}"
+        )
     accelerator = _accelerator(checked.get("accelerator", "auto"), config)
     if devices > 1 and accelerator != "cpu" and torch.cuda.device_count() < devices:
         raise InputError(
             f"trainer.devices={devices}: torch finds {torch.cuda.device_count()} CUDA devices here;"
             " trainer.accelerator=cpu takes processes instead"
         )
+    check_process_count("trainer.devices", devices)
     # Each process has one device; the others are those of other processes.
     checked["devices"] = [dist.get_rank()] if devices > 1 and _beside_others(accelerator) else 1
     checked["accelerator"] = accelerator

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cvtrain.models.activation import activation as activation_named
 from cvtrain.models.convolution import as_images, convolution, image_channels
+from cvtrain.models.depth import check_depth
 from cvtrain.models.initialisation import Initialisation
 from cvtrain.models.linear import linear_layer
 from cvtrain.models.normalisation import Normalisation, normalisation_layers
@@ -141,8 +142,9 @@ def resnet_layers(
     Raises:
         ValueError: as for `ResNet`.
     """
-    if not channels or blocks < 1:
-        raise ValueError(f"channels={list(channels)}, blocks={blocks}: at least one of each")
+    if not channels:
+        raise ValueError(f"channels={list(channels)}: should be at least one")
+    check_depth("blocks", blocks)
     layers: list[nn.Module] = [
         convolution(in_channels, channels[0], initialisation=initialisation, dtype=dtype),
         *normalisation_layers(normalisation, channels[0], dtype, dimensions=2),

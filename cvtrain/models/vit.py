@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from cvtrain.models.activation import activation as activation_named
 from cvtrain.models.convolution import as_images, image_channels
+from cvtrain.models.depth import check_depth
 from cvtrain.models.initialisation import Initialisation, initialise_
 from cvtrain.models.linear import Linear
 from cvtrain.models.parameters import cast_parameters
@@ -68,9 +69,9 @@ class Vit(nn.Module):
         channels = image_channels(tuple(input_shape))
         height, width_of_image = input_shape[-2:]
         _check_sizes(height, width_of_image, patch_size, width, heads)
-        for name, value in (("layers", layers), ("mlp_width", mlp_width)):
-            if value < 1:
-                raise ValueError(f"{name}={value}: should be at least 1")
+        check_depth("layers", layers)
+        if mlp_width < 1:
+            raise ValueError(f"mlp_width={mlp_width}: should be at least 1")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout={dropout}: should be at least 0 and less than 1")
         if normalisation not in VECTOR_NORMALISATIONS:

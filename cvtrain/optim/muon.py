@@ -43,8 +43,9 @@ class MuonRule:
 
     def check(self, hyperparameters: Hyperparameters) -> None:
         """Raise ValueError for a hyperparameter out of range or NaN."""
-        for name in ("lr", "weight_decay", "eps", "ns_steps"):
+        for name in ("lr", "weight_decay", "eps"):
             require(name, hyperparameters[name])
+        require("ns_steps", hyperparameters["ns_steps"], below=100)  # as torch's has it
         require("momentum", hyperparameters["momentum"], below=1.0)
         if len(hyperparameters["ns_coefficients"]) != 3:
             raise ValueError("ns_coefficients are three numbers")

@@ -15,6 +15,7 @@ from cvtrain.config import Config, check_config
 from cvtrain.errors import InputError
 from cvtrain.point import Point
 from cvtrain.record.shortened import plain, shortened
+from cvtrain.sweep_size import check_points_wanted, product_size
 
 NULL_JITTER = 1e-6
 """Relative noise on the initial weights in the null arm: what chaos alone does."""
@@ -44,7 +45,7 @@ class Plan:
         Raises:
             InputError: the first thing that is wrong with any point.
         """
-        combinations, swept = expand(composer, overrides)
+        combinations, swept = expand(composer, overrides, max(1, len(variants)))
         if variants:
             combinations = [[*axes, *added] for axes in combinations for added in variants]
             swept |= {"variant"}
@@ -65,8 +66,11 @@ class Plan:
         return cls(points)
 
 
-def expand(composer: Composer, overrides: Sequence[str]) -> tuple[list[list[str]], set[str]]:
-    """Every combination of a command line's sweeps, and the keys that are swept.
+def expand(
+    composer: Composer, overrides: Sequence[str], variants: int = 1
+) -> tuple[list[list[str]], set[str]]:
+    """Every combination of a command line's sweeps, and the keys that are swept; refused where
+    `variants` of each are more than a sweep may have.
 
     `optimizer.lr` replaces the axis `lr_octave` that an experiment may sweep.
     """
@@ -77,9 +81,16 @@ def expand(composer: Composer, overrides: Sequence[str]) -> tuple[list[list[str]
             raise InputError(
                 f"{override.input_line}: one experiment at a time; each brings its own axes"
             )
+        if override.is_interval_sweep():
+            raise InputError(
+                f"{override.input_line}: an interval has no number of points; list the values, or"
+                " use range(start,stop,step)"
+            )
     rates_given = any(o.key_or_group == "optimizer.lr" for o in parsed)
     if rates_given:
         parsed = [o for o in parsed if o.key_or_group != "lr_octave" or not o.is_sweep_override()]
+    count = product_size(parsed, variants)
+    check_points_wanted(count, " ".join(text for text in overrides if _swept(text)))
     try:
         (combinations,) = BasicSweeper.split_arguments(parsed, None)
     except (HydraException, OmegaConfBaseException) as error:
@@ -87,6 +98,10 @@ def expand(composer: Composer, overrides: Sequence[str]) -> tuple[list[list[str]
     last = {o.key_or_group: o for o in parsed}
     swept = {key for key, o in last.items() if o.is_sweep_override()}
     return combinations, swept
+
+
+def _swept(text: str) -> bool:
+    return parse_override(text).is_sweep_override()
 
 
 def swept_values(combination: Sequence[str], swept: set[str]) -> str:

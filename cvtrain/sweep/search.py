@@ -19,7 +19,7 @@ from rich.console import Console
 
 from cvtrain.composition import Composer, parse_override
 from cvtrain.config_errors import config_keys, explain_invalid
-from cvtrain.config_sections import Count, Section
+from cvtrain.config_sections import Section
 from cvtrain.errors import InputError, SweepStopped
 from cvtrain.point import Point
 from cvtrain.record.claimed_directory import DirectoryLock, claim_directory
@@ -41,8 +41,11 @@ from cvtrain.sweep.sweeper import (
     report,
     report_what_was_stopped,
 )
+from cvtrain.sweep_size import MOST_POINTS
 
 KEY = "hydra.sweeper.search"
+MOST_BATCH = 10_000
+"""Trials that are asked for before the first of them trains."""
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -59,8 +62,8 @@ class SearchOptions(Section):
     """
 
     space: dict[str, Any]
-    trials: Count = 96
-    batch: Count = 32
+    trials: Annotated[int, Field(ge=1, le=MOST_POINTS)] = 96
+    batch: Annotated[int, Field(ge=1, le=MOST_BATCH)] = 32
     metric: str = "val/loss"
     direction: Literal["minimize", "maximize"] = "minimize"
     prune_at: Annotated[tuple[Share, ...], Field(strict=False)] = ()

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import psutil
 import torch
 from torch.profiler import ProfilerActivity, profile
 
@@ -20,11 +19,11 @@ from cvtrain.engine.job import StackJob
 from cvtrain.engine.train import train
 from cvtrain.engine.trainer_options import trainer_arguments
 from cvtrain.errors import InputError, first_line
+from cvtrain.memory_limit import free_host_memory
 from cvtrain.point import Point
 
 SIZES = (2, 4)
 STEPS = 2
-CGROUP = Path("/sys/fs/cgroup")
 
 # The profiler's library logs to stderr whenever it begins and ends.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
@@ -71,13 +70,7 @@ def available_memory(config: Config) -> float:
     limit leaves."""
     if trainer_arguments(config)["accelerator"] == "cuda":
         return float(torch.cuda.mem_get_info()[0])
-    free = float(psutil.virtual_memory().available)
-    try:
-        limit = float((CGROUP / "memory.max").read_text())  # or "max", which is no number
-        used = float((CGROUP / "memory.current").read_text())
-    except (OSError, ValueError):
-        return free
-    return min(free, limit - used)
+    return free_host_memory()
 
 
 def _train(config: Config, size: int) -> None:

@@ -114,7 +114,7 @@ def test_both_engines_train_it_to_the_same_weights(tmp_path, model):
     ("given", "told"),
     [
         (["model=cnn", "model.channels=[2,2,2,2]"], "images of 8×8 cannot be halved 4 times"),
-        (["model=resnet", "model.channels=[]"], "at least one of each"),
+        (["model=resnet", "model.channels=[]"], "channels=[]: should be at least one"),
         (
             ["model=cnn", "data=system_id", "objective=complex_mse"],
             "inputs of shape [8] are no images",

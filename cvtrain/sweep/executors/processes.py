@@ -14,6 +14,7 @@ import torch
 from cvtrain.engine.job import StackJob
 from cvtrain.interruption import ctrl_c_kept_from_children, interruption
 from cvtrain.parent import follow_parent
+from cvtrain.process_count import check_process_count
 from cvtrain.sweep.executors.executor import Executor, Outcome, WorkerLost, check_count
 from cvtrain.sweep.executors.worker import train_in_worker
 
@@ -30,6 +31,7 @@ class Processes(Executor):
 
     def __init__(self, workers: int) -> None:
         check_count("hydra.launcher.workers", workers)
+        check_process_count("hydra.launcher.workers", workers)
         self.workers = self.sharing = workers
 
     def open(self) -> None:

@@ -20,6 +20,7 @@ from cvtrain.engine.job import StackJob
 from cvtrain.errors import InputError, Interrupted, first_line
 from cvtrain.extras import require
 from cvtrain.interruption import ctrl_c_kept_from_children
+from cvtrain.process_count import check_process_count
 from cvtrain.record.claimed_directory import owner
 from cvtrain.sweep.executors.executor import Executor, Outcome, WorkerLost, check_count
 from cvtrain.sweep.executors.worker import train_for_owner
@@ -50,6 +51,8 @@ class Slurm(Executor):
         check_count("hydra.launcher.workers", workers)
         if cluster not in CLUSTERS:
             raise InputError(f"hydra.launcher.cluster={cluster}: should be slurm or local")
+        if cluster == "local":
+            check_process_count("hydra.launcher.workers", workers)
         require("submitit", "slurm", "hydra/launcher=slurm")
         self.workers, self._cluster = workers, cluster
         self.sharing = workers if cluster == "local" else 1
