@@ -47,10 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         the exit status: 0, 1 (a run failed), 2 (bad input), 130 or 143 (Ctrl-C, SIGTERM).
     """
     from cvtrain.interruption import signals_handled
+    from cvtrain.scratch import temporary_files_together
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with signals_handled():
+        with signals_handled(), temporary_files_together():
             _dispatch(given)
     except InputError as error:
         print(f"cvtrain: {error}", file=sys.stderr)

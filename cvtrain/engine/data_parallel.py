@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -25,6 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from cvtrain.errors import InputError
 from cvtrain.interruption import interruption
 from cvtrain.parent import follow_parent
+from cvtrain.scratch import scratch_directory
 
 TIMEOUT = timedelta(minutes=10)
 """Of what the processes do together; a process that dies is noticed at once."""
@@ -84,12 +84,12 @@ def processes_beside(
     threads = torch.get_num_threads()
     share = max(1, threads // devices)
     context = get_context("spawn")
-    with tempfile.TemporaryDirectory() as folder:
-        copies = [Path(folder, str(rank)) for rank in range(1, devices)]
+    with scratch_directory() as folder:
+        copies = [folder / str(rank) for rank in range(1, devices)]
         for copy in copies:
             if kept.is_dir():
                 shutil.copytree(kept, copy / kept.relative_to(root))
-        store = Path(folder, "store")
+        store = folder / "store"
         others = [
             context.Process(
                 target=_work_beside, args=(rank, devices, cuda, share, store, work, copy)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 
 from rich.console import Console
@@ -15,6 +13,7 @@ from cvtrain.engine.job import StackJob
 from cvtrain.engine.train import train
 from cvtrain.point import Point
 from cvtrain.record.run_file import Engine
+from cvtrain.scratch import scratch_directory
 from cvtrain.sweep.packing import Pack, describe, pack
 from cvtrain.task import describe_task, load_dataset
 from cvtrain.trial import structure
@@ -99,9 +98,9 @@ def _trial(points: Sequence[Point], engine: Engine, steps: int) -> Cost:
     shortened = tuple(
         Point(k, point.config.tried(steps), (), f"trial{k}") for k, point in enumerate(points)
     )
-    with tempfile.TemporaryDirectory() as root:
+    with scratch_directory() as root:
         began = perf_counter()
-        train(StackJob(shortened, Path(root), engine))
+        train(StackJob(shortened, root, engine))
         seconds = perf_counter() - began
-        size = sum(file.stat().st_size for file in Path(root).rglob("*") if file.is_file())
+        size = sum(file.stat().st_size for file in root.rglob("*") if file.is_file())
     return Cost(seconds / len(points), size / len(points))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -21,6 +19,7 @@ from cvtrain.engine.trainer_options import trainer_arguments
 from cvtrain.errors import InputError, first_line
 from cvtrain.memory_limit import free_host_memory
 from cvtrain.point import Point
+from cvtrain.scratch import scratch_directory
 
 SIZES = (2, 4)
 STEPS = 2
@@ -84,8 +83,8 @@ def _train(config: Config, size: int) -> None:
         return Point(member, tried.model_copy(update=own), (), str(member))
 
     points = tuple(map(point, range(size)))
-    with tempfile.TemporaryDirectory() as root:
-        train(StackJob(points, Path(root), "stack", multiple=1))
+    with scratch_directory() as root:
+        train(StackJob(points, root, "stack", multiple=1))
 
 
 def _peak_on_host(work: Callable[[], None]) -> int:

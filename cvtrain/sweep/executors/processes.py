@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -89,7 +90,10 @@ class _Worker:
     def _begin(self) -> None:
         # Not a fork: threads of this process may hold locks, and CUDA would not survive it.
         self._pool = ProcessPoolExecutor(
-            1, get_context("spawn"), _prepare_worker, (self._place, self._workers)
+            1,
+            get_context("spawn"),
+            _prepare_worker,
+            (self._place, self._workers, tempfile.gettempdir()),
         )
         self._pid: Future[int] | None = None
 
@@ -112,7 +116,8 @@ class _Worker:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _prepare_worker(place: int, workers: int) -> None:
+def _prepare_worker(place: int, workers: int, temporary: str) -> None:
+    tempfile.tempdir = temporary
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))
     devices = os.environ.get("CUDA_VISIBLE_DEVICES")
     if devices is None:

@@ -1,0 +1,91 @@
+"""Temporary directories that do not outlive their process, even one that was killed.
+
+A process that is killed removes nothing. So each directory is locked as long as its process lives,
+which the system sees to, and whoever makes the next one removes those without a lock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+PREFIX = "cvtrain-"
+ATTEMPTS = 10
+"""Another process may take a directory, in the moment before it is locked, for an abandoned one."""
+
+
+@contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """A new directory for temporary files, removed at the end, or by the next one that is made.
+
+    Raises:
+        OSError: none can be made; the error names the folder of temporary files.
+    """
+    remove_abandoned()
+    path, descriptor = _locked_directory()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(descriptor)
+
+
+@contextmanager
+def temporary_files_together() -> Iterator[None]:
+    """Inside, all that this process makes by `tempfile` is in one scratch directory.
+
+    Where none can be made it is as it would be without: not every command needs temporary files.
+    """
+    before = tempfile.tempdir
+    made = scratch_directory()
+    try:
+        path = made.__enter__()
+    except OSError:
+        yield
+        return
+    try:
+        tempfile.tempdir = str(path)
+        yield
+    finally:
+        tempfile.tempdir = before
+        made.__exit__(None, None, None)
+
+
+def remove_abandoned() -> None:
+    """Remove this user's scratch directories whose process is no more."""
+    with suppress(OSError):
+        for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+            with suppress(OSError):
+                _remove_if_abandoned(path)
+
+
+def _remove_if_abandoned(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(descriptor).st_uid == os.getuid():
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)
+    finally:
+        os.close(descriptor)
+
+
+def _locked_directory() -> tuple[Path, int]:
+    for _ in range(ATTEMPTS):
+        path = Path(tempfile.mkdtemp(prefix=PREFIX))
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            continue
+        except OSError:  # no locks here, so that nobody takes it for an abandoned one
+            return path, descriptor
+        if path.is_dir():
+            return path, descriptor
+        os.close(descriptor)
+    raise OSError(f"{tempfile.gettempdir()}: temporary directories are removed as they are made")
