@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,11 +13,14 @@ from filelock import FileLock, Timeout
 
 from cvtrain.errors import InputError, StorageFailed
 from cvtrain.record.atomic_file import remove_unfinished
+from cvtrain.record.lease import LEASE_FILE
 from cvtrain.record.regular_file import read_regular
 
 LOCK_FILE = ".lock"
 OWNER_FILE = ".owner"
 MOST_BYTES = 4096
+WITHOUT_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
+"""Errors of a network file system whose server gives no locks."""
 
 
 class DirectoryLock:
@@ -33,14 +38,22 @@ class DirectoryLock:
                 f"{self._directory}: is being trained by another command"
                 f" ({owner(self._directory) or 'unknown'})"
             ) from None
+        except OSError as error:
+            if error.errno not in WITHOUT_LOCKS:
+                raise
+            raise InputError(
+                f"{self._directory}: its file system has no locks ({error.strerror}), which keep a"
+                " second command out; output=… chooses another"
+            ) from None
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self._owner = f"process {os.getpid()} on {platform.node()} since {now}"
         try:
             (self._directory / OWNER_FILE).write_text(f"{self._owner}\n", encoding="utf-8")
+            remove_unfinished(self._directory)
+            (self._directory / LEASE_FILE).unlink(missing_ok=True)
         except OSError:
             self.__exit__()
             raise
-        remove_unfinished(self._directory)
         return self
 
     def check(self) -> None:
@@ -53,18 +66,33 @@ class DirectoryLock:
 
     def __exit__(self, *_: object) -> None:
         # Another command may have made and locked a directory of this name, if ours was removed.
-        if owner(self._directory) in (None, self._owner):
-            (self._directory / OWNER_FILE).unlink(missing_ok=True)
-            # While it is held: afterwards it may be another's. filelock takes none that is gone.
-            (self._directory / LOCK_FILE).unlink(missing_ok=True)
-        self._lock.release()
+        with suppress(OSError):  # what stays is a name that nobody holds
+            if owner(self._directory) in (None, self._owner):
+                (self._directory / OWNER_FILE).unlink(missing_ok=True)
+                # While it is held: afterwards it may be another's. filelock takes none that is
+                # gone.
+                (self._directory / LOCK_FILE).unlink(missing_ok=True)
+        with suppress(OSError):
+            self._lock.release()
 
 
 def owner(directory: Path) -> str | None:
     """The process that has locked a directory, its machine and since when; None: there is none."""
     try:
-        content = read_regular(directory / OWNER_FILE, MOST_BYTES)
+        return read_owner(directory)
     except OSError:
+        return None
+
+
+def read_owner(directory: Path) -> str | None:
+    """The same, where a file system that does not answer is no answer.
+
+    Raises:
+        OSError: whether there is an owner cannot be told.
+    """
+    try:
+        content = read_regular(directory / OWNER_FILE, MOST_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return content.decode(errors="replace").strip() or None
 
@@ -79,7 +107,13 @@ def check_owner(directory: Path, wanted: str | None) -> None:
     Raises:
         StorageFailed: it was removed, or is another command's.
     """
-    if wanted is not None and owner(directory) != wanted:
+    if wanted is None:
+        return
+    try:
+        found = read_owner(directory)
+    except OSError:  # a file system that does not answer now: the next write tells more
+        return
+    if found != wanted:
         raise StorageFailed(
             f"{directory}: was removed or replaced while its runs trained; nothing more is written"
             " there"

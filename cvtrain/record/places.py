@@ -9,6 +9,7 @@ from cvtrain.errors import InputError
 from cvtrain.record.claimed_directory import LOCK_FILE, OWNER_FILE
 from cvtrain.record.event_file import NAME_BEGINS
 from cvtrain.record.journal import SWEEP_FILE, TRACEBACK_FILE
+from cvtrain.record.lease import LEASE_FILE
 from cvtrain.record.links import refuse_links_that_leave
 from cvtrain.record.metrics import FILE_NAME as METRICS_FILE
 from cvtrain.record.regular_file import kind_of
@@ -19,7 +20,7 @@ REPORT, AGGREGATE = "report", "+aggregate"
 FOLDERS = frozenset({CHECKPOINTS, REPORT, AGGREGATE, ".hydra"})
 FILES = frozenset(
     {
-        *(RUN_FILE, SWEEP_FILE, METRICS_FILE, TRACEBACK_FILE, LOCK_FILE, OWNER_FILE),
+        *(RUN_FILE, SWEEP_FILE, METRICS_FILE, TRACEBACK_FILE, LOCK_FILE, OWNER_FILE, LEASE_FILE),
         *("multirun.yaml", "study.db"),
     }
 )

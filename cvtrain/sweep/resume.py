@@ -35,6 +35,7 @@ HARMLESS = (
     "hydra.launcher.cores",
     "hydra.launcher.gpus",
     "hydra.launcher.cluster",
+    "hydra.launcher.lease_seconds",
     "hydra.sweeper.search.trials",
     "hydra.sweeper.search.batch",
     "hydra.sweeper.search.seed",

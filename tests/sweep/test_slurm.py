@@ -92,6 +92,36 @@ def test_a_preempted_or_killed_job_costs_nothing_but_time(whole, tmp_path, numbe
     assert_equal(whole, directory)
 
 
+def test_jobs_of_a_command_that_was_killed_save_what_they_have_and_end(tmp_path):
+    directory = tmp_path / "sweep"
+    given = ("hydra.launcher.lease_seconds=4", "max_steps=1000000")
+    with start(directory, *LOCAL, *given) as running:
+        wait_for(running, lambda: checkpoints(directory) > 3)
+        left = tasks(running)
+        assert len(left) == 2
+        running.kill()
+        running.wait()
+        _, alive = psutil.wait_procs(left, timeout=60)
+    assert not alive
+    assert set(statuses(directory).values()) == {"interrupted"}
+    assert checkpoints(directory) == len(statuses(directory))
+
+
+@pytest.mark.long
+def test_jobs_of_a_command_that_is_suspended_end_and_go_on_with_it(whole, tmp_path):
+    directory = tmp_path / "sweep"
+    with start(directory, *LOCAL, "hydra.launcher.lease_seconds=4") as running:
+        wait_for(running, lambda: checkpoints(directory) > 3)
+        left = tasks(running)
+        running.send_signal(signal.SIGSTOP)
+        _, alive = psutil.wait_procs(left, timeout=60)
+        running.send_signal(signal.SIGCONT)
+        assert not alive
+        told = running.communicate()[1]
+    assert running.returncode == 0, told
+    assert_equal(whole, directory)
+
+
 @pytest.mark.long
 def test_jobs_of_a_sweep_that_was_killed_leave_its_directory_to_the_next(whole, tmp_path):
     directory = tmp_path / "sweep"
@@ -145,6 +175,8 @@ def test_what_a_file_says_of_the_queue_is_not_taken(tmp_path, slurm, capsys):
         (["hydra.launcher.cluster=pbs"], "cluster=pbs: should be slurm or local"),
         (["+hydra.launcher.parameters.slurm_colour=red"], "Unknown argument 'colour'"),
         (["hydra.launcher.parameters.mem_gb=much"], 'Parameter "mem_gb" expected type'),
+        (["hydra.launcher.lease_seconds=0"], "lease_seconds=0: should be a number above 0"),
+        (["hydra.launcher.lease_seconds=soon"], "lease_seconds=soon: should be a number above 0"),
         (["hydra.job.chdir=true"], "needs runs that train in this one process"),
         (["hydra.launcher.cluster=slurm"], 'Could not detect "srun"'),
     ],

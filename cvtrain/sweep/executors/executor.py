@@ -14,6 +14,9 @@ Outcome = list[RunRecord] | BaseException
 saved at a step), `StorageFailed`, or the failure of its runs."""
 
 
+LONGEST_LEASE = 86_400
+
+
 class WorkerLost(Exception):
     """What trained a job was killed, or died; its runs go on from their last checkpoint."""
 
@@ -57,6 +60,21 @@ class Executor(ABC):
     @abstractmethod
     def interrupt(self) -> None:
         """Ask what is trained now to end its step, save it and leave."""
+
+
+def check_lease(seconds: object) -> float:
+    """The seconds of a lease, which are a number above 0.
+
+    Raises:
+        InputError: they are none.
+    """
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if isinstance(seconds, int | float) and number and 0 < seconds <= LONGEST_LEASE:
+        return float(seconds)
+    raise InputError(
+        f"hydra.launcher.lease_seconds={seconds}: should be a number above 0 and at most"
+        f" {LONGEST_LEASE:,}"
+    )
 
 
 def check_count(key: str, value: object, default: str | None = None) -> None:

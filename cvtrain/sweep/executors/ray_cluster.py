@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,19 @@ from cvtrain.engine.job import StackJob
 from cvtrain.errors import InputError, Interrupted, first_line
 from cvtrain.extras import require
 from cvtrain.record.claimed_directory import owner
-from cvtrain.sweep.executors.executor import Executor, Outcome, WorkerLost, check_count
+from cvtrain.record.lease import LEASE_SECONDS, Lease
+from cvtrain.scratch import scratch_directory
+from cvtrain.sweep.executors.executor import (
+    Executor,
+    Outcome,
+    WorkerLost,
+    check_count,
+    check_lease,
+)
 from cvtrain.sweep.executors.worker import train_for_owner
 
+LONGEST_FOLDER = 43
+"""Of a cluster's files, which are sockets too: the path of one has at most 107 bytes."""
 END_SECONDS = 60.0
 """How long a sweep that ends waits for the steps that still run."""
 
@@ -36,6 +47,7 @@ class RayCluster(Executor):
         address: of a cluster that runs, ``auto`` for the one that this machine belongs to; None:
             one is made of this machine.
         environment: variables to be set where jobs are trained.
+        lease_seconds: after which jobs end whose command no longer says that it is alive.
 
     Raises:
         InputError: a number is none, or Ray is not installed.
@@ -48,7 +60,11 @@ class RayCluster(Executor):
         gpus: int,
         address: str | None,
         environment: Mapping[str, str],
+        lease_seconds: float = LEASE_SECONDS,
     ) -> None:
+        self._lease_seconds = check_lease(lease_seconds)
+        self._lease: Lease | None = None
+        self._files = ExitStack()
         key = "hydra.launcher.workers"
         check_count(key, workers, default="as many as the cluster has room for")
         check_count("hydra.launcher.cores", cores)
@@ -67,6 +83,12 @@ class RayCluster(Executor):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         import ray
 
+        own: dict[str, Any] = {}
+        if self._address is None:
+            own["include_dashboard"] = False
+            folder = str(self._files.enter_context(scratch_directory()))
+            if len(folder) <= LONGEST_FOLDER:
+                own["_temp_dir"] = folder
         # Workers import what this process imports, a user's own modules included.
         path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
         variables = {"PYTHONPATH": path} | self._environment
@@ -76,7 +98,7 @@ class RayCluster(Executor):
                 runtime_env={"env_vars": variables},
                 log_to_driver=False,
                 logging_level="ERROR",
-                include_dashboard=False if self._address is None else None,
+                **own,
             )
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
             raise InputError(
@@ -115,10 +137,18 @@ class RayCluster(Executor):
                 ray.wait(list(self._running), num_returns=len(self._running), timeout=END_SECONDS)
         finally:
             ray.shutdown()
+            self._files.close()
+            if self._lease is not None:
+                self._lease.close()
 
     def start(self, number: int, job: StackJob) -> None:
         """Put the job into Ray's queue."""
-        reference = self._task.remote(job, owner(job.root), Path.cwd(), self._cores)
+        if self._lease is None:
+            self._lease = Lease(job.root, self._lease_seconds)
+            self._lease.open()
+        reference = self._task.remote(
+            job, owner(job.root), Path.cwd(), self._cores, self._lease_seconds
+        )
         self._running[reference] = number
 
     def ended(self, seconds: float) -> list[tuple[int, Outcome]]:
@@ -151,6 +181,9 @@ def _outcome(reference: Any) -> Outcome:
     return outcome
 
 
-def _train(job: StackJob, owned_by: str | None, directory: Path, cores: int) -> Outcome:
+def _train(
+    job: StackJob, owned_by: str | None, directory: Path, cores: int, lease_seconds: float
+) -> Outcome:
     torch.set_num_threads(cores)
-    return train_for_owner(job, owned_by, [signal.SIGINT, signal.SIGTERM], directory)
+    signals = [signal.SIGINT, signal.SIGTERM]
+    return train_for_owner(job, owned_by, signals, directory, lease_seconds)

@@ -22,7 +22,15 @@ from cvtrain.extras import require
 from cvtrain.interruption import ctrl_c_kept_from_children
 from cvtrain.process_count import check_process_count
 from cvtrain.record.claimed_directory import owner
-from cvtrain.sweep.executors.executor import Executor, Outcome, WorkerLost, check_count
+from cvtrain.record.lease import LEASE_SECONDS, Lease
+from cvtrain.scratch import scratch_directory
+from cvtrain.sweep.executors.executor import (
+    Executor,
+    Outcome,
+    WorkerLost,
+    check_count,
+    check_lease,
+)
 from cvtrain.sweep.executors.worker import train_for_owner
 
 FOLDER = ".slurm"
@@ -41,13 +49,22 @@ class Slurm(Executor):
         workers: jobs in the queue at a time.
         cluster: ``slurm``; or ``local``, where submitit starts processes of this machine instead.
         parameters: submitit's, by its names; None is left out.
+        lease_seconds: after which jobs end whose command no longer says that it is alive.
 
     Raises:
         InputError: a parameter is none of submitit's, submitit is not installed, or this machine
             has no SLURM.
     """
 
-    def __init__(self, workers: int, cluster: str, parameters: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        workers: int,
+        cluster: str,
+        parameters: Mapping[str, Any],
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> None:
+        self._lease_seconds = check_lease(lease_seconds)
+        self._lease: Lease | None = None
         check_count("hydra.launcher.workers", workers)
         if cluster not in CLUSTERS:
             raise InputError(f"hydra.launcher.cluster={cluster}: should be slurm or local")
@@ -60,8 +77,8 @@ class Slurm(Executor):
         if cluster == "slurm":
             more = dict(self._parameters.get("slurm_additional_parameters", {}))
             self._parameters["slurm_additional_parameters"] = more | {"no_requeue": True}
-        with tempfile.TemporaryDirectory() as folder:
-            self._submitter(Path(folder))
+        with scratch_directory() as folder:
+            self._submitter(folder)
         self._queue: Any = None
         self._running: dict[int, Any] = {}
         self._cancelled: float | None = None
@@ -86,9 +103,13 @@ class Slurm(Executor):
 
     def close(self) -> None:
         """Cancel what is in the queue, and wait for it."""
-        self.interrupt()
-        while self._running:
-            self.ended(ASK_SECONDS)
+        try:
+            self.interrupt()
+            while self._running:
+                self.ended(ASK_SECONDS)
+        finally:
+            if self._lease is not None:
+                self._lease.close()
 
     def start(self, number: int, job: StackJob) -> None:
         """Put the job into the queue."""
@@ -97,8 +118,12 @@ class Slurm(Executor):
             folder.mkdir(exist_ok=True)
             # Results are pickled. In a folder of a name that nobody knows before, all are ours.
             self._queue = self._submitter(Path(tempfile.mkdtemp(dir=folder, prefix="")))
+            self._lease = Lease(job.root, self._lease_seconds)
+            self._lease.open()
         with ctrl_c_kept_from_children():
-            self._running[number] = self._queue.submit(_train, job, owner(job.root), Path.cwd())
+            self._running[number] = self._queue.submit(
+                _train, job, owner(job.root), Path.cwd(), self._lease_seconds
+            )
 
     def ended(self, seconds: float) -> list[tuple[int, Outcome]]:
         """Jobs that have ended, or that SLURM does not know any more."""
@@ -136,8 +161,9 @@ class Slurm(Executor):
         return outcome
 
 
-def _train(job: StackJob, owned_by: str | None, directory: Path) -> Outcome:
+def _train(job: StackJob, owned_by: str | None, directory: Path, lease_seconds: float) -> Outcome:
     from submitit import JobEnvironment
 
     preempted = getattr(signal, f"SIG{JobEnvironment.USR_SIG}")
-    return train_for_owner(job, owned_by, [signal.SIGINT, signal.SIGTERM, preempted], directory)
+    signals = [signal.SIGINT, signal.SIGTERM, preempted]
+    return train_for_owner(job, owned_by, signals, directory, lease_seconds)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from cvtrain.engine.job import StackJob
 from cvtrain.engine.train import train
 from cvtrain.errors import Interrupted, StorageFailed, first_line
 from cvtrain.interruption import interruption
-from cvtrain.record.claimed_directory import owner
+from cvtrain.record.claimed_directory import read_owner
+from cvtrain.record.lease import LeaseWatch
+from cvtrain.scratch import temporary_files_together
 from cvtrain.sweep.executors.executor import Outcome
 
 OWNER_POLL_SECONDS = 1.0
@@ -34,9 +35,16 @@ def train_in_worker(job: StackJob) -> Outcome:
 
 
 def train_for_owner(
-    job: StackJob, owned_by: str | None, signals: Sequence[int], directory: Path
+    job: StackJob,
+    owned_by: str | None,
+    signals: Sequence[int],
+    directory: Path,
+    lease_seconds: float,
 ) -> Outcome:
     """Train a job on a machine where nothing else tells that the sweep is no more.
+
+    Where another command has the sweep's directory, this process ends at once; where the lease of
+    its own command runs out, it ends its step, saves it and leaves.
 
     Args:
         job: what to train.
@@ -44,24 +52,37 @@ def train_for_owner(
             lock.
         signals: which ask to end the step, save it and leave.
         directory: to work in, as the sweep does: paths in configurations may be relative.
+        lease_seconds: how long the lease (`cvtrain.record.lease`) may stay without a renewal.
     """
     os.chdir(directory)
     interruption.requested = None
     for number in signals:
         signal.signal(number, interruption.note)
+    ended = threading.Event()
     if owned_by is not None:
-        _leave_when(lambda: owner(job.root) != owned_by)
-    return train_in_worker(job)
+        if not _is_owned(job.root, owned_by):
+            os._exit(1)
+        watched = job.root, owned_by, LeaseWatch(job.root, lease_seconds), ended
+        threading.Thread(target=_watch, args=watched, daemon=True).start()
+    try:
+        with temporary_files_together():
+            return train_in_worker(job)
+    finally:
+        ended.set()  # of this job: a process may be given another
 
 
-def _leave_when(gone: Callable[[], bool]) -> None:
-    """A worker without its sweep would write where another one goes on."""
+def _watch(root: Path, owned_by: str, lease: LeaseWatch, ended: threading.Event) -> None:
+    asked = False
+    while not ended.wait(OWNER_POLL_SECONDS):
+        if not _is_owned(root, owned_by):
+            os._exit(1)  # it would write where another one goes on
+        if not asked and lease.expired():
+            asked = True
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    def watch() -> None:
-        while not gone():
-            time.sleep(OWNER_POLL_SECONDS)
-        os._exit(1)
 
-    if gone():
-        os._exit(1)
-    threading.Thread(target=watch, daemon=True).start()
+def _is_owned(root: Path, owned_by: str) -> bool:
+    try:
+        return read_owner(root) == owned_by
+    except OSError:  # a file system that does not answer now; the lease runs on
+        return True
