@@ -10,6 +10,11 @@ MOST_PER_CORE = 4
 """Each takes some 400 MB before it trains; more than a few for each core make nothing faster."""
 
 
+def most_processes() -> int:
+    """As many as this machine has cores for."""
+    return MOST_PER_CORE * (os.cpu_count() or 1)
+
+
 def check_process_count(key: str, processes: int) -> None:
     """Refuse more processes than this machine has cores for.
 
@@ -20,9 +25,8 @@ def check_process_count(key: str, processes: int) -> None:
     Raises:
         InputError: with how many there may be.
     """
-    cores = os.cpu_count() or 1
-    if processes > MOST_PER_CORE * cores:
+    if processes > most_processes():
         raise InputError(
-            f"{key}={processes}: should be at most {MOST_PER_CORE * cores},"
-            f" {MOST_PER_CORE} for each of the {cores} cores of this machine"
+            f"{key}={processes}: should be at most {most_processes()}, {MOST_PER_CORE} for each of"
+            " the cores of this machine"
         )

@@ -17,6 +17,7 @@ from cvtrain.data.partition import whole_groups
 from cvtrain.data.radar_image import Sized, finite
 from cvtrain.data.reading import folder, reading
 from cvtrain.data.split import FileSplit
+from cvtrain.process_count import most_processes
 
 View = Literal["sax", "lax"]
 Acceleration = Literal[4, 8, 10]
@@ -68,7 +69,7 @@ def miccai2023(
     check_choice("acceleration", acceleration, get_args(Acceleration))
     if coils is not None:
         check_integer("coils", coils, minimum=1)
-    check_integer("workers", workers, minimum=0)
+    check_integer("workers", workers, minimum=0, maximum=most_processes())
     check_complex_dtype(dtype)
     sized = Sized(crop)
     patients = _patients(folder(path, EXPECTED), view, acceleration)

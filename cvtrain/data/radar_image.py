@@ -16,6 +16,7 @@ from cvtrain.data.arguments import check_choice, check_complex_dtype, check_inte
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.partition import Parts
 from cvtrain.data.split import FileSplit, Samples
+from cvtrain.process_count import most_processes
 
 Amplitude = Literal["linear", "log"]
 
@@ -29,7 +30,7 @@ def check_image_arguments(
     """Raise ValueError unless each of what all sets of radar images take is in range."""
     check_integer("seed", seed, minimum=0)
     check_choice("amplitude", amplitude, get_args(Amplitude))
-    check_integer("workers", workers, minimum=0)
+    check_integer("workers", workers, minimum=0, maximum=most_processes())
     check_complex_dtype(dtype)
 
 
