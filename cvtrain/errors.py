@@ -23,6 +23,10 @@ class InputError(ValueError):
     """
 
 
+class StorageUnavailable(InputError):
+    """A file could not be read because its file system failed; the file itself may be whole."""
+
+
 class RunFailed(BaseException):
     """Runs failed for a reason that was not their input; their directories hold the tracebacks.
 

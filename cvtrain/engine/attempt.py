@@ -24,7 +24,7 @@ from cvtrain.engine.trainer_options import (
     trainer_arguments,
 )
 from cvtrain.engine.update import Tensors
-from cvtrain.errors import FilesChanged, Interrupted
+from cvtrain.errors import FilesChanged, Interrupted, StorageUnavailable
 from cvtrain.interruption import interruption
 from cvtrain.models.parameters import count_parameters
 from cvtrain.point import Point
@@ -48,12 +48,11 @@ def train_and_record(job: StackJob, progressed: Progressed) -> list[RunRecord] |
     journal = Journal(job.root)
     size, threads = len(job.points), torch.get_num_threads()
     spent = [state.seconds for state in job.earlier] or [0.0] * size
-    records = [
-        journal.begin(point, job.engine, size, threads, seconds)
-        for point, seconds in zip(job.points, spent, strict=True)
-    ]
+    records: list[RunRecord] = []
     recorder: Recorder | None = None
     try:
+        for point, seconds in zip(job.points, spent, strict=True):
+            records.append(journal.begin(point, job.engine, size, threads, seconds))
         with quiet_lightning(), kept_heap() if job.engine == "stack" else nullcontext():
             recorder = Recorder(
                 [journal.run_directory(point) for point in job.points],
@@ -75,13 +74,12 @@ def train_and_record(job: StackJob, progressed: Progressed) -> list[RunRecord] |
             # Nothing is raised from here: what it came from holds on to the memory.
             return None
         if storage_failure(error, job.root):
-            with suppress(OSError):  # a full disk may still take a small file
-                _leave(job, journal, records)
+            _leave(job, journal, records)
             raise
         if recorder is not None:
             recorder.close([False] * size)
         lost = recorder.lost if recorder is not None else {}
-        for run, (point, record) in enumerate(zip(job.points, records, strict=True)):
+        for run, (point, record) in enumerate(zip(job.points, records, strict=False)):
             journal.fail(point, record, lost.get(run, error))
         raise
     return records
@@ -123,11 +121,15 @@ def _trackers(job: StackJob, journal: Journal) -> Trackers | None:
 
 
 def _leave(job: StackJob, journal: Journal, records: Sequence[RunRecord]) -> None:
-    """Note that the runs which have not ended were interrupted."""
-    for point, record in zip(job.points, records, strict=True):
+    """Note that the runs which have not ended were interrupted, as far as storage takes it: a full
+    disk may still take a small file."""
+    for point, record in zip(job.points, records, strict=False):  # not all may have begun
         if record.status == "running":
-            with suppress(FilesChanged):
+            with suppress(FilesChanged, OSError):
                 journal.end(point, record, "interrupted")
+    for point in job.points:  # what ended in memory, and failed to be written
+        with suppress(FilesChanged, OSError, StorageUnavailable):
+            journal.leave(point)
 
 
 def _status(point: Point, record: RunRecord, stops: bool) -> Status:

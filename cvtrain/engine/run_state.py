@@ -15,8 +15,8 @@ from cvtrain.point import Point
 from cvtrain.record.checkpoint import checkpoint_path, read_checkpoint, save_checkpoint
 from cvtrain.record.journal import Journal
 from cvtrain.record.recorded import Recorded
-from cvtrain.record.regular_file import kind_of
 from cvtrain.record.run_file import Engine, Status
+from cvtrain.record.storage import storage_failure
 
 if TYPE_CHECKING:
     from cvtrain.engine.trainee import Trainee
@@ -67,10 +67,18 @@ def save_state(
 
 
 def state_left(journal: Journal, point: Point, engine: Engine) -> RunState | None:
-    """What an attempt that was stopped left of a run, or None where it has to begin again."""
+    """What an attempt that was stopped left of a run, or None where it has to begin again.
+
+    Raises:
+        StorageUnavailable, OSError: the file system fails: what there is cannot be told.
+    """
     directory = journal.run_directory(point)
     path = checkpoint_path(directory, "last")
-    if journal.status(point.directory) not in GOES_ON or kind_of(path) is None:
+    if journal.status(point.directory) not in GOES_ON:
+        return None
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
         return None
     try:
         content = read_checkpoint(path)
@@ -83,6 +91,8 @@ def state_left(journal: Journal, point: Point, engine: Engine) -> RunState | Non
         seconds = float(training["seconds"])
         fits = 0 < content["step"] < point.config.max_steps and recorded.still_there(directory)
     except Exception as error:  # a stranger's file may hold anything in any place
+        if storage_failure(error, directory):  # the checkpoint may be whole
+            raise
         told = first_line(error) or type(error).__name__
         log.warning("%s begins again, its checkpoint cannot be used: %s", point.directory, told)
         return None

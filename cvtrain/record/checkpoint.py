@@ -12,10 +12,11 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from cvtrain.errors import InputError, first_line
+from cvtrain.errors import InputError, StorageUnavailable, first_line
 from cvtrain.record.atomic_file import write_atomically
 from cvtrain.record.regular_file import open_regular
 from cvtrain.record.run_file import CHECKPOINTS, SCHEMA
+from cvtrain.record.storage import is_unavailable
 
 
 def checkpoint_path(directory: Path, name: str) -> Path:
@@ -68,6 +69,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """All that `save_checkpoint` wrote; nothing in the file is executed.
 
     Raises:
+        StorageUnavailable: the file system fails.
         InputError: not a checkpoint of this schema, or a damaged one.
     """
     try:
@@ -77,6 +79,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             content = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
         told = error.strerror or first_line(error)
+        if is_unavailable(error):
+            raise StorageUnavailable(f"{path}: cannot be read: {told}") from error
         raise InputError(f"{path}: cannot be read as a checkpoint: {told}") from None
     except Exception as error:  # a damaged pickle may raise anything
         told = first_line(error) or type(error).__name__

@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, get_args
 
-from cvtrain.errors import FilesChanged, InputError
+from cvtrain.errors import FilesChanged, InputError, StorageUnavailable
 from cvtrain.point import Point
 from cvtrain.record.atomic_file import remove_unfinished
 from cvtrain.record.json_file import read_json
@@ -164,6 +164,12 @@ class Journal:
             failed = content | {"status": "failed", "error": error}
             write_json(self.run_directory(point) / FILE_NAME, failed)
 
+    def leave(self, point: Point) -> None:
+        """Note that a run which its file calls running was interrupted."""
+        content = self.read(point.directory)
+        if content is not None and content.get("status") == "running":
+            write_json(self.run_directory(point) / FILE_NAME, content | {"status": "interrupted"})
+
     def prune(self, point: Point) -> None:
         """Note that a search has given up a run that it had interrupted."""
         content = self.read(point.directory)
@@ -171,9 +177,15 @@ class Journal:
             write_json(self.run_directory(point) / FILE_NAME, content | {"status": "pruned"})
 
     def read(self, directory: str) -> dict[str, Any] | None:
-        """A run's run.json, or None where there is none that can be read."""
+        """A run's run.json, or None where there is none that can be read.
+
+        Raises:
+            StorageUnavailable: the file system fails: whether there is one cannot be told.
+        """
         try:
             content = read_json(self.root / directory / FILE_NAME)
+        except StorageUnavailable:
+            raise
         except InputError:
             return None
         return content if isinstance(content, dict) else None

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cvtrain.errors import InputError, first_line
+from cvtrain.errors import InputError, StorageUnavailable, first_line
 from cvtrain.record.regular_file import read_regular
+from cvtrain.record.storage import is_unavailable
 
 MOST_BYTES = 1 << 28
 DEEPEST = 64
@@ -18,6 +19,7 @@ def read_json(path: Path) -> Any:
     """The content of a JSON file.
 
     Raises:
+        StorageUnavailable: the file system fails.
         InputError: it cannot be read, is no JSON, nests deeper than `DEEPEST`, or holds characters
             that no text has (lone surrogates).
     """
@@ -30,6 +32,8 @@ def read_json(path: Path) -> Any:
             json.dumps(content, ensure_ascii=False).encode()
     except OSError as error:
         reason = error.strerror or first_line(error)
+        if is_unavailable(error):
+            raise StorageUnavailable(f"{path}: cannot be read: {reason}") from error
     except RecursionError:
         reason = "it is nested too deeply"
     except MemoryError:

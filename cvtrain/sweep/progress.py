@@ -12,6 +12,7 @@ from time import monotonic
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from cvtrain.errors import StorageUnavailable
 from cvtrain.point import Point
 from cvtrain.record.journal import Journal
 from cvtrain.record.metrics import last_step
@@ -81,7 +82,10 @@ class SweepProgress:
         for directory in list(self._waiting):
             if not self._journal.changed(directory):
                 continue
-            status = self._journal.status(directory)
+            try:
+                status = self._journal.status(directory)
+            except StorageUnavailable:  # whoever trains it tells
+                continue
             if status == "running":
                 self._begun.add(directory)
             elif status is not None:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from cvtrain.composition import Composer, parse_override, quoted
-from cvtrain.errors import Interrupted, RunFailed, SweepStopped
+from cvtrain.errors import Interrupted, RunFailed, StorageUnavailable, SweepStopped
 from cvtrain.point import Point
 from cvtrain.record.claimed_directory import DirectoryLock, claim_directory
 from cvtrain.record.journal import SWEEP_FILE, Journal
@@ -112,7 +112,7 @@ def _train_and_report(
         raise
     try:
         report(directory, journal, points)
-    except (OSError, Interrupted):
+    except (OSError, StorageUnavailable, Interrupted):
         tell_how_to_go_on(console, directory, config)
         raise
     refuse_failed(journal, points, "runs", config, console)
