@@ -42,6 +42,6 @@ def _without_times(event: Event) -> bytes:
             content = HParamsPluginData.FromString(value.metadata.plugin_data.content)
             session, time = TIMES[value.tag]
             getattr(content, session).ClearField(time)
-            value.metadata.plugin_data.content = content.SerializeToString()
+            value.metadata.plugin_data.content = content.SerializeToString(deterministic=True)
     serialized: bytes = event.SerializeToString(deterministic=True)
     return serialized
