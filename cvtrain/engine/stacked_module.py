@@ -28,6 +28,10 @@ class StackedModule(LightningModule):
     what it comes to is what it would have come to alone, up to rounding. Every step logs
     ``train/loss_k`` for each k, and validation ``val/loss_k``.
 
+    A forward may change the buffers of its network in training mode, and nothing else: what it
+    keeps in an attribute, a list or a counter, and what it changes in evaluation mode, is refused
+    by its name in the first steps.
+
     Args:
         networks: K modules (`LightningModule`s too: their `forward` is what is used), each with its
             own initial weights; they may differ in the values of parameters and buffers alone.
@@ -40,8 +44,8 @@ class StackedModule(LightningModule):
         seeds: of the networks' random masks (dropout); 0, 1, … where None.
 
     Raises:
-        ValueError: there is no network, they differ in something else, or there is not one number
-            for each of them.
+        ValueError: there is no network, they differ in something else, have hooks on gradients, or
+            there is not one number for each of them.
         TypeError: the optimizer is none of `cvtrain.optim`.
     """
 

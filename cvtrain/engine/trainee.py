@@ -309,7 +309,7 @@ class Trainee(LockStep):
     def _evaluate(self, split: AnySplit, runs: Sequence[int] | None) -> dict[str, Tensor]:
         if self.average is None:
             return self.evaluate(split, runs)
-        with self.average.in_place_of(self.live_state()):
+        with self.average.in_place_of(self.live_state):
             return self.evaluate(split, runs)
 
     def _weight_signals(self) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -68,15 +68,15 @@ class WeightAverage:
             m.copy_(torch.stack([state[name] for state in states]))
 
     @contextmanager
-    def in_place_of(self, live: Mapping[str, Tensor]) -> Iterator[None]:
+    def in_place_of(self, live: Callable[[], Mapping[str, Tensor]]) -> Iterator[None]:
         """Let live weights and buffers [K, …] be the average for a while; afterwards they have
-        their bits."""
+        their bits, also where a network has put other tensors in their place."""
         with torch.no_grad():
-            kept = {name: tensor.clone() for name, tensor in live.items()}
-            for name, tensor in live.items():
+            kept = {name: tensor.clone() for name, tensor in live().items()}
+            for name, tensor in live().items():
                 tensor.copy_(self.state[name])
             try:
                 yield
             finally:
-                for name, tensor in live.items():
+                for name, tensor in live().items():
                     tensor.copy_(kept[name])

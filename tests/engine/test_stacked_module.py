@@ -124,6 +124,47 @@ def test_what_cannot_be_stacked_is_told():
         stack.losses((ones, ones[:, :1]))
 
 
+class Running(Own):
+    """Keeps a running mean as many public networks do, and its last one where that is asked for."""
+
+    def __init__(self, seed: int, rate: float = 0.0, *, counts: bool = False) -> None:
+        super().__init__(seed, rate)
+        self.register_buffer("running_mean", torch.zeros(6, dtype=COMPLEX))
+        self.counts, self.counter = counts, 0
+
+    def forward(self, x):
+        mean = self.running_mean
+        if self.training:
+            mean = x.mean(0)
+            self.running_mean = 0.1 * mean + 0.9 * self.running_mean
+        self.counter += self.counts
+        return self.net(x - mean)
+
+
+def test_buffers_that_a_forward_replaces_are_each_networks_own(tmp_path):
+    networks = [Running(seed) for seed in range(3)]
+    networks[2].running_mean += 1
+    stack = StackedModule(networks, nn.functional.cross_entropy, partial(Adam, lr=RATES))
+    fit(stack, tmp_path)
+    means = []
+    for k, rate in enumerate(RATES.tolist()):
+        alone = Running(k, rate)
+        alone.running_mean += k == 2
+        fit(alone, tmp_path)
+        for key, value in stack.state_dict_of(k).items():
+            torch.testing.assert_close(value, alone.state_dict()[key], rtol=1e-10, atol=1e-12)
+        means.append(alone.running_mean)
+    assert torch.equal(means[0], means[1])
+    assert not torch.equal(means[0], means[2])
+
+
+def test_what_a_forward_keeps_elsewhere_is_refused_by_its_name(tmp_path):
+    networks = [Running(seed, counts=True) for seed in range(2)]
+    stack = StackedModule(networks, nn.functional.cross_entropy, partial(Adam, lr=0.01))
+    with pytest.raises(RuntimeError, match=r"its forward changes Running\.counter: should change"):
+        fit(stack, tmp_path)
+
+
 class Activated(nn.Module):
     def __init__(self, function, *layers: nn.Module) -> None:
         super().__init__()

@@ -71,7 +71,7 @@ def test_runs_that_ended_keep_their_average():
 def test_live_weights_are_the_average_for_a_while_and_then_themselves_again():
     live, kept = drawn(1), drawn(1)
     average = WeightAverage(drawn(0), {}, 0.5)
-    with pytest.raises(KeyboardInterrupt), average.in_place_of(live):
+    with pytest.raises(KeyboardInterrupt), average.in_place_of(lambda: live):
         assert all(torch.equal(live[name], average.state[name]) for name in live)
         raise KeyboardInterrupt
     assert all(torch.equal(live[name], kept[name]) for name in live)
