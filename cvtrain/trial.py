@@ -24,7 +24,8 @@ from cvtrain.engine.data_parallel import check_data_parallel
 from cvtrain.engine.early_stopping import EarlyStopping
 from cvtrain.engine.trainer_options import check_trainer, trainer_arguments
 from cvtrain.engine.update import evaluates_often
-from cvtrain.errors import InputError, told
+from cvtrain.errors import InputError, RunFailed, told
+from cvtrain.machine_failure import machine_failure
 from cvtrain.memory_limit import within_free_memory
 from cvtrain.metrics import measured, metrics_of
 from cvtrain.objective import TASK_OF_LOSS
@@ -41,6 +42,7 @@ def check_points(points: Sequence[Point]) -> None:
 
     Raises:
         InputError: what is wrong, with the point's overrides where there are several points.
+        RunFailed: the machine failed, which says nothing of the points.
     """
     with within_free_memory():
         _check_points(points)
@@ -55,6 +57,10 @@ def _check_points(points: Sequence[Point]) -> None:
                 models[key] = check_structure(point.config)
             check_numbers(point.config, models[key])
         except InputError as error:
+            if (failure := machine_failure(error)) is not None:
+                raise RunFailed(
+                    f"checking failed for a reason of this machine: {failure}"
+                ) from error
             if len(points) == 1:
                 raise
             raise InputError(

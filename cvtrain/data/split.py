@@ -132,6 +132,8 @@ class _Told(TorchDataset[tuple[Tensor, Tensor] | str]):
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor] | str:
         try:
             return self._samples[self._chosen[number]]
+        except MemoryError:  # of what reads it, not of the sample
+            raise
         except Exception as error:  # readers of file formats raise whatever they meet
             return f"sample {number}: {first_line(error) or type(error).__name__}"
 

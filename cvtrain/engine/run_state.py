@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from cvtrain.errors import first_line
+from cvtrain.engine.out_of_memory import is_out_of_memory
+from cvtrain.errors import StorageFailed, first_line
+from cvtrain.machine_failure import machine_failure
 from cvtrain.point import Point
 from cvtrain.record.checkpoint import checkpoint_path, read_checkpoint, save_checkpoint
 from cvtrain.record.journal import Journal
@@ -71,6 +73,7 @@ def state_left(journal: Journal, point: Point, engine: Engine) -> RunState | Non
 
     Raises:
         StorageUnavailable, OSError: the file system fails: what there is cannot be told.
+        StorageFailed: its checkpoint cannot be read for another reason of the machine.
     """
     directory = journal.run_directory(point)
     path = checkpoint_path(directory, "last")
@@ -93,6 +96,8 @@ def state_left(journal: Journal, point: Point, engine: Engine) -> RunState | Non
     except Exception as error:  # a stranger's file may hold anything in any place
         if storage_failure(error, directory):  # the checkpoint may be whole
             raise
+        if (failure := machine_failure(error)) is not None:
+            raise StorageFailed(f"{path}: cannot be read ({failure}); it is kept") from error
         told = first_line(error) or type(error).__name__
         log.warning("%s begins again, its checkpoint cannot be used: %s", point.directory, told)
         return None
@@ -136,6 +141,8 @@ def go_on(trainee: Trainee, states: Sequence[RunState]) -> None:
         bounds = torch.stack([state.training["loss_bound"] for state in filled])
         trainee.latch.go_on(bounds.to(trainee.device))
     except Exception as error:  # as above
+        if is_out_of_memory(error):
+            raise
         raise UnusableState(first_line(error) or type(error).__name__) from error
     # What the Trainer counts; its own way of loading this needs its own kind of checkpoint.
     progress = trainee.trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress

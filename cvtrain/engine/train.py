@@ -14,10 +14,12 @@ import torch
 from cvtrain.engine.attempt import Progressed, train_and_record
 from cvtrain.engine.data_parallel import devices_wanted, processes_beside
 from cvtrain.engine.job import StackJob
+from cvtrain.engine.out_of_memory import is_out_of_memory
 from cvtrain.engine.run_state import RunState, UnusableState, state_left
 from cvtrain.engine.trainer_options import trainer_arguments
 from cvtrain.errors import FilesChanged, first_line
 from cvtrain.interruption import interruption
+from cvtrain.machine_failure import machine_failure
 from cvtrain.point import Point
 from cvtrain.record.journal import Journal
 from cvtrain.record.run_file import RunRecord
@@ -97,6 +99,8 @@ def _train_part(job: StackJob, progressed: Progressed) -> list[RunRecord]:
         return _train_in_halves(job, progressed)
     except Exception as error:
         if isinstance(error, FilesChanged) or storage_failure(error, job.root):
+            raise
+        if machine_failure(error) or is_out_of_memory(error):
             raise
         # What is wrong may be in the checkpoint; what is not comes again, and is told then.
         why = "its checkpoint cannot be used" if isinstance(error, UnusableState) else "it failed"

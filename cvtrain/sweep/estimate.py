@@ -13,7 +13,7 @@ from cvtrain.engine.job import StackJob
 from cvtrain.engine.train import train
 from cvtrain.point import Point
 from cvtrain.record.run_file import Engine
-from cvtrain.scratch import scratch_directory
+from cvtrain.record.temporary_directory import trial_directory
 from cvtrain.sweep.packing import Pack, describe, pack
 from cvtrain.task import describe_task, load_dataset
 from cvtrain.trial import structure
@@ -98,7 +98,7 @@ def _trial(points: Sequence[Point], engine: Engine, steps: int) -> Cost:
     shortened = tuple(
         Point(k, point.config.tried(steps), (), f"trial{k}") for k, point in enumerate(points)
     )
-    with scratch_directory() as root:
+    with trial_directory() as root:
         began = perf_counter()
         train(StackJob(shortened, root, engine))
         seconds = perf_counter() - began

@@ -14,12 +14,15 @@ from torch.profiler import ProfilerActivity, profile
 from cvtrain.config import Config
 from cvtrain.data.split import UnusableSample
 from cvtrain.engine.job import StackJob
+from cvtrain.engine.out_of_memory import is_out_of_memory
 from cvtrain.engine.train import train
 from cvtrain.engine.trainer_options import trainer_arguments
-from cvtrain.errors import InputError, first_line
+from cvtrain.errors import InputError, RunFailed, told
+from cvtrain.machine_failure import machine_failure, os_error_line
 from cvtrain.memory_limit import free_host_memory
+from cvtrain.models.forward_state import StatefulForward
 from cvtrain.point import Point
-from cvtrain.scratch import scratch_directory
+from cvtrain.record.temporary_directory import trial_directory
 
 SIZES = (2, 4)
 STEPS = 2
@@ -33,7 +36,7 @@ class StackTrial:
     """What a trial told.
 
     Attributes:
-        refusal: why the network cannot be stacked, or None.
+        refusal: why the configuration is not trained in a stack, or None.
         fixed, per_member: peak memory of K members is fixed + K · per_member, bytes.
     """
 
@@ -51,17 +54,45 @@ def try_stack(config: Config) -> StackTrial:
 
     Raises:
         InputError: a sample of the data cannot be read.
+        StorageFailed: there is no place for temporary files.
+        RunFailed: the trial failed for another reason of this machine, which says nothing of the
+            network.
     """
     on_cuda = trainer_arguments(config)["accelerator"] == "cuda"
     measure = _peak_on_cuda if on_cuda else _peak_on_host
     try:
         small, large = (measure(partial(_train, config, size)) for size in SIZES)
-    except UnusableSample as error:
-        raise InputError(f"data: {error}") from None
-    except Exception as error:  # whatever a user's network raises under vmap
-        return StackTrial(f"the network refuses to be stacked: {first_line(error)}")
+    except _Refused as refused:
+        return StackTrial(str(refused))
+    except (InputError, RunFailed):
+        raise
+    except Exception as error:  # of the measurement: what training raises is told apart in it
+        raise RunFailed(f"trying out a stack failed: {told(error)}") from error
     per_member = max(large - small, 1) / (SIZES[1] - SIZES[0])
     return StackTrial(None, max(small - SIZES[0] * per_member, 0.0), per_member)
+
+
+class _Refused(Exception):
+    """Says why a configuration is not trained in a stack."""
+
+
+def _refusal(error: Exception) -> str:
+    """Why a trial training that raised `error` speaks against stacks.
+
+    Raises:
+        InputError: a sample of the data cannot be read.
+        RunFailed: the machine failed.
+    """
+    if isinstance(error, UnusableSample):
+        raise InputError(f"data: {error}") from None
+    if isinstance(error, StatefulForward):
+        return error.told
+    if is_out_of_memory(error):
+        return f"a stack of {SIZES[0]} takes more memory than there is"
+    failure = os_error_line(error) if isinstance(error, OSError) else machine_failure(error)
+    if failure is not None:
+        raise RunFailed(f"trying out a stack failed for a reason of this machine: {failure}")
+    return f"the network refuses to be stacked: {told(error)}"
 
 
 def available_memory(config: Config) -> float:
@@ -83,8 +114,11 @@ def _train(config: Config, size: int) -> None:
         return Point(member, tried.model_copy(update=own), (), str(member))
 
     points = tuple(map(point, range(size)))
-    with scratch_directory() as root:
-        train(StackJob(points, root, "stack", multiple=1))
+    with trial_directory() as root:
+        try:
+            train(StackJob(points, root, "stack", multiple=1))
+        except Exception as error:  # whatever a user's network raises under vmap
+            raise _Refused(_refusal(error)) from error
 
 
 def _peak_on_host(work: Callable[[], None]) -> int:

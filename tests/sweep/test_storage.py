@@ -18,6 +18,7 @@ from cvtrain.command import main
 from cvtrain.errors import StorageFailed
 from cvtrain.record import appended_file, atomic_file
 from cvtrain.record.storage import storage_failure, storage_failures_told
+from cvtrain.scratch import PREFIX
 from tests.sweep.small_sweep import assert_equal, resume, sweep
 
 SHORT = ("optimizer=sgd", "objective.scale=1", "seed=0,1", "max_steps=20")
@@ -92,6 +93,65 @@ def test_a_disk_that_fills_up_at_any_write_ends_in_a_line_and_loses_nothing(
         disk.takes = 1 << 30
         assert resume(directory) == 0
         assert_equal(whole, directory)
+
+
+def refuse_temporary_directories(patch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number), "/elsewhere")
+
+    patch.setattr("cvtrain.record.temporary_directory.scratch_directory", refuse)
+
+
+def fill_temporary_directories(patch: pytest.MonkeyPatch, number: int) -> None:
+    place, flush = Path(tempfile.gettempdir()), appended_file.AppendedFile.flush
+
+    def refuse(file: appended_file.AppendedFile) -> None:
+        below = file._path.relative_to(place).parts if file._path.is_relative_to(place) else ("",)
+        if below[0].startswith(PREFIX):
+            raise OSError(number, os.strerror(number), str(file._path))
+        flush(file)
+
+    patch.setattr(appended_file.AppendedFile, "flush", refuse)
+
+
+NO_PLACE = "temporary files cannot be written"
+
+
+@pytest.mark.parametrize(
+    ("broken", "number", "line"),
+    [
+        (refuse_temporary_directories, errno.ENOSPC, NO_PLACE),
+        (refuse_temporary_directories, errno.EROFS, NO_PLACE),
+        (refuse_temporary_directories, errno.EMFILE, NO_PLACE),
+        (fill_temporary_directories, errno.ENOSPC, NO_PLACE),
+        (fill_temporary_directories, errno.EACCES, NO_PLACE),
+        (fill_temporary_directories, errno.EMFILE, "trying out a stack failed for a reason of"),
+    ],
+)
+def test_a_machine_on_which_no_stack_can_be_tried_ends_the_sweep_in_a_line_and_changes_no_bit(
+    whole, tmp_path, capsys, broken, number, line
+):
+    directory = tmp_path / "sweep"
+    with pytest.MonkeyPatch.context() as patch:
+        broken(patch, number)
+        assert sweep(directory, *SHORT) == 1
+    told = capsys.readouterr().err
+    assert told.count(f"cvtrain: {line}") == 1
+    assert os.strerror(number) in told
+    assert "one by one" not in told
+    assert "Traceback" not in told
+    assert f"cvtrain: to go on: python -m cvtrain resume={directory}\n" in told
+    assert not list(directory.glob("*/run.json"))
+    assert resume(directory) == 0
+    assert_equal(whole, directory)
+
+
+def test_the_plan_of_a_sweep_without_a_place_for_temporary_files_ends_in_a_line(
+    tmp_path, capsys, monkeypatch
+):
+    refuse_temporary_directories(monkeypatch, errno.ENOSPC)
+    assert sweep(tmp_path / "sweep", *SHORT, "plan=true") == 1
+    assert f"cvtrain: {NO_PLACE}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EDQUOT, errno.EIO])
