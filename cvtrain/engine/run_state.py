@@ -131,7 +131,10 @@ def go_on(trainee: Trainee, states: Sequence[RunState]) -> None:
         if any(state.step != step for state in filled):
             raise ValueError("states of different steps")
         _put(trainee.weights(), [state.weights for state in filled])
-        _put(trainee.network_buffers(), [state.training["buffers"] for state in filled])
+        buffers = trainee.network_buffers()
+        if any(state.training["buffers"].keys() != buffers.keys() for state in filled):
+            raise ValueError("it has buffers that a network has not before its first update")
+        _put(buffers, [state.training["buffers"] for state in filled])
         trainee.restore_optimizer([state.training["optimizer"] for state in filled], step)
         trainee.restore_random([state.training["random"] for state in filled])
         validations = [state.training["validations"] for state in filled]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import random
 from collections import deque
-from functools import partial
 
 import numpy as np
 import torch
@@ -21,9 +20,6 @@ class Notebook:
 
     def __init__(self) -> None:
         self.lines: list[int] = []
-
-    def hook(self, layer, inputs, output) -> None:
-        self.lines.append(1)
 
 
 class Linear(nn.Module):
@@ -216,167 +212,6 @@ class OwnGenerator(Linear):
         self.random.random()
 
 
-class Lazy(Linear):
-    def leave(self, x):
-        if not hasattr(self, "scale"):
-            self.register_buffer("scale", x.detach().mean(0))
-
-
-class FilledLater(Linear):
-    def prepare(self):
-        self.register_buffer("scale", None)
-
-    def leave(self, x):
-        self.scale = x.detach().mean(0)
-
-
-class Emptied(Linear):
-    def leave(self, x):
-        self.mean = None
-
-
-class Renormed(Linear):
-    def leave(self, x):
-        with torch.no_grad():
-            self.lin.weight.mul_(0.9)
-
-
-class ReplacedParameter(Linear):
-    def leave(self, x):
-        del self.lin.weight
-        self.lin.weight = nn.Parameter(torch.ones(2, 3, dtype=torch.float64))
-
-
-class Reshaped(Linear):
-    def leave(self, x):
-        self.mean = x.detach().mean(0, keepdim=True)
-
-
-class WithGraph(Linear):
-    def leave(self, x):
-        self.mean = 0.9 * self.mean + self.lin.weight.mean(0)
-
-
-class Shared(Linear):
-    def prepare(self):
-        self.other = nn.Module()
-        self.other.register_buffer("mean", self.mean)
-
-    def leave(self, x):
-        self.other.mean = self.other.mean + x.detach().mean(0)
-
-
 class Switching(Linear):
     def leave(self, x):
         self.lin.eval() if self.lin.training else self.lin.train()
-
-
-class EvaluatedToo(Linear):
-    def leave(self, x):
-        if not self.training:
-            self.mean = self.mean + x.detach().mean(0)
-
-
-class EvaluatedInPlace(Linear):
-    def leave(self, x):
-        if not self.training:
-            self.mean.add_(x.detach().mean(0))
-
-
-def hooked_list():
-    seen = []
-    network = Linear()
-    network.lin.register_forward_hook(lambda layer, inputs, output: seen.append(1))
-    return network
-
-
-def hooked_before():
-    seen = {"calls": 0}
-
-    def hook(calls, layer, inputs):
-        calls["calls"] += 1
-
-    network = Linear()
-    network.register_forward_pre_hook(partial(hook, seen))
-    return network
-
-
-def hooked_object():
-    network = Linear()
-    network.lin.register_forward_hook(Notebook().hook)
-    return network
-
-
-CHANGES = {
-    Counter: "Counter.counter",
-    InALayer: "InALayer.inner.0.counter",
-    Latest: "Latest.latest",
-    RunningAttribute: "RunningAttribute.running",
-    Constant: "Constant.plain",
-    InPlace: "InPlace.plain",
-    Listed: "Listed.history",
-    Nested: r"Nested.state\['inner'\]\[0\]\['steps'\]",
-    Queue: r"Queue.window\[0\]",
-    Seen: "Seen.sizes",
-    Array: "Array.table",
-    Object: "Object.notes.lines",
-    Numbered: "Numbered.numbers",
-    Yielding: "Yielding.numbers",
-    OfTheClass: "OfTheClass.calls",
-    OfTheModule: r"[a-z_.]*stateful_networks.COUNT",
-    ListOfTheModule: r"[a-z_.]*stateful_networks.LOG",
-    DictOfTheModule: r"[a-z_.]*stateful_networks.PLACE\['calls'\]",
-    OfAFunction: "_bump.calls",
-    Default: r"Default.leave\(\)\[0\]",
-    Python: "the random numbers of Python",
-    NumPy: "the random numbers of NumPy",
-    OwnGenerator: "OwnGenerator.random",
-    Renormed: "Renormed.lin.weight",
-    Switching: "Switching.lin.training",
-    EvaluatedInPlace: "EvaluatedInPlace.mean in evaluation mode",
-    hooked_list: r"hooked_list.<locals>.<lambda>.seen",
-    hooked_before: r"Linear._forward_pre_hooks",
-    hooked_object: r"Linear.lin._forward_hooks\[\d+\].lines",
-}
-REPLACES = {
-    Lazy: "adds or removes scale",
-    FilledLater: "adds or removes scale",
-    Emptied: "adds or removes mean",
-    ReplacedParameter: "replaces lin.weight",
-    Reshaped: r"makes mean \[1, 3\] torch.float64",
-    WithGraph: "leaves mean with a graph of gradients",
-    Shared: "replaces other.mean",
-    EvaluatedToo: "replaces mean in evaluation mode",
-}
-
-
-class RunningMean(Linear):
-    """The idiom of many public networks: a new tensor in the buffer's place."""
-
-    def prepare(self):
-        self.register_buffer("var", torch.ones_like(self.mean))
-        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
-
-    def forward(self, x):
-        x = x.flatten(1)
-        if self.training:
-            mean, var = x.mean(0), (x - x.mean(0)).abs().square().mean(0)
-            with torch.no_grad():
-                self.mean = 0.3 * mean + 0.7 * self.mean
-                self.var = 0.3 * var + 0.7 * self.var
-                self.batches = self.batches + 1
-        else:
-            mean, var = self.mean, self.var
-        return self.lin((x - mean) / (var.abs() + 1e-5).sqrt())
-
-
-class OnlyEvery(RunningMean):
-    """Replaced by what does not depend on the member, and kept where it is not in training."""
-
-    def leave(self, x):
-        if self.training:
-            self.mean = torch.full_like(self.mean, 0.5)
-
-    def forward(self, x):
-        self.leave(x)
-        return self.lin(x.flatten(1) - self.mean)

@@ -1,13 +1,95 @@
 """What a forward leaves behind is kept for each member, or the stack is refused by its name."""
 
+from functools import partial
+
 import pytest
+import replacing_networks as replacing
+import stateful_networks as stateful
 import torch
 from member_networks import assert_stacks
-from stateful_networks import CHANGES, REPLACES, Linear, OnlyEvery, RunningMean
+from replacing_networks import OnlyEvery, RunningMean
+from stateful_networks import Linear
 from torch import nn
 
 from cvtrain.models.forward_state import StatefulForward
 from cvtrain.models.stacked_network import StackedNetwork
+
+
+class Notes:
+    """An object of the user's own, beside the network."""
+
+    def __init__(self):
+        self.lines = []
+
+    def hook(self, layer, inputs, output):
+        self.lines.append(1)
+
+
+def hooked_list():
+    seen = []
+    network = Linear()
+    network.lin.register_forward_hook(lambda layer, inputs, output: seen.append(1))
+    return network
+
+
+def hooked_before():
+    seen = {"calls": 0}
+
+    def hook(calls, layer, inputs):
+        calls["calls"] += 1
+
+    network = Linear()
+    network.register_forward_pre_hook(partial(hook, seen))
+    return network
+
+
+def hooked_object():
+    network = Linear()
+    network.lin.register_forward_hook(Notes().hook)
+    return network
+
+
+CHANGES = {
+    stateful.Counter: "Counter.counter",
+    stateful.InALayer: "InALayer.inner.0.counter",
+    stateful.Latest: "Latest.latest",
+    stateful.RunningAttribute: "RunningAttribute.running",
+    stateful.Constant: "Constant.plain",
+    stateful.InPlace: "InPlace.plain",
+    stateful.Listed: "Listed.history",
+    stateful.Nested: r"Nested.state\['inner'\]\[0\]\['steps'\]",
+    stateful.Queue: r"Queue.window\[0\]",
+    stateful.Seen: "Seen.sizes",
+    stateful.Array: "Array.table",
+    stateful.Object: "Object.notes.lines",
+    stateful.Numbered: "Numbered.numbers",
+    stateful.Yielding: "Yielding.numbers",
+    stateful.OfTheClass: "OfTheClass.calls",
+    stateful.OfTheModule: r"[a-z_.]*stateful_networks.COUNT",
+    stateful.ListOfTheModule: r"[a-z_.]*stateful_networks.LOG",
+    stateful.DictOfTheModule: r"[a-z_.]*stateful_networks.PLACE\['calls'\]",
+    stateful.OfAFunction: "_bump.calls",
+    stateful.Default: r"Default.leave\(\)\[0\]",
+    stateful.Python: "the random numbers of Python",
+    stateful.NumPy: "the random numbers of NumPy",
+    stateful.OwnGenerator: "OwnGenerator.random",
+    replacing.Renormed: "Renormed.lin.weight",
+    stateful.Switching: "Switching.lin.training",
+    replacing.EvaluatedInPlace: "EvaluatedInPlace.mean in evaluation mode",
+    hooked_list: r"hooked_list.<locals>.<lambda>.seen",
+    hooked_before: r"Linear._forward_pre_hooks",
+    hooked_object: r"Linear.lin._forward_hooks\[\d+\].lines",
+}
+REPLACES = {
+    replacing.Lazy: "adds or removes scale",
+    replacing.FilledLater: "adds or removes scale",
+    replacing.Emptied: "adds or removes mean",
+    replacing.ReplacedParameter: "replaces lin.weight",
+    replacing.Reshaped: r"makes mean \[1, 3\] torch.float64",
+    replacing.WithGraph: "leaves mean with a graph of gradients",
+    replacing.Shared: "replaces other.mean",
+    replacing.EvaluatedToo: "replaces mean in evaluation mode",
+}
 
 
 def steps(stack: StackedNetwork, count: int = 2) -> None:
