@@ -220,7 +220,7 @@ def _array(value: np.ndarray[Any, Any]) -> Hashable:
 
 
 def _checksum(entries: np.ndarray[Any, Any]) -> int:
-    return zlib.crc32(np.ascontiguousarray(entries).view(np.uint8))
+    return zlib.crc32(np.ascontiguousarray(entries).view(np.uint8).data)
 
 
 def _entry(value: Any) -> Hashable:

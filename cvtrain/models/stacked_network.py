@@ -128,7 +128,9 @@ class StackedNetwork(nn.Module):
                 changed = after.keys() ^ self._names[given is buffers]
                 raise StatefulForward(f"its forward adds or removes {_shown(min(changed))}")
             for name, tensor in after.items():
-                if tensor is given.get(self._first_names.get(name, name)):
+                # A shared tensor is given by its first name; moved to a device it is no longer one.
+                first = name if name in given else self._first_names.get(name, name)
+                if tensor is given.get(first):
                     continue
                 if given is parameters or not self.training or name in self._first_names:
                     mode = "" if self.training else " in evaluation mode"
