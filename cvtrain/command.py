@@ -7,10 +7,12 @@ takes a line or two and exits with status 2.
 
 from __future__ import annotations
 
-import os
+import signal
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -21,6 +23,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from cvtrain.closed_output import output_closed
 from cvtrain.composition import (
     CONFIG_NAME,
     Composer,
@@ -29,7 +32,9 @@ from cvtrain.composition import (
     parse_override,
     quoted,
 )
-from cvtrain.errors import InputError, Interrupted, RunFailed
+from cvtrain.errors import InputError
+from cvtrain.exit_status import STOPPED_AND_KEPT, end_process, run_command
+from cvtrain.interruption import interruption
 from cvtrain.sweep.resume import resumed_command, resumed_run
 from cvtrain.sweep_size import check_points_wanted, product_size
 
@@ -37,49 +42,51 @@ if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
 
 VERSION_BASE = "1.3"
-BAD_INPUT, FAILED = 2, 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (the process's own, where None).
 
     Returns:
-        the exit status: 0, 1 (a run failed), 2 (bad input), 130 or 143 (Ctrl-C, SIGTERM).
+        the exit status: 0, 1 (a run failed), 2 (bad input), 130 or 143 (Ctrl-C, SIGTERM), 141
+        (nobody reads the output any more).
     """
-    from cvtrain.interruption import signals_handled
-    from cvtrain.scratch import temporary_files_together
-
     given = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        with signals_handled(), temporary_files_together():
-            _dispatch(given)
-    except InputError as error:
-        print(f"cvtrain: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except RunFailed as error:
-        print(f"cvtrain: {error}", file=sys.stderr)
-        return FAILED
-    except Interrupted as error:
-        print("cvtrain: interrupted; what was trained is kept", file=sys.stderr)
-        return error.exit_status
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`); Python would complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    return 0
+    return run_command("cvtrain", lambda: run(given), STOPPED_AND_KEPT)
 
 
 def console() -> None:
-    """Entry point of the `cvtrain` command."""
-    sys.exit(main())
+    """Entry point of the `cvtrain` command, once this module is imported."""
+    end_process("cvtrain", lambda: run(sys.argv[1:]), STOPPED_AND_KEPT)
 
 
-def _dispatch(given: list[str]) -> None:
+def run(given: list[str]) -> int:
+    """Run a command line; what is wrong is raised.
+
+    Raises:
+        InputError: bad input; nothing has been trained.
+        RunFailed: a run failed, or what an experiment claims does not hold.
+        Interrupted: a signal came.
+    """
+    interruption.check()
     args = _parse(given)
     informs = args.help or args.hydra_help or args.cfg or args.info or args.shell_completion
     if informs or args.experimental_rerun:
         _inform(given, args)
-        return
+        return 0
+    from cvtrain.scratch import temporary_files_together
+
+    try:
+        with temporary_files_together():
+            _train(args)
+    except BaseException:
+        if output_closed() or interruption.requested == signal.SIGPIPE:
+            print("cvtrain: its output was closed; what was trained is kept", file=sys.stderr)
+        raise
+    return 0
+
+
+def _train(args: Namespace) -> None:
     resumed = resumed_run(args.overrides)
     if resumed is not None:
         from cvtrain.sweep.single_run import go_on_and_show
@@ -91,6 +98,7 @@ def _dispatch(given: list[str]) -> None:
     overrides += ["hydra.mode=MULTIRUN"] if args.multirun else []
     composer = Composer(hydra.config_loader, args.config_name or CONFIG_NAME)
     config = _compose_leniently(hydra, composer, overrides)
+    interruption.check()
     if config.hydra.mode == RunMode.MULTIRUN:
         hydra.multirun(composer.config_name, _task, overrides)
     else:
@@ -115,7 +123,13 @@ def _inform(given: list[str], args: Namespace) -> None:
         _forget_hydra()
     sys.argv[1:] = given
     decorate = hydra_main(configuration_folder(), CONFIG_NAME, VERSION_BASE)
-    decorate(_task)()
+    told = StringIO()
+    try:
+        # Hydra prints a traceback where its output is closed before its end.
+        with redirect_stdout(told):
+            decorate(_task)()
+    finally:
+        sys.stdout.write(told.getvalue())
 
 
 def _run(hydra: Hydra, composer: Composer, config: DictConfig, overrides: list[str]) -> None:
@@ -125,6 +139,7 @@ def _run(hydra: Hydra, composer: Composer, config: DictConfig, overrides: list[s
     from cvtrain.trial import check_points
 
     check_points([point])
+    interruption.check()
     if point.config.plan:
         from cvtrain.sweep.estimate import show_plan
 

@@ -14,25 +14,33 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from cvtrain.exit_status import end_quietly_on_ctrl_c
+
+if __name__ == "__main__":
+    end_quietly_on_ctrl_c()  # while what follows is imported
+
 from cvtrain.errors import InputError
+from cvtrain.exit_status import end_process, run_command
 from cvtrain.laws import READINGS, Conversion, Side, convert, reading
 from cvtrain.laws.distance import distance
 from cvtrain.laws.table import Values
 
-EXACT, INEXACT, BAD_INPUT = 0, 1, 2
+NAME = "cvtrain.convert"
+EXACT, INEXACT = 0, 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the conversion that `arguments` ask for (the process's own, where None).
 
     Returns:
-        the exit status: 0 (exact), 1 (no exact conversion), 2 (bad input).
+        the exit status: 0 (exact), 1 (no exact conversion), 2 (bad input), 130, 143 or 141 (ended
+        by a signal, or since nobody reads the output).
     """
-    try:
-        conversion = _conversion(sys.argv[1:] if arguments is None else arguments)
-    except InputError as error:
-        print(f"cvtrain.convert: {error}", file=sys.stderr)
-        return BAD_INPUT
+    return run_command(NAME, lambda: _convert(arguments))
+
+
+def _convert(arguments: Sequence[str] | None = None) -> int:
+    conversion = _conversion(sys.argv[1:] if arguments is None else arguments)
     print("\n".join(account(conversion)))
     return EXACT if conversion.exact else INEXACT
 
@@ -179,4 +187,4 @@ def _value(name: str, text: str) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(NAME, _convert)

@@ -14,6 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from cvtrain.exit_status import end_quietly_on_ctrl_c
+
+if __name__ == "__main__":
+    end_quietly_on_ctrl_c()  # while what follows is imported
+
 import numpy as np
 import torch
 from rich.console import Console
@@ -26,6 +31,8 @@ from cvtrain.data.split import AnySplit
 from cvtrain.engine.device_data import DeviceData
 from cvtrain.engine.single import EVALUATION_PIECE
 from cvtrain.errors import InputError, told
+from cvtrain.exit_status import end_process, run_command
+from cvtrain.interruption import interruption
 from cvtrain.metrics import Totals, measured
 from cvtrain.models.parameters import put_weights
 from cvtrain.modulus_metrics import ModulusMetrics
@@ -33,7 +40,7 @@ from cvtrain.record.checkpoint import checkpoint_path, load_checkpoint
 from cvtrain.record.recorded_run import read_run
 from cvtrain.task import build_model, build_objective, load_dataset
 
-BAD_INPUT = 2
+NAME = "cvtrain.evaluate"
 SPLITS = ("train", "validation", "test")
 CHECKPOINTS = ("best", "last", "average")
 MOST_CLASSES = 20
@@ -64,22 +71,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Evaluate the run that `arguments` name (the process's own, where None).
 
     Returns:
-        the exit status: 0, or 2 for bad input.
+        the exit status: 0, 2 (bad input), 130, 143 or 141 (ended by a signal, or since nobody reads
+        the output).
     """
-    try:
-        asked = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
-        evaluation = evaluate(
-            asked.run,
-            asked.split,
-            asked.checkpoint,
-            tuple(asked.trust),
-            predictions=asked.predictions is not None,
-        )
-        if evaluation.predictions is not None:
-            save_predictions(*evaluation.predictions, asked.predictions)
-    except InputError as error:
-        print(f"cvtrain.evaluate: {error}", file=sys.stderr)
-        return BAD_INPUT
+    return run_command(NAME, lambda: _evaluate(arguments))
+
+
+def _evaluate(arguments: Sequence[str] | None = None) -> int:
+    asked = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
+    evaluation = evaluate(
+        asked.run,
+        asked.split,
+        asked.checkpoint,
+        tuple(asked.trust),
+        predictions=asked.predictions is not None,
+    )
+    if evaluation.predictions is not None:
+        save_predictions(*evaluation.predictions, asked.predictions)
     title = f"{asked.split} split, weights after {evaluation.step} updates ({asked.checkpoint})"
     _show(evaluation, title)
     return 0
@@ -132,6 +140,7 @@ def _evaluated(
     on_moduli = ModulusMetrics(dataset)
     kept: list[tuple[Tensor, Tensor]] = []
     for piece in DeviceData(dataset, ()).pieces(split, torch.device("cpu"), EVALUATION_PIECE):
+        interruption.check()
         output = model(piece.inputs)
         totals.add(output, piece.targets)
         on_moduli.update(output, piece.targets)
@@ -219,4 +228,4 @@ def _parser() -> ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(NAME, _evaluate)

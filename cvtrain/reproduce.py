@@ -13,6 +13,8 @@ from pathlib import Path
 from time import monotonic
 
 from cvtrain.errors import InputError, RunFailed
+from cvtrain.exit_status import FAILED, end_process, run_command
+from cvtrain.interruption import interruption
 
 EXPERIMENTS: Mapping[str, tuple[str, ...]] = {
     "sweep": ("seed=0,1", "lr_octave=-1,0,1", "max_steps=50"),
@@ -31,8 +33,9 @@ EXPERIMENTS: Mapping[str, tuple[str, ...]] = {
 }
 """The suite in the order in which it runs, and what makes each experiment a quick one."""
 TITLE = "What the factor 2 in w.grad changes: every experiment"
-REPRODUCED, FAILED, BAD_INPUT = 0, 1, 2
-STOPPED = (130, 143)
+NAME = "reproduce"
+REPRODUCED = 0
+STOPPED = (130, 141, 143)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,8 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         the exit status: 0, 1 (an experiment failed, or what it claims does not hold), 2 (bad
-        input), 130 or 143 (stopped by a signal; the same command goes on from there).
+        input), 130, 143 or 141 (stopped by a signal, or since nobody reads the output; the same
+        command goes on from there).
     """
+    return run_command(NAME, lambda: _reproduce(arguments))
+
+
+def _reproduce(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/reproduce",
         description="Run every experiment of the ablation suite and build one report on all of"
@@ -60,12 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     unknown = [name for name in given.experiments if name not in EXPERIMENTS]
     if unknown:
-        print(
-            f"reproduce: {unknown[0]} is no experiment of the suite; these are:"
-            f" {', '.join(EXPERIMENTS)}",
-            file=sys.stderr,
+        raise InputError(
+            f"{unknown[0]} is no experiment of the suite; these are: {', '.join(EXPERIMENTS)}"
         )
-        return BAD_INPUT
     root = given.folder or Path("outputs") / ("reproduce_quick" if given.quick else "reproduce")
     names = [name for name in EXPERIMENTS if name in given.experiments or not given.experiments]
     return reproduce(root, names, given.quick)
@@ -84,6 +89,7 @@ def reproduce(root: Path, names: Sequence[str], quick: bool) -> int:
     }
     broken = []
     for place, name in enumerate(names, start=1):
+        interruption.check()
         told = f"reproduce: {place} of {len(names)}: {name}"
         if complete(root, name, commands[name]) is not None:
             print(f"{told}: complete already", file=sys.stderr)
@@ -174,4 +180,4 @@ def _train(root: Path, name: str, command: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(NAME, _reproduce)

@@ -14,6 +14,11 @@ from io import StringIO
 from pathlib import Path
 from urllib.parse import quote
 
+from cvtrain.exit_status import end_quietly_on_ctrl_c
+
+if __name__ == "__main__":
+    end_quietly_on_ctrl_c()  # while what follows is imported
+
 from cvtrain.errors import InputError
 from cvtrain.record.event_file import NAME_BEGINS
 from cvtrain.record.regular_file import is_file, kind_of

@@ -25,6 +25,7 @@ from cvtrain.engine.early_stopping import EarlyStopping
 from cvtrain.engine.trainer_options import check_trainer, trainer_arguments
 from cvtrain.engine.update import evaluates_often
 from cvtrain.errors import InputError, RunFailed, told
+from cvtrain.interruption import interruption
 from cvtrain.machine_failure import machine_failure
 from cvtrain.memory_limit import within_free_memory
 from cvtrain.metrics import measured, metrics_of
@@ -51,6 +52,7 @@ def check_points(points: Sequence[Point]) -> None:
 def _check_points(points: Sequence[Point]) -> None:
     models: dict[str, nn.Module] = {}
     for point in points:
+        interruption.check()
         try:
             key = structure(point.config)
             if key not in models:

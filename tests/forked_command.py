@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 PROGRAM = """
-    import json, os, sys
+    import json, os, signal, sys
     import cvtrain.command, cvtrain.engine.train, cvtrain.report.analysis, cvtrain.sweep.sweeper
     import cvtrain.sweep.packing, cvtrain.trial, cvtrain.report.page, hydra_plugins.cvtrain_sweeper
 
@@ -28,6 +28,7 @@ PROGRAM = """
         child = os.fork()
         if child == 0:
             os.setsid()
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.chdir(directory)
             for number, path in ((1, out), (2, err)):
                 os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
@@ -59,9 +60,14 @@ class ForkedCommands:
         return self._process.stdout.readline().strip()
 
     def run(
-        self, directory: Path, *arguments: str, killed_after: float | None = None
+        self,
+        directory: Path,
+        *arguments: str,
+        killed_after: float | None = None,
+        number: int = signal.SIGKILL,
     ) -> subprocess.CompletedProcess[str]:
-        """What `python -m cvtrain` does in `directory`; killed so many seconds after its fork."""
+        """What `python -m cvtrain` does in `directory`; so many seconds after its fork it gets
+        signal `number`."""
         assert self._process.stdin is not None
         with tempfile.TemporaryDirectory() as place:
             told = [Path(place) / name for name in ("out", "err")]
@@ -72,7 +78,7 @@ class ForkedCommands:
             if killed_after is not None:
                 time.sleep(killed_after)
                 with suppress(ProcessLookupError):  # it was faster
-                    os.kill(child, signal.SIGKILL)
+                    os.kill(child, number)
             status = int(self._line())
             out, err = (path.read_text(encoding="utf-8") for path in told)
         return subprocess.CompletedProcess(arguments, status, out, err)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cvtrain.errors import InputError
-from cvtrain.interruption import interruption
+from cvtrain.interruption import ctrl_c_kept_from_children, interruption
 from cvtrain.parent import follow_parent
 from cvtrain.scratch import scratch_directory
 
@@ -96,8 +96,9 @@ def processes_beside(
             )
             for rank, copy in enumerate(copies, start=1)
         ]
-        for other in others:
-            other.start()
+        with ctrl_c_kept_from_children():
+            for other in others:
+                other.start()
         torch.set_num_threads(share)
         try:
             _join(0, devices, cuda, store)

@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from cvtrain.errors import InputError, StorageFailed
+from cvtrain.interruption import interruption
 from cvtrain.record.atomic_file import remove_unfinished
 from cvtrain.record.lease import LEASE_FILE
 from cvtrain.record.regular_file import read_regular
@@ -31,6 +32,10 @@ class DirectoryLock:
         self._lock = FileLock(directory / LOCK_FILE)
 
     def __enter__(self) -> DirectoryLock:
+        with interruption.deferred():  # else what is locked here might not be released
+            return self._lock_and_sign()
+
+    def _lock_and_sign(self) -> DirectoryLock:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cvtrain.errors import InputError, RunFailed
-from cvtrain.report.analysis import publish, publish_together
+from cvtrain.exit_status import end_process, run_command
 
-HELD, BROKEN, BAD_INPUT = 0, 1, 2
+NAME = "cvtrain.report"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Report on the directories that `arguments` name (the process's own, where None).
 
     Returns:
-        the exit status: 0, 1 (what an experiment claims does not hold), 2 (bad input).
+        the exit status: 0, 1 (what an experiment claims does not hold), 2 (bad input), 130, 143 or
+        141 (ended by a signal, or since nobody reads the output).
     """
+    return run_command(NAME, lambda: _report(arguments))
+
+
+def _report(arguments: Sequence[str] | None = None) -> int:
+    # Not at the top: it takes a second, in which a signal may come too.
+    from cvtrain.report.analysis import publish, publish_together
+
     parser = argparse.ArgumentParser(
         prog="python -m cvtrain.report",
         description="Print what the runs of a sweep came to, finished or not, and write it into"
@@ -34,19 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="of the page on several sweeps (else: report/ beside them)",
     )
     given = parser.parse_args(arguments)
-    try:
-        if len(given.directories) == 1:
-            publish(given.directories[0])
-        else:
-            publish_together(given.directories, given.folder)
-    except RunFailed as error:
-        print(f"cvtrain.report: {error}", file=sys.stderr)
-        return BROKEN
-    except InputError as error:
-        print(f"cvtrain.report: {error}", file=sys.stderr)
-        return BAD_INPUT
-    return HELD
+    if len(given.directories) == 1:
+        publish(given.directories[0])
+    else:
+        publish_together(given.directories, given.folder)
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(NAME, _report)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cvtrain.errors import InputError, RunFailed
+from cvtrain.interruption import interruption
 from cvtrain.printed_command import cvtrain_command
 from cvtrain.record.links import resolved
 from cvtrain.record.places import check_places
@@ -45,9 +46,12 @@ def publish(directory: Path) -> None:
 
     check_places(directory)
     sweep = load(directory)
+    interruption.check()
     document = report_on(sweep)
+    interruption.check()
     print_document(document)
     print(f"report:  {write_report(document, directory / FOLDER)}")
+    interruption.check()
     write_boards(sweep, document, directory / FOLDER)
     print(f"look:    {cvtrain_command(str(directory), module='cvtrain.tensorboard')}")
     failure = document.failure()
@@ -82,7 +86,10 @@ def publish_together(
         raise InputError("the same directory is named twice; each sweep is reported on once")
     names = sweep_names(directories)
     sweeps = [load(directory) for directory in directories]
-    documents = dict(zip(names, map(report_on, sweeps), strict=True))
+    documents = {}
+    for name, sweep in zip(names, sweeps, strict=True):
+        interruption.check()
+        documents[name] = report_on(sweep)
     more = []
     if compare and len(sweeps) == 2:
         more.append(change_section(sweeps[0], sweeps[1], (names[0], names[1])))

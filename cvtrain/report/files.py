@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cvtrain.interruption import interruption
 from cvtrain.record.atomic_file import write_atomically
 from cvtrain.record.places import REPORT
 from cvtrain.record.run_file import write_json
@@ -53,6 +54,7 @@ def write_report(document: Document, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for picture in document.pictures:
+        interruption.check()
         save_figure(picture.figure, folder / picture.name)
     for table in document.tables:
         _write(folder / f"{table.name}.csv", as_csv(table))

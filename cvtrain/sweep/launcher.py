@@ -21,6 +21,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from cvtrain.errors import InputError, SweepStopped
+from cvtrain.interruption import interruption
 from cvtrain.point import Point
 from cvtrain.sweep.hydra_job import HydraJob
 from cvtrain.sweep.job import composed_point, recorded_result, result_or_error
@@ -126,6 +127,7 @@ class StackLaunch:
         composer = JobComposer(self._context.config_loader, self._config)
         points = []
         for number, lines in enumerate(overrides, start=first):
+            interruption.check()
             log.info("\t#%d : %s", number, " ".join(filter_overrides(lines)))
             config = composer.compose(lines, number)
             job = HydraJob(config, self._context, self._task_function)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from cvtrain.engine.stack import alignment
+from cvtrain.interruption import interruption
 from cvtrain.point import Point
 from cvtrain.record.run_file import Engine
 from cvtrain.stacking import common_part, refusal
@@ -53,9 +54,11 @@ def pack(
     groups: dict[str, list[Point]] = {}
     for point in points:
         groups.setdefault(common_part(point.config), []).append(point)
-    return [
-        packed for group in groups.values() for packed in _packs(group, max_stack, workers, sharing)
-    ]
+    packed: list[Pack] = []
+    for group in groups.values():
+        interruption.check()
+        packed += _packs(group, max_stack, workers, sharing)
+    return packed
 
 
 def describe(packs: Sequence[Pack]) -> list[str]:

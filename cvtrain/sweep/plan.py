@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from cvtrain.composition import Composer, explain, parse_override
 from cvtrain.config import Config, check_config
 from cvtrain.errors import InputError
+from cvtrain.interruption import interruption
 from cvtrain.point import Point
 from cvtrain.record.shortened import plain, shortened
 from cvtrain.sweep_size import check_points_wanted, product_size
@@ -49,7 +50,7 @@ class Plan:
         if variants:
             combinations = [[*axes, *added] for axes in combinations for added in variants]
             swept |= {"variant"}
-        configs = [check_config(composer.compose(combination)) for combination in combinations]
+        configs = [_checked(composer, combination) for combination in combinations]
         named = [swept_values(combination, swept) for combination in combinations]
         chosen = list(zip(configs, combinations, named, strict=True))
         for config, combination, name in tuple(chosen):
@@ -64,6 +65,11 @@ class Plan:
         )
         _refuse_repetitions(points)
         return cls(points)
+
+
+def _checked(composer: Composer, combination: Sequence[str]) -> Config:
+    interruption.check()
+    return check_config(composer.compose(combination))
 
 
 def expand(

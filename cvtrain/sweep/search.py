@@ -21,6 +21,7 @@ from cvtrain.composition import Composer, parse_override
 from cvtrain.config_errors import config_keys, explain_invalid
 from cvtrain.config_sections import Section
 from cvtrain.errors import InputError, SweepStopped
+from cvtrain.interruption import interruption
 from cvtrain.point import Point
 from cvtrain.record.claimed_directory import DirectoryLock, claim_directory
 from cvtrain.record.journal import Journal
@@ -187,6 +188,7 @@ def _search(
     try:
         with suppress(SweepStopped):
             while asked := search.ask(options.trials):
+                interruption.check()
                 batch = []
                 for trial in asked:
                     point = trials.point(len(trials.known), trial.params)

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from cvtrain.composition import Composer, parse_override, quoted
 from cvtrain.errors import Interrupted, RunFailed, StorageUnavailable, SweepStopped
+from cvtrain.interruption import interruption
 from cvtrain.point import Point
 from cvtrain.record.claimed_directory import DirectoryLock, claim_directory
 from cvtrain.record.journal import SWEEP_FILE, Journal
@@ -66,6 +67,7 @@ def run_sweep(
 
         show_plan(points, max_stack, workers)
         return []
+    interruption.check()
     resumed = points[0].config.resume
     if resumed is None:
         directory = claim_directory(Path(str(config.hydra.sweep.dir)), "hydra.sweep.dir")
@@ -180,7 +182,7 @@ def report_what_was_stopped(
     """What there is so far, and the command that goes on."""
     try:
         # What stopped the sweep is told, not what it left unproven or cannot be reported.
-        with suppress(RunFailed, Exception):
+        with suppress(RunFailed, Exception), interruption.answered():
             report(directory, journal, points)
     finally:  # Ctrl-C once more, while the report is made
         tell_how_to_go_on(console, directory, config)
