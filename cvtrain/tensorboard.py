@@ -6,7 +6,6 @@ import argparse
 import logging
 import re
 import signal
-import sys
 import threading
 from collections.abc import Sequence
 from contextlib import redirect_stderr
@@ -14,7 +13,7 @@ from io import StringIO
 from pathlib import Path
 from urllib.parse import quote
 
-from cvtrain.exit_status import end_quietly_on_ctrl_c
+from cvtrain.exit_status import end_process, end_quietly_on_ctrl_c, run_command
 
 if __name__ == "__main__":
     end_quietly_on_ctrl_c()  # while what follows is imported
@@ -26,15 +25,20 @@ from cvtrain.report.tensorboard import FOLDER
 
 FEW = 40
 """TensorBoard hides all runs where there are more."""
-STOPPED, BAD_INPUT = 0, 2
+NAME = "cvtrain.tensorboard"
+STOPPED = 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve the directory that `arguments` name (the process's own, where None) until Ctrl-C.
 
     Returns:
-        the exit status: 0 (ended by a signal), 2 (bad input).
+        the exit status: 0 (ended by a signal), 2 (bad input), 141 (nobody reads the output).
     """
+    return run_command(NAME, lambda: _serve_until_a_signal(arguments))
+
+
+def _serve_until_a_signal(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m cvtrain.tensorboard",
         description="Start TensorBoard on a sweep or a run, for this machine alone (localhost), and"
@@ -46,12 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    try:
-        for line in serve(given.directory, given.port):
-            print(line, flush=True)
-    except InputError as error:
-        print(f"cvtrain.tensorboard: {error}", file=sys.stderr)
-        return BAD_INPUT
+    for line in serve(given.directory, given.port):
+        print(line, flush=True)
     stop.wait()
     return STOPPED
 
@@ -99,4 +99,4 @@ def serve(directory: Path, port: int | None) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(NAME, _serve_until_a_signal)
