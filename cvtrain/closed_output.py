@@ -11,7 +11,7 @@ import select
 import signal
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from cvtrain.interruption import interruption
@@ -35,36 +35,40 @@ def closed_output_noticed() -> Iterator[None]:
     try:
         yield
     finally:
-        os.close(left)
+        os.write(left, b"x")  # not only closed: a process that was forked may have it too
         watching.join()
+        os.close(left)
         os.close(leave)
 
 
 def output_closed() -> bool:
     """Whether a reader of stdout or stderr has gone; what is written there then goes nowhere."""
-    gone = _gone([number for number in OUTPUTS if _is_pipe(number)], timeout=0)
+    poll = _poll_of(number for number in OUTPUTS if _is_pipe(number))
+    gone = [number for number, events in poll.poll(0) if events & GONE]
     for number in gone:
         _lead_nowhere(number)
     return bool(gone)
 
 
 def _watch(pipes: list[int], leave: int) -> None:
+    poll = _poll_of(pipes)
+    poll.register(leave, select.POLLIN)
     while True:
-        gone = _gone([*pipes, leave], timeout=None)
-        for number in gone:
+        for number, events in poll.poll():
             if number == leave:
                 return
-            pipes.remove(number)
-            _lead_nowhere(number)
-        interruption.request(signal.SIGPIPE)
+            poll.unregister(number)
+            if events & GONE:  # else this process has closed it itself
+                _lead_nowhere(number)
+                interruption.request(signal.SIGPIPE)
 
 
-def _gone(numbers: list[int], timeout: int | None) -> list[int]:
-    """Those of some pipes whose other end is closed, once there are any, or after `timeout` ms."""
+def _poll_of(numbers: Iterable[int]) -> select.poll:
+    """What tells that the other ends of pipes are closed, which needs not be asked for."""
     poll = select.poll()
     for number in numbers:
-        poll.register(number, 0)  # what is asked for: nothing but what is told unasked
-    return [number for number, events in poll.poll(timeout) if events & GONE]
+        poll.register(number, 0)
+    return poll
 
 
 def _is_pipe(number: int) -> bool:

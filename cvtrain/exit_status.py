@@ -41,7 +41,7 @@ def run_command(name: str, command: Callable[[], int], interrupted: str = STOPPE
         try:
             try:
                 status = command()
-                for output in (sys.stdout, sys.stderr):
+                for output in filter(None, (sys.stdout, sys.stderr)):
                     output.flush()
                 if status < 128:  # else it is told already
                     interruption.check()
