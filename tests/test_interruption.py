@@ -259,8 +259,10 @@ def test_training_that_nobody_reads_ends_with_what_was_trained(tmp_path, output,
     assert "Traceback" not in told
     if output == "stdout":
         assert "its output was closed; what was trained is kept" in told
+    begun = list(tmp_path.rglob("run.json"))
+    if output == "stdout" and begun:  # its reader may go before anything is trained
         assert "to go on: python -m cvtrain" in told
-    for path in tmp_path.rglob("run.json"):
+    for path in begun:
         assert json.loads(path.read_text())["status"] == "interrupted"
 
 

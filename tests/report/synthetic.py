@@ -76,6 +76,7 @@ def describe_sweep(root: Path, *directories: str) -> None:
         SimpleNamespace(number=number, id=f"{number:016x}", directory=name, overrides=())
         for number, name in enumerate(directories)
     ]
+    root.mkdir(parents=True, exist_ok=True)
     Journal(root).describe_sweep(points, None, ())
 
 
