@@ -11,11 +11,19 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cvtrain.clipping import NormClip
 from cvtrain.composition import configuration_folder
 from cvtrain.errors import InputError
 from cvtrain.laws import LAWS, absorbed, exponents, law_of
 from cvtrain.laws.demonstrations import DEMONSTRATIONS
-from cvtrain.laws.table import CLASSES, class_name, complete, defaults, optimizer_class
+from cvtrain.laws.table import (
+    CLASSES,
+    CLIP_EXPONENTS,
+    class_name,
+    complete,
+    defaults,
+    optimizer_class,
+)
 
 FACTORS = st.integers(-8, 8).map(lambda k: 2.0**k)
 
@@ -149,3 +157,14 @@ def test_the_tolerance_of_lbfgs_is_of_the_gradient():
     assert moved["tolerance_grad"] == 0.0625
     assert torch.equal(trained(moved, 0.25)[0], weights)
     assert trained(moved | {"tolerance_grad": 0.25}, 0.25)[1] < steps
+
+
+@pytest.mark.parametrize("c", [0.5, 4.0])
+def test_a_clipped_norm_scales_with_its_threshold_and_its_eps(c):
+    generator = torch.Generator().manual_seed(0)
+    g = {"w": torch.randn(1, 5, dtype=torch.complex128, generator=generator)}
+    numbers = {"threshold": 0.5, "eps": 0.25}
+    scaled = {name: value * c ** CLIP_EXPONENTS[name] for name, value in numbers.items()}
+    clipped, _ = NormClip(**numbers).clip(g)
+    of_scaled, _ = NormClip(**scaled).clip({"w": c * g["w"]})
+    assert torch.equal(of_scaled["w"], c * clipped["w"])

@@ -6,11 +6,11 @@ import math
 
 import pytest
 import torch
-from synthetic import HALVED, WIRTINGER, configuration, row, sweep_of
+from synthetic import HALVED, UNCONJUGATED, WIRTINGER, configuration, row, sweep_of
 
 from cvtrain.report import relabelling
 from cvtrain.report.compare import compare
-from cvtrain.report.effective import predicted_shift
+from cvtrain.report.effective import effective_rates, predicted_shift
 from cvtrain.report.load import flattened
 from cvtrain.report.relabelling import without_factor
 
@@ -68,3 +68,22 @@ def test_the_law_moves_the_best_rate_up_by_as_many_octaves_as_the_gradient_is_ha
     assert shift(False, **HALVED, **WIRTINGER) == 2 * octaves
     assert shift(False, objective__scale=4.0) == -2 * octaves
     assert math.isnan(shift(True, **WIRTINGER))
+
+
+def test_a_step_along_the_conjugate_gradient_is_no_relabelling():
+    conjugate = dict(flattened(configuration(**UNCONJUGATED)))
+    assert without_factor(conjugate, mixed=False) is None
+    assert without_factor(conjugate | {"objective.scale": 0.5}, mixed=False) is None
+    assert without_factor(conjugate | {"convention.conjugate": False}, mixed=False) is not None
+
+
+def test_effective_rates_are_equal_for_runs_that_a_law_makes_equal():
+    adam = {"optimizer___target_": "torch.optim.Adam"}
+    rows = [
+        row(0.1, optimizer__lr=0.25),
+        row(0.1, optimizer__lr=0.5, **HALVED),
+        row(0.1, optimizer__lr=1.0, **HALVED, **WIRTINGER),
+        row(0.1, optimizer__lr=0.25, **adam),
+        row(0.1, optimizer__lr=0.25, **adam, **HALVED),
+    ]
+    assert effective_rates(sweep_of(rows).runs).tolist() == [0.25] * 5
