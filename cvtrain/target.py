@@ -1,8 +1,9 @@
 """Classes and functions named in a configuration: which may be named, and with what arguments.
 
-A prefix alone is no guard: torch itself holds functions that run shell commands. A `_target_` must
-be a class of the type that its slot expects, or a function annotated to return that type, and be
-*defined* in a trusted module.
+Neither a prefix nor a return annotation is a guard: torch itself holds functions that run shell
+commands, and one annotated `-> nn.Module` that executes its arguments. A `_target_` names a public
+class (`cvtrain.public_targets`), or a class or function *defined* in a package that the user trusts
+on this command line.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from cvtrain.config_errors import suggestion
 from cvtrain.errors import InputError
+from cvtrain.public_targets import PUBLIC, is_own_package, is_public, own_target, public_classes
 
-TRUSTED_MODULES = ("cvtrain", "torch", "torchcvnn", "lightning", "torchmetrics")
+ROOTS = ("cvtrain", "torch", "torchcvnn", "lightning")
+"""Packages with public names that a `_target_` may be."""
 
 
 def resolve_target(key: str, path: str, expected: type, trusted: tuple[str, ...] = ()) -> Any:
@@ -31,26 +34,45 @@ def resolve_target(key: str, path: str, expected: type, trusted: tuple[str, ...]
         key: the slot, for the error line, e.g. ``model``.
         path: dotted path, e.g. ``torch.nn.Linear``.
         expected: the class it must derive from, or be annotated to return.
-        trusted: the user's own modules, beside `TRUSTED_MODULES`.
+        trusted: the user's own packages, of which functions may be named too.
 
     Raises:
-        InputError: not trusted, not found, or not of the expected type.
+        InputError: not public and not trusted, not found, or not of the expected type.
     """
     said = f"{key}._target_={path}"
-    roots = (*TRUSTED_MODULES, *trusted)
+    for name in trusted:
+        if not (name.isidentifier() and is_own_package(name)):
+            raise InputError(
+                f"trusted_modules=[{name}]: should be packages of your own, by their first name"
+            )
     parts = path.split(".")
     # A name with two underscores before it is a way into Python's own machinery, or a program.
     plain = all(part.isidentifier() and not part.startswith("__") for part in parts)
     if not plain or len(parts) < 2:
         raise InputError(f"{said}: should be a dotted path such as torch.nn.Linear")
-    if parts[0] not in roots:
+    if parts[0] in trusted:
+        return _trusted_target(said, parts, expected, trusted)
+    if parts[0] not in ROOTS:
         raise InputError(
-            f"{said}: {parts[0]} is not a trusted module; trusted are {', '.join(roots)}"
+            f"{said}: {parts[0]} is not a trusted module; trusted are"
+            f" {', '.join((*ROOTS, *trusted))}"
             " (trusted_modules=[…] adds yours, or --trust where a run is evaluated)"
         )
+    target = public_classes(expected).get(path) or own_target(path, expected)
+    if target is None:
+        near = suggestion(path, public_classes(expected)) if parts[0] != "cvtrain" else ""
+        raise InputError(
+            f"{said}: should be {PUBLIC[expected.__name__].describe(expected)}, or of a package"
+            f" of yours that trusted_modules names{near}"
+        )
+    return target
+
+
+def _trusted_target(said: str, parts: list[str], expected: type, trusted: tuple[str, ...]) -> Any:
     target = _find(said, parts)
+    # A user's module shows what it imported, too: that is trusted no more than under its own name.
     home = str(getattr(target, "__module__", "")).split(".")[0]
-    if home not in roots:
+    if home not in trusted and not is_public(target, expected):
         raise InputError(f"{said}: it is defined in {home or 'no module'}, which is not trusted")
     if not _yields(target, expected):
         raise InputError(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -19,6 +21,22 @@ TIMEOUT = 20.0
 
 LARGEST = 1 << 26
 """Bytes; no file that is wanted is larger, and none that is larger is read to its end."""
+
+_refused: ContextVar[str | None] = ContextVar("refused", default=None)
+
+
+@contextmanager
+def downloads_refused(reason: str) -> Iterator[None]:
+    """Inside, nothing is downloaded in this thread: a file that is missing is an error.
+
+    Args:
+        reason: why, for the error line.
+    """
+    token = _refused.set(reason)
+    try:
+        yield
+    finally:
+        _refused.reset(token)
 
 
 def download(
@@ -39,10 +57,14 @@ def download(
         timeout: seconds that a mirror may be silent.
 
     Raises:
-        ValueError: no mirror gives a file, or it cannot be written; the line says why.
+        ValueError: no mirror gives a file, or it cannot be written, or `downloads_refused`; the
+            line says why.
     """
     for name, checksum in checksums.items():
         if find_idx(folder, name.removesuffix(".gz")) is None:
+            reason = _refused.get()
+            if reason is not None:
+                raise ValueError(f"{folder}: has no {name}, and it is not downloaded: {reason}")
             _write(folder, name, _fetch(folder, name, checksum, mirrors, timeout))
 
 
