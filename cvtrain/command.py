@@ -32,14 +32,17 @@ from cvtrain.composition import (
     parse_override,
     quoted,
 )
+from cvtrain.config import check_config
 from cvtrain.errors import InputError
 from cvtrain.exit_status import STOPPED_AND_KEPT, end_process, run_command
 from cvtrain.interruption import interruption
-from cvtrain.sweep.resume import resumed_command, resumed_run
+from cvtrain.sweep.resume import repeats_recorded_command, resumed_command, resumed_run
 from cvtrain.sweep_size import check_points_wanted, product_size
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
+
+    from cvtrain.config_sections import AnyLoggerConfig
 
 VERSION_BASE = "1.3"
 
@@ -70,8 +73,13 @@ def run(given: list[str]) -> int:
     """
     interruption.check()
     args = _parse(given)
-    informs = args.help or args.hydra_help or args.cfg or args.info or args.shell_completion
-    if informs or args.experimental_rerun:
+    if args.experimental_rerun is not None:
+        # Hydra would unpickle the file, and so execute what is in it.
+        raise InputError(
+            f"--experimental-rerun {args.experimental_rerun}: is not taken, since it executes what"
+            " is in the file; resume=… goes on with a sweep or a run"
+        )
+    if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
         _inform(given, args)
         return 0
     from cvtrain.scratch import temporary_files_together
@@ -91,8 +99,25 @@ def _train(args: Namespace) -> None:
     if resumed is not None:
         from cvtrain.sweep.single_run import go_on_and_show
 
-        go_on_and_show(*resumed)
-        return
+        go_on_and_show(resumed.directory, resumed.trusted, _logger(args, resumed.logger))
+    elif repeats_recorded_command(args.overrides):
+        from cvtrain.data.idx_download import downloads_refused
+
+        with downloads_refused():
+            _compose_and_train(args)
+    else:
+        _compose_and_train(args)
+
+
+def _logger(args: Namespace, overrides: Sequence[str]) -> AnyLoggerConfig | None:
+    """The logger that these overrides choose; None where there are none."""
+    if not overrides:
+        return None
+    composer = Composer(_hydra(args).config_loader, args.config_name or CONFIG_NAME)
+    return check_config(composer.compose(overrides)).logger
+
+
+def _compose_and_train(args: Namespace) -> None:
     hydra = _hydra(args)
     overrides = resumed_command(args.overrides)
     overrides += ["hydra.mode=MULTIRUN"] if args.multirun else []

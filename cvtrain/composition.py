@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -66,20 +67,31 @@ def _stability_limit(*, _root_: DictConfig) -> float:
     return stability_limit(settings | {"data": OmegaConf.to_container(_root_.data, resolve=True)})
 
 
-def register_resolvers() -> None:
-    """Register the functions that conf/ uses.
+def _learning_rate(reference: float, octave: float) -> float:
+    return float(reference * 2.0**octave)
 
-    - ``${learning_rate:reference_lr,lr_octave}`` = reference_lr · 2^lr_octave
-    - ``${stability_limit:}``: `cvtrain.linear_problem.stability_limit` of the configuration
-    - ``${law_variants:}``: `cvtrain.laws.demonstrations.variants`
-    - ``${interaction_variants:name}``: `cvtrain.laws.interactions.interaction_variants`
-    """
-    OmegaConf.register_new_resolver(
-        "learning_rate", lambda reference, octave: reference * 2.0**octave, replace=True
-    )
-    OmegaConf.register_new_resolver("stability_limit", _stability_limit, replace=True)
-    OmegaConf.register_new_resolver("interaction_variants", _interaction_variants, replace=True)
-    OmegaConf.register_new_resolver("law_variants", _law_variants, replace=True)
+
+RESOLVERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
+    {
+        "learning_rate": _learning_rate,
+        "stability_limit": _stability_limit,
+        "interaction_variants": _interaction_variants,
+        "law_variants": _law_variants,
+    }
+)
+"""The functions that conf/ uses.
+
+- ``${learning_rate:reference_lr,lr_octave}`` = reference_lr · 2^lr_octave
+- ``${stability_limit:}``: `cvtrain.linear_problem.stability_limit` of the configuration
+- ``${law_variants:}``: `cvtrain.laws.demonstrations.variants`
+- ``${interaction_variants:name}``: `cvtrain.laws.interactions.interaction_variants`
+"""
+
+
+def register_resolvers() -> None:
+    """Make `RESOLVERS` known to OmegaConf."""
+    for name, function in RESOLVERS.items():
+        OmegaConf.register_new_resolver(name, function, replace=True)
 
 
 register_resolvers()

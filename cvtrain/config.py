@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 
 from cvtrain.config_errors import config_keys, explain_invalid, floats
 from cvtrain.config_sections import (
+    AnyLoggerConfig,
     CheckpointConfig,
     ConstantConfig,
     ConventionConfig,
@@ -27,7 +28,6 @@ from cvtrain.config_sections import (
     EmaConfig,
     EntryClipConfig,
     GoalConfig,
-    MlflowConfig,
     ModelConfig,
     NoClipConfig,
     NoLoggerConfig,
@@ -39,7 +39,6 @@ from cvtrain.config_sections import (
     Seed,
     SignalsConfig,
     TargetConfig,
-    WandbConfig,
     WarmupConfig,
 )
 from cvtrain.errors import InputError
@@ -87,9 +86,7 @@ class Config(Section):
     start_from: str | None = None
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
     ema: EmaConfig = EmaConfig()
-    logger: Annotated[NoLoggerConfig | WandbConfig | MlflowConfig, Field(discriminator="kind")] = (
-        NoLoggerConfig()
-    )
+    logger: Annotated[AnyLoggerConfig, Field(discriminator="kind")] = NoLoggerConfig()
     report: ReportConfig = ReportConfig()
     on_error: Literal["continue", "stop"]
     resume: str | None = None

@@ -178,6 +178,9 @@ class MlflowConfig(Section):
     tracking_uri: str | None = None
 
 
+AnyLoggerConfig = NoLoggerConfig | WandbConfig | MlflowConfig
+
+
 class ReportConfig(Section):
     """How a sweep is judged; no run depends on it. `margin` None: 0.005 of accuracy, and 5 % of the
     reference's mean of any other metric."""

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from cvtrain.config import Config
 from cvtrain.data.dataset import Dataset
+from cvtrain.data.idx_download import downloads_refused
 from cvtrain.data.split import AnySplit
 from cvtrain.engine.device_data import DeviceData
 from cvtrain.engine.single import EVALUATION_PIECE
@@ -114,7 +115,8 @@ def evaluate(
         InputError: the run's files cannot be used, or do not fit together.
     """
     _, config = read_run(directory, trusted)
-    dataset = load_dataset(config)
+    with downloads_refused():
+        dataset = load_dataset(config)
     if checkpoint == "average" and config.ema.decay is None:
         raise InputError(f"{directory}: it has no averaged weights; ema.decay was not set")
     path = checkpoint_path(directory, checkpoint)

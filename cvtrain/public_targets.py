@@ -26,18 +26,23 @@ DATASETS = (
 to download from, or what only code can give."""
 
 CALLBACKS = (
-    "BackboneFinetuning",
-    "DeviceStatsMonitor",
-    "GradientAccumulationScheduler",
-    "LambdaCallback",
-    "ModelPruning",
-    "ModelSummary",
-    "RichModelSummary",
-    "ThroughputMonitor",
-    "Timer",
+    *(
+        "BackboneFinetuning",
+        "BaseFinetuning",
+        "BasePredictionWriter",
+        "BatchSizeFinder",
+        "Callback",
+    ),
+    *("Checkpoint", "DeviceStatsMonitor", "EMAWeightAveraging", "EarlyStopping"),
+    *("GradientAccumulationScheduler", "LambdaCallback", "LearningRateFinder"),
+    *("LearningRateMonitor", "ModelCheckpoint", "ModelPruning", "ModelSummary"),
+    *("OnExceptionCheckpoint", "ProgressBar", "RichModelSummary", "RichProgressBar"),
+    *("StochasticWeightAveraging", "TQDMProgressBar", "ThroughputMonitor", "Timer"),
+    "WeightAveraging",
 )
-"""Of Lightning, those without a path among their arguments. The others that Lightning has write
-checkpoints or lists of batches wherever an argument says, or read such files back."""
+"""Of Lightning, those that are known; of these, what writes files or cannot work in a run is
+refused by `cvtrain.engine.trainer_options`, with what serves instead. ``SpikeDetection`` is not
+among them: it writes a list wherever its argument says."""
 
 
 @dataclass(frozen=True)

@@ -192,6 +192,17 @@ def constructions(
         yield given | {p.name: value for p in parameters}
 
 
+def make(target: Callable[..., Any], **arguments: Any) -> None:
+    with downloads_refused():
+        target(**arguments)
+
+
+def make_callback(config: Config, path: str, **arguments: Any) -> None:
+    slot = {"_target_": path, **arguments}
+    changed = config.model_copy(update={"trainer": {**config.trainer, "callbacks": [slot]}})
+    trainer_arguments(changed)
+
+
 def make_trainer(config: Config) -> Trainer:
     return Trainer(**trainer_arguments(config))
 
@@ -221,19 +232,19 @@ def main(folder: Path) -> None:
     noticed = [canary for canary in canaries(folder) if watch.notices(*canary)]
     (folder / f"{MARK}-executed").unlink()
     made: dict[str, dict[str, bool]] = {}
+    config = cvtrain.configure("+experiment=article")
     for expected in (nn.Module, torch.optim.Optimizer, Callback, Dataset):
         accepted = made[expected.__name__] = {}
         for path, target in acceptable(expected).items():
             parameters = [nn.Parameter(torch.ones(2, dtype=torch.complex64))]
             given = {"params": parameters} if expected is torch.optim.Optimizer else {}
             watch.reads = path.rpartition(".")[2] in READERS
+            if expected is Callback:  # they have a gate of their own
+                maker = partial(make_callback, config, path)
+            else:
+                maker = partial(make, target)
             for arguments in constructions(target, values, given):
-
-                def construct(target: Any = target, arguments: Any = arguments) -> None:
-                    with downloads_refused("not here"):
-                        target(**arguments)
-
-                came = watch.call(f"{path}({arguments})"[:200], construct)
+                came = watch.call(f"{path}({arguments})"[:200], partial(maker, **arguments))
                 accepted[path] = accepted.get(path, False) or came
             # As a configuration gives them: checked against the signature first.
             for value in values:
@@ -241,7 +252,6 @@ def main(folder: Path) -> None:
                     slot = {parameter.name: value}
                     watch.call(path, partial(check_arguments, "slot", target, slot))
     watch.reads = False
-    config = cvtrain.configure("+experiment=article")
     for name in inspect.signature(Trainer).parameters:
         for value in values:
             changed = config.model_copy(update={"trainer": {**config.trainer, name: value}})

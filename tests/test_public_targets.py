@@ -116,8 +116,6 @@ def test_no_function_of_these_packages_and_no_metric_is_acceptable_under_any_pat
         "torchmetrics.image.fid.FrechetInceptionDistance",
         "torchmetrics.text.BERTScore",
         "lightning.pytorch.LightningModule.load_from_checkpoint",
-        "lightning.pytorch.callbacks.ModelCheckpoint",
-        "lightning.pytorch.callbacks.OnExceptionCheckpoint",
         "lightning.pytorch.callbacks.SpikeDetection",
         "cvtrain.task.build_dataset",
         "cvtrain.task._build_dataset",

@@ -22,17 +22,14 @@ TIMEOUT = 20.0
 LARGEST = 1 << 26
 """Bytes; no file that is wanted is larger, and none that is larger is read to its end."""
 
-_refused: ContextVar[str | None] = ContextVar("refused", default=None)
+_refused: ContextVar[bool] = ContextVar("_refused", default=False)
 
 
 @contextmanager
-def downloads_refused(reason: str) -> Iterator[None]:
-    """Inside, nothing is downloaded in this thread: a file that is missing is an error.
-
-    Args:
-        reason: why, for the error line.
-    """
-    token = _refused.set(reason)
+def downloads_refused() -> Iterator[None]:
+    """Inside, a file that is missing is an error, and is not downloaded: for what a file asks for,
+    which a stranger may have written."""
+    token = _refused.set(True)
     try:
         yield
     finally:
@@ -62,9 +59,11 @@ def download(
     """
     for name, checksum in checksums.items():
         if find_idx(folder, name.removesuffix(".gz")) is None:
-            reason = _refused.get()
-            if reason is not None:
-                raise ValueError(f"{folder}: has no {name}, and it is not downloaded: {reason}")
+            if _refused.get():
+                raise ValueError(
+                    f"{folder}: has no {name}; a download is not begun because a file says"
+                    " data.download=true: type that yourself (with plan=true nothing is trained)"
+                )
             _write(folder, name, _fetch(folder, name, checksum, mirrors, timeout))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from cvtrain.data.idx_download import downloads_refused
 from cvtrain.errors import InputError, RunFailed
 from cvtrain.interruption import interruption
 from cvtrain.printed_command import cvtrain_command
@@ -29,7 +30,8 @@ def report_on(sweep: Sweep) -> Document:
     if len(named) > 1:
         told = sorted(named)
         raise InputError(f"{sweep.directory}: its runs are of several experiments: {told}")
-    document = analyses()[named.pop() if named else None](sweep)
+    with downloads_refused():  # some analyses make the runs' data again
+        document = analyses()[named.pop() if named else None](sweep)
     return replace(document, notes=(*document.notes, *_notes(sweep)))
 
 

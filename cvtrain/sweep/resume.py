@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from cvtrain.composition import as_override, parse_override, quoted
-from cvtrain.config import KEYS_WITHOUT_RESULT
 from cvtrain.errors import InputError
 from cvtrain.point import Point
 from cvtrain.printed_command import cvtrain_command
@@ -20,27 +19,16 @@ from cvtrain.record.run_file import FILE_NAME as RUN_FILE
 from cvtrain.record.run_file import read_record
 from cvtrain.record.versions import package_versions
 from cvtrain.sweep.earlier_sweeps import latest_sweep, placed_points
+from cvtrain.sweep.recorded_command import (
+    TRUSTED,
+    changes_no_number,
+    is_of_logger,
+    taken_command,
+)
 
 KEY = "resume"
 LATEST = "latest"
 OUTPUT = "outputs"
-OF_THE_FIRST_COMMAND = (KEY, "hydra.sweep.dir", "hydra.mode", "pause_at")
-"""Keys that a command to go on with is recorded without."""
-TRUSTED = "trusted_modules"
-LAUNCHER = "hydra/launcher"
-HARMLESS = (
-    LAUNCHER,
-    "hydra.launcher.max_stack",
-    "hydra.launcher.workers",
-    "hydra.launcher.cores",
-    "hydra.launcher.gpus",
-    "hydra.launcher.cluster",
-    "hydra.launcher.lease_seconds",
-    "hydra.sweeper.search.trials",
-    "hydra.sweeper.search.batch",
-    "hydra.sweeper.search.seed",
-)
-"""What is taken of Hydra's own keys from a file: others name code that Hydra would run."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +48,26 @@ class Resumption:
     told: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class ResumedRun:
+    """A single run to go on with, and what its file does not bring.
+
+    Attributes:
+        directory: of the run.
+        trusted: packages of the user's own that its `_target_`s may name.
+        logger: overrides that choose its logger.
+    """
+
+    directory: Path
+    trusted: tuple[str, ...]
+    logger: tuple[str, ...]
+
+
 def resumed_command(overrides: Sequence[str]) -> list[str]:
     """The overrides with which the sweep that ``resume=`` names goes on; others as they are.
 
     `resume` alone, or beside keys that change no number, repeats the command that is recorded in
-    the sweep; beside others, those are the command. Where ``hydra/launcher`` is among them, the
-    recorded options of the launcher are left out.
+    the sweep, as far as a file may bring it; beside others, those are the command.
 
     Raises:
         InputError: there is no such sweep, or writing in it would leave it.
@@ -79,15 +81,19 @@ def resumed_command(overrides: Sequence[str]) -> list[str]:
     directory = find_sweep(str(wanted[-1]), Path(str(output[-1]) if output else OUTPUT))
     check_places(directory)
     own = [text for _, text in rest]
-    if all(_changes_no_number(parsed.key_or_group) for parsed, _ in rest):
-        other_launcher = any(parsed.key_or_group == LAUNCHER for parsed, _ in rest)
-        own = [*_recorded_command(directory, other_launcher), *own]
+    if repeats_recorded_command(overrides):
+        own = [*taken_command(directory, own), *own]
     return [*own, f"{KEY}={quoted(str(directory))}", "hydra.mode=MULTIRUN"]
 
 
-def resumed_run(overrides: Sequence[str]) -> tuple[Path, tuple[str, ...]] | None:
-    """The directory of the single run that ``resume=`` names, and the packages of the user's own
-    that it may use; None where it names something else.
+def repeats_recorded_command(overrides: Sequence[str]) -> bool:
+    """Whether a command goes on with a sweep by the command that the sweep's file records."""
+    keys = [parse_override(text).key_or_group for text in overrides]
+    return KEY in keys and all(key == KEY or changes_no_number(key) for key in keys)
+
+
+def resumed_run(overrides: Sequence[str]) -> ResumedRun | None:
+    """The single run that ``resume=`` names; None where it names something else.
 
     Raises:
         InputError: there are other keys beside it, the run is one of a sweep, or writing in its
@@ -104,11 +110,16 @@ def resumed_run(overrides: Sequence[str]) -> tuple[Path, tuple[str, ...]] | None
         raise InputError(f"{KEY}={directory}: is a run of a sweep; {KEY}={sweep} goes on with that")
     check_places(directory)
     trusted = given.pop(TRUSTED).value() if TRUSTED in given else []
+    if not isinstance(trusted, list):
+        raise InputError(f"{TRUSTED}={trusted}: should be a list, such as [{trusted}]")
+    logger = tuple(str(each.input_line) for key, each in given.items() if is_of_logger(key))
     for key in given:
-        raise InputError(
-            f"{KEY}={directory}: a run goes on with the configuration that it has; leave out {key}"
-        )
-    return resolved(directory), tuple(map(str, trusted)) if isinstance(trusted, list) else ()
+        if not is_of_logger(key):
+            raise InputError(
+                f"{KEY}={directory}: a run goes on with the configuration that it has; leave out"
+                f" {key}"
+            )
+    return ResumedRun(resolved(directory), tuple(map(str, trusted)), logger)
 
 
 def find_sweep(named: str, output: Path) -> Path:
@@ -216,49 +227,13 @@ def _listed(names: Sequence[str], shown: int = 3) -> str:
     return ", ".join((*names[:shown], *(["…"] if len(names) > shown else [])))
 
 
-def _changes_no_number(key: str) -> bool:
-    return key in KEYS_WITHOUT_RESULT or key.startswith(("hydra.", "hydra/"))
+def how_to_go_on(directory: Path, again: Sequence[str] = (), flags: Sequence[str] = ()) -> str:
+    """The line with the command that goes on with a sweep or a run.
 
-
-def how_to_go_on(directory: Path, launched: Sequence[str] = ()) -> str:
-    """The line with the command that goes on with a sweep or a run."""
-    return f"cvtrain: to go on: {cvtrain_command(as_override(KEY, str(directory)), *launched)}"
-
-
-def launcher_options(overrides: Sequence[str]) -> list[str]:
-    """Those that say where a sweep trains, if not all of them are taken from its file."""
-    options = [text for text in overrides if _is_of_launcher(parse_override(text).key_or_group)]
-    taken = all(parse_override(text).key_or_group in HARMLESS for text in options)
-    return [] if taken else options
-
-
-def _is_of_launcher(key: str) -> bool:
-    return key == LAUNCHER or key.startswith("hydra.launcher.")
-
-
-def _recorded_command(directory: Path, other_launcher: bool) -> list[str]:
-    """The command of sweep.json, which a stranger may have written.
-
-    It may choose what trains, among what is trusted, and not what else runs.
-
-    Raises:
-        InputError: there is none, or it goes further.
+    Args:
+        directory: of the sweep or run.
+        again: overrides that stand beside ``resume=``.
+        flags: those that chose configuration files.
     """
-    command = read_record(directory / SWEEP_FILE).get("command")
-    if not isinstance(command, list) or not command:
-        raise InputError(
-            f"{KEY}={directory}: its {SWEEP_FILE} does not name the command; give that beside {KEY}"
-        )
-    texts = [str(text) for text in command]
-    if other_launcher:
-        texts = [text for text in texts if not _is_of_launcher(parse_override(text).key_or_group)]
-    for key in (parse_override(text).key_or_group for text in texts):
-        if key == TRUSTED or (key.startswith("hydra") and key not in HARMLESS):
-            missing = (
-                f"{LAUNCHER}=… and its options" if _is_of_launcher(key) else "the whole command"
-            )
-            raise InputError(
-                f"{KEY}={directory}: its command sets {key}, which is not taken from a file; give"
-                f" {missing} beside {KEY}"
-            )
-    return texts
+    command = cvtrain_command(*flags, as_override(KEY, str(directory)), *again)
+    return f"cvtrain: to go on: {command}"

@@ -29,6 +29,7 @@ from cvtrain.record.metrics import value_at
 from cvtrain.record.run_file import last_value
 from cvtrain.record.storage import storage_failures_told
 from cvtrain.sweep.plan import Plan, directory_name
+from cvtrain.sweep.recorded_command import recorded_command
 from cvtrain.sweep.resume import known_points
 from cvtrain.sweep.search_space import corners, override_text, read_space
 from cvtrain.sweep.study import Search
@@ -37,7 +38,6 @@ from cvtrain.sweep.sweeper import (
     job_of,
     launcher_limits,
     networks,
-    recorded_command,
     refuse_failed,
     report,
     report_what_was_stopped,

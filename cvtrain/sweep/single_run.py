@@ -12,7 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from cvtrain.composition import as_override
+from cvtrain.config import Config
+from cvtrain.config_sections import AnyLoggerConfig
 from cvtrain.convention import convention_name
+from cvtrain.data.idx_download import downloads_refused
 from cvtrain.engine.job import StackJob
 from cvtrain.engine.train import train
 from cvtrain.errors import FilesChanged, InputError, Interrupted, RunFailed
@@ -81,7 +85,7 @@ def _train_and_show(job: StackJob) -> float:
             task = bar.add_task("steps", total=point.config.max_steps)
             (record,) = train(job, lambda step: bar.update(task, completed=step))
     except Interrupted:
-        print(how_to_go_on(directory), file=sys.stderr)
+        print(how_to_go_on(directory, not_of_a_file(point.config)), file=sys.stderr)
         raise
     except FilesChanged as error:
         raise RunFailed(f"the run failed: {error}") from error
@@ -103,20 +107,46 @@ def _train_and_show(job: StackJob) -> float:
     return record.final["val/loss"]
 
 
-def go_on_and_show(directory: Path, trusted: tuple[str, ...]) -> None:
+def not_of_a_file(config: Config) -> list[str]:
+    """The overrides that a run is gone on with, since its run.json does not bring them: the
+    packages that are trusted, and the logger."""
+    trusted = [f"trusted_modules=[{','.join(config.trusted_modules)}]"]
+    options = config.logger.model_dump(exclude={"kind"}, exclude_none=True)
+    logger = [
+        as_override("logger", config.logger.kind),
+        *(as_override(f"logger.{name}", str(value)) for name, value in options.items()),
+    ]
+    return [
+        *(trusted if config.trusted_modules else []),
+        *(logger if config.logger.kind != "none" else []),
+    ]
+
+
+def go_on_and_show(
+    directory: Path, trusted: tuple[str, ...], logger: AnyLoggerConfig | None = None
+) -> None:
     """Go on with a run that was stopped, from its last checkpoint.
 
     Args:
         directory: of the run.
         trusted: packages of the user's own: what the run's file says of them is not taken.
+        logger: in place of the one in the run's file, which is not taken unless it is none.
 
     Raises:
         InputError: its run.json cannot be used, or another command trains in its directory.
         RunFailed: with the place of the traceback.
     """
-    with storage_failures_told(directory), DirectoryLock(directory):
+    with storage_failures_told(directory), DirectoryLock(directory), downloads_refused():
         # Read under the lock: a command that had it before may have trained the run to its end.
         record, config = read_run(directory, trusted)
+        if logger is not None:
+            config = config.model_copy(update={"logger": logger})
+        elif config.logger.kind != "none":
+            raise InputError(
+                f"{KEY}={directory}: its run.json sets logger={config.logger.kind}, which is not"
+                " taken from a file (it sends numbers elsewhere); give logger=… and its options"
+                f" beside {KEY}, or logger=none"
+            )
         point = Point(0, config, (), directory.name)
         if Journal(directory.parent).ended(point) is not None:
             raise InputError(f"{KEY}={directory}: this run has ended ({record.get('status')})")

@@ -14,7 +14,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from cvtrain.composition import Composer, parse_override, quoted
+from cvtrain.composition import Composer, quoted
 from cvtrain.errors import Interrupted, RunFailed, StorageUnavailable, SweepStopped
 from cvtrain.interruption import interruption
 from cvtrain.point import Point
@@ -23,12 +23,8 @@ from cvtrain.record.journal import SWEEP_FILE, Journal
 from cvtrain.record.storage import storage_failures_told
 from cvtrain.sweep.plan import Plan
 from cvtrain.sweep.progress import SweepProgress
-from cvtrain.sweep.resume import (
-    OF_THE_FIRST_COMMAND,
-    how_to_go_on,
-    launcher_options,
-    resumption,
-)
+from cvtrain.sweep.recorded_command import configuration_flags, recorded_command, typed_again
+from cvtrain.sweep.resume import how_to_go_on, resumption
 
 
 def run_sweep(
@@ -166,12 +162,6 @@ def launcher_limits(launcher: Launcher) -> tuple[int | None, int]:
     return max_stack, 1 if executor is None else executor().workers
 
 
-def recorded_command(config: DictConfig) -> list[str]:
-    """The overrides that the command line gave, without those that only say where to."""
-    given = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
-    return [str(t) for t in given if parse_override(t).key_or_group not in OF_THE_FIRST_COMMAND]
-
-
 def report_what_was_stopped(
     directory: Path,
     journal: Journal,
@@ -190,8 +180,8 @@ def report_what_was_stopped(
 
 def tell_how_to_go_on(console: Console, directory: Path, config: DictConfig) -> None:
     """Print the command that goes on with a sweep."""
-    launched = launcher_options([str(text) for text in config.hydra.overrides.hydra])
-    line = how_to_go_on(directory, launched)
+    again = typed_again(recorded_command(config))
+    line = how_to_go_on(directory, again, configuration_flags(config))
     console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 

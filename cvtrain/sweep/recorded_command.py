@@ -1,0 +1,166 @@
+"""The command that a sweep's file records: what of it is taken from there, and what is typed anew.
+
+A stranger may have written the file. It may choose what trains among what can be named without
+trust; it brings no trust of its own, opens no connection, reads no environment variable, and sets
+nothing of Hydra's that names code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+from cvtrain.composition import CONFIG_NAME, RESOLVERS, configuration_folder, parse_override
+from cvtrain.config import KEYS_WITHOUT_RESULT
+from cvtrain.errors import InputError
+from cvtrain.record.journal import SWEEP_FILE
+from cvtrain.record.run_file import read_record
+
+OF_THE_FIRST_COMMAND = ("resume", "hydra.sweep.dir", "hydra.mode", "pause_at")
+"""Keys that a command to go on with is recorded without."""
+TRUSTED, LOGGER = "trusted_modules", "logger"
+LAUNCHER = "hydra/launcher"
+LAUNCHERS = ("stacked", "basic", "ray", "slurm")
+"""Those that a file may choose; others may start machines elsewhere."""
+OF_HYDRA = (
+    "hydra.launcher.max_stack",
+    "hydra.launcher.workers",
+    "hydra.launcher.cores",
+    "hydra.launcher.gpus",
+    "hydra.launcher.cluster",
+    "hydra.launcher.lease_seconds",
+    "hydra.sweeper.search.trials",
+    "hydra.sweeper.search.batch",
+    "hydra.sweeper.search.seed",
+)
+"""What else is taken of Hydra's own keys from a file: others name code that Hydra would run."""
+
+FOREIGN_INTERPOLATION = re.compile(rf"\$\{{(?!(?:{'|'.join(RESOLVERS)}):|[\w.]+\}})")
+"""Beginning of an interpolation that is neither another key's value nor by a resolver of ours."""
+
+
+def taken_command(directory: Path, typed: Sequence[str]) -> list[str]:
+    """The overrides of a sweep's file, without those that `typed` replaces.
+
+    Args:
+        directory: of the sweep.
+        typed: the overrides of the command line. Where ``hydra/launcher`` is among them, all
+            recorded options of the launcher are left out; where ``logger`` is, all of the logger.
+
+    Raises:
+        InputError: the file has no command, or one that sets what no file may set.
+    """
+    command = read_record(directory / SWEEP_FILE).get("command")
+    if not isinstance(command, list) or not command:
+        raise InputError(
+            f"resume={directory}: its {SWEEP_FILE} does not name the command; give that beside"
+            " resume"
+        )
+    given = {parse_override(text).key_or_group for text in typed}
+    taken = []
+    for text in map(str, command):
+        key = parse_override(text).key_or_group
+        if _is_of_launcher(key) and LAUNCHER in given:
+            continue
+        if reason_against(text) is None:
+            taken.append(text)
+        elif key not in given and not (is_of_logger(key) and LOGGER in given):
+            raise InputError(
+                f"resume={directory}: its command sets {key}, which is not taken from a file"
+                f" ({reason_against(text)}); give {_missing(key)} beside resume"
+            )
+    return taken
+
+
+def typed_again(overrides: Sequence[str]) -> list[str]:
+    """What of a command has to stand beside ``resume=``, since a file does not bring it: nothing,
+    some overrides that change no number, or all of them."""
+    needed = {text for text in overrides if reason_against(text) is not None}
+    if any(_is_of_launcher(parse_override(text).key_or_group) for text in needed):
+        needed |= {text for text in overrides if _is_of_launcher(parse_override(text).key_or_group)}
+    if all(changes_no_number(parse_override(text).key_or_group) for text in needed):
+        return [text for text in overrides if text in needed]
+    return list(overrides)
+
+
+def reason_against(text: str) -> str | None:
+    """Why an override is not taken from a file; None for one that is."""
+    parsed = parse_override(text)
+    # `group@package=…` puts a file of one group where another's is.
+    touched = {_first(parsed.key_or_group), _first(parsed.package or "")}
+    if TRUSTED in touched:
+        return "which code is trusted is for you to say"
+    if LOGGER in touched:
+        return "it sends numbers elsewhere"
+    if "hydra" in touched and not _is_harmless(parsed):
+        return "Hydra may run what it names"
+    if FOREIGN_INTERPOLATION.search(text):
+        return "it may read environment variables"
+    return None
+
+
+def changes_no_number(key: str) -> bool:
+    """Whether no number of a run depends on a key."""
+    return _first(key) in (*KEYS_WITHOUT_RESULT, "hydra")
+
+
+def is_of_logger(key: str) -> bool:
+    """Whether a key chooses the logger, or is an option of it."""
+    return _first(key) == LOGGER
+
+
+def recorded_command(config: DictConfig) -> list[str]:
+    """The overrides that the command line gave, without those that only say where to.
+
+    Args:
+        config: Hydra's own node included.
+    """
+    given = config.hydra.overrides
+    # Not resolved: the value of an environment variable is no part of the command.
+    given = OmegaConf.to_container(config.hydra.overrides)
+    assert isinstance(given, dict)
+    texts = [str(text) for kind in ("hydra", "task") for text in given[kind]]
+    return [t for t in texts if parse_override(t).key_or_group not in OF_THE_FIRST_COMMAND]
+
+
+def configuration_flags(config: DictConfig) -> list[str]:
+    """The flags of the command line that chose configuration files, as it would be typed again.
+
+    Args:
+        config: Hydra's own node included.
+    """
+    folders = {str(each.provider): str(each.path) for each in config.hydra.runtime.config_sources}
+    flags = []
+    if "command-line" in folders:
+        flags += ["--config-dir", folders["command-line"]]
+    if folders["main"] != configuration_folder():
+        flags += ["--config-path", folders["main"]]
+    if config.hydra.job.config_name != CONFIG_NAME:
+        flags += ["--config-name", str(config.hydra.job.config_name)]
+    return flags
+
+
+def _is_harmless(parsed: Override) -> bool:
+    if parsed.package is not None:
+        return False
+    if parsed.key_or_group == LAUNCHER:
+        return not parsed.is_sweep_override() and parsed.value() in LAUNCHERS
+    return parsed.key_or_group in OF_HYDRA
+
+
+def _is_of_launcher(key: str) -> bool:
+    return key == LAUNCHER or key.startswith("hydra.launcher.")
+
+
+def _missing(key: str) -> str:
+    if _is_of_launcher(key):
+        return f"{LAUNCHER}=… and its options"
+    return f"{key}=…" if changes_no_number(key) else "the whole command"
+
+
+def _first(key: str) -> str:
+    return re.split(r"[./]", key, maxsplit=1)[0]
