@@ -88,13 +88,15 @@ RESOLVERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
 """
 
 
-def register_resolvers() -> None:
-    """Make `RESOLVERS` known to OmegaConf."""
+def register_resolvers(*, replace: bool = True) -> None:
+    """Make `RESOLVERS` known to OmegaConf, instead of others of these names where `replace`."""
     for name, function in RESOLVERS.items():
-        OmegaConf.register_new_resolver(name, function, replace=True)
+        if replace or not OmegaConf.has_resolver(name):
+            OmegaConf.register_new_resolver(name, function, replace=True)
 
 
-register_resolvers()
+# Whoever imports this into an application of Hydra's keeps resolvers of the same names.
+register_resolvers(replace=False)
 
 
 @cache

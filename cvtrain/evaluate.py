@@ -37,6 +37,7 @@ from cvtrain.interruption import interruption
 from cvtrain.metrics import Totals, measured
 from cvtrain.models.parameters import put_weights
 from cvtrain.modulus_metrics import ModulusMetrics
+from cvtrain.process_state import process_state_kept
 from cvtrain.record.checkpoint import checkpoint_path, load_checkpoint
 from cvtrain.record.recorded_run import read_run
 from cvtrain.task import build_model, build_objective, load_dataset
@@ -94,6 +95,7 @@ def _evaluate(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+@process_state_kept
 def evaluate(
     directory: Path,
     split: str = "test",

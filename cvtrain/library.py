@@ -1,13 +1,30 @@
-"""cvtrain from Python: the same configurations and runs as from the command line."""
+"""cvtrain from Python: the same configurations and runs as from the command line.
+
+A call leaves the process as it found it: `cvtrain.process_state`.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
 
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+
+from cvtrain.composition import Composer, configuration_folder, register_resolvers
 from cvtrain.config import Config
+from cvtrain.engine import train as engine
+from cvtrain.engine.job import StackJob
+from cvtrain.interruption import signals_handled
+from cvtrain.point import Point
+from cvtrain.process_state import process_state_kept
+from cvtrain.record.claimed_directory import DirectoryLock, claim_directory
+from cvtrain.sweep.plan import single_point
+from cvtrain.trial import check_points
 
 
+@process_state_kept
 def configure(*overrides: str) -> Config:
     """The checked configuration that a command line with these overrides has.
 
@@ -17,21 +34,15 @@ def configure(*overrides: str) -> Config:
     Raises:
         InputError: an override that does not fit, or a combination that does not train.
     """
-    from hydra import version
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
-    from hydra._internal.utils import create_config_search_path
-
-    from cvtrain.composition import Composer, configuration_folder
-    from cvtrain.sweep.plan import single_point
-    from cvtrain.trial import check_points
-
     version.setbase("1.3")
+    register_resolvers()
     loader = ConfigLoaderImpl(create_config_search_path(configuration_folder()))
     point = single_point(Composer(loader), overrides)
     check_points([point])
     return point.config
 
 
+@process_state_kept
 def train(config: Config, output: str | Path | None = None) -> Path:
     """Train one run.
 
@@ -45,15 +56,9 @@ def train(config: Config, output: str | Path | None = None) -> Path:
     Raises:
         Interrupted: Ctrl-C or SIGTERM; the run's files say so and are complete.
     """
-    from cvtrain.engine.job import StackJob
-    from cvtrain.engine.train import train as train_job
-    from cvtrain.interruption import signals_handled
-    from cvtrain.point import Point
-    from cvtrain.record.claimed_directory import DirectoryLock, claim_directory
-
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     directory = claim_directory(Path(output or config.output) / name, "output")
     point = Point(0, config.settled(in_sweep=False), (), directory.name)
     with signals_handled(), DirectoryLock(directory):
-        train_job(StackJob((point,), directory.parent))
+        engine.train(StackJob((point,), directory.parent))
     return directory
