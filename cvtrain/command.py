@@ -27,6 +27,7 @@ from cvtrain.closed_output import output_closed
 from cvtrain.composition import (
     CONFIG_NAME,
     Composer,
+    as_typed,
     configuration_folder,
     explain,
     parse_override,
@@ -36,6 +37,8 @@ from cvtrain.config import check_config
 from cvtrain.errors import InputError
 from cvtrain.exit_status import STOPPED_AND_KEPT, end_process, run_command
 from cvtrain.interruption import interruption
+from cvtrain.record.links import resolved
+from cvtrain.record.regular_file import is_directory
 from cvtrain.sweep.resume import repeats_recorded_command, resumed_command, resumed_run
 from cvtrain.sweep_size import check_points_wanted, product_size
 
@@ -72,6 +75,7 @@ def run(given: list[str]) -> int:
         Interrupted: a signal came.
     """
     interruption.check()
+    given = list(map(as_typed, given))
     args = _parse(given)
     if args.experimental_rerun is not None:
         # Hydra would unpickle the file, and so execute what is in it.
@@ -221,8 +225,8 @@ def _hydra(args: Namespace) -> Hydra:
     if args.config_dir is not None:
         from hydra.core.config_search_path import SearchPathQuery
 
-        extra = Path(args.config_dir).resolve()
-        if not extra.is_dir():
+        extra = resolved(Path(args.config_dir))
+        if not is_directory(extra):
             raise InputError(f"--config-dir {args.config_dir}: there is no such directory")
         path.prepend("command-line", f"file://{extra}", SearchPathQuery("schema"))
     return Hydra.create_main_hydra2("cvtrain", path)

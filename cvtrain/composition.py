@@ -26,9 +26,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from cvtrain.errors import InputError, first_line
+from cvtrain.record.regular_file import kind_of
 from cvtrain.sweep_size import check_axis
 
 CONFIG_NAME = "config"
+PATH_KEYS = ("resume", "start_from", "data.path")
+QUOTING = "\"key='a=b'\""
 MOST_CHARACTERS = 10_000
 """Of an override: the parser takes seconds for so many."""
 MOST_KEY_CHARACTERS = 200
@@ -132,7 +135,8 @@ def _parsed(text: str) -> Override:
     except HydraException as error:
         reason = first_line(error).partition(" expecting {")[0]
         raise InputError(
-            f"{text}: {reason}; overrides are key=value, group=option, key=a,b"
+            f"{text}: {reason}; overrides are key=value, group=option, key=a,b; a value with one of"
+            f" = , ( ) [ ] {{ }} in it needs quotes: {QUOTING}"
         ) from None
     except RecursionError:
         deep = True
@@ -167,6 +171,27 @@ def as_override(key: str, text: str) -> str:
     except InputError:
         return f"{key}={quoted(text)}"
     return plain if parsed.value() == text else f"{key}={quoted(text)}"
+
+
+def as_typed(text: str) -> str:
+    """An argument of the command line, with the path of something that is there in quotes.
+
+    Names of run directories have ``=`` and commas in them, which mean something to Hydra.
+
+    Args:
+        text: e.g. ``start_from=outputs/0_optimizer=sgd,seed=0``; what is no override of one of
+            `PATH_KEYS`, or names nothing that is there, is returned as it is.
+
+    Raises:
+        InputError: it is no text.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{text}: is not UTF-8, of which every argument should be") from None
+    key, _, value = text.partition("=")
+    named = key.lstrip("+") in PATH_KEYS and value != "null" and kind_of(Path(value)) is not None
+    return as_override(key, value) if value and named else text
 
 
 class Composer:

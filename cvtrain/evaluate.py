@@ -21,7 +21,6 @@ if __name__ == "__main__":
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
@@ -37,6 +36,7 @@ from cvtrain.interruption import interruption
 from cvtrain.metrics import Totals, measured
 from cvtrain.models.parameters import put_weights
 from cvtrain.modulus_metrics import ModulusMetrics
+from cvtrain.plain_console import PlainConsole
 from cvtrain.process_state import process_state_kept
 from cvtrain.record.checkpoint import checkpoint_path, load_checkpoint
 from cvtrain.record.recorded_run import read_run
@@ -131,6 +131,8 @@ def evaluate(
         raise InputError(f"{path}: is not of this run's network: {error}") from None
     try:
         return _evaluated(config, model, dataset, getattr(dataset, split), step, predictions)
+    except InputError:
+        raise
     except Exception as error:  # whatever a user's network, or a stranger's data, come up with
         raise InputError(f"{directory}: cannot be evaluated: {told(error)}") from error
 
@@ -177,8 +179,8 @@ def save_predictions(outputs: Tensor, targets: Tensor, path: Path) -> None:
 
 
 def _show(evaluation: Evaluation, title: str) -> None:
-    console = Console()
-    console.print(title, highlight=False, soft_wrap=True)
+    console = PlainConsole()
+    console.print(title, soft_wrap=True)
     table = Table()
     table.add_column("")
     table.add_column("value", justify="right")
@@ -191,7 +193,7 @@ def _show(evaluation: Evaluation, title: str) -> None:
     if len(confusion) > MOST_CLASSES:
         console.print(f"{len(confusion)} classes: --predictions has what a matrix is made of")
         return
-    console.print("classes: true in rows, predicted in columns", highlight=False)
+    console.print("classes: true in rows, predicted in columns")
     names = evaluation.class_names or tuple(map(str, range(len(confusion))))
     matrix = Table()
     for heading in ("", *names):

@@ -10,6 +10,7 @@ from typing import NoReturn
 from cvtrain.closed_output import closed_output_noticed, output_closed
 from cvtrain.errors import InputError, Interrupted, RunFailed
 from cvtrain.interruption import interruption, signals_handled
+from cvtrain.plain_text import say
 
 FAILED, BAD_INPUT = 1, 2
 STOPPED = "interrupted"
@@ -62,7 +63,7 @@ def _status(name: str, error: BaseException, interrupted: str) -> int:
     """What to exit with after an error; it is raised again if it is none that a command ends by."""
     number = _signal_behind(error)
     if isinstance(error, RunFailed) or (isinstance(error, InputError) and number is None):
-        print(f"{name}: {error}", file=sys.stderr)
+        say(f"{name}: {error}", sys.stderr)
     if number is not None:
         if number != signal.SIGPIPE:
             print(f"{name}: {interrupted}", file=sys.stderr)

@@ -12,7 +12,7 @@ from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 
-from cvtrain.composition import Composer, configuration_folder, register_resolvers
+from cvtrain.composition import Composer, as_typed, configuration_folder, register_resolvers
 from cvtrain.config import Config
 from cvtrain.engine import train as engine
 from cvtrain.engine.job import StackJob
@@ -37,7 +37,7 @@ def configure(*overrides: str) -> Config:
     version.setbase("1.3")
     register_resolvers()
     loader = ConfigLoaderImpl(create_config_search_path(configuration_folder()))
-    point = single_point(Composer(loader), overrides)
+    point = single_point(Composer(loader), list(map(as_typed, overrides)))
     check_points([point])
     return point.config
 

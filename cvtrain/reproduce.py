@@ -128,10 +128,11 @@ def complete(root: Path, name: str, command: Sequence[str]) -> Path | None:
         command: that it was made by, with this very state of the program.
     """
     from cvtrain.record.journal import ENDED
+    from cvtrain.record.regular_file import is_file
     from cvtrain.report.load import load
 
     directory = attempt(root, name, command)
-    if directory is None or not (directory / "report" / "summary.json").exists():
+    if directory is None or not is_file(directory / "report" / "summary.json"):
         return None
     try:
         return directory if set(load(directory).runs["status"]) <= set(ENDED) else None

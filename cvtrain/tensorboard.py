@@ -19,8 +19,9 @@ if __name__ == "__main__":
     end_quietly_on_ctrl_c()  # while what follows is imported
 
 from cvtrain.errors import InputError
+from cvtrain.plain_text import say
 from cvtrain.record.event_file import NAME_BEGINS
-from cvtrain.record.regular_file import is_file, kind_of
+from cvtrain.record.regular_file import is_directory, is_file, kind_of
 from cvtrain.report.tensorboard import FOLDER
 
 FEW = 40
@@ -51,7 +52,7 @@ def _serve_until_a_signal(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     for line in serve(given.directory, given.port):
-        print(line, flush=True)
+        say(line)
     stop.wait()
     return STOPPED
 
@@ -69,7 +70,7 @@ def serve(directory: Path, port: int | None) -> list[str]:
     Raises:
         InputError: there is no event file in the directory, or the port is not free.
     """
-    files = list(directory.rglob(f"{NAME_BEGINS}*"))
+    files = list(directory.rglob(f"{NAME_BEGINS}*")) if is_directory(directory) else []
     if not files:
         raise InputError(f"{directory}: no runs are here (no {NAME_BEGINS}* found)")
     for path in files:
@@ -84,7 +85,7 @@ def serve(directory: Path, port: int | None) -> list[str]:
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
     board = program.TensorBoard(default.get_plugins())
     chosen = [] if port is None else [f"--port={port}"]
-    board.configure(argv=["", f"--logdir={directory}", "--host=localhost", *chosen])
+    board.configure(argv=["", f"--logdir={directory.absolute()}", "--host=localhost", *chosen])
     try:
         with redirect_stderr(StringIO()):  # a note on its loader; what is wrong is raised
             address = board.launch()

@@ -15,6 +15,7 @@ from cvtrain.errors import InputError, StorageFailed
 from cvtrain.interruption import interruption
 from cvtrain.record.atomic_file import remove_unfinished
 from cvtrain.record.lease import LEASE_FILE
+from cvtrain.record.links import resolved
 from cvtrain.record.regular_file import read_regular
 
 LOCK_FILE = ".lock"
@@ -132,8 +133,13 @@ def claim_directory(wanted: Path, key: str) -> Path:
     `wanted_3`, …: two launches in one second get two directories.
 
     Raises:
-        InputError: it cannot be made.
+        InputError: it cannot be made, or its path cannot stand in a configuration.
     """
+    place = str(resolved(wanted))
+    if "${" in place:
+        raise InputError(f"{key}={place}: has ${{ in it, which stands for the value of another key")
+    if not place.isascii() and _is_no_text(place):
+        raise InputError(f"{key}={place}: is not UTF-8, of which every path should be")
     for attempt in range(1, 1000):
         candidate = wanted if attempt == 1 else wanted.with_name(f"{wanted.name}_{attempt}")
         try:
@@ -146,3 +152,11 @@ def claim_directory(wanted: Path, key: str) -> Path:
             ) from None
         return candidate.resolve()
     raise InputError(f"{key}={wanted}: a thousand directories of this name exist")
+
+
+def _is_no_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

@@ -75,7 +75,8 @@ def spelled(value: Any) -> Any:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write valid JSON atomically."""
     text = json.dumps(spelled(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
+    # A message, or a name of a file, may hold what is no text.
+    write_atomically(path, lambda file: file.write(text.encode(errors="replace")))
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -160,7 +160,8 @@ class _Mlflow:
             if experiment is None
             else experiment.experiment_id
         )
-        named = str(directory.resolve())
+        # A quote would end the name in the question that MLflow is asked.
+        named = str(directory.resolve()).replace("%", "%25").replace("'", "%27")
         earlier = self._client.search_runs(
             [number], f"tags.`{DIRECTORY_TAG}` = '{named}'", max_results=1
         )

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from cvtrain.errors import InputError
 from cvtrain.exit_status import end_process, run_command
 
 NAME = "cvtrain.report"
@@ -40,10 +41,15 @@ def _report(arguments: Sequence[str] | None = None) -> int:
         help="of the page on several sweeps (else: report/ beside them)",
     )
     given = parser.parse_args(arguments)
-    if len(given.directories) == 1:
-        publish(given.directories[0])
-    else:
-        publish_together(given.directories, given.folder)
+    try:
+        if len(given.directories) == 1:
+            publish(given.directories[0])
+        else:
+            publish_together(given.directories, given.folder)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or error.filename is None:
+            raise
+        raise InputError(f"{error.filename}: cannot be written: {error.strerror}") from error
     return 0
 
 

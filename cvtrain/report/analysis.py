@@ -9,9 +9,11 @@ from pathlib import Path
 from cvtrain.data.idx_download import downloads_refused
 from cvtrain.errors import InputError, RunFailed
 from cvtrain.interruption import interruption
+from cvtrain.plain_text import say
 from cvtrain.printed_command import cvtrain_command
 from cvtrain.record.links import resolved
 from cvtrain.record.places import check_places
+from cvtrain.record.regular_file import is_directory
 from cvtrain.report.damage import notes_on_damage
 from cvtrain.report.document import Document
 from cvtrain.report.load import Sweep, load
@@ -43,19 +45,22 @@ def publish(directory: Path) -> None:
         RunFailed: what the experiment claims does not hold.
     """
     from cvtrain.report.files import FOLDER, write_report
+    from cvtrain.report.report_folder import report_folder
     from cvtrain.report.tensorboard import write_boards
     from cvtrain.report.terminal import print_document
 
-    check_places(directory)
+    if is_directory(directory):
+        check_places(directory)
     sweep = load(directory)
     interruption.check()
     document = report_on(sweep)
     interruption.check()
     print_document(document)
-    print(f"report:  {write_report(document, directory / FOLDER)}")
-    interruption.check()
-    write_boards(sweep, document, directory / FOLDER)
-    print(f"look:    {cvtrain_command(str(directory), module='cvtrain.tensorboard')}")
+    with report_folder(directory / FOLDER) as folder:
+        say(f"report:  {write_report(document, folder)}")
+        interruption.check()
+        write_boards(sweep, document, folder)
+    say(f"look:    {cvtrain_command(str(directory), module='cvtrain.tensorboard')}")
     failure = document.failure()
     if failure is not None:
         raise RunFailed(failure)
@@ -82,6 +87,7 @@ def publish_together(
     from cvtrain.report.change import change_section
     from cvtrain.report.combination import combined, common_directory, sweep_names
     from cvtrain.report.files import FOLDER, write_report
+    from cvtrain.report.report_folder import report_folder
     from cvtrain.report.terminal import print_document
 
     if len(set(map(resolved, directories))) < len(directories):
@@ -96,15 +102,15 @@ def publish_together(
     if compare and len(sweeps) == 2:
         more.append(change_section(sweeps[0], sweeps[1], (names[0], names[1])))
     for name, document in documents.items():
-        print(f"{name}\n")
+        say(f"{name}\n")
         print_document(document)
         print()
     default = " and ".join(names) if len(names) == 2 else f"{len(names)} sweeps"
     whole = combined(documents, title or default, more)
     if more:
         print_document(replace(whole, notes=(), verdict=(), sections=tuple(more)))
-    folder = folder or common_directory(directories) / FOLDER
-    print(f"report:  {write_report(whole, folder)}")
+    with report_folder(folder or common_directory(directories) / FOLDER) as place:
+        say(f"report:  {write_report(whole, place)}")
     failure = whole.failure()
     if failure is not None:
         raise RunFailed(failure)

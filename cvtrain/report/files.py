@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cvtrain.interruption import interruption
+from cvtrain.plain_text import printable
 from cvtrain.record.atomic_file import write_atomically
 from cvtrain.record.places import REPORT
 from cvtrain.record.run_file import write_json
@@ -24,6 +25,12 @@ TEX_SPECIAL = str.maketrans(
     {
         **{character: f"\\{character}" for character in "&%$#_{}"},
         "\\": r"\textbackslash{}",
+        "[": "{[}",  # which would be an argument of the line's end before it
+        "]": "{]}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        '"': "''",
         "^": r"\^{}",
         "~": r"\~{}",
         "−": "$-$",
@@ -40,6 +47,14 @@ TEX_SPECIAL = str.maketrans(
         "’": "'",
     }
 )
+MARKDOWN_SPECIAL = str.maketrans(
+    {each: f"\\{each}" for each in r"\`*_[]"}
+    # Not every renderer takes a backslash before these.
+    | {"<": "&lt;", "&": "&amp;"}
+    | {each: f"&#{ord(each)};" for each in "|~$"}
+)
+MARKDOWN_BEGINNINGS = ("#", "+", "-", ">")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_report(document: Document, folder: Path) -> Path:
@@ -47,7 +62,8 @@ def write_report(document: Document, folder: Path) -> Path:
 
     Args:
         document: what to write.
-        folder: where to; made if missing, files of the same names are replaced.
+        folder: where to; made if missing, files of the same names are replaced. One report at a
+            time is written into a `report_folder`.
 
     Returns:
         the path of index.html.
@@ -109,28 +125,38 @@ def as_tex(table: Table) -> str:
 
 def as_markdown(document: Document) -> str:
     """The whole report as text that renders in a repository."""
-    parts = [f"# {document.title}", *(f"> {note}" for note in document.notes)]
-    parts += [f"- {sentence}" for sentence in document.verdict]
-    parts += [f"**Does not hold:** {claim}" for claim in document.broken]
+    parts = [f"# {markdown(document.title)}", *(f"> {markdown(note)}" for note in document.notes)]
+    parts += [f"- {markdown(str(sentence))}" for sentence in document.verdict]
+    parts += [f"**Does not hold:** {markdown(claim)}" for claim in document.broken]
     for section in document.sections:
-        parts.append(f"## {section.title}")
-        parts += [str(sentence) for sentence in section.sentences]
+        parts.append(f"## {markdown(section.title)}")
+        parts += [markdown(str(sentence)) for sentence in section.sentences]
         parts += [_markdown_table(table) for table in section.tables]
-        parts += [f"![{picture.title}]({picture.name}.svg)" for picture in section.pictures]
+        parts += [
+            f"![{markdown(picture.title)}]({picture.name}.svg)" for picture in section.pictures
+        ]
     return "\n\n".join(parts) + "\n"
+
+
+def markdown(text: str) -> str:
+    """A line of text that renders as itself, in a paragraph and in a table."""
+    escaped = printable(text).strip().translate(MARKDOWN_SPECIAL)
+    return f"\\{escaped}" if escaped.startswith(MARKDOWN_BEGINNINGS) else escaped
 
 
 def _markdown_table(table: Table) -> str:
     marks = [":--" if column.left else "--:" for column in table.columns]
-    rows = [("#", *table.headings), ("--:", *marks)]
-    rows += [(str(place + 1), *cells) for place, cells in enumerate(table.cells)]
-    drawn = "\n".join(f"| {' | '.join(cell.replace('|', '¦') for cell in row)} |" for row in rows)
-    told = f"**{table.title}** (`{table.name}`)\n\n{drawn}"
-    return f"{told}\n\n{table.caption}" if table.caption else told
+    rows = [tuple(map(markdown, ("#", *table.headings))), ("--:", *marks)]
+    rows += [
+        tuple(map(markdown, (str(place + 1), *cells))) for place, cells in enumerate(table.cells)
+    ]
+    drawn = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    told = f"**{markdown(table.title)}** (`{table.name}`)\n\n{drawn}"
+    return f"{told}\n\n{markdown(table.caption)}" if table.caption else told
 
 
 def _tex_row(cells: tuple[str, ...]) -> str:
-    return " & ".join(cell.translate(TEX_SPECIAL) for cell in cells) + r" \\"
+    return " & ".join(printable(cell).translate(TEX_SPECIAL) for cell in cells) + r" \\"
 
 
 def _plain(value: Any) -> str:
@@ -138,8 +164,10 @@ def _plain(value: Any) -> str:
         return "none"
     if isinstance(value, float):
         return repr(value) if math.isfinite(value) else str(value)
-    return json.dumps(value) if isinstance(value, Mapping | list) else str(value)
+    text = json.dumps(value) if isinstance(value, Mapping | list) else str(value)
+    # A spreadsheet would take a text that begins with one of these for a formula.
+    return f"'{text}" if isinstance(value, str) and text.startswith(FORMULA) else text
 
 
 def _write(path: Path, text: str) -> None:
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_atomically(path, lambda file: file.write(text.encode(errors="backslashreplace")))

@@ -16,7 +16,7 @@ from cvtrain.errors import InputError, first_line
 from cvtrain.record.journal import SWEEP_FILE, read_points
 from cvtrain.record.metrics import FILE_NAME as METRICS_FILE
 from cvtrain.record.metrics import MOST_BYTES
-from cvtrain.record.regular_file import kind_of, read_regular
+from cvtrain.record.regular_file import is_directory, kind_of, read_regular
 from cvtrain.record.run_file import FILE_NAME as RUN_FILE
 from cvtrain.record.run_file import read_record
 from cvtrain.report.run_content import check_run
@@ -94,8 +94,10 @@ class Sweep:
                 rows = pd.read_csv(
                     StringIO(text), usecols=lambda tag: tag == "step" or tags(tag), engine="c"
                 )
+                if "step" not in rows:
+                    raise ValueError("it has no column step")
+                steps = whole_steps(rows["step"])
                 if len(rows.columns) > 1:
-                    steps = whole_steps(rows["step"])
                     found[int(label)] = rows.astype("float64").assign(step=steps)
         return found
 
@@ -171,7 +173,9 @@ def _listed(directory: Path) -> Iterator[tuple[int, str]]:
         for point in read_points(directory):
             yield point["number"], point["directory"]
         return
-    for number, path in enumerate(sorted(directory.glob(f"*/{RUN_FILE}"))):
+    # Where there is none, a path may be too long to look into.
+    below = directory.glob(f"*/{RUN_FILE}") if is_directory(directory) else ()
+    for number, path in enumerate(sorted(below)):
         yield number, path.parent.name
 
 

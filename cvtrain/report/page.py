@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from cvtrain.plain_text import printable
 from cvtrain.report.document import Document, Sentence
 
 
@@ -25,6 +26,7 @@ def page(document: Document, folder: Path) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_printable,
     )
     environment.filters["linked"] = linked
 
@@ -38,9 +40,13 @@ def page(document: Document, folder: Path) -> str:
     return rendered
 
 
+def _printable(value: object) -> object:
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def linked(sentence: Sentence) -> Markup:
     """The sentence, its sources as links to the rows (or tables) of that name."""
-    text = escape(sentence.text)
+    text = escape(printable(sentence.text))
     if not sentence.sources:
         return text
     links = [

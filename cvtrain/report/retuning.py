@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from cvtrain.record.shortened import shortened
 from cvtrain.report.arms import REFERENCE
 from cvtrain.report.compare import Comparison, Group, compare
 from cvtrain.report.document import Document, Picture, Section
@@ -30,7 +32,11 @@ def report_retuning(sweep: Sweep) -> Document:
     """What the arms of a sweep came to, per optimizer."""
     comparison = compare(sweep)
     answers = decide(comparison.groups)
-    sections = [_group_section(group, answers) for group in comparison.groups]
+    slugs = table_names([group.name for group in comparison.groups])
+    sections = [
+        _group_section(group, answers, slug)
+        for group, slug in zip(comparison.groups, slugs, strict=True)
+    ]
     known = reference_section(sweep)
     if known is not None:
         sections.append(known)
@@ -45,8 +51,18 @@ def report_retuning(sweep: Sweep) -> Document:
     )
 
 
-def _group_section(group: Group, answers: Answers) -> Section:
-    slug = re.sub(r"[^a-z0-9]+", "_", group.name.lower()).strip("_")
+def table_names(groups: Sequence[str]) -> list[str]:
+    """A name for the files of each group's tables, which no other one has and no file system
+    refuses, however long the groups' names are and whatever they differ in."""
+    names: dict[str, None] = {}
+    for group in groups:
+        slug = shortened(re.sub(r"[^a-z0-9]+", "_", group.lower()).strip("_"))
+        numbered = (f"{slug}_{number}" for number in itertools.count(2))
+        names[next(name for name in itertools.chain([slug], numbered) if name not in names)] = None
+    return list(names)
+
+
+def _group_section(group: Group, answers: Answers, slug: str) -> Section:
     tables = [arm_table(group, slug)]
     others = [arm for arm in group.arms if arm.prices]
     rows: dict[str, tuple[str, ...]] = {}

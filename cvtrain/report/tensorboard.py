@@ -26,6 +26,7 @@ from cvtrain.record.tensorboard import TensorBoardFile
 from cvtrain.report.arms import FRACTIONS, label_runs
 from cvtrain.report.compare import ACCURACY, SCORE
 from cvtrain.report.document import Document
+from cvtrain.report.files import markdown
 from cvtrain.report.load import Sweep
 from cvtrain.report.sentences import rate_text
 
@@ -136,7 +137,7 @@ def _write_report(document: Document, folder: Path) -> None:
     for path in folder.glob(f"{NAME_BEGINS}*"):
         path.unlink()
     board = TensorBoardFile(folder)
-    board.text("verdict", "\n\n".join(str(sentence) for sentence in document.verdict))
+    board.text("verdict", "\n\n".join(markdown(str(each)) for each in document.verdict))
     for picture in document.pictures:
         board.image(picture.name, (folder / f"{picture.name}.png").read_bytes())
     board.summary(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table as RichTable
 
+from cvtrain.plain_console import PlainConsole
 from cvtrain.report.document import Document, Table
 
 WIDTH = 118
@@ -13,12 +13,12 @@ WIDTH = 118
 
 def print_document(document: Document) -> None:
     """Print a report without its figures and its long tables."""
-    console = Console()
+    console = PlainConsole()
     if not console.is_terminal:
-        console = Console(width=WIDTH)
+        console = PlainConsole(width=WIDTH)
 
     def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False)
+        console.print(text)
 
     for note in document.notes:
         say(note)

@@ -9,7 +9,7 @@ from typing import Any
 
 from cvtrain.errors import InputError
 from cvtrain.record.journal import SWEEP_FILE, read_points
-from cvtrain.record.regular_file import kind_of
+from cvtrain.record.regular_file import is_directory, kind_of
 from cvtrain.record.run_file import read_record
 
 
@@ -23,7 +23,8 @@ def latest_sweep(output: Path) -> Path | None:
         output: where sweeps go, each into the directory of its experiment.
     """
     begun = []
-    for path in sorted(output.glob(f"*/*/{SWEEP_FILE}")):
+    found = output.glob(f"*/*/{SWEEP_FILE}") if is_directory(output) else ()
+    for path in sorted(found):
         try:
             begun.append((_begun_at(path), path.parent))
         except InputError as error:

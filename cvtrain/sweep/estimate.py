@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
-from rich.console import Console
 from rich.table import Table
 
 from cvtrain.engine.job import StackJob
 from cvtrain.engine.train import train
+from cvtrain.plain_console import PlainConsole
 from cvtrain.point import Point
 from cvtrain.record.run_file import Engine
 from cvtrain.record.temporary_directory import trial_directory
@@ -40,7 +40,7 @@ def show_plan(points: Sequence[Point], max_stack: int | None, workers: int = 1) 
         max_stack, workers: as for `cvtrain.sweep.packing.pack`; what workers train side by side
             takes as long here as one after another.
     """
-    console = Console()
+    console = PlainConsole()
     packs = pack(points, max_stack, workers=workers)
     kinds: dict[str, list[Pack]] = {}
     for each in packs:
@@ -51,16 +51,15 @@ def show_plan(points: Sequence[Point], max_stack: int | None, workers: int = 1) 
         config, runs = kind[0].points[0].config, sum(len(each.points) for each in kind)
         cost = measure_cost(kind[0])
         for line in describe_task(config):
-            console.print(line, highlight=False, soft_wrap=True)
+            console.print(line, soft_wrap=True)
         console.print(
             f"{runs} points × {config.max_steps} steps, about {cost.seconds:.1f} s"
             f" and {cost.bytes / 1e3:.0f} kB each",
-            highlight=False,
         )
         seconds += cost.seconds * runs
         size += cost.bytes * runs
     for line in describe(packs) if len(points) > 1 else []:
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     table = Table(title="points", title_justify="left")
     table.add_column("run directory", overflow="fold")
     table.add_column("lr", justify="right")
@@ -73,7 +72,6 @@ def show_plan(points: Sequence[Point], max_stack: int | None, workers: int = 1) 
     console.print(
         f"{len(points)} points, about {seconds / 60:.1f} minutes and {size / 1e6:.1f} MB"
         " on this machine; nothing has been trained or written (plan=true)",
-        highlight=False,
     )
 
 

@@ -9,10 +9,10 @@ import threading
 from collections.abc import Sequence
 from time import monotonic
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cvtrain.errors import StorageUnavailable
+from cvtrain.plain_console import PlainConsole
 from cvtrain.point import Point
 from cvtrain.record.journal import Journal
 from cvtrain.record.metrics import last_step
@@ -27,7 +27,7 @@ LINE_SECONDS = 15.0
 class SweepProgress:
     """Shows, while entered, how far the points of a sweep are."""
 
-    def __init__(self, journal: Journal, points: Sequence[Point], console: Console) -> None:
+    def __init__(self, journal: Journal, points: Sequence[Point], console: PlainConsole) -> None:
         self._journal = journal
         self._waiting = {point.directory: point.config.max_steps for point in points}
         self._begun: set[str] = set()
@@ -64,7 +64,7 @@ class SweepProgress:
         self._thread.join()
         self._look()
         self._bar.stop()
-        self._console.print(self._line(), highlight=False)
+        self._console.print(self._line())
 
     @property
     def done(self) -> int:
@@ -76,7 +76,7 @@ class SweepProgress:
             self._look()
             if not self._console.is_terminal and monotonic() - self._said >= LINE_SECONDS:
                 self._said = monotonic()
-                self._console.print(self._line(), highlight=False)
+                self._console.print(self._line())
 
     def _look(self) -> None:
         for directory in list(self._waiting):

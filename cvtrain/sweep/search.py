@@ -15,13 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution
 from optuna.trial import Trial
 from pydantic import Field, ValidationError
-from rich.console import Console
 
 from cvtrain.composition import Composer, parse_override
 from cvtrain.config_errors import config_keys, explain_invalid
 from cvtrain.config_sections import Section
 from cvtrain.errors import InputError, SweepStopped
 from cvtrain.interruption import interruption
+from cvtrain.plain_console import PlainConsole
 from cvtrain.point import Point
 from cvtrain.record.claimed_directory import DirectoryLock, claim_directory
 from cvtrain.record.journal import Journal
@@ -107,7 +107,7 @@ def run_search(
         RunFailed: trials failed.
         Interrupted: a signal came; the finished trials stay.
     """
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     options = read_options(content)
     composer = Composer(context.config_loader, config.hydra.job.config_name)
     fixed = {parse_override(text).key_or_group for text in overrides}
@@ -118,7 +118,7 @@ def run_search(
     trials = _Trials(composer, overrides, space)
     samples = [trials.point(k, choice) for k, choice in enumerate(corners(space))]
     max_stack, workers = launcher_limits(launcher)
-    console.print(f"cvtrain: checking {len(samples)} points", highlight=False)
+    console.print(f"cvtrain: checking {len(samples)} points")
     from cvtrain.trial import check_points
 
     check_points(samples)
@@ -129,7 +129,7 @@ def run_search(
         search = Search(None, space, True, options.seed, options.batch)
         asked = search.ask(options.trials)
         show_plan([trials.point(k, t.params) for k, t in enumerate(asked)], max_stack, workers)
-        console.print(f"that is the first batch of {options.trials} trials", highlight=False)
+        console.print(f"that is the first batch of {options.trials} trials")
         return
     if first.resume is None:
         directory = claim_directory(Path(str(config.hydra.sweep.dir)), "hydra.sweep.dir")
@@ -141,9 +141,9 @@ def run_search(
             # Under the lock: a command that had it before may have added trials.
             trials.known = known_points(directory)
         OmegaConf.save(config, directory / "multirun.yaml")
-        console.print(f"cvtrain: {options.trials} trials into {directory}", highlight=False)
+        console.print(f"cvtrain: {options.trials} trials into {directory}", soft_wrap=True)
         for line in networks(samples[:1]):
-            console.print(line, highlight=False, soft_wrap=True)
+            console.print(line, soft_wrap=True)
         _search(config, launcher, overrides, options, trials, directory, console)
         lock.check()
 
@@ -179,7 +179,7 @@ def _search(
     options: SearchOptions,
     trials: _Trials,
     directory: Path,
-    console: Console,
+    console: PlainConsole,
 ) -> None:
     journal, points = Journal(directory), dict[str, Point]()
     minimize = options.direction == "minimize"
@@ -203,7 +203,7 @@ def _search(
                 for trial, point in zip(asked, batch, strict=True):
                     value = _value(journal.read(point.directory), options)
                     search.tell(trial, value, point.id in pruned)
-                console.print(_line(search, options), highlight=False, soft_wrap=True)
+                console.print(_line(search, options), soft_wrap=True)
     except BaseException:
         report_what_was_stopped(directory, journal, [*points.values()], config, console)
         raise

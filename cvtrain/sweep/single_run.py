@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -20,6 +19,8 @@ from cvtrain.data.idx_download import downloads_refused
 from cvtrain.engine.job import StackJob
 from cvtrain.engine.train import train
 from cvtrain.errors import FilesChanged, InputError, Interrupted, RunFailed
+from cvtrain.plain_console import PlainConsole
+from cvtrain.plain_text import say
 from cvtrain.point import Point
 from cvtrain.printed_command import printed_command
 from cvtrain.record.claimed_directory import DirectoryLock
@@ -67,17 +68,17 @@ def train_and_show(job: StackJob) -> float:
 def _train_and_show(job: StackJob) -> float:
     """The same, in a directory that is locked."""
     (point,) = job.points
-    console = Console()
+    console = PlainConsole()
     for line in describe_task(point.config):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     bar = Progress(
         TextColumn("steps"),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=PlainConsole(stderr=True),
         transient=True,
-        disable=not Console(stderr=True).is_terminal,
+        disable=not PlainConsole(stderr=True).is_terminal,
     )
     directory = job.root / point.directory
     try:
@@ -85,7 +86,7 @@ def _train_and_show(job: StackJob) -> float:
             task = bar.add_task("steps", total=point.config.max_steps)
             (record,) = train(job, lambda step: bar.update(task, completed=step))
     except Interrupted:
-        print(how_to_go_on(directory, not_of_a_file(point.config)), file=sys.stderr)
+        say(how_to_go_on(directory, not_of_a_file(point.config)), sys.stderr)
         raise
     except FilesChanged as error:
         raise RunFailed(f"the run failed: {error}") from error
@@ -95,14 +96,11 @@ def _train_and_show(job: StackJob) -> float:
     console.print(result_table(record))
     console.print(
         f"{record.status} after {record.steps} updates; files in {_short(directory)}",
-        highlight=False,
         soft_wrap=True,
     )
     console.print(
         f"look:  {printed_command('tensorboard', '--logdir', _short(directory))}",
-        highlight=False,
         soft_wrap=True,
-        markup=False,
     )
     return record.final["val/loss"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -51,7 +52,7 @@ class Search:
         self._place = "the study" if directory is None else str(directory / FILE_NAME)
         try:
             self.study: Study = optuna.create_study(
-                storage=None if directory is None else f"sqlite:///{directory / FILE_NAME}",
+                storage=None if directory is None else _address(directory / FILE_NAME),
                 study_name=NAME,
                 direction="minimize" if minimize else "maximize",
                 pruner=MedianPruner(n_startup_trials=batch),
@@ -108,3 +109,8 @@ class Search:
             self._failed += 1
         else:
             self.study.tell(trial, value)
+
+
+def _address(path: Path) -> str:
+    """The address of an SQLite file, whose path may hold what means something in an address."""
+    return f"sqlite:///file:{quote(str(path))}?uri=true"

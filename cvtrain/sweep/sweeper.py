@@ -12,11 +12,11 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from cvtrain.composition import Composer, quoted
 from cvtrain.errors import Interrupted, RunFailed, StorageUnavailable, SweepStopped
 from cvtrain.interruption import interruption
+from cvtrain.plain_console import PlainConsole
 from cvtrain.point import Point
 from cvtrain.record.claimed_directory import DirectoryLock, claim_directory
 from cvtrain.record.journal import SWEEP_FILE, Journal
@@ -50,11 +50,11 @@ def run_sweep(
             claims does not hold; or the directory cannot be written any more.
         Interrupted: a signal came; the finished runs stay.
     """
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     composer = Composer(context.config_loader, config.hydra.job.config_name)
     points = Plan.compose(composer, overrides, variants).points
     max_stack, workers = launcher_limits(launcher)
-    console.print(f"cvtrain: checking {len(points)} points", highlight=False)
+    console.print(f"cvtrain: checking {len(points)} points")
     from cvtrain.trial import check_points
 
     check_points(points)
@@ -82,7 +82,7 @@ def _train_and_report(
     overrides: Sequence[str],
     points: Sequence[Point],
     directory: Path,
-    console: Console,
+    console: PlainConsole,
 ) -> Sequence[JobReturn]:
     journal = Journal(directory)
     waiting = points
@@ -96,7 +96,7 @@ def _train_and_report(
     command = recorded_command(config)
     journal.describe_sweep(points, experiment_of(config), overrides, command, others)
     for line in (*(f"cvtrain: {each}" for each in told), *networks(points)):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     returned: Sequence[JobReturn] = []
     try:
         with suppress(SweepStopped), SweepProgress(journal, waiting, console):
@@ -118,7 +118,7 @@ def _train_and_report(
 
 
 def refuse_failed(
-    journal: Journal, points: Sequence[Point], kind: str, config: DictConfig, console: Console
+    journal: Journal, points: Sequence[Point], kind: str, config: DictConfig, console: PlainConsole
 ) -> None:
     """Tell of runs that failed, and of those that were trained and are no longer there.
 
@@ -167,7 +167,7 @@ def report_what_was_stopped(
     journal: Journal,
     points: Sequence[Point],
     config: DictConfig,
-    console: Console,
+    console: PlainConsole,
 ) -> None:
     """What there is so far, and the command that goes on."""
     try:
@@ -178,11 +178,11 @@ def report_what_was_stopped(
         tell_how_to_go_on(console, directory, config)
 
 
-def tell_how_to_go_on(console: Console, directory: Path, config: DictConfig) -> None:
+def tell_how_to_go_on(console: PlainConsole, directory: Path, config: DictConfig) -> None:
     """Print the command that goes on with a sweep."""
     again = typed_again(recorded_command(config))
     line = how_to_go_on(directory, again, configuration_flags(config))
-    console.print(line, highlight=False, soft_wrap=True, markup=False)
+    console.print(line, soft_wrap=True)
 
 
 def networks(points: Sequence[Point]) -> list[str]:

@@ -13,6 +13,9 @@ from synthetic import HALVED, describe_sweep, write_run
 
 from cvtrain import load
 from cvtrain.errors import InputError
+from cvtrain.report.__main__ import main as report
+from cvtrain.sweep.earlier_sweeps import latest_sweep
+from tests.mutations import IN_PLACE, time_limit
 
 FINAL = {"val/loss": 0.5, "test/accuracy": 0.9}
 
@@ -122,3 +125,52 @@ def test_reading_a_sweep_imports_neither_torch_nor_lightning(tmp_path):
     )
     command = [sys.executable, "-c", code, str(tmp_path / "run")]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "loop", "pipe", "a\0b"])
+def test_a_path_that_cannot_be_looked_into_has_no_runs(tmp_path, name):
+    for kind in ("loop", "pipe"):
+        IN_PLACE[kind](tmp_path / kind)
+    with time_limit(10), pytest.raises(InputError, match="no sweep or run"):
+        load(tmp_path / name)
+    assert report([str(tmp_path / name)]) == 2
+    assert latest_sweep(tmp_path / name) is None
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        f"step,val/loss\r\n1{'0' * 29},0.5\r\n",
+        f"step,val/loss\r\n{'9' * 5000},0.5\r\n",
+        "step,val/loss\r\n-1,0.5\r\n",
+        "step,val/loss\r\n0.5,0.5\r\n",
+        "step,val/loss\r\nnan,0.5\r\n",
+        'step,val/loss\r\n"\r\n',
+        "step,val/loss\r\n0,x\r\n",
+        "val/loss\r\n0.5\r\n",
+    ],
+)
+def test_a_table_that_no_run_wrote_is_told_with_its_path(tmp_path, table):
+    write_run(tmp_path / "run", final=FINAL)
+    (tmp_path / "run" / "metrics.csv").write_text(table, encoding="utf-8", newline="")
+    sweep = load(tmp_path / "run")
+    for reads in (lambda: sweep.curves, lambda: sweep.signals(lambda tag: True, sweep.runs)):
+        with pytest.raises(InputError) as caught:
+            reads()
+        assert str(caught.value).startswith(f"{tmp_path / 'run' / 'metrics.csv'}: cannot be read: ")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["directory", "pipe", "device", "huge"])
+def test_a_table_that_is_no_file_is_told_at_once(tmp_path, kind):
+    write_run(tmp_path / "run", final=FINAL)
+    IN_PLACE[kind](tmp_path / "run" / "metrics.csv")
+    with time_limit(10), pytest.raises(InputError, match=r"metrics\.csv: cannot be read: "):
+        assert load(tmp_path / "run").curves is None
+
+
+@pytest.mark.parametrize("key", ["status", "directory", "run"])
+def test_a_run_file_with_a_key_of_the_reports_own_is_refused(tmp_path, key):
+    write_run(tmp_path / "run", final={**FINAL, key: 0.5})
+    with pytest.raises(InputError, match=f"{key}: no run has a key or a signal of this name"):
+        load(tmp_path / "run")

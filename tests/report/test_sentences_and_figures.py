@@ -24,7 +24,7 @@ from cvtrain.report.difference import Difference
 from cvtrain.report.figures.learning_rates import learning_rate_curves
 from cvtrain.report.figures.style import save_figure
 from cvtrain.report.files import write_report
-from cvtrain.report.retuning import report_retuning
+from cvtrain.report.retuning import report_retuning, table_names
 from cvtrain.report.sentences import describe_group, headline, interval, rate_text
 from cvtrain.report.terminal import rich_table
 from cvtrain.report.verdict import decide, differs
@@ -193,3 +193,10 @@ def test_a_half_finished_sweep_has_a_summary(tmp_path, capsys, begun):
     assert (f"{6 - begun} of 6 runs have not begun" in out) is (begun < 6)
     assert ("scale ½, pytorch" in out) is (begun == 6)
     assert (tmp_path / "report" / "learning_rates.svg").exists() is (begun > 1)
+
+
+def test_every_group_has_files_of_its_own_whatever_its_name_is():
+    names = table_names(["SGD, a$", "SGD, a%", "SGD, a_2", "ü", "ℂ", "x" * 500, "x" * 501])
+    assert names[:3] == ["sgd_a", "sgd_a_2", "sgd_a_2_2"]
+    assert len(set(names)) == 7
+    assert max(map(len, names)) < 200

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -15,7 +16,11 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatterSciNotation
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation
+
+from cvtrain.plain_text import printable
+from cvtrain.record.atomic_file import write_atomically
 
 # Okabe and Ito 2008, Color Universal Design; each has a marker and a dash of its own besides.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -39,8 +44,10 @@ PAPER: Any = {
     "lines.markersize": 4.0,
     "axes.linewidth": 0.6,
     "svg.hashsalt": "cvtrain",
+    "text.parse_math": False,
+    "text.usetex": False,
 }
-"""Sizes in points; the salt makes the same figure the same file."""
+"""Sizes in points; the salt makes the same figure the same file; a text is no formula."""
 
 Drawn = TypeVar("Drawn")
 Given = ParamSpec("Given")
@@ -72,13 +79,33 @@ def new_figure(columns: int, rows: float, extra: float = 0.45) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> list[Path]:
-    """Write `path`.svg and `path`.png, the same bytes for the same figure."""
+    """Write `path`.svg and `path`.png, the same bytes for the same figure, each whole or not."""
+    _make_printable(figure)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context(PAPER):
-        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+    svg, png = path.with_suffix(".svg"), path.with_suffix(".png")
+    with mpl.rc_context(PAPER), warnings.catch_warnings():
+        # Tables have the letters that no font of matplotlib has.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        write_atomically(
+            svg, lambda file: figure.savefig(file, format="svg", metadata={"Date": None})
+        )
         figure.set_layout_engine(None)  # panels stay where they are: finding places takes longest
-        figure.savefig(path.with_suffix(".png"), dpi=DPI)
-    return [path.with_suffix(".svg"), path.with_suffix(".png")]
+        write_atomically(png, lambda file: figure.savefig(file, format="png", dpi=DPI))
+    return [svg, png]
+
+
+def _make_printable(figure: Figure) -> None:
+    for text in figure.findobj(Text):
+        text.set_text(printable(text.get_text(), lines=True))
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        # Labels that are given for ticks are put into these at every drawing.
+        formatter = axis.get_major_formatter()
+        if isinstance(formatter, FuncFormatter):
+            axis.set_major_formatter(FuncFormatter(partial(_printable_label, formatter.func)))
+
+
+def _printable_label(label: Callable[[float, int | None], str], x: float, at: int | None) -> str:
+    return printable(label(x, at), lines=True)
 
 
 def legend_below(figure: Figure, columns: int = 3) -> None:
