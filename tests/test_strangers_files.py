@@ -185,6 +185,14 @@ def test_an_assembled_interpolation_stays_text(copies, capsys, monkeypatch):
         assert not path.is_file() or b"hunter2" not in path.read_bytes(), path
 
 
+def test_the_name_of_a_sweeps_directory_reads_no_environment(copies, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("SECRET", "hunter2")
+    directory = (copies / "sweep").rename(tmp_path / "${oc.env:SECRET}")
+    capsys.readouterr()
+    refused(capsys, main([f"resume='{directory}'"]), "in its name should be renamed")
+    assert not (tmp_path / "hunter2").exists()
+
+
 def test_a_runs_file_names_no_tracker(copies, capsys):
     logger = {"kind": "mlflow", "experiment": "x", "tracking_uri": "http://127.0.0.1:9"}
     change_run(copies / "run", lambda config: config.update(logger=logger))

@@ -80,6 +80,8 @@ def resumed_command(overrides: Sequence[str]) -> list[str]:
     output = [parsed.value() for parsed, _ in rest if parsed.key_or_group == "output"]
     directory = find_sweep(str(wanted[-1]), Path(str(output[-1]) if output else OUTPUT))
     check_places(directory)
+    if "${" in str(directory):  # Hydra would put something else there: an environment variable
+        raise InputError(f"{KEY}={directory}: a directory with ${{ in its name should be renamed")
     own = [text for _, text in rest]
     if repeats_recorded_command(overrides):
         own = [*taken_command(directory, own), *own]
