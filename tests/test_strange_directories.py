@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -14,7 +15,7 @@ import pytest
 import cvtrain
 from cvtrain.record.run_file import read_record, write_json
 from cvtrain.report.__main__ import main as report
-from cvtrain.tensorboard import serve
+from cvtrain.sweep.resume import how_to_go_on
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -75,12 +76,17 @@ def test_start_report_resume_and_tensorboard_work_in_a_directory_of_any_name(
     # One that was stopped goes on by the command that it printed.
     stopped = command(*SMALL, "seed=0,1", "-m", "hydra.sweep.dir=p", "pause_at=2")
     assert stopped.status == 0
-    from cvtrain.sweep.resume import how_to_go_on
-
     given = words(how_to_go_on(place / "p").removeprefix("cvtrain: to go on: "))[2:]
     assert command(*given).status == 0
     assert {read_record(run)["status"] for run in (place / "p").glob("*/run.json")} == {"finished"}
-    address = re.search(r"http://\S+", serve(place / "s", 0)[0])
-    assert address is not None
-    with urlopen(f"{address[0]}data/plugin/scalars/tags", timeout=60) as answer:
-        assert len(json.load(answer)) >= 12
+    # TensorBoard, as the printed line starts it; in a process of its own, for it leaves threads.
+    given = [sys.executable, "-m", module, printed, "--port", "0"]
+    with subprocess.Popen(given, stdout=subprocess.PIPE, text=True) as board:
+        try:
+            assert board.stdout is not None
+            address = re.search(r"http://\S+", board.stdout.readline())
+            assert address is not None
+            with urlopen(f"{address[0]}data/plugin/scalars/tags", timeout=60) as answer:
+                assert set(json.load(answer)) >= {path.name for path in (place / "s").glob("*=*")}
+        finally:
+            board.terminate()
