@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cvtrain.engine.monitor import GradientMonitor
-    from cvtrain.engine.stacked_module import StackedModule
-    from cvtrain.library import configure, train
-    from cvtrain.report.load import load
+    from cvtrain.analysis.load import load
+    from cvtrain.api import configure, train
+    from cvtrain.training.monitor import GradientMonitor
+    from cvtrain.training.stacked_module import StackedModule
 
 # Otherwise MKL rounds by where in memory an operand begins: by a run's place in its stack. Measured
 # to cost nothing; it is read when MKL first runs.
@@ -37,18 +37,18 @@ def _has_avx512() -> bool:
 
 
 # Vectors of AVX-512 hold 16 real numbers, and stacks would have to be filled up to multiples twice
-# as large (`cvtrain.engine.stack.alignment`). Measured to be no slower; read when torch first runs.
+# as large (`cvtrain.training.stack.alignment`). Measured to be no slower; read when torch first runs.
 if _has_avx512():
     os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx2")
 
 __all__ = ["GradientMonitor", "StackedModule", "configure", "load", "train"]
 
 _HOMES = {
-    "GradientMonitor": "cvtrain.engine.monitor",
-    "StackedModule": "cvtrain.engine.stacked_module",
-    "configure": "cvtrain.library",
-    "load": "cvtrain.report.load",
-    "train": "cvtrain.library",
+    "GradientMonitor": "cvtrain.training.monitor",
+    "StackedModule": "cvtrain.training.stacked_module",
+    "configure": "cvtrain.api",
+    "load": "cvtrain.analysis.load",
+    "train": "cvtrain.api",
 }
 
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from cvtrain.exit_status import STOPPED_AND_KEPT, end_process
+from cvtrain.process.exit_status import STOPPED_AND_KEPT, end_process
 
 
 def console() -> None:
@@ -12,7 +12,7 @@ def console() -> None:
 
 def _command() -> int:
     # Not at the top: it takes a second, in which a signal may come too.
-    from cvtrain.command import run
+    from cvtrain.cli.train import run
 
     return run(sys.argv[1:])
 

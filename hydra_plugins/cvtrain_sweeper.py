@@ -37,9 +37,9 @@ class CheckedSweeper(BasicSweeper):
         assert self.launcher is not None
         overrides = [*self._parse_config(), *arguments]
         if self._search is not None:
-            from cvtrain.extras import require
+            from cvtrain.process.optional_dependencies import require_package
 
-            require("optuna", "optuna", "hydra.sweeper.search")
+            require_package("optuna", "optuna", "hydra.sweeper.search")
             from cvtrain.sweep.search import run_search
 
             return run_search(

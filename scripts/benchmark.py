@@ -37,10 +37,10 @@ from benchmark_peers import jax_stack, lightning, plain
 from matplotlib.figure import Figure
 
 import cvtrain
-from cvtrain.config import Config
-from cvtrain.engine.job import StackJob
-from cvtrain.engine.train import train as train_job
-from cvtrain.point import Point
+from cvtrain.config.point import Point
+from cvtrain.config.schema import Config
+from cvtrain.training.job import Job
+from cvtrain.training.train import train as train_job
 
 NETWORK = ("model=mlp", "model.activation=modReLU", "signals.histograms_every=0")
 SILENT = ("signals.scalars_every=1000000", "signals.validation_every=1000000")
@@ -90,7 +90,7 @@ def engine(name: str) -> Callable[[list[Config]], None]:
     def train(configs: list[Config]) -> None:
         with tempfile.TemporaryDirectory() as root:
             points = tuple(Point(k, config, (), f"run{k}") for k, config in enumerate(configs))
-            train_job(StackJob(points, Path(root), "stack" if name == "stack" else "single"))
+            train_job(Job(points, Path(root), "stack" if name == "stack" else "single"))
 
     return train
 

@@ -11,9 +11,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader, TensorDataset
 
-from cvtrain.config import Config
+from cvtrain.config.schema import Config
 from cvtrain.data.batches import BatchOrder
-from cvtrain.task import build_model, build_objective, build_optimizer, load_dataset
+from cvtrain.training.task import build_model, build_objective, build_optimizer, load_dataset
 
 
 class Bare(LightningModule):

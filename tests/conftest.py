@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from cvtrain.command import main
+from cvtrain.cli.train import main
 from tests.forked_command import ForkedCommands
 
 
@@ -56,7 +56,7 @@ def blank_figures() -> Iterator[None]:
         return written
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cvtrain.report.files.save_figure", save_blank)
+        patch.setattr("cvtrain.report.export.save_figure", save_blank)
         yield
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 
 PROGRAM = """
     import json, os, signal, sys
-    import cvtrain.command, cvtrain.engine.train, cvtrain.report.analysis, cvtrain.sweep.sweeper
-    import cvtrain.sweep.packing, cvtrain.trial, cvtrain.report.page, hydra_plugins.cvtrain_sweeper
+    import cvtrain.cli.train, cvtrain.training.train, cvtrain.experiments.publish, cvtrain.sweep.sweeper
+    import cvtrain.sweep.packing, cvtrain.training.preflight, cvtrain.report.html, hydra_plugins.cvtrain_sweeper
 
     print("ready", flush=True)
     for line in sys.stdin:
@@ -32,7 +32,7 @@ PROGRAM = """
             os.chdir(directory)
             for number, path in ((1, out), (2, err)):
                 os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-            status = cvtrain.command.main(arguments)
+            status = cvtrain.cli.train.main(arguments)
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch.utils.data import DataLoader, TensorDataset
 
-from cvtrain.convert import main
+from cvtrain.cli.convert import main
 from cvtrain.models import Linear
 
 ROOT = Path(__file__).parents[1]
@@ -80,7 +80,7 @@ def test_the_table_of_experiments_is_whole():
 
 
 def test_the_converter_says_what_the_readme_shows(capsys):
-    line = re.search(r"^python -m cvtrain.convert (.*)$", README, re.MULTILINE)[1]
+    line = re.search(r"^python -m cvtrain convert (.*)$", README, re.MULTILINE)[1]
     shown = re.search(r"```text\n(adamw: .*?)```", README, re.DOTALL)[1]
     assert main(line.split()) == 0
     assert capsys.readouterr().out.startswith(shown)

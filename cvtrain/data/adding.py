@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from cvtrain.data.arguments import check_complex_dtype, check_integer
+from cvtrain.config.argument_checks import check_complex_dtype, check_integer
 from cvtrain.data.dataset import Dataset, Reference
-from cvtrain.data.draws import data_generator
+from cvtrain.data.random import data_generator
 from cvtrain.data.split import Split
 
 

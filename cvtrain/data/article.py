@@ -2,7 +2,7 @@
 
 import torch
 
-from cvtrain.data.arguments import check_complex_dtype
+from cvtrain.config.argument_checks import check_complex_dtype
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.split import Split
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cvtrain.data.arguments import check_integer
+from cvtrain.config.argument_checks import check_integer
 
 
 class BatchOrder:

@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from cvtrain.data.arguments import check_complex_dtype, check_integer
+from cvtrain.config.argument_checks import check_complex_dtype, check_integer
 from cvtrain.data.dataset import Dataset
-from cvtrain.data.draws import data_generator
-from cvtrain.data.partition import stratified
+from cvtrain.data.random import data_generator
 from cvtrain.data.split import Split
+from cvtrain.data.splits import stratified
 
 
 def digits_fft(*, seed: int = 0, dtype: torch.dtype) -> Dataset:

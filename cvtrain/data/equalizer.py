@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
-from cvtrain.data.arguments import check_complex_dtype, check_integer, check_number
+from cvtrain.config.argument_checks import check_complex_dtype, check_integer, check_number
 from cvtrain.data.dataset import Dataset
-from cvtrain.data.draws import ComplexArray, complex_gaussian, data_generator
+from cvtrain.data.random import ComplexArray, complex_gaussian, data_generator
 from cvtrain.data.split import Split
 
 CHANNEL = np.array([0.34 - 0.27j, 0.87 + 0.43j, 0.34 - 0.21j])

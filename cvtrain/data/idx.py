@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from cvtrain.record.regular_file import kind_of, open_regular
+from cvtrain.process.regular_file import kind_of, open_regular
 
 GZIP_MAGIC = b"\x1f\x8b"
 UNSIGNED_BYTE = 0x08

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 from uuid import uuid4
 
 from cvtrain.data.idx import find_idx
-from cvtrain.errors import first_line
+from cvtrain.process.errors import first_line
 
 TIMEOUT = 20.0
 """Seconds without a byte after which a mirror is given up."""

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cvtrain.data.arguments import check_complex_dtype, check_integer
+from cvtrain.config.argument_checks import check_complex_dtype, check_integer
 from cvtrain.data.dataset import Dataset
-from cvtrain.data.draws import data_generator
 from cvtrain.data.idx import find_idx, read_idx
 from cvtrain.data.idx_download import download
+from cvtrain.data.random import data_generator
 from cvtrain.data.split import Split
 
 CLASSES = 10

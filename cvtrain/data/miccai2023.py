@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cvtrain.data.arguments import check_choice, check_complex_dtype, check_integer
+from cvtrain.config.argument_checks import check_choice, check_complex_dtype, check_integer
 from cvtrain.data.dataset import Dataset
-from cvtrain.data.draws import data_generator
-from cvtrain.data.partition import whole_groups
+from cvtrain.data.file_errors import folder, reading
 from cvtrain.data.radar_image import Sized, finite
-from cvtrain.data.reading import folder, reading
+from cvtrain.data.random import data_generator
 from cvtrain.data.split import FileSplit
-from cvtrain.process_count import most_processes
+from cvtrain.data.splits import whole_groups
+from cvtrain.process.process_count import most_processes
 
 View = Literal["sax", "lax"]
 Acceleration = Literal[4, 8, 10]

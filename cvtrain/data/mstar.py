@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from cvtrain.data.dataset import Dataset
-from cvtrain.data.draws import data_generator
-from cvtrain.data.partition import stratified
+from cvtrain.data.file_errors import files_below, folder, reading
 from cvtrain.data.radar_image import (
     Amplitude,
     Sized,
@@ -22,7 +21,8 @@ from cvtrain.data.radar_image import (
     finite,
     radar_dataset,
 )
-from cvtrain.data.reading import files_below, folder, reading
+from cvtrain.data.random import data_generator
+from cvtrain.data.splits import stratified
 
 CLASS_DEPTH = {
     "MSTAR_PUBLIC_T_72_VARIANTS_CD1": 2,

@@ -10,12 +10,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cvtrain.data.arguments import check_integer
+from cvtrain.config.argument_checks import check_integer
 from cvtrain.data.dataset import IGNORED, Dataset
-from cvtrain.data.draws import data_generator
-from cvtrain.data.partition import Parts, whole_groups
+from cvtrain.data.file_errors import folder, reading
 from cvtrain.data.radar_image import Amplitude, check_image_arguments, finite, radar_dataset
-from cvtrain.data.reading import folder, reading
+from cvtrain.data.random import data_generator
+from cvtrain.data.splits import Parts, whole_groups
 
 VOLUME = "VOL-ALOS2044980750-150324-HBQR1.1__A"
 POLARISATIONS = ("HH", "HV", "VH", "VV")

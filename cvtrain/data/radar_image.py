@@ -12,11 +12,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cvtrain.data.arguments import check_choice, check_complex_dtype, check_integer
+from cvtrain.config.argument_checks import check_choice, check_complex_dtype, check_integer
 from cvtrain.data.dataset import Dataset
-from cvtrain.data.partition import Parts
 from cvtrain.data.split import FileSplit, Samples
-from cvtrain.process_count import most_processes
+from cvtrain.data.splits import Parts
+from cvtrain.process.process_count import most_processes
 
 Amplitude = Literal["linear", "log"]
 

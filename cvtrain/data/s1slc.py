@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from cvtrain.data.dataset import Dataset
-from cvtrain.data.draws import data_generator
-from cvtrain.data.partition import stratified
+from cvtrain.data.file_errors import folder, reading
 from cvtrain.data.radar_image import Amplitude, check_image_arguments, finite, radar_dataset
-from cvtrain.data.reading import folder, reading
+from cvtrain.data.random import data_generator
+from cvtrain.data.splits import stratified
 
 CLASSES = 7
 CITIES = ("Sao Paulo", "Houston", "Chicago")

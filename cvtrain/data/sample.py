@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from cvtrain.data.dataset import Dataset
-from cvtrain.data.draws import data_generator
-from cvtrain.data.partition import stratified
+from cvtrain.data.file_errors import folder, reading
 from cvtrain.data.radar_image import (
     Amplitude,
     Sized,
@@ -20,7 +19,8 @@ from cvtrain.data.radar_image import (
     finite,
     radar_dataset,
 )
-from cvtrain.data.reading import folder, reading
+from cvtrain.data.random import data_generator
+from cvtrain.data.splits import stratified
 
 KINDS = ("real", "synth")
 EXPECTED = (

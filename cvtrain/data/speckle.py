@@ -8,9 +8,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cvtrain.data.arguments import check_complex_dtype, check_integer
+from cvtrain.config.argument_checks import check_complex_dtype, check_integer
 from cvtrain.data.dataset import Dataset, Reference
-from cvtrain.data.draws import ComplexArray, complex_gaussian, data_generator
+from cvtrain.data.random import ComplexArray, complex_gaussian, data_generator
 from cvtrain.data.split import Split
 
 OPPOSED = cmath.rect(0.30, math.radians(160))

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from cvtrain.errors import first_line
+from cvtrain.process.errors import first_line
 
 
 # Tensors have no single truth value, so neither class can be compared entry by entry: eq=False.

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 import torch
 
-from cvtrain.data.arguments import check_complex_dtype
+from cvtrain.config.argument_checks import check_complex_dtype
 from cvtrain.data.dataset import Dataset, Reference
 from cvtrain.data.split import Split
 

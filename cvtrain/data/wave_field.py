@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from cvtrain.data.arguments import check_complex_dtype, check_integer, check_number
+from cvtrain.config.argument_checks import check_complex_dtype, check_integer, check_number
 from cvtrain.data.dataset import Dataset
-from cvtrain.data.draws import complex_gaussian, data_generator
+from cvtrain.data.random import complex_gaussian, data_generator
 from cvtrain.data.split import Split
 
 

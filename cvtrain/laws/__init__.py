@@ -1,19 +1,19 @@
 """What the factor 2 is worth: exact laws, and conversions between conventions."""
 
 from cvtrain.laws.conversion import Conversion, Side, convert
-from cvtrain.laws.readings import READINGS, Reading, reading
-from cvtrain.laws.table import LAWS, Law, absorbed, exponents, law_of
+from cvtrain.laws.frameworks import FRAMEWORKS, FrameworkConvention, framework_convention
+from cvtrain.laws.table import LAWS, Law, exponents, law_of, rescaled_hyperparameters
 
 __all__ = [
+    "FRAMEWORKS",
     "LAWS",
-    "READINGS",
     "Conversion",
+    "FrameworkConvention",
     "Law",
-    "Reading",
     "Side",
-    "absorbed",
     "convert",
     "exponents",
+    "framework_convention",
     "law_of",
-    "reading",
+    "rescaled_hyperparameters",
 ]

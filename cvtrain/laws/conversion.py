@@ -7,9 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cvtrain.errors import InputError
-from cvtrain.laws.readings import Reading, reading
-from cvtrain.laws.table import CLIP_EXPONENTS, Values, absorbed, class_name, complete, law_of
+from cvtrain.laws.frameworks import FrameworkConvention, framework_convention
+from cvtrain.laws.table import (
+    CLIP_EXPONENTS,
+    Values,
+    class_name,
+    complete,
+    law_of,
+    rescaled_hyperparameters,
+)
+from cvtrain.process.errors import InputError
 
 TORCHS_CLIP_EPS = 1e-6
 LINEAR = ("SGD", "ASGD")
@@ -24,7 +31,7 @@ class Side:
         InputError: a factor that is not above 0.
     """
 
-    reading: Reading
+    reading: FrameworkConvention
     loss_scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -136,8 +143,12 @@ def convert(
         )
         values = converted_clip = real_values = None
     else:
-        values = absorbed(optimizer, given, complex_factor)
-        real_values = absorbed(optimizer, given, real_factor) if split and law.entrywise else None
+        values = rescaled_hyperparameters(optimizer, given, complex_factor)
+        real_values = (
+            rescaled_hyperparameters(optimizer, given, real_factor)
+            if split and law.entrywise
+            else None
+        )
         converted_clip = None if clip_given is None else _scaled_clip(clip_given, complex_factor)
         if law.obstacle is not None and complex_factor != 1:
             obstacles.append(law.obstacle)
@@ -177,7 +188,7 @@ def convert(
 
 
 def _differences(
-    kind: str, clip: Values | None, source: Reading, target: Reading
+    kind: str, clip: Values | None, source: FrameworkConvention, target: FrameworkConvention
 ) -> tuple[str, ...]:
     """Of the rules. A reading without rules of its own goes with those of the other side."""
     told = []
@@ -200,7 +211,7 @@ def _differences(
     return tuple(told)
 
 
-def _complete_clip(clip: Mapping[str, Any], source: Reading) -> Values:
+def _complete_clip(clip: Mapping[str, Any], source: FrameworkConvention) -> Values:
     kind = clip.get("kind")
     if kind not in ("norm", "modulus", "split"):
         raise InputError(f"clip.{kind}: should be clip.norm, clip.modulus or clip.split")
@@ -231,4 +242,6 @@ def sides(
     source: str, target: str, source_scale: float = 1.0, target_scale: float = 1.0
 ) -> tuple[Side, Side]:
     """Both sides by the names of their readings."""
-    return Side(reading(source), source_scale), Side(reading(target), target_scale)
+    return Side(framework_convention(source), source_scale), Side(
+        framework_convention(target), target_scale
+    )

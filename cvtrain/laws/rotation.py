@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cvtrain.clipping import Clip, ModulusClip, NoClip, NormClip, SplitClip
-from cvtrain.convention import Convention
-from cvtrain.handed import hand
+from cvtrain.gradients.clipping import Clip, ModulusClip, NoClip, NormClip, SplitClip
+from cvtrain.gradients.convention import Convention
+from cvtrain.gradients.transform import transform_gradients
 from cvtrain.laws.table import Values, optimizer_class
 
 UNCLIPPED = NoClip()
@@ -98,7 +98,7 @@ def _trained(candidate: Candidate, turn: complex) -> Tensor:
         error = inputs[chosen] @ w.detach() - targets[chosen]
         # g = 2 ∂L/∂w* of the mean |error|²: by hand, so that all of it turns exactly.
         gradient = 2 * (inputs[chosen].mH @ error) / error.numel()
-        handed, _ = hand({"w": gradient.unsqueeze(0)}, Convention(), candidate.clip)
+        handed, _ = transform_gradients({"w": gradient.unsqueeze(0)}, Convention(), candidate.clip)
         w.grad = handed["w"].squeeze(0)
         optimizer.step()
     return w.detach()

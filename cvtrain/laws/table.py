@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from cvtrain import optim
-from cvtrain.errors import InputError
+from cvtrain.process.errors import InputError
 
 Values = dict[str, Any]
 
@@ -128,7 +128,9 @@ def exponents(optimizer: str, hyperparameters: Mapping[str, Any]) -> dict[str, i
     return found
 
 
-def absorbed(optimizer: str, hyperparameters: Mapping[str, Any], c: float) -> Values:
+def rescaled_hyperparameters(
+    optimizer: str, hyperparameters: Mapping[str, Any], c: float
+) -> Values:
     """The hyperparameters that give the same weights from a gradient c times as large.
 
     Args:

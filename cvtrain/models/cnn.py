@@ -25,7 +25,7 @@ class Cnn(nn.Module):
     """Blocks of two convolutions and an average pooling, then two linear layers; all complex.
 
     With the defaults it is the network of torchcvnn's example on MNIST, but for its last layer,
-    which takes moduli: here the objective does (`cvtrain.objective.cross_entropy`).
+    which takes moduli: here the objective does (`cvtrain.gradients.losses.cross_entropy`).
 
     Args:
         input_shape: of one image, [H, W] or [C, H, W].

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from cvtrain.optim.hyperparameter import column, require
+from cvtrain.gradients.stacked_number import column, require
 from cvtrain.optim.rule import Hyperparameters, RuleOptimizer
 from cvtrain.optim.semantics import RealView, Semantics, State, StateLayout
-from cvtrain.optim.step import coupled, descend
+from cvtrain.optim.weight_decay import coupled, descend
 
 
 @dataclass(frozen=True)

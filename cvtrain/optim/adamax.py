@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from cvtrain.optim.hyperparameter import column, float64, power, require, require_betas
+from cvtrain.gradients.stacked_number import column, float64, power, require, require_betas
 from cvtrain.optim.rule import Hyperparameters, RuleOptimizer
 from cvtrain.optim.semantics import RealView, Semantics, State, StateLayout
-from cvtrain.optim.step import coupled
+from cvtrain.optim.weight_decay import coupled
 
 
 @dataclass(frozen=True)

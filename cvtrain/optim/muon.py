@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from cvtrain.optim.hyperparameter import Number, column, float64, require
+from cvtrain.gradients.stacked_number import Number, column, float64, require
 from cvtrain.optim.rule import Hyperparameters, RuleOptimizer
 from cvtrain.optim.semantics import RealView, Semantics, State, StateLayout
-from cvtrain.optim.step import decoupled, descend
+from cvtrain.optim.weight_decay import decoupled, descend
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
-from cvtrain.optim.hyperparameter import on_host
+from cvtrain.gradients.stacked_number import on_host
 from cvtrain.optim.saved_state import SavedState
 from cvtrain.optim.semantics import Semantics, State, StateLayout
 
@@ -51,7 +51,7 @@ class RuleOptimizer(Optimizer):
 
     The hyperparameters live in `param_groups` under torch's names, the state has torch's keys and
     shapes. `p.grad` is read, never written. torch's learning rate schedulers need a learning rate
-    that is a Python number; for [K] rates set ``group["lr"]`` (see `cvtrain.schedule`).
+    that is a Python number; for [K] rates set ``group["lr"]`` (see `cvtrain.training.schedule`).
 
     Args:
         params: parameters, or parameter groups with hyperparameters of their own.

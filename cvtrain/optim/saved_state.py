@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from cvtrain.optim.hyperparameter import on_host
+from cvtrain.gradients.stacked_number import on_host
 from cvtrain.optim.semantics import State
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from cvtrain.optim.hyperparameter import Number, column, float64
+from cvtrain.gradients.stacked_number import Number, column, float64
 
 Semantics: TypeAlias = Literal["split", "modulus"]
 State: TypeAlias = dict[str, Tensor]

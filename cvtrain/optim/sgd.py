@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from cvtrain.optim.hyperparameter import column, float64, require, where_nonzero
+from cvtrain.gradients.stacked_number import column, float64, require, where_nonzero
 from cvtrain.optim.rule import Hyperparameters, RuleOptimizer
 from cvtrain.optim.semantics import Semantics, State, StateLayout
-from cvtrain.optim.step import coupled, descend
+from cvtrain.optim.weight_decay import coupled, descend
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from cvtrain.report.arms import REFERENCE, label_runs
+from cvtrain.analysis.arms import REFERENCE, label_runs
+from cvtrain.analysis.best_lr import judged_runs, scored_runs, tuned
+from cvtrain.analysis.load import Sweep
 from cvtrain.report.document import Record, Section, Sentence, Table, number, words
-from cvtrain.report.load import Sweep
-from cvtrain.report.tuned import judged_runs, scored_runs, tuned
 
 COMPARABLE_LOSSES = ("complex_mse", "cross_entropy")
 """A loss that is known of a task is in one of these, according to the task."""

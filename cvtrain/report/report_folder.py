@@ -8,9 +8,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from cvtrain.errors import InputError
-from cvtrain.record.atomic_file import remove_unfinished
-from cvtrain.record.claimed_directory import LOCK_FILE
+from cvtrain.process.errors import InputError
+from cvtrain.runs.directory_lock import LOCK_FILE
+from cvtrain.runs.files import remove_unfinished
 
 LONGEST_WAIT = 600.0
 """Seconds that another report, whose figures may take minutes, is waited for."""

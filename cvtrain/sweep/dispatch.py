@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
-from cvtrain.engine.job import StackJob
-from cvtrain.errors import Interrupted, StorageFailed
-from cvtrain.interruption import interruption
-from cvtrain.record.run_file import RunRecord
+from cvtrain.process.errors import Interrupted, StorageFailed
+from cvtrain.process.signals import interruption
+from cvtrain.runs.run_json import RunRecord
 from cvtrain.sweep.executors.executor import Executor, WorkerLost
+from cvtrain.training.job import Job
 
 ATTEMPTS = 3
 """Of a job whose worker is lost every time."""
@@ -20,7 +20,7 @@ Ended = list[RunRecord] | Exception
 
 
 def dispatch(
-    jobs: Sequence[StackJob],
+    jobs: Sequence[Job],
     executor: Executor,
     begun: Callable[[int], None],
     ended: Callable[[int, Ended], None],

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cvtrain.errors import InputError
-from cvtrain.record.journal import SWEEP_FILE, read_points
-from cvtrain.record.regular_file import is_directory, kind_of
-from cvtrain.record.run_file import read_record
+from cvtrain.process.errors import InputError
+from cvtrain.process.regular_file import is_directory, kind_of
+from cvtrain.runs.journal import SWEEP_FILE, read_points
+from cvtrain.runs.run_json import read_record
 
 
 def latest_sweep(output: Path) -> Path | None:

@@ -8,15 +8,15 @@ from time import perf_counter
 
 from rich.table import Table
 
-from cvtrain.engine.job import StackJob
-from cvtrain.engine.train import train
-from cvtrain.plain_console import PlainConsole
-from cvtrain.point import Point
-from cvtrain.record.run_file import Engine
-from cvtrain.record.temporary_directory import trial_directory
+from cvtrain.config.point import Point
+from cvtrain.process.plain_console import PlainConsole
+from cvtrain.runs.run_json import Engine
+from cvtrain.runs.temporary_directory import trial_directory
 from cvtrain.sweep.packing import Pack, describe, pack
-from cvtrain.task import describe_task, load_dataset
-from cvtrain.trial import structure
+from cvtrain.training.job import Job
+from cvtrain.training.preflight import structure
+from cvtrain.training.task import describe_task, load_dataset
+from cvtrain.training.train import train
 
 CALIBRATION_STEPS = (20, 60)
 """Updates of two short trainings; their difference is the cost of a step, the rest of a run."""
@@ -98,7 +98,7 @@ def _trial(points: Sequence[Point], engine: Engine, steps: int) -> Cost:
     )
     with trial_directory() as root:
         began = perf_counter()
-        train(StackJob(shortened, root, engine))
+        train(Job(shortened, root, engine))
         seconds = perf_counter() - began
         size = sum(file.stat().st_size for file in root.rglob("*") if file.is_file())
     return Cost(seconds / len(points), size / len(points))

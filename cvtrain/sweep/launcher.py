@@ -20,12 +20,12 @@ from hydra.core.utils import (
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from cvtrain.errors import InputError, SweepStopped
-from cvtrain.interruption import interruption
-from cvtrain.point import Point
-from cvtrain.sweep.hydra_job import HydraJob
-from cvtrain.sweep.job import composed_point, recorded_result, result_or_error
+from cvtrain.config.point import Point
+from cvtrain.process.errors import InputError, SweepStopped
+from cvtrain.process.signals import interruption
+from cvtrain.sweep.hydra_jobs import HydraJob
 from cvtrain.sweep.job_composer import JobComposer
+from cvtrain.sweep.task_function import composed_point, recorded_result, result_or_error
 
 if TYPE_CHECKING:
     from cvtrain.sweep.dispatch import Ended
@@ -88,10 +88,10 @@ class StackLaunch:
             SweepStopped: a run failed under ``on_error=stop``.
             Interrupted: a signal came.
         """
-        from cvtrain.engine.job import StackJob
-        from cvtrain.record.claimed_directory import check_owner, owner
+        from cvtrain.runs.directory_lock import check_owner, owner
         from cvtrain.sweep.dispatch import dispatch
         from cvtrain.sweep.packing import describe, pack
+        from cvtrain.training.job import Job
 
         setup_globals()
         self._log_as_hydra()
@@ -115,7 +115,7 @@ class StackLaunch:
             ]
             left = [each for each in left if each.points]
             dispatch(
-                [StackJob(each.points, root, each.engine) for each in left],
+                [Job(each.points, root, each.engine) for each in left],
                 executor,
                 lambda place: self._begin(left[place]),
                 lambda place, outcome: self._end(left[place], outcome, root),
@@ -137,7 +137,7 @@ class StackLaunch:
         return points
 
     def _begin(self, pack: Pack) -> None:
-        from cvtrain.sweep.job import log_task
+        from cvtrain.sweep.task_function import log_task
 
         for point in pack.points:
             self._jobs[point.number].begin()
@@ -147,7 +147,7 @@ class StackLaunch:
             self._log_as_hydra()
 
     def _end(self, pack: Pack, outcome: Ended, root: Path) -> None:
-        from cvtrain.record.journal import Journal
+        from cvtrain.runs.journal import Journal
         from cvtrain.sweep.executors.executor import WorkerLost
 
         values: Sequence[float | Exception]
@@ -170,7 +170,7 @@ class StackLaunch:
 
 def _ended(points: Sequence[Point], root: Path) -> Iterator[tuple[int, float]]:
     """Numbers and results of the points that an earlier call trained into their directories."""
-    from cvtrain.record.journal import Journal
+    from cvtrain.runs.journal import Journal
 
     journal = Journal(root)
     for point in points:

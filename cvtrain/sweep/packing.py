@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from cvtrain.engine.stack import alignment
-from cvtrain.interruption import interruption
-from cvtrain.point import Point
-from cvtrain.record.run_file import Engine
-from cvtrain.stacking import common_part, refusal
-from cvtrain.sweep.stack_trial import StackTrial, available_memory, try_stack
+from cvtrain.config.point import Point
+from cvtrain.process.signals import interruption
+from cvtrain.runs.run_json import Engine
+from cvtrain.sweep.memory_probe import MemoryProbe, available_memory, probe_memory
+from cvtrain.training.stack import alignment
+from cvtrain.training.stacking import common_part, refusal
 
 MEMORY_SHARE = 0.7
 """Of the available memory, for one stack."""
@@ -88,7 +88,7 @@ def _packs(
     config = group[0].config
     reason = refusal(config)
     if reason is None:
-        trial = try_stack(config)
+        trial = probe_memory(config)
         reason = trial.refusal
     if reason is None:
         multiple = alignment(config)
@@ -103,7 +103,7 @@ def _packs(
     yield from _singly(group, reason)
 
 
-def largest_stack(trial: StackTrial, memory: float, multiple: int) -> int:
+def largest_stack(trial: MemoryProbe, memory: float, multiple: int) -> int:
     """How many members, filled up to a `multiple`, fit into a share of `memory`, in bytes."""
     fitting = max(0, int((MEMORY_SHARE * memory - trial.fixed) // trial.per_member))
     return fitting // multiple * multiple

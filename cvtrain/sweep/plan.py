@@ -10,13 +10,13 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from cvtrain.composition import Composer, explain, parse_override
-from cvtrain.config import Config, check_config
-from cvtrain.errors import InputError
-from cvtrain.interruption import interruption
-from cvtrain.point import Point
-from cvtrain.record.shortened import plain, shortened
-from cvtrain.sweep_size import check_points_wanted, product_size
+from cvtrain.config.compose import Composer, explain, parse_override
+from cvtrain.config.point import Point
+from cvtrain.config.schema import Config, check_config
+from cvtrain.config.sweep_size import check_points_wanted, product_size
+from cvtrain.process.errors import InputError
+from cvtrain.process.signals import interruption
+from cvtrain.runs.safe_names import plain, shortened
 
 NULL_JITTER = 1e-6
 """Relative noise on the initial weights in the null arm: what chaos alone does."""

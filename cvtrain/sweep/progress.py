@@ -11,11 +11,11 @@ from time import monotonic
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cvtrain.errors import StorageUnavailable
-from cvtrain.plain_console import PlainConsole
-from cvtrain.point import Point
-from cvtrain.record.journal import Journal
-from cvtrain.record.metrics import last_step
+from cvtrain.config.point import Point
+from cvtrain.process.errors import StorageUnavailable
+from cvtrain.process.plain_console import PlainConsole
+from cvtrain.runs.journal import Journal
+from cvtrain.runs.metrics_csv import last_step
 
 REFRESH_SECONDS = 0.5
 ASKED = 8

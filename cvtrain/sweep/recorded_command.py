@@ -14,11 +14,11 @@ from pathlib import Path
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from cvtrain.composition import CONFIG_NAME, RESOLVERS, configuration_folder, parse_override
-from cvtrain.config import KEYS_WITHOUT_RESULT
-from cvtrain.errors import InputError
-from cvtrain.record.journal import SWEEP_FILE
-from cvtrain.record.run_file import read_record
+from cvtrain.config.compose import CONFIG_NAME, RESOLVERS, configuration_folder, parse_override
+from cvtrain.config.schema import KEYS_WITHOUT_RESULT
+from cvtrain.process.errors import InputError
+from cvtrain.runs.journal import SWEEP_FILE
+from cvtrain.runs.run_json import read_record
 
 OF_THE_FIRST_COMMAND = ("resume", "hydra.sweep.dir", "hydra.mode", "pause_at")
 """Keys that a command to go on with is recorded without."""

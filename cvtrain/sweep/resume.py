@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cvtrain.composition import as_override, parse_override, quoted
-from cvtrain.errors import InputError
-from cvtrain.point import Point
-from cvtrain.printed_command import cvtrain_command
-from cvtrain.record.journal import ENDED, SWEEP_FILE, Journal
-from cvtrain.record.links import resolved
-from cvtrain.record.places import check_places
-from cvtrain.record.regular_file import is_file, kind_of
-from cvtrain.record.run_file import FILE_NAME as RUN_FILE
-from cvtrain.record.run_file import read_record
-from cvtrain.record.versions import package_versions
+from cvtrain.config.compose import as_override, parse_override, quoted
+from cvtrain.config.point import Point
+from cvtrain.process.errors import InputError
+from cvtrain.process.printed_command import cvtrain_command
+from cvtrain.process.regular_file import is_file, kind_of
+from cvtrain.runs.journal import ENDED, SWEEP_FILE, Journal
+from cvtrain.runs.links import resolved
+from cvtrain.runs.places import check_places
+from cvtrain.runs.run_json import FILE_NAME as RUN_FILE
+from cvtrain.runs.run_json import read_record
+from cvtrain.runs.versions import package_versions
 from cvtrain.sweep.earlier_sweeps import latest_sweep, placed_points
 from cvtrain.sweep.recorded_command import (
     TRUSTED,

@@ -16,23 +16,24 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import Trial
 from pydantic import Field, ValidationError
 
-from cvtrain.composition import Composer, parse_override
-from cvtrain.config_errors import config_keys, explain_invalid
-from cvtrain.config_sections import Section
-from cvtrain.errors import InputError, SweepStopped
-from cvtrain.interruption import interruption
-from cvtrain.plain_console import PlainConsole
-from cvtrain.point import Point
-from cvtrain.record.claimed_directory import DirectoryLock, claim_directory
-from cvtrain.record.journal import Journal
-from cvtrain.record.metrics import value_at
-from cvtrain.record.run_file import last_value
-from cvtrain.record.storage import storage_failures_told
+from cvtrain.config.compose import Composer, parse_override
+from cvtrain.config.errors import config_keys, explain_invalid
+from cvtrain.config.point import Point
+from cvtrain.config.sections import Section
+from cvtrain.config.sweep_size import MOST_POINTS
+from cvtrain.process.errors import InputError, SweepStopped
+from cvtrain.process.plain_console import PlainConsole
+from cvtrain.process.signals import interruption
+from cvtrain.runs.directory_lock import DirectoryLock, claim_directory
+from cvtrain.runs.journal import Journal
+from cvtrain.runs.metrics_csv import value_at
+from cvtrain.runs.run_json import last_value
+from cvtrain.runs.storage_errors import translate_storage_errors
 from cvtrain.sweep.plan import Plan, directory_name
 from cvtrain.sweep.recorded_command import recorded_command
 from cvtrain.sweep.resume import known_points
 from cvtrain.sweep.search_space import corners, override_text, read_space
-from cvtrain.sweep.study import Search
+from cvtrain.sweep.study import OptunaStudy
 from cvtrain.sweep.sweeper import (
     experiment_of,
     job_of,
@@ -42,7 +43,6 @@ from cvtrain.sweep.sweeper import (
     report,
     report_what_was_stopped,
 )
-from cvtrain.sweep_size import MOST_POINTS
 
 KEY = "hydra.sweeper.search"
 MOST_BATCH = 10_000
@@ -119,14 +119,14 @@ def run_search(
     samples = [trials.point(k, choice) for k, choice in enumerate(corners(space))]
     max_stack, workers = launcher_limits(launcher)
     console.print(f"cvtrain: checking {len(samples)} points")
-    from cvtrain.trial import check_points
+    from cvtrain.training.preflight import preflight
 
-    check_points(samples)
+    preflight(samples)
     first = samples[0].config
     if first.plan:
         from cvtrain.sweep.estimate import show_plan
 
-        search = Search(None, space, True, options.seed, options.batch)
+        search = OptunaStudy(None, space, True, options.seed, options.batch)
         asked = search.ask(options.trials)
         show_plan([trials.point(k, t.params) for k, t in enumerate(asked)], max_stack, workers)
         console.print(f"that is the first batch of {options.trials} trials")
@@ -136,7 +136,7 @@ def run_search(
     else:
         directory = Path(first.resume)
     config.hydra.sweep.dir = str(directory)
-    with storage_failures_told(directory), DirectoryLock(directory) as lock:
+    with translate_storage_errors(directory), DirectoryLock(directory) as lock:
         if first.resume is not None:
             # Under the lock: a command that had it before may have added trials.
             trials.known = known_points(directory)
@@ -183,7 +183,7 @@ def _search(
 ) -> None:
     journal, points = Journal(directory), dict[str, Point]()
     minimize = options.direction == "minimize"
-    search = Search(directory, trials.space, minimize, options.seed, options.batch)
+    search = OptunaStudy(directory, trials.space, minimize, options.seed, options.batch)
     others = list(journal.listed())
     try:
         with suppress(SweepStopped):
@@ -212,7 +212,7 @@ def _search(
 
 
 def _train(
-    search: Search,
+    search: OptunaStudy,
     asked: Sequence[Trial],
     batch: Sequence[Point],
     options: SearchOptions,
@@ -271,7 +271,7 @@ def _value(content: Mapping[str, Any] | None, options: SearchOptions) -> float |
     return options.worst if math.isnan(number) else number
 
 
-def _line(search: Search, options: SearchOptions) -> str:
+def _line(search: OptunaStudy, options: SearchOptions) -> str:
     states = [trial.state.name for trial in search.study.get_trials(deepcopy=False)]
     line = f"cvtrain: {search.told} of {options.trials} trials, {states.count('PRUNED')} pruned"
     with suppress(ValueError):

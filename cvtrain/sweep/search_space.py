@@ -13,7 +13,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from cvtrain.errors import InputError
+from cvtrain.process.errors import InputError
 
 RANGE_KEYS = {"low", "high", "log", "step"}
 EXAMPLE = "should be a list of values, or {low: …, high: …} with log or step"

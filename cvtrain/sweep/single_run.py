@@ -11,26 +11,26 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from cvtrain.composition import as_override
-from cvtrain.config import Config
-from cvtrain.config_sections import AnyLoggerConfig
-from cvtrain.convention import convention_name
+from cvtrain.config.compose import as_override
+from cvtrain.config.point import Point
+from cvtrain.config.schema import Config
+from cvtrain.config.sections import AnyLoggerConfig
 from cvtrain.data.idx_download import downloads_refused
-from cvtrain.engine.job import StackJob
-from cvtrain.engine.train import train
-from cvtrain.errors import FilesChanged, InputError, Interrupted, RunFailed
-from cvtrain.plain_console import PlainConsole
-from cvtrain.plain_text import say
-from cvtrain.point import Point
-from cvtrain.printed_command import printed_command
-from cvtrain.record.claimed_directory import DirectoryLock
-from cvtrain.record.journal import TRACEBACK_FILE, Journal
-from cvtrain.record.recorded_run import read_run
-from cvtrain.record.run_file import RunRecord
-from cvtrain.record.storage import storage_failures_told
+from cvtrain.gradients.convention import convention_name
+from cvtrain.process.errors import FilesChanged, InputError, Interrupted, RunFailed
+from cvtrain.process.plain_console import PlainConsole
+from cvtrain.process.plain_text import say
+from cvtrain.process.printed_command import printed_command
+from cvtrain.runs.directory_lock import DirectoryLock
+from cvtrain.runs.journal import TRACEBACK_FILE, Journal
+from cvtrain.runs.recorded_run import load_run_config
+from cvtrain.runs.run_json import RunRecord
+from cvtrain.runs.storage_errors import translate_storage_errors
 from cvtrain.sweep.resume import KEY, how_to_go_on
-from cvtrain.task import describe_task
-from cvtrain.trial import check_points
+from cvtrain.training.job import Job
+from cvtrain.training.preflight import preflight
+from cvtrain.training.task import describe_task
+from cvtrain.training.train import train
 
 SHOWN = (
     "train/loss",
@@ -51,7 +51,7 @@ REAL_ENTRY = re.compile(r"(grad|handed|weight)/(.+)/real((?:\[[\d,]+\])?)")
 """Tag of the real part of a traced entry; a parameter without axes has no index."""
 
 
-def train_and_show(job: StackJob) -> float:
+def train_and_show(job: Job) -> float:
     """Train a job of one point, and print its result.
 
     Returns:
@@ -65,7 +65,7 @@ def train_and_show(job: StackJob) -> float:
         return _train_and_show(job)
 
 
-def _train_and_show(job: StackJob) -> float:
+def _train_and_show(job: Job) -> float:
     """The same, in a directory that is locked."""
     (point,) = job.points
     console = PlainConsole()
@@ -134,9 +134,9 @@ def go_on_and_show(
         InputError: its run.json cannot be used, or another command trains in its directory.
         RunFailed: with the place of the traceback.
     """
-    with storage_failures_told(directory), DirectoryLock(directory), downloads_refused():
+    with translate_storage_errors(directory), DirectoryLock(directory), downloads_refused():
         # Read under the lock: a command that had it before may have trained the run to its end.
-        record, config = read_run(directory, trusted)
+        record, config = load_run_config(directory, trusted)
         if logger is not None:
             config = config.model_copy(update={"logger": logger})
         elif config.logger.kind != "none":
@@ -148,8 +148,8 @@ def go_on_and_show(
         point = Point(0, config, (), directory.name)
         if Journal(directory.parent).ended(point) is not None:
             raise InputError(f"{KEY}={directory}: this run has ended ({record.get('status')})")
-        check_points([point])
-        _train_and_show(StackJob((point,), directory.parent))
+        preflight([point])
+        _train_and_show(Job((point,), directory.parent))
 
 
 def result_table(record: RunRecord) -> Table:

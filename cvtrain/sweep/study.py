@@ -13,7 +13,7 @@ from optuna.samplers import TPESampler
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
-from cvtrain.errors import InputError, first_line
+from cvtrain.process.errors import InputError, first_line
 
 FILE_NAME = "study.db"
 NAME = "cvtrain"
@@ -21,7 +21,7 @@ AGAIN = "begun again"
 """Marks a trial that was under way when its search ended; another one has its choices."""
 
 
-class Search:
+class OptunaStudy:
     """Asks an Optuna study for trials and tells it what came of them.
 
     Each choice has a generator of its own, seeded by how many were made before: it depends on

@@ -13,14 +13,14 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from cvtrain.composition import Composer, quoted
-from cvtrain.errors import Interrupted, RunFailed, StorageUnavailable, SweepStopped
-from cvtrain.interruption import interruption
-from cvtrain.plain_console import PlainConsole
-from cvtrain.point import Point
-from cvtrain.record.claimed_directory import DirectoryLock, claim_directory
-from cvtrain.record.journal import SWEEP_FILE, Journal
-from cvtrain.record.storage import storage_failures_told
+from cvtrain.config.compose import Composer, quoted
+from cvtrain.config.point import Point
+from cvtrain.process.errors import Interrupted, RunFailed, StorageUnavailable, SweepStopped
+from cvtrain.process.plain_console import PlainConsole
+from cvtrain.process.signals import interruption
+from cvtrain.runs.directory_lock import DirectoryLock, claim_directory
+from cvtrain.runs.journal import SWEEP_FILE, Journal
+from cvtrain.runs.storage_errors import translate_storage_errors
 from cvtrain.sweep.plan import Plan
 from cvtrain.sweep.progress import SweepProgress
 from cvtrain.sweep.recorded_command import configuration_flags, recorded_command, typed_again
@@ -55,9 +55,9 @@ def run_sweep(
     points = Plan.compose(composer, overrides, variants).points
     max_stack, workers = launcher_limits(launcher)
     console.print(f"cvtrain: checking {len(points)} points")
-    from cvtrain.trial import check_points
+    from cvtrain.training.preflight import preflight
 
-    check_points(points)
+    preflight(points)
     if points[0].config.plan:
         from cvtrain.sweep.estimate import show_plan
 
@@ -70,7 +70,7 @@ def run_sweep(
     else:
         directory = Path(resumed)
     config.hydra.sweep.dir = str(directory)
-    with storage_failures_told(directory), DirectoryLock(directory) as lock:
+    with translate_storage_errors(directory), DirectoryLock(directory) as lock:
         returned = _train_and_report(config, launcher, overrides, points, directory, console)
         lock.check()
         return returned
@@ -187,8 +187,8 @@ def tell_how_to_go_on(console: PlainConsole, directory: Path, config: DictConfig
 
 def networks(points: Sequence[Point]) -> list[str]:
     """Start-up summary: the data and networks of the sweep, each once."""
-    from cvtrain.task import describe_network
-    from cvtrain.trial import structure
+    from cvtrain.training.preflight import structure
+    from cvtrain.training.task import describe_network
 
     distinct = {structure(point.config): point.config for point in points}
     lines = (line for config in distinct.values() for line in describe_network(config))
@@ -212,7 +212,7 @@ def experiment_of(config: DictConfig) -> str | None:
 
 def report(directory: Path, journal: Journal, points: Sequence[Point]) -> None:
     """What came out: how many runs ended, and the report on all that have begun."""
-    from cvtrain.report.analysis import publish
+    from cvtrain.experiments.publish import publish
 
     counts = journal.count(points)
     ended = sum(count for status, count in counts.items() if status not in (None, "running"))

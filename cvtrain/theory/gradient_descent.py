@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cvtrain.data.arguments import check_integer, check_number
+from cvtrain.config.argument_checks import check_integer, check_number
 from cvtrain.theory.moments import (
     RealArray,
     effective_rate,

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 
-from cvtrain.data.arguments import check_integer, check_number
+from cvtrain.config.argument_checks import check_integer, check_number
 from cvtrain.theory.gradient_descent import Fastest, gd_stability_limit
 from cvtrain.theory.moments import (
     ComplexArray,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cvtrain.data.arguments import check_integer, check_number
+from cvtrain.config.argument_checks import check_integer, check_number
 from cvtrain.theory.gradient_descent import Fastest
 from cvtrain.theory.moments import ComplexArray, check_positive, effective_rate, nominal_rate
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from cvtrain.command import main as train
+from cvtrain.cli.train import main as train
 
 CHROMIUM = next(
     (

@@ -7,9 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
-
 from cvtrain.report.__main__ import main as report
+from playwright.sync_api import Browser, Page
 
 NARROW = {"width": 375, "height": 700}
 

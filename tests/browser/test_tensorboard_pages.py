@@ -20,7 +20,7 @@ PATIENCE = 60_000
 
 @pytest.fixture(scope="module")
 def address(browser, sweep: Path) -> Iterator[str]:
-    command = [sys.executable, "-m", "cvtrain.tensorboard", str(sweep), "--port=0"]
+    command = [sys.executable, "-m", "cvtrain", "tensorboard", str(sweep), "--port=0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         yield running.stdout.readline().split()[-1]

@@ -21,20 +21,20 @@ def trained_by_both_engines(directory: Path, *given: str) -> None:
     """Train two seeds for four steps, in a stack and one by one; their weights must agree, and
     have moved."""
     import cvtrain
-    from cvtrain.engine.job import StackJob
-    from cvtrain.engine.train import train
-    from cvtrain.point import Point
-    from cvtrain.record.checkpoint import checkpoint_path, load_checkpoint
-    from cvtrain.task import build_model, load_dataset
+    from cvtrain.config.point import Point
+    from cvtrain.runs.checkpoint import checkpoint_path, load_checkpoint
+    from cvtrain.training.job import Job
+    from cvtrain.training.task import build_model, load_dataset
+    from cvtrain.training.train import train
 
     common = ("dtype=complex128", "max_steps=4", "batch_size=8", "signals.validation_every=2")
     points = tuple(
         Point(seed, cvtrain.configure(*given, *common, f"seed={seed}"), (), str(seed))
         for seed in (0, 1)
     )
-    train(StackJob(points, directory / "stack", "stack"))
+    train(Job(points, directory / "stack", "stack"))
     for point in points:
-        train(StackJob((point,), directory / "single"))
+        train(Job((point,), directory / "single"))
         stacked, single = (
             load_checkpoint(checkpoint_path(directory / engine / point.directory, "last"))[0]
             for engine in ("stack", "single")

@@ -15,17 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cvtrain
-from cvtrain.composition import configuration_folder
+from cvtrain.config.compose import configuration_folder
+from cvtrain.config.point import Point
 from cvtrain.data import idx_fft as shared
-from cvtrain.data.draws import data_generator
 from cvtrain.data.fashion_fft import FASHION, fashion_fft
 from cvtrain.data.idx_fft import interleaved
 from cvtrain.data.mnist_fft import mnist_fft
-from cvtrain.engine.job import StackJob
-from cvtrain.engine.train import train
-from cvtrain.errors import InputError
-from cvtrain.point import Point
-from cvtrain.record.checkpoint import checkpoint_path, load_checkpoint
+from cvtrain.data.random import data_generator
+from cvtrain.process.errors import InputError
+from cvtrain.runs.checkpoint import checkpoint_path, load_checkpoint
+from cvtrain.training.job import Job
+from cvtrain.training.train import train
 from tests.data.idx_files import digits, idx, write, write_digits
 
 GENERATORS = [mnist_fft, fashion_fft]
@@ -334,9 +334,9 @@ def test_both_engines_train_a_network_on_it_to_the_same_weights(folder, tmp_path
     points = tuple(
         Point(seed, cvtrain.configure(*given, f"seed={seed}"), (), str(seed)) for seed in (0, 1)
     )
-    train(StackJob(points, tmp_path / "stack", "stack"))
+    train(Job(points, tmp_path / "stack", "stack"))
     for point in points:
-        train(StackJob((point,), tmp_path / "single"))
+        train(Job((point,), tmp_path / "single"))
         stacked, single = (
             load_checkpoint(checkpoint_path(tmp_path / engine / point.directory, "last"))[0]
             for engine in ("stack", "single")

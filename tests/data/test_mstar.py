@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchcvnn.datasets import MSTARTargets
 
-from cvtrain.command import main
+from cvtrain.cli.train import main
 from cvtrain.data.mstar import Chips, mstar
 from cvtrain.data.split import FileSplit
 from tests.data.formats.mstar import CHIPS, MIXED, write_chip, write_mstar

@@ -8,15 +8,15 @@ import torch
 import yaml
 
 import cvtrain
+from cvtrain.config.point import Point
 from cvtrain.data.miccai2023 import miccai2023
 from cvtrain.data.mstar import Chips, mstar
 from cvtrain.data.polsf import polsf
 from cvtrain.data.s1slc import s1slc
 from cvtrain.data.sample import sample
-from cvtrain.engine.job import StackJob
-from cvtrain.engine.train import train
-from cvtrain.errors import InputError
-from cvtrain.point import Point
+from cvtrain.process.errors import InputError
+from cvtrain.training.job import Job
+from cvtrain.training.train import train
 from tests.data.formats.alos2 import write_polsf
 from tests.data.formats.miccai2023 import write_miccai2023
 from tests.data.formats.mstar import write_mstar
@@ -102,7 +102,7 @@ def test_runs_of_one_seed_in_a_stack_read_what_one_of_them_does(tmp_path, monkey
 
     def read_by(*some):
         read.clear()
-        train(StackJob(some, tmp_path / f"{len(some)}", "stack"))
+        train(Job(some, tmp_path / f"{len(some)}", "stack"))
         return sorted(read)
 
     alone = read_by(points[0])

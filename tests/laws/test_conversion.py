@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from training import configured
 
-from cvtrain import convert as command
-from cvtrain.errors import InputError
-from cvtrain.laws import Side, convert, reading
-from cvtrain.laws.distance import distance
+from cvtrain.cli import convert as command
+from cvtrain.laws import Side, convert, framework_convention
 from cvtrain.laws.table import CLASSES, LAWS, class_name, defaults
+from cvtrain.laws.verify import distance
+from cvtrain.process.errors import InputError
+from tests.training.trained_runs import configured
 
 DESCENDING = ("pytorch", "jax", "wirtinger")
 """The others have the factors and the rules of these."""
@@ -21,7 +21,9 @@ EXACT = [name for name in CLASSES if LAWS[class_name(name)].obstacle is None]
 
 
 def sides(source, target, source_scale=1.0, target_scale=1.0):
-    return Side(reading(source), source_scale), Side(reading(target), target_scale)
+    return Side(framework_convention(source), source_scale), Side(
+        framework_convention(target), target_scale
+    )
 
 
 def hyperparameters(optimizer):
@@ -176,4 +178,4 @@ def test_bad_input_is_one_line_and_status_2(capsys, arguments, line):
 
 def test_a_loss_scale_is_above_0():
     with pytest.raises(InputError, match="should be a finite number above 0"):
-        Side(reading("jax"), -0.5)
+        Side(framework_convention("jax"), -0.5)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from cvtrain.command import main
-from cvtrain.laws.demonstrations import CONTROLS, DEMONSTRATIONS, EXACT_FACTORS
-from cvtrain.record.checkpoint import load_checkpoint, save_checkpoint
-from cvtrain.report.laws import pairs, report_laws
-from cvtrain.report.load import load
+from cvtrain.analysis.load import load
+from cvtrain.cli.train import main
+from cvtrain.experiments.laws import pairs, report_laws
+from cvtrain.laws.law_cases import CONTROLS, EXACT_FACTORS, LAW_CASES
+from cvtrain.runs.checkpoint import load_checkpoint, save_checkpoint
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -41,9 +41,9 @@ def test_all_laws_hold_and_all_controls_differ(experiment, settings):
     status, directory = experiment
     assert status == 0
     found = [pair for pair in pairs(load(directory)) if pair.c in EXACT_FACTORS]
-    laws = {law.name for law in DEMONSTRATIONS}
+    laws = {law.name for law in LAW_CASES}
     held = [pair for pair in found if pair.name in laws]
-    assert len(held) == len(DEMONSTRATIONS) * len(EXACT_FACTORS) * settings
+    assert len(held) == len(LAW_CASES) * len(EXACT_FACTORS) * settings
     assert all(pair.equal for pair in held)
     controls = [pair for pair in found if pair.name not in laws]
     assert len(controls) == len(CONTROLS) * settings

@@ -11,11 +11,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cvtrain.clipping import NormClip
-from cvtrain.composition import configuration_folder
-from cvtrain.errors import InputError
-from cvtrain.laws import LAWS, absorbed, exponents, law_of
-from cvtrain.laws.demonstrations import DEMONSTRATIONS
+from cvtrain.config.compose import configuration_folder
+from cvtrain.gradients.clipping import NormClip
+from cvtrain.laws import LAWS, exponents, law_of, rescaled_hyperparameters
+from cvtrain.laws.law_cases import LAW_CASES
 from cvtrain.laws.table import (
     CLASSES,
     CLIP_EXPONENTS,
@@ -24,6 +23,7 @@ from cvtrain.laws.table import (
     defaults,
     optimizer_class,
 )
+from cvtrain.process.errors import InputError
 
 FACTORS = st.integers(-8, 8).map(lambda k: 2.0**k)
 
@@ -37,11 +37,11 @@ def test_every_file_of_conf_optimizer_has_its_law():
 
 
 def test_every_law_is_demonstrated():
-    shown = {class_name(each.optimizer) for each in DEMONSTRATIONS}
+    shown = {class_name(each.optimizer) for each in LAW_CASES}
     assert shown == {name for name, law in LAWS.items() if law.obstacle is None}
     moved = {
         (class_name(each.optimizer), name)
-        for each in DEMONSTRATIONS
+        for each in LAW_CASES
         for name in exponents(each.optimizer, each.values)
         if (defaults(each.optimizer) | each.values)[name] != 0
     }
@@ -54,26 +54,30 @@ def test_every_law_is_demonstrated():
 @settings(deadline=None)  # the first call makes an optimizer, which may import
 @given(c=FACTORS, d=FACTORS)
 def test_factors_add_up_and_undo_each_other(optimizer, c, d):
-    once = absorbed(optimizer, absorbed(optimizer, {}, c), d)
-    assert once == absorbed(optimizer, {}, c * d)
-    assert absorbed(optimizer, absorbed(optimizer, {}, c), 1 / c) == defaults(optimizer)
+    once = rescaled_hyperparameters(optimizer, rescaled_hyperparameters(optimizer, {}, c), d)
+    assert once == rescaled_hyperparameters(optimizer, {}, c * d)
+    assert rescaled_hyperparameters(
+        optimizer, rescaled_hyperparameters(optimizer, {}, c), 1 / c
+    ) == defaults(optimizer)
 
 
 def test_the_documented_maps():
-    adam = absorbed("adam", {"eps": 1e-4, "weight_decay": 0.5}, 0.5)
+    adam = rescaled_hyperparameters("adam", {"eps": 1e-4, "weight_decay": 0.5}, 0.5)
     assert (adam["lr"], adam["eps"], adam["weight_decay"]) == (1e-3, 5e-5, 0.25)
-    decoupled = absorbed("adam", {"weight_decay": 0.5, "decoupled_weight_decay": True}, 0.5)
+    decoupled = rescaled_hyperparameters(
+        "adam", {"weight_decay": 0.5, "decoupled_weight_decay": True}, 0.5
+    )
     assert decoupled["weight_decay"] == 0.5
-    assert absorbed("sgd", {"lr": 0.1}, 0.5)["lr"] == 0.2
-    assert absorbed("adadelta", {"eps": 1e-6}, 0.5)["eps"] == 1e-6 / 4
-    assert absorbed("lion", {}, 0.5) == defaults("lion")
+    assert rescaled_hyperparameters("sgd", {"lr": 0.1}, 0.5)["lr"] == 0.2
+    assert rescaled_hyperparameters("adadelta", {"eps": 1e-6}, 0.5)["eps"] == 1e-6 / 4
+    assert rescaled_hyperparameters("lion", {}, 0.5) == defaults("lion")
     assert law_of("radam").obstacle is not None
 
 
 @pytest.mark.parametrize("c", [0.0, -1.0, math.nan, math.inf])
 def test_a_factor_is_above_0(c):
     with pytest.raises(InputError, match=f"c={c}: should be a finite number above 0"):
-        absorbed("sgd", {}, c)
+        rescaled_hyperparameters("sgd", {}, c)
 
 
 def test_an_optimizer_without_a_law_is_refused():
@@ -83,7 +87,7 @@ def test_an_optimizer_without_a_law_is_refused():
 
 def test_a_hyperparameter_that_the_optimizer_does_not_have_is_refused():
     with pytest.raises(InputError, match=r"momentum=0\.9: adam has no such hyperparameter, but lr"):
-        absorbed("adam", {"momentum": 0.9}, 2.0)
+        rescaled_hyperparameters("adam", {"momentum": 0.9}, 2.0)
 
 
 def test_a_hyperparameter_out_of_range_is_refused():
@@ -121,12 +125,14 @@ def test_the_map_of_a_law_gives_the_same_bits_and_no_other_exponent_does(optimiz
     own = defaults(optimizer)
     values = complete(optimizer, {name: v for name, v in TELLING.items() if name in own})
     reference = after_steps(optimizer, values, 1.0)
-    assert torch.equal(after_steps(optimizer, absorbed(optimizer, values, c), c), reference)
+    assert torch.equal(
+        after_steps(optimizer, rescaled_hyperparameters(optimizer, values, c), c), reference
+    )
     if optimizer == "muon":  # its eps matters for gradients that are all but zero
         return
     for name, exponent in exponents(optimizer, values).items():
         for other in (exponent - 1, exponent + 1):
-            moved = absorbed(optimizer, values, c) | {name: values[name] * c**other}
+            moved = rescaled_hyperparameters(optimizer, values, c) | {name: values[name] * c**other}
             assert not torch.equal(after_steps(optimizer, moved, c), reference), (name, other)
 
 
@@ -154,7 +160,7 @@ def test_the_tolerance_of_lbfgs_is_of_the_gradient():
     values = complete("lbfgs", given)
     weights, steps = trained(values, 1.0)
     assert 2 < steps < 200
-    moved = absorbed("lbfgs", values, 0.25)
+    moved = rescaled_hyperparameters("lbfgs", values, 0.25)
     assert moved["tolerance_grad"] == 0.0625
     assert torch.equal(trained(moved, 0.25)[0], weights)
     assert trained(moved | {"tolerance_grad": 0.25}, 0.25)[1] < steps

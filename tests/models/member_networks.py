@@ -7,14 +7,14 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
 import cvtrain
-from cvtrain.engine.job import StackJob
-from cvtrain.engine.train import train
+from cvtrain.config.point import Point
 from cvtrain.models.parameters import cast_parameters
-from cvtrain.models.stackable import stackable
-from cvtrain.models.stackable_generators import MemberGenerators
-from cvtrain.models.stacked_network import StackedNetwork
-from cvtrain.point import Point
-from cvtrain.record.checkpoint import checkpoint_path, load_checkpoint
+from cvtrain.models.stacked.generators import MemberGenerators
+from cvtrain.models.stacked.network import StackedNetwork
+from cvtrain.models.stacked.stackable import stackable
+from cvtrain.runs.checkpoint import checkpoint_path, load_checkpoint
+from cvtrain.training.job import Job
+from cvtrain.training.train import train
 
 SEEDS = (5, 0, 11)
 K = len(SEEDS)
@@ -214,9 +214,9 @@ def assert_engines_agree(directory, *overrides):
     points = tuple(
         Point(seed, cvtrain.configure(*given, f"seed={seed}"), (), str(seed)) for seed in (0, 1)
     )
-    train(StackJob(points, directory / "stack", "stack"))
+    train(Job(points, directory / "stack", "stack"))
     for point in points:
-        train(StackJob((point,), directory / "single"))
+        train(Job((point,), directory / "single"))
         stacked, single = (
             load_checkpoint(checkpoint_path(directory / engine / point.directory, "last"))[0]
             for engine in ("stack", "single")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 import torchcvnn.nn as c_nn
-from member_networks import assert_engines_agree
 from torch import nn
 
 import cvtrain
-from cvtrain.errors import InputError
 from cvtrain.models.cnn import Cnn
 from cvtrain.models.convolution import convolution
 from cvtrain.models.resnet import ResidualBlock, ResNet
+from cvtrain.process.errors import InputError
+from tests.models.member_networks import assert_engines_agree
 
 DTYPE = torch.complex128
 

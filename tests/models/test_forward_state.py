@@ -6,13 +6,13 @@ import pytest
 import replacing_networks as replacing
 import stateful_networks as stateful
 import torch
-from member_networks import assert_stacks
 from replacing_networks import OnlyEvery, RunningMean
 from stateful_networks import Linear
 from torch import nn
 
 from cvtrain.models.forward_state import StatefulForward
-from cvtrain.models.stacked_network import StackedNetwork
+from cvtrain.models.stacked.network import StackedNetwork
+from tests.models.member_networks import assert_stacks
 
 
 class Notes:

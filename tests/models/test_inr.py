@@ -9,12 +9,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from member_networks import C128, assert_engines_agree, assert_stacks
 
 import cvtrain
-from cvtrain.errors import InputError
 from cvtrain.models.inr import Gabor, Inr, Sine
 from cvtrain.models.parameters import count_parameters
+from cvtrain.process.errors import InputError
+from tests.models.member_networks import C128, assert_engines_agree, assert_stacks
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], ids=str)
 WAVES = pytest.mark.parametrize("activation", ["gabor", "sine"])

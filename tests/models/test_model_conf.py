@@ -7,7 +7,7 @@ import pytest
 import yaml
 from torch import nn
 
-from cvtrain.target import resolve_target
+from cvtrain.config.targets import resolve_target
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
 FILLED = {"in_features", "input_shape", "out_features"}

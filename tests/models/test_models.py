@@ -8,8 +8,8 @@ import yaml
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from cvtrain.config.targets import resolve_target
 from cvtrain.models import Linear, MixedMlp, Mlp, WidelyLinear, count_parameters
-from cvtrain.target import resolve_target
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
 DTYPES = pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], ids=str)

@@ -7,11 +7,9 @@ import torch
 from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
-from member_networks import C128, assert_engines_agree, assert_stacks
 from torch import nn
 
 import cvtrain
-from cvtrain.errors import InputError
 from cvtrain.models.activation import ACTIVATIONS, activation
 from cvtrain.models.cnn import Cnn
 from cvtrain.models.initialisation import initialise_
@@ -24,6 +22,8 @@ from cvtrain.models.real_twin import matched_widths, nearest_widths
 from cvtrain.models.real_unet import RealUnet
 from cvtrain.models.resnet import ResNet
 from cvtrain.models.unet import Unet
+from cvtrain.process.errors import InputError
+from tests.models.member_networks import C128, assert_engines_agree, assert_stacks
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], ids=str)
 SMALL = {

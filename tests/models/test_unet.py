@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from member_networks import C128, assert_engines_agree, assert_stacks
 from torch import nn
 from torch.nn import functional as F
 
 import cvtrain
-from cvtrain.errors import InputError
 from cvtrain.models.parameters import cast_parameters, count_parameters
 from cvtrain.models.unet import Unet
+from cvtrain.process.errors import InputError
+from tests.models.member_networks import C128, assert_engines_agree, assert_stacks
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], ids=str)
 

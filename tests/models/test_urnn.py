@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from member_networks import C128, assert_engines_agree, assert_stacks
 from torch import nn
 from torch.func import functional_call
 
 import cvtrain
-from cvtrain.errors import InputError
 from cvtrain.models.modrelu import ModReLU
 from cvtrain.models.parameters import count_parameters
 from cvtrain.models.urnn import UnitaryMap, Urnn
+from cvtrain.process.errors import InputError
+from tests.models.member_networks import C128, assert_engines_agree, assert_stacks
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], ids=str)
 

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from member_networks import (
+
+import cvtrain
+from cvtrain.models.parameters import count_parameters
+from cvtrain.models.vector_normalisation import LayerNorm, RMSNorm
+from cvtrain.models.vit import Vit
+from cvtrain.process.errors import InputError
+from tests.models.member_networks import (
     C128,
     TOLERANCE,
     Stack,
@@ -14,12 +20,6 @@ from member_networks import (
     assert_engines_agree,
     assert_stacks,
 )
-
-import cvtrain
-from cvtrain.errors import InputError
-from cvtrain.models.parameters import count_parameters
-from cvtrain.models.vector_normalisation import LayerNorm, RMSNorm
-from cvtrain.models.vit import Vit
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], ids=str)
 NORMS = pytest.mark.parametrize("norm", [LayerNorm, RMSNorm])

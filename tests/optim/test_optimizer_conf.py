@@ -1,4 +1,4 @@
-"""conf/optimizer and conf/scheduler hold what torch and `cvtrain.schedule` accept."""
+"""conf/optimizer and conf/scheduler hold what torch and `cvtrain.training.schedule` accept."""
 
 import importlib
 import inspect
@@ -9,8 +9,8 @@ import pytest
 import torch
 import yaml
 
-from cvtrain.optim.of_torch import OF_TORCH
-from cvtrain.schedule import schedule
+from cvtrain.optim.torch_equivalents import OF_TORCH
+from cvtrain.training.schedule import schedule
 
 CONF = Path(__file__).parents[2] / "conf"
 OPTIMIZERS = sorted((CONF / "optimizer").glob("*.yaml"))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from cvtrain.gradients.stacked_number import power
 from cvtrain.optim import (
     ASGD,
     SGD,
@@ -21,7 +22,6 @@ from cvtrain.optim import (
     Rprop,
     RuleOptimizer,
 )
-from cvtrain.optim.hyperparameter import power
 
 DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 SHAPES = ((), (7, 5), (33,))

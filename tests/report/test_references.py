@@ -6,15 +6,15 @@ import json
 import shutil
 
 import pytest
-from synthetic import row, sweep_of
 
-from cvtrain.command import main
+from cvtrain.analysis.load import load
+from cvtrain.cli.train import main
 from cvtrain.data.adding import adding
 from cvtrain.data.modulation import modulation
-from cvtrain.errors import InputError
-from cvtrain.report.load import load
+from cvtrain.process.errors import InputError
+from cvtrain.report.lr_sweep import report_retuning
 from cvtrain.report.references import reference_section
-from cvtrain.report.retuning import report_retuning
+from tests.analysis.synthetic import row, sweep_of
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 

@@ -10,13 +10,13 @@ import time
 import xml.etree.ElementTree as xml
 
 import pytest
-from filelock import FileLock
-from synthetic import HALVED, describe_sweep, write_run
-
-from cvtrain.errors import InputError
-from cvtrain.report import report_folder as module
 from cvtrain.report.__main__ import main
+from filelock import FileLock
+
+from cvtrain.process.errors import InputError
+from cvtrain.report import report_folder as module
 from cvtrain.report.report_folder import report_folder
+from tests.analysis.synthetic import HALVED, describe_sweep, write_run
 
 FORK = multiprocessing.get_context("fork")
 REPORTS = 3

@@ -7,7 +7,18 @@ import math
 
 import pytest
 from rich.console import Console
-from synthetic import (
+
+from cvtrain.analysis.difference import Difference
+from cvtrain.analysis.scores import compare
+from cvtrain.analysis.verdict import decide, differs
+from cvtrain.experiments.publish import publish
+from cvtrain.report.console import rich_table
+from cvtrain.report.export import write_report
+from cvtrain.report.figures.learning_rates import learning_rate_curves
+from cvtrain.report.figures.style import save_figure
+from cvtrain.report.lr_sweep import report_retuning, table_names
+from cvtrain.report.narrative import describe_group, headline, interval, rate_text
+from tests.analysis.synthetic import (
     HALVED,
     JITTERED,
     UNCONJUGATED,
@@ -17,17 +28,6 @@ from synthetic import (
     sweep_of,
     write_run,
 )
-
-from cvtrain.report.analysis import publish
-from cvtrain.report.compare import compare
-from cvtrain.report.difference import Difference
-from cvtrain.report.figures.learning_rates import learning_rate_curves
-from cvtrain.report.figures.style import save_figure
-from cvtrain.report.files import write_report
-from cvtrain.report.retuning import report_retuning, table_names
-from cvtrain.report.sentences import describe_group, headline, interval, rate_text
-from cvtrain.report.terminal import rich_table
-from cvtrain.report.verdict import decide, differs
 
 RATES = (0.0625, 0.125, 0.25)
 SPREAD = (0.0, 0.01, 0.02)

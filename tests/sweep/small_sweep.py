@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-from cvtrain.command import main
-from cvtrain.record.checkpoint import load_checkpoint
-from cvtrain.record.run_file import read_record
+from cvtrain.cli.train import main
+from cvtrain.runs.checkpoint import load_checkpoint
+from cvtrain.runs.run_json import read_record
 from tests.event_content import events
 
 AXES = ("optimizer=sgd,adam", "objective.scale=1,0.5", "seed=0,1,2")

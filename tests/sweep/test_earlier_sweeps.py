@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from cvtrain.errors import InputError
+from cvtrain.process.errors import InputError
 from cvtrain.sweep.earlier_sweeps import latest_sweep, placed_points
 from cvtrain.sweep.resume import find_sweep
 from tests.mutations import IN_PLACE, time_limit

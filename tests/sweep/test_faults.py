@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cvtrain.record.run_file import read_record
+from cvtrain.runs.run_json import read_record
 
 ANTENNA = '''
 from multiprocessing import parent_process

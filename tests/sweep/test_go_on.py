@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from cvtrain.command import main
-from cvtrain.composition import as_override
-from cvtrain.config import check_config
-from cvtrain.errors import Interrupted
+from cvtrain.cli.train import main
+from cvtrain.config.compose import as_override
+from cvtrain.config.schema import check_config
+from cvtrain.process.errors import Interrupted
 from cvtrain.sweep import single_run
 from cvtrain.sweep.recorded_command import typed_again
 from tests.sweep.small_sweep import statuses

@@ -18,13 +18,13 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf
 
-from cvtrain.command import _task, main
-from cvtrain.composition import configuration_folder
-from cvtrain.engine.stack import Stack
-from cvtrain.errors import SweepStopped
+from cvtrain.cli.train import _task, main
+from cvtrain.config.compose import configuration_folder
+from cvtrain.process.errors import SweepStopped
 from cvtrain.sweep.executors.in_process import InProcess
 from cvtrain.sweep.job_composer import JobComposer
 from cvtrain.sweep.launcher import StackLaunch
+from cvtrain.training.stack import Stack
 
 SHORT = ("max_steps=6", "model.hidden=[8]", "signals.validation_every=3")
 
@@ -148,7 +148,7 @@ def test_a_stack_that_fails_is_told_for_each_of_its_jobs_and_for_no_other(tmp_pa
         return original(self, batch)
 
     monkeypatch.setattr(Stack, "batch_losses", failing)
-    monkeypatch.setattr("cvtrain.sweep.stack_trial.STEPS", 1)
+    monkeypatch.setattr("cvtrain.sweep.memory_probe.STEPS", 1)
     setting = Setting(tmp_path, *SHORT)
     jobs = [[f"optimizer={name}", f"seed={seed}"] for name in ("adam", "sgd") for seed in (0, 1)]
     returns = setting.launch(jobs, 0)

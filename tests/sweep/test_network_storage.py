@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cvtrain.record.storage import NO_MORE, storage_failure
+from cvtrain.runs.storage_errors import NO_MORE, storage_failure
 from tests.sweep.small_sweep import assert_equal, resume, statuses, sweep
 
 SHORT = ("optimizer=sgd", "objective.scale=1", "seed=0,1", "max_steps=20", "model.hidden=[3]")

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
-
-from training import composer, configured
-
-from cvtrain.point import Point
-from cvtrain.stacking import common_part, stack_decay
+from cvtrain.config.point import Point
 from cvtrain.sweep import packing
+from cvtrain.sweep.memory_probe import MemoryProbe, _peak_on_host, _train, probe_memory
 from cvtrain.sweep.packing import balanced, describe, largest_stack, pack
 from cvtrain.sweep.plan import Plan
-from cvtrain.sweep.stack_trial import StackTrial, _peak_on_host, _train, try_stack
+from cvtrain.training.stacking import common_part, stack_decay
+from tests.training.trained_runs import composer, configured
 
 SMALL = ("model.hidden=[8]", "max_steps=10", "signals.histograms_every=0")
 
@@ -186,7 +180,7 @@ def test_what_cannot_be_stacked_is_named_with_its_reason(tmp_path, monkeypatch, 
 
 def test_memory_bounds_the_size(monkeypatch):
     chosen = points("seed=range(0,20)")
-    trial = try_stack(chosen[0].config)
+    trial = probe_memory(chosen[0].config)
     assert trial.refusal is None
     monkeypatch.setattr(packing, "alignment", lambda config: 4)
 
@@ -205,7 +199,7 @@ def test_memory_bounds_the_size(monkeypatch):
 
 
 def test_the_largest_stack_is_the_one_that_still_fits():
-    trial = StackTrial(None, fixed=100.0, per_member=10.0)
+    trial = MemoryProbe(None, fixed=100.0, per_member=10.0)
     memory = 200.0 / packing.MEMORY_SHARE
     assert largest_stack(trial, memory, 1) == 10
     assert largest_stack(trial, memory, 4) == 8
@@ -215,7 +209,7 @@ def test_the_largest_stack_is_the_one_that_still_fits():
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_memory_is_foreseen_to_a_fifth_and_linear(optimizer):
     config = configured("model=mlp", "signals.histograms_every=0", f"optimizer={optimizer}")
-    trial = try_stack(config)
+    trial = probe_memory(config)
     for size in (24, 48):
         seen = _peak_on_host(lambda size=size: _train(config, size))
         assert 0.8 < seen / trial.bytes(size) < 1.25, size

@@ -11,13 +11,13 @@ import psutil
 import pytest
 
 import cvtrain
-from cvtrain.command import main
-from cvtrain.engine.job import StackJob
-from cvtrain.errors import Interrupted
-from cvtrain.interruption import interruption
-from cvtrain.point import Point
-from cvtrain.record.run_file import read_record
+from cvtrain.cli.train import main
+from cvtrain.config.point import Point
+from cvtrain.process.errors import Interrupted
+from cvtrain.process.signals import interruption
+from cvtrain.runs.run_json import read_record
 from cvtrain.sweep.executors.worker import train_in_worker
+from cvtrain.training.job import Job
 from tests.sweep.small_sweep import (
     SMALL,
     assert_equal,
@@ -55,7 +55,7 @@ def test_a_killed_worker_costs_nothing_but_time(whole, tmp_path, number):
 def test_a_signal_to_a_worker_is_for_one_job():
     point = Point(0, cvtrain.configure(*SMALL[:1]), (), "0")
     interruption.requested = signal.SIGTERM
-    outcome = train_in_worker(StackJob((point,), Path("nowhere")))
+    outcome = train_in_worker(Job((point,), Path("nowhere")))
     assert isinstance(outcome, Interrupted)
     assert interruption.requested is None
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cvtrain.command import main
-from cvtrain.record.recorder import Recorder
+from cvtrain.cli.train import main
+from cvtrain.runs.writer import RunWriter
 from tests.sweep.small_sweep import assert_equal, resume, statuses, sweep
 
 SHORT = ("optimizer=sgd", "objective.scale=1", "seed=0,1,2", "signals.scalars_every=1")
@@ -60,18 +60,18 @@ def at_step(monkeypatch, tmp_path):
     """`at_step(change)`: make it once, before a row of the first run in `tmp_path`."""
 
     def plan(change: Callable[[], None], step: int = AT) -> None:
-        write = Recorder.write
+        write = RunWriter.write
         waiting = [change]
 
-        def changed(recorder: Recorder, at: int, *row: object) -> None:
+        def changed(recorder: RunWriter, at: int, *row: object) -> None:
             ours = recorder._directories[0].is_relative_to(tmp_path)
             if ours and at >= step and waiting:
                 recorder.flush()
                 waiting.pop()()
             write(recorder, at, *row)
 
-        monkeypatch.setattr(Recorder, "write", changed)
-        monkeypatch.setattr("cvtrain.record.recorder.FLUSH_EVERY", 5)
+        monkeypatch.setattr(RunWriter, "write", changed)
+        monkeypatch.setattr("cvtrain.runs.writer.FLUSH_EVERY", 5)
 
     return plan
 

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from cvtrain.command import main
-from cvtrain.errors import Interrupted
-from cvtrain.record.journal import Journal
+from cvtrain.cli.train import main
+from cvtrain.process.errors import Interrupted
+from cvtrain.runs.journal import Journal
 from cvtrain.sweep.launcher import StackLaunch
 from cvtrain.sweep.plan import Plan
 from cvtrain.sweep.resume import resumption
-from tests.engine.training import composer
 from tests.sweep.small_sweep import RUNS, SMALL, assert_equal, resume, sweep
+from tests.training.trained_runs import composer
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +206,7 @@ def test_ctrl_c_tells_how_to_go_on_whatever_becomes_of_the_report(
 
         return throw
 
-    monkeypatch.setattr("cvtrain.report.analysis.publish", raising(error))
+    monkeypatch.setattr("cvtrain.experiments.publish.publish", raising(error))
     if not trained:
         monkeypatch.setattr(StackLaunch, "launch", raising(Interrupted(signal.SIGINT)))
     directory = tmp_path / "sweep"

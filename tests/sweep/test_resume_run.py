@@ -10,13 +10,13 @@ from datetime import datetime
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from cvtrain.command import main
-from cvtrain.composition import quoted
-from cvtrain.engine.job import StackJob
-from cvtrain.errors import InputError, Interrupted
-from cvtrain.record import journal
-from cvtrain.record.claimed_directory import DirectoryLock
+from cvtrain.cli.train import main
+from cvtrain.config.compose import quoted
+from cvtrain.process.errors import InputError, Interrupted
+from cvtrain.runs import journal
+from cvtrain.runs.directory_lock import DirectoryLock
 from cvtrain.sweep import single_run
+from cvtrain.training.job import Job
 from tests.sweep.small_sweep import assert_equal, resume
 
 RUN = ("model.hidden=[4]", "max_steps=40", "optimizer=adam", "signals.validation_every=10")
@@ -66,7 +66,7 @@ def test_a_run_that_is_trained_keeps_another_command_out(tmp_path, monkeypatch, 
 def test_a_run_keeps_another_command_out_from_its_beginning(tmp_path, monkeypatch):
     refused = pytest.raises(InputError, match="is being trained by another command")
 
-    def train(job: StackJob, *_: object) -> None:
+    def train(job: Job, *_: object) -> None:
         with refused:
             DirectoryLock(job.root / job.points[0].directory).__enter__()
         raise Interrupted(signal.SIGINT)

@@ -8,11 +8,11 @@ import signal
 
 import pytest
 
-from cvtrain.command import main
-from cvtrain.engine.trainee import Trainee
-from cvtrain.errors import InputError
-from cvtrain.record.claimed_directory import DirectoryLock
-from cvtrain.record.run_file import read_record
+from cvtrain.cli.train import main
+from cvtrain.process.errors import InputError
+from cvtrain.runs.directory_lock import DirectoryLock
+from cvtrain.runs.run_json import read_record
+from cvtrain.training.module import TrainingModule
 from tests.sweep.small_sweep import assert_equal, resume
 
 optuna = pytest.importorskip("optuna")
@@ -92,7 +92,7 @@ def test_an_interrupted_search_goes_on_with_the_choices_and_bits_of_one_that_was
 ):
     directory = tmp_path / "search"
     made = 0
-    original = Trainee.on_train_batch_end
+    original = TrainingModule.on_train_batch_end
 
     def counting(self, *args, **kwargs):
         nonlocal made
@@ -102,7 +102,7 @@ def test_an_interrupted_search_goes_on_with_the_choices_and_bits_of_one_that_was
         return original(self, *args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainee, "on_train_batch_end", counting)
+        patch.setattr(TrainingModule, "on_train_batch_end", counting)
         assert search(directory) == 143
     assert resume(directory) == 0
     assert trials(directory) == trials(whole)
@@ -149,7 +149,7 @@ def test_a_paused_sweep_goes_on_with_the_bits_of_one_that_was_not(tmp_path):
 def test_a_trial_that_fails_is_told_and_tried_again_by_resume(tmp_path, monkeypatch, capsys):
     directory = tmp_path / "search"
     given = ("hydra.sweeper.search.trials=3", "hydra.launcher.max_stack=1")
-    on_train_batch_start = Trainee.on_train_batch_start
+    on_train_batch_start = TrainingModule.on_train_batch_start
     rates: list[float] = []
 
     def failing(self, *args, **kwargs):
@@ -159,7 +159,7 @@ def test_a_trial_that_fails_is_told_and_tried_again_by_resume(tmp_path, monkeypa
         return on_train_batch_start(self, *args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainee, "on_train_batch_start", failing)
+        patch.setattr(TrainingModule, "on_train_batch_start", failing)
         assert search(directory, *given) == 1
     assert "1 of 3 trials failed" in capsys.readouterr().err
     assert resume(directory) == 0
@@ -221,7 +221,7 @@ def test_a_metric_that_runs_do_not_have_is_a_line(tmp_path, capsys):
 
 
 def test_a_missing_extra_is_named(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("cvtrain.extras.find_spec", lambda name: None)
+    monkeypatch.setattr("cvtrain.process.optional_dependencies.find_spec", lambda name: None)
     assert search(tmp_path / "x") == 2
     assert "pip install 'cvtrain[optuna]'" in capsys.readouterr().err
 

@@ -10,7 +10,7 @@ import subprocess
 import psutil
 import pytest
 
-from cvtrain.command import main
+from cvtrain.cli.train import main
 from tests.sweep.small_sweep import (
     SMALL,
     assert_equal,
@@ -188,6 +188,6 @@ def test_wrong_options_are_a_line(tmp_path, capsys, given, told):
 
 
 def test_a_missing_extra_is_named(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("cvtrain.extras.find_spec", lambda name: None)
+    monkeypatch.setattr("cvtrain.process.optional_dependencies.find_spec", lambda name: None)
     assert main([*SMALL, *LOCAL, f"hydra.sweep.dir={tmp_path / 'x'}", "-m"]) == 2
     assert "pip install 'cvtrain[slurm]'" in capsys.readouterr().err

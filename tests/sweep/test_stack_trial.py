@@ -8,14 +8,14 @@ import re
 import pytest
 import torch
 
-from cvtrain.engine.single import Single
-from cvtrain.engine.stack import Stack
-from cvtrain.errors import RunFailed
-from cvtrain.point import Point
-from cvtrain.sweep import stack_trial
+from cvtrain.config.point import Point
+from cvtrain.process.errors import RunFailed
+from cvtrain.sweep import memory_probe as stack_trial
 from cvtrain.sweep.packing import describe, pack
 from cvtrain.sweep.plan import Plan
-from tests.engine.training import composer
+from cvtrain.training.single import Single
+from cvtrain.training.stack import Stack
+from tests.training.trained_runs import composer
 
 SMALL = ("model.hidden=[8]", "max_steps=10", "signals.histograms_every=0")
 

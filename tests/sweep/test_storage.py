@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from cvtrain.command import main
-from cvtrain.errors import StorageFailed
-from cvtrain.record import appended_file, atomic_file
-from cvtrain.record.storage import storage_failure, storage_failures_told
-from cvtrain.scratch import PREFIX
+from cvtrain.cli.train import main
+from cvtrain.process.errors import StorageFailed
+from cvtrain.process.scratch import PREFIX
+from cvtrain.runs import appended_file
+from cvtrain.runs import files as atomic_file
+from cvtrain.runs.storage_errors import storage_failure, translate_storage_errors
 from tests.sweep.small_sweep import assert_equal, resume, sweep
 
 SHORT = ("optimizer=sgd", "objective.scale=1", "seed=0,1", "max_steps=20")
@@ -99,7 +100,7 @@ def refuse_temporary_directories(patch: pytest.MonkeyPatch, number: int) -> None
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(number, os.strerror(number), "/elsewhere")
 
-    patch.setattr("cvtrain.record.temporary_directory.scratch_directory", refuse)
+    patch.setattr("cvtrain.runs.temporary_directory.scratch_directory", refuse)
 
 
 def fill_temporary_directories(patch: pytest.MonkeyPatch, number: int) -> None:
@@ -198,7 +199,7 @@ def test_a_full_file_system(whole, tmp_path):
 
 RUN = f"""
 import sys
-from cvtrain.command import main
+from cvtrain.cli.train import main
 from tests.sweep.small_sweep import SMALL
 sys.exit(main([*SMALL, *{SHORT}, "hydra.sweep.dir=" + sys.argv[1], "-m"]))
 """
@@ -215,7 +216,7 @@ def test_a_file_that_is_not_of_the_sweep_says_nothing_of_its_storage(tmp_path):
     missing = FileNotFoundError(errno.ENOENT, "No such file", "/elsewhere/data.bin")
     assert storage_failure(missing, tmp_path) is None
     assert storage_failure(ValueError("no space left"), tmp_path) is None
-    with pytest.raises(FileNotFoundError), storage_failures_told(tmp_path):
+    with pytest.raises(FileNotFoundError), translate_storage_errors(tmp_path):
         raised(missing)()
 
 
@@ -223,7 +224,7 @@ def test_a_file_that_is_not_of_the_sweep_says_nothing_of_its_storage(tmp_path):
 def test_a_file_of_the_sweep_that_cannot_be_made_is_the_storages_affair(tmp_path, number):
     root = tmp_path / "gone" if number == errno.ENOENT else tmp_path
     error = OSError(number, os.strerror(number), str(root / "0" / "run.json"))
-    with pytest.raises(StorageFailed, match=MORE), storage_failures_told(root):
+    with pytest.raises(StorageFailed, match=MORE), translate_storage_errors(root):
         raised(error)()
 
 
@@ -240,7 +241,7 @@ def test_a_study_that_takes_no_more_is_the_storages_affair(tmp_path):
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
     told = pytest.raises(StorageFailed, match=rf"{MORE} \(database or disk is full\)")
-    with told, storage_failures_told(tmp_path):
+    with told, translate_storage_errors(tmp_path):
         for number in range(2000):
             study.set_user_attr(str(number), "x" * 1000)
 

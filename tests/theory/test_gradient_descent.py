@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from cvtrain import theory
-from cvtrain.convention import CONVENTIONS
 from cvtrain.data.system_id import system_id
+from cvtrain.gradients.convention import CONVENTIONS
 
 DATASET = system_id(samples=400, taps=5, condition_number=10.0, noise=0.1, dtype=torch.complex128)
 X, Y = DATASET.train.inputs, DATASET.train.targets

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cvtrain import theory
-from cvtrain.data.draws import complex_gaussian
+from cvtrain.data.random import complex_gaussian
 from cvtrain.theory import WhiteInput
 
 NOISE = 0.01  # J_min

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from cvtrain.analysis.best_lr import ACCURACY, Tuned
 from cvtrain.report.figures.contests import metric_band
 from cvtrain.report.figures.style import (
     legend_below,
@@ -15,7 +16,6 @@ from cvtrain.report.figures.style import (
     octave_axis,
     paper_style,
 )
-from cvtrain.report.tuned import ACCURACY, Tuned
 
 
 @paper_style

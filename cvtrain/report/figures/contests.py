@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cvtrain.report.contest import Contest
 from cvtrain.report.figures.style import (
     band,
     legend_below,
@@ -19,10 +18,11 @@ from cvtrain.report.figures.style import (
     paper_style,
     style_of,
 )
+from cvtrain.report.paired_comparison import PairedComparison
 
 
 @paper_style
-def contest_curves(found: Sequence[Contest]) -> Figure:
+def contest_curves(found: Sequence[PairedComparison]) -> Figure:
     """A row per task, a column per optimizer: the metric of held-out seeds over learning rates.
 
     Lines are means over seeds, bands their range, verticals the learning rates that were chosen.
@@ -43,7 +43,7 @@ def contest_curves(found: Sequence[Contest]) -> Figure:
     return figure
 
 
-def _curve(axes: Axes, contest: Contest, place: int) -> None:
+def _curve(axes: Axes, contest: PairedComparison, place: int) -> None:
     side = contest.sides[place]
     metric_band(axes, side.runs, place, contest.names[place])
     if side.best_lr is not None:

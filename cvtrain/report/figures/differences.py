@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cvtrain.report.arms import NULL, REFERENCE
-from cvtrain.report.compare import ACCURACY, Arm, Comparison, Group, Price
+from cvtrain.analysis.arms import NULL, REFERENCE
+from cvtrain.analysis.scores import ACCURACY, Arm, Comparison, Group, Price
 from cvtrain.report.figures.learning_rates import metric_name, places
 from cvtrain.report.figures.style import (
     COLOURS,

@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cvtrain.report.arms import NULL
-from cvtrain.report.compare import ACCURACY, Comparison, Group
-from cvtrain.report.effective import effective_rates
+from cvtrain.analysis.arms import NULL
+from cvtrain.analysis.effective_lr import effective_rates
+from cvtrain.analysis.scores import ACCURACY, Comparison, Group
 from cvtrain.report.figures.style import (
     COLOURS,
     MOST_COLUMNS,

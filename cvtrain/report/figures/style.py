@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation
 
-from cvtrain.plain_text import printable
-from cvtrain.record.atomic_file import write_atomically
+from cvtrain.process.plain_text import printable
+from cvtrain.runs.files import write_atomically
 
 # Okabe and Ito 2008, Color Universal Design; each has a marker and a dash of its own besides.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
-from cvtrain.report.arms import NULL, REFERENCE
-from cvtrain.report.compare import SCORE, Comparison, Group
+from cvtrain.analysis.arms import NULL, REFERENCE
+from cvtrain.analysis.load import Sweep
+from cvtrain.analysis.scores import SCORE, Comparison, Group
 from cvtrain.report.figures.learning_rates import places
 from cvtrain.report.figures.style import (
     COLOURS,
@@ -25,7 +26,6 @@ from cvtrain.report.figures.style import (
     new_figure,
     paper_style,
 )
-from cvtrain.report.load import Sweep
 
 TRACED = re.compile(
     r"(?P<kind>grad|weight)/(?P<parameter>.+)/(?P<part>real|imag)\[(?P<at>[\d,]+)\]"

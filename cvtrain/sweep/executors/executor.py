@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Self
 
-from cvtrain.engine.job import StackJob
-from cvtrain.errors import InputError
-from cvtrain.record.run_file import RunRecord
+from cvtrain.process.errors import InputError
+from cvtrain.runs.run_json import RunRecord
+from cvtrain.training.job import Job
 
 Outcome = list[RunRecord] | BaseException
 """Of a job: the records of its runs, or what ended it: `WorkerLost`, `Interrupted` (its runs are
@@ -50,7 +50,7 @@ class Executor(ABC):
         """Interrupt what is still trained, and wait for it to be saved."""
 
     @abstractmethod
-    def start(self, number: int, job: StackJob) -> None:
+    def start(self, number: int, job: Job) -> None:
         """Have a job trained; no other that is trained now has its number."""
 
     @abstractmethod

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import chdir, nullcontext
 
-from cvtrain.engine.job import StackJob
-from cvtrain.engine.train import train
-from cvtrain.errors import Interrupted
+from cvtrain.process.errors import Interrupted
 from cvtrain.sweep.executors.executor import Executor, Outcome
+from cvtrain.training.job import Job
+from cvtrain.training.train import train
 
 
 class InProcess(Executor):
@@ -30,7 +30,7 @@ class InProcess(Executor):
         """Nothing is trained between two calls."""
         self._ended.clear()
 
-    def start(self, number: int, job: StackJob) -> None:
+    def start(self, number: int, job: Job) -> None:
         """Train it.
 
         Raises:

@@ -12,12 +12,12 @@ from multiprocessing import get_context
 
 import torch
 
-from cvtrain.engine.job import StackJob
-from cvtrain.interruption import ctrl_c_kept_from_children, interruption
-from cvtrain.parent import follow_parent
-from cvtrain.process_count import check_process_count
+from cvtrain.process.lifetime import exit_with_parent
+from cvtrain.process.process_count import check_process_count
+from cvtrain.process.signals import ctrl_c_kept_from_children, interruption
 from cvtrain.sweep.executors.executor import Executor, Outcome, WorkerLost, check_count
 from cvtrain.sweep.executors.worker import train_in_worker
+from cvtrain.training.job import Job
 
 
 class Processes(Executor):
@@ -46,7 +46,7 @@ class Processes(Executor):
         for worker in (*self._free, *(worker for _, worker in self._busy.values())):
             worker.stop()
 
-    def start(self, number: int, job: StackJob) -> None:
+    def start(self, number: int, job: Job) -> None:
         """Give a free process the job."""
         worker = self._free.pop()
         self._busy[worker.submit(job)] = number, worker
@@ -97,7 +97,7 @@ class _Worker:
         )
         self._pid: Future[int] | None = None
 
-    def submit(self, job: StackJob) -> Future[Outcome]:
+    def submit(self, job: Job) -> Future[Outcome]:
         if self._pid is None:  # the process begins with its first work
             with ctrl_c_kept_from_children():
                 self._pid = self._pool.submit(os.getpid)
@@ -126,5 +126,5 @@ def _prepare_worker(place: int, workers: int, temporary: str) -> None:
         known = [name for name in devices.split(",") if name]
     if known:
         os.environ["CUDA_VISIBLE_DEVICES"] = known[place % len(known)]
-    follow_parent()
+    exit_with_parent()
     signal.signal(signal.SIGTERM, interruption.note)

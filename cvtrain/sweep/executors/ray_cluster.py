@@ -16,12 +16,11 @@ from typing import Any
 
 import torch
 
-from cvtrain.engine.job import StackJob
-from cvtrain.errors import InputError, Interrupted, first_line
-from cvtrain.extras import require
-from cvtrain.record.claimed_directory import owner
-from cvtrain.record.lease import LEASE_SECONDS, Lease
-from cvtrain.scratch import scratch_directory
+from cvtrain.process.errors import InputError, Interrupted, first_line
+from cvtrain.process.optional_dependencies import require_package
+from cvtrain.process.scratch import scratch_directory
+from cvtrain.runs.directory_lock import owner
+from cvtrain.runs.lease import LEASE_SECONDS, Lease
 from cvtrain.sweep.executors.executor import (
     Executor,
     Outcome,
@@ -30,6 +29,7 @@ from cvtrain.sweep.executors.executor import (
     check_lease,
 )
 from cvtrain.sweep.executors.worker import train_for_owner
+from cvtrain.training.job import Job
 
 LONGEST_FOLDER = 43
 """Of a cluster's files, which are sockets too: the path of one has at most 107 bytes."""
@@ -70,7 +70,7 @@ class RayCluster(Executor):
         check_count("hydra.launcher.cores", cores)
         if not isinstance(gpus, int) or isinstance(gpus, bool) or gpus < 0:
             raise InputError(f"hydra.launcher.gpus={gpus}: should be an integer of at least 0")
-        require("ray", "ray", "hydra/launcher=ray")
+        require_package("ray", "ray", "hydra/launcher=ray")
         self._wanted, self._cores, self._gpus = workers, cores, gpus
         self._address, self._environment = address, dict(environment)
 
@@ -141,7 +141,7 @@ class RayCluster(Executor):
             if self._lease is not None:
                 self._lease.close()
 
-    def start(self, number: int, job: StackJob) -> None:
+    def start(self, number: int, job: Job) -> None:
         """Put the job into Ray's queue."""
         if self._lease is None:
             self._lease = Lease(job.root, self._lease_seconds)
@@ -182,7 +182,7 @@ def _outcome(reference: Any) -> Outcome:
 
 
 def _train(
-    job: StackJob, owned_by: str | None, directory: Path, cores: int, lease_seconds: float
+    job: Job, owned_by: str | None, directory: Path, cores: int, lease_seconds: float
 ) -> Outcome:
     torch.set_num_threads(cores)
     signals = [signal.SIGINT, signal.SIGTERM]

@@ -16,14 +16,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from cvtrain.engine.job import StackJob
-from cvtrain.errors import InputError, Interrupted, first_line
-from cvtrain.extras import require
-from cvtrain.interruption import ctrl_c_kept_from_children
-from cvtrain.process_count import check_process_count
-from cvtrain.record.claimed_directory import owner
-from cvtrain.record.lease import LEASE_SECONDS, Lease
-from cvtrain.scratch import scratch_directory
+from cvtrain.process.errors import InputError, Interrupted, first_line
+from cvtrain.process.optional_dependencies import require_package
+from cvtrain.process.process_count import check_process_count
+from cvtrain.process.scratch import scratch_directory
+from cvtrain.process.signals import ctrl_c_kept_from_children
+from cvtrain.runs.directory_lock import owner
+from cvtrain.runs.lease import LEASE_SECONDS, Lease
 from cvtrain.sweep.executors.executor import (
     Executor,
     Outcome,
@@ -32,6 +31,7 @@ from cvtrain.sweep.executors.executor import (
     check_lease,
 )
 from cvtrain.sweep.executors.worker import train_for_owner
+from cvtrain.training.job import Job
 
 FOLDER = ".slurm"
 """In the sweep directory: submitit's scripts, logs and results."""
@@ -70,7 +70,7 @@ class Slurm(Executor):
             raise InputError(f"hydra.launcher.cluster={cluster}: should be slurm or local")
         if cluster == "local":
             check_process_count("hydra.launcher.workers", workers)
-        require("submitit", "slurm", "hydra/launcher=slurm")
+        require_package("submitit", "slurm", "hydra/launcher=slurm")
         self.workers, self._cluster = workers, cluster
         self.sharing = workers if cluster == "local" else 1
         self._parameters = {key: value for key, value in parameters.items() if value is not None}
@@ -111,7 +111,7 @@ class Slurm(Executor):
             if self._lease is not None:
                 self._lease.close()
 
-    def start(self, number: int, job: StackJob) -> None:
+    def start(self, number: int, job: Job) -> None:
         """Put the job into the queue."""
         if self._queue is None:
             folder = job.root / FOLDER
@@ -161,7 +161,7 @@ class Slurm(Executor):
         return outcome
 
 
-def _train(job: StackJob, owned_by: str | None, directory: Path, lease_seconds: float) -> Outcome:
+def _train(job: Job, owned_by: str | None, directory: Path, lease_seconds: float) -> Outcome:
     from submitit import JobEnvironment
 
     preempted = getattr(signal, f"SIG{JobEnvironment.USR_SIG}")

@@ -8,19 +8,19 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from cvtrain.engine.job import StackJob
-from cvtrain.engine.train import train
-from cvtrain.errors import Interrupted, StorageFailed, first_line
-from cvtrain.interruption import interruption
-from cvtrain.record.claimed_directory import read_owner
-from cvtrain.record.lease import LeaseWatch
-from cvtrain.scratch import temporary_files_together
+from cvtrain.process.errors import Interrupted, StorageFailed, first_line
+from cvtrain.process.scratch import temporary_files_together
+from cvtrain.process.signals import interruption
+from cvtrain.runs.directory_lock import read_owner
+from cvtrain.runs.lease import LeaseWatch
 from cvtrain.sweep.executors.executor import Outcome
+from cvtrain.training.job import Job
+from cvtrain.training.train import train
 
 OWNER_POLL_SECONDS = 1.0
 
 
-def train_in_worker(job: StackJob) -> Outcome:
+def train_in_worker(job: Job) -> Outcome:
     """Train a job; nothing is raised, since what is raised may not be sent."""
     try:
         interruption.check()
@@ -35,7 +35,7 @@ def train_in_worker(job: StackJob) -> Outcome:
 
 
 def train_for_owner(
-    job: StackJob,
+    job: Job,
     owned_by: str | None,
     signals: Sequence[int],
     directory: Path,
@@ -52,7 +52,7 @@ def train_for_owner(
             lock.
         signals: which ask to end the step, save it and leave.
         directory: to work in, as the sweep does: paths in configurations may be relative.
-        lease_seconds: how long the lease (`cvtrain.record.lease`) may stay without a renewal.
+        lease_seconds: how long the lease (`cvtrain.runs.lease`) may stay without a renewal.
     """
     os.chdir(directory)
     interruption.requested = None

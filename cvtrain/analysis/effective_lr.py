@@ -1,0 +1,50 @@
+"""The learning rate that counts: what is left of it and of the gradient's factor under the law."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from cvtrain.analysis.exact_pairs import factors, hyperparameters
+from cvtrain.laws.table import exponents
+
+
+def rate_exponent(config: Mapping[Any, Any]) -> int:
+    """e, where a factor c on the gradient is made up for by lr·cᵉ: −1 for SGD, 0 for Adam.
+
+    Args:
+        config: dotted keys; 0 for an optimizer without a law.
+    """
+    given = hyperparameters(config)
+    if given is None:
+        return 0
+    name = str(config["optimizer._target_"]).rsplit(".", 1)[-1]
+    return exponents(name, given).get("lr", 0)
+
+
+def predicted_shift(config: Mapping[Any, Any], mixed: bool) -> float:
+    """Octaves by which the law moves the best learning rate; NaN where complex and real parameters
+    have gradients of different factors, which no law makes up for by one rate."""
+    on_complex, on_real = factors(config)
+    if mixed and on_complex != on_real:
+        return math.nan
+    return rate_exponent(config) * math.log2(on_complex)
+
+
+def effective_rates(runs: pd.DataFrame) -> pd.Series[float]:
+    """lr · c^−e per run: equal for runs that a law makes equal.
+
+    Args:
+        runs: configuration in dotted columns; c is the factor on complex gradients.
+    """
+    kinds: dict[str, int] = {}
+    rates = []
+    for row in runs.to_dict("records"):
+        target = row["optimizer._target_"]
+        if target not in kinds:
+            kinds[target] = rate_exponent({"optimizer._target_": target})
+        rates.append(row["optimizer.lr"] * factors(row)[0] ** -kinds[target])
+    return pd.Series(rates, index=runs.index, dtype=float)

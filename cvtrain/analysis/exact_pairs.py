@@ -1,0 +1,254 @@
+"""Runs of a sweep that a law makes equal: found, counted, and compared bit by bit.
+
+Under the law of its optimizer (`cvtrain.laws`) a run with a factor c on its gradients has the
+weights of a run without one, at other hyperparameters h·c^exponent. So every run is described as
+the run without a factor that it should equal; runs of the same description are pairs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from torch import Tensor
+
+from cvtrain.analysis.arms import ARM_KEYS, OTHER_KEYS, REFERENCE
+from cvtrain.analysis.checkpoint_diff import difference, last_weights
+from cvtrain.laws.table import CLIP_EXPONENTS, Values, defaults, exponents, law_of
+from cvtrain.process.errors import InputError
+
+NOT_COMPARED = frozenset(
+    (
+        *(*ARM_KEYS, *OTHER_KEYS, "lr_octave", "optimizer.reference_lr", "variant", "analysis"),
+        *("report.margin", "report.tuning_seeds", "checkpoint.every_n_steps"),
+    )
+)
+"""What two runs of a pair may differ in, apart from what the law changes; the seed is added."""
+NO_CONVENTION = {"convention.scale": 1.0, "convention.conjugate": False}
+DIGITS = 12
+"""Of a hyperparameter × c^exponent, where c is no power of two."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A run of the reference arm, and one that a law makes equal to it.
+
+    Attributes:
+        group, arm: of the other run.
+        reference, other: their directories.
+        octaves: of the learning rate, from the reference's to the other's.
+        exact: whether the law holds to the last bit: the factor is a power of two.
+        numbers: real numbers compared, NaN-free.
+        apart: max |w − w'| / max |w|; 0 where every bit is equal; NaN without weights.
+    """
+
+    group: str
+    arm: str
+    reference: str
+    other: str
+    octaves: float
+    exact: bool
+    numbers: int
+    apart: float
+
+    @property
+    def equal(self) -> bool:
+        """Whether all bits are."""
+        return self.apart == 0
+
+
+def exact_pairs(runs: pd.DataFrame, config_keys: tuple[str, ...], directory: Path) -> list[Pair]:
+    """Every pair of finished or diverged runs that a law makes equal.
+
+    Args:
+        runs: with `group` and `arm` (`cvtrain.analysis.arms.label_runs`).
+        config_keys: which of its columns are configuration.
+        directory: of the sweep.
+    """
+    ended = runs[runs["status"].isin(["finished", "diverged"])]
+    rows: list[dict[Any, Any]] = [
+        row for row in ended.to_dict("records") if not row["init_jitter"] > 0
+    ]
+    keys = [without_factor(acting_configuration(row, config_keys), is_mixed(row)) for row in rows]
+    references = {
+        key: row
+        for key, row in zip(keys, rows, strict=True)
+        if key is not None and row["arm"] == REFERENCE
+    }
+
+    @cache
+    def weights(name: str) -> dict[str, Tensor] | None:
+        try:
+            return last_weights(directory / name)
+        except (OSError, ValueError, RuntimeError):  # never written, or cut short
+            return None
+
+    found = []
+    for key, row in zip(keys, rows, strict=True):
+        reference = references.get(key) if key is not None else None
+        if reference is None or row["arm"] == REFERENCE:
+            continue
+        left, right = weights(reference["directory"]), weights(row["directory"])
+        found.append(
+            Pair(
+                group=row["group"],
+                arm=row["arm"],
+                reference=reference["directory"],
+                other=row["directory"],
+                octaves=math.log2(row["optimizer.lr"] / reference["optimizer.lr"]),
+                exact=all(math.log2(c).is_integer() for c in factors(row)),
+                numbers=_real_numbers(right) if right is not None else 0,
+                apart=difference(left, right) if left and right else math.nan,
+            )
+        )
+    return found
+
+
+def factors(row: Mapping[Any, Any] | pd.Series[Any]) -> tuple[float, float]:
+    """What multiplies the gradients of complex and of real parameters, up to conjugation; in a
+    network without complex parameters both are the factor of the real ones."""
+    real = float(row["objective.scale"])
+    return real if is_real(row) else real * float(row["convention.scale"]), real
+
+
+def without_factor(config: Mapping[Any, Any], mixed: bool) -> Hashable | None:
+    """The run without a factor on its gradients that should have the same weights.
+
+    Args:
+        config: dotted keys and values.
+        mixed: whether the network has real parameters beside complex ones.
+
+    Returns:
+        something equal for runs that a law makes equal; None where no law says so.
+    """
+    on_complex, on_real = factors(config)
+    if config["convention.conjugate"]:
+        return None
+    if not mixed:
+        on_real = on_complex
+    name = str(config["optimizer._target_"]).rsplit(".", 1)[-1]
+    given = hyperparameters(config)
+    if given is None:
+        return None
+    law = law_of(name)
+    plain = (on_complex, on_real) == (1.0, 1.0)
+    if not plain and law.obstacle is not None:
+        return None
+    if not law.entrywise and (on_complex != on_real or config["convention.scale"] != 1):
+        return None  # a line search compares the loss with the gradient
+    clipped = config["clip.kind"] != "none"
+    if clipped and config["clip.kind"] == "norm" and on_complex != on_real:
+        return None  # one norm over parameters of both kinds
+    prefix = "optimizer.real_parameters."
+    own = {
+        key.removeprefix(prefix): value
+        for key, value in config.items()
+        if key.startswith(prefix) and value is not None
+    }
+    described = [_divided(name, given, on_complex)]
+    if mixed:
+        described.append(_divided(name, given | own, on_real))
+    if clipped:
+        thresholds = {e: config[f"clip.{e}"] for e in CLIP_EXPONENTS if f"clip.{e}" in config}
+        sides = (on_complex, on_real) if mixed else (on_complex,)
+        described += [tuple(_rounded(v / c, c) for v in thresholds.values()) for c in sides]
+    rest = tuple(
+        (key, value)
+        for key, value in sorted(config.items())
+        if key not in NOT_COMPARED
+        and not key.startswith(("optimizer.", "clip.threshold", "clip.eps", "signals."))
+    )
+    kind = (name, config.get("optimizer.semantics"), int(config["seed"]))
+    return (*kind, *described, rest, float(config["init_jitter"]))
+
+
+def hyperparameters(config: Mapping[Any, Any]) -> Values | None:
+    """All of the optimizer's, defaults included; None where no law knows the optimizer."""
+    name = str(config["optimizer._target_"]).rsplit(".", 1)[-1]
+    try:
+        values = defaults(name)
+    except InputError:
+        return None
+    given = {
+        key.removeprefix("optimizer."): value
+        for key, value in config.items()
+        if key.startswith("optimizer.") and value is not None
+    }
+    return values | {key: given[key] for key in values if key in given}
+
+
+def obstacles(config: Mapping[Any, Any], mixed: bool) -> list[str]:
+    """Why no learning rate makes this run equal to one without a factor; empty where one does."""
+    on_complex, on_real = factors(config)
+    told = []
+    if config["convention.conjugate"]:
+        told.append("the gradient is not conjugated, which is no factor")
+    if mixed and on_complex != on_real:
+        told.append(
+            f"gradients of complex parameters are × {on_complex:g}, of real ones × {on_real:g}"
+        )
+    given = hyperparameters(config)
+    if given is None:
+        return [*told, "no law is known for this optimizer"]
+    name = str(config["optimizer._target_"]).rsplit(".", 1)[-1]
+    law = law_of(name)
+    if law.obstacle is not None:
+        told.append(law.obstacle)
+    if not law.entrywise and config["convention.scale"] != 1:
+        told.append("its line search compares the loss with a gradient of another factor")
+    for key, exponent in exponents(name, given).items():
+        if key != "lr" and given.get(key):
+            factor = on_complex if on_complex != 1 else on_real
+            told.append(f"{key} = {given[key]:g} is kept (law: {given[key] * factor**exponent:g})")
+    if config["clip.kind"] != "none":
+        told.append(f"clip.threshold = {config['clip.threshold']:g} is kept")
+    return told
+
+
+def _divided(name: str, given: Values, c: float) -> tuple[Hashable, ...]:
+    """Hyperparameters without the powers of c that stand for a factor c."""
+    powers = exponents(name, given)
+    return tuple(
+        _rounded(value * c ** -powers[key], c) if key in powers else _hashable(value)
+        for key, value in given.items()
+    )
+
+
+def _rounded(value: float, c: float) -> float:
+    if math.log2(c).is_integer() or value == 0:
+        return float(value)
+    return float(f"{value:.{DIGITS}g}")
+
+
+def _hashable(value: Any) -> Hashable:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def acting_configuration(
+    row: Mapping[Any, Any] | pd.Series[Any], keys: Sequence[str]
+) -> dict[str, Any]:
+    """The configuration in a row, without keys that other runs of the table have, and without a
+    convention where it has nothing to act on."""
+    config = {
+        key: row[key] for key in keys if not (isinstance(row[key], float) and math.isnan(row[key]))
+    }
+    return config | (NO_CONVENTION if is_real(row) else {})
+
+
+def is_real(row: Mapping[Any, Any] | pd.Series[Any]) -> bool:
+    """Whether a run's network has no complex parameter, as far as is known."""
+    return bool(row.get("parameters.complex", math.nan) == 0)
+
+
+def is_mixed(row: Mapping[Any, Any] | pd.Series[Any]) -> bool:
+    """Whether a run's network has real parameters, as far as is known."""
+    return bool(row.get("parameters.real", math.nan) != 0)
+
+
+def _real_numbers(weights: Mapping[str, Tensor]) -> int:
+    return sum(w.numel() * (2 if w.is_complex() else 1) for w in weights.values())

@@ -1,0 +1,46 @@
+"""Files of ended runs that are not whole: a full disk, a broken copy, a machine that went down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from cvtrain.analysis.load import Sweep
+from cvtrain.process.regular_file import kind_of
+from cvtrain.runs.journal import ENDED
+from cvtrain.runs.metrics_csv import FILE_NAME, last_step
+from cvtrain.runs.tensorboard.events import NAME_BEGINS, ends_with_a_record
+
+NAMED = 5
+
+
+def notes_on_damage(sweep: Sweep) -> list[str]:
+    """Which metrics.csv and event files of ended runs are cut short, in a line for each kind.
+
+    A run's last numbers are in its run.json, whatever became of these.
+    """
+    ended = sweep.runs[sweep.runs["status"].isin(ENDED)]
+    found: dict[str, list[str]] = {FILE_NAME: [], "the event file": []}
+    for row in ended.to_dict("records"):
+        directory = sweep.directory / row["directory"]
+        for kind in _damaged(directory, int(row["steps"]), row["status"] == "finished"):
+            found[kind].append(str(row["directory"]))
+    return [
+        f"{kind} of {len(names)} of {len(ended)} ended runs is cut short, so curves end early,"
+        f" while last values are whole: {_listed(names)}"
+        for kind, names in found.items()
+        if names
+    ]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join((*names[:NAMED], *(["…"] if len(names) > NAMED else [])))
+
+
+def _damaged(directory: Path, steps: int, finished: bool) -> Iterator[str]:
+    if kind_of(directory / FILE_NAME) is not None:
+        step = last_step(directory)
+        if step is None or (finished and step < steps):
+            yield FILE_NAME
+    if not all(map(ends_with_a_record, directory.glob(f"{NAME_BEGINS}*"))):
+        yield "the event file"

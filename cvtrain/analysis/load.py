@@ -1,0 +1,214 @@
+"""A sweep's run directories as tidy tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cvtrain.analysis.schema import check_run
+from cvtrain.process.errors import InputError, first_line
+from cvtrain.process.regular_file import is_directory, kind_of, read_regular
+from cvtrain.runs.journal import SWEEP_FILE, read_points
+from cvtrain.runs.metrics_csv import FILE_NAME as METRICS_FILE
+from cvtrain.runs.metrics_csv import MOST_BYTES
+from cvtrain.runs.run_json import FILE_NAME as RUN_FILE
+from cvtrain.runs.run_json import read_record
+
+OWN_COLUMNS = (
+    "status",
+    "id",
+    "engine",
+    "steps",
+    "diverged_at",
+    "wall_seconds",
+    "started",
+    "error",
+)
+"""What `Sweep.runs` takes from run.json as it is."""
+LAST_STEP = 2**53
+"""Up to it a float64 tells every integer from its neighbours."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is on disk of a sweep, finished or not.
+
+    Attributes:
+        directory: the sweep's, or that of a single run.
+        runs: one row per run: `run` (its number), `directory`, `OWN_COLUMNS`, the configuration
+            under its dotted keys (``optimizer.lr``, ``objective.scale``, ``seed``, …), how many
+            complex and real parameters it has (``parameters.complex``), what its data set knows of
+            itself (`references`: tag, name and value of each number) and the last value of every
+            signal under its tag (``val/loss``, ``test/accuracy``, …). A run that has not begun has
+            the status `missing` and nothing else.
+        config_keys: which columns of `runs` are configuration.
+    """
+
+    directory: Path
+    runs: pd.DataFrame
+    config_keys: tuple[str, ...]
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """Every signal at every logged step, one value per row: `run`, `step`, `tag`, `value`."""
+        tables = []
+        for run, name in zip(self.runs["run"], self.runs["directory"], strict=True):
+            text = read_metrics(self.directory / name)
+            if text:
+                with readable(self.directory / name / METRICS_FILE):
+                    # As text: an empty cell is no measurement, a measured NaN is spelled; and
+                    # Python's own conversion returns the very number that was written.
+                    rows = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False)
+                    long = rows.melt(id_vars="step", var_name="tag", value_name="value")
+                    long = long[long["value"] != ""].assign(run=run)
+                    long["step"] = whole_steps(long["step"])
+                    tables.append(long.astype({"value": "float64"}))
+        if not tables:
+            return pd.DataFrame(columns=["run", "step", "tag", "value"])
+        joined = pd.concat(tables, ignore_index=True)[["run", "step", "tag", "value"]]
+        return joined.astype({"tag": "category"})
+
+    def signals(self, tags: Callable[[str], bool], runs: pd.DataFrame) -> dict[int, pd.DataFrame]:
+        """The rows of some runs, as tables with a column `step` and one per signal.
+
+        Args:
+            tags: which signals; the others are not read.
+            runs: rows of `self.runs`.
+
+        Returns:
+            by the label of the row in `runs`; without those that have none of the signals.
+        """
+        found = {}
+        for label, name in zip(runs.index, runs["directory"], strict=True):
+            text = read_metrics(self.directory / str(name))
+            if not text:
+                continue
+            with readable(self.directory / str(name) / METRICS_FILE):
+                rows = pd.read_csv(
+                    StringIO(text), usecols=lambda tag: tag == "step" or tags(tag), engine="c"
+                )
+                if "step" not in rows:
+                    raise ValueError("it has no column step")
+                steps = whole_steps(rows["step"])
+                if len(rows.columns) > 1:
+                    found[int(label)] = rows.astype("float64").assign(step=steps)
+        return found
+
+
+def load(path: str | Path) -> Sweep:
+    """Read a sweep's directory, or that of one run.
+
+    Raises:
+        InputError: there is no run in it, or one that this version cannot read.
+    """
+    directory = Path(path)
+    alone = kind_of(directory / RUN_FILE) is not None
+    found = [(0, ".")] if alone else list(_listed(directory))
+    if not found:
+        raise InputError(f"{directory}: no sweep or run of cvtrain is here (no {RUN_FILE} found)")
+    rows: list[dict[str, Any]] = []
+    keys: dict[str, None] = {}
+    for run, name in found:
+        row: dict[str, Any] = {"run": run, "directory": name}
+        path = directory / name / RUN_FILE
+        if kind_of(path) is not None:
+            content = read_record(path)
+            nested = content.get("config")
+            config = dict(flattened(nested)) if isinstance(nested, dict) else {}
+            check_run(path, content, config)
+            keys |= dict.fromkeys(config)
+            row |= {own: content[own] for own in OWN_COLUMNS} | config
+            kinds = content.get("parameters", {})
+            row |= {f"parameters.{kind}": number for kind, number in kinds.items()}
+            # float() also reads what JSON has no token for: nan, inf, -inf.
+            row |= {tag: float(value) for tag, value in content["final"].items()}
+            if content.get("references"):
+                known = content["references"]
+                row["references"] = tuple((e["tag"], e["name"], e["value"]) for e in known)
+        else:
+            row["status"] = "missing"
+        rows.append(row)
+    return Sweep(directory, pd.DataFrame(rows), tuple(keys))
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Inside, whatever a table that anybody may have written leads to is told with its path.
+
+    Raises:
+        InputError: in place of any other error.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        told = first_line(error) or type(error).__name__
+        raise InputError(f"{path}: cannot be read: {told}") from None
+
+
+def whole_steps(column: pd.Series[Any]) -> pd.Series[Any]:
+    """A table's steps as integers.
+
+    Raises:
+        ValueError: one is not a whole number from 0 on that a float64 holds exactly.
+    """
+    steps = column.astype("float64")
+    wrong = column[~((steps >= 0) & (steps <= LAST_STEP) & (steps % 1 == 0))]
+    if len(wrong):
+        raise ValueError(f"step={wrong.iloc[0]!s:.40}: should be a whole number from 0 on")
+    return steps.astype("int64")
+
+
+def _listed(directory: Path) -> Iterator[tuple[int, str]]:
+    """Number and name of each run directory; sweep.json also names those that have not begun."""
+    if kind_of(directory / SWEEP_FILE) is not None:
+        for point in read_points(directory):
+            yield point["number"], point["directory"]
+        return
+    # Where there is none, a path may be too long to look into.
+    below = directory.glob(f"*/{RUN_FILE}") if is_directory(directory) else ()
+    for number, path in enumerate(sorted(below)):
+        yield number, path.parent.name
+
+
+def read_metrics(directory: Path) -> str:
+    """The text of a run's metrics.csv without a last line that is still being written, or was
+    never finished; empty where there is none.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    path = directory / METRICS_FILE
+    if kind_of(path) is None:
+        return ""
+    try:
+        text = read_regular(path, MOST_BYTES).decode(errors="replace")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or first_line(error)}") from None
+    return text[: text.rfind("\n") + 1]
+
+
+def flattened(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and their values; what is in a list becomes tuples, so that columns can be
+    compared."""
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", _hashable(value)
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(map(_hashable, value))
+    if isinstance(value, Mapping):  # in a list, as Lightning's callbacks are
+        return tuple((key, _hashable(item)) for key, item in value.items())
+    return value

@@ -1,0 +1,111 @@
+"""How far an arm's learning rates lie from the reference's, in octaves, seed by seed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cvtrain.analysis.equivalence import Interval, bootstrap_interval
+
+RealArray = npt.NDArray[np.float64]
+
+GOOD = 1.25
+"""A learning rate is good where the validation loss is at most this many times the seed's best."""
+DECIMALS = 9
+"""Of differences in octaves."""
+
+
+@dataclass(frozen=True)
+class Shift:
+    """From the reference to an arm, means over the seeds where both are known.
+
+    Attributes:
+        best: octaves of the best learning rate.
+        cliff: octaves of the smallest rate above the best one at which a run diverges or does not
+            learn.
+        window: octaves of the middle of the window of good learning rates.
+        width: octaves that the window is wider.
+    """
+
+    best: Interval
+    cliff: Interval
+    window: Interval
+    width: Interval
+
+
+def shift(reference: pd.DataFrame, other: pd.DataFrame) -> Shift:
+    """Compare runs with columns `seed`, `optimizer.lr`, `score` (validation loss, infinite where a
+    run did not finish) and `not_learned`."""
+    left, right = (
+        {seed: _landmarks(rows) for seed, rows in runs.groupby("seed")}
+        for runs in (reference, other)
+    )
+    paired = ((left[seed], right[seed]) for seed in left if seed in right)
+    both = [(a, b) for a, b in paired if a is not None and b is not None]
+    # Octaves that a law makes equal differ in the last bit of a logarithm.
+    moved = np.array([np.subtract(b, a) for a, b in both]).reshape(-1, 4).round(DECIMALS)
+    return Shift(*(bootstrap_interval(column[np.isfinite(column)]) for column in moved.T))
+
+
+def _landmarks(rows: pd.DataFrame) -> tuple[float, float, float, float] | None:
+    """Octaves of one seed's best rate, its cliff, the middle and the width of its window; NaN for
+    what lies beyond the learning rates tried; None where no run is usable."""
+    # The same point twice, as in a folder of single runs, is one point.
+    rows = rows.drop_duplicates("optimizer.lr", keep="last").sort_values("optimizer.lr")
+    octaves = np.log2(rows["optimizer.lr"].to_numpy(dtype=np.float64))
+    scores = rows["score"].to_numpy(dtype=np.float64)
+    if not np.isfinite(scores).any():
+        return None
+    lowest = int(scores.argmin())
+    lost = ~np.isfinite(scores) | rows["not_learned"].to_numpy(dtype=bool)
+    beyond = octaves[lost & (octaves > octaves[lowest])]
+    cliff = float(beyond[0]) if len(beyond) else math.nan
+    low, high = good_window(octaves, scores)
+    return best_octave(octaves, scores), cliff, (low + high) / 2, high - low
+
+
+def best_octave(octaves: RealArray, scores: RealArray) -> float:
+    """Where the parabola through the logarithms of the lowest score and its two neighbours is
+    lowest; the octave of the lowest score itself where a neighbour is missing or infinite.
+
+    Args:
+        octaves: log₂ of learning rates, ascending, `[n]`.
+        scores: above 0, or infinite, `[n]`; one at least is finite.
+    """
+    at = int(scores.argmin())
+    if at in (0, len(scores) - 1) or not (scores[at - 1 : at + 2] > 0).all():
+        return float(octaves[at])
+    if not np.isfinite(scores[at - 1 : at + 2]).all():
+        return float(octaves[at])
+    x, y = octaves[at - 1 : at + 2] - octaves[at], np.log(scores[at - 1 : at + 2])
+    curvature, slope = np.polyfit(x, y - y[1], 2)[:2]
+    if curvature <= 0:
+        return float(octaves[at])
+    return float(octaves[at] + np.clip(-slope / (2 * curvature), x[0] / 2, x[2] / 2))
+
+
+def good_window(octaves: RealArray, scores: RealArray) -> tuple[float, float]:
+    """The ends of the window around the lowest score in which scores are at most `GOOD` times it,
+    interpolated in log score; NaN for an end beyond the octaves tried."""
+    at = int(scores.argmin())
+    # A loss of 0 is −∞ here, and good alone.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs, limit = np.log(scores), np.log(GOOD * scores.min())
+    ends = []
+    for step in (-1, 1):
+        place = at
+        while 0 <= place + step < len(scores) and logs[place + step] <= limit:
+            place += step
+        outside = place + step
+        if not 0 <= outside < len(scores):
+            ends.append(math.nan)
+        elif not np.isfinite(logs[outside]) or not np.isfinite(logs[place]):
+            ends.append(float(octaves[place]))
+        else:
+            share = (limit - logs[place]) / (logs[outside] - logs[place])
+            ends.append(float(octaves[place] + share * (octaves[outside] - octaves[place])))
+    return ends[0], ends[1]

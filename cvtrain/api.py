@@ -1,0 +1,64 @@
+"""cvtrain from Python: the same configurations and runs as from the command line.
+
+A call leaves the process as it found it: `cvtrain.process.process_state`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+
+from cvtrain.config.compose import Composer, as_typed, configuration_folder, register_resolvers
+from cvtrain.config.point import Point
+from cvtrain.config.schema import Config
+from cvtrain.process.process_state import process_state_kept
+from cvtrain.process.signals import signals_handled
+from cvtrain.runs.directory_lock import DirectoryLock, claim_directory
+from cvtrain.sweep.plan import single_point
+from cvtrain.training import train as engine
+from cvtrain.training.job import Job
+from cvtrain.training.preflight import preflight
+
+
+@process_state_kept
+def configure(*overrides: str) -> Config:
+    """The checked configuration that a command line with these overrides has.
+
+    Args:
+        overrides: e.g. ``"+experiment=article"``, ``"optimizer=adam"``, ``"max_steps=100"``.
+
+    Raises:
+        InputError: an override that does not fit, or a combination that does not train.
+    """
+    version.setbase("1.3")
+    register_resolvers()
+    loader = ConfigLoaderImpl(create_config_search_path(configuration_folder()))
+    point = single_point(Composer(loader), list(map(as_typed, overrides)))
+    preflight([point])
+    return point.config
+
+
+@process_state_kept
+def train(config: Config, output: str | Path | None = None) -> Path:
+    """Train one run.
+
+    Args:
+        config: from `configure`.
+        output: parent of the new run directory; `config.output`, where None.
+
+    Returns:
+        the run directory, which `cvtrain.load` reads.
+
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM; the run's files say so and are complete.
+    """
+    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    directory = claim_directory(Path(output or config.output) / name, "output")
+    point = Point(0, config.settled(in_sweep=False), (), directory.name)
+    with signals_handled(), DirectoryLock(directory):
+        engine.train(Job((point,), directory.parent))
+    return directory

@@ -1,0 +1,190 @@
+"""`python -m cvtrain convert`: hyperparameters under another reading of the gradient.
+
+    python -m cvtrain convert --from wirtinger --to pytorch adamw lr=1e-3 eps=1e-8 clip.norm=1
+
+Readings are those of `cvtrain.laws.FRAMEWORKS`. The exit status is 0 where the two sides end with the
+same weights, 1 where nothing makes them, and 2 for bad input.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from cvtrain.process.exit_status import end_quietly_on_ctrl_c
+
+if __name__ == "__main__":
+    end_quietly_on_ctrl_c()  # while what follows is imported
+
+from cvtrain.laws import FRAMEWORKS, Conversion, Side, convert, framework_convention
+from cvtrain.laws.table import Values
+from cvtrain.laws.verify import distance
+from cvtrain.process.errors import InputError
+from cvtrain.process.exit_status import end_process, run_command
+
+NAME = "cvtrain.cli.convert"
+EXACT, INEXACT = 0, 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the conversion that `arguments` ask for (the process's own, where None).
+
+    Returns:
+        the exit status: 0 (exact), 1 (no exact conversion), 2 (bad input), 130, 143 or 141 (ended
+        by a signal, or since nobody reads the output).
+    """
+    return run_command(NAME, lambda: _convert(arguments))
+
+
+def _convert(arguments: Sequence[str] | None = None) -> int:
+    conversion = _conversion(sys.argv[1:] if arguments is None else arguments)
+    print("\n".join(account(conversion)))
+    return EXACT if conversion.exact else INEXACT
+
+
+def account(conversion: Conversion) -> list[str]:
+    """The conversion as lines of text: a table, what stands against it, and overrides."""
+    source, target = conversion.source, conversion.target
+    lines = [
+        f"{conversion.optimizer}: from {_side(source)} to {_side(target)},"
+        f" {'mixed' if conversion.mixed else 'purely complex'} network",
+    ]
+    if conversion.values is not None:
+        factors = f"gradients at the target: {conversion.complex_factor:g} × those at the source"
+        if conversion.mixed:
+            factors += f", {conversion.real_factor:g} × for real parameters"
+        lines += [factors, "", *_table(conversion), ""]
+    lines += [f"no exact conversion: {obstacle}" for obstacle in conversion.obstacles]
+    lines += [f"rules differ: {difference}" for difference in conversion.differences]
+    if conversion.values is None:
+        return lines
+    if conversion.condition is not None and not conversion.obstacles:
+        lines.append(f"holds where {conversion.condition}")
+    lines.append(_seen(conversion))
+    return [
+        *lines,
+        "",
+        "in cvtrain, by the source's rules:",
+        "  " + " ".join(conversion.overrides()),
+    ]
+
+
+def _seen(conversion: Conversion) -> str:
+    apart = distance(conversion)
+    trained = "a small network trained on either side ended"
+    ended = f"{trained} with equal bits" if apart == 0 else f"{trained} {apart:.2g} apart"
+    if conversion.obstacles:
+        spared = " (it did not come to what stands against it)" if apart == 0 else ", relatively"
+        return f"the nearest: {ended}{spared}"
+    beginning = "exact but for the rules" if conversion.differences else "exact"
+    return f"{beginning}: {ended}" if apart == 0 else f"{beginning}, up to rounding: {ended}"
+
+
+def _table(conversion: Conversion) -> list[str]:
+    assert conversion.values is not None
+    rows = [
+        (name, value, conversion.values[name], (conversion.real_values or {}).get(name))
+        for name, value in conversion.given.items()
+        if value is not None
+    ]
+    if conversion.clip_given is not None and conversion.clip is not None:
+        rows += [
+            (f"clip.{name}", value, conversion.clip[name], None)
+            for name, value in conversion.clip_given.items()
+        ]
+    heads = ["", "source", "target"]
+    if conversion.real_values is not None:
+        heads = ["", "source", "complex parameters", "real parameters"]
+    table = [heads] + [
+        [name, *map(_shown, (before, after, after if real is None else real))][: len(heads)]
+        for name, before, after, real in rows
+    ]
+    widths = [max(len(row[i]) for row in table) for i in range(len(heads))]
+    return [
+        "  "
+        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
+
+
+def _shown(value: Any) -> str:
+    return str(value)
+
+
+def _side(side: Side) -> str:
+    half = "" if side.loss_scale == 1 else f", loss × {side.loss_scale:g}"
+    return f"{side.reading.name}{half}"
+
+
+class _Parser(ArgumentParser):
+    """Raises what is wrong with a command line instead of printing the usage and exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message)
+
+
+def _conversion(arguments: Sequence[str]) -> Conversion:
+    parser = _Parser(
+        "python -m cvtrain convert",
+        description=__doc__,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    names = ", ".join(FRAMEWORKS)
+    parser.add_argument("--from", dest="source", required=True, help=names)
+    parser.add_argument("--to", dest="target", required=True, help="likewise")
+    scale = "factor of the loss there, e.g. 0.5 (1)"
+    parser.add_argument("--from-loss-scale", type=float, default=1.0, metavar="SCALE", help=scale)
+    parser.add_argument("--to-loss-scale", type=float, default=1.0, metavar="SCALE", help=scale)
+    parser.add_argument(
+        "--mixed", action="store_true", help="the network has real parameters beside complex ones"
+    )
+    parser.add_argument("optimizer", help="a name in conf/optimizer")
+    parser.add_argument("hyperparameters", nargs="*", metavar="NAME=VALUE", help="e.g. lr=1e-3")
+    given = parser.parse_intermixed_args(list(arguments))
+    hyperparameters, clip = _hyperparameters(given.hyperparameters)
+    return convert(
+        given.optimizer,
+        hyperparameters,
+        Side(framework_convention(given.source), given.from_loss_scale),
+        Side(framework_convention(given.target), given.to_loss_scale),
+        clip=clip,
+        mixed=given.mixed,
+    )
+
+
+def _hyperparameters(texts: Sequence[str]) -> tuple[Values, Values | None]:
+    """Hyperparameters, and clipping from ``clip.norm=1`` and ``clip.eps=0``."""
+    values: Values = {}
+    clip: Values = {}
+    for text in texts:
+        name, given, value = text.partition("=")
+        if not given:
+            raise InputError(f"{text}: should be NAME=VALUE")
+        if name == "clip.eps":
+            clip["eps"] = _value(name, value)
+        elif name.startswith("clip."):
+            clip |= {"kind": name.removeprefix("clip."), "threshold": _value(name, value)}
+        else:
+            values[name] = _value(name, value)
+    return values, clip or None
+
+
+def _value(name: str, text: str) -> Any:
+    named = {"true": True, "false": False, "null": None, "none": None}
+    if text.lower() in named:
+        return named[text.lower()]
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+    if isinstance(value, list):
+        return tuple(value)
+    # A whole number for a learning rate is a number like any other.
+    return float(value) if isinstance(value, int) and name in ("lr", "eps") else value
+
+
+if __name__ == "__main__":
+    end_process(NAME, _convert)

@@ -1,0 +1,237 @@
+"""`python -m cvtrain evaluate`: a run's network on any split of its data.
+
+    python -m cvtrain evaluate outputs/default/… --split validation --predictions outputs.npz
+
+The exit status is 0, or 2 for bad input. Nothing in the run's files is executed.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from cvtrain.process.exit_status import end_quietly_on_ctrl_c
+
+if __name__ == "__main__":
+    end_quietly_on_ctrl_c()  # while what follows is imported
+
+import numpy as np
+import torch
+from rich.table import Table
+from torch import Tensor, nn
+
+from cvtrain.config.schema import Config
+from cvtrain.data.dataset import Dataset
+from cvtrain.data.idx_download import downloads_refused
+from cvtrain.data.split import AnySplit
+from cvtrain.models.parameters import put_weights
+from cvtrain.process.errors import InputError, told
+from cvtrain.process.exit_status import end_process, run_command
+from cvtrain.process.plain_console import PlainConsole
+from cvtrain.process.process_state import process_state_kept
+from cvtrain.process.signals import interruption
+from cvtrain.runs.checkpoint import checkpoint_path, load_checkpoint
+from cvtrain.runs.recorded_run import load_run_config
+from cvtrain.training.batch_loader import BatchLoader
+from cvtrain.training.evaluation_metrics import ModulusMetrics
+from cvtrain.training.metrics import Totals, measured
+from cvtrain.training.single import EVALUATION_PIECE
+from cvtrain.training.task import build_model, build_objective, load_dataset
+
+NAME = "cvtrain.cli.evaluate"
+SPLITS = ("train", "validation", "test")
+CHECKPOINTS = ("best", "last", "average")
+MOST_CLASSES = 20
+"""Of a confusion matrix at a terminal."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a network makes of a split.
+
+    Attributes:
+        step: updates that its weights have had.
+        values: loss and metrics by name.
+        confusion: [classes, classes] counts, true classes in rows; None in a regression.
+        class_names: of the classes, where they have names.
+        predictions: outputs [N, …], as the network returns them, and the split's targets; None
+            where they were not asked for.
+    """
+
+    step: int
+    values: dict[str, float]
+    confusion: Tensor | None
+    class_names: tuple[str, ...]
+    predictions: tuple[Tensor, Tensor] | None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Evaluate the run that `arguments` name (the process's own, where None).
+
+    Returns:
+        the exit status: 0, 2 (bad input), 130, 143 or 141 (ended by a signal, or since nobody reads
+        the output).
+    """
+    return run_command(NAME, lambda: _evaluate(arguments))
+
+
+def _evaluate(arguments: Sequence[str] | None = None) -> int:
+    asked = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
+    evaluation = evaluate(
+        asked.run,
+        asked.split,
+        asked.checkpoint,
+        tuple(asked.trust),
+        predictions=asked.predictions is not None,
+    )
+    if evaluation.predictions is not None:
+        save_predictions(*evaluation.predictions, asked.predictions)
+    title = f"{asked.split} split, weights after {evaluation.step} updates ({asked.checkpoint})"
+    _show(evaluation, title)
+    return 0
+
+
+@process_state_kept
+def evaluate(
+    directory: Path,
+    split: str = "test",
+    checkpoint: str = "best",
+    trusted: tuple[str, ...] = (),
+    *,
+    predictions: bool = False,
+) -> Evaluation:
+    """Run a trained network over a split of the data that it was trained on, piece by piece.
+
+    Args:
+        directory: of the run.
+        split: ``train``, ``validation`` or ``test``.
+        checkpoint: ``best`` (lowest validation loss), ``last`` or ``average``.
+        trusted: packages of the user's own that the run's `_target_`s may name.
+        predictions: whether to keep every output in memory, beside what is counted.
+
+    Raises:
+        InputError: the run's files cannot be used, or do not fit together.
+    """
+    _, config = load_run_config(directory, trusted)
+    with downloads_refused():
+        dataset = load_dataset(config)
+    if checkpoint == "average" and config.ema.decay is None:
+        raise InputError(f"{directory}: it has no averaged weights; ema.decay was not set")
+    path = checkpoint_path(directory, checkpoint)
+    weights, step = load_checkpoint(path)
+    # Its own weights are put in below; those that it started from may be gone.
+    model = build_model(config.model_copy(update={"start_from": None}), dataset)
+    try:
+        put_weights(model, weights)
+    except ValueError as error:
+        raise InputError(f"{path}: is not of this run's network: {error}") from None
+    try:
+        return _evaluated(config, model, dataset, getattr(dataset, split), step, predictions)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a user's network, or a stranger's data, come up with
+        raise InputError(f"{directory}: cannot be evaluated: {told(error)}") from error
+
+
+@torch.no_grad()
+def _evaluated(
+    config: Config, model: nn.Module, dataset: Dataset, split: AnySplit, step: int, keep: bool
+) -> Evaluation:
+    model.eval()
+    totals = Totals(measured(dataset, build_objective(config)))
+    on_moduli = ModulusMetrics(dataset)
+    kept: list[tuple[Tensor, Tensor]] = []
+    for piece in BatchLoader(dataset, ()).pieces(split, torch.device("cpu"), EVALUATION_PIECE):
+        interruption.check()
+        output = model(piece.inputs)
+        totals.add(output, piece.targets)
+        on_moduli.update(output, piece.targets)
+        if keep:
+            kept.append((output, piece.targets))
+    counted = {name: value.item() for name, value in totals.values().items()}
+    outputs, targets = zip(*kept, strict=True) if keep else ((), ())
+    return Evaluation(
+        step,
+        counted | on_moduli.compute(),
+        on_moduli.confusion(),
+        dataset.class_names,
+        (torch.cat(outputs), torch.cat(targets)) if keep else None,
+    )
+
+
+def save_predictions(outputs: Tensor, targets: Tensor, path: Path) -> None:
+    """Write both as NumPy arrays of these names into one file (.npz), complex as they are.
+
+    Raises:
+        InputError: it cannot be written, or exists.
+    """
+    if path.suffix != ".npz":
+        raise InputError(f"--predictions {path}: should end in .npz")
+    try:
+        with path.open("xb") as file:
+            np.savez(file, outputs=outputs.numpy(), targets=targets.numpy())
+    except OSError as error:
+        raise InputError(f"--predictions {path}: {error.strerror}") from None
+
+
+def _show(evaluation: Evaluation, title: str) -> None:
+    console = PlainConsole()
+    console.print(title, soft_wrap=True)
+    table = Table()
+    table.add_column("")
+    table.add_column("value", justify="right")
+    for name, value in evaluation.values.items():
+        table.add_row(name, f"{value:.6g}")
+    console.print(table)
+    confusion = evaluation.confusion
+    if confusion is None:
+        return
+    if len(confusion) > MOST_CLASSES:
+        console.print(f"{len(confusion)} classes: --predictions has what a matrix is made of")
+        return
+    console.print("classes: true in rows, predicted in columns")
+    names = evaluation.class_names or tuple(map(str, range(len(confusion))))
+    matrix = Table()
+    for heading in ("", *names):
+        matrix.add_column(heading, justify="right")
+    for name, row in zip(names, confusion.tolist(), strict=True):
+        matrix.add_row(name, *(str(count) if count else "·" for count in row))
+    console.print(matrix)
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; --help shows what is taken")
+
+
+def _parser() -> ArgumentParser:
+    parser = _Parser(
+        prog="python -m cvtrain evaluate",
+        description=__doc__,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, help="directory of a run")
+    parser.add_argument("--split", choices=SPLITS, default="test")
+    parser.add_argument(
+        "--checkpoint",
+        choices=CHECKPOINTS,
+        default="best",
+        help="best: lowest validation loss",
+    )
+    parser.add_argument("--predictions", type=Path, metavar="FILE.npz", help="outputs and targets")
+    parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="your own, if the run has it",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    end_process(NAME, _evaluate)

@@ -1,0 +1,57 @@
+"""`python -m cvtrain report DIRECTORY …`: say again, or for the first time, what runs came to."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from cvtrain.process.errors import InputError
+from cvtrain.process.exit_status import end_process, run_command
+
+NAME = "cvtrain.report"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Report on the directories that `arguments` name (the process's own, where None).
+
+    Returns:
+        the exit status: 0, 1 (what an experiment claims does not hold), 2 (bad input), 130, 143 or
+        141 (ended by a signal, or since nobody reads the output).
+    """
+    return run_command(NAME, lambda: _report(arguments))
+
+
+def _report(arguments: Sequence[str] | None = None) -> int:
+    # Not at the top: it takes a second, in which a signal may come too.
+    from cvtrain.experiments.publish import publish, publish_together
+
+    parser = argparse.ArgumentParser(
+        prog="python -m cvtrain report",
+        description="Print what the runs of a sweep came to, finished or not, and write it into"
+        " its folder report/: a page, tables and figures. Of several sweeps: one page on all, and"
+        " of two also what changed from the first to the second.",
+    )
+    parser.add_argument(
+        "directories", nargs="+", type=Path, metavar="DIRECTORY", help="of a sweep, or of one run"
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="of the page on several sweeps (else: report/ beside them)",
+    )
+    given = parser.parse_args(arguments)
+    try:
+        if len(given.directories) == 1:
+            publish(given.directories[0])
+        else:
+            publish_together(given.directories, given.folder)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or error.filename is None:
+            raise
+        raise InputError(f"{error.filename}: cannot be written: {error.strerror}") from error
+    return 0
+
+
+if __name__ == "__main__":
+    end_process(NAME, _report)

@@ -1,0 +1,184 @@
+"""`python -m cvtrain reproduce`: every experiment of the ablation suite, and one report on all."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from time import monotonic
+
+from cvtrain.process.errors import InputError, RunFailed
+from cvtrain.process.exit_status import FAILED, end_process, run_command
+from cvtrain.process.signals import interruption
+
+EXPERIMENTS: Mapping[str, tuple[str, ...]] = {
+    "sweep": ("seed=0,1", "lr_octave=-1,0,1", "max_steps=50"),
+    "verdict": ("seed=range(0,12)", "lr_octave=0,1", "max_steps=50", "report.tuning_seeds=2"),
+    "laws": ("model=mlp", "dtype=complex64", "max_steps=20"),
+    "stability": ("lr_octave=-0.00723157,0.00719555",),
+    "lms": ("seed=range(0,16)", "max_steps=1500", "signals.validation_every=1500"),
+    "split_vs_modulus": ("seed=0,1", "lr_octave=0,1", "max_steps=20"),
+    "weight_decay": ("seed=0,1", "max_steps=50"),
+    "clipping": ("seed=0,1", "max_steps=50"),
+    "epsilon": ("seed=0,1", "max_steps=50"),
+    "mixed": ("seed=0,1", "max_steps=50"),
+    "schedules": ("seed=0,1", "max_steps=50"),
+    "precision": ("seed=0,1", "max_steps=50"),
+    "activations": ("seed=0,1", "lr_octave=0,1", "max_steps=20"),
+}
+"""The suite in the order in which it runs, and what makes each experiment a quick one."""
+TITLE = "What the factor 2 in w.grad changes: every experiment"
+NAME = "reproduce"
+REPRODUCED = 0
+STOPPED = (130, 141, 143)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what `arguments` ask for (the process's own, where None).
+
+    Returns:
+        the exit status: 0, 1 (an experiment failed, or what it claims does not hold), 2 (bad
+        input), 130, 143 or 141 (stopped by a signal, or since nobody reads the output; the same
+        command goes on from there).
+    """
+    return run_command(NAME, lambda: _reproduce(arguments))
+
+
+def _reproduce(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="scripts/reproduce",
+        description="Run every experiment of the ablation suite and build one report on all of"
+        " them. What was trained already is not trained again.",
+    )
+    parser.add_argument("--quick", action="store_true", help="few seeds and steps: minutes")
+    parser.add_argument(
+        "--folder", type=Path, help="where to (else outputs/reproduce, or outputs/reproduce_quick)"
+    )
+    parser.add_argument(
+        "experiments",
+        nargs="*",
+        metavar="EXPERIMENT",
+        help=f"only these, of {', '.join(EXPERIMENTS)}",
+    )
+    given = parser.parse_args(arguments)
+    unknown = [name for name in given.experiments if name not in EXPERIMENTS]
+    if unknown:
+        raise InputError(
+            f"{unknown[0]} is no experiment of the suite; these are: {', '.join(EXPERIMENTS)}"
+        )
+    root = given.folder or Path("outputs") / ("reproduce_quick" if given.quick else "reproduce")
+    names = [name for name in EXPERIMENTS if name in given.experiments or not given.experiments]
+    return reproduce(root, names, given.quick)
+
+
+def reproduce(root: Path, names: Sequence[str], quick: bool) -> int:
+    """Run what is not complete yet in `root`, then report on all of `names` in `root`/report.
+
+    Returns:
+        the exit status, as of `main`.
+    """
+    from cvtrain.experiments.publish import publish_together
+
+    commands = {
+        name: [f"+experiment={name}", *(EXPERIMENTS[name] if quick else ())] for name in names
+    }
+    broken = []
+    for place, name in enumerate(names, start=1):
+        interruption.check()
+        told = f"reproduce: {place} of {len(names)}: {name}"
+        if complete(root, name, commands[name]) is not None:
+            print(f"{told}: complete already", file=sys.stderr)
+            continue
+        print(told, file=sys.stderr)
+        began = monotonic()
+        status = _train(root, name, commands[name])
+        if status in STOPPED:
+            print("reproduce: stopped; the same command goes on from here", file=sys.stderr)
+            return status
+        print(f"{told}: {monotonic() - began:.0f} s", file=sys.stderr)
+        if status != REPRODUCED:
+            broken.append(name)
+    found = {name: complete(root, name, command) for name, command in commands.items()}
+    done = [directory for directory in found.values() if directory is not None]
+    missing = [name for name, directory in found.items() if directory is None]
+    try:
+        if done:
+            publish_together(done, root / "report", TITLE, compare=False)
+    except (InputError, RunFailed) as error:
+        print(f"reproduce: {error}", file=sys.stderr)
+        return FAILED
+    if missing or broken:
+        what = ", ".join(dict.fromkeys((*missing, *broken)))
+        print(f"reproduce: not as claimed, or failed: {what}", file=sys.stderr)
+        return FAILED
+    return REPRODUCED
+
+
+def complete(root: Path, name: str, command: Sequence[str]) -> Path | None:
+    """The directory in which every run of an experiment has ended, or None.
+
+    Args:
+        root: of the suite.
+        name: of the experiment.
+        command: that it was made by, with this very state of the program.
+    """
+    from cvtrain.analysis.load import load
+    from cvtrain.process.regular_file import is_file
+    from cvtrain.runs.journal import ENDED
+
+    directory = attempt(root, name, command)
+    if directory is None or not is_file(directory / "report" / "summary.json"):
+        return None
+    try:
+        return directory if set(load(directory).runs["status"]) <= set(ENDED) else None
+    except InputError:
+        return None
+
+
+def attempt(root: Path, name: str, command: Sequence[str]) -> Path | None:
+    """The newest directory of an experiment, complete or not, that this command made with this very
+    state of the program; None where there is none."""
+    from cvtrain.runs.journal import SWEEP_FILE
+    from cvtrain.runs.run_json import read_record
+    from cvtrain.runs.versions import source_commit
+
+    numbered = {}
+    for directory in root.glob(f"{name}*"):
+        found = re.fullmatch(rf"{re.escape(name)}(?:_(\d+))?", directory.name)
+        if found:
+            numbered[int(found[1] or 1)] = directory
+    for number in sorted(numbered, reverse=True):
+        try:
+            content = read_record(numbered[number] / SWEEP_FILE)
+        except InputError:
+            continue
+        if (content.get("commit"), content.get("command")) == (source_commit(), list(command)):
+            return numbered[number]
+    return None
+
+
+def _train(root: Path, name: str, command: Sequence[str]) -> int:
+    from cvtrain.cli.train import main as train
+    from cvtrain.config.compose import as_override
+
+    begun = attempt(root, name, command)
+    if begun is not None:
+        given = [as_override("resume", str(begun.resolve()))]
+    else:
+        given = [*command, as_override("hydra.sweep.dir", str((root / name).resolve()))]
+    # What it says is in its report; here only how it went on.
+    with redirect_stdout(StringIO()):
+        try:
+            return train(given)
+        except Exception:  # the other experiments do not depend on it
+            traceback.print_exc()
+            return FAILED
+
+
+if __name__ == "__main__":
+    end_process(NAME, _reproduce)

@@ -1,0 +1,29 @@
+"""A point of a sweep: one resolved configuration and where its run goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cvtrain.config.schema import Config
+
+
+@dataclass(frozen=True)
+class Point:
+    """One fully resolved configuration.
+
+    Attributes:
+        number: position in the sweep, from 0.
+        config: the resolved, checked configuration.
+        overrides: the command-line form of what makes this point; composing them gives `config`.
+        directory: name of the run directory inside the sweep directory.
+    """
+
+    number: int
+    config: Config
+    overrides: tuple[str, ...]
+    directory: str
+
+    @property
+    def id(self) -> str:
+        """Hash of what the run's numbers depend on."""
+        return self.config.identity

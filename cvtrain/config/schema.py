@@ -1,0 +1,164 @@
+"""The configuration's schema: names, types and ranges of every key, checked before work starts.
+
+Hydra composes the YAML files and the command line; the result must fit `Config`. The slots that
+name a class or function of their own (`data`, `model`, `optimizer`, `trainer`) hold its arguments,
+which are checked against its signature (`cvtrain.config.targets`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from cvtrain.config.errors import config_keys, explain_invalid, floats
+from cvtrain.config.sections import (
+    AnyLoggerConfig,
+    CheckpointConfig,
+    ConstantConfig,
+    ConventionConfig,
+    CosineConfig,
+    Count,
+    DecayConfig,
+    EarlyStoppingConfig,
+    EmaConfig,
+    EntryClipConfig,
+    GoalConfig,
+    ModelConfig,
+    NoClipConfig,
+    NoLoggerConfig,
+    NormClipConfig,
+    ObjectiveConfig,
+    OptimizerConfig,
+    ReportConfig,
+    Section,
+    Seed,
+    SignalsConfig,
+    TargetConfig,
+    WarmupConfig,
+)
+from cvtrain.process.errors import InputError
+
+KEYS_WITHOUT_RESULT = (
+    *("output", "plan", "on_error", "null_arm", "trusted_modules", "lr_octave"),
+    *("variant", "analysis", "report", "resume", "pause_at", "logger"),
+)
+"""No number of a run depends on them."""
+
+LATER_KEYS: dict[str, Any] = {
+    "start_from": None,
+    "early_stopping": {"patience": None, "metric": "loss", "min_delta": 0.0},
+    "ema": {"decay": None},
+}
+"""Keys that runs of earlier versions do not have, at the values that change nothing."""
+
+HISTOGRAMS_EVERY = 100
+"""Steps between histograms of a single run, where the configuration leaves it open."""
+
+
+class Config(Section):
+    """One fully resolved configuration: a point of a sweep, or a single run."""
+
+    seed: Seed
+    max_steps: Count
+    batch_size: Count | None
+    dtype: Literal["complex64", "complex128"]
+    lr_octave: float
+    init_jitter: Annotated[float, Field(ge=0)]
+    null_arm: bool
+    target: GoalConfig
+    data: TargetConfig
+    model: ModelConfig
+    objective: ObjectiveConfig
+    convention: ConventionConfig
+    optimizer: OptimizerConfig
+    scheduler: Annotated[
+        ConstantConfig | WarmupConfig | CosineConfig | DecayConfig, Field(discriminator="kind")
+    ]
+    clip: Annotated[NoClipConfig | NormClipConfig | EntryClipConfig, Field(discriminator="kind")]
+    trainer: dict[str, Any]
+    signals: SignalsConfig
+    checkpoint: CheckpointConfig
+    start_from: str | None = None
+    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
+    ema: EmaConfig = EmaConfig()
+    logger: Annotated[AnyLoggerConfig, Field(discriminator="kind")] = NoLoggerConfig()
+    report: ReportConfig = ReportConfig()
+    on_error: Literal["continue", "stop"]
+    resume: str | None = None
+    pause_at: Count | None = None
+    trusted_modules: Annotated[tuple[str, ...], Field(strict=False)]
+    output: str
+    variant: str | None = None
+    analysis: (
+        Literal[
+            "laws",
+            "stability",
+            "lms",
+            "semantics",
+            "interaction",
+            "activations",
+            "search",
+            "equalizer",
+            "complex_vs_real",
+        ]
+        | None
+    ) = None
+    plan: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """The configuration as plain JSON-ready values, keyed as in conf/."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def settled(self, *, in_sweep: bool) -> Config:
+        """With what depends on whether the run stands alone, where the configuration leaves it
+        open: histograms are for a single run."""
+        if self.signals.histograms_every is not None:
+            return self
+        every = 0 if in_sweep else HISTOGRAMS_EVERY
+        signals = self.signals.model_copy(update={"histograms_every": every})
+        return self.model_copy(update={"signals": signals})
+
+    def tried(self, max_steps: int) -> Config:
+        """The same for a short training that is thrown away, of which no tracker is told."""
+        update = {"max_steps": max_steps, "pause_at": None, "logger": NoLoggerConfig()}
+        return self.model_copy(update=update)
+
+    def pauses(self, step: int) -> bool:
+        """Whether the run leaves after `step` updates, for `resume` to go on with it."""
+        return self.pause_at is not None and step >= self.pause_at
+
+    @property
+    def identity(self) -> str:
+        """Hash of everything that a run's numbers depend on, and of nothing else: how often
+        histograms are drawn may be left open until the run begins."""
+        content = self.result_keys()
+        del content["signals"]["histograms_every"]
+        for key, unused in LATER_KEYS.items():
+            if content[key] == unused:
+                del content[key]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def result_keys(self) -> dict[str, Any]:
+        """`as_dict` without the keys that no file of a run depends on: where files go, what a
+        sweep does around its runs, and the two keys that `optimizer.lr` already contains."""
+        content = self.as_dict()
+        for key in KEYS_WITHOUT_RESULT:
+            del content[key]
+        del content["optimizer"]["reference_lr"]
+        return content
+
+
+def check_config(content: Mapping[str, Any]) -> Config:
+    """Fit a resolved mapping into `Config`, or raise `InputError` naming key, value and range."""
+    for key, value in floats(content):
+        if not math.isfinite(value):
+            raise InputError(f"{key}={value}: should be a finite number")
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        raise InputError("\n".join(explain_invalid(error, config_keys(Config)))) from None

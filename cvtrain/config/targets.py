@@ -1,0 +1,201 @@
+"""Classes and functions named in a configuration: which may be named, and with what arguments.
+
+Neither a prefix nor a return annotation is a guard: torch itself holds functions that run shell
+commands, and one annotated `-> nn.Module` that executes its arguments. A `_target_` names a public
+class (`cvtrain.config.public_targets`), or a class or function *defined* in a package that the user trusts
+on this command line.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from cvtrain.config.errors import suggestion
+from cvtrain.config.public_targets import (
+    PUBLIC,
+    is_own_package,
+    is_public,
+    own_target,
+    public_classes,
+)
+from cvtrain.process.errors import InputError
+
+ROOTS = ("cvtrain", "torch", "torchcvnn", "lightning")
+"""Packages with public names that a `_target_` may be."""
+
+
+def resolve_target(key: str, path: str, expected: type, trusted: tuple[str, ...] = ()) -> Any:
+    """The class or function called `path`, if it may stand in the slot `key`.
+
+    Args:
+        key: the slot, for the error line, e.g. ``model``.
+        path: dotted path, e.g. ``torch.nn.Linear``.
+        expected: the class it must derive from, or be annotated to return.
+        trusted: the user's own packages, of which functions may be named too.
+
+    Raises:
+        InputError: not public and not trusted, not found, or not of the expected type.
+    """
+    said = f"{key}._target_={path}"
+    for name in trusted:
+        if not (name.isidentifier() and is_own_package(name)):
+            raise InputError(
+                f"trusted_modules=[{name}]: should be packages of your own, by their first name"
+            )
+    parts = path.split(".")
+    # A name with two underscores before it is a way into Python's own machinery, or a program.
+    plain = all(part.isidentifier() and not part.startswith("__") for part in parts)
+    if not plain or len(parts) < 2:
+        raise InputError(f"{said}: should be a dotted path such as torch.nn.Linear")
+    if parts[0] in trusted:
+        return _trusted_target(said, parts, expected, trusted)
+    if parts[0] not in ROOTS:
+        raise InputError(
+            f"{said}: {parts[0]} is not a trusted module; trusted are"
+            f" {', '.join((*ROOTS, *trusted))}"
+            " (trusted_modules=[…] adds yours, or --trust where a run is evaluated)"
+        )
+    target = public_classes(expected).get(path) or own_target(path, expected)
+    if target is None:
+        near = suggestion(path, public_classes(expected)) if parts[0] != "cvtrain" else ""
+        raise InputError(
+            f"{said}: should be {PUBLIC[expected.__name__].describe(expected)}, or of a package"
+            f" of yours that trusted_modules names{near}"
+        )
+    return target
+
+
+def _trusted_target(said: str, parts: list[str], expected: type, trusted: tuple[str, ...]) -> Any:
+    target = _find(said, parts)
+    # A user's module shows what it imported, too: that is trusted no more than under its own name.
+    home = str(getattr(target, "__module__", "")).split(".")[0]
+    if home not in trusted and not is_public(target, expected):
+        raise InputError(f"{said}: it is defined in {home or 'no module'}, which is not trusted")
+    if not _yields(target, expected):
+        raise InputError(
+            f"{said}: should be a {expected.__module__.split('.')[0]} {expected.__name__} class,"
+            " or a function annotated to return one"
+        )
+    return target
+
+
+def _find(said: str, parts: list[str]) -> Any:
+    # `python -m` sees the current directory, an installed command does not: a user's package
+    # should be found by either.
+    if str(Path.cwd()) not in sys.path and "" not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    for length in range(len(parts) - 1, 0, -1):
+        name = ".".join(parts[:length])
+        try:
+            found: Any = import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is not None and name.startswith(error.name):
+                continue
+            raise InputError(f"{said}: importing {name} failed: {error}") from None
+        except (Exception, SystemExit) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise InputError(f"{said}: importing {name} failed: {reason}") from None
+        for part in parts[length:]:
+            if not hasattr(found, part):
+                near = suggestion(part, dir(found))
+                raise InputError(f"{said}: {name} has no {part}{near}")
+            found = getattr(found, part)
+        return found
+    raise InputError(f"{said}: there is no module {parts[0]}")
+
+
+def _yields(target: Any, expected: type) -> bool:
+    if inspect.isclass(target):
+        return issubclass(target, expected)
+    if not inspect.isfunction(target):
+        return False
+    returned = typing.get_type_hints(target).get("return")
+    return inspect.isclass(returned) and issubclass(returned, expected)
+
+
+def check_arguments(
+    key: str,
+    target: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    given_by_us: frozenset[str] = frozenset(),
+) -> dict[str, Any]:
+    """Arguments as the target's signature wants them (a list for a tuple is converted).
+
+    Args:
+        key: the slot, for the error line.
+        target: class or function.
+        arguments: keyword arguments from the configuration.
+        given_by_us: names that the program fills in later, hence may be missing here.
+
+    Raises:
+        InputError: an unknown or missing argument, one of the wrong type, or a nested `_target_`.
+    """
+    adapters, required, open_ended = _signature(target)
+    checked: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if isinstance(value, Mapping) and "_target_" in value:
+            raise InputError(f"{key}.{name}: a _target_ inside {key} is not taken")
+        if name not in adapters:
+            if open_ended:
+                checked[name] = value
+                continue
+            taken = sorted(set(adapters) - given_by_us)
+            raise InputError(
+                f"{key}.{name}={value}: {target.__name__} takes no such argument;"
+                f" it takes {', '.join(taken)}"
+            )
+        converted = _convert(f"{key}.{name}", value, adapters[name])
+        if isinstance(value, bool) and not isinstance(converted, bool):  # pydantic's true is 1
+            raise InputError(f"{key}.{name}={value}: should be a number, not true or false")
+        checked[name] = converted
+    missing = sorted(required - set(arguments) - given_by_us)
+    if missing:
+        raise InputError(f"{key}: {target.__name__} needs {', '.join(missing)}")
+    return checked
+
+
+def _convert(said: str, value: Any, adapter: TypeAdapter[Any] | None) -> Any:
+    if adapter is None:
+        return value
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        reasons = {detail["msg"].removeprefix("Input ") for detail in error.errors()}
+        raise InputError(f"{said}={value}: {'; or '.join(sorted(reasons))}") from None
+
+
+@lru_cache
+def _signature(
+    target: Callable[..., Any],
+) -> tuple[dict[str, TypeAdapter[Any] | None], frozenset[str], bool]:
+    """Per argument a type checker (None where the annotation says nothing usable); the required
+    names; whether any keyword is taken."""
+    parameters = list(inspect.signature(target).parameters.values())
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        hints = typing.get_type_hints(function)
+    except (NameError, TypeError, AttributeError):  # names imported for type checkers only
+        hints = {}
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    adapters = {p.name: _adapter(hints.get(p.name)) for p in named}
+    required = frozenset(p.name for p in named if p.default is p.empty)
+    return adapters, required, any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _adapter(hint: Any) -> TypeAdapter[Any] | None:
+    if hint is None or hint is Any:
+        return None
+    settings = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
+    try:
+        return TypeAdapter(hint, config=settings)
+    except Exception:  # an annotation that cannot be checked is not checked
+        return None

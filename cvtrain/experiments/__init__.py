@@ -1,0 +1,1 @@
+"""One file per experiment: what it compares, and the report on its runs."""

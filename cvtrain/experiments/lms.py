@@ -1,0 +1,225 @@
+"""What the experiment `lms` found: measured misadjustment and learning curves over theory."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy import stats
+
+from cvtrain import theory
+from cvtrain.analysis.load import Sweep
+from cvtrain.experiments.linear_problem import WIDELY_LINEAR
+from cvtrain.experiments.linear_runs import read_linear_run
+from cvtrain.report.document import (
+    Column,
+    Document,
+    Picture,
+    Section,
+    Sentence,
+    Table,
+    number,
+    words,
+)
+from cvtrain.report.figures.style import COLOURS, MARKERS, light_grid, new_figure, paper_style
+
+RealArray = npt.NDArray[np.float64]
+
+SETTING = (
+    *("model._target_", "data.circularity", "batch_size", "optimizer.lr", "optimizer.reference_lr"),
+    *("objective.scale", "convention.scale"),
+)
+STEADY = 1 / 3
+"""The misadjustment is measured over this last share of a run."""
+CHANCE = 0.05
+"""Of calling any of the settings different where theory holds for all."""
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """The replicates of one filter, input and learning rate.
+
+    Attributes:
+        filter: `linear` or `widely linear`.
+        circularity: ρ of the inputs.
+        lr: the learning rate.
+        share: of its mean-square limit.
+        replicates: how many.
+        steps: of the logged rows, `[T]`.
+        measured: the mean over replicates of the excess error over J_min, `[T]`.
+        error: the standard error of that, `[T]`.
+        predicted: its closed form, `[T]`.
+        misadjustment: the mean of `measured` in the steady state.
+        misadjustment_error: the standard error of that, from one mean per replicate.
+        misadjustment_predicted: the same mean of `predicted`.
+        limit_predicted: the closed form after infinitely many steps.
+    """
+
+    filter: str
+    circularity: float
+    lr: float
+    share: float
+    replicates: int
+    steps: npt.NDArray[np.int64]
+    measured: RealArray
+    error: RealArray
+    predicted: RealArray
+    misadjustment: float
+    misadjustment_error: float
+    misadjustment_predicted: float
+    limit_predicted: float
+
+    @property
+    def errors_off(self) -> float:
+        """Measured less predicted misadjustment, in standard errors."""
+        return (self.misadjustment - self.misadjustment_predicted) / self.misadjustment_error
+
+
+def settings(sweep: Sweep) -> list[Setting]:
+    """Each filter, input and learning rate of the sweep, from its finished replicates."""
+    finished = sweep.runs[sweep.runs["status"] == "finished"]
+    grouped = finished.groupby(list(SETTING), sort=False)
+    return [_setting(sweep.directory, rows) for _, rows in grouped]
+
+
+def report_lms(sweep: Sweep) -> Document:
+    """Measured beside predicted misadjustments, and the learning curves."""
+    found = settings(sweep)
+    allowed = allowed_errors(len(found))
+    broken = [
+        f"{s.filter}, ρ = {s.circularity:g}, {s.share:.4g} × limit: {s.errors_off:+.1f} errors"
+        for s in found
+        if not abs(s.errors_off) <= allowed
+    ]
+    unfinished = int((sweep.runs["status"] != "finished").sum())
+    if unfinished:
+        broken.append(f"{unfinished} of {len(sweep.runs)} runs did not finish")
+    worst = max((abs(each.errors_off) for each in found), default=math.nan)
+    told = f"{len(found)} misadjustments are the predicted ones within {worst:.1f} standard errors."
+    picture = Picture("lms", "Learning curves, measured and predicted", learning_curves(found))
+    return Document(
+        title="LMS: misadjustment and learning curve",
+        verdict=(Sentence(told, ("lms",)),),
+        sections=(Section("LMS", tables=(_table(found),), pictures=(picture,) if found else ()),),
+        broken=tuple(broken),
+    )
+
+
+def allowed_errors(comparisons: int) -> float:
+    """How many standard errors the largest of so many normal deviations passes with `CHANCE`."""
+    return float(stats.norm.isf(CHANCE / (2 * max(comparisons, 1))))
+
+
+@paper_style
+def learning_curves(found: list[Setting]) -> Figure:
+    """A panel per filter and input: excess error over J_min, measured (dots) and theory (lines)."""
+    panels = list(dict.fromkeys((each.filter, each.circularity) for each in found))
+    columns = min(2, len(panels)) or 1
+    rows = -(-len(panels) // columns) or 1
+    figure = new_figure(columns, rows, extra=0.1)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    for axes, (name, circularity) in zip(grid, panels, strict=False):
+        ours = [s for s in found if (s.filter, s.circularity) == (name, circularity)]
+        for place, each in enumerate(ours):
+            label = f"{each.share:.3g} × limit"
+            axes.plot(each.steps, each.predicted, color="0.2", linewidth=0.9)
+            axes.errorbar(
+                each.steps[::3],
+                each.measured[::3],
+                2 * each.error[::3],
+                fmt=MARKERS[place % len(MARKERS)],
+                markersize=3,
+                linewidth=0.7,
+                color=COLOURS[place % len(COLOURS)],
+                label=label,
+            )
+        axes.set_title(f"{name}, ρ = {circularity:g}")
+        axes.set_yscale("log")
+        light_grid(axes)
+        axes.legend()
+    for axes in grid[-columns:]:
+        axes.set_xlabel("step (one sample each)")
+    for axes in grid[::columns]:
+        axes.set_ylabel("excess error / least error")
+    return figure
+
+
+def _setting(directory: Path, rows: pd.DataFrame) -> Setting:
+    first = rows.iloc[0]
+    runs = [read_linear_run(directory / name) for name in rows["directory"]]
+    problem, factor = runs[0].problem, runs[0].gradient_factor
+    errors = np.stack([run.error for run in runs])  # [replicates, T, M]
+    r = problem.covariance
+    excess = np.einsum("kti,ij,ktj->kt", errors.conj(), r, errors, optimize=True).real
+    excess /= problem.least
+    initial = np.einsum("ki,kj->ij", errors[:, 0], errors[:, 0].conj()) / len(runs)
+    batch, lr = int(first["batch_size"]), float(first["optimizer.lr"])
+    input_and_rate: dict[str, Any] = {
+        "lr": lr,
+        "pseudo_covariance": problem.pseudo_covariance,
+        "batch": batch,
+        "gradient_factor": factor,
+    }
+    steps = runs[0].steps
+    curve = theory.lms_excess_curve(
+        r, initial, steps=int(steps[-1]), minimum=problem.least, **input_and_rate
+    )
+    predicted = curve[steps] / problem.least
+    steady = steps >= (1 - STEADY) * steps[-1]
+    per_run = excess[:, steady].mean(axis=1)
+    root = np.sqrt(len(runs))
+    return Setting(
+        filter="widely linear" if first["model._target_"] == WIDELY_LINEAR else "linear",
+        circularity=float(first["data.circularity"]),
+        lr=lr,
+        share=lr / float(first["optimizer.reference_lr"]),
+        replicates=len(runs),
+        steps=steps,
+        measured=excess.mean(axis=0),
+        error=excess.std(axis=0, ddof=1) / root,
+        predicted=predicted,
+        misadjustment=float(per_run.mean()),
+        misadjustment_error=float(per_run.std(ddof=1) / root),
+        misadjustment_predicted=float(predicted[steady].mean()),
+        limit_predicted=theory.lms_misadjustment(r, **input_and_rate),
+    )
+
+
+def _table(found: list[Setting]) -> Table:
+    records = [
+        {
+            "filter": each.filter,
+            "circularity": each.circularity,
+            "lr": each.lr,
+            "share": each.share,
+            "predicted": each.misadjustment_predicted,
+            "measured": each.misadjustment,
+            "error": each.misadjustment_error,
+            "errors_off": each.errors_off,
+            "limit": each.limit_predicted,
+            "runs": each.replicates,
+        }
+        for each in found
+    ]
+    columns = (
+        words("filter", "filter"),
+        number("ρ", "circularity", "g"),
+        number("lr", "lr"),
+        number("lr / limit", "share"),
+        number("predicted", "predicted", ".5f"),
+        Column("measured", lambda r: f"{r['measured']:.5f} ± {r['error']:.5f}"),
+        Column("off by", lambda r: f"{r['errors_off']:+.1f} errors".replace("-", "−")),
+        number("as steps → ∞", "limit", ".5f"),
+        number("runs", "runs", "d"),
+    )
+    title = "misadjustment: excess error over the least one"
+    caption = (
+        "lr is PyTorch's; with the textbook's gradient, half of it, twice that lr does the same"
+    )
+    return Table("lms", title, columns, tuple(records), caption)

@@ -1,0 +1,166 @@
+"""Which report a sweep gets: on its learning rates, or that of the experiment it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from cvtrain.analysis.integrity import notes_on_damage
+from cvtrain.analysis.load import Sweep, load
+from cvtrain.data.idx_download import downloads_refused
+from cvtrain.process.errors import InputError, RunFailed
+from cvtrain.process.plain_text import say
+from cvtrain.process.printed_command import cvtrain_command
+from cvtrain.process.regular_file import is_directory
+from cvtrain.process.signals import interruption
+from cvtrain.report.document import Document
+from cvtrain.runs.links import resolved
+from cvtrain.runs.places import check_places
+
+NAMED_FAILURES = 10
+
+
+def report_on(sweep: Sweep) -> Document:
+    """What the runs of `sweep` came to, by the analysis that their experiment names.
+
+    Raises:
+        InputError: the runs name different analyses, or lack what theirs needs.
+    """
+    runs = sweep.runs
+    named = set(runs["analysis"].dropna()) if "analysis" in runs else set()
+    if len(named) > 1:
+        told = sorted(named)
+        raise InputError(f"{sweep.directory}: its runs are of several experiments: {told}")
+    with downloads_refused():  # some analyses make the runs' data again
+        document = analyses()[named.pop() if named else None](sweep)
+    return replace(document, notes=(*document.notes, *_notes(sweep)))
+
+
+def publish(directory: Path) -> None:
+    """Print the report on the runs in `directory`, and write its files into the folder report/.
+
+    Raises:
+        InputError: there is no run in it, or one that cannot be read.
+        RunFailed: what the experiment claims does not hold.
+    """
+    from cvtrain.report.boards import write_boards
+    from cvtrain.report.console import print_document
+    from cvtrain.report.export import FOLDER, write_report
+    from cvtrain.report.report_folder import report_folder
+
+    if is_directory(directory):
+        check_places(directory)
+    sweep = load(directory)
+    interruption.check()
+    document = report_on(sweep)
+    interruption.check()
+    print_document(document)
+    with report_folder(directory / FOLDER) as folder:
+        say(f"report:  {write_report(document, folder)}")
+        interruption.check()
+        write_boards(sweep, document, folder)
+    say(f"look:    {cvtrain_command(str(directory), module='cvtrain.cli.tensorboard')}")
+    failure = document.failure()
+    if failure is not None:
+        raise RunFailed(failure)
+
+
+def publish_together(
+    directories: Sequence[Path],
+    folder: Path | None = None,
+    title: str | None = None,
+    compare: bool = True,
+) -> None:
+    """Print the report on each of several sweeps, and write one page on all of them.
+
+    Args:
+        directories: of the sweeps.
+        folder: where the page goes; None: the folder report/ of the directory that they share.
+        title: of the page; None: from the names of the sweeps.
+        compare: whether the page on two of them says what changed at the points that both have.
+
+    Raises:
+        InputError: a directory has no run, or one that cannot be read; or is named twice.
+        RunFailed: what an experiment claims does not hold.
+    """
+    from cvtrain.report.combined import combined, common_directory, sweep_names
+    from cvtrain.report.console import print_document
+    from cvtrain.report.export import FOLDER, write_report
+    from cvtrain.report.report_folder import report_folder
+    from cvtrain.report.sweep_diff import change_section
+
+    if len(set(map(resolved, directories))) < len(directories):
+        raise InputError("the same directory is named twice; each sweep is reported on once")
+    names = sweep_names(directories)
+    sweeps = [load(directory) for directory in directories]
+    documents = {}
+    for name, sweep in zip(names, sweeps, strict=True):
+        interruption.check()
+        documents[name] = report_on(sweep)
+    more = []
+    if compare and len(sweeps) == 2:
+        more.append(change_section(sweeps[0], sweeps[1], (names[0], names[1])))
+    for name, document in documents.items():
+        say(f"{name}\n")
+        print_document(document)
+        print()
+    default = " and ".join(names) if len(names) == 2 else f"{len(names)} sweeps"
+    whole = combined(documents, title or default, more)
+    if more:
+        print_document(replace(whole, notes=(), verdict=(), sections=tuple(more)))
+    with report_folder(folder or common_directory(directories) / FOLDER) as place:
+        say(f"report:  {write_report(whole, place)}")
+    failure = whole.failure()
+    if failure is not None:
+        raise RunFailed(failure)
+
+
+def analyses() -> dict[str | None, Callable[[Sweep], Document]]:
+    """By the configuration's key `analysis`."""
+    from cvtrain.experiments.activations import report_activations
+    from cvtrain.experiments.complex_vs_real import report_complex_vs_real
+    from cvtrain.experiments.equalizer import report_equalizer
+    from cvtrain.experiments.interaction import report_interaction
+    from cvtrain.experiments.laws import report_laws
+    from cvtrain.experiments.lms import report_lms
+    from cvtrain.experiments.search import report_search
+    from cvtrain.experiments.split_vs_modulus import report_semantics
+    from cvtrain.experiments.stability import report_stability
+    from cvtrain.report.lr_sweep import report_retuning
+
+    return {
+        None: report_retuning,
+        "laws": report_laws,
+        "stability": report_stability,
+        "lms": report_lms,
+        "semantics": report_semantics,
+        "interaction": report_interaction,
+        "activations": report_activations,
+        "search": report_search,
+        "equalizer": report_equalizer,
+        "complex_vs_real": report_complex_vs_real,
+    }
+
+
+def _notes(sweep: Sweep) -> list[str]:
+    """What is missing of a sweep."""
+    counts = sweep.runs["status"].value_counts()
+    total = len(sweep.runs)
+    told = [
+        f"{counts[status]} of {total} runs {words}"
+        for status, words in (
+            ("missing", "have not begun"),
+            ("running", "have not ended"),
+            ("interrupted", "were interrupted"),
+            ("pruned", "were pruned: a search has given them up"),
+            ("failed", "failed; each has its traceback.txt"),
+        )
+        if counts.get(status, 0)
+    ]
+    if counts.get("diverged", 0) == total:
+        told.append("every run diverged: smaller learning rates may do (lr_octave, optimizer.lr)")
+    if "failed" in counts:
+        failed = sweep.runs[sweep.runs["status"] == "failed"][:NAMED_FAILURES]
+        told += [f"failed: {row['directory']}: {row['error']}" for row in failed.to_dict("records")]
+    return told + notes_on_damage(sweep)

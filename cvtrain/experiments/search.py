@@ -1,0 +1,142 @@
+"""What a search found: its best trials, and where each reading of the gradient has its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from cvtrain.analysis.arms import ARM_KEYS, OTHER_KEYS, label_runs
+from cvtrain.analysis.best_lr import scored_runs
+from cvtrain.analysis.load import Sweep
+from cvtrain.report.document import (
+    Column,
+    Document,
+    Picture,
+    Record,
+    Section,
+    Sentence,
+    Table,
+    number,
+    words,
+)
+from cvtrain.report.figures.search import search_figure
+
+SHOWN = 10
+"""Trials in the table of the best."""
+NOT_CHOSEN = (*ARM_KEYS, *OTHER_KEYS, "optimizer.reference_lr", "lr_octave", "pause_at", "resume")
+
+
+def report_search(sweep: Sweep) -> Document:
+    """The trials with the lowest validation loss, of all and by arm, and how the search went."""
+    runs = scored_runs(sweep)
+    labelled = label_runs(runs, sweep.config_keys)
+    chosen = _chosen(labelled, sweep.config_keys)
+    arms = [_arm(arm, rows) for arm, rows in labelled.groupby("arm", sort=True)]
+    best = labelled[labelled["score"] < math.inf].nsmallest(SHOWN, ["score", "run"])
+    trials = [_trial(row, chosen) for _, row in best.iterrows()]
+    picture = Picture(
+        "search", "Validation loss by trial, and over the learning rate", search_figure(labelled)
+    )
+    return Document(
+        title="Search",
+        verdict=tuple(_sentences(labelled, arms)),
+        sections=(
+            Section(
+                "Where the best trials are",
+                tables=(_arms_table(arms), _trials_table(trials, chosen)),
+                pictures=(picture,),
+            ),
+        ),
+        facts={"best": trials[0] if trials else None},
+    )
+
+
+def _chosen(runs: pd.DataFrame, keys: Sequence[str]) -> list[str]:
+    """What differs among the trials besides the arm."""
+    return [key for key in keys if key not in NOT_CHOSEN and runs[key].map(repr).nunique() > 1]
+
+
+def _arm(arm: object, rows: pd.DataFrame) -> Record:
+    finished = rows[rows["score"] < math.inf]
+    counts = rows["status"].value_counts()
+    best = finished.iloc[int(finished["score"].argmin())] if len(finished) else None
+    return {
+        "arm": str(arm),
+        "trials": len(rows),
+        "pruned": int(counts.get("pruned", 0)),
+        "diverged": int(counts.get("diverged", 0)),
+        "best trial": None if best is None else str(best["directory"]),
+        "lr": math.nan if best is None else float(best["optimizer.lr"]),
+        "val loss": math.nan if best is None else float(best["score"]),
+        "test metric": math.nan if best is None else _test_metric(best),
+    }
+
+
+def _test_metric(row: pd.Series) -> float:
+    """Accuracy in %, or NMSE in dB, of the test split."""
+    if not math.isnan(row.get("test/accuracy", math.nan)):
+        return 100 * float(row["test/accuracy"])
+    nmse = float(row.get("test/nmse", math.nan))
+    return 10 * math.log10(nmse) if nmse > 0 else math.nan
+
+
+def _trial(row: pd.Series, chosen: Sequence[str]) -> Record:
+    keys = {key: row[key] for key in chosen}
+    return {"trial": row["directory"], "arm": row["arm"], **keys, "val loss": row["score"]}
+
+
+def _arms_table(arms: Sequence[Record]) -> Table:
+    return Table(
+        name="arms",
+        title="Best trial of each reading of the gradient",
+        columns=(
+            words("arm", "arm"),
+            number("trials", "trials", "d"),
+            number("pruned", "pruned", "d"),
+            number("diverged", "diverged", "d"),
+            number("lr", "lr"),
+            number("val loss", "val loss"),
+            number("test metric", "test metric", ".2f"),
+        ),
+        records=tuple(arms),
+        caption="test metric: accuracy in %, or NMSE in dB; one seed each",
+        numbered=True,
+    )
+
+
+def _trials_table(trials: Sequence[Record], chosen: Sequence[str]) -> Table:
+    def shown(key: str) -> Column:
+        return Column(key.removeprefix("optimizer."), lambda record: _text(record[key]))
+
+    return Table(
+        name="trials",
+        title="The best trials",
+        columns=(words("arm", "arm"), *map(shown, chosen), number("val loss", "val loss")),
+        records=tuple(trials),
+    )
+
+
+def _text(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _sentences(runs: pd.DataFrame, arms: Sequence[Record]) -> list[Sentence]:
+    ended = runs["status"].isin(["finished", "diverged", "pruned", "failed"]).sum()
+    pruned = int((runs["status"] == "pruned").sum())
+    told = [Sentence(f"{ended} of {len(runs)} trials have ended, {pruned} of them pruned.")]
+    for place, arm in enumerate(arms):
+        if arm["best trial"] is not None:
+            text = (
+                f"{arm['arm']}: the best of {arm['trials']} trials has lr"
+                f" {arm['lr']:.4g} and validation loss {arm['val loss']:.4g}."
+            )
+            told.append(Sentence(text, (f"arms {place + 1}",)))
+    told.append(
+        Sentence(
+            "A search tells where good trials are, not whether readings differ: its trials are of"
+            " one seed, and not the same for all. Sweeps with held-out seeds tell (verdict)."
+        )
+    )
+    return told

@@ -1,0 +1,199 @@
+"""What the experiment `stability` found: measured convergence on either side of the limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cvtrain import theory
+from cvtrain.analysis.arms import arm_name
+from cvtrain.analysis.load import Sweep
+from cvtrain.experiments.linear_runs import LinearRun, read_linear_run
+from cvtrain.report.document import Document, Picture, Section, Sentence, Table, number, words
+from cvtrain.report.figures.style import (
+    COLOURS,
+    MARKERS,
+    legend_below,
+    light_grid,
+    new_figure,
+    paper_style,
+)
+
+CONVERGED = 1e-3
+"""Share of its initial excess loss below which a finished run counts as converged."""
+CURVE_TOLERANCE = 1e-10
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A training at a known share of its limit.
+
+    Attributes:
+        rule: `gradient descent`, `heavy ball` or `Nesterov`.
+        arm: scale and convention.
+        limit: the predicted one.
+        share: the learning rate over the limit.
+        outcome: `converged`, `diverged`, or `neither`.
+        steps: updates it made.
+        deviation: of the losses from the closed form, relative, the largest; NaN where there is no
+            closed form, and where a diverging run loses all digits.
+        run: what it measured.
+    """
+
+    rule: str
+    arm: str
+    limit: float
+    share: float
+    outcome: str
+    steps: int
+    deviation: float
+    run: LinearRun
+
+    @property
+    def as_predicted(self) -> bool:
+        """Whether it converged just where it should, and along the closed form."""
+        expected = "converged" if self.share < 1 else "diverged"
+        return self.outcome == expected and not self.deviation > CURVE_TOLERANCE
+
+
+def trials(sweep: Sweep) -> list[Trial]:
+    """Every run of the sweep that was trained."""
+    trained = sweep.runs[sweep.runs["status"].isin(["finished", "diverged"])]
+    return [_trial(sweep.directory, row) for row in trained.to_dict("records")]
+
+
+def report_stability(sweep: Sweep) -> Document:
+    """Predicted limits beside what happened around them, and the learning curves."""
+    found = trials(sweep)
+    broken = [f"{t.rule}, {t.arm}, {t.share:.4g} × limit" for t in found if not t.as_predicted]
+    if len(found) < len(sweep.runs):
+        broken.append(f"{len(sweep.runs) - len(found)} runs did not end")
+    below = [trial for trial in found if trial.share < 1]
+    above = [trial for trial in found if trial.share > 1]
+    converged = sum(trial.outcome == "converged" for trial in below)
+    diverged = sum(trial.outcome == "diverged" for trial in above)
+    told = [
+        f"{converged} of {len(below)} runs below their limit converge, {diverged} of {len(above)}"
+        " above it diverge."
+    ]
+    deviations = [trial.deviation for trial in found if trial.deviation == trial.deviation]
+    if deviations:
+        told.append(f"Losses of gradient descent lie on the closed form to {max(deviations):.1e}.")
+    picture = Picture("stability", "Learning curves around the limit", learning_curves(found))
+    return Document(
+        title="Stability: how large a learning rate may be",
+        verdict=tuple(Sentence(each, ("stability",)) for each in told),
+        sections=(
+            Section("Stability", tables=(_table(found),), pictures=(picture,) if found else ()),
+        ),
+        broken=tuple(broken),
+    )
+
+
+@paper_style
+def learning_curves(found: list[Trial]) -> Figure:
+    """A panel per rule: excess loss over steps, measured (markers) and in theory (lines)."""
+    rules = list(dict.fromkeys(trial.rule for trial in found))
+    figure = new_figure(len(rules), 1, extra=1.0)
+    shares = sorted({round(trial.share, 6) for trial in found})
+    for axes, rule in zip(figure.subplots(1, len(rules), squeeze=False)[0], rules, strict=True):
+        ours = [trial for trial in found if trial.rule == rule]
+        for place, share in enumerate(shares):
+            _curves(axes, [t for t in ours if round(t.share, 6) == share], place)
+        axes.set_title(rule)
+        axes.set_yscale("log")
+        axes.set_xlabel("step")
+        light_grid(axes)
+    figure.axes[0].set_ylabel("loss − least loss")
+    legend_below(figure)
+    return figure
+
+
+def _curves(axes: Axes, ours: list[Trial], place: int) -> None:
+    """One share of the limit: the arms lie on each other, and are drawn as markers in turn."""
+    for turn, trial in enumerate(ours):
+        steps, excess = _excess(trial.run)
+        chosen = slice(turn * 4, None, 16)
+        axes.plot(
+            steps[chosen],
+            excess[chosen],
+            linestyle="none",
+            marker=MARKERS[turn % len(MARKERS)],
+            markersize=3,
+            color=COLOURS[place],
+            label=f"{trial.share:.4g} × limit, {trial.arm}",
+        )
+    if ours and ours[0].rule == "gradient descent":
+        steps = np.arange(int(ours[0].run.steps[-1]) + 1)
+        curve = _closed_form(ours[0], len(steps) - 1)
+        shown = curve > np.finfo(float).eps
+        axes.plot(steps[shown], curve[shown], color="0.2", linewidth=0.9)
+
+
+def _trial(directory: Path, row: dict[Any, Any]) -> Trial:
+    run = read_linear_run(directory / row["directory"])
+    excess = run.losses[:-1] - run.problem.least
+    if row["status"] == "diverged":
+        outcome = "diverged"
+    else:
+        outcome = "converged" if excess[-1] < CONVERGED * excess[0] else "neither"
+    trial = Trial(
+        rule=row["variant"],
+        arm=arm_name(
+            row["objective.scale"], row["convention.scale"], row["convention.conjugate"], 0.0
+        ),
+        limit=float(row["optimizer.reference_lr"]),
+        share=float(row["optimizer.lr"] / row["optimizer.reference_lr"]),
+        outcome=outcome,
+        steps=int(row["steps"]),
+        deviation=np.nan,
+        run=run,
+    )
+    if row["optimizer.momentum"] or outcome == "diverged":
+        return trial
+    steps = run.steps[:-1]
+    expected = run.problem.least + _closed_form(trial, int(steps[-1]))[steps]
+    deviation = float(np.abs(run.losses[:-1] / expected - 1).max())
+    return Trial(**{**vars(trial), "deviation": deviation})
+
+
+def _excess(run: LinearRun) -> tuple[Any, Any]:
+    """Steps and excess losses, as far as the digits of the loss show them."""
+    excess = run.losses - run.problem.least
+    rows = excess > np.finfo(float).eps
+    return run.steps[rows], excess[rows]
+
+
+def _closed_form(trial: Trial, steps: int) -> Any:
+    """Excess losses of gradient descent."""
+    return theory.gd_learning_curve(
+        trial.run.problem.covariance,
+        trial.run.error[0],
+        lr=trial.share * trial.limit,
+        steps=steps,
+        gradient_factor=trial.run.gradient_factor,
+    )
+
+
+def _table(found: list[Trial]) -> Table:
+    shares = sorted({round(trial.share, 6) for trial in found})
+    records = []
+    for rule, arm, limit in dict.fromkeys((t.rule, t.arm, t.limit) for t in found):
+        ours = [t for t in found if (t.rule, t.arm) == (rule, arm)]
+        cells = {round(t.share, 6): f"{t.outcome} ({t.steps})" for t in ours}
+        at = {f"{share:.4g} × limit": cells.get(share, "") for share in shares}
+        records.append({"rule": rule, "arm": arm, "limit": limit, **at})
+    at_shares = [f"{share:.4g} × limit" for share in shares]
+    columns = (
+        words("rule", "rule"),
+        words("arm", "arm"),
+        number("limit", "limit", ".6g"),
+        *(words(heading, heading) for heading in at_shares),
+    )
+    title = "learning rates around the predicted limit"
+    return Table("stability", title, columns, tuple(records), "in brackets: steps made")

@@ -1,0 +1,133 @@
+"""Losses of complex outputs, and the objective = scale × loss that ``backward`` sees.
+
+A loss is real, and unscaled so that runs under different objectives can be compared. Beware of its
+constants: all are means over samples and outputs, and `complex_huber` alone has a ½.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchcvnn.nn import ComplexMSELoss
+
+from cvtrain.data.dataset import Task
+
+LossName: TypeAlias = Literal["complex_mse", "complex_huber", "cross_entropy"]
+
+
+def complex_mse(output: Tensor, target: Tensor) -> Tensor:
+    """mean |ŷ − y|², without ½: ∂L/∂Re ŷ + i ∂L/∂Im ŷ = 2(ŷ − y)/n for n entries.
+
+    torchcvnn's ComplexMSELoss. ``mse_loss`` over view_as_real is half of it, since it counts Re and
+    Im as two entries.
+
+    Raises:
+        ValueError: output and target differ in shape, or one is real and the other complex.
+    """
+    _check_alike(output, target)
+    loss: Tensor = ComplexMSELoss()(output, target)
+    return loss
+
+
+def complex_huber(output: Tensor, target: Tensor, delta: float) -> Tensor:
+    """mean of ½|e|² where |e| ≤ δ, else of δ(|e| − δ/2), with e = ŷ − y.
+
+    The ½ cancels the 2 of the gradient: inside, ∂L/∂Re ŷ + i ∂L/∂Im ŷ = e/n, half of that of
+    `complex_mse`; outside it is δ e/(n|e|).
+
+    Huber 1964, Robust estimation of a location parameter, on the modulus.
+
+    Raises:
+        ValueError: as for `complex_mse`.
+    """
+    _check_alike(output, target)
+    modulus = (output - target).abs()
+    inside, outside = 0.5 * modulus.square(), delta * (modulus - 0.5 * delta)
+    return torch.where(modulus <= delta, inside, outside).mean()
+
+
+def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
+    """mean of −log softmax(|z|)[class]: cross-entropy on moduli, or on z itself where it is real.
+
+    Args:
+        output: z [N, classes]; the gradient at z = 0, where |z| has none, is 0.
+        target: classes, [N] int64.
+    """
+    return F.cross_entropy(output.abs() if output.is_complex() else output, target)
+
+
+LOSSES: dict[LossName, Callable[..., Tensor]] = {
+    "complex_mse": complex_mse,
+    "complex_huber": complex_huber,
+    "cross_entropy": cross_entropy,
+}
+"""Each is called with output and target; complex_huber with `delta` too."""
+
+TASK_OF_LOSS: dict[LossName, Task] = {
+    "complex_mse": "regression",
+    "complex_huber": "regression",
+    "cross_entropy": "classification",
+}
+"""What its targets are of."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """objective = scale × loss.
+
+    The scale acts on the gradient of every parameter, real or complex; a convention (see
+    `cvtrain.gradients.convention`) on that of the complex ones.
+
+    Attributes:
+        loss: a name in `LOSSES`.
+        scale: a number, or a [K] tensor.
+        delta: δ of complex_huber; None for the other losses.
+
+    Raises:
+        ValueError: there is no such loss, or δ is missing, superfluous, or not positive and finite.
+    """
+
+    loss: LossName
+    scale: float | Tensor = 1.0
+    delta: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise ValueError(f"loss={self.loss}: should be one of {', '.join(LOSSES)}")
+        if self.loss != "complex_huber" and self.delta is not None:
+            raise ValueError(f"delta={self.delta}: {self.loss} has no delta")
+        if self.loss == "complex_huber" and not (
+            self.delta is not None and 0 < self.delta < math.inf
+        ):
+            raise ValueError(f"delta={self.delta}: complex_huber needs a positive, finite delta")
+
+    def loss_value(self, output: Tensor, target: Tensor) -> Tensor:
+        """The unscaled loss, a real number.
+
+        Raises:
+            TypeError: it came out complex.
+            ValueError: output and target do not fit the loss.
+        """
+        options = {} if self.delta is None else {"delta": self.delta}
+        loss = LOSSES[self.loss](output, target, **options)
+        if loss.is_complex():
+            raise TypeError(f"{self.loss} is {loss.dtype}; a loss that is minimised is real")
+        return loss
+
+    def value(self, output: Tensor, target: Tensor) -> Tensor:
+        """scale × loss, a real number, or [K] for a scale of [K]."""
+        return self.scale * self.loss_value(output, target)
+
+
+def _check_alike(output: Tensor, target: Tensor) -> None:
+    if output.shape != target.shape or output.is_complex() != target.is_complex():
+        raise ValueError(
+            f"output is {output.dtype} of shape {list(output.shape)},"
+            f" target {target.dtype} of shape {list(target.shape)}"
+        )

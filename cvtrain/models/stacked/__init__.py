@@ -1,0 +1,1 @@
+"""K networks of one architecture as one module."""

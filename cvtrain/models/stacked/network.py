@@ -1,0 +1,172 @@
+"""K networks of one architecture as one module, their tensors stacked on a leading axis."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from cvtrain.models.forward_state import StatefulForward, backward_hook, nothing_left_behind
+from cvtrain.models.stacked.compatibility import difference
+from cvtrain.models.stacked.generators import MemberGenerators
+from cvtrain.models.stacked.stackable import stackable
+
+
+class _WithBuffers(nn.Module):
+    """Gives beside the output the parameters and buffers as the forward leaves them, every name of
+    a shared one included."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        output = self.network(x)
+        parameters = self.named_parameters(remove_duplicate=False)
+        return output, dict(parameters), dict(self.named_buffers(remove_duplicate=False))
+
+
+class StackedNetwork(nn.Module):
+    """Network k of the stack has weights, buffers and random state of its own.
+
+    In training mode a forward may change buffers, in place or by putting new tensors in their
+    place (``self.mean = …``). That it leaves nothing else behind is looked at in its 1st, 2nd, 4th,
+    8th, … call of either mode.
+
+    Args:
+        networks: the distinct ones, of one architecture.
+        members: for each of K members, which of the `networks` it starts as.
+        seeds: K, of the members' random states (dropout).
+
+    Raises:
+        ValueError: the networks differ in more than the values of parameters and buffers, or have
+            hooks on gradients.
+
+    Attributes:
+        network: holds the stacked tensors under their plain names; not to be called by itself.
+    """
+
+    def __init__(
+        self, networks: Sequence[nn.Module], members: Sequence[int], seeds: Sequence[int]
+    ) -> None:
+        super().__init__()
+        if (found := difference(networks)) is not None:
+            raise ValueError(f"the networks differ in {found}")
+        if (found := backward_hook(networks)) is not None:
+            raise ValueError(f"the network has a hook on the gradients of {found}")
+        self._generators = MemberGenerators(seeds)
+        self._seeds = list(seeds)
+        self.network = stackable(networks[0], self._generators)
+        # In a tuple, or it would be a part of this module.
+        self._called = (_WithBuffers(self.network),)
+        self._calls = Counter[bool]()
+        chosen = torch.tensor(members)
+        for name, parameter in list(self.network.named_parameters()):
+            stacked = torch.stack([n.get_parameter(name).detach() for n in networks])
+            leaf = nn.Parameter(stacked[chosen], requires_grad=parameter.requires_grad)
+            self._replace(parameter, leaf)
+        for name, buffer in list(self.network.named_buffers()):
+            stacked = torch.stack([n.get_buffer(name) for n in networks])
+            self._replace(buffer, stacked[chosen])
+        self._first_names = _shared_names(self)
+        self._names = tuple(
+            {name for name, _ in named(remove_duplicate=False)}
+            for named in (self.named_parameters, self.named_buffers)
+        )
+
+    def seed(self, device: torch.device) -> None:
+        """Begin the members' random states anew, on `device`."""
+        self._generators.seed(self._seeds, device)
+
+    def random_state_of(self, member: int) -> Tensor:
+        """[bytes], uint8: of the member's random numbers."""
+        return self._generators.state_of(member)
+
+    def restore_random_states(self, states: Tensor) -> None:
+        """Continue where the members' `states` [K, bytes] were taken."""
+        self._generators.restore(states)
+
+    def forward(self, x: Tensor, members: slice | None = None) -> Tensor:
+        """The outputs [K, N, …] of x [K, N, …]; for some `members` alone (in evaluation mode),
+        those of an x of as many.
+
+        Raises:
+            StatefulForward: the network's own forward leaves something behind that a stack does not
+                keep for each member.
+        """
+        parameters: dict[str, Tensor] = dict(self.named_parameters())
+        buffers = dict(self.named_buffers())
+        if members is not None:
+            parameters = {name: tensor[members] for name, tensor in parameters.items()}
+            buffers = {name: tensor[members] for name, tensor in buffers.items()}
+        self._calls[self.training] += 1
+        looked_at = self._calls[self.training].bit_count() == 1
+        outputs: Tensor
+        with nothing_left_behind(self.network) if looked_at else nullcontext():
+            outputs, replaced = vmap(self._member)(parameters, buffers, x)
+        for name, buffer in replaced.items():
+            self._put(name, buffer, buffers[name])
+        return outputs
+
+    def member_state(self, member: int) -> dict[str, Tensor]:
+        """What ``state_dict()`` of the plain network would be, as views into the stack."""
+        return {name: tensor[member] for name, tensor in self.network.state_dict().items()}
+
+    def _member(
+        self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The output, and the buffers that the forward replaced."""
+        (network,) = self._called
+        output, *left = functional_call(network, (parameters, buffers), (x,))
+        replaced: dict[str, Tensor] = {}
+        for given, after in zip((parameters, buffers), left, strict=True):
+            if after.keys() != self._names[given is buffers]:
+                changed = after.keys() ^ self._names[given is buffers]
+                raise StatefulForward(f"its forward adds or removes {_shown(min(changed))}")
+            for name, tensor in after.items():
+                # A shared tensor is given by its first name; moved to a device it is no longer one.
+                first = name if name in given else self._first_names.get(name, name)
+                if tensor is given.get(first):
+                    continue
+                if given is parameters or not self.training or name in self._first_names:
+                    mode = "" if self.training else " in evaluation mode"
+                    raise StatefulForward(f"its forward replaces {_shown(name)}{mode}")
+                replaced[name] = tensor
+        return output, replaced
+
+    def _put(self, name: str, buffer: Tensor, before: Tensor) -> None:
+        """Take what the members' forwards put in the place of a buffer."""
+        if (buffer.shape, buffer.dtype) != (before.shape, before.dtype):
+            raise StatefulForward(
+                f"its forward makes {_shown(name)} {list(buffer.shape[1:])} {buffer.dtype}"
+            )
+        if buffer.requires_grad:
+            raise StatefulForward(f"its forward leaves {_shown(name)} with a graph of gradients")
+        path, _, leaf = name.rpartition(".")
+        # What is common to all members is one tensor seen K times, which could not be written into.
+        self.get_submodule(path)._buffers[leaf] = buffer.contiguous()
+
+    def _replace(self, plain: Tensor, stacked: Tensor) -> None:
+        """Put `stacked` wherever `plain` stands: a shared parameter stays shared."""
+        for layer in self.network.modules():
+            for owned in (layer._parameters, layer._buffers):
+                for name, tensor in owned.items():
+                    if tensor is plain:
+                        owned[name] = stacked  # type: ignore[assignment]  # a parameter for one
+
+
+def _shared_names(network: nn.Module) -> dict[str, str]:
+    """For every name of a tensor that has several, the first of them."""
+    names: dict[int, list[str]] = {}
+    for kind in (network.named_parameters, network.named_buffers):
+        for name, tensor in kind(remove_duplicate=False):
+            names.setdefault(id(tensor), []).append(name)
+    return {name: each[0] for each in names.values() if len(each) > 1 for name in each}
+
+
+def _shown(name: str) -> str:
+    return name.removeprefix("network.")

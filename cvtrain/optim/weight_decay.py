@@ -1,0 +1,36 @@
+"""Parts of a step: descent, and weight decay λ: coupled (a term of the gradient) or decoupled (a
+shrinking of the weights)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cvtrain.gradients.stacked_number import Number, column, float64, where_nonzero
+
+
+def coupled(g: Tensor, w: Tensor, weight_decay: Number) -> Tensor:
+    """g + λw: the gradient of L + ½λ‖w‖² in PyTorch's convention, [K, ...].
+
+    Under g → c·g the same weights need λ → c·λ.
+    """
+    return where_nonzero(
+        weight_decay, lambda: torch.addcmul(g, column(weight_decay, w), w), plain=g
+    )
+
+
+def decoupled(w: Tensor, lr: Number, weight_decay: Number) -> Tensor:
+    """(1 − lr·λ)·w, [K, ...] (Loshchilov and Hutter 2019, Decoupled weight decay regularization).
+
+    The gradient does not enter, so under g → c·g λ stays as it is.
+    """
+    return where_nonzero(
+        weight_decay,
+        lambda: column(1 - float64(lr) * float64(weight_decay), w) * w,
+        plain=w,
+    )
+
+
+def descend(w: Tensor, lr: Number, d: Tensor) -> Tensor:
+    """w − lr·d, [K, ...]."""
+    return torch.addcmul(w, column(-float64(lr), w), d)

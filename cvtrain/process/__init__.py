@@ -1,0 +1,1 @@
+"""What concerns the process: signals, errors, lifetime, optional packages."""

@@ -1,0 +1,172 @@
+"""What a sweep as a whole shows in TensorBoard: replicates together, learning rates as an axis.
+
+Beside the runs of a sweep come runs that nobody trained, below `FOLDER`: one per cell with mean and
+spread over its replicates, one per arm whose step is the octave of the learning rate; and the run
+`report`, with the report's verdict and figures. They are made of run directories alone, and made
+anew with every report.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cvtrain.analysis.arms import FRACTIONS, label_runs
+from cvtrain.analysis.load import Sweep
+from cvtrain.analysis.scores import ACCURACY, SCORE
+from cvtrain.report.document import Document
+from cvtrain.report.export import markdown
+from cvtrain.report.narrative import rate_text
+from cvtrain.runs.places import AGGREGATE
+from cvtrain.runs.safe_names import shortened
+from cvtrain.runs.tensorboard.events import NAME_BEGINS
+from cvtrain.runs.tensorboard.layout import band_layout
+from cvtrain.runs.tensorboard.scalar_events import scalar_events
+from cvtrain.runs.tensorboard.writer import TensorBoardFile
+
+FOLDER = AGGREGATE
+"""A plus comes before the digits that the names of runs begin with: TIME SERIES goes by name."""
+CELLS, ARMS = "cells", "arms"
+MAIN = re.compile(
+    r"train/loss|val/[^/]+|(grad|handed|update|weight)/norm|grad/(real|imag)_norm"
+    r"|update/ratio|weight/error"
+)
+"""The signals that are aggregated: few, so that a sweep stays browsable."""
+OVER_OCTAVES = (SCORE, ACCURACY, "test/loss", "test/nmse", "convergence/steps_to_target")
+APART = 1e-4
+"""Seconds between the beginnings of cells, by which SCALARS orders and colours them."""
+FINEST = 8
+"""Octaves are told apart down to the eighth."""
+
+
+def write_boards(sweep: Sweep, document: Document, folder: Path) -> None:
+    """Write the runs of `FOLDER` into the sweep's directory, and the run `report` into `folder`.
+
+    Args:
+        sweep: of several runs; of a single one only the run `report` is made.
+        document: the report on it, whose figures lie in `folder` as PNG files.
+        folder: of the report.
+    """
+    aggregates = sweep.directory / FOLDER
+    if aggregates.exists():
+        shutil.rmtree(aggregates)
+    begun = sweep.runs[sweep.runs["status"] != "missing"]
+    if len(begun) > 1:
+        runs = label_runs(begun, sweep.config_keys)
+        before = pd.to_datetime(begun["started"], format="ISO8601", utc=True).min().timestamp() - 1
+        _write_cells(sweep, runs, aggregates / CELLS, before)
+        _write_arms(runs, aggregates / ARMS, before)
+    _write_report(document, folder)
+
+
+def mean_and_spread(tables: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
+    """Rows of several replicates as one table, by step.
+
+    Args:
+        tables: per replicate one with a column `step` and one per signal.
+
+    Returns:
+        per signal `<tag>` its mean over the finite values at that step, `spread/<tag>/low` and
+        `…/high` a standard deviation (n − 1) below and above, NaN where fewer than two have one;
+        and `replicates`, how many have a row there: fewer where one diverged.
+    """
+    joined = pd.concat(tables.values()).replace([math.inf, -math.inf], math.nan)
+    by_step = joined.groupby("step")
+    mean, deviation = by_step.mean(), by_step.std()
+    low = (mean - deviation).add_prefix("spread/").add_suffix("/low")
+    high = (mean + deviation).add_prefix("spread/").add_suffix("/high")
+    return pd.concat([mean, low, high, by_step.size().rename("replicates")], axis=1)
+
+
+def over_octaves(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """The outcome of an arm by learning rate.
+
+    Args:
+        rows: its runs.
+
+    Returns:
+        a table of means over the runs of each learning rate that finished, by step, and the share
+        that `diverged`; and how many steps make an octave: 1, or 2, 4, 8 where rates are closer.
+        Step 0 is the reference learning rate of the optimizer, 1 twice that.
+    """
+    lr = rows["optimizer.lr"].to_numpy(dtype=np.float64)
+    reference = rows.get("optimizer.reference_lr", pd.Series(1.0, index=rows.index))
+    octaves = np.log2(lr / reference.to_numpy(dtype=np.float64))
+    eighths = pd.Series((FINEST * octaves).round().astype(int), index=rows.index)
+    finest = int(np.gcd.reduce([FINEST, *eighths]))
+    tags = [tag for tag in OVER_OCTAVES if tag in rows and rows[tag].notna().any()]
+    finished = rows[tags].where(rows["status"] == "finished").astype(float)
+    finished = finished.replace([math.inf, -math.inf], math.nan)
+    step = (eighths // finest).rename("step")
+    table = finished.groupby(step).mean()
+    table["diverged"] = (rows["status"] == "diverged").groupby(step).mean()
+    return table, FINEST // finest
+
+
+def _write_cells(sweep: Sweep, runs: pd.DataFrame, folder: Path, began: float) -> None:
+    # The arms at one learning rate follow each other: neighbours have different colours.
+    by_rate = runs.sort_values("optimizer.lr", kind="stable")
+    grouped = by_rate.groupby(["group", "optimizer.lr", "arm"], sort=False)
+    for place, ((group, lr, arm), cell) in enumerate(grouped):
+        if len(cell) < 2:  # its one run is in TensorBoard already
+            continue
+        tables = sweep.signals(lambda tag: MAIN.fullmatch(tag) is not None, cell)
+        if tables:
+            name = f"{group}, {arm}, lr={rate_text(float(str(lr)))}"
+            at = began + place * APART
+            _write_rows(folder / run_name(name), mean_and_spread(tables), at)
+
+
+def _write_arms(runs: pd.DataFrame, folder: Path, began: float) -> None:
+    for (group, arm), rows in runs.groupby(["group", "arm"], sort=False):
+        if rows["optimizer.lr"].nunique() < 2:
+            continue
+        table, per_octave = over_octaves(rows)
+        kind = "octave" if per_octave == 1 else f"octave_x{per_octave}"
+        named = {tag: f"over_{kind}/{str(tag).replace('/', '_')}" for tag in table}
+        _write_rows(folder / run_name(f"{group}, {arm}"), table.rename(columns=named), began)
+
+
+def _write_report(document: Document, folder: Path) -> None:
+    for path in folder.glob(f"{NAME_BEGINS}*"):
+        path.unlink()
+    board = TensorBoardFile(folder)
+    board.text("verdict", "\n\n".join(markdown(str(each)) for each in document.verdict))
+    for picture in document.pictures:
+        board.image(picture.name, (folder / f"{picture.name}.png").read_bytes())
+    board.summary(
+        0,
+        band_layout(
+            [
+                (tag, f"spread/{tag}/low", f"spread/{tag}/high")
+                for tag in (SCORE, "train/loss", "grad/norm", "grad/real_norm", "grad/imag_norm")
+            ]
+        ),
+    )
+    board.close()
+
+
+def _write_rows(directory: Path, table: pd.DataFrame, began: float) -> None:
+    """Write a table by step as a run that began before the others: SCALARS goes by that."""
+    directory.mkdir(parents=True, exist_ok=True)
+    board = TensorBoardFile(directory, began)
+    for step, row in table.sort_index().iterrows():
+        known = row.dropna()
+        values = known.to_numpy(dtype=np.float64)[:, None]
+        (event,) = scalar_events(int(str(step)), began, [str(tag) for tag in known.index], values)
+        board.add(event)
+    board.close()
+
+
+def run_name(label: str) -> str:
+    """A label as the name of a directory that needs no quotes in a shell."""
+    for value, fraction in FRACTIONS.items():
+        label = label.replace(fraction, f"{value:g}")
+    plain = re.sub(r"[^A-Za-z0-9.,=^+_-]+", "_", label)
+    return shortened(re.sub(",[,_]*", ",", plain))

@@ -1,0 +1,94 @@
+"""Several sweeps in one report: the verdict, main tables and first figure of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from cvtrain.report.document import Document, Section, Sentence
+from cvtrain.runs.links import resolved
+
+
+def combined(documents: Mapping[str, Document], title: str, more: Sequence[Section]) -> Document:
+    """One report of several; what they leave out is in the report of each.
+
+    Args:
+        documents: by the name of the sweep, which comes before the names of its tables and figures.
+        title: of the whole.
+        more: sections on all of them, which come first and whose sentences join the verdict.
+    """
+    parts = [_part(name, document) for name, document in documents.items()]
+    return Document(
+        title=title,
+        verdict=(
+            *(sentence for section in more for sentence in section.sentences),
+            *(
+                _answer(name, document, part)
+                for (name, document), part in zip(documents.items(), parts, strict=True)
+                if document.verdict
+            ),
+        ),
+        sections=(*(replace(section, sentences=()) for section in more), *parts),
+        notes=tuple(f"{name}: {note}" for name, each in documents.items() for note in each.notes),
+        broken=tuple(f"{name}: {one}" for name, each in documents.items() for one in each.broken),
+        facts={name: dict(document.facts) for name, document in documents.items()},
+    )
+
+
+def sweep_names(directories: Sequence[Path]) -> list[str]:
+    """The last parts of their paths, as many as it takes to tell them apart."""
+    paths = [resolved(directory).parts for directory in directories]
+    for length in range(1, max(map(len, paths)) + 1):
+        names = ["/".join(path[-length:]) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{path[-1]} ({place})" for place, path in enumerate(paths, start=1)]
+
+
+def common_directory(directories: Sequence[Path]) -> Path:
+    """The deepest directory that all of them are below."""
+    parents = [set(resolved(directory).parents) for directory in directories]
+    return max(set.intersection(*parents), key=lambda path: len(path.parts))
+
+
+def _part(name: str, document: Document) -> Section:
+    tables = [table for table in document.tables if not table.detail]
+    part = Section(
+        f"{name}: {document.title}",
+        tables=tuple(replace(table, name=_joined(name, table.name)) for table in tables),
+        pictures=tuple(
+            replace(picture, name=_joined(name, picture.name)) for picture in document.pictures[:1]
+        ),
+    )
+    spoken = [section for section in document.sections if section.sentences]
+    said = (
+        Sentence(
+            f"{section.title} — {each.text}" if len(spoken) > 1 else each.text,
+            _sources(name, part, each),
+        )
+        for section in spoken
+        for each in section.sentences
+    )
+    return replace(part, sentences=tuple(said))
+
+
+def _answer(name: str, document: Document, part: Section) -> Sentence:
+    """A document's verdict in one paragraph, which begins with the name of its sweep."""
+    texts = (sentence.text.removeprefix(f"{name}: ") for sentence in document.verdict)
+    sources = (source for each in document.verdict for source in _sources(name, part, each))
+    return Sentence(f"{name}: {' '.join(texts)}", tuple(dict.fromkeys(sources)))
+
+
+def _sources(name: str, part: Section, sentence: Sentence) -> tuple[str, ...]:
+    """Those of its sources that the combined report has too."""
+    kept = {table.name for table in part.tables}
+    renamed = (_joined(name, source) for source in sentence.sources)
+    return tuple(source for source in renamed if source.split(" ")[0] in kept)
+
+
+def _joined(name: str, own: str) -> str:
+    """A table's or figure's name behind that of its sweep, which it may begin with already."""
+    slug = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
+    return own if own.startswith(slug) else f"{slug}_{own}"

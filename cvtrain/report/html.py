@@ -1,0 +1,56 @@
+"""A report as one page that needs nothing else: no network, no other file."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from cvtrain.process.plain_text import printable
+from cvtrain.report.document import Document, Sentence
+
+
+def page(document: Document, folder: Path) -> str:
+    """The page as HTML.
+
+    Args:
+        document: what it says.
+        folder: where the figures lie already, as `<name>.svg`; they become part of the page.
+    """
+    environment = Environment(
+        loader=PackageLoader("cvtrain.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_printable,
+    )
+    environment.filters["linked"] = linked
+
+    def embedded(name: str) -> str:
+        content = base64.b64encode((folder / f"{name}.svg").read_bytes()).decode()
+        return f"data:image/svg+xml;base64,{content}"
+
+    rendered: str = environment.get_template("page.html.jinja").render(
+        document=document, embedded=embedded
+    )
+    return rendered
+
+
+def _printable(value: object) -> object:
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def linked(sentence: Sentence) -> Markup:
+    """The sentence, its sources as links to the rows (or tables) of that name."""
+    text = escape(printable(sentence.text))
+    if not sentence.sources:
+        return text
+    links = [
+        Markup('<a href="#{}">{}</a>').format(re.sub(r"\s", "-", name), name)
+        for name in sentence.sources
+    ]
+    return text + Markup(' <span class="sources">[') + Markup(", ").join(links) + Markup("]</span>")

@@ -1,0 +1,245 @@
+"""Who is trained, and how far: the one reader and writer of statuses."""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any, get_args
+
+from cvtrain.config.point import Point
+from cvtrain.process.errors import FilesChanged, InputError, StorageUnavailable
+from cvtrain.runs.files import remove_unfinished
+from cvtrain.runs.json_file import read_json
+from cvtrain.runs.run_json import (
+    CHECKPOINTS,
+    FILE_NAME,
+    SCHEMA,
+    Engine,
+    RunRecord,
+    Status,
+    last_value,
+    read_record,
+    write_json,
+)
+from cvtrain.runs.safe_names import is_plain
+from cvtrain.runs.versions import package_versions, source_commit
+
+SWEEP_FILE = "sweep.json"
+TRACEBACK_FILE = "traceback.txt"
+MOST_POINTS = 10**9
+NAME_SHOWN = 60
+ENDED: tuple[Status, ...] = ("finished", "diverged", "pruned")
+"""A run that diverged is a result as any other."""
+RESULT = "val/loss"
+"""The signal of which every run that ended has a last value."""
+
+
+class Journal:
+    """The statuses of the runs in one directory: a sweep's, or the parent of a single run."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._began: dict[str, float] = {}
+        self._seen: dict[str, int] = {}
+
+    def describe_sweep(
+        self,
+        points: Sequence[Point],
+        experiment: str | None,
+        overrides: Sequence[str],
+        command: Sequence[str] = (),
+        others: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """Write sweep.json: what this sweep consists of.
+
+        Args:
+            points: those that it trains.
+            experiment: the file in conf/experiment.
+            overrides: the experiment's axes, then the command line's.
+            command: what was asked for on the command line.
+            others: entries of an earlier sweep.json that stay.
+        """
+        listed = [
+            {
+                "number": point.number,
+                "id": point.id,
+                "directory": point.directory,
+                "overrides": list(point.overrides),
+            }
+            for point in points
+        ]
+        content = {
+            "schema": SCHEMA,
+            "experiment": experiment,
+            "overrides": list(overrides),
+            "command": list(command),
+            "created": _now(),
+            "versions": package_versions(),
+            "commit": source_commit(),
+            "points": sorted((*others, *listed), key=lambda entry: int(entry["number"])),
+        }
+        write_json(self.root / SWEEP_FILE, content)
+
+    def listed(self) -> list[dict[str, Any]]:
+        """The entries of sweep.json; none where there is no such file yet.
+
+        Raises:
+            InputError: it cannot be used.
+        """
+        return read_points(self.root) if (self.root / SWEEP_FILE).exists() else []
+
+    def run_directory(self, point: Point) -> Path:
+        """Where the point's run keeps its files."""
+        return self.root / point.directory
+
+    def begin(
+        self, point: Point, engine: Engine, stack_size: int, threads: int, spent: float = 0.0
+    ) -> RunRecord:
+        """Note that a run trains now, after `spent` seconds of which its checkpoint tells."""
+        record = RunRecord(
+            id=point.id,
+            status="running",
+            engine=engine,
+            stack_size=stack_size,
+            started=_now(),
+            threads=threads,
+            versions=package_versions(),
+            config=point.config.as_dict(),
+        )
+        self._began[point.directory] = monotonic() - spent
+        directory = self.run_directory(point)
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / TRACEBACK_FILE).unlink(missing_ok=True)
+        for written in (directory, directory / CHECKPOINTS):
+            remove_unfinished(written)
+        record.write(directory)
+        return record
+
+    def spent(self, point: Point) -> float:
+        """Seconds that a run has trained so far."""
+        return round(monotonic() - self._began[point.directory], 3)
+
+    def end(self, point: Point, record: RunRecord, status: Status) -> None:
+        """Note how a run ended.
+
+        Raises:
+            FilesChanged: its directory was removed meanwhile, or has another run.
+        """
+        if not self._has(point, record):
+            directory = self.run_directory(point)
+            raise FilesChanged(f"{directory}: was removed or replaced while the run trained")
+        record.status = status
+        record.wall_seconds = self.spent(point)
+        record.write(self.run_directory(point))
+
+    def fail(self, point: Point, record: RunRecord, error: Exception) -> None:
+        """Note that a run failed: one line in run.json, the traceback beside it.
+
+        A directory that was removed meanwhile is not made again.
+        """
+        record.error = f"{type(error).__name__}: {error}".splitlines()[0]
+        if not self._has(point, record):
+            record.status = "failed"
+            return
+        trace = "".join(traceback.format_exception(error))
+        (self.run_directory(point) / TRACEBACK_FILE).write_text(trace, encoding="utf-8")
+        self.end(point, record, "failed")
+
+    def _has(self, point: Point, record: RunRecord) -> bool:
+        """Whether a run's directory is there, and not another run's by now."""
+        if not self.run_directory(point).is_dir():
+            return False
+        content = self.read(point.directory)
+        begun = record.id, record.started
+        return content is None or (content.get("id"), content.get("started")) == begun
+
+    def lose(self, point: Point, error: str) -> None:
+        """Note for a process that is no more that its run failed."""
+        content = self.read(point.directory)
+        if content is not None and content.get("status") == "running":
+            failed = content | {"status": "failed", "error": error}
+            write_json(self.run_directory(point) / FILE_NAME, failed)
+
+    def leave(self, point: Point) -> None:
+        """Note that a run which its file calls running was interrupted."""
+        content = self.read(point.directory)
+        if content is not None and content.get("status") == "running":
+            write_json(self.run_directory(point) / FILE_NAME, content | {"status": "interrupted"})
+
+    def prune(self, point: Point) -> None:
+        """Note that a search has given up a run that it had interrupted."""
+        content = self.read(point.directory)
+        if content is not None:
+            write_json(self.run_directory(point) / FILE_NAME, content | {"status": "pruned"})
+
+    def read(self, directory: str) -> dict[str, Any] | None:
+        """A run's run.json, or None where there is none that can be read.
+
+        Raises:
+            StorageUnavailable: the file system fails: whether there is one cannot be told.
+        """
+        try:
+            content = read_json(self.root / directory / FILE_NAME)
+        except StorageUnavailable:
+            raise
+        except InputError:
+            return None
+        return content if isinstance(content, dict) else None
+
+    def ended(self, point: Point) -> dict[str, Any] | None:
+        """The run.json of a run of this very point that is not to be trained again, or None."""
+        content = self.read(point.directory)
+        if content is None or content.get("schema") != SCHEMA or content.get("id") != point.id:
+            return None
+        whole = content.get("status") in ENDED and last_value(content, RESULT) is not None
+        return content if whole else None
+
+    def changed(self, directory: str) -> bool:
+        """Whether a run's run.json was written since this was last asked."""
+        try:
+            written = (self.root / directory / FILE_NAME).stat().st_mtime_ns
+        except OSError:
+            return False
+        known, self._seen[directory] = self._seen.get(directory), written
+        return known != written
+
+    def status(self, directory: str) -> Status | None:
+        """A run's status, or None where it has not begun."""
+        status = (self.read(directory) or {}).get("status")
+        return status if status in get_args(Status) else None
+
+    def count(self, points: Sequence[Point]) -> Counter[Status | None]:
+        """How many of the points have each status."""
+        return Counter(self.status(point.directory) for point in points)
+
+
+def read_points(directory: Path) -> list[dict[str, Any]]:
+    """The entries of a sweep.json: `number`, `id`, `directory` and `overrides` of each point.
+
+    Raises:
+        InputError: it is not a sweep.json of this version, or names a directory that is not a plain
+            name: one that leads elsewhere is not followed.
+    """
+    path = directory / SWEEP_FILE
+    points = read_record(path).get("points")
+    if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
+        raise InputError(f"{path}: has no list of points")
+    for point in points:
+        number, id, name = (point.get(key) for key in ("number", "id", "directory"))
+        if type(number) is not int or not 0 <= number < MOST_POINTS or not isinstance(id, str):
+            raise InputError(f"{path}: a point has no number or no id")
+        if not isinstance(name, str) or not is_plain(name):
+            raise InputError(f"{path}: {name!r:.{NAME_SHOWN}} is no name of a run directory")
+    for key in ("directory", "number", "id"):
+        counted = Counter(point[key] for point in points)
+        for value in (value for value, count in counted.items() if count > 1):
+            raise InputError(f"{path}: {value!r:.{NAME_SHOWN}} is the {key} of several points")
+    return points
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,127 @@
+"""metrics.csv: one row per logged step, RFC 4180."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from cvtrain.process.regular_file import open_regular
+from cvtrain.runs.appended_file import AppendedFile
+
+FILE_NAME = "metrics.csv"
+
+
+TAIL = 1 << 17
+"""Bytes at the end of a file in which the last row is looked for."""
+MOST_BYTES = 1 << 32
+"""Of a table that is read whole."""
+DIGITS = 18
+"""Of a step: more are no step of any run."""
+
+
+def last_step(directory: Path) -> int | None:
+    """The step of the last complete row of a run that may still be written; None before it."""
+    try:
+        with open_regular(directory / FILE_NAME) as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            complete = file.read(TAIL).rpartition(b"\r\n")[0]
+    except OSError:
+        return None
+    cell = complete.rpartition(b"\r\n")[2].partition(b",")[0]
+    return int(cell) if cell.isdigit() and len(cell) <= DIGITS else None
+
+
+def value_at(directory: Path, step: int, tag: str) -> float | None:
+    """A signal of a run that may still be written, at one step; None where it was not measured."""
+    try:
+        with (
+            open_regular(directory / FILE_NAME, MOST_BYTES) as file,
+            io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="") as text,
+        ):
+            for row in csv.DictReader(text):
+                if row.get("step") == str(step) and row.get(tag):
+                    return float(row[tag])
+    except (OSError, ValueError, csv.Error):
+        return None
+    return None
+
+
+class MetricsFile:
+    """Collects rows of signals under a fixed header; a missing signal is an empty cell.
+
+    Numbers are written with `repr`, which reads back as the same float64; NaN and infinities are
+    spelled `nan`, `inf` and `-inf`.
+
+    Args:
+        directory: of the run.
+        tags: the columns after `step`.
+        continued: whether the file is there already, header included.
+    """
+
+    def __init__(self, directory: Path, tags: Sequence[str], continued: bool = False) -> None:
+        self.tags = tuple(tags)
+        self._known = frozenset(tags)
+        self._file = AppendedFile(directory / FILE_NAME, continued)
+        if not continued:
+            self._file.append(_header(self.tags))
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Keep a row for the next flush.
+
+        Raises:
+            KeyError: a tag that is not in the header.
+        """
+        self.require(values.keys())
+        cells = [repr(values[tag]) if tag in values else "" for tag in self.tags]
+        self._file.append(f"{step},{','.join(cells)}\r\n".encode())
+
+    def require(self, tags: Iterable[str]) -> None:
+        """Refuse a row that has other tags.
+
+        Raises:
+            KeyError: a tag that is not in the header.
+        """
+        if not self._known.issuperset(tags):
+            raise KeyError(f"metrics.csv has no column {min(set(tags) - self._known)}")
+
+    def flush(self) -> None:
+        """Append to the file what is kept.
+
+        Raises:
+            FilesChanged: the file was removed or changed meanwhile.
+        """
+        self._file.flush()
+
+    def verify(self) -> None:
+        """Look whether the file is still the one that was written.
+
+        Raises:
+            FilesChanged: it is not.
+        """
+        self._file.verify()
+
+    def close(self) -> None:
+        """Flush; nothing is open between flushes."""
+        self.flush()
+
+    def __enter__(self) -> MetricsFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _header(tags: Sequence[str]) -> bytes:
+    # Tags may hold commas and quotes; the cells of a row are numbers, which need no csv.writer.
+    text = io.StringIO(newline="")
+    csv.writer(text).writerow(["step", *tags])
+    return text.getvalue().encode()

@@ -1,0 +1,98 @@
+"""Rows that wait on the device of their signals, to be fetched many at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Kind = tuple[torch.dtype, torch.device]
+"""What tensors have in common that are stacked: promotion would round int64 to float32."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row on the host.
+
+    Attributes:
+        wall_time: when it was written, in seconds since the epoch.
+        runs: positions of the R runs that have it.
+        tags: T names.
+        values: [T, R].
+    """
+
+    step: int
+    wall_time: float
+    runs: list[int]
+    tags: tuple[str, ...]
+    values: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A row on its device: per tag its kind, per kind the values of its tags, [·, K]."""
+
+    step: int
+    wall_time: float
+    runs: list[int]
+    tags: tuple[str, ...]
+    kinds: list[Kind]
+    blocks: dict[Kind, Tensor]
+
+
+class RowBuffer:
+    """Keeps rows of K runs as they were when added, whatever becomes of the signals' tensors."""
+
+    def __init__(self, runs: int) -> None:
+        self._runs = runs
+        self._held: list[_Held] = []
+
+    def add(self, step: int, signals: Mapping[str, Tensor], runs: Sequence[int] | None) -> None:
+        """Keep a row without waiting for the device.
+
+        Args:
+            step: the row's index.
+            signals: real tensors [K or more] by tag; what exceeds K is padding.
+            runs: positions that have the row; all K, where None.
+
+        Raises:
+            ValueError: signals of another shape.
+        """
+        by_kind: dict[Kind, list[Tensor]] = {}
+        kinds = [(values.dtype, values.device) for values in signals.values()]
+        for kind, values in zip(kinds, signals.values(), strict=True):
+            by_kind.setdefault(kind, []).append(values)
+        # Stacking copies: the tensors are the caller's, who may go on to change them.
+        with torch.no_grad():
+            blocks = {kind: torch.stack(same) for kind, same in by_kind.items()}
+        for block in blocks.values():
+            if block.ndim != 2 or block.shape[1] < self._runs:
+                shape = list(block.shape[1:])
+                raise ValueError(f"signals of shape {shape} for {self._runs} runs")
+        kept = range(self._runs) if runs is None else (run for run in runs if run < self._runs)
+        self._held.append(_Held(step, time.time(), list(kept), tuple(signals), kinds, blocks))
+
+    def take(self) -> list[Row]:
+        """Fetch all rows, one transfer per kind, and forget them, even if that fails."""
+        held, self._held = self._held, []
+        blocks: dict[Kind, list[Tensor]] = {}
+        for row in held:
+            for kind, block in row.blocks.items():
+                blocks.setdefault(kind, []).append(block[:, : self._runs])
+        # float64 on the host, since not every device has it.
+        columns = {
+            kind: iter(torch.cat(same).cpu().to(torch.float64).numpy())
+            for kind, same in blocks.items()
+        }
+        rows = []
+        for row in held:
+            values = np.empty((len(row.tags), self._runs))
+            for place, kind in enumerate(row.kinds):
+                values[place] = next(columns[kind])
+            rows.append(Row(row.step, row.wall_time, row.runs, row.tags, values[:, row.runs]))
+        return rows

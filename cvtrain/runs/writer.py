@@ -1,0 +1,251 @@
+"""Fans the signals of K runs out to their K run directories."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+
+from torch import Tensor
+
+from cvtrain.process.errors import FilesChanged
+from cvtrain.runs.appended_file import AppendedFile
+from cvtrain.runs.file_snapshot import FileSnapshot, signal_files, sizes
+from cvtrain.runs.metrics_csv import MetricsFile
+from cvtrain.runs.row_buffer import RowBuffer
+from cvtrain.runs.tensorboard.events import NAME_BEGINS
+from cvtrain.runs.tensorboard.layout import run_layout
+from cvtrain.runs.tensorboard.scalar_events import scalar_events
+from cvtrain.runs.tensorboard.writer import TensorBoardFile
+from cvtrain.runs.trackers import Trackers
+
+log = logging.getLogger(__name__)
+
+FLUSH_EVERY = 50
+"""Rows between two flushes at most: they wait in memory, and a killed process loses them."""
+
+FLUSH_AFTER = 2.0
+"""Seconds between two flushes where rows are rare, for those who watch the files."""
+
+
+class RunWriter:
+    """Writes rows of signals, each a [K] tensor, to metrics.csv and TensorBoard of K runs.
+
+    Rows stay on their device until they are flushed or read: a row costs no synchronisation, and
+    its share of one transfer. The columns are those of the first row and the expected ones, signals
+    that only the last row has.
+
+    Args:
+        directories: one per run.
+        earlier: what an earlier attempt had recorded at the point where all runs go on; without it
+            its files are replaced.
+        trackers: which get the rows too.
+
+    Attributes:
+        lost: by position, the runs whose files were removed or changed by something else, and what
+            was. They get no more rows.
+    """
+
+    def __init__(
+        self,
+        directories: Sequence[Path],
+        earlier: Sequence[FileSnapshot] = (),
+        trackers: Trackers | None = None,
+    ) -> None:
+        self.lost: dict[int, FilesChanged] = {}
+        self._directories = list(directories)
+        self._older: list[list[AppendedFile]] = [[] for _ in self._directories]
+        self._later_tags: tuple[str, ...] = ()
+        self._tables: list[MetricsFile] = []
+        self._final: list[dict[str, float]] = [{} for _ in self._directories]
+        if earlier:
+            self._go_on(earlier)
+        else:
+            for directory in self._directories:
+                _begin_anew(directory)
+        self._boards = [TensorBoardFile(directory) for directory in self._directories]
+        self._trackers = trackers or Trackers((), ())
+        self._rows = RowBuffer(len(self._directories))
+        self._unflushed = 0
+        self._flushed_at = monotonic()
+
+    def expect(self, later_tags: Sequence[str]) -> None:
+        """Name, before the first row, the signals that only a later row has."""
+        self._later_tags = tuple(later_tags)
+
+    def declare(self, run: int, hyperparameters: Mapping[str, float | str | bool]) -> None:
+        """Declare run number `run` in HPARAMS, with the later tags as its metrics."""
+        self._boards[run].hparams(hyperparameters, self._later_tags)
+
+    def write(
+        self, step: int, signals: Mapping[str, Tensor], recorded: Sequence[int] | None = None
+    ) -> None:
+        """Write one row for each of the runs in `recorded` (all, where None).
+
+        Args:
+            step: the row's index.
+            signals: real tensors by tag, [K] or longer by members that only pad the stack, which
+                are ignored. They may change afterwards.
+            recorded: positions in the stack that are still being recorded.
+
+        Raises:
+            TypeError: a complex signal, which no column could hold.
+            KeyError: a signal that is neither in the first row nor expected.
+            ValueError: a signal of fewer than K runs.
+        """
+        for tag, values in signals.items():
+            if values.is_complex():
+                raise TypeError(f"signal {tag} is complex; name its real and imaginary parts")
+        if self._tables:
+            self._tables[0].require(signals)
+        self._rows.add(step, signals, recorded)
+        if not self._tables:
+            header = [*signals, *(tag for tag in self._later_tags if tag not in signals)]
+            self._tables = [MetricsFile(directory, header) for directory in self._directories]
+            layout = run_layout(header)
+            for board in self._boards if layout is not None else ():
+                board.summary(step, layout)
+        self._unflushed += 1
+        self._flush_if_due()
+
+    def histograms(
+        self, step: int, values: Mapping[str, Tensor], recorded: Sequence[int] | None = None
+    ) -> None:
+        """Write histograms of real tensors [K or more, …] by tag, for the runs in `recorded`."""
+        # Events stay in the order of their steps.
+        self._fetch()
+        for tag, tensor in values.items():
+            members = tensor.detach()[: len(self._boards)].cpu().numpy()
+            for run in range(len(self._boards)) if recorded is None else recorded:
+                if run < len(self._boards) and run not in self.lost:
+                    self._boards[run].histogram(step, tag, members[run].reshape(-1))
+        self._flush_if_due()
+
+    @property
+    def final(self) -> list[dict[str, float]]:
+        """Per run the last value of every signal; reading it flushes and verifies."""
+        self._flush_and_verify()
+        return self._final
+
+    def recorded(self) -> list[FileSnapshot]:
+        """Per run what has been recorded so far, for a checkpoint; flushes and verifies."""
+        self._flush_and_verify()
+        tags = self._tables[0].tags if self._tables else ()
+        return [
+            FileSnapshot(tags, dict(final), sizes(directory))
+            for final, directory in zip(self._final, self._directories, strict=True)
+        ]
+
+    def flush(self) -> None:
+        """Hand all that was written to the operating system.
+
+        Raises:
+            FilesChanged: of every run files were removed or changed meanwhile.
+        """
+        self._flush()
+        self._refuse_to_train_for_nothing()
+
+    def records(self, runs: Sequence[int]) -> bool:
+        """Whether the files of any of these runs still take rows."""
+        return any(run < len(self._directories) and run not in self.lost for run in runs)
+
+    @contextmanager
+    def keeping(self, run: int) -> Iterator[None]:
+        """Inside, files of the run are written; if they were removed, that run alone is lost."""
+        try:
+            yield
+        except FilesChanged as error:
+            self.lost[run] = error
+        except (FileNotFoundError, NotADirectoryError):
+            directory = self._directories[run]
+            if directory.is_dir():
+                raise
+            self.lost[run] = FilesChanged(f"{directory}: was removed while the run trained")
+
+    def close(self, succeeded: Sequence[bool]) -> None:
+        """Note in HPARAMS which runs succeeded, and flush.
+
+        Where none did, rows that cannot be fetched are given up: a device that failed fails here
+        once more, which would hide the error that ended the runs.
+        """
+        try:
+            self._fetch()
+        except RuntimeError as error:
+            if any(succeeded):
+                raise
+            log.warning("the last rows are lost: %s", error)
+        for board, good in zip(self._boards, succeeded, strict=True):
+            board.ended(good)
+        self._trackers.close(succeeded)
+        self._flush()
+        self._verify()
+
+    def _flush(self) -> None:
+        self._fetch()
+        for run, board in enumerate(self._boards):
+            if run not in self.lost:
+                with self.keeping(run):
+                    if self._tables:
+                        self._tables[run].flush()
+                    board.flush()
+        self._unflushed = 0
+        self._flushed_at = monotonic()
+
+    def _flush_and_verify(self) -> None:
+        self._flush()
+        self._verify()
+        self._refuse_to_train_for_nothing()
+
+    def _verify(self) -> None:
+        """Find what was removed or changed since the last flush, and what an earlier attempt left
+        and nothing is appended to."""
+        for run, board in enumerate(self._boards):
+            if run not in self.lost:
+                with self.keeping(run):
+                    board.verify()
+                    if self._tables:
+                        self._tables[run].verify()
+                    for file in self._older[run]:
+                        file.verify()
+
+    def _refuse_to_train_for_nothing(self) -> None:
+        if len(self.lost) == len(self._directories):
+            raise self.lost[0]
+
+    def _go_on(self, earlier: Sequence[FileSnapshot]) -> None:
+        self._final = [dict(each.final) for each in earlier]
+        for run, (each, directory) in enumerate(zip(earlier, self._directories, strict=True)):
+            each.restore(directory)
+            self._tables.append(MetricsFile(directory, each.tags, continued=True))
+            self._older[run] = [
+                AppendedFile(directory / name, continued=True)
+                for name in each.sizes
+                if name.startswith(NAME_BEGINS)
+            ]
+
+    def _flush_if_due(self) -> None:
+        waited = monotonic() - self._flushed_at
+        if self._unflushed >= FLUSH_EVERY or waited >= FLUSH_AFTER:
+            self.flush()
+
+    def _fetch(self) -> None:
+        for row in self._rows.take():
+            events = scalar_events(row.step, row.wall_time, row.tags, row.values)
+            columns = row.values.T.tolist()
+            for run, column, event in zip(row.runs, columns, events, strict=True):
+                if run in self.lost:
+                    continue
+                values = dict(zip(row.tags, column, strict=True))
+                self._tables[run].write(row.step, values)
+                self._boards[run].add(event)
+                self._final[run].update(values)
+                self._trackers.log(run, row.step, values)
+
+
+def _begin_anew(directory: Path) -> None:
+    """Remove what an earlier attempt recorded: its rows are no part of this one."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for path in signal_files(directory):
+        path.unlink()

@@ -1,0 +1,146 @@
+"""A small stack tried for two steps: does it work, and what memory does a member take?"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from cvtrain.config.point import Point
+from cvtrain.config.schema import Config
+from cvtrain.data.split import UnusableSample
+from cvtrain.models.forward_state import StatefulForward
+from cvtrain.process.errors import InputError, RunFailed, told
+from cvtrain.process.machine_failure import machine_failure, os_error_line
+from cvtrain.process.memory_limit import free_host_memory
+from cvtrain.runs.temporary_directory import trial_directory
+from cvtrain.training.job import Job
+from cvtrain.training.lightning_trainer import trainer_arguments
+from cvtrain.training.out_of_memory import is_out_of_memory
+from cvtrain.training.train import train
+
+SIZES = (2, 4)
+STEPS = 2
+
+# The profiler's library logs to stderr whenever it begins and ends.
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+
+
+@dataclass(frozen=True)
+class MemoryProbe:
+    """What a trial told.
+
+    Attributes:
+        refusal: why the configuration is not trained in a stack, or None.
+        fixed, per_member: peak memory of K members is fixed + K · per_member, bytes.
+    """
+
+    refusal: str | None
+    fixed: float = 0.0
+    per_member: float = 1.0
+
+    def bytes(self, members: int) -> float:
+        """Peak memory of a stack."""
+        return self.fixed + members * self.per_member
+
+
+def probe_memory(config: Config) -> MemoryProbe:
+    """Train stacks of `SIZES` for two steps, measured and recorded like any other.
+
+    Raises:
+        InputError: a sample of the data cannot be read.
+        StorageFailed: there is no place for temporary files.
+        RunFailed: the trial failed for another reason of this machine, which says nothing of the
+            network.
+    """
+    on_cuda = trainer_arguments(config)["accelerator"] == "cuda"
+    measure = _peak_on_cuda if on_cuda else _peak_on_host
+    try:
+        small, large = (measure(partial(_train, config, size)) for size in SIZES)
+    except _Refused as refused:
+        return MemoryProbe(str(refused))
+    except (InputError, RunFailed):
+        raise
+    except Exception as error:  # of the measurement: what training raises is told apart in it
+        raise RunFailed(f"trying out a stack failed: {told(error)}") from error
+    per_member = max(large - small, 1) / (SIZES[1] - SIZES[0])
+    return MemoryProbe(None, max(small - SIZES[0] * per_member, 0.0), per_member)
+
+
+class _Refused(Exception):
+    """Says why a configuration is not trained in a stack."""
+
+
+def _refusal(error: Exception) -> str:
+    """Why a trial training that raised `error` speaks against stacks.
+
+    Raises:
+        InputError: a sample of the data cannot be read.
+        RunFailed: the machine failed.
+    """
+    if isinstance(error, UnusableSample):
+        raise InputError(f"data: {error}") from None
+    if isinstance(error, StatefulForward):
+        return error.told
+    if is_out_of_memory(error):
+        return f"a stack of {SIZES[0]} takes more memory than there is"
+    failure = os_error_line(error) if isinstance(error, OSError) else machine_failure(error)
+    if failure is not None:
+        raise RunFailed(f"trying out a stack failed for a reason of this machine: {failure}")
+    return f"the network refuses to be stacked: {told(error)}"
+
+
+def available_memory(config: Config) -> float:
+    """Bytes that a stack may take where `config` is trained: what is free, and what a container's
+    limit leaves."""
+    if trainer_arguments(config)["accelerator"] == "cuda":
+        return float(torch.cuda.mem_get_info()[0])
+    return free_host_memory()
+
+
+def _train(config: Config, size: int) -> None:
+    checkpoint = config.checkpoint.model_copy(update={"every_n_steps": None})
+    tried = config.tried(min(STEPS, config.max_steps))
+
+    def point(member: int) -> Point:
+        # Numbers that all members share would hide what it takes that they differ.
+        optimizer = config.optimizer.model_copy(update={"lr": config.optimizer.lr * (1 + member)})
+        own = {"checkpoint": checkpoint, "optimizer": optimizer, "seed": config.seed + member}
+        return Point(member, tried.model_copy(update=own), (), str(member))
+
+    points = tuple(map(point, range(size)))
+    with trial_directory() as root:
+        try:
+            train(Job(points, root, "stack", multiple=1))
+        except Exception as error:  # whatever a user's network raises under vmap
+            raise _Refused(_refusal(error)) from error
+
+
+def _peak_on_host(work: Callable[[], None]) -> int:
+    collects = gc.isenabled()
+    gc.disable()  # what is older and freed in the meantime would count against the peak
+    try:
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+            work()
+    finally:
+        if collects:
+            gc.enable()
+    held = peak = 0
+    for event in profiled.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            peak = max(peak, held)
+    return peak
+
+
+def _peak_on_cuda(work: Callable[[], None]) -> int:
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    work()
+    return torch.cuda.max_memory_allocated() - before

@@ -1,0 +1,82 @@
+"""Exponential moving averages of weights, for runs in lock step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from cvtrain.gradients.stacked_number import Number, column, float64
+
+
+class WeightAverage:
+    """m ← m + (1 − decay)(w − m) after every update, from m = w before the first one.
+
+    The average is linear in w, so that Re and Im of a complex weight are averaged alike, and runs
+    with equal bits have equal averages. Polyak and Juditsky 1992, Acceleration of stochastic
+    approximation by averaging; with a decay as in Izmailov et al. 2018 and torch's `swa_utils`.
+
+    Buffers b, such as the statistics of batch normalisation, are averaged alike, but without what
+    they were before any batch: with the share (1 − decay)/(1 − decayᵗ) of b in update number t
+    (Kingma and Ba 2015, section 3). Counters are as they are.
+
+    Args:
+        weights: w [K, …] by name, before the first update.
+        buffers: b [K, …] by name.
+        decay: in [0, 1), a number or [K].
+
+    Attributes:
+        state: m [K, …] by name, of weights and buffers.
+    """
+
+    def __init__(
+        self, weights: Mapping[str, Tensor], buffers: Mapping[str, Tensor], decay: Number
+    ) -> None:
+        self.state = {name: tensor.clone() for name, tensor in {**weights, **buffers}.items()}
+        self._decay = float64(decay)
+
+    @torch.no_grad()
+    def update(
+        self,
+        weights: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        held: Tensor,
+        updates: int,
+    ) -> None:
+        """Take what is after an update, number `updates`, into the average, of the runs not `held`,
+        bool [K]."""
+        of_weights = 1 - self._decay
+        of_buffers = of_weights / (1 - self._decay**updates)
+        for tensors, share in ((weights, of_weights), (buffers, of_buffers)):
+            for name, tensor in tensors.items():
+                m = self.state[name]
+                averaged = m.is_floating_point() or m.is_complex()
+                moved = m + column(share, m) * (tensor - m) if averaged else tensor
+                over_entries = held.reshape(-1, *([1] * (m.dim() - 1)))
+                m.copy_(torch.where(over_entries, m, moved))
+
+    def state_of(self, run: int) -> dict[str, Tensor]:
+        """What `go_on` needs of run number `run`."""
+        return {name: m[run] for name, m in self.state.items()}
+
+    @torch.no_grad()
+    def go_on(self, states: Sequence[Mapping[str, Tensor]]) -> None:
+        """Be again what the K runs' `state_of` tells."""
+        for name, m in self.state.items():
+            m.copy_(torch.stack([state[name] for state in states]))
+
+    @contextmanager
+    def in_place_of(self, live: Callable[[], Mapping[str, Tensor]]) -> Iterator[None]:
+        """Let live weights and buffers [K, …] be the average for a while; afterwards they have
+        their bits, also where a network has put other tensors in their place."""
+        with torch.no_grad():
+            kept = {name: tensor.clone() for name, tensor in live().items()}
+            for name, tensor in live().items():
+                tensor.copy_(self.state[name])
+            try:
+                yield
+            finally:
+                for name, tensor in live().items():
+                    tensor.copy_(kept[name])

@@ -1,0 +1,42 @@
+"""What is trained at once: one run, or the runs of a stack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cvtrain.config.point import Point
+from cvtrain.runs.run_json import Engine
+from cvtrain.training.stack import alignment
+from cvtrain.training.training_state import RunState
+
+
+@dataclass(frozen=True)
+class Job:
+    """Points to train in lock step, and the directory that holds their run directories.
+
+    Attributes:
+        points: those of a stack fit together (`cvtrain.training.stacking.common_part`).
+        engine: `single` takes one point.
+        multiple: the stack is filled up to a multiple of this; None: so that no run's bits depend
+            on the others (`cvtrain.training.stack.alignment`).
+        earlier: where an attempt that was stopped left the points, all of them at one step; empty:
+            they begin.
+    """
+
+    points: tuple[Point, ...]
+    root: Path
+    engine: Engine = "single"
+    multiple: int | None = None
+    earlier: tuple[RunState, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.points:
+            raise ValueError("a job trains at least one point")
+        if self.engine == "single" and len(self.points) != 1:
+            raise ValueError(f"the single engine trains one point, not {len(self.points)}")
+
+    @property
+    def size_multiple(self) -> int:
+        """What the size of a stack is filled up to a multiple of."""
+        return self.multiple or alignment(self.points[0].config)

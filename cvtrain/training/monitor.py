@@ -1,0 +1,183 @@
+"""The signals of a training step, for any LightningModule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+from torch.nn import Parameter
+
+from cvtrain.training.autograd_gradients import AutogradGradients
+from cvtrain.training.signals import TRACED_ENTRIES, measure
+
+Kept = dict[str, Tensor]
+
+
+class GradientMonitor(Callback):
+    """Logs norms, real and imaginary parts of gradients, updates and weights.
+
+    The gradient is what autograd left in `p.grad`, before anything else changed it: clipping by the
+    Trainer, by `clip_gradients` or in a hook of the module; the scale of mixed precision is divided
+    out. (A hook on the parameter itself, `Tensor.register_hook`, is a part of autograd.) The
+    handed gradient is what the optimizer got. They are measured as the engines of cvtrain measure
+    them (`cvtrain.training.signals.measure`) and go straight to the Trainer's loggers, in one call
+    per logged step: `self.log` would cost more than the step and keep only the real part of a
+    complex value.
+
+    A row has the step that `self.log` gives the values of the same batch, however many optimizers
+    step in it, and the cadence counts from step 0 of the training, also where it goes on from a
+    checkpoint.
+
+    Args:
+        every_n_steps: steps between logged ones; a batch in which an optimizer steps several times,
+            or several do, is one row, of what each of them did first.
+        elementwise: complex parameters of at most so many entries are traced entry by entry,
+            larger ones at four fixed entries.
+        per_parameter: add the gradient norms of each parameter.
+    """
+
+    def __init__(
+        self,
+        every_n_steps: int = 10,
+        elementwise: int = TRACED_ENTRIES,
+        per_parameter: bool = False,
+    ) -> None:
+        if every_n_steps < 1:
+            raise ValueError(f"every_n_steps={every_n_steps}: should be at least 1")
+        self.every_n_steps = every_n_steps
+        self.elementwise = elementwise
+        self.per_parameter = per_parameter
+        self._weights: Kept = {}
+        self._gradients: Kept = {}
+        self._handed: Kept = {}
+        self._next_weights: Kept = {}
+        self._hooks: list[Any] = []
+        self._autograd: AutogradGradients | None = None
+        self._step = 0
+        self._logged: int | None = None
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Watch the optimizers' steps."""
+        self._logged = None
+        for optimizer in trainer.optimizers:
+            keep = partial(self._keep, trainer, module, optimizer)
+            self._hooks += [
+                optimizer.register_step_pre_hook(partial(_before_update, keep)),
+                optimizer.register_step_post_hook(partial(self._keep_next, module)),
+            ]
+
+    def on_train_batch_start(
+        self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Follow autograd where an update in this batch is to be logged."""
+        # The number of batches after which an optimizer stepped: the step of what `self.log` logs.
+        self._step = trainer.fit_loop.epoch_loop._batches_that_stepped
+        window = self._step // self.every_n_steps
+        if self._logged is None:
+            # Known here first: Lightning completes the number once it goes on from a checkpoint.
+            self._logged = (self._step - 1) // self.every_n_steps
+        if window != self._logged and self._autograd is None:
+            self._autograd = AutogradGradients(dict(module.named_parameters()))
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Measure the update and log it under the step it started from."""
+        if not self._next_weights:
+            return
+        signals = measure(
+            self._weights,
+            self._gradients,
+            self._handed,
+            self._next_weights,
+            elementwise=self.elementwise,
+            per_parameter=self.per_parameter,
+        )
+        values = torch.stack([value.to(torch.float64)[0] for value in signals.values()]).tolist()
+        for logger in trainer.loggers:
+            logger.log_metrics(dict(zip(signals, values, strict=True)), step=self._step)
+        self._logged = self._step // self.every_n_steps
+        self._forget()
+
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Stop watching."""
+        self._stop()
+
+    def on_exception(
+        self, trainer: Trainer, module: LightningModule, exception: BaseException
+    ) -> None:
+        """Stop watching."""
+        self._stop()
+
+    def _stop(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._autograd is not None:
+            self._autograd.remove()
+        self._autograd = None
+        self._weights, self._gradients, self._handed, self._next_weights = {}, {}, {}, {}
+
+    def _keep(self, trainer: Trainer, module: LightningModule, optimizer: Any) -> None:
+        """Keep weights and gradients before an optimizer's first update in a batch that is logged;
+        where it evaluates often, those of its first evaluation."""
+        if self._autograd is None:
+            return
+        scaler = getattr(trainer.precision_plugin, "scaler", None)
+        scale = None if scaler is None else scaler.get_scale()
+        # What an optimizer that unscales by itself will divide by.
+        pending_scale = getattr(optimizer, "grad_scale", None)
+        for name, p in _trained(module, optimizer).items():
+            if name in self._gradients:
+                continue
+            handed = torch.zeros_like(p) if p.grad is None else p.grad.detach().clone()
+            if pending_scale is not None:
+                handed = handed / pending_scale.to(handed.device)
+            left = self._autograd.of(name)
+            if left is None:
+                left = handed
+            elif scale is not None:
+                left = left / scale
+            self._weights[name] = p.detach().clone().unsqueeze(0)
+            self._gradients[name] = left.unsqueeze(0)
+            self._handed[name] = handed.unsqueeze(0)
+
+    def _keep_next(self, module: LightningModule, optimizer: Any, *_: Any) -> None:
+        if self._gradients:
+            for name, p in _trained(module, optimizer).items():
+                if name in self._gradients and name not in self._next_weights:
+                    self._next_weights[name] = p.detach().clone().unsqueeze(0)
+
+
+def _trained(module: LightningModule, optimizer: Any) -> dict[str, Parameter]:
+    """The parameters that an optimizer trains, by their names in the module."""
+    own = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    return {name: p for name, p in module.named_parameters() if id(p) in own and p.requires_grad}
+
+
+def _before_update(
+    keep: Callable[[], None], optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    """Call `keep` before an optimizer changes its parameters: after the closure, which makes the
+    gradients inside of the step, or at once where there is none."""
+    given_first = len(args) > 1  # after the optimizer itself
+    closure = args[1] if given_first else kwargs.get("closure")
+    if closure is None:
+        keep()
+        return None
+
+    def kept() -> Any:
+        objective = closure()
+        keep()
+        return objective
+
+    if given_first:
+        return (args[0], kept, *args[2:]), kwargs
+    return args, {**kwargs, "closure": kept}

@@ -1,0 +1,185 @@
+"""The last check before training: does it fit together?
+
+Every point's numbers are given to the classes that will take them; every distinct structure makes
+one trial forward and backward on a small batch.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from cvtrain.config.point import Point
+from cvtrain.config.schema import Config
+from cvtrain.data.batches import BatchOrder
+from cvtrain.data.dataset import Dataset
+from cvtrain.data.split import Split
+from cvtrain.gradients.losses import TASK_OF_LOSS
+from cvtrain.process.errors import InputError, RunFailed, told
+from cvtrain.process.machine_failure import machine_failure
+from cvtrain.process.memory_limit import within_free_memory
+from cvtrain.process.signals import interruption
+from cvtrain.runs.trackers import check_tracker
+from cvtrain.training.convergence import Convergence
+from cvtrain.training.data_parallel import check_data_parallel
+from cvtrain.training.early_stopping import EarlyStopping
+from cvtrain.training.lightning_trainer import check_trainer, trainer_arguments
+from cvtrain.training.metrics import measured, metrics_of
+from cvtrain.training.schedule import learning_rate_factor
+from cvtrain.training.step import evaluates_often
+from cvtrain.training.task import build_model, build_objective, build_optimizer, load_dataset
+
+TRIAL_SAMPLES = 4
+
+
+def preflight(points: Sequence[Point]) -> None:
+    """Check every point against its data, network, optimizer and trainer.
+
+    Raises:
+        InputError: what is wrong, with the point's overrides where there are several points.
+        RunFailed: the machine failed, which says nothing of the points.
+    """
+    with within_free_memory():
+        _check_points(points)
+
+
+def _check_points(points: Sequence[Point]) -> None:
+    models: dict[str, nn.Module] = {}
+    for point in points:
+        interruption.check()
+        try:
+            key = structure(point.config)
+            if key not in models:
+                models[key] = check_structure(point.config)
+            check_numbers(point.config, models[key])
+        except InputError as error:
+            if (failure := machine_failure(error)) is not None:
+                raise RunFailed(
+                    f"checking failed for a reason of this machine: {failure}"
+                ) from error
+            if len(points) == 1:
+                raise
+            raise InputError(
+                f"{error}\nin point {point.number}: {' '.join(point.overrides)}"
+            ) from None
+
+
+def structure(config: Config) -> str:
+    """What of a configuration decides whether it fits together: everything but numbers."""
+    content = config.as_dict()
+    decisive = ("data", "model", "dtype", "batch_size", "target", "start_from", "early_stopping")
+    kept = {key: content[key] for key in decisive}
+    kept["loss"] = content["objective"]["loss"]
+    kept["trainer"] = content["trainer"]
+    return json.dumps(kept, sort_keys=True)
+
+
+def check_structure(config: Config) -> nn.Module:
+    """Trial forward and backward; returns the network that was tried.
+
+    Raises:
+        InputError: they failed, or something complex became real on the way.
+    """
+    check_trainer(config)
+    check_tracker(config)
+    dataset = load_dataset(config)
+    try:
+        BatchOrder(len(dataset.train), config.batch_size, config.seed)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    if TASK_OF_LOSS[config.objective.loss] != dataset.task:
+        fitting = [name for name, task in TASK_OF_LOSS.items() if task == dataset.task]
+        raise InputError(
+            f"objective={config.objective.loss}: it is for a {TASK_OF_LOSS[config.objective.loss]},"
+            f" and {config.data.target} is a {dataset.task}; should be {' or '.join(fitting)}"
+        )
+    metrics = ("loss", *metrics_of(dataset))
+    Convergence(config.target, dataset.task, metrics, config.max_steps)
+    EarlyStopping(config.early_stopping, metrics)
+    model = build_model(config, dataset)
+    check_data_parallel(config.trainer, model)
+    samples = dataset.train.take(torch.arange(min(TRIAL_SAMPLES, len(dataset.train))))
+    inputs = samples.inputs
+    seen = f"{list(inputs.shape)} {str(inputs.dtype).removeprefix('torch.')}"
+    named = f"model._target_={config.model.target}: a trial forward and backward on a {seen} batch"
+    try:
+        with _lost_imaginary_parts_refused(), torch.random.fork_rng(devices=[]):
+            _forward_and_backward(config, model, dataset, samples)
+    except Exception as error:  # whatever a user's network comes up with
+        raise InputError(f"{named} failed: {told(error)}") from None
+    for name, parameter in model.named_parameters():
+        gradient = parameter.grad
+        if gradient is not None and gradient.dtype != parameter.dtype:
+            raise InputError(
+                f"{named}: the gradient of {name} is {gradient.dtype}, not {parameter.dtype}"
+            )
+    return model
+
+
+@contextmanager
+def _lost_imaginary_parts_refused() -> Iterator[None]:
+    """Raise where torch makes a complex number real, every time: it warns once for a process."""
+    always = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*discards the imaginary part.*")
+            yield
+    finally:
+        torch.set_warn_always(always)
+
+
+def _forward_and_backward(
+    config: Config, model: nn.Module, dataset: Dataset, samples: Split
+) -> None:
+    before = samples.inputs.clone()
+    output = model(samples.inputs)
+    if not torch.equal(samples.inputs, before):
+        raise ValueError("it changes its input in place, and so the data of what is trained later")
+    if not isinstance(output, torch.Tensor):
+        raise TypeError(f"it returns a {type(output).__name__}, not a tensor")
+    wanted = [len(samples), dataset.out_features, *dataset.positions]
+    if list(output.shape) != wanted:
+        raise ValueError(f"it returns shape {list(output.shape)}, the data want {wanted}")
+    if dataset.task == "regression" and not output.is_complex():
+        raise TypeError(f"it returns {output.dtype}, the data want complex numbers")
+    for name, function in measured(dataset, build_objective(config)).items():
+        value = function(output, samples.targets)
+        if value.is_complex() or value.dim() != 0:
+            raise TypeError(
+                f"the {name} is {value.dtype} of shape {list(value.shape)}, not a real number"
+            )
+    loss = build_objective(config).loss_value(output, samples.targets)
+    torch.autograd.backward(loss)
+    if all(parameter.grad is None for parameter in model.parameters()):
+        raise RuntimeError("no parameter got a gradient")
+
+
+def check_numbers(config: Config, model: nn.Module) -> None:
+    """Give the point's numbers to optimizer and schedule.
+
+    Raises:
+        InputError: one of them refuses its arguments.
+    """
+    optimizer = build_optimizer(config, model)
+    if evaluates_often(optimizer):
+        accumulated = trainer_arguments(config).get("accumulate_grad_batches", 1)
+        if accumulated > 1:
+            raise InputError(
+                f"trainer.accumulate_grad_batches={accumulated}: {type(optimizer).__name__}"
+                " evaluates the last batch alone again; should be 1, with a larger batch_size"
+            )
+    largest = torch.finfo(getattr(torch, config.dtype)).max
+    for group in optimizer.param_groups:
+        for name, value in group.items():
+            if isinstance(value, int | float) and largest < abs(value) < math.inf:
+                raise InputError(
+                    f"optimizer.{name}={value:g}: more than {config.dtype} holds ({largest:.3g})"
+                )
+    learning_rate_factor(config.scheduler, config.max_steps)

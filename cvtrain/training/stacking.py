@@ -1,0 +1,175 @@
+"""K configurations as one: which may be trained as a stack, and their numbers side by side.
+
+Configurations fit into one stack if they differ in stack axes only: seeds, initial noise, and the
+numbers of objective, convention, optimizer, clipping and schedule. A number that all members share
+stays a Python number, one in which they differ becomes a [K] float64 tensor on the host.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cvtrain.config.schema import Config
+from cvtrain.config.sections import EntryClipConfig, NormClipConfig
+from cvtrain.gradients.clipping import Clip, ModulusClip, NoClip, NormClip, SplitClip
+from cvtrain.gradients.convention import Convention
+from cvtrain.gradients.stacked_number import Number
+from cvtrain.optim import RuleOptimizer
+from cvtrain.optim.torch_equivalents import rule_optimizer
+from cvtrain.process.errors import InputError
+from cvtrain.training.schedule import Constant, learning_rate_factor, stack_schedules
+from cvtrain.training.task import optimizer_arguments, parameter_groups, real_values_given
+
+
+def common_part(config: Config) -> str:
+    """What members of one stack have in common: equal for two configurations that fit together."""
+    content = config.result_keys()
+    for axis in ("seed", "init_jitter", "convention", "scheduler"):
+        del content[axis]
+    del content["objective"]["scale"]
+    content["ema"] = content["ema"]["decay"] is not None
+    content["clip"] = content["clip"]["kind"]
+    optimizer = content["optimizer"]
+    # A value that real parameters do not take for themselves is that of all the others.
+    optimizer["real_parameters"] = {
+        name: _shape(value)
+        for name, value in real_values_given(config).items()
+        if _structural(value)
+    }
+    content["optimizer"] = {name: _shape(value) for name, value in optimizer.items()}
+    return json.dumps(content, sort_keys=True)
+
+
+def refusal(config: Config) -> str | None:
+    """Why the configuration can only be trained singly, as far as it says so by itself."""
+    trainer = config.trainer
+    if trainer.get("callbacks"):
+        return "trainer.callbacks see one run"
+    if trainer.get("devices", 1) not in (1, "1", "auto"):
+        return "trainer.devices are for single runs"
+    if trainer.get("accumulate_grad_batches", 1) != 1:
+        return "trainer.accumulate_grad_batches is for single runs"
+    kind, arguments, real_values = optimizer_arguments(config)
+    rule = rule_optimizer(kind)
+    if rule is None:
+        return f"{kind.__name__} has no stacked form"
+    taken = inspect.signature(rule).parameters
+    for name, value in (arguments | real_values).items():
+        if name not in taken and value is not inspect.signature(kind).parameters[name].default:
+            return f"the stacked {kind.__name__} has no argument {name}"
+    return None
+
+
+def stack_scale(configs: Sequence[Config]) -> Number:
+    """The objectives' scales."""
+    return along_stack([config.objective.scale for config in configs])
+
+
+def stack_decay(configs: Sequence[Config]) -> Number | None:
+    """The decays of the averages of weights, or None where there are no averages."""
+    decays = [config.ema.decay for config in configs]
+    given = [decay for decay in decays if decay is not None]
+    assert len(given) in (0, len(decays))  # `common_part` puts both kinds apart
+    return along_stack(given) if given else None
+
+
+def stack_convention(configs: Sequence[Config]) -> Convention:
+    """The gradient conventions."""
+    conjugate = [config.convention.conjugate for config in configs]
+    return Convention(
+        along_stack([config.convention.scale for config in configs]),
+        conjugate[0] if len(set(conjugate)) == 1 else torch.tensor(conjugate),
+    )
+
+
+def stack_clip(configs: Sequence[Config]) -> Clip:
+    """The clipping, of one kind."""
+    clips = [config.clip for config in configs]
+    norms = [clip for clip in clips if isinstance(clip, NormClipConfig)]
+    if norms:
+        return NormClip(
+            along_stack([clip.threshold for clip in norms]),
+            along_stack([clip.eps for clip in norms]),
+        )
+    entries = [clip for clip in clips if isinstance(clip, EntryClipConfig)]
+    if entries:
+        kind = ModulusClip if entries[0].kind == "modulus" else SplitClip
+        return kind(along_stack([clip.threshold for clip in entries]))
+    return NoClip()
+
+
+def stack_schedule(configs: Sequence[Config]) -> Callable[[int], Tensor] | None:
+    """The factors [K] on the learning rates by step, or None where every learning rate stays."""
+    factors = [learning_rate_factor(config.scheduler, config.max_steps) for config in configs]
+    if all(factor is None for factor in factors):
+        return None
+    return stack_schedules([factor or Constant() for factor in factors])
+
+
+def stack_optimizer(configs: Sequence[Config], parameters: Iterable[nn.Parameter]) -> RuleOptimizer:
+    """The optimizers of all members as one, over stacked parameters [K, …].
+
+    Real parameters have a group of their own, after that of the complex ones, where
+    `optimizer.real_parameters` gives any member other values for them.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+    chosen = [optimizer_arguments(config) for config in configs]
+    kind = rule_optimizer(chosen[0][0])
+    assert kind is not None  # refused otherwise
+    taken = inspect.signature(kind).parameters
+    complex_values = [_taken(arguments, taken) for _, arguments, _ in chosen]
+    real_values = [_taken(arguments | values, taken) for _, arguments, values in chosen]
+    parameters = list(parameters)
+    if complex_values == real_values:
+        return kind(parameters, **_side_by_side(complex_values), stacked=True)
+    values = _side_by_side(complex_values), _side_by_side(real_values)
+    return kind(parameter_groups(parameters, *values), stacked=True)
+
+
+def along_stack(numbers: Sequence[float]) -> Number:
+    """The number that all members share, or the [K] numbers in which they differ."""
+    first = numbers[0]
+    if all(number == first for number in numbers):
+        return first
+    return torch.tensor(numbers, dtype=torch.float64)
+
+
+def _side_by_side(members: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {name: _values([member[name] for member in members]) for name in members[0]}
+
+
+def _values(values: Sequence[Any]) -> Any:
+    first = values[0]
+    if isinstance(first, list | tuple):
+        return tuple(_values(entries) for entries in zip(*values, strict=True))
+    if _structural(first):
+        if any(value != first for value in values):
+            raise InputError(f"a stack cannot mix {first} and other choices")
+        return first
+    return along_stack(values)
+
+
+def _taken(arguments: dict[str, Any], taken: Any) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if name in taken}
+
+
+def _structural(value: Any) -> bool:
+    """Whether a value is a choice, not a number or several."""
+    if isinstance(value, list | tuple):
+        return any(_structural(entry) for entry in value)
+    return isinstance(value, bool) or not isinstance(value, int | float)
+
+
+def _shape(value: Any) -> Any:
+    """A value with its numbers left out."""
+    if isinstance(value, list | tuple):
+        return [_shape(entry) for entry in value]
+    return value if _structural(value) else "number"

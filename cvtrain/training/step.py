@@ -1,0 +1,95 @@
+"""One update of K runs, and the signals that tell of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cvtrain.config.sections import SignalsConfig
+from cvtrain.gradients.stacked_number import Number, column
+from cvtrain.training.signals import measure
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass
+class Update:
+    """What is known of an update; it fills up while the update is made.
+
+    Attributes:
+        losses: unscaled, [K], at the weights before the update; the mean over accumulated batches.
+        gradients, handed: of all parameters there, [K, …].
+        coefficient: of the clipping, [K].
+        rates: learning rates of the first group of parameters, [K].
+        weights, next_weights: before and after, [K, …].
+    """
+
+    losses: Tensor
+    gradients: Tensors = field(default_factory=dict)
+    handed: Tensors = field(default_factory=dict)
+    coefficient: Tensor | None = None
+    rates: Tensor | None = None
+    weights: Tensors = field(default_factory=dict)
+    next_weights: Tensors = field(default_factory=dict)
+
+    def signals(
+        self, scale: Number, solution: Mapping[str, Tensor] | None, config: SignalsConfig
+    ) -> Tensors:
+        """All signals [K] of the update, by tag; `scale` is the objectives'."""
+        assert self.rates is not None
+        assert self.coefficient is not None
+        signals = {
+            "train/loss": self.losses,
+            "train/objective": column(scale, self.losses) * self.losses,
+            "train/lr": self.rates,
+        }
+        signals |= measure(
+            self.weights,
+            self.gradients,
+            self.handed,
+            self.next_weights,
+            solution=solution,
+            elementwise=config.elementwise,
+            per_parameter=config.per_parameter,
+        )
+        signals["handed/clip_coefficient"] = self.coefficient
+        return signals
+
+
+def chosen(which: Tensor, update: Update, other: Update) -> Update:
+    """`update` for the runs in `which`, bool [K], and `other` for those that are not; copied."""
+    made: dict[tuple[int, int], Tensor] = {}
+
+    def one(new: Tensor, old: Tensor) -> Tensor:
+        # What is handed over unchanged is the gradient itself, and stays so.
+        key = id(new), id(old)
+        if key not in made:
+            made[key] = torch.where(which.reshape(-1, *(1 for _ in new.shape[1:])), new, old)
+        return made[key]
+
+    def each(new: Tensors, old: Tensors) -> Tensors:
+        return {name: one(tensor, old[name]) for name, tensor in new.items()}
+
+    assert update.coefficient is not None
+    assert other.coefficient is not None
+    assert update.rates is not None
+    assert other.rates is not None
+    return Update(
+        losses=one(update.losses, other.losses),
+        gradients=each(update.gradients, other.gradients),
+        handed=each(update.handed, other.handed),
+        coefficient=one(update.coefficient, other.coefficient),
+        rates=one(update.rates, other.rates),
+        weights=each(update.weights, other.weights),
+        next_weights=each(update.next_weights, other.next_weights),
+    )
+
+
+def evaluates_often(optimizer: Any) -> bool:
+    """Whether one step evaluates the closure several times, overwriting gradients."""
+    inner = getattr(optimizer, "optimizer", optimizer)
+    return isinstance(inner, torch.optim.LBFGS)

@@ -1,0 +1,151 @@
+"""A network of the user in an experiment: trained as stacks, by the command in the README."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+from cvtrain.cli.train import main
+from cvtrain.runs.checkpoint import checkpoint_path, load_checkpoint
+from cvtrain.runs.run_json import read_record
+
+PACKAGE = '''
+import torch
+from torch import nn
+
+
+class MyNet(nn.Module):
+    """Knows nothing of cvtrain: its arguments are filled in by name."""
+
+    def __init__(self, in_features, out_features, width, dtype):
+        super().__init__()
+        self.inner = nn.Linear(in_features, width, dtype=dtype)
+        self.outer = nn.Linear(2 * width, out_features, dtype=dtype.to_real())
+
+    def forward(self, x):
+        h = torch.tanh(self.inner(x.flatten(1)))
+        return self.outer(torch.cat((h.real, h.imag), dim=1))
+
+
+class Real(nn.Module):
+    def __init__(self, in_features):
+        super().__init__()
+        self.layer = nn.Linear(2 * in_features, 1)
+
+    def forward(self, x):
+        return self.layer(torch.cat((x.real, x.imag), dim=1))
+
+
+class Broken(nn.Module):
+    def __init__(self, in_features, out_features, dtype, how):
+        if how == "no super":
+            self.layer = nn.Linear(1, 1)
+        super().__init__()
+        self.layer, self.how = nn.Linear(in_features, out_features, dtype=dtype), how
+
+    def forward(self, x):
+        x = x.flatten(1)
+        if self.how == "AttributeError":
+            return self.layers(x)
+        if self.how == "KeyError":
+            return {}["absent"]
+        if self.how == "NameError":
+            return layer(x)
+        if self.how == "wordless":
+            raise RuntimeError
+        if self.how == "assertion":
+            assert x.ndim == 3
+        if self.how == "in place":
+            x *= 0.5
+        if self.how == "lossy":
+            return self.layer(x) * x.to(torch.float32).sum()
+        return self.layer(x)
+'''
+
+
+@pytest.fixture(autouse=True)
+def package(tmp_path, monkeypatch):
+    (tmp_path / "wavelab.py").write_text(PACKAGE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("wavelab", None)
+
+
+def test_a_users_network_is_swept_as_stacks(tmp_path):
+    assert (
+        main(
+            [
+                *("+experiment=sweep", "model=custom", "model._target_=wavelab.MyNet"),
+                *("+model.args.width=5", "trusted_modules=[wavelab]", "max_steps=4"),
+                *("lr_octave=0,1", "seed=0", "null_arm=false", "hydra.sweep.dir=sweep"),
+            ]
+        )
+        == 0
+    )
+    runs = sorted((tmp_path / "sweep").glob("*/run.json"))
+    records = [read_record(path) for path in runs]
+    assert len(records) == 16
+    assert {record["engine"] for record in records} == {"stack"}
+    assert {record["stack_size"] for record in records} == {8}
+    from wavelab import MyNet
+
+    network = MyNet(64, 10, 5, torch.complex64)
+    weights, _ = load_checkpoint(checkpoint_path(runs[0].parent, "last"))
+    assert network.load_state_dict(weights)
+    assert records[0]["parameters"] == {"complex": 65 * 5, "real": 11 * 10}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["trusted_modules=[]"], "wavelab is not a trusted module"),
+        (["trusted_modules=[wavelab]"], "MyNet needs width"),
+        (
+            [
+                *("trusted_modules=[wavelab]", "model._target_=wavelab.Real", "data=equalizer"),
+                "objective=complex_mse",
+            ],
+            "it returns torch.float32, the data want complex numbers",
+        ),
+        (
+            [
+                *("trusted_modules=[wavelab]", "model._target_=wavelab.Real", "data=system_id"),
+                *("data.taps=3", "objective=complex_mse", "+model.args.wide=1"),
+            ],
+            "Real takes no such argument",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_told_before_anything_trains(tmp_path, capsys, given, told):
+    overrides = ["model=custom", "model._target_=wavelab.MyNet", *given]
+    assert main(overrides) == 2
+    said = capsys.readouterr().err
+    assert told in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("no super", "Broken refuses its arguments: AttributeError: "),
+        ("AttributeError", "AttributeError: 'Broken' object has no attribute 'layers'"),
+        ("KeyError", "KeyError: 'absent'"),
+        ("NameError", "NameError: name 'layer' is not defined"),
+        ("wordless", "failed: RuntimeError"),
+        ("assertion", "failed: AssertionError"),
+        ("in place", "it changes its input in place"),
+        ("lossy", "discards the imaginary part"),
+    ],
+)
+def test_a_bug_in_a_network_is_a_line_however_often_it_is_tried(tmp_path, capsys, how, told):
+    overrides = ["model=custom", "model._target_=wavelab.Broken", "trusted_modules=[wavelab]"]
+    for _ in range(2):
+        assert main([*overrides, f"+model.args.how='{how}'"]) == 2
+        said = capsys.readouterr().err
+        assert told in said
+        assert len(said.splitlines()) == 1
+    assert not (tmp_path / "outputs").exists()

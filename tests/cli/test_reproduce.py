@@ -1,0 +1,109 @@
+"""The ablation suite as one command: what it runs again, and what it does not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cvtrain.cli import reproduce as module
+from cvtrain.cli.reproduce import EXPERIMENTS, complete, main
+from cvtrain.config.compose import configuration_folder
+
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
+EXPERIMENT_FILES = Path(configuration_folder()) / "experiment"
+SMALL = ("seed=0", "max_steps=10", "model.hidden=[4]", "signals.scalars_every=10")
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A suite of two short experiments."""
+    suite = {"weight_decay": SMALL, "sweep": (*SMALL, "lr_octave=0", "optimizer=sgd")}
+    monkeypatch.setattr(module, "EXPERIMENTS", suite)
+
+
+def test_every_experiment_of_the_suite_is_there():
+    files = {path.stem for path in EXPERIMENT_FILES.glob("*.yaml")}
+    assert set(EXPERIMENTS) <= files
+    # `article` is one step by hand, `conjugation` never learns, `search` compares nothing, and the
+    # others ask the same question of other tasks.
+    tasks = {"complex_vs_real", "copy_memory", "equalizer", "mnist", "segmentation"}
+    assert files - set(EXPERIMENTS) == {"article", "conjugation", "search"} | tasks
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in EXPERIMENT_FILES.glob("*.yaml")))
+def test_an_experiment_opens_with_claim_expectation_time_and_command(name):
+    text = (EXPERIMENT_FILES / f"{name}.yaml").read_text(encoding="utf-8")
+    places = [text.index(f"# {word}:") for word in ("Claim", "Expected", "Takes", "Command")]
+    assert places == sorted(places)
+    assert f"python -m cvtrain +experiment={name}" in text
+    assert yaml.safe_load(text)
+
+
+def test_an_unknown_experiment_is_one_line_and_status_2(tmp_path, capsys):
+    assert main(["swep", "--folder", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert "swep is no experiment of the suite" in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_complete_is_not_run_again_and_all_of_it_is_on_one_page(small, tmp_path, capsys):
+    given = ["--quick", "--folder", str(tmp_path)]
+    assert main(given) == 0
+    capsys.readouterr()
+    records = sorted(tmp_path.glob("*/*/run.json"))
+    written = [path.stat().st_mtime_ns for path in records]
+    summary = json.loads((tmp_path / "report" / "summary.json").read_text(encoding="utf-8"))
+    assert [text.partition(":")[0] for text in summary["verdict"]] == ["weight_decay", "sweep"]
+    assert main(given) == 0
+    told = capsys.readouterr().err
+    assert told.count("complete already") == 2
+    assert [path.stat().st_mtime_ns for path in records] == written
+
+
+def test_an_experiment_that_is_not_complete_is_gone_on_with(small, tmp_path, capsys):
+    given = ["weight_decay", "--quick", "--folder", str(tmp_path)]
+    assert main(given) == 0
+    record, kept, *_ = (tmp_path / "weight_decay").glob("*/run.json")
+    written = kept.stat().st_mtime_ns
+    content = json.loads(record.read_text(encoding="utf-8"))
+    record.write_text(json.dumps(content | {"status": "interrupted"}), encoding="utf-8")
+    command = ["+experiment=weight_decay", *SMALL]
+    assert complete(tmp_path, "weight_decay", command) is None
+    assert main(given) == 0
+    assert complete(tmp_path, "weight_decay", command) == tmp_path / "weight_decay"
+    assert json.loads(record.read_text(encoding="utf-8"))["status"] == "finished"
+    assert kept.stat().st_mtime_ns == written
+
+
+def test_what_another_command_made_is_kept_and_not_taken_for_this_one(
+    small, tmp_path, capsys, monkeypatch
+):
+    given = ["weight_decay", "--quick", "--folder", str(tmp_path)]
+    assert main(given) == 0
+    longer = tuple("max_steps=12" if text == "max_steps=10" else text for text in SMALL)
+    monkeypatch.setattr(module, "EXPERIMENTS", {"weight_decay": longer})
+    assert main(given) == 0
+    command = ["+experiment=weight_decay", *longer]
+    assert complete(tmp_path, "weight_decay", command) == tmp_path / "weight_decay_2"
+    assert (tmp_path / "weight_decay").exists()
+
+
+def test_an_experiment_that_fails_stops_no_other_and_is_named(small, tmp_path, capsys, monkeypatch):
+    broken = {**module.EXPERIMENTS, "weight_decay": ("max_steps=-1",)}
+    monkeypatch.setattr(module, "EXPERIMENTS", broken)
+    assert main(["--quick", "--folder", str(tmp_path)]) == 1
+    told = capsys.readouterr().err
+    assert "not as claimed, or failed: weight_decay" in told
+    command = ["+experiment=sweep", *broken["sweep"]]
+    assert complete(tmp_path, "sweep", command) is not None
+
+
+def test_a_signal_ends_the_suite_with_its_status(small, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("cvtrain.cli.train.main", lambda given: 130)
+    assert main(["--quick", "--folder", str(tmp_path)]) == 130
+    assert "the same command goes on from here" in capsys.readouterr().err

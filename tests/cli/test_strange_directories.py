@@ -1,0 +1,92 @@
+"""A directory may have any name that a file system takes: everything works in it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from cvtrain.report.__main__ import main as report
+
+import cvtrain
+from cvtrain.runs.run_json import read_record, write_json
+from cvtrain.sweep.resume import how_to_go_on
+
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
+SMALL = ("model=mlp", "model.hidden=[2]", "batch_size=8", "max_steps=4", "signals.scalars_every=2")
+VARIANTS = ("a[/b]", "$\\frac{", "<i>|_x_\x1b[2J")
+NAMES = ["a[/b] (c)=d,e 'f' $g \"ü\" #%&;{h}"] + [
+    pytest.param(name, marks=pytest.mark.long)
+    for name in ("a[/b]", "a b(c)", "a=b", "a\nb", "it's", "-m", "~", "?x=1#y", "\\", "[bold]")
+]
+
+
+def words(line: str) -> list[str]:
+    """The arguments that bash passes on where the line is pasted."""
+    shown = "import json, sys; print(json.dumps(sys.argv[1:]))"
+    command = f'python() {{ python3 -c {shlex.quote(shown)} "$@"; }}; {line}'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, check=True, text=True)
+    return json.loads(done.stdout)
+
+
+def line_of(text: str, begins: str) -> str:
+    (line,) = (line for line in text.splitlines() if line.startswith(begins))
+    return line.removeprefix(begins).strip()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_start_report_resume_and_tensorboard_work_in_a_directory_of_any_name(
+    tmp_path, monkeypatch, capsys, name, command
+):
+    place = tmp_path / name
+    place.mkdir(parents=True)
+    monkeypatch.chdir(place)
+    assert command(*SMALL, "hydra.run.dir=run").status == 0
+    # Of a single run.
+    weights = cvtrain.configure(*SMALL, f"start_from={place / 'run'}")
+    assert weights.start_from == str(place / "run")
+    assert "has ended (finished)" in command(f"resume={place / 'run'}").err
+    # Of a sweep, by the paths that it printed.
+    swept = command(*SMALL, "seed=0,1", "optimizer=sgd,adam", "-m", "hydra.sweep.dir=s")
+    assert swept.status == 0, swept.err
+    assert (place / "s" / "report" / "index.html").is_file()
+    runs = cvtrain.load(place / "s").runs
+    assert (runs["status"] == "finished").all()
+    module, printed = words(line_of(swept.out, "look:"))[1:]
+    assert module == "cvtrain.cli.tensorboard"
+    assert Path(printed) == place / "s"
+    for number, run in enumerate(sorted((place / "s").glob("*/run.json"))):
+        content = read_record(run)
+        content["config"]["variant"] = VARIANTS[number % len(VARIANTS)]
+        write_json(run, content)
+    capsys.readouterr()
+    assert report([str(place / "s")]) == 0
+    out = capsys.readouterr().out
+    assert "variant=a[/b]" in out
+    assert "\x1b" not in out
+    path = next((place / "s").glob("*optimizer=sgd*"))
+    assert cvtrain.configure(*SMALL, f"start_from={path}").start_from == str(path)
+    assert command("resume=s").status == 0
+    # One that was stopped goes on by the command that it printed.
+    stopped = command(*SMALL, "seed=0,1", "-m", "hydra.sweep.dir=p", "pause_at=2")
+    assert stopped.status == 0
+    given = words(how_to_go_on(place / "p").removeprefix("cvtrain: to go on: "))[2:]
+    assert command(*given).status == 0
+    assert {read_record(run)["status"] for run in (place / "p").glob("*/run.json")} == {"finished"}
+    # TensorBoard, as the printed line starts it; in a process of its own, for it leaves threads.
+    given = [sys.executable, "-m", module, printed, "--port", "0"]
+    with subprocess.Popen(given, stdout=subprocess.PIPE, text=True) as board:
+        try:
+            assert board.stdout is not None
+            address = re.search(r"http://\S+", board.stdout.readline())
+            assert address is not None
+            with urlopen(f"{address[0]}data/plugin/scalars/tags", timeout=60) as answer:
+                assert set(json.load(answer)) >= {path.name for path in (place / "s").glob("*=*")}
+        finally:
+            board.terminate()

@@ -1,0 +1,72 @@
+"""The experiment `complex_vs_real`: twins compared, and the factor 2 in either kind of network."""
+
+from __future__ import annotations
+
+import pytest
+
+from cvtrain.analysis.load import load
+from cvtrain.cli.train import main
+from cvtrain.experiments.complex_vs_real import report_complex_vs_real
+from cvtrain.process.errors import InputError
+
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
+SMALL = (
+    *("+experiment=complex_vs_real", "max_steps=12", "seed=0,1", "lr_octave=0,1"),
+    *("signals.validation_every=6", "signals.scalars_every=6"),
+)
+TASK = ["variant='equalizer'", "data=equalizer", "objective=complex_mse", "model.hidden=[4]"]
+
+
+def variants(*models: tuple[str, ...]) -> str:
+    listed = [[*TASK, "optimizer=sgd", *model] for model in models]
+    text = ",".join("[" + ",".join(f'"{each}"' for each in one) + "]" for one in listed)
+    return f"hydra.sweeper.variants=[{text}]"
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("complex_vs_real") / "sweep"
+    both = variants(("model=mlp",), ("model=real_mlp", "model.output=complex"))
+    assert main([*SMALL, both, f"hydra.sweep.dir={directory}"]) == 0
+    return load(directory)
+
+
+def test_twins_stand_side_by_side_with_their_degrees_of_freedom(sweep):
+    document = report_complex_vs_real(sweep)
+    section = document.sections[0]
+    table, sizes = section.tables
+    (record,) = table.records
+    assert (record["task"], record["optimizer"]) == ("equalizer", "SGD")
+    assert record["difference"] == pytest.approx(record["complex"] - record["real"])
+    (size,) = sizes.records
+    runs = sweep.runs
+    mixed = runs["parameters.complex"] > 0
+    assert size["complex"] == 2 * runs.loc[mixed, "parameters.complex"].iloc[0]
+    assert size["real"] == runs.loc[~mixed, "parameters.real"].iloc[0]
+    assert abs(size["real"] / size["complex"] - 1) < 0.2
+    assert "it takes 10 held-out seeds" in document.verdict[0].text
+
+
+def test_a_convention_is_nothing_to_a_real_network_and_something_to_a_complex_one(sweep):
+    runs = sweep.runs
+    for real in (True, False):
+        rows = runs[(runs["parameters.complex"] == 0) == real]
+        by = rows.set_index(["convention.scale", "objective.scale", "lr_octave", "seed"])
+        plain, halved = by.loc[1.0]["test/loss"], by.loc[0.5]["test/loss"]
+        assert len(plain) == len(halved) == 8
+        assert (plain == halved.loc[plain.index]).all() == real
+    said = [s.text for s in report_complex_vs_real(sweep).verdict]
+    (told,) = [text for text in said if "RealMlp" in text]
+    assert "“scale 1, wirtinger”, “scale ½, pytorch” and “scale ½, wirtinger” are" in told
+    assert told.endswith("relabellings.")
+    document = report_complex_vs_real(sweep)
+    sentences = [s.text for each in document.sections for s in each.sentences]
+    assert any("at the same learning rate, 4 of 4 pairs of runs" in text for text in sentences)
+
+
+def test_one_kind_alone_is_refused_in_a_line(sweep, tmp_path):
+    given = [*SMALL, variants(("model=mlp",)), f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    assert main(given) == 2
+    with pytest.raises(InputError, match="there is no real one of equalizer with SGD"):
+        report_complex_vs_real(load(tmp_path / "sweep"))

@@ -1,0 +1,83 @@
+"""The experiment `equalizer`: our mean squared errors beside published ones and least squares."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+
+from cvtrain.analysis.load import load
+from cvtrain.cli.train import main
+from cvtrain.data.equalizer import equalizer
+from cvtrain.experiments.equalizer import PUBLISHED, report_equalizer
+from cvtrain.experiments.polynomial import monomials, polynomial_mse
+from cvtrain.process.errors import InputError
+
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
+SMALL = ("max_steps=60", "lr_octave=1", "seed=0,1", "optimizer=adam", "convention=pytorch")
+
+
+def rows(directory) -> dict[str, dict]:
+    (table,) = report_equalizer(load(directory)).sections[0].tables
+    return {record["method"]: record for record in table.records}
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("equalizer") / "sweep"
+    assert main(["+experiment=equalizer", *SMALL, f"hydra.sweep.dir={directory}"]) == 0
+    return directory
+
+
+def test_our_figure_is_the_mean_of_the_reference_over_seeds(sweep):
+    runs = load(sweep).runs
+    reference = runs[runs["objective.scale"] == 1]
+    assert len(reference) == 2
+    assert rows(sweep)["Adam"]["mse"] == pytest.approx(reference["test/loss"].mean())
+
+
+def test_published_figures_and_least_squares_stand_beside_it(sweep):
+    found = rows(sweep)
+    assert {name: found[name]["mse"] for name in PUBLISHED} == PUBLISHED
+    for name, expected in (
+        ("polynomial of order 1 in x", 0.167),
+        ("polynomial of order 4 in x", 0.136),
+        ("polynomial of order 3 in x and x*", 0.048),
+    ):
+        assert found[name]["mse"] == pytest.approx(expected, rel=0.02)
+
+
+def test_nothing_was_published_for_another_delay(tmp_path):
+    given = ["+experiment=equalizer", *SMALL, "data.delay=2", "objective.scale=1"]
+    assert main([*given, f"hydra.sweep.dir={tmp_path / 'sweep'}"]) == 0
+    found = rows(tmp_path / "sweep")
+    assert not set(PUBLISHED) & set(found)
+    # Measured on regenerated data: science of the benchmark, delay 2.
+    assert found["polynomial of order 1 in x"]["mse"] == pytest.approx(0.074, rel=0.03)
+
+
+def test_other_data_are_refused_in_a_line(sweep, tmp_path):
+    shutil.copytree(sweep, tmp_path / "sweep")
+    for path in (tmp_path / "sweep").glob("*/run.json"):
+        text = path.read_text().replace(
+            "cvtrain.data.equalizer.equalizer", "cvtrain.data.article.article"
+        )
+        path.write_text(text)
+    with pytest.raises(
+        InputError, match=r"there are runs with data\._target_=cvtrain\.data\.article"
+    ):
+        report_equalizer(load(tmp_path / "sweep"))
+
+
+def test_monomials_are_all_products_up_to_the_order():
+    x = torch.tensor([[2, 3], [1j, 1]], dtype=torch.complex128).numpy()
+    assert monomials(x, 2).tolist() == [[1, 2, 3, 4, 6, 9], [1, 1j, 1, -1, 1j, 1]]
+
+
+def test_the_polynomial_of_the_channels_inverse_direction_has_no_error_of_its_own():
+    # y is linear in x where the target is one of the inputs.
+    data = equalizer(dtype=torch.complex128)
+    split = type(data.train)(data.train.inputs, data.train.inputs[:, 1:2])
+    assert polynomial_mse(split, split, 1, conjugates=False) < 1e-25

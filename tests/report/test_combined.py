@@ -1,0 +1,63 @@
+"""Several sweeps on one page: what is kept of each, and under which names."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from cvtrain.report.combined import combined, common_directory, sweep_names
+from cvtrain.report.document import Document, Picture, Section, Sentence, Table, words
+
+
+def table(name, detail=False):
+    return Table(name, name, (words("x", "x"),), ({"x": "1"},), numbered=True, detail=detail)
+
+
+def document(name):
+    return Document(
+        title=f"About {name}",
+        verdict=(Sentence(f"{name}: yes.", ("main 1",)), Sentence("And no.", ("long 1",))),
+        sections=(
+            Section("SGD", (Sentence("one.", ("main 1",)),), (table("main"),)),
+            Section(
+                "Adam",
+                (Sentence("two."),),
+                (table("long", detail=True),),
+                (Picture("first", "", Figure()), Picture("second", "", Figure())),
+            ),
+        ),
+        notes=("1 of 2 runs failed",),
+        broken=("a claim",),
+        facts={"answer": name},
+    )
+
+
+WHOLE = combined({"one": document("one"), "two": document("two")}, "Both", [])
+
+
+def test_each_sweep_has_a_paragraph_that_begins_with_its_name_once():
+    assert [str(each) for each in WHOLE.verdict] == [
+        "one: yes. And no. [one_main 1]",
+        "two: yes. And no. [two_main 1]",
+    ]
+
+
+def test_sentences_keep_the_section_that_they_are_from():
+    assert [each.text for each in WHOLE.sections[0].sentences] == ["SGD — one.", "Adam — two."]
+
+
+def test_long_tables_and_all_but_the_first_figure_stay_with_the_sweep():
+    assert [each.name for each in WHOLE.tables] == ["one_main", "two_main"]
+    assert [each.name for each in WHOLE.pictures] == ["one_first", "two_first"]
+
+
+def test_notes_and_broken_claims_say_whose_they_are():
+    assert WHOLE.notes == ("one: 1 of 2 runs failed", "two: 1 of 2 runs failed")
+    assert WHOLE.failure() == "2 claims do not hold: one: a claim; two: a claim"
+    assert WHOLE.facts == {"one": {"answer": "one"}, "two": {"answer": "two"}}
+
+
+def test_sweeps_are_called_by_as_much_of_their_path_as_tells_them_apart(tmp_path):
+    paths = [tmp_path / "a" / "x", tmp_path / "b" / "x"]
+    assert sweep_names(paths) == ["a/x", "b/x"]
+    assert sweep_names([tmp_path / "x", tmp_path / "y"]) == ["x", "y"]
+    assert common_directory(paths) == tmp_path.resolve()

@@ -1,0 +1,91 @@
+"""A run ends after validations without a better one, at the same step in either engine."""
+
+import pytest
+import torch
+
+from cvtrain.config.sections import EarlyStoppingConfig
+from cvtrain.process.errors import InputError
+from cvtrain.training.early_stopping import EarlyStopping
+from tests.event_content import histogram_steps
+from tests.training.trained_runs import largest_difference, stacked, trained
+
+METRICS = ("loss", "accuracy")
+SETTING = (
+    *("optimizer=adam", "dtype=complex128", "model.hidden=[8]", "max_steps=200", "batch_size=32"),
+    *("signals.validation_every=5", "signals.scalars_every=50", "early_stopping.patience=2"),
+    "signals.histograms_every=5",
+)
+
+
+def ends(config: EarlyStoppingConfig, *histories: list[float]) -> list[int | None]:
+    """Per history the number of validations after which its run ends."""
+    stopping = EarlyStopping(config, METRICS)
+    at: list[int | None] = [None] * len(histories)
+    for number, values in enumerate(zip(*histories, strict=True), 1):
+        for run in stopping.observe(torch.tensor(values)).nonzero().flatten().tolist():
+            at[run] = at[run] or number
+    return at
+
+
+def test_a_run_ends_once_nothing_was_better_for_long_enough():
+    falls, rises = [5.0, 4.0, 3.0, 2.0, 1.0, 0.5], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    dips, nan = [3.0, 4.0, 2.0, 4.0, 4.0, 4.0], [1.0] + [float("nan")] * 5
+    config = EarlyStoppingConfig(patience=3)
+    assert ends(config, falls, rises, dips, nan) == [None, 4, 6, 4]
+    assert ends(EarlyStoppingConfig(), rises) == [None]
+
+
+def test_more_accuracy_is_better_and_a_margin_has_to_be_exceeded():
+    rises = [0.1, 0.2, 0.3, 0.4]
+    assert ends(EarlyStoppingConfig(patience=2, metric="val/accuracy"), rises) == [None]
+    assert ends(EarlyStoppingConfig(patience=2, metric="loss"), rises) == [3]
+    coarse = EarlyStoppingConfig(patience=2, metric="accuracy", min_delta=0.15)
+    assert ends(coarse, rises, [0.1, 0.3, 0.5, 0.7]) == [None, None]
+    assert ends(coarse, [0.1, 0.2, 0.2, 0.2], [0.1] * 4) == [3, 3]
+
+
+def test_a_metric_that_is_not_validated_is_refused():
+    with pytest.raises(InputError, match=r"early_stopping.metric=nmse: .*one of loss, accuracy"):
+        EarlyStopping(EarlyStoppingConfig(metric="nmse"), METRICS)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A stack of learning rates that stop at different steps, and the same one by one."""
+    members = [(*SETTING, f"optimizer.lr={rate}") for rate in (0.05, 0.02, 0.002)]
+    roots = [tmp_path_factory.mktemp(name) for name in ("stack", "single")]
+    return stacked(roots[0], *members), [trained(roots[1], *member) for member in members]
+
+
+def test_runs_of_a_stack_end_when_they_would_have_ended_alone(runs):
+    together, alone = runs
+    steps = [run.record.stopped_at for run in together]
+    assert steps == [run.record.stopped_at for run in alone]
+    assert len(set(steps)) == 3
+    for one, other in zip(together, alone, strict=True):
+        assert (one.record.status, one.record.steps) == ("finished", one.record.stopped_at or 200)
+        assert largest_difference(one, other) < 1e-10
+        assert one.rows.index[-1] == other.rows.index[-1] == one.record.steps
+        for tag in ("val/loss", "test/loss", "convergence/loss_auc", "weight/norm"):
+            assert one.record.final[tag] == pytest.approx(other.record.final[tag], rel=1e-9)
+        for name, best in one.record.best.items():
+            assert best == pytest.approx(other.record.best[name], rel=1e-9)
+
+
+def test_a_run_that_ended_has_histograms_of_the_updates_that_it_made_and_of_no_others(runs):
+    for run in (each for engine in runs for each in engine):
+        assert histogram_steps(run.directory) == list(range(0, run.record.steps, 5))
+
+
+def test_a_run_that_ended_keeps_the_weights_it_ended_with(runs, tmp_path):
+    stopped = runs[0][0]
+    steps = stopped.record.steps
+    without = ("optimizer.lr=0.05", "early_stopping.patience=null", f"max_steps={steps}")
+    until_then = trained(tmp_path, *SETTING, *without)
+    assert largest_difference(stopped, until_then) < 1e-12
+
+
+def test_a_value_that_is_equal_to_the_best_one_is_no_better():
+    flat, again = [3.0] * 6, [3.0, 2.0, 2.0, 2.0, 2.0, 1.0]
+    assert ends(EarlyStoppingConfig(patience=3), flat, again) == [4, 5]
+    assert ends(EarlyStoppingConfig(patience=3, metric="accuracy"), [0.5] * 6) == [4]

@@ -1,0 +1,140 @@
+"""Checkpoints and event files that nobody's cvtrain wrote: a run goes on or begins again."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+import shutil
+import zipfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import cvtrain
+from cvtrain.config.point import Point
+from cvtrain.runs.checkpoint import checkpoint_path
+from cvtrain.runs.journal import Journal
+from cvtrain.training.job import Job
+from cvtrain.training.train import train
+from tests.mutations import with_another_value, with_other_bytes
+
+STRANGE: list[Any] = [
+    *(None, True, 0, -1, 3, 1e308, float("nan"), 2**70, "", "../..", [], [1], {}, {"a": 1}),
+    *(torch.zeros(()), torch.zeros(3), torch.zeros(2, 2, dtype=torch.complex64)),
+    *(torch.zeros(7, dtype=torch.uint8), torch.tensor(float("nan"))),
+]
+MUTATIONS = 250
+KINDS = ("single", "stack")
+
+
+def points(optimizer: str) -> tuple[Point, ...]:
+    given = ["model.hidden=[2]", "max_steps=8", "signals.validation_every=2", "batch_size=8"]
+    return tuple(
+        Point(
+            seed, cvtrain.configure(f"optimizer={optimizer}", f"seed={seed}", *given), (), f"{seed}"
+        )
+        for seed in (0, 1)
+    )
+
+
+def job(kind: str, root: Path, **changed: Any) -> Job:
+    chosen = points("adam" if kind == "stack" else "sgd_momentum")
+    chosen = chosen if kind == "stack" else chosen[:1]
+    paused = tuple(
+        Point(p.number, p.config.model_copy(update=changed), p.overrides, p.directory)
+        for p in chosen
+    )
+    return Job(paused, root, kind)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def left(request, tmp_path_factory):
+    """Runs that were interrupted after 4 of 8 updates."""
+    root = tmp_path_factory.mktemp("hostile") / request.param
+    train(job(request.param, root, pause_at=4))
+    return request.param, root
+
+
+def copied(root: Path, directory: Path) -> Path:
+    shutil.rmtree(directory, ignore_errors=True)
+    shutil.copytree(root, directory)
+    return directory
+
+
+def goes_on(kind: str, root: Path) -> list[str]:
+    """Train what is there; how each run ended."""
+    wanted = job(kind, root)
+    train(wanted)
+    return [str(Journal(root).status(point.directory)) for point in wanted.points]
+
+
+def test_a_checkpoint_with_any_value_changed_is_used_or_left(left, tmp_path, share):
+    kind, root = left
+    draw = random.Random(kind)
+    ended: Counter[str] = Counter()
+    for _ in range(share(MUTATIONS)):
+        directory = copied(root, tmp_path / "runs")
+        path = checkpoint_path(directory / "0", "last")
+        content = with_another_value(torch.load(path, weights_only=True), draw, STRANGE)
+        torch.save(content, path)
+        ended.update(goes_on(kind, directory))
+    assert ended.keys() <= {"finished", "diverged"}, ended
+
+
+def test_files_with_any_bytes_changed_or_cut_off_are_used_or_left(left, tmp_path, share):
+    kind, root = left
+    draw = random.Random(kind)
+    ended: Counter[str] = Counter()
+    for _ in range(share(MUTATIONS)):
+        directory = copied(root, tmp_path / "runs")
+        run = directory / "0"
+        path = draw.choice([checkpoint_path(run, "last"), *run.glob("events*"), run / "run.json"])
+        path.write_bytes(with_other_bytes(path.read_bytes(), draw))
+        ended.update(goes_on(kind, directory))
+    assert ended.keys() <= {"finished", "diverged"}, ended
+
+
+class Executes:
+    """Touches a file where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("place", ["data.pkl", "whole"])
+def test_a_checkpoint_executes_nothing(left, tmp_path, place):
+    kind, root = left
+    directory = copied(root, tmp_path / "runs")
+    path, made = checkpoint_path(directory / "0", "last"), tmp_path / "executed"
+    if place == "whole":
+        path.write_bytes(pickle.dumps({"schema": 1, "state_dict": Executes(made), "step": 4}))
+    else:
+        with zipfile.ZipFile(path) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in parts.items():
+                pickled = pickle.dumps(Executes(made)) if name.endswith("data.pkl") else content
+                archive.writestr(name, pickled)
+    assert set(goes_on(kind, directory)) == {"finished"}
+    assert not made.exists()
+
+
+def test_an_optimizer_state_of_the_other_semantics_is_left(tmp_path, caplog):
+    train(job("stack", tmp_path, pause_at=4))
+    for run in ("0", "1"):
+        path = checkpoint_path(tmp_path / run, "last")
+        content = torch.load(path, weights_only=True)
+        for state in content["training"]["optimizer"].values():
+            state["exp_avg_sq"] = state["exp_avg_sq"].real
+        torch.save(content, path)
+    assert goes_on("stack", tmp_path) == ["finished", "finished"]
+    assert (
+        "its checkpoint cannot be used: state dict: state[0]['exp_avg_sq'] is real" in caplog.text
+    )
