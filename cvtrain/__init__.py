@@ -37,7 +37,8 @@ def _has_avx512() -> bool:
 
 
 # Vectors of AVX-512 hold 16 real numbers, and stacks would have to be filled up to multiples twice
-# as large (`cvtrain.training.stack.alignment`). Measured to be no slower; read when torch first runs.
+# as large (`cvtrain.training.stack.alignment`). Measured to be no slower; read when torch first
+# runs.
 if _has_avx512():
     os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx2")
 

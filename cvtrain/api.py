@@ -12,9 +12,10 @@ from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 
-from cvtrain.config.compose import Composer, as_typed, configuration_folder, register_resolvers
+from cvtrain.config.compose import Composer, as_typed, configuration_folder
 from cvtrain.config.point import Point
 from cvtrain.config.schema import Config
+from cvtrain.experiments import registry
 from cvtrain.process.process_state import process_state_kept
 from cvtrain.process.signals import signals_handled
 from cvtrain.runs.directory_lock import DirectoryLock, claim_directory
@@ -35,7 +36,7 @@ def configure(*overrides: str) -> Config:
         InputError: an override that does not fit, or a combination that does not train.
     """
     version.setbase("1.3")
-    register_resolvers()
+    registry.register()
     loader = ConfigLoaderImpl(create_config_search_path(configuration_folder()))
     point = single_point(Composer(loader), list(map(as_typed, overrides)))
     preflight([point])

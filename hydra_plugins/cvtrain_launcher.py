@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn
@@ -15,7 +16,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 if TYPE_CHECKING:
+    from cvtrain.config.point import Point
     from cvtrain.sweep.executors.executor import Executor
+    from cvtrain.sweep.launcher import StackLaunch
 
 
 class StackLauncher(Launcher):
@@ -57,15 +60,21 @@ class StackLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Train all jobs; their returns are in the order of `job_overrides`."""
+        return self._batch().launch(job_overrides, initial_job_idx)
+
+    def launch_points(self, points: Sequence[Point], root: Path) -> Sequence[JobReturn]:
+        """Train points that are composed and checked already into the sweep directory `root`."""
+        return self._batch().launch_points(points, root)
+
+    def _batch(self) -> StackLaunch:
         from cvtrain.sweep.launcher import StackLaunch
 
         assert self.hydra_context is not None
         assert self.config is not None
         assert self.task_function is not None
-        batch = StackLaunch(
+        return StackLaunch(
             self.hydra_context, self.config, self.task_function, self.max_stack, self.executor()
         )
-        return batch.launch(job_overrides, initial_job_idx)
 
 
 class StackedLauncher(StackLauncher):

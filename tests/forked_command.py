@@ -19,8 +19,9 @@ from pathlib import Path
 
 PROGRAM = """
     import json, os, signal, sys
-    import cvtrain.cli.train, cvtrain.training.train, cvtrain.experiments.publish, cvtrain.sweep.sweeper
-    import cvtrain.sweep.packing, cvtrain.training.preflight, cvtrain.report.html, hydra_plugins.cvtrain_sweeper
+    import cvtrain.cli.train, cvtrain.training.train, cvtrain.experiments.publish
+    import cvtrain.sweep.packing, cvtrain.sweep.sweeper, cvtrain.training.preflight
+    import cvtrain.report.html, hydra_plugins.cvtrain_sweeper
 
     print("ready", flush=True)
     for line in sys.stdin:

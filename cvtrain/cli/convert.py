@@ -2,8 +2,8 @@
 
     python -m cvtrain convert --from wirtinger --to pytorch adamw lr=1e-3 eps=1e-8 clip.norm=1
 
-Readings are those of `cvtrain.laws.FRAMEWORKS`. The exit status is 0 where the two sides end with the
-same weights, 1 where nothing makes them, and 2 for bad input.
+Frameworks are those of `cvtrain.laws.FRAMEWORKS`. The exit status is 0 where the two sides end with
+the same weights, 1 where nothing makes them, and 2 for bad input.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from cvtrain.laws import FRAMEWORKS, Conversion, Side, convert, framework_conven
 from cvtrain.laws.table import Values
 from cvtrain.laws.verify import distance
 from cvtrain.process.errors import InputError
-from cvtrain.process.exit_status import end_process, run_command
+from cvtrain.process.exit_status import run_command
 
-NAME = "cvtrain.cli.convert"
+NAME = "cvtrain convert"
 EXACT, INEXACT = 0, 1
 
 
@@ -36,10 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         the exit status: 0 (exact), 1 (no exact conversion), 2 (bad input), 130, 143 or 141 (ended
         by a signal, or since nobody reads the output).
     """
-    return run_command(NAME, lambda: _convert(arguments))
+    return run_command(NAME, lambda: run(arguments))
 
 
-def _convert(arguments: Sequence[str] | None = None) -> int:
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Print a conversion, as `main` does; what is wrong is raised."""
     conversion = _conversion(sys.argv[1:] if arguments is None else arguments)
     print("\n".join(account(conversion)))
     return EXACT if conversion.exact else INEXACT
@@ -184,7 +185,3 @@ def _value(name: str, text: str) -> Any:
         return tuple(value)
     # A whole number for a learning rate is a number like any other.
     return float(value) if isinstance(value, int) and name in ("lr", "eps") else value
-
-
-if __name__ == "__main__":
-    end_process(NAME, _convert)

@@ -30,7 +30,7 @@ from cvtrain.data.idx_download import downloads_refused
 from cvtrain.data.split import AnySplit
 from cvtrain.models.parameters import put_weights
 from cvtrain.process.errors import InputError, told
-from cvtrain.process.exit_status import end_process, run_command
+from cvtrain.process.exit_status import run_command
 from cvtrain.process.plain_console import PlainConsole
 from cvtrain.process.process_state import process_state_kept
 from cvtrain.process.signals import interruption
@@ -42,7 +42,7 @@ from cvtrain.training.metrics import Totals, measured
 from cvtrain.training.single import EVALUATION_PIECE
 from cvtrain.training.task import build_model, build_objective, load_dataset
 
-NAME = "cvtrain.cli.evaluate"
+NAME = "cvtrain evaluate"
 SPLITS = ("train", "validation", "test")
 CHECKPOINTS = ("best", "last", "average")
 MOST_CLASSES = 20
@@ -76,10 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         the exit status: 0, 2 (bad input), 130, 143 or 141 (ended by a signal, or since nobody reads
         the output).
     """
-    return run_command(NAME, lambda: _evaluate(arguments))
+    return run_command(NAME, lambda: run(arguments))
 
 
-def _evaluate(arguments: Sequence[str] | None = None) -> int:
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Evaluate a run, as `main` does; what is wrong is raised."""
     asked = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
     evaluation = evaluate(
         asked.run,
@@ -231,7 +232,3 @@ def _parser() -> ArgumentParser:
         help="your own, if the run has it",
     )
     return parser
-
-
-if __name__ == "__main__":
-    end_process(NAME, _evaluate)

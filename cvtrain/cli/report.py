@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cvtrain.process.errors import InputError
-from cvtrain.process.exit_status import end_process, run_command
+from cvtrain.process.exit_status import run_command
 
-NAME = "cvtrain.report"
+NAME = "cvtrain report"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,10 +19,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         the exit status: 0, 1 (what an experiment claims does not hold), 2 (bad input), 130, 143 or
         141 (ended by a signal, or since nobody reads the output).
     """
-    return run_command(NAME, lambda: _report(arguments))
+    return run_command(NAME, lambda: run(arguments))
 
 
-def _report(arguments: Sequence[str] | None = None) -> int:
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Report on directories, as `main` does; what is wrong is raised."""
     # Not at the top: it takes a second, in which a signal may come too.
     from cvtrain.experiments.publish import publish, publish_together
 
@@ -51,7 +52,3 @@ def _report(arguments: Sequence[str] | None = None) -> int:
             raise
         raise InputError(f"{error.filename}: cannot be written: {error.strerror}") from error
     return 0
-
-
-if __name__ == "__main__":
-    end_process(NAME, _report)

@@ -6,34 +6,19 @@ import argparse
 import re
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 from time import monotonic
 
+from cvtrain.experiments.registry import suite
 from cvtrain.process.errors import InputError, RunFailed
-from cvtrain.process.exit_status import FAILED, end_process, run_command
+from cvtrain.process.exit_status import FAILED, run_command
 from cvtrain.process.signals import interruption
 
-EXPERIMENTS: Mapping[str, tuple[str, ...]] = {
-    "sweep": ("seed=0,1", "lr_octave=-1,0,1", "max_steps=50"),
-    "verdict": ("seed=range(0,12)", "lr_octave=0,1", "max_steps=50", "report.tuning_seeds=2"),
-    "laws": ("model=mlp", "dtype=complex64", "max_steps=20"),
-    "stability": ("lr_octave=-0.00723157,0.00719555",),
-    "lms": ("seed=range(0,16)", "max_steps=1500", "signals.validation_every=1500"),
-    "split_vs_modulus": ("seed=0,1", "lr_octave=0,1", "max_steps=20"),
-    "weight_decay": ("seed=0,1", "max_steps=50"),
-    "clipping": ("seed=0,1", "max_steps=50"),
-    "epsilon": ("seed=0,1", "max_steps=50"),
-    "mixed": ("seed=0,1", "max_steps=50"),
-    "schedules": ("seed=0,1", "max_steps=50"),
-    "precision": ("seed=0,1", "max_steps=50"),
-    "activations": ("seed=0,1", "lr_octave=0,1", "max_steps=20"),
-}
-"""The suite in the order in which it runs, and what makes each experiment a quick one."""
 TITLE = "What the factor 2 in w.grad changes: every experiment"
-NAME = "reproduce"
+NAME = "cvtrain reproduce"
 REPRODUCED = 0
 STOPPED = (130, 141, 143)
 
@@ -46,10 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         input), 130, 143 or 141 (stopped by a signal, or since nobody reads the output; the same
         command goes on from there).
     """
-    return run_command(NAME, lambda: _reproduce(arguments))
+    return run_command(NAME, lambda: run(arguments))
 
 
-def _reproduce(arguments: Sequence[str] | None = None) -> int:
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run what `arguments` ask for; what is wrong is raised."""
+    experiments = suite()
     parser = argparse.ArgumentParser(
         prog="scripts/reproduce",
         description="Run every experiment of the ablation suite and build one report on all of"
@@ -63,16 +50,16 @@ def _reproduce(arguments: Sequence[str] | None = None) -> int:
         "experiments",
         nargs="*",
         metavar="EXPERIMENT",
-        help=f"only these, of {', '.join(EXPERIMENTS)}",
+        help=f"only these, of {', '.join(experiments)}",
     )
     given = parser.parse_args(arguments)
-    unknown = [name for name in given.experiments if name not in EXPERIMENTS]
+    unknown = [name for name in given.experiments if name not in experiments]
     if unknown:
         raise InputError(
-            f"{unknown[0]} is no experiment of the suite; these are: {', '.join(EXPERIMENTS)}"
+            f"{unknown[0]} is no experiment of the suite; these are: {', '.join(experiments)}"
         )
     root = given.folder or Path("outputs") / ("reproduce_quick" if given.quick else "reproduce")
-    names = [name for name in EXPERIMENTS if name in given.experiments or not given.experiments]
+    names = [name for name in experiments if name in given.experiments or not given.experiments]
     return reproduce(root, names, given.quick)
 
 
@@ -84,8 +71,9 @@ def reproduce(root: Path, names: Sequence[str], quick: bool) -> int:
     """
     from cvtrain.experiments.publish import publish_together
 
+    quick_forms = suite()
     commands = {
-        name: [f"+experiment={name}", *(EXPERIMENTS[name] if quick else ())] for name in names
+        name: [f"+experiment={name}", *(quick_forms[name] if quick else ())] for name in names
     }
     broken = []
     for place, name in enumerate(names, start=1):
@@ -178,7 +166,3 @@ def _train(root: Path, name: str, command: Sequence[str]) -> int:
         except Exception:  # the other experiments do not depend on it
             traceback.print_exc()
             return FAILED
-
-
-if __name__ == "__main__":
-    end_process(NAME, _reproduce)

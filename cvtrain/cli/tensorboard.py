@@ -13,7 +13,7 @@ from io import StringIO
 from pathlib import Path
 from urllib.parse import quote
 
-from cvtrain.process.exit_status import end_process, end_quietly_on_ctrl_c, run_command
+from cvtrain.process.exit_status import end_quietly_on_ctrl_c, run_command
 
 if __name__ == "__main__":
     end_quietly_on_ctrl_c()  # while what follows is imported
@@ -26,7 +26,7 @@ from cvtrain.runs.tensorboard.events import NAME_BEGINS
 
 FEW = 40
 """TensorBoard hides all runs where there are more."""
-NAME = "cvtrain.cli.tensorboard"
+NAME = "cvtrain tensorboard"
 STOPPED = 0
 
 
@@ -36,10 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         the exit status: 0 (ended by a signal), 2 (bad input), 141 (nobody reads the output).
     """
-    return run_command(NAME, lambda: _serve_until_a_signal(arguments))
+    return run_command(NAME, lambda: run(arguments))
 
 
-def _serve_until_a_signal(arguments: Sequence[str] | None = None) -> int:
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Serve a directory, as `main` does; what is wrong is raised."""
     parser = argparse.ArgumentParser(
         prog="python -m cvtrain tensorboard",
         description="Start TensorBoard on a sweep or a run, for this machine alone (localhost), and"
@@ -97,7 +98,3 @@ def serve(directory: Path, port: int | None) -> list[str]:
         told.append(f"means and spreads over seeds, and learning-rate curves: {only}#timeseries")
         told.append(f"TensorBoard shows more than {FEW} runs only where they are chosen: tick them")
     return told
-
-
-if __name__ == "__main__":
-    end_process(NAME, _serve_until_a_signal)

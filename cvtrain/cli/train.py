@@ -34,9 +34,9 @@ from cvtrain.config.compose import (
 )
 from cvtrain.config.schema import check_config
 from cvtrain.config.sweep_size import check_points_wanted, product_size
-from cvtrain.process.closed_output import output_closed
+from cvtrain.experiments import registry
 from cvtrain.process.errors import InputError
-from cvtrain.process.exit_status import STOPPED_AND_KEPT, end_process, run_command
+from cvtrain.process.exit_status import STOPPED_AND_KEPT, run_command, signal_behind
 from cvtrain.process.regular_file import is_directory
 from cvtrain.process.signals import interruption
 from cvtrain.runs.links import resolved
@@ -61,11 +61,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_command("cvtrain", lambda: run(given), STOPPED_AND_KEPT)
 
 
-def console() -> None:
-    """Entry point of the `cvtrain` command, once this module is imported."""
-    end_process("cvtrain", lambda: run(sys.argv[1:]), STOPPED_AND_KEPT)
-
-
 def run(given: list[str]) -> int:
     """Run a command line; what is wrong is raised.
 
@@ -75,6 +70,7 @@ def run(given: list[str]) -> int:
         Interrupted: a signal came.
     """
     interruption.check()
+    registry.register()
     given = list(map(as_typed, given))
     args = _parse(given)
     if args.experimental_rerun is not None:
@@ -91,8 +87,8 @@ def run(given: list[str]) -> int:
     try:
         with temporary_files_together():
             _train(args)
-    except BaseException:
-        if output_closed() or interruption.requested == signal.SIGPIPE:
+    except BaseException as error:
+        if signal_behind(error) == signal.SIGPIPE:
             print("cvtrain: its output was closed; what was trained is kept", file=sys.stderr)
         raise
     return 0

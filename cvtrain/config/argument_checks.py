@@ -1,9 +1,13 @@
 """Checks of arguments: one line that names the argument, its value and what is allowed."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def check_integer(name: str, value: int, *, minimum: int, maximum: int | None = None) -> None:
@@ -32,5 +36,7 @@ def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
 
 def check_complex_dtype(dtype: torch.dtype) -> None:
     """Raise ValueError unless `dtype` is complex64 or complex128."""
+    import torch  # only here: closed forms check their arguments without it
+
     if dtype not in (torch.complex64, torch.complex128):
         raise ValueError(f"dtype must be torch.complex64 or torch.complex128, not {dtype}")

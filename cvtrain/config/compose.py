@@ -51,55 +51,28 @@ def configuration_folder() -> str:
     raise FileNotFoundError(f"no conf/{CONFIG_NAME}.yaml in {package} or beside it")
 
 
-def _law_variants() -> Any:
-    from cvtrain.laws.law_cases import variants
-
-    return OmegaConf.create(variants())
-
-
-def _interaction_variants(name: str) -> Any:
-    from cvtrain.experiments.interaction_variants import interaction_variants
-
-    return OmegaConf.create(interaction_variants(name))
-
-
-def _stability_limit(*, _root_: DictConfig) -> float:
-    from cvtrain.experiments.linear_problem import KEYS, stability_limit
-
-    settings = {key: OmegaConf.select(_root_, key, default=KEYS[key]) for key in KEYS}
-    return stability_limit(settings | {"data": OmegaConf.to_container(_root_.data, resolve=True)})
-
-
 def _learning_rate(reference: float, octave: float) -> float:
     return float(reference * 2.0**octave)
 
 
-RESOLVERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
-    {
-        "learning_rate": _learning_rate,
-        "stability_limit": _stability_limit,
-        "interaction_variants": _interaction_variants,
-        "law_variants": _law_variants,
-    }
-)
-"""The functions that conf/ uses.
+RESOLVERS: Mapping[str, Callable[..., Any]] = MappingProxyType({"learning_rate": _learning_rate})
+"""The functions that conf/ uses, without those of experiments (`cvtrain.experiments.registry`).
 
-- ``${learning_rate:reference_lr,lr_octave}`` = reference_lr · 2^lr_octave
-- ``${stability_limit:}``: `cvtrain.experiments.linear_problem.stability_limit` of the configuration
-- ``${law_variants:}``: `cvtrain.laws.law_cases.variants`
-- ``${interaction_variants:name}``: `cvtrain.experiments.interaction_variants.interaction_variants`
+``${learning_rate:reference_lr,lr_octave}`` is reference_lr · 2^lr_octave.
 """
 
 
-def register_resolvers(*, replace: bool = True) -> None:
-    """Make `RESOLVERS` known to OmegaConf, instead of others of these names where `replace`."""
-    for name, function in RESOLVERS.items():
+def register_resolvers(
+    resolvers: Mapping[str, Callable[..., Any]], *, replace: bool = True
+) -> None:
+    """Make functions known to OmegaConf by their names, instead of others where `replace`."""
+    for name, function in resolvers.items():
         if replace or not OmegaConf.has_resolver(name):
             OmegaConf.register_new_resolver(name, function, replace=True)
 
 
 # Whoever imports this into an application of Hydra's keeps resolvers of the same names.
-register_resolvers(replace=False)
+register_resolvers(RESOLVERS, replace=False)
 
 
 @cache

@@ -94,20 +94,7 @@ class Config(Section):
     trusted_modules: Annotated[tuple[str, ...], Field(strict=False)]
     output: str
     variant: str | None = None
-    analysis: (
-        Literal[
-            "laws",
-            "stability",
-            "lms",
-            "semantics",
-            "interaction",
-            "activations",
-            "search",
-            "equalizer",
-            "complex_vs_real",
-        ]
-        | None
-    ) = None
+    analysis: str | None = None
     plan: bool
 
     def as_dict(self) -> dict[str, Any]:

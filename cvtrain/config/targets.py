@@ -2,8 +2,8 @@
 
 Neither a prefix nor a return annotation is a guard: torch itself holds functions that run shell
 commands, and one annotated `-> nn.Module` that executes its arguments. A `_target_` names a public
-class (`cvtrain.config.public_targets`), or a class or function *defined* in a package that the user trusts
-on this command line.
+class (`cvtrain.config.public_targets`), or a class or function *defined* in a package that the user
+trusts on this command line.
 """
 
 from __future__ import annotations

@@ -3,14 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from cvtrain.data.split import AnySplit, Split
-
-Task = Literal["classification", "regression"]
+from cvtrain.gradients.losses import TaskName
 
 IGNORED = -100
 """The label of what has none: no loss and no metric counts it (torch's `ignore_index`)."""
@@ -57,7 +56,7 @@ class Dataset:
     train: AnySplit
     validation: AnySplit
     test: AnySplit
-    task: Task
+    task: TaskName
     out_features: int
     solution: Mapping[str, Tensor] = field(default_factory=dict)
     alphabet: Tensor | None = None
@@ -66,8 +65,10 @@ class Dataset:
     first: Split = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.task not in get_args(Task):
-            raise ValueError(f"task must be one of {', '.join(get_args(Task))}, not {self.task!r}")
+        if self.task not in get_args(TaskName):
+            raise ValueError(
+                f"task must be one of {', '.join(get_args(TaskName))}, not {self.task!r}"
+            )
         if self.class_names and len(self.class_names) != self.out_features:
             raise ValueError(f"{len(self.class_names)} class_names for {self.out_features} classes")
         if len(self.train) == 0:

@@ -10,6 +10,7 @@ from cvtrain.analysis.best_lr import Tuned, judged_runs, scored_runs, tuned
 from cvtrain.analysis.difference import DISCOVERY_RATE, Difference, adjusted_p, paired_difference
 from cvtrain.analysis.equivalence import SEEDS_NEEDED
 from cvtrain.analysis.load import Sweep
+from cvtrain.experiments.registry import Experiment
 from cvtrain.process.errors import InputError
 from cvtrain.report.document import (
     Column,
@@ -308,3 +309,6 @@ def _told_apart(record: Record) -> str:
 
 def _signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "−")
+
+
+EXPERIMENT = Experiment(report_activations, quick=("seed=0,1", "lr_octave=0,1", "max_steps=20"))

@@ -10,6 +10,7 @@ import pandas as pd
 
 from cvtrain.analysis.arms import REFERENCE, label_runs
 from cvtrain.analysis.load import Sweep
+from cvtrain.experiments.registry import Experiment
 from cvtrain.process.errors import InputError
 from cvtrain.report.document import Document, Picture, Section, Sentence, Table, words
 from cvtrain.report.figures.contests import contest_curves
@@ -97,3 +98,6 @@ def _sentences(found: Sequence[PairedComparison], sizes: Table) -> Iterator[Sent
     yield Sentence(
         f"The twins' real degrees of freedom agree to {worst:.1%}.", ("degrees_of_freedom",)
     )
+
+
+EXPERIMENT = Experiment(report_complex_vs_real)

@@ -13,6 +13,7 @@ from cvtrain.analysis.load import Sweep
 from cvtrain.config.sections import TargetConfig
 from cvtrain.data.split import in_memory
 from cvtrain.experiments.polynomial import polynomial_mse
+from cvtrain.experiments.registry import Experiment
 from cvtrain.process.errors import InputError
 from cvtrain.report.document import Document, Record, Section, Sentence, Table, number, words
 from cvtrain.report.lr_sweep import report_retuning
@@ -119,3 +120,6 @@ def _sentence(table: Table) -> Sentence:
         f"{text}, {than} the best published, {published:.4f}.",
         (table.row_name(mine), table.row_name(theirs)),
     )
+
+
+EXPERIMENT = Experiment(report_equalizer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,14 +15,15 @@ from cvtrain.analysis.difference import Difference, paired_difference
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.scores import ACCURACY
 from cvtrain.analysis.verdict import differs
-from cvtrain.experiments.interaction_variants import (
+from cvtrain.experiments.interaction_settings import (
     CHAOS,
     REFERENCE,
     Arm,
     Setting,
-    interaction,
     variant_label,
+    variants,
 )
+from cvtrain.experiments.registry import Experiment, module_of
 from cvtrain.process.errors import InputError
 from cvtrain.report.document import Column, Document, Section, Sentence, Table, words
 from cvtrain.report.narrative import interval
@@ -57,6 +59,31 @@ class Finding:
         if self.arm.equal is None:
             return True
         return self.equal if self.arm.equal else all(self.apart) and bool(self.apart)
+
+
+def interaction_experiment(
+    name: str, settings: Sequence[Setting], quick: tuple[str, ...]
+) -> Experiment:
+    """The experiment that trains every arm of `settings`, with the report on them.
+
+    Args:
+        name: of the experiment, whose module has `settings` in its constant ``SETTINGS``.
+        settings: what is compared with what.
+        quick: overrides of its quick form.
+    """
+    return Experiment(report_interaction, partial(variants, name, settings), quick)
+
+
+def interaction(name: str) -> tuple[Setting, ...]:
+    """The settings of the experiment `name`.
+
+    Raises:
+        InputError: it is no experiment, or one without settings.
+    """
+    settings: tuple[Setting, ...] | None = getattr(module_of(name), "SETTINGS", None)
+    if settings is None:
+        raise InputError(f"{name}: should be an experiment that compares arms in settings")
+    return settings
 
 
 def findings(sweep: Sweep, name: str) -> list[Finding]:

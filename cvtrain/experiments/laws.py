@@ -9,12 +9,14 @@ import pandas as pd
 
 from cvtrain.analysis.checkpoint_diff import difference, last_weights
 from cvtrain.analysis.load import Sweep
+from cvtrain.experiments.registry import Experiment
 from cvtrain.laws.law_cases import (
     CONTROLS,
     EXACT_FACTORS,
     LAW_CASES,
     ROUNDING_FACTOR,
     variant,
+    variants,
 )
 from cvtrain.report.document import Column, Document, Section, Sentence, Table, words
 
@@ -169,3 +171,8 @@ def _mixed(pair: Pair) -> bool:
 
 def _label(name: str, c: float) -> str:
     return variant(name, c).removeprefix("variant='").removesuffix("'")
+
+
+EXPERIMENT = Experiment(
+    report_laws, variants, quick=("model=mlp", "dtype=complex64", "max_steps=20")
+)

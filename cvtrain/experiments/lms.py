@@ -17,6 +17,7 @@ from cvtrain import theory
 from cvtrain.analysis.load import Sweep
 from cvtrain.experiments.linear_problem import WIDELY_LINEAR
 from cvtrain.experiments.linear_runs import read_linear_run
+from cvtrain.experiments.registry import Experiment
 from cvtrain.report.document import (
     Column,
     Document,
@@ -223,3 +224,8 @@ def _table(found: list[Setting]) -> Table:
         "lr is PyTorch's; with the textbook's gradient, half of it, twice that lr does the same"
     )
     return Table("lms", title, columns, tuple(records), caption)
+
+
+EXPERIMENT = Experiment(
+    report_lms, quick=("seed=range(0,16)", "max_steps=1500", "signals.validation_every=1500")
+)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from cvtrain.analysis.integrity import notes_on_damage
 from cvtrain.analysis.load import Sweep, load
 from cvtrain.data.idx_download import downloads_refused
+from cvtrain.experiments.registry import experiment
 from cvtrain.process.errors import InputError, RunFailed
 from cvtrain.process.plain_text import say
 from cvtrain.process.printed_command import cvtrain_command
 from cvtrain.process.regular_file import is_directory
 from cvtrain.process.signals import interruption
 from cvtrain.report.document import Document
+from cvtrain.report.lr_sweep import report_retuning
 from cvtrain.runs.links import resolved
 from cvtrain.runs.places import check_places
 
 NAMED_FAILURES = 10
+
+FORMER_NAMES = {"semantics": "split_vs_modulus", "interaction": "weight_decay"}
+"""Values of `analysis` in run directories of schema 1, and experiments that make their report (that
+on interactions finds in the runs which one it is)."""
 
 
 def report_on(sweep: Sweep) -> Document:
@@ -32,8 +38,10 @@ def report_on(sweep: Sweep) -> Document:
     if len(named) > 1:
         told = sorted(named)
         raise InputError(f"{sweep.directory}: its runs are of several experiments: {told}")
+    names = [FORMER_NAMES.get(name, name) for name in named]
+    report = experiment(names[0]).report if names else None
     with downloads_refused():  # some analyses make the runs' data again
-        document = analyses()[named.pop() if named else None](sweep)
+        document = (report or report_retuning)(sweep)
     return replace(document, notes=(*document.notes, *_notes(sweep)))
 
 
@@ -60,7 +68,7 @@ def publish(directory: Path) -> None:
         say(f"report:  {write_report(document, folder)}")
         interruption.check()
         write_boards(sweep, document, folder)
-    say(f"look:    {cvtrain_command(str(directory), module='cvtrain.cli.tensorboard')}")
+    say(f"look:    {cvtrain_command('tensorboard', str(directory))}")
     failure = document.failure()
     if failure is not None:
         raise RunFailed(failure)
@@ -114,33 +122,6 @@ def publish_together(
     failure = whole.failure()
     if failure is not None:
         raise RunFailed(failure)
-
-
-def analyses() -> dict[str | None, Callable[[Sweep], Document]]:
-    """By the configuration's key `analysis`."""
-    from cvtrain.experiments.activations import report_activations
-    from cvtrain.experiments.complex_vs_real import report_complex_vs_real
-    from cvtrain.experiments.equalizer import report_equalizer
-    from cvtrain.experiments.interaction import report_interaction
-    from cvtrain.experiments.laws import report_laws
-    from cvtrain.experiments.lms import report_lms
-    from cvtrain.experiments.search import report_search
-    from cvtrain.experiments.split_vs_modulus import report_semantics
-    from cvtrain.experiments.stability import report_stability
-    from cvtrain.report.lr_sweep import report_retuning
-
-    return {
-        None: report_retuning,
-        "laws": report_laws,
-        "stability": report_stability,
-        "lms": report_lms,
-        "semantics": report_semantics,
-        "interaction": report_interaction,
-        "activations": report_activations,
-        "search": report_search,
-        "equalizer": report_equalizer,
-        "complex_vs_real": report_complex_vs_real,
-    }
 
 
 def _notes(sweep: Sweep) -> list[str]:

@@ -10,6 +10,7 @@ import pandas as pd
 from cvtrain.analysis.arms import ARM_KEYS, OTHER_KEYS, label_runs
 from cvtrain.analysis.best_lr import scored_runs
 from cvtrain.analysis.load import Sweep
+from cvtrain.experiments.registry import Experiment
 from cvtrain.report.document import (
     Column,
     Document,
@@ -140,3 +141,6 @@ def _sentences(runs: pd.DataFrame, arms: Sequence[Record]) -> list[Sentence]:
         )
     )
     return told
+
+
+EXPERIMENT = Experiment(report_search)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cvtrain.analysis.load import Sweep
+from cvtrain.experiments.registry import Experiment
 from cvtrain.laws.rotation import CANDIDATES, EIGHTH, QUARTER, rotation_error
 from cvtrain.report.document import (
     Column,
@@ -91,3 +92,6 @@ def _rotation_table(errors: dict[str, tuple[float, float]]) -> Table:
     )
     title = "turning every weight by φ: largest relative error"
     return Table("rotation", title, columns, tuple(records))
+
+
+EXPERIMENT = Experiment(report_semantics, quick=("seed=0,1", "lr_octave=0,1", "max_steps=20"))

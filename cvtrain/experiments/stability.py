@@ -14,6 +14,7 @@ from cvtrain import theory
 from cvtrain.analysis.arms import arm_name
 from cvtrain.analysis.load import Sweep
 from cvtrain.experiments.linear_runs import LinearRun, read_linear_run
+from cvtrain.experiments.registry import Experiment
 from cvtrain.report.document import Document, Picture, Section, Sentence, Table, number, words
 from cvtrain.report.figures.style import (
     COLOURS,
@@ -197,3 +198,6 @@ def _table(found: list[Trial]) -> Table:
     )
     title = "learning rates around the predicted limit"
     return Table("stability", title, columns, tuple(records), "in brackets: steps made")
+
+
+EXPERIMENT = Experiment(report_stability, quick=("lr_octave=-0.00723157,0.00719555",))

@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchcvnn.nn import ComplexMSELoss
 
-from cvtrain.data.dataset import Task
-
 LossName: TypeAlias = Literal["complex_mse", "complex_huber", "cross_entropy"]
+
+TaskName: TypeAlias = Literal["classification", "regression"]
+"""What a data set asks for, which decides the losses and metrics that fit it."""
 
 
 def complex_mse(output: Tensor, target: Tensor) -> Tensor:
@@ -69,7 +70,7 @@ LOSSES: dict[LossName, Callable[..., Tensor]] = {
 }
 """Each is called with output and target; complex_huber with `delta` too."""
 
-TASK_OF_LOSS: dict[LossName, Task] = {
+TASK_OF_LOSS: dict[LossName, TaskName] = {
     "complex_mse": "regression",
     "complex_huber": "regression",
     "cross_entropy": "classification",

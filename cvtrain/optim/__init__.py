@@ -11,7 +11,8 @@ from cvtrain.optim.nadam import NAdam
 from cvtrain.optim.radam import RAdam
 from cvtrain.optim.rmsprop import RMSprop
 from cvtrain.optim.rprop import Rprop
-from cvtrain.optim.rule import Hyperparameters, Rule, RuleOptimizer
+from cvtrain.optim.rule import Hyperparameters, Rule
+from cvtrain.optim.rule_optimizer import RuleOptimizer
 from cvtrain.optim.semantics import Semantics, State
 from cvtrain.optim.sgd import SGD
 

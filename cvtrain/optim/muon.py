@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from cvtrain.gradients.stacked_number import Number, column, float64, require
-from cvtrain.optim.rule import Hyperparameters, RuleOptimizer
+from cvtrain.optim.rule import Hyperparameters
+from cvtrain.optim.rule_optimizer import RuleOptimizer
 from cvtrain.optim.semantics import RealView, Semantics, State, StateLayout
 from cvtrain.optim.weight_decay import decoupled, descend
 

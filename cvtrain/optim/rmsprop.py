@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from cvtrain.gradients.stacked_number import column, float64, require, where_nonzero
-from cvtrain.optim.rule import Hyperparameters, RuleOptimizer
+from cvtrain.optim.rule import Hyperparameters
+from cvtrain.optim.rule_optimizer import RuleOptimizer
 from cvtrain.optim.semantics import RealView, Semantics, State, StateLayout
 from cvtrain.optim.weight_decay import coupled
 

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from inspect import signature
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from cvtrain.gradients.stacked_number import on_host
-from cvtrain.optim.semantics import State
+from cvtrain.optim.rule import Hyperparameters, Rule
+from cvtrain.optim.semantics import Semantics, State
 
-if TYPE_CHECKING:
-    from cvtrain.optim.rule import RuleOptimizer
+
+class Resuming(Protocol):
+    """An optimizer that is to go on from a state: what is read of it."""
+
+    param_groups: list[dict[str, Any]]
+    defaults: dict[str, Any]
+    rule: Rule
+    stacked: bool
+
+    @property
+    def semantics(self) -> Semantics:
+        """How a complex entry is treated."""
+
+    def check_group(self, group: Hyperparameters) -> None:
+        """Raise ValueError for hyperparameters that do not fit."""
 
 
 class SavedState:
@@ -26,10 +39,14 @@ class SavedState:
     Args:
         optimizer: is to go on from it.
         state_dict: is read, not changed.
+        hyperparameters: names of those of all rules, by which a foreign state is known.
     """
 
-    def __init__(self, optimizer: RuleOptimizer, state_dict: dict[str, Any]) -> None:
+    def __init__(
+        self, optimizer: Resuming, state_dict: dict[str, Any], hyperparameters: frozenset[str]
+    ) -> None:
         self._optimizer = optimizer
+        self._hyperparameters = hyperparameters
         self._state_dict = state_dict
         semantics = f"(semantics={optimizer.semantics!r})"
         self._name = f"{type(optimizer).__name__}{semantics}"
@@ -72,7 +89,7 @@ class SavedState:
             raise ValueError(
                 f"{said} has no {', '.join(missing)}: should be of {type(self._optimizer).__name__}"
             )
-        foreign = sorted((saved.keys() & _hyperparameters_of_rules()) - known.keys())
+        foreign = sorted((saved.keys() & self._hyperparameters) - known.keys())
         if foreign:
             raise ValueError(
                 f"{said} has {', '.join(foreign)}: should be of {type(self._optimizer).__name__},"
@@ -127,17 +144,3 @@ class SavedState:
                 " different second moments"
             )
         return f"is {kinds}: should be {'complex' if p.is_complex() else 'real'}, as its parameter"
-
-
-def _hyperparameters_of_rules() -> set[str]:
-    """What the optimizers with a rule call their hyperparameters, all of them together."""
-    from cvtrain.optim.rule import RuleOptimizer
-
-    named: set[str] = set()
-    kinds = [RuleOptimizer]
-    while kinds:
-        kind = kinds.pop()
-        kinds += kind.__subclasses__()
-        if kind is not RuleOptimizer:
-            named |= signature(kind).parameters.keys()
-    return named - {"params", "semantics", "stacked"}

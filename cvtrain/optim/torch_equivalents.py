@@ -15,7 +15,7 @@ from cvtrain.optim.nadam import NAdam
 from cvtrain.optim.radam import RAdam
 from cvtrain.optim.rmsprop import RMSprop
 from cvtrain.optim.rprop import Rprop
-from cvtrain.optim.rule import RuleOptimizer
+from cvtrain.optim.rule_optimizer import RuleOptimizer
 from cvtrain.optim.sgd import SGD
 
 OF_TORCH: dict[type[torch.optim.Optimizer], Callable[..., RuleOptimizer]] = {

@@ -59,8 +59,9 @@ def _watch(pipes: list[int], leave: int) -> None:
                 return
             poll.unregister(number)
             if events & GONE:  # else this process has closed it itself
-                _lead_nowhere(number)
+                # In this order: whoever finds the output replaced finds the request, too.
                 interruption.request(signal.SIGPIPE)
+                _lead_nowhere(number)
 
 
 def _poll_of(numbers: Iterable[int]) -> select.poll:

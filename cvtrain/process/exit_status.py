@@ -61,7 +61,7 @@ def end_process(name: str, command: Callable[[], int], interrupted: str = STOPPE
 
 def _status(name: str, error: BaseException, interrupted: str) -> int:
     """What to exit with after an error; it is raised again if it is none that a command ends by."""
-    number = _signal_behind(error)
+    number = signal_behind(error)
     if isinstance(error, RunFailed) or (isinstance(error, InputError) and number is None):
         say(f"{name}: {error}", sys.stderr)
     if number is not None:
@@ -75,7 +75,7 @@ def _status(name: str, error: BaseException, interrupted: str) -> int:
     raise error
 
 
-def _signal_behind(error: BaseException) -> int | None:
+def signal_behind(error: BaseException) -> int | None:
     """The signal that ended a command, whatever has become of it on the way: a library may turn an
     exception that is raised in the middle of it into one of its own."""
     if interruption.requested is not None:

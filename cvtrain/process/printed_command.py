@@ -20,13 +20,13 @@ def printed_command(*words: str) -> str:
     return " ".join(map(_shell_word, words))
 
 
-def cvtrain_command(*arguments: str, module: str = "cvtrain") -> str:
-    """The line that runs `module` (``cvtrain`` or one of its commands) with these arguments.
+def cvtrain_command(*arguments: str) -> str:
+    """The line that runs cvtrain with these arguments, of which the first may name a command.
 
     An override whose value is a user's text is made by `cvtrain.config.compose.as_override`, which
     puts it in Hydra's quotes where it needs them.
     """
-    return printed_command("python", "-m", module, *arguments)
+    return printed_command("python", "-m", "cvtrain", *arguments)
 
 
 def _shell_word(word: str) -> str:

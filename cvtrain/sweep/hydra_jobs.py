@@ -19,6 +19,9 @@ from hydra.core.utils import (
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from cvtrain.config.compose import quoted
+from cvtrain.config.point import Point
+
 
 class HydraJob:
     """Does what ``hydra.core.utils.run_job`` does, but for the working directory: the run directory
@@ -87,12 +90,6 @@ class HydraJob:
                 config=self.config, task_function=self._task_function
             )
 
-    def kept(self, outcome: float) -> JobReturn:
-        """What the sweeper gets for a run that an earlier call trained: nothing begins or ends."""
-        self._return.cfg, self._return.return_value = self.task, outcome
-        self._return.status = JobStatus.COMPLETED
-        return self._return
-
     def end(self, outcome: float | Exception) -> JobReturn:
         """Tell the callbacks what came out; returns what the sweeper gets."""
         failed = isinstance(outcome, Exception)
@@ -103,6 +100,22 @@ class HydraJob:
             _flush_loggers()
             self._context.callbacks.on_job_end(config=self.config, job_return=self._return)
         return self._return
+
+
+def kept(outcome: float) -> JobReturn:
+    """What the sweeper gets for a run that an earlier call trained: nothing begins or ends."""
+    returned = JobReturn(status=JobStatus.COMPLETED)
+    returned.return_value = outcome
+    return returned
+
+
+def job_overrides(point: Point, root: Path) -> list[str]:
+    """The overrides a launcher composes this point from; they also say where it goes."""
+    return [
+        *point.overrides,
+        f"hydra.sweep.dir={quoted(str(root))}",
+        f"hydra.sweep.subdir={quoted(point.directory)}",
+    ]
 
 
 def _part(config: DictConfig, keys: list[str]) -> DictConfig:

@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 from cvtrain.config.point import Point
 from cvtrain.process.errors import InputError, SweepStopped
 from cvtrain.process.signals import interruption
-from cvtrain.sweep.hydra_jobs import HydraJob
+from cvtrain.sweep.hydra_jobs import HydraJob, job_overrides, kept
 from cvtrain.sweep.job_composer import JobComposer
 from cvtrain.sweep.task_function import composed_point, recorded_result, result_or_error
 
@@ -57,7 +57,8 @@ def check_launcher(executor: Executor, max_stack: object, job: DictConfig) -> No
 
 
 class StackLaunch:
-    """One batch of jobs, as a launcher gets it from a sweeper.
+    """One batch of points, as a launcher gets it from a sweeper: as points from ours, which has
+    composed and checked them; as overrides from any other.
 
     Args:
         context, config, task_function: what Hydra gives a launcher at its set-up.
@@ -75,31 +76,59 @@ class StackLaunch:
     ) -> None:
         self._context, self._config, self._task_function = context, config, task_function
         self._max_stack, self._executor = max_stack, executor
+        self._composer = JobComposer(context.config_loader, config)
         self._jobs: dict[int, HydraJob] = {}
         self._returns: dict[int, JobReturn] = {}
 
     def launch(self, overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
-        """Train every job; `first` is the number of the first one.
+        """Train every job of a sweeper of Hydra's; `first` is the number of the first one.
 
         Returns:
             one job return per job, in the order of the jobs.
 
         Raises:
+            InputError: a job does not fit the schema.
             SweepStopped: a run failed under ``on_error=stop``.
             Interrupted: a signal came.
         """
+        self._set_up(len(overrides))
+        points = []
+        for number, lines in enumerate(overrides, start=first):
+            job = self._jobs[number] = self._job(lines, number)
+            with job.configured():
+                points.append(composed_point(job.task))
+        sweep = self._jobs[first].config.hydra.sweep
+        return self._train(points, Path(str(sweep.dir)).absolute())
+
+    def launch_points(self, points: Sequence[Point], root: Path) -> list[JobReturn]:
+        """Train points of one sweep into its directory `root`.
+
+        Hydra's configuration of a job, 0.2 MB and 20 ms, is composed when its run begins, and let
+        go of when it ends.
+
+        Returns, raises: as `launch`; without the configurations.
+        """
+        self._set_up(len(points))
+        ours = [
+            # Which sweep goes on is the command's affair: a run is what it would have been in it.
+            replace(p, config=p.config.settled(in_sweep=True).model_copy(update={"resume": None}))
+            for p in points
+        ]
+        return self._train(ours, root.absolute(), light=True)
+
+    def _set_up(self, jobs: int) -> None:
+        setup_globals()
+        self._log_as_hydra()
+        Path(str(self._config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+        log.info("Launching %d jobs as stacks", jobs)
+
+    def _train(self, points: Sequence[Point], root: Path, light: bool = False) -> list[JobReturn]:
         from cvtrain.runs.directory_lock import check_owner, owner
         from cvtrain.sweep.dispatch import dispatch
         from cvtrain.sweep.packing import describe, pack
         from cvtrain.training.job import Job
 
-        setup_globals()
-        self._log_as_hydra()
-        Path(str(self._config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-        log.info("Launching %d jobs as stacks", len(overrides))
-        points = self._compose(overrides, first)
-        anyone = self._jobs[points[0].number]
-        root = Path(str(anyone.config.hydra.sweep.dir)).absolute()
+        anyone = self._job_of(points[0], root)
         chdir = bool(self._config.hydra.job.chdir)
         alone = "hydra.job.chdir gives every run a working directory" if chdir else None
         with env_override(anyone.environment), self._executor as executor:
@@ -108,7 +137,7 @@ class StackLaunch:
                 print(f"cvtrain: {line}", file=sys.stderr)
             ended = dict(_ended(points, root))
             for number, value in ended.items():
-                self._returns[number] = self._jobs[number].kept(value)
+                self._returns[number] = kept(value)
             left = [
                 replace(each, points=tuple(p for p in each.points if p.number not in ended))
                 for each in packs
@@ -117,36 +146,34 @@ class StackLaunch:
             dispatch(
                 [Job(each.points, root, each.engine) for each in left],
                 executor,
-                lambda place: self._begin(left[place]),
-                lambda place, outcome: self._end(left[place], outcome, root),
+                lambda place: self._begin(left[place], root),
+                lambda place, outcome: self._end(left[place], outcome, root, light),
                 partial(check_owner, root, owner(root)),
             )
         return [self._returns[number] for number in sorted(self._returns)]
 
-    def _compose(self, overrides: Sequence[Sequence[str]], first: int) -> list[Point]:
-        composer = JobComposer(self._context.config_loader, self._config)
-        points = []
-        for number, lines in enumerate(overrides, start=first):
-            interruption.check()
-            log.info("\t#%d : %s", number, " ".join(filter_overrides(lines)))
-            config = composer.compose(lines, number)
-            job = HydraJob(config, self._context, self._task_function)
-            with job.configured():
-                points.append(composed_point(job.task))
-            self._jobs[number] = job
-        return points
+    def _job(self, overrides: Sequence[str], number: int) -> HydraJob:
+        interruption.check()
+        log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
+        config = self._composer.compose(overrides, number)
+        return HydraJob(config, self._context, self._task_function)
 
-    def _begin(self, pack: Pack) -> None:
+    def _job_of(self, point: Point, root: Path) -> HydraJob:
+        if point.number not in self._jobs:
+            self._jobs[point.number] = self._job(job_overrides(point, root), point.number)
+        return self._jobs[point.number]
+
+    def _begin(self, pack: Pack, root: Path) -> None:
         from cvtrain.sweep.task_function import log_task
 
         for point in pack.points:
-            self._jobs[point.number].begin()
+            self._job_of(point, root).begin()
             log_task(point.config)
         # What is said while one run trains here is said in its own log.
         if len(pack.points) > 1 or not self._executor.here:
             self._log_as_hydra()
 
-    def _end(self, pack: Pack, outcome: Ended, root: Path) -> None:
+    def _end(self, pack: Pack, outcome: Ended, root: Path, light: bool) -> None:
         from cvtrain.runs.journal import Journal
         from cvtrain.sweep.executors.executor import WorkerLost
 
@@ -158,7 +185,10 @@ class StackLaunch:
         for point, value in zip(pack.points, values, strict=True):
             if isinstance(value, WorkerLost):
                 Journal(root).lose(point, str(value))
-            self._returns[point.number] = self._jobs[point.number].end(value)
+            returned = self._jobs.pop(point.number).end(value)
+            # Of thousands of runs, the configurations would be a gigabyte.
+            kept_of_it = replace(returned, cfg=None, hydra_cfg=None) if light else returned
+            self._returns[point.number] = kept_of_it
         self._log_as_hydra()
         failed = next((value for value in values if isinstance(value, Exception)), None)
         if failed is not None and pack.points[0].config.on_error == "stop":

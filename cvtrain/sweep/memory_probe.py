@@ -21,7 +21,7 @@ from cvtrain.process.memory_limit import free_host_memory
 from cvtrain.runs.temporary_directory import trial_directory
 from cvtrain.training.job import Job
 from cvtrain.training.lightning_trainer import trainer_arguments
-from cvtrain.training.out_of_memory import is_out_of_memory
+from cvtrain.training.memory import is_out_of_memory
 from cvtrain.training.train import train
 
 SIZES = (2, 4)

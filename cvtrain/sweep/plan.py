@@ -14,6 +14,7 @@ from cvtrain.config.compose import Composer, explain, parse_override
 from cvtrain.config.point import Point
 from cvtrain.config.schema import Config, check_config
 from cvtrain.config.sweep_size import check_points_wanted, product_size
+from cvtrain.experiments.registry import check_analysis
 from cvtrain.process.errors import InputError
 from cvtrain.process.signals import interruption
 from cvtrain.runs.safe_names import plain, shortened
@@ -51,6 +52,8 @@ class Plan:
             combinations = [[*axes, *added] for axes in combinations for added in variants]
             swept |= {"variant"}
         configs = [_checked(composer, combination) for combination in combinations]
+        for analysis in {config.analysis for config in configs}:
+            check_analysis(analysis)
         named = [swept_values(combination, swept) for combination in combinations]
         chosen = list(zip(configs, combinations, named, strict=True))
         for config, combination, name in tuple(chosen):

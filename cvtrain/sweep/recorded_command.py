@@ -14,8 +14,9 @@ from pathlib import Path
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from cvtrain.config.compose import CONFIG_NAME, RESOLVERS, configuration_folder, parse_override
+from cvtrain.config.compose import CONFIG_NAME, configuration_folder, parse_override
 from cvtrain.config.schema import KEYS_WITHOUT_RESULT
+from cvtrain.experiments.registry import RESOLVERS
 from cvtrain.process.errors import InputError
 from cvtrain.runs.journal import SWEEP_FILE
 from cvtrain.runs.run_json import read_record

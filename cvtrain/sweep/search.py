@@ -36,7 +36,7 @@ from cvtrain.sweep.search_space import corners, override_text, read_space
 from cvtrain.sweep.study import OptunaStudy
 from cvtrain.sweep.sweeper import (
     experiment_of,
-    job_of,
+    launch,
     launcher_limits,
     networks,
     refuse_failed,
@@ -223,9 +223,7 @@ def _train(
     for rung in (*_rungs(batch[0], options), None):
         waiting = [point for point in batch if not _is_at(journal, point, rung, options)]
         if waiting:
-            pause = [] if rung is None else [f"pause_at={rung + 1}"]
-            jobs = {point.id: [*job_of(point, journal.root), *pause] for point in waiting}
-            launcher.launch([*jobs.values()], initial_job_idx=waiting[0].number)
+            launch(launcher, [_paused(point, rung) for point in waiting], journal.root)
         if rung is None:
             break
         for trial, point in zip(asked, batch, strict=True):
@@ -237,6 +235,14 @@ def _train(
             if given_up and journal.ended(point) is None:
                 journal.prune(point)
     return {point.id for point in batch if journal.status(point.directory) == "pruned"}
+
+
+def _paused(point: Point, rung: int | None) -> Point:
+    """The point as it is trained up to a rung, its validation included; to its end, where None."""
+    if rung is None:
+        return point
+    config = point.config.model_copy(update={"pause_at": rung + 1})
+    return replace(point, config=config, overrides=(*point.overrides, f"pause_at={rung + 1}"))
 
 
 def _rungs(point: Point, options: SearchOptions) -> Iterator[int]:

@@ -13,7 +13,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from cvtrain.config.compose import Composer, quoted
+from cvtrain.config.compose import Composer
 from cvtrain.config.point import Point
 from cvtrain.process.errors import Interrupted, RunFailed, StorageUnavailable, SweepStopped
 from cvtrain.process.plain_console import PlainConsole
@@ -21,6 +21,7 @@ from cvtrain.process.signals import interruption
 from cvtrain.runs.directory_lock import DirectoryLock, claim_directory
 from cvtrain.runs.journal import SWEEP_FILE, Journal
 from cvtrain.runs.storage_errors import translate_storage_errors
+from cvtrain.sweep.hydra_jobs import job_overrides
 from cvtrain.sweep.plan import Plan
 from cvtrain.sweep.progress import SweepProgress
 from cvtrain.sweep.recorded_command import configuration_flags, recorded_command, typed_again
@@ -102,9 +103,8 @@ def _train_and_report(
         with suppress(SweepStopped), SweepProgress(journal, waiting, console):
             # All of them, though some have ended: what stacks with what is decided as ever, and
             # with it the engine and the bits of those that wait.
-            jobs = [job_of(point, directory) for point in points if waiting]
-            if jobs:
-                returned = launcher.launch(jobs, initial_job_idx=0)
+            if waiting:
+                returned = launch(launcher, points, directory)
     except BaseException:
         report_what_was_stopped(directory, journal, points, config, console)
         raise
@@ -195,13 +195,13 @@ def networks(points: Sequence[Point]) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def job_of(point: Point, directory: Path) -> list[str]:
-    """The overrides a launcher composes this point from; they also say where it goes."""
-    return [
-        *point.overrides,
-        f"hydra.sweep.dir={quoted(str(directory))}",
-        f"hydra.sweep.subdir={quoted(point.directory)}",
-    ]
+def launch(launcher: Launcher, points: Sequence[Point], root: Path) -> Sequence[JobReturn]:
+    """Train the points by any of Hydra's launchers; those of cvtrain take them as they are."""
+    if hasattr(launcher, "launch_points"):
+        returned: Sequence[JobReturn] = launcher.launch_points(points, root)
+        return returned
+    jobs = [job_overrides(point, root) for point in points]
+    return launcher.launch(jobs, initial_job_idx=points[0].number)
 
 
 def experiment_of(config: DictConfig) -> str | None:

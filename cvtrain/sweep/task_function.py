@@ -11,16 +11,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from cvtrain.config.compose import register_resolvers
 from cvtrain.config.point import Point
 from cvtrain.config.schema import Config, check_config
+from cvtrain.experiments import registry
 from cvtrain.process.errors import SweepStopped
 from cvtrain.runs.journal import RESULT
 
 if TYPE_CHECKING:
     from cvtrain.runs.run_json import RunRecord
 
-register_resolvers()
+registry.register()
 log = logging.getLogger(__name__)
 
 

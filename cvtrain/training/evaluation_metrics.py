@@ -1,7 +1,7 @@
 """torchmetrics on what is real of an output: the scores of classes, the moduli of images.
 
-They are measured once, on whole splits, by `python -m cvtrain evaluate`; `cvtrain.training.metrics` has what
-is measured while runs train.
+They are measured once, on whole splits, by `python -m cvtrain evaluate`;
+`cvtrain.training.metrics` has what is measured while runs train.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Memory that goes from one training step to the next without passing through the system."""
+"""The memory of training steps: keeping it with the process, and telling that it ran out."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+
 # malloc.h: parameters of mallopt, and their defaults.
 _TRIM_THRESHOLD, _TRIM_THRESHOLD_DEFAULT = -1, 128 * 1024
 _MMAP_MAX, _MMAP_MAX_DEFAULT = -4, 65536
 _LARGEST_INT = 2**31 - 1
+
+WITHOUT_TYPE = ("DefaultCPUAllocator", "CUDA error: out of memory")
+"""Parts of what torch says where it has no type of its own: of the host's allocator, and of memory
+that a kernel asked the driver for."""
 
 
 @contextmanager
@@ -34,3 +40,10 @@ def retain_freed_memory() -> Iterator[None]:
         mallopt(_MMAP_MAX, _MMAP_MAX_DEFAULT)
         mallopt(_TRIM_THRESHOLD, _TRIM_THRESHOLD_DEFAULT)
         malloc_trim(0)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a smaller computation might have succeeded."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(part in str(error) for part in WITHOUT_TYPE)

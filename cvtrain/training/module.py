@@ -26,18 +26,17 @@ from cvtrain.process.signals import interruption
 from cvtrain.runs.writer import RunWriter
 from cvtrain.training.divergence import DivergenceLatch, free_to_read, put_back
 from cvtrain.training.ema import WeightAverage
-from cvtrain.training.module_interface import ModuleInterface
 from cvtrain.training.run_status import RunStatuses
 from cvtrain.training.signals import histograms, measure_weights
 from cvtrain.training.step import Update, chosen, evaluates_often
-from cvtrain.training.training_state import RunState, go_on
+from cvtrain.training.training_state import ResumableModule, RunState
 from cvtrain.training.validation import Validations
 
 Checkpointer = Callable[[], None]
 """Writes what the runs go on from, between two updates."""
 
 
-class TrainingModule(ModuleInterface):
+class TrainingModule(ResumableModule):
     """Trains K runs whose configurations differ in numbers only.
 
     Args:
@@ -104,7 +103,7 @@ class TrainingModule(ModuleInterface):
         if self._decay is not None:
             self.average = WeightAverage(self.weights(), self.network_buffers(), self._decay)
         if self.earlier:
-            go_on(self, self.earlier)
+            self.load_run_states(self.earlier)
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> None:
         """Validate, where a validation is due, the weights before the update."""

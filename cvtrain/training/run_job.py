@@ -28,9 +28,8 @@ from cvtrain.training.lightning_trainer import (
     quiet_lightning,
     trainer_arguments,
 )
-from cvtrain.training.memory import retain_freed_memory
+from cvtrain.training.memory import is_out_of_memory, retain_freed_memory
 from cvtrain.training.module import Checkpointer, TrainingModule
-from cvtrain.training.out_of_memory import is_out_of_memory
 from cvtrain.training.single import Single
 from cvtrain.training.stack import Stack
 from cvtrain.training.step import Tensors

@@ -21,7 +21,7 @@ from cvtrain.runs.storage_errors import storage_failure, translate_storage_error
 from cvtrain.training.data_parallel import devices_wanted, processes_beside
 from cvtrain.training.job import Job
 from cvtrain.training.lightning_trainer import trainer_arguments
-from cvtrain.training.out_of_memory import is_out_of_memory
+from cvtrain.training.memory import is_out_of_memory
 from cvtrain.training.run_job import Progressed, train_and_record
 from cvtrain.training.training_state import RunState, UnusableState, state_left
 

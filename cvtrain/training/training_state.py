@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,10 +19,11 @@ from cvtrain.runs.file_snapshot import FileSnapshot
 from cvtrain.runs.journal import Journal
 from cvtrain.runs.run_json import Engine, Status
 from cvtrain.runs.storage_errors import storage_failure
-from cvtrain.training.out_of_memory import is_out_of_memory
-
-if TYPE_CHECKING:
-    from cvtrain.training.module import TrainingModule
+from cvtrain.training.divergence import DivergenceLatch
+from cvtrain.training.ema import WeightAverage
+from cvtrain.training.memory import is_out_of_memory
+from cvtrain.training.module_interface import ModuleInterface
+from cvtrain.training.validation import Validations
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +42,8 @@ class RunState:
     Attributes:
         step: updates made.
         weights: of the plain network, by their names in its state dict.
-        training: what `training_state` gave: buffers, the optimizer's state, random numbers,
-            validations, the bound on the loss, averaged weights where there are any.
+        training: `ResumableModule.training_state` of the run: buffers, the optimizer's state,
+            random numbers, validations, the bound on the loss, averaged weights (if any).
         recorded: what its files held.
         seconds: that it had taken.
     """
@@ -53,24 +55,87 @@ class RunState:
     seconds: float
 
 
+class ResumableModule(ModuleInterface):
+    """K runs whose training can be written to checkpoints, and continued from them bit by bit.
+
+    Attributes:
+        members: K.
+        validations: of the K runs.
+        latch: holds the runs that diverged.
+        average: of the K runs' weights; None where there is none.
+    """
+
+    members: int
+    validations: Validations
+    latch: DivergenceLatch
+    average: WeightAverage | None
+
+    @abstractmethod
+    def live_state(self) -> dict[str, Tensor]:
+        """Live views [K, …] of weights and buffers, by plain name."""
+
+    def training_state(self, run: int) -> dict[str, Any]:
+        """Besides the weights, all that the next updates of run number `run` depend on."""
+        return {
+            "buffers": {name: buffer[run] for name, buffer in self.network_buffers().items()},
+            "optimizer": self.optimizer_state_of(run),
+            "random": self.random_state_of(run),
+            "validations": self.validations.state_of(run),
+            "loss_bound": self.latch.bound_of(run),
+            **({} if self.average is None else {"average": self.average.state_of(run)}),
+        }
+
+    def load_run_states(self, states: Sequence[RunState]) -> None:
+        """Continue from `states`, before any update; padding copies the last one.
+
+        Raises:
+            UnusableState: they do not fit, or are not of one step.
+        """
+        filled = [*states, *[states[-1]] * (self.members - len(states))]
+        step = filled[0].step
+        try:
+            if any(state.step != step for state in filled):
+                raise ValueError("states of different steps")
+            _put(self.weights(), [state.weights for state in filled])
+            buffers = self.network_buffers()
+            if any(state.training["buffers"].keys() != buffers.keys() for state in filled):
+                raise ValueError("it has buffers that a network has not before its first update")
+            _put(buffers, [state.training["buffers"] for state in filled])
+            self.restore_optimizer([state.training["optimizer"] for state in filled], step)
+            self.restore_random([state.training["random"] for state in filled])
+            validations = [state.training["validations"] for state in filled]
+            self.validations.go_on(validations, self.live_state())
+            if self.average is not None:
+                self.average.go_on([state.training["average"] for state in filled])
+            bounds = torch.stack([state.training["loss_bound"] for state in filled])
+            self.latch.go_on(bounds.to(self.device))
+        except Exception as error:  # a stranger's file may hold anything in any place
+            if is_out_of_memory(error):
+                raise
+            raise UnusableState(first_line(error) or type(error).__name__) from error
+        # What the Trainer counts; its own way of loading this needs its own kind of checkpoint.
+        progress = self.trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress
+        progress.optimizer.step.total.completed = step
+
+
 def save_state(
     journal: Journal,
     point: Point,
     engine: Engine,
-    trainee: TrainingModule,
+    module: ResumableModule,
     run: int,
     recorded: FileSnapshot,
 ) -> None:
     """Write the checkpoint `last` of a run between two updates, with all that it goes on from."""
-    training = training_state(trainee, run) | {
+    training = module.training_state(run) | {
         "id": point.id,
         "engine": engine,
         "recorded": recorded.as_dict(),
         "seconds": journal.spent(point),
     }
-    step = trainee.trainer.global_step
+    step = module.trainer.global_step
     directory = journal.run_directory(point)
-    save_checkpoint(directory, "last", trainee.state_dict_of(run), step, training)
+    save_checkpoint(directory, "last", module.state_dict_of(run), step, training)
 
 
 def state_left(journal: Journal, point: Point, engine: Engine) -> RunState | None:
@@ -110,51 +175,6 @@ def state_left(journal: Journal, point: Point, engine: Engine) -> RunState | Non
         log.warning("%s begins again, its files do not match its checkpoint", point.directory)
         return None
     return RunState(content["step"], content["state_dict"], training, recorded, seconds)
-
-
-def training_state(trainee: TrainingModule, run: int) -> dict[str, Any]:
-    """Besides the weights, all that the next updates of run number `run` depend on."""
-    return {
-        "buffers": {name: buffer[run] for name, buffer in trainee.network_buffers().items()},
-        "optimizer": trainee.optimizer_state_of(run),
-        "random": trainee.random_state_of(run),
-        "validations": trainee.validations.state_of(run),
-        "loss_bound": trainee.latch.bound_of(run),
-        **({} if trainee.average is None else {"average": trainee.average.state_of(run)}),
-    }
-
-
-def go_on(trainee: TrainingModule, states: Sequence[RunState]) -> None:
-    """Bring a trainee that has made no update where the `states` are; padding copies the last one.
-
-    Raises:
-        UnusableState: they do not fit, or are not of one step.
-    """
-    filled = [*states, *[states[-1]] * (trainee.members - len(states))]
-    step = filled[0].step
-    try:
-        if any(state.step != step for state in filled):
-            raise ValueError("states of different steps")
-        _put(trainee.weights(), [state.weights for state in filled])
-        buffers = trainee.network_buffers()
-        if any(state.training["buffers"].keys() != buffers.keys() for state in filled):
-            raise ValueError("it has buffers that a network has not before its first update")
-        _put(buffers, [state.training["buffers"] for state in filled])
-        trainee.restore_optimizer([state.training["optimizer"] for state in filled], step)
-        trainee.restore_random([state.training["random"] for state in filled])
-        validations = [state.training["validations"] for state in filled]
-        trainee.validations.go_on(validations, trainee.live_state())
-        if trainee.average is not None:
-            trainee.average.go_on([state.training["average"] for state in filled])
-        bounds = torch.stack([state.training["loss_bound"] for state in filled])
-        trainee.latch.go_on(bounds.to(trainee.device))
-    except Exception as error:  # as above
-        if is_out_of_memory(error):
-            raise
-        raise UnusableState(first_line(error) or type(error).__name__) from error
-    # What the Trainer counts; its own way of loading this needs its own kind of checkpoint.
-    progress = trainee.trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress
-    progress.optimizer.step.total.completed = step
 
 
 def _put(live: Mapping[str, Tensor], saved: Sequence[Mapping[str, Tensor]]) -> None:

@@ -7,9 +7,9 @@ import random
 from pathlib import Path
 
 import pytest
-from cvtrain.report.__main__ import main
 
 from cvtrain.analysis.load import load
+from cvtrain.cli.report import main
 from cvtrain.cli.train import main as train
 from cvtrain.runs.tensorboard.events import ends_with_a_record
 from tests.analysis.synthetic import HALVED, describe_sweep, write_run

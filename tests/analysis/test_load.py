@@ -9,9 +9,9 @@ import sys
 
 import numpy as np
 import pytest
-from cvtrain.report.__main__ import main as report
 
 from cvtrain import load
+from cvtrain.cli.report import main as report
 from cvtrain.process.errors import InputError
 from cvtrain.sweep.earlier_sweeps import latest_sweep
 from tests.analysis.synthetic import HALVED, describe_sweep, write_run

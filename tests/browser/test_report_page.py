@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from cvtrain.report.__main__ import main as report
 from playwright.sync_api import Browser, Page
+
+from cvtrain.cli.report import main as report
 
 NARROW = {"width": 375, "height": 700}
 

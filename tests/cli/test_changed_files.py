@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 import torch
-from cvtrain.report.__main__ import main as report
 
 import cvtrain
 from cvtrain.cli.evaluate import main as evaluate
+from cvtrain.cli.report import main as report
 from cvtrain.cli.train import main as train
 from cvtrain.data.idx import read_idx
 from cvtrain.data.mstar import mstar

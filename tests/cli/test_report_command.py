@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from cvtrain.report.__main__ import main
 
+from cvtrain.cli.report import main
 from cvtrain.cli.train import main as train
 from tests.analysis.synthetic import HALVED, describe_sweep, write_run
 

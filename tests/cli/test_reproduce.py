@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from cvtrain.cli import reproduce as module
-from cvtrain.cli.reproduce import EXPERIMENTS, complete, main
+from cvtrain.cli.reproduce import complete, main
 from cvtrain.config.compose import configuration_folder
+from cvtrain.experiments.registry import suite
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -21,17 +22,18 @@ SMALL = ("seed=0", "max_steps=10", "model.hidden=[4]", "signals.scalars_every=10
 @pytest.fixture
 def small(monkeypatch):
     """A suite of two short experiments."""
-    suite = {"weight_decay": SMALL, "sweep": (*SMALL, "lr_octave=0", "optimizer=sgd")}
-    monkeypatch.setattr(module, "EXPERIMENTS", suite)
+    short = {"weight_decay": SMALL, "sweep": (*SMALL, "lr_octave=0", "optimizer=sgd")}
+    monkeypatch.setattr(module, "suite", lambda: short)
+    return short
 
 
 def test_every_experiment_of_the_suite_is_there():
     files = {path.stem for path in EXPERIMENT_FILES.glob("*.yaml")}
-    assert set(EXPERIMENTS) <= files
+    assert set(suite()) <= files
     # `article` is one step by hand, `conjugation` never learns, `search` compares nothing, and the
     # others ask the same question of other tasks.
     tasks = {"complex_vs_real", "copy_memory", "equalizer", "mnist", "segmentation"}
-    assert files - set(EXPERIMENTS) == {"article", "conjugation", "search"} | tasks
+    assert files - set(suite()) == {"article", "conjugation", "search"} | tasks
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXPERIMENT_FILES.glob("*.yaml")))
@@ -86,7 +88,7 @@ def test_what_another_command_made_is_kept_and_not_taken_for_this_one(
     given = ["weight_decay", "--quick", "--folder", str(tmp_path)]
     assert main(given) == 0
     longer = tuple("max_steps=12" if text == "max_steps=10" else text for text in SMALL)
-    monkeypatch.setattr(module, "EXPERIMENTS", {"weight_decay": longer})
+    monkeypatch.setattr(module, "suite", lambda: {"weight_decay": longer})
     assert main(given) == 0
     command = ["+experiment=weight_decay", *longer]
     assert complete(tmp_path, "weight_decay", command) == tmp_path / "weight_decay_2"
@@ -94,8 +96,8 @@ def test_what_another_command_made_is_kept_and_not_taken_for_this_one(
 
 
 def test_an_experiment_that_fails_stops_no_other_and_is_named(small, tmp_path, capsys, monkeypatch):
-    broken = {**module.EXPERIMENTS, "weight_decay": ("max_steps=-1",)}
-    monkeypatch.setattr(module, "EXPERIMENTS", broken)
+    broken = {**small, "weight_decay": ("max_steps=-1",)}
+    monkeypatch.setattr(module, "suite", lambda: broken)
     assert main(["--quick", "--folder", str(tmp_path)]) == 1
     told = capsys.readouterr().err
     assert "not as claimed, or failed: weight_decay" in told

@@ -11,9 +11,9 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from cvtrain.report.__main__ import main as report
 
 import cvtrain
+from cvtrain.cli.report import main as report
 from cvtrain.runs.run_json import read_record, write_json
 from cvtrain.sweep.resume import how_to_go_on
 
@@ -58,8 +58,8 @@ def test_start_report_resume_and_tensorboard_work_in_a_directory_of_any_name(
     assert (place / "s" / "report" / "index.html").is_file()
     runs = cvtrain.load(place / "s").runs
     assert (runs["status"] == "finished").all()
-    module, printed = words(line_of(swept.out, "look:"))[1:]
-    assert module == "cvtrain.cli.tensorboard"
+    *module, printed = words(line_of(swept.out, "look:"))[1:]
+    assert module == ["cvtrain", "tensorboard"]
     assert Path(printed) == place / "s"
     for number, run in enumerate(sorted((place / "s").glob("*/run.json"))):
         content = read_record(run)
@@ -80,7 +80,7 @@ def test_start_report_resume_and_tensorboard_work_in_a_directory_of_any_name(
     assert command(*given).status == 0
     assert {read_record(run)["status"] for run in (place / "p").glob("*/run.json")} == {"finished"}
     # TensorBoard, as the printed line starts it; in a process of its own, for it leaves threads.
-    given = [sys.executable, "-m", module, printed, "--port", "0"]
+    given = [sys.executable, "-m", *module, printed, "--port", "0"]
     with subprocess.Popen(given, stdout=subprocess.PIPE, text=True) as board:
         try:
             assert board.stdout is not None

@@ -31,7 +31,7 @@ SLOTS = (nn.Module, torch.optim.Optimizer, Dataset, Callback)
 @pytest.fixture(scope="module")
 def constructed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
-    command = [sys.executable, "-m", "tests.public_targets_construction", str(folder)]
+    command = [sys.executable, "-m", "tests.config.public_targets_construction", str(folder)]
     ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
     return json.loads(ended.stdout.splitlines()[-1])
 

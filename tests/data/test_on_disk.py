@@ -15,6 +15,7 @@ from cvtrain.data.polsf import polsf
 from cvtrain.data.s1slc import s1slc
 from cvtrain.data.sample import sample
 from cvtrain.process.errors import InputError
+from cvtrain.process.process_count import most_processes
 from cvtrain.training.job import Job
 from cvtrain.training.train import train
 from tests.data.formats.alos2 import write_polsf
@@ -115,7 +116,7 @@ def test_runs_of_one_seed_in_a_stack_read_what_one_of_them_does(tmp_path, monkey
     ("arguments", "told"),
     [
         ({"seed": -1}, "seed must be an integer of at least 0, not -1"),
-        ({"workers": 0.5}, "workers must be an integer of at least 0, not 0.5"),
+        ({"workers": 0.5}, f"workers must be an integer from 0 to {most_processes()}, not 0.5"),
         ({"dtype": torch.float32}, "dtype must be torch.complex64 or .* not torch.float32"),
         ({}, "path=/nowhere/at all does not exist; it should"),
         ({"path": __file__}, "is a file, not a folder; it should"),

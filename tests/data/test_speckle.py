@@ -198,7 +198,7 @@ def test_neighbours_tell_what_a_pixel_alone_does_not():
         ({"classes": ()}, "two or more different ones of water, .*, not none$"),
         ({"classes": ("soil", "soil")}, "two or more different ones of .*, not soil, soil$"),
         ({"size": 0}, "size must be an integer of at least 1, not 0"),
-        ({"regions": 0}, "regions must be an integer of at least 1, not 0"),
+        ({"regions": 0}, r"regions must be an integer from 1 to \d+, not 0"),
         ({"train_samples": 0}, "train_samples must be an integer of at least 1, not 0"),
         ({"validation_samples": 0}, "validation_samples must be an integer of at least 1, not 0"),
         ({"test_samples": 0}, "test_samples must be an integer of at least 1, not 0"),

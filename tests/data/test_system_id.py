@@ -74,8 +74,8 @@ def test_a_single_tap_needs_equal_eigenvalues():
     ("argument", "value", "allowed"),
     [
         ("samples", 4, "an integer of at least 5"),
-        ("taps", 0, "an integer of at least 1"),
-        ("taps", True, "an integer of at least 1"),
+        ("taps", 0, "an integer from 1 to 4096"),
+        ("taps", True, "an integer from 1 to 4096"),
         ("condition_number", 0.5, "a finite number of at least 1"),
         ("condition_number", math.inf, "a finite number of at least 1"),
         ("noise", -0.1, "a finite number of at least 0"),

@@ -13,8 +13,13 @@ import torch
 from cvtrain.analysis.difference import Difference
 from cvtrain.analysis.load import load
 from cvtrain.cli.train import main
-from cvtrain.experiments.interaction import Finding, describe, findings, report_interaction
-from cvtrain.experiments.interaction_variants import INTERACTIONS
+from cvtrain.experiments.interaction import (
+    Finding,
+    describe,
+    findings,
+    interaction,
+    report_interaction,
+)
 from cvtrain.runs.checkpoint import load_checkpoint, save_checkpoint
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
@@ -24,6 +29,7 @@ SMALL = ("seed=0,1", "max_steps=40", "model.hidden=[8]", "signals.scalars_every=
 
 # `scripts/reproduce --quick` trains the others too, and holds them against the same claims.
 QUICK = ("clipping", "mixed")
+INTERACTIONS = (*QUICK, "epsilon", "precision", "schedules", "weight_decay")
 
 
 @pytest.fixture(
@@ -43,7 +49,7 @@ def test_what_theory_says_holds_in_every_setting(experiment):
     name, status, directory = experiment
     assert status == 0
     found = findings(load(directory), name)
-    assert len(found) == sum(len(setting.arms) for setting in INTERACTIONS[name])
+    assert len(found) == sum(len(setting.arms) for setting in interaction(name))
     for finding in found:
         lawful = finding.arm.equal
         assert finding.equal if lawful else lawful is None or all(finding.apart), finding
@@ -94,7 +100,7 @@ def test_a_run_that_diverged_breaks_its_claim(experiment, tmp_path):
     ],
 )
 def test_a_claim_holds_where_every_pair_is_as_theory_says(equal, apart, missing, holds):
-    setting = INTERACTIONS["clipping"][0]
+    setting = interaction("clipping")[0]
     arm = replace(setting.arms[0], equal=equal)
     outcome = Difference(math.nan, math.nan, math.nan, 0, identical=False)
     found = Finding(setting, arm, apart, outcome, diverged=0, missing=missing)

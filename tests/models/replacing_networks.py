@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from stateful_networks import Linear
 from torch import nn
+
+from tests.models.stateful_networks import Linear
 
 
 class RunningMean(Linear):

@@ -3,16 +3,16 @@
 from functools import partial
 
 import pytest
-import replacing_networks as replacing
-import stateful_networks as stateful
 import torch
-from replacing_networks import OnlyEvery, RunningMean
-from stateful_networks import Linear
 from torch import nn
 
 from cvtrain.models.forward_state import StatefulForward
 from cvtrain.models.stacked.network import StackedNetwork
+from tests.models import replacing_networks as replacing
+from tests.models import stateful_networks as stateful
 from tests.models.member_networks import assert_stacks
+from tests.models.replacing_networks import OnlyEvery, RunningMean
+from tests.models.stateful_networks import Linear
 
 
 class Notes:

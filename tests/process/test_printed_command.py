@@ -46,4 +46,4 @@ def test_hydra_reads_back_the_value_of_an_override(name):
 
 def test_a_command_of_ours_reads_as_one_would_type_it():
     assert cvtrain_command("resume=latest") == "python -m cvtrain resume=latest"
-    assert cvtrain_command("a b", module="cvtrain.report") == "python -m cvtrain report 'a b'"
+    assert cvtrain_command("report", "a b") == "python -m cvtrain report 'a b'"

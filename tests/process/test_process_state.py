@@ -59,7 +59,8 @@ PROGRAM = """
     from lightning.pytorch import Trainer
     for name in cvtrain.__all__:
         getattr(cvtrain, name)
-    cvtrain.experiments.publish.analyses()
+    for name in cvtrain.experiments.registry.names():
+        cvtrain.experiments.registry.experiment(name)
 
     version.setbase("1.1")
     torch.manual_seed(5), np.random.seed(6), random.seed(7)
@@ -130,7 +131,8 @@ PROGRAM = """
     _, found["evaluate"] = changed(lambda: evaluate(run, trusted=("loud",)))
     _, found["report"] = changed(lambda: cvtrain.experiments.publish.publish(run))
     _, found["convert"] = changed(lambda: convert(
-        "adam", {"lr": 1e-3}, Side(framework_convention("wirtinger")), Side(framework_convention("pytorch"))))
+        "adam", {"lr": 1e-3},
+        Side(framework_convention("wirtinger")), Side(framework_convention("pytorch"))))
 
     del os.environ["WORLD_SIZE"]  # Lightning does, where a Trainer ends
     networks = [torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Dropout()) for _ in range(2)]

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from cvtrain.report.__main__ import main
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
 
+from cvtrain.cli.report import main
 from cvtrain.cli.tensorboard import main as tensorboard
 from cvtrain.report.boards import FOLDER, mean_and_spread, over_octaves, run_name
 from cvtrain.runs.tensorboard.layout import run_layout

@@ -10,9 +10,9 @@ import time
 import xml.etree.ElementTree as xml
 
 import pytest
-from cvtrain.report.__main__ import main
 from filelock import FileLock
 
+from cvtrain.cli.report import main
 from cvtrain.process.errors import InputError
 from cvtrain.report import report_folder as module
 from cvtrain.report.report_folder import report_folder
@@ -110,5 +110,5 @@ def test_what_cannot_be_written_is_told_in_a_line(tmp_path, capsys, name):
         (root / name).touch()
     assert main([str(root)]) == 2
     told = capsys.readouterr().err
-    assert told.startswith(f"cvtrain.report: {root / name}: is a")
+    assert told.startswith(f"cvtrain report: {root / name}: is a")
     assert told.count("\n") == 1

@@ -208,7 +208,7 @@ def test_ctrl_c_tells_how_to_go_on_whatever_becomes_of_the_report(
 
     monkeypatch.setattr("cvtrain.experiments.publish.publish", raising(error))
     if not trained:
-        monkeypatch.setattr(StackLaunch, "launch", raising(Interrupted(signal.SIGINT)))
+        monkeypatch.setattr(StackLaunch, "launch_points", raising(Interrupted(signal.SIGINT)))
     directory = tmp_path / "sweep"
     assert sweep(directory, "optimizer=sgd", "seed=0", "max_steps=5") == 130
     told = f"cvtrain: to go on: python -m cvtrain resume={directory}\n"

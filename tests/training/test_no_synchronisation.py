@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_stack_bits import COMMON, same_files
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cvtrain.training import divergence
 from cvtrain.training import module as trainee
 from cvtrain.training.module import TrainingModule
+from tests.training.test_stack_bits import COMMON, same_files
 from tests.training.trained_runs import configured, stacked, trained
 
 WAITING = {

@@ -1,0 +1,49 @@
+"""Half of the loss, or of complex gradients alone, in a network that has real parameters too."""
+
+from __future__ import annotations
+
+from cvtrain.experiments.interaction import interaction_experiment
+from cvtrain.experiments.interaction_settings import (
+    CHAOS,
+    HALF_GRADIENT,
+    HALF_LOSS,
+    RATES,
+    Arm,
+    Setting,
+    hyperparameters,
+)
+from cvtrain.laws.table import defaults, exponents, rescaled_hyperparameters
+
+
+def _mixed(optimizer: str, further: tuple[str, ...] = ()) -> Setting:
+    plain, law = hyperparameters(optimizer, {}), hyperparameters(optimizer, {}, 0.5)
+    changed = sorted(exponents(optimizer, defaults(optimizer)))
+    values = rescaled_hyperparameters(optimizer, {"lr": RATES[optimizer]}, 1.0)
+    own = tuple(f"optimizer.real_parameters.{name}={values[name]!r}" for name in changed)
+    clipped = f", {further[0]}" if further else ""
+    rescaled = " and ".join(name for name in changed if values[name])
+    return Setting(
+        f"{optimizer}{clipped}",
+        (f"optimizer={optimizer}", *further),
+        plain,
+        (
+            Arm(f"½ loss, {rescaled} rescaled", (HALF_LOSS, *law), None if further else True),
+            Arm("½ of complex gradients, all kept", (HALF_GRADIENT, *plain), False),
+            Arm(f"½ of complex gradients, {rescaled} rescaled", (HALF_GRADIENT, *law), False),
+            Arm(
+                f"½ of complex gradients, {rescaled} rescaled for them alone",
+                (HALF_GRADIENT, *law, *own),
+                None if further else True,
+            ),
+            Arm(CHAOS, (*plain, "init_jitter=1e-6"), None),
+        ),
+    )
+
+
+SETTINGS = (
+    _mixed("sgd"),
+    _mixed("adam"),
+    _mixed("sgd", ("clip=norm", "clip.threshold=0.5")),
+)
+
+EXPERIMENT = interaction_experiment("mixed", SETTINGS, quick=("seed=0,1", "max_steps=50"))

@@ -1,0 +1,36 @@
+"""Half of the loss under schedules: they multiply the learning rate and leave each law as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cvtrain.experiments.interaction import interaction_experiment
+from cvtrain.experiments.interaction_settings import HALF_LOSS, Arm, Setting, hyperparameters
+
+
+def _schedule(optimizer: str, name: str, overrides: Sequence[str]) -> Setting:
+    values = {"eps": 1e-4} if optimizer == "adam" else {}
+    kept = hyperparameters(optimizer, values)
+    return Setting(
+        f"{optimizer}, scheduler={name}",
+        (f"optimizer={optimizer}", f"scheduler={name}", *overrides),
+        kept,
+        (
+            Arm("½ loss, all kept", (HALF_LOSS, *kept), False),
+            Arm("½ loss, rescaled", (HALF_LOSS, *hyperparameters(optimizer, values, 0.5)), True),
+        ),
+    )
+
+
+SETTINGS = tuple(
+    _schedule(optimizer, name, overrides)
+    for optimizer in ("sgd", "adam")
+    for name, overrides in (
+        ("cosine", ("scheduler.warmup_steps=20", "scheduler.final_factor=0.01")),
+        ("warmup", ("scheduler.steps=50",)),
+        ("step", ("scheduler.every=100", "scheduler.factor=0.3")),
+        ("exponential", ("scheduler.every=100", "scheduler.factor=0.5")),
+    )
+)
+
+EXPERIMENT = interaction_experiment("schedules", SETTINGS, quick=("seed=0,1", "max_steps=50"))

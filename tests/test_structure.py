@@ -1,0 +1,106 @@
+"""The folders are the pipeline: imports run one way, in no circle, and light parts stay light."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import cvtrain
+
+PACKAGE = Path(cvtrain.__file__).parent
+FLOORS = [
+    "process",
+    "config",
+    "gradients",
+    "theory",
+    "data",
+    "models",
+    "optim",
+    "laws",
+    "runs",
+    "training",
+    "analysis",
+    "report",
+    "experiments",
+    "sweep",
+    "cli",
+    "api",
+    "__main__",
+]
+"""From the ground up: a room imports what stands before it, and itself."""
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+}
+
+
+def imported(path: Path) -> set[str]:
+    """Modules of the package that a file names in its imports, those for type checkers included."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "cvtrain":
+            base = str(node.module).removeprefix("cvtrain").removeprefix(".")
+            for alias in node.names:
+                whole = f"{base}.{alias.name}".strip(".")
+                found.add(whole if whole in MODULES else base)
+    return found - {""}
+
+
+IMPORTS = {name: imported(path) - {name} for name, path in MODULES.items() if name != "__init__"}
+
+
+def test_every_module_stands_in_a_room():
+    assert {name.partition(".")[0] for name in IMPORTS} == set(FLOORS)
+
+
+def test_no_import_runs_up():
+    upward = [
+        f"{name} -> {other}"
+        for name, others in IMPORTS.items()
+        for other in others
+        if FLOORS.index(other.partition(".")[0]) > FLOORS.index(name.partition(".")[0])
+    ]
+    assert not upward
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    try:
+        TopologicalSorter(IMPORTS).prepare()
+    except CycleError as error:
+        pytest.fail(str(error))
+
+
+LIGHT = {
+    "cvtrain": ("torch", "lightning", "pandas", "hydra", "matplotlib"),
+    "cvtrain.theory": ("torch", "lightning", "pandas", "hydra"),
+    "cvtrain.config.compose": ("torch", "lightning", "pandas"),
+    "cvtrain.config.schema": ("torch", "lightning", "pandas"),
+    "cvtrain.config.targets": ("torch", "lightning", "pandas"),
+    "cvtrain.gradients.convention": ("cvtrain.optim", "lightning", "hydra"),
+    "cvtrain.gradients.clipping": ("cvtrain.optim", "lightning", "hydra"),
+    "cvtrain.gradients.transform": ("cvtrain.optim", "lightning", "hydra"),
+    "cvtrain.gradients.losses": ("cvtrain.optim", "cvtrain.data", "lightning", "hydra"),
+    "cvtrain.optim": ("lightning", "hydra", "pandas"),
+    "cvtrain.models": ("lightning", "hydra", "pandas"),
+    "cvtrain.data": ("lightning", "hydra", "pandas"),
+    "cvtrain.laws": ("lightning", "hydra", "pandas"),
+    "cvtrain.analysis.verdict": ("lightning", "hydra", "matplotlib"),
+    "cvtrain.cli.train": ("torch", "lightning", "pandas"),
+}
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_an_import_brings_nothing_heavy(module):
+    program = f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, text=True
+    )
+    brought = set(json.loads(ended.stdout))
+    assert module in brought
+    assert not brought & set(LIGHT[module])
