@@ -14,11 +14,6 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from cvtrain.process.exit_status import end_quietly_on_ctrl_c
-
-if __name__ == "__main__":
-    end_quietly_on_ctrl_c()  # while what follows is imported
-
 from cvtrain.laws import FRAMEWORKS, Conversion, Side, convert, framework_convention
 from cvtrain.laws.table import Values
 from cvtrain.laws.verify import distance

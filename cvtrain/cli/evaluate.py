@@ -14,11 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from cvtrain.process.exit_status import end_quietly_on_ctrl_c
-
-if __name__ == "__main__":
-    end_quietly_on_ctrl_c()  # while what follows is imported
-
 import numpy as np
 import torch
 from rich.table import Table

@@ -13,12 +13,8 @@ from io import StringIO
 from pathlib import Path
 from urllib.parse import quote
 
-from cvtrain.process.exit_status import end_quietly_on_ctrl_c, run_command
-
-if __name__ == "__main__":
-    end_quietly_on_ctrl_c()  # while what follows is imported
-
 from cvtrain.process.errors import InputError
+from cvtrain.process.exit_status import run_command
 from cvtrain.process.plain_text import say
 from cvtrain.process.regular_file import is_directory, is_file, kind_of
 from cvtrain.report.boards import FOLDER
