@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from cvtrain.data.radar_image import (
 )
 from cvtrain.data.random import data_generator
 from cvtrain.data.splits import stratified
+from cvtrain.process.regular_file import open_regular
 
 CLASS_DEPTH = {
     "MSTAR_PUBLIC_T_72_VARIANTS_CD1": 2,
@@ -42,6 +44,9 @@ EXPECTED = (
 EXAMPLES = {2: "17_DEG/COL1/SCENE1/2S1", 3: "TARGETS/TRAIN/17_DEG/T72/SN_132"}
 NO_CLASS = re.compile(r"\d+_DEG|COL\d+|SCENE\d+|TARGETS|TRAIN|TEST")
 END = b"[EndofPhoenixHeader]"
+LONGEST_HEADER = 2**20
+"""Bytes in which a header is looked for; it has some thousand. Without a limit a damaged file of
+terabytes without a line break would be read into memory as its first line."""
 NO_CHIPS = {".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".htm", ".html", ".txt"}
 
 
@@ -166,9 +171,11 @@ def _refuse_copies(files: Sequence[Path]) -> None:
 def _check_chip(file: Path) -> None:
     from torchcvnn.datasets.mstar.dataset import parse_header
 
-    with file.open(errors="replace") as stream:
+    with open_regular(file) as stream:
+        start = stream.read(LONGEST_HEADER)
+    with io.StringIO(start.decode(errors="replace")) as lines:
         try:
-            header = parse_header(stream)
+            header = parse_header(lines)
         except IndexError:  # a line without "=": the file ends within its header, or is another's
             raise ValueError("its Phoenix header has no end") from None
     length = int(header["PhoenixHeaderLength"]) + int(header["native_header_length"])
@@ -181,7 +188,6 @@ def _check_chip(file: Path) -> None:
     size = file.stat().st_size
     if size < length + 8 * pixels:
         raise ValueError(f"it is cut short: {size} bytes, its header wants {length + 8 * pixels}")
-    told = int(header["PhoenixHeaderLength"])
-    with file.open("rb") as stream:
-        if END not in stream.read(max(told, 0)):
-            raise ValueError(f"its header is longer than the {told} bytes that it tells of")
+    stated = int(header["PhoenixHeaderLength"])
+    if END not in start[: max(stated, 0)]:
+        raise ValueError(f"its header is longer than the {stated} bytes that it states")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from cvtrain.data.mstar import Chips, mstar
 from cvtrain.data.split import FileSplit
 from tests.data.formats.mstar import CHIPS, MIXED, write_chip, write_mstar
 from tests.data.on_disk import everything, trained_by_both_engines
+from tests.mutations import IN_PLACE, time_limit
 
 NAMES = ("2S1", "BMP2", "T72", "ZSU_23_4")
 
@@ -112,7 +115,7 @@ def write(file, content):
             lambda file: write_chip(
                 file, np.ones((2, 2)), PhoenixHeaderLength="00010", PhoenixSigSize=42
             ),
-            "its header is longer than the 10 bytes that it tells of",
+            "its header is longer than the 10 bytes that it states",
         ),
         (
             lambda file: file.write_bytes(file.read_bytes().replace(b"NumberOfR", b"numberOfR")),
@@ -127,6 +130,17 @@ def test_a_damaged_file_is_named_before_training(tmp_path, written, damage, told
         read(tmp_path)
     assert str(refused.value).startswith(f"{file}: ")
     assert "\n" not in str(refused.value)
+
+
+def test_a_damaged_chip_of_a_terabyte_is_not_read_into_memory(tmp_path, written):
+    IN_PLACE["huge"](tmp_path / MIXED / "15_DEG/COL1/SCENE1/ZSU_23_4/HB00003.015")
+    tracemalloc.start()
+    with time_limit(30), pytest.raises(ValueError, match="Invalid header") as refused:
+        read(tmp_path)
+    assert len(str(refused.value)) < 1000
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100e6  # bytes
 
 
 @pytest.mark.parametrize("layout", ["17_DEG", "17_DEG/COL1/SCENE1", ""])
