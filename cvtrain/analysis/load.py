@@ -20,6 +20,7 @@ from cvtrain.runs.metrics_csv import FILE_NAME as METRICS_FILE
 from cvtrain.runs.metrics_csv import MOST_BYTES
 from cvtrain.runs.run_json import FILE_NAME as RUN_FILE
 from cvtrain.runs.run_json import read_record
+from cvtrain.runs.schema_1 import current_header
 
 OWN_COLUMNS = (
     "status",
@@ -193,7 +194,8 @@ def read_metrics(directory: Path) -> str:
         text = read_regular(path, MOST_BYTES).decode(errors="replace")
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or first_line(error)}") from None
-    return text[: text.rfind("\n") + 1]
+    header, end, rows = text[: text.rfind("\n") + 1].partition("\n")
+    return current_header(header) + end + rows
 
 
 def flattened(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -98,8 +98,8 @@ OPTIONAL: Mapping[str, Check] = {
     "data.circularity": is_number,
     "variant": _or_none(is_text),
     "analysis": _or_none(is_text),
-    "target.metric": _or_none(is_text),
-    "target.value": _or_none(is_number),
+    "goal.metric": _or_none(is_text),
+    "goal.value": _or_none(is_number),
     "report.margin": _or_none(_positive),
     "report.tuning_seeds": is_whole,
 }

@@ -289,7 +289,7 @@ def test_metric(runs: pd.DataFrame) -> str:
 
 def _goal(runs: pd.DataFrame, metric: str) -> str:
     usual = dict(DEFAULT_GOALS.values())
-    name, value = runs["target.metric"].iloc[0], runs["target.value"].iloc[0]
+    name, value = runs["goal.metric"].iloc[0], runs["goal.value"].iloc[0]
     name = metric.removeprefix("test/") if pd.isna(name) else str(name).removeprefix("val/")
     value = usual.get(name, math.nan) if pd.isna(value) else value
     return f"{name} {value:g}"

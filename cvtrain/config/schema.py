@@ -70,7 +70,7 @@ class Config(Section):
     lr_octave: float
     init_jitter: Annotated[float, Field(ge=0)]
     null_arm: bool
-    target: GoalConfig
+    goal: GoalConfig
     data: TargetConfig
     model: ModelConfig
     objective: ObjectiveConfig
@@ -124,6 +124,7 @@ class Config(Section):
         """Hash of everything that a run's numbers depend on, and of nothing else: how often
         histograms are drawn may be left open until the run begins."""
         content = self.result_keys()
+        content["target"] = content.pop("goal")  # ids are those that runs of schema 1 have
         del content["signals"]["histograms_every"]
         for key, unused in LATER_KEYS.items():
             if content[key] == unused:

@@ -60,7 +60,7 @@ class ObjectiveConfig(Section):
 
 
 class ConventionConfig(Section):
-    """What the optimizer is handed, relative to g = 2 ∂L/∂w*."""
+    """What the optimizer receives, relative to g = 2 ∂L/∂w*."""
 
     scale: Positive = 1.0
     conjugate: bool = False

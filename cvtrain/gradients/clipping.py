@@ -1,4 +1,4 @@
-"""Clipping: how much of a gradient is handed over.
+"""Clipping: how much of a gradient the optimizer receives.
 
 Every kind scales with its threshold: for c = 2ᵏ, clipping c·g at c·threshold (and c·eps) gives c
 times the clipped g, bit for bit.

@@ -1,4 +1,4 @@
-"""The gradient convention: what the optimizer is handed in place of g.
+"""The gradient convention: what the optimizer receives in place of g.
 
 For a real loss L and a complex weight w = a + ib, PyTorch leaves in ``w.grad``::
 

@@ -1,4 +1,4 @@
-"""From the gradient that autograd left to the one that the optimizer is handed."""
+"""From the gradient that autograd left to the one that the optimizer receives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def transform_gradients(
         clip: acts on all of them.
 
     Returns:
-        The handed gradients, in the dtypes of `gradients` and the very same tensors where nothing
-        changes; and the clip's coefficient, real [K].
+        The transformed gradients, in the dtypes of `gradients` and the very same tensors where
+        nothing changes; and the clip's coefficient, real [K].
     """
     return clip.clip({name: convention.apply(g) for name, g in gradients.items()})

@@ -1,6 +1,6 @@
 """How frameworks and books read the gradient of a complex weight, and which rules they apply to it.
 
-What an optimizer is handed is `scale` · g, or its conjugate, relative to PyTorch's
+What an optimizer receives is `scale` · g, or its conjugate, relative to PyTorch's
 g = ∂L/∂Re w + i ∂L/∂Im w = 2 ∂L/∂w*.
 """
 
@@ -25,8 +25,8 @@ class FrameworkConvention:
 
     Attributes:
         name: by which it is asked for.
-        scale: of what the optimizer is handed, relative to g.
-        conjugate: whether it is handed g*, with which no descent is made.
+        scale: of what the optimizer receives, relative to g.
+        conjugate: whether it receives g*, with which no descent is made.
         semantics: of its optimizers, or None where it has none of its own.
         differences: by class of optimizer (or AMSGrad), how its rule differs from torch's.
         clip_eps: what it adds to the norm when it clips by it.

@@ -98,7 +98,9 @@ def _trained(candidate: Candidate, turn: complex) -> Tensor:
         error = inputs[chosen] @ w.detach() - targets[chosen]
         # g = 2 ∂L/∂w* of the mean |error|²: by hand, so that all of it turns exactly.
         gradient = 2 * (inputs[chosen].mH @ error) / error.numel()
-        handed, _ = transform_gradients({"w": gradient.unsqueeze(0)}, Convention(), candidate.clip)
-        w.grad = handed["w"].squeeze(0)
+        transformed, _ = transform_gradients(
+            {"w": gradient.unsqueeze(0)}, Convention(), candidate.clip
+        )
+        w.grad = transformed["w"].squeeze(0)
         optimizer.step()
     return w.detach()

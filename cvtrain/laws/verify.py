@@ -74,9 +74,9 @@ def _trained(
         objective = side.loss_scale * (error.abs() ** 2).mean()
         torch.autograd.backward(objective)
         gradients = {name: p.grad.unsqueeze(0) for name, p in named.items() if p.grad is not None}
-        handed, _ = transform_gradients(gradients, convention, _clip(clip))
+        transformed, _ = transform_gradients(gradients, convention, _clip(clip))
         for name, p in named.items():
-            p.grad = handed[name].squeeze(0)
+            p.grad = transformed[name].squeeze(0)
         return float(objective.detach())
 
     for step in range(STEPS // 10 if whole else STEPS):

@@ -34,7 +34,7 @@ FOLDER = AGGREGATE
 """A plus comes before the digits that the names of runs begin with: TIME SERIES goes by name."""
 CELLS, ARMS = "cells", "arms"
 MAIN = re.compile(
-    r"train/loss|val/[^/]+|(grad|handed|update|weight)/norm|grad/(real|imag)_norm"
+    r"train/loss|val/[^/]+|(grad|optimizer_grad|update|weight)/norm|grad/(real|imag)_norm"
     r"|update/ratio|weight/error"
 )
 """The signals that are aggregated: few, so that a sweep stays browsable."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from cvtrain.process.errors import InputError, StorageUnavailable, first_line
 from cvtrain.process.regular_file import open_regular
 from cvtrain.runs.files import write_atomically
-from cvtrain.runs.run_json import CHECKPOINTS, SCHEMA
+from cvtrain.runs.run_json import CHECKPOINTS, READABLE_SCHEMAS, SCHEMA, is_readable
 from cvtrain.runs.storage_errors import is_unavailable
 
 
@@ -88,8 +88,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if damaged is not None:
         raise InputError(f"{path}: is damaged (checksum of {damaged})")
     schema = content.get("schema") if isinstance(content, dict) else None
-    if not isinstance(content, dict) or not isinstance(schema, int) or schema != SCHEMA:
-        raise InputError(f"{path} is not a checkpoint of schema {SCHEMA}")
+    if not isinstance(content, dict) or not is_readable(schema):
+        schemas = " or ".join(map(str, READABLE_SCHEMAS))
+        raise InputError(f"{path}: is not a checkpoint of schema {schemas}")
     weights, step = content.get("state_dict"), content.get("step")
     if not isinstance(weights, dict) or type(step) is not int or not 0 <= step < 2**63:
         raise InputError(f"{path}: has no weights or no step")

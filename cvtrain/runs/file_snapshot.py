@@ -10,6 +10,7 @@ from typing import Any
 
 from cvtrain.process.regular_file import is_file, kind_of
 from cvtrain.runs import metrics_csv as metrics
+from cvtrain.runs.schema_1 import current_tag
 from cvtrain.runs.tensorboard import events as event_file
 
 
@@ -61,8 +62,9 @@ class FileSnapshot:
             known = name == metrics.FILE_NAME or name.startswith(event_file.NAME_BEGINS)
             if not known or Path(name).name != name or size < 0:
                 raise ValueError(f"{name} is no file of signals")
-        final = {str(tag): float(value) for tag, value in content["final"].items()}
-        return cls(tuple(map(str, content["tags"])), final, sizes)
+        # Rows go by position: a table whose header has the tags of schema 1 is simply continued.
+        final = {current_tag(str(tag)): float(value) for tag, value in content["final"].items()}
+        return cls(tuple(map(current_tag, content["tags"])), final, sizes)
 
 
 def signal_files(directory: Path) -> list[Path]:

@@ -21,6 +21,7 @@ from cvtrain.runs.run_json import (
     Engine,
     RunRecord,
     Status,
+    is_readable,
     last_value,
     read_record,
     write_json,
@@ -193,7 +194,9 @@ class Journal:
     def ended(self, point: Point) -> dict[str, Any] | None:
         """The run.json of a run of this very point that is not to be trained again, or None."""
         content = self.read(point.directory)
-        if content is None or content.get("schema") != SCHEMA or content.get("id") != point.id:
+        if content is None or not is_readable(content.get("schema")):
+            return None
+        if content.get("id") != point.id:
             return None
         whole = content.get("status") in ENDED and last_value(content, RESULT) is not None
         return content if whole else None

@@ -11,6 +11,7 @@ from types import TracebackType
 
 from cvtrain.process.regular_file import open_regular
 from cvtrain.runs.appended_file import AppendedFile
+from cvtrain.runs.schema_1 import current_header
 
 FILE_NAME = "metrics.csv"
 
@@ -42,7 +43,8 @@ def value_at(directory: Path, step: int, tag: str) -> float | None:
             open_regular(directory / FILE_NAME, MOST_BYTES) as file,
             io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="") as text,
         ):
-            for row in csv.DictReader(text):
+            header = next(csv.reader([current_header(text.readline())]), ())
+            for row in csv.DictReader(text, header):
                 if row.get("step") == str(step) and row.get(tag):
                     return float(row[tag])
     except (OSError, ValueError, csv.Error):

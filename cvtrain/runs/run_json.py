@@ -12,8 +12,11 @@ from typing import Any, Literal
 from cvtrain.process.errors import InputError
 from cvtrain.runs.files import write_atomically
 from cvtrain.runs.json_file import read_json
+from cvtrain.runs.schema_1 import current_content
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE_SCHEMAS = (1, 2)
+"""Of a run.json, sweep.json or checkpoint. See `cvtrain.runs.schema_1`."""
 Engine = Literal["single", "stack"]
 Status = Literal["running", "interrupted", "finished", "diverged", "failed", "pruned"]
 FILE_NAME = "run.json"
@@ -80,17 +83,24 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """The content of a run.json or sweep.json.
+    """The content of a run.json or sweep.json, with the names of the current schema.
 
     Raises:
-        InputError: it cannot be read as JSON, or is of another schema than this version writes.
+        InputError: it cannot be read as JSON, or is of a schema that this version does not read.
     """
     content = read_json(path)
     schema = content.get("schema") if isinstance(content, dict) else None
-    if type(schema) is not int or schema != SCHEMA:
-        told = f"{schema!r:.40}"
-        raise InputError(f"{path}: schema {told}; this version of cvtrain reads {SCHEMA}")
-    return dict(content)
+    if not is_readable(schema):
+        raise InputError(
+            f"{path}: schema={schema!r:.40}: should be"
+            f" {' or '.join(map(str, READABLE_SCHEMAS))}, which this version of cvtrain reads"
+        )
+    return current_content(content) if schema == 1 else dict(content)
+
+
+def is_readable(schema: object) -> bool:
+    """Whether this version reads files of a schema; `schema` is what a file says."""
+    return type(schema) is int and schema in READABLE_SCHEMAS
 
 
 def last_value(content: Mapping[str, Any], tag: str) -> float | None:

@@ -41,13 +41,13 @@ SHOWN = (
     "grad/real_norm",
     "grad/imag_norm",
     "grad/circularity",
-    "handed/norm",
+    "optimizer_grad/norm",
     "weight/norm",
     "weight/error",
 )
 """Beginnings of the tags that end a run at the terminal; all of them are in its files."""
 
-REAL_ENTRY = re.compile(r"(grad|handed|weight)/(.+)/real((?:\[[\d,]+\])?)")
+REAL_ENTRY = re.compile(r"(grad|optimizer_grad|weight)/(.+)/real((?:\[[\d,]+\])?)")
 """Tag of the real part of a traced entry; a parameter without axes has no index."""
 
 
@@ -174,14 +174,14 @@ def result_table(record: RunRecord) -> Table:
 
 def complex_entries(final: Mapping[str, float]) -> list[tuple[str, complex]]:
     """``grad/weight[0,0]`` and its value, of every parameter traced whole, and the same of the
-    handed gradient and the weight."""
+    transformed gradient and the weight."""
     found: dict[tuple[str, str], list[tuple[str, complex]]] = {}
     for tag, real in final.items():
         if match := REAL_ENTRY.fullmatch(tag):
             group, name, index = match.groups()
             value = complex(real, final[f"{group}/{name}/imag{index}"])
             found.setdefault((group, name), []).append((f"{group}/{name}{index}", value))
-    whole = {name for group, name in found if group == "handed"}
+    whole = {name for group, name in found if group == "optimizer_grad"}
     return [entry for (_, name), entries in found.items() if name in whole for entry in entries]
 
 

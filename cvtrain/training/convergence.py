@@ -36,7 +36,7 @@ class Convergence:
         self.metric = (goal.metric or metric).removeprefix("val/")
         if self.metric not in metrics:
             raise InputError(
-                f"target.metric={goal.metric}: not measured here; one of {', '.join(metrics)}"
+                f"goal.metric={goal.metric}: not measured here; one of {', '.join(metrics)}"
             )
         self.value = goal.value if goal.value is not None else value
         self._metrics = metrics

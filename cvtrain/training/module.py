@@ -141,7 +141,7 @@ class TrainingModule(ResumableModule):
         optimizer: Any,
         optimizer_closure: Callable[[], Any] | None = None,
     ) -> None:
-        """One update, with the handed gradient in place of autograd's while the optimizer runs.
+        """One update; while the optimizer runs, `p.grad` is the transformed gradient.
 
         The closure may run several times (L-BFGS); what is recorded is its first evaluation, the
         one at the weights before the update.
@@ -155,16 +155,16 @@ class TrainingModule(ResumableModule):
             nonlocal autograd
             objective = optimizer_closure()
             autograd = self.gradients()
-            handed, coefficient = transform_gradients(autograd, self._convention, self._clip)
+            transformed, coefficient = transform_gradients(autograd, self._convention, self._clip)
             update = self._update
             assert update is not None
             if not update.gradients:
                 update.weights = self._previous
                 many = evaluates_often(optimizer)
                 update.gradients = _clones(autograd) if many else autograd
-                update.handed = _clones(handed) if many else handed
+                update.transformed = _clones(transformed) if many else transformed
                 update.coefficient = coefficient
-            self.put_gradients(handed)
+            self.put_gradients(transformed)
             return objective
 
         optimizer.step(closure=handing_closure)

@@ -23,10 +23,10 @@ class GradientMonitor(Callback):
     The gradient is what autograd left in `p.grad`, before anything else changed it: clipping by the
     Trainer, by `clip_gradients` or in a hook of the module; the scale of mixed precision is divided
     out. (A hook on the parameter itself, `Tensor.register_hook`, is a part of autograd.) The
-    handed gradient is what the optimizer got. They are measured as the engines of cvtrain measure
-    them (`cvtrain.training.signals.measure`) and go straight to the Trainer's loggers, in one call
-    per logged step: `self.log` would cost more than the step and keep only the real part of a
-    complex value.
+    transformed gradient is what the optimizer got. They are measured as the engines of cvtrain
+    measure them (`cvtrain.training.signals.measure`) and go straight to the Trainer's loggers, in
+    one call per logged step: `self.log` would cost more than the step and keep only the real part
+    of a complex value.
 
     A row has the step that `self.log` gives the values of the same batch, however many optimizers
     step in it, and the cadence counts from step 0 of the training, also where it goes on from a
@@ -53,7 +53,7 @@ class GradientMonitor(Callback):
         self.per_parameter = per_parameter
         self._weights: Kept = {}
         self._gradients: Kept = {}
-        self._handed: Kept = {}
+        self._transformed: Kept = {}
         self._next_weights: Kept = {}
         self._hooks: list[Any] = []
         self._autograd: AutogradGradients | None = None
@@ -92,7 +92,7 @@ class GradientMonitor(Callback):
         signals = measure(
             self._weights,
             self._gradients,
-            self._handed,
+            self._transformed,
             self._next_weights,
             elementwise=self.elementwise,
             per_parameter=self.per_parameter,
@@ -123,7 +123,7 @@ class GradientMonitor(Callback):
         if self._autograd is not None:
             self._autograd.remove()
         self._autograd = None
-        self._weights, self._gradients, self._handed, self._next_weights = {}, {}, {}, {}
+        self._weights, self._gradients, self._transformed, self._next_weights = {}, {}, {}, {}
 
     def _keep(self, trainer: Trainer, module: LightningModule, optimizer: Any) -> None:
         """Keep weights and gradients before an optimizer's first update in a batch that is logged;
@@ -137,17 +137,17 @@ class GradientMonitor(Callback):
         for name, p in _trained(module, optimizer).items():
             if name in self._gradients:
                 continue
-            handed = torch.zeros_like(p) if p.grad is None else p.grad.detach().clone()
+            transformed = torch.zeros_like(p) if p.grad is None else p.grad.detach().clone()
             if pending_scale is not None:
-                handed = handed / pending_scale.to(handed.device)
+                transformed = transformed / pending_scale.to(transformed.device)
             left = self._autograd.of(name)
             if left is None:
-                left = handed
+                left = transformed
             elif scale is not None:
                 left = left / scale
             self._weights[name] = p.detach().clone().unsqueeze(0)
             self._gradients[name] = left.unsqueeze(0)
-            self._handed[name] = handed.unsqueeze(0)
+            self._transformed[name] = transformed.unsqueeze(0)
 
     def _keep_next(self, module: LightningModule, optimizer: Any, *_: Any) -> None:
         if self._gradients:

@@ -73,7 +73,7 @@ def _check_points(points: Sequence[Point]) -> None:
 def structure(config: Config) -> str:
     """What of a configuration decides whether it fits together: everything but numbers."""
     content = config.as_dict()
-    decisive = ("data", "model", "dtype", "batch_size", "target", "start_from", "early_stopping")
+    decisive = ("data", "model", "dtype", "batch_size", "goal", "start_from", "early_stopping")
     kept = {key: content[key] for key in decisive}
     kept["loss"] = content["objective"]["loss"]
     kept["trainer"] = content["trainer"]
@@ -100,7 +100,7 @@ def check_structure(config: Config) -> nn.Module:
             f" and {config.data.target} is a {dataset.task}; should be {' or '.join(fitting)}"
         )
     metrics = ("loss", *metrics_of(dataset))
-    Convergence(config.target, dataset.task, metrics, config.max_steps)
+    Convergence(config.goal, dataset.task, metrics, config.max_steps)
     EarlyStopping(config.early_stopping, metrics)
     model = build_model(config, dataset)
     check_data_parallel(config.trainer, model)

@@ -22,7 +22,7 @@ Tensors = Mapping[str, Tensor]
 def measure(
     weights: Tensors,
     gradients: Tensors,
-    handed: Tensors,
+    transformed: Tensors,
     next_weights: Tensors,
     *,
     solution: Tensors | None = None,
@@ -34,7 +34,7 @@ def measure(
     Args:
         weights: parameters before the update, by name, [K, …].
         gradients: g = ∂L/∂Re w + i·∂L/∂Im w of the objective, as autograd left it.
-        handed: what the optimizer was handed, after convention and clipping.
+        transformed: what the optimizer got: the gradients after convention and clipping.
         next_weights: parameters after the update.
         solution: w° by name, without the leading axis, where it is known for every parameter.
         elementwise: complex parameters of at most so many entries are traced entry by entry,
@@ -42,11 +42,12 @@ def measure(
         per_parameter: add the gradient norms of each parameter.
 
     Returns:
-        ``grad/{norm,real_norm,imag_norm,circularity,nonfinite}``, ``handed/norm``,
-        ``update/{norm,ratio}``, the traces ``grad/<parameter>/{real,imag}[i,j]`` (under ``handed/``
-        too for parameters traced whole) and the signals of `measure_weights`. ``grad/circularity``
-        = |Σg²| / Σ|g|² over the entries of complex parameters (0 where they are all zero): 0 for a
-        gradient without a preferred direction in the plane, 1 for one on a line.
+        ``grad/{norm,real_norm,imag_norm,circularity,nonfinite}``, ``optimizer_grad/norm``,
+        ``update/{norm,ratio}``, the traces ``grad/<parameter>/{real,imag}[i,j]`` (for parameters
+        traced whole under ``optimizer_grad/`` too) and the signals of `measure_weights`.
+        ``grad/circularity`` = |Σg²| / Σ|g|² over the entries of complex parameters (0 where they
+        are all zero): 0 for a gradient without a preferred direction in the plane, 1 for one on a
+        line.
     """
     signals: dict[str, Tensor] = {"grad/norm": norm(gradients)}
     real, imag = parts(gradients)
@@ -61,8 +62,8 @@ def measure(
             signals |= _parameter_norms(name, gradient)
     signals |= _traces("grad", gradients, elementwise)
 
-    signals["handed/norm"] = norm(handed)
-    signals |= _traces("handed", handed, elementwise, whole=True)
+    signals["optimizer_grad/norm"] = norm(transformed)
+    signals |= _traces("optimizer_grad", transformed, elementwise, whole=True)
     update_norm = norm({name: next_weights[name] - weights[name] for name in weights})
     weight_norm = norm(weights)
     signals["update/norm"] = update_norm

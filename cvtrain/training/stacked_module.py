@@ -130,11 +130,11 @@ class StackedModule(LightningModule):
     def on_before_optimizer_step(self, optimizer: Any) -> None:
         """Hand the gradients over as the convention and the clip have it."""
         there = {name: p for name, p in self.stack.named_parameters() if p.grad is not None}
-        handed, _ = transform_gradients(
+        transformed, _ = transform_gradients(
             {n: _gradient(p) for n, p in there.items()}, self._convention, self._clip
         )
         for name, parameter in there.items():
-            parameter.grad = handed[name]
+            parameter.grad = transformed[name]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The rule over the stacked parameters."""

@@ -22,7 +22,8 @@ class Update:
 
     Attributes:
         losses: unscaled, [K], at the weights before the update; the mean over accumulated batches.
-        gradients, handed: of all parameters there, [K, …].
+        gradients: as autograd left them, of all parameters, [K, …].
+        transformed: after convention and clipping, [K, …].
         coefficient: of the clipping, [K].
         rates: learning rates of the first group of parameters, [K].
         weights, next_weights: before and after, [K, …].
@@ -30,7 +31,7 @@ class Update:
 
     losses: Tensor
     gradients: Tensors = field(default_factory=dict)
-    handed: Tensors = field(default_factory=dict)
+    transformed: Tensors = field(default_factory=dict)
     coefficient: Tensor | None = None
     rates: Tensor | None = None
     weights: Tensors = field(default_factory=dict)
@@ -50,13 +51,13 @@ class Update:
         signals |= measure(
             self.weights,
             self.gradients,
-            self.handed,
+            self.transformed,
             self.next_weights,
             solution=solution,
             elementwise=config.elementwise,
             per_parameter=config.per_parameter,
         )
-        signals["handed/clip_coefficient"] = self.coefficient
+        signals["optimizer_grad/clip_coefficient"] = self.coefficient
         return signals
 
 
@@ -65,7 +66,7 @@ def chosen(which: Tensor, update: Update, other: Update) -> Update:
     made: dict[tuple[int, int], Tensor] = {}
 
     def one(new: Tensor, old: Tensor) -> Tensor:
-        # What is handed over unchanged is the gradient itself, and stays so.
+        # A gradient that no transformation changed is the same tensor, and stays so.
         key = id(new), id(old)
         if key not in made:
             made[key] = torch.where(which.reshape(-1, *(1 for _ in new.shape[1:])), new, old)
@@ -81,7 +82,7 @@ def chosen(which: Tensor, update: Update, other: Update) -> Update:
     return Update(
         losses=one(update.losses, other.losses),
         gradients=each(update.gradients, other.gradients),
-        handed=each(update.handed, other.handed),
+        transformed=each(update.transformed, other.transformed),
         coefficient=one(update.coefficient, other.coefficient),
         rates=one(update.rates, other.rates),
         weights=each(update.weights, other.weights),

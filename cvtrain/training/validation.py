@@ -37,7 +37,7 @@ class Validations:
     def __init__(self, config: Config, dataset: Dataset, evaluate: Evaluate) -> None:
         metrics = ("loss", *metrics_of(dataset))
         self._dataset, self._evaluate = dataset, evaluate
-        self._convergence = Convergence(config.target, dataset.task, metrics, config.max_steps)
+        self._convergence = Convergence(config.goal, dataset.task, metrics, config.max_steps)
         self._stopping = EarlyStopping(config.early_stopping, metrics)
         self._enough: Tensor | None = None
         self._ended: dict[int, Convergence] = {}

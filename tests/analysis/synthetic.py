@@ -26,7 +26,7 @@ def configuration(**changed: Any) -> dict[str, Any]:
         "lr_octave": 0.0,
         "init_jitter": 0.0,
         "null_arm": True,
-        "target": {"metric": None, "value": None},
+        "goal": {"metric": None, "value": None},
         "data": {"_target_": "cvtrain.data.digits_fft.digits_fft", "seed": 0},
         "model": {"_target_": "cvtrain.models.mlp.Mlp", "hidden": [8]},
         "objective": {"loss": "cross_entropy", "scale": 1.0},

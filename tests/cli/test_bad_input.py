@@ -130,7 +130,7 @@ CASES = [
     (["+trainer.limit_val_batches=2"], ["limit_val_batches=2", "signals.validation_every"]),
     (["+trainer.sync_batchnorm=true"], ["sync_batchnorm=True", "trainer.devices=1"]),
     (["+trainer.num_sanity_val_steps=2"], ["num_sanity_val_steps=2", "validation_every"]),
-    (["target.metric=f1"], ["target.metric=f1", "accuracy"]),
+    (["goal.metric=f1"], ["goal.metric=f1", "accuracy"]),
     (["lr_octave=1,2"], ["lr_octave=1,2", "-m"]),
     (["lr_octave=1,2", "nokey=3"], ["nokey=3"]),
     (["lr_octave=1,2", "nokey=3", "-m"], ["nokey=3"]),

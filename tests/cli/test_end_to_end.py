@@ -80,14 +80,16 @@ def test_the_command_alone_trains_one_run_and_shows_its_result(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("convention", "handed", "weight"),
+    ("convention", "transformed", "weight"),
     [
         ("pytorch", "2+2j", "-1-2j"),
         ("wirtinger", "1+1j", "0-1j"),
         ("unconjugated", "2-2j", "-1+2j"),
     ],
 )
-def test_the_article_is_answered_in_its_own_numbers(commands, tmp_path, convention, handed, weight):
+def test_the_article_is_answered_in_its_own_numbers(
+    commands, tmp_path, convention, transformed, weight
+):
     done = commands.run(tmp_path, "+experiment=article", f"convention={convention}")
     assert done.returncode == 0, done.stderr
     cells = {
@@ -97,7 +99,7 @@ def test_the_article_is_answered_in_its_own_numbers(commands, tmp_path, conventi
     }
     assert cells["train/loss"] == "1"
     assert cells["grad/weight[0,0]"] == "2+2j"
-    assert cells["handed/weight[0,0]"] == handed
+    assert cells["optimizer_grad/weight[0,0]"] == transformed
     assert cells["weight/weight[0,0]"] == weight
 
 

@@ -72,8 +72,8 @@ def test_an_experiment_is_held_against_its_claim_again(tmp_path, capsys):
     ("spoil", "told"),
     [
         (lambda sweep: (sweep / "0" / "run.json").write_text("{"), "0/run.json: cannot be read"),
-        (lambda sweep: (sweep / "0" / "run.json").write_text("[]"), "schema None; this version"),
-        (lambda sweep: (sweep / "sweep.json").write_text('{"schema": 2}'), "sweep.json: schema 2"),
+        (lambda sweep: (sweep / "0" / "run.json").write_text("[]"), "schema=None: should be 1"),
+        (lambda sweep: (sweep / "sweep.json").write_text('{"schema": 3}'), "sweep.json: schema=3:"),
         (lambda sweep: (sweep / "sweep.json").write_bytes(b"\xff"), "sweep.json: cannot be read"),
     ],
 )

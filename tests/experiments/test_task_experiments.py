@@ -86,14 +86,14 @@ def test_mnist_is_reported(mnist):
 
 
 @pytest.mark.parametrize(
-    "size", [(), *(("target.value=0.99", f"data.delay={delay}") for delay in (100, 200, 300, 500))]
+    "size", [(), *(("goal.value=0.99", f"data.delay={delay}") for delay in (100, 200, 300, 500))]
 )
 def test_certain_blanks_are_no_arrival_in_copy_memory(size):
     samples = ("data.train_samples=20", "data.validation_samples=1", "data.test_samples=1")
     config = cvtrain.configure("+experiment=copy_memory", "null_arm=false", *samples, *size)
     references = {each.tag: each.value for each in load_dataset(config).references}
-    assert config.target.metric == "accuracy"
-    assert references["test/accuracy"] < config.target.value < 1
+    assert config.goal.metric == "accuracy"
+    assert references["test/accuracy"] < config.goal.value < 1
 
 
 def test_halves_of_loss_and_of_gradients_are_the_same_runs_in_mnist(mnist):

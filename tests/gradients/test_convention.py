@@ -1,4 +1,4 @@
-"""What w.grad is, and the algebra of what the optimizer is handed in its place."""
+"""What w.grad is, and the algebra of what the optimizer gets in its place."""
 
 import math
 from pathlib import Path
@@ -136,19 +136,19 @@ def test_a_stack_of_conventions_is_each_of_them_alone_bit_for_bit(dtype):
 def test_a_lazily_conjugated_gradient_is_resolved_first():
     g = gradient(0)
     assert g.conj().is_conj()
-    handed = Convention(0.5, True).apply(g.conj())
-    assert not handed.is_conj()
-    assert torch.equal(handed, g / 2)
+    transformed = Convention(0.5, True).apply(g.conj())
+    assert not transformed.is_conj()
+    assert torch.equal(transformed, g / 2)
 
 
 @pytest.mark.parametrize("bad", [float("inf"), float("nan")])
 @pytest.mark.parametrize("convention", list(CONVENTIONS.values())[1:], ids=list(CONVENTIONS)[1:])
 def test_an_infinite_part_leaves_the_other_part_alone(convention, bad):
-    handed = convention.apply(torch.tensor([complex(bad, 2), complex(2, bad)]))
+    transformed = convention.apply(torch.tensor([complex(bad, 2), complex(2, bad)]))
     sign = -1 if convention.conjugate else 1
-    assert handed[0].imag == sign * 2 * convention.scale
-    assert handed[1].real == 2 * convention.scale
-    assert not (handed[0].real.isfinite() or handed[1].imag.isfinite())
+    assert transformed[0].imag == sign * 2 * convention.scale
+    assert transformed[1].real == 2 * convention.scale
+    assert not (transformed[0].real.isfinite() or transformed[1].imag.isfinite())
 
 
 def test_a_convention_is_named_or_described():

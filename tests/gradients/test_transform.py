@@ -21,40 +21,43 @@ def gradients() -> dict[str, torch.Tensor]:
 
 def test_a_threshold_is_about_the_halved_gradient():
     g = {"weight": torch.tensor([[3 + 4j]])}
-    handed, coefficient = transform_gradients(g, WIRTINGER, NormClip(2.5, eps=0.0))
-    assert handed["weight"].item() == 1.5 + 2j
+    transformed, coefficient = transform_gradients(g, WIRTINGER, NormClip(2.5, eps=0.0))
+    assert transformed["weight"].item() == 1.5 + 2j
     assert coefficient.item() == 1
-    handed, coefficient = transform_gradients(g, WIRTINGER, NormClip(1.25, eps=0.0))
-    assert handed["weight"].item() == 0.75 + 1j
+    transformed, coefficient = transform_gradients(g, WIRTINGER, NormClip(1.25, eps=0.0))
+    assert transformed["weight"].item() == 0.75 + 1j
     assert coefficient.item() == 0.5
 
 
 def test_halving_the_complex_ones_changes_how_far_the_real_ones_are_clipped():
     g, clip = gradients(), NormClip(1.0)
     _, whole = transform_gradients(g, CONVENTIONS["pytorch"], clip)
-    handed, halved = transform_gradients(g, WIRTINGER, clip)
+    transformed, halved = transform_gradients(g, WIRTINGER, clip)
     assert (halved > whole).all()
-    assert torch.equal(handed["bias"], g["bias"] * halved[:, None])
+    assert torch.equal(transformed["bias"], g["bias"] * halved[:, None])
 
 
 @pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: type(clip).__name__)
 @pytest.mark.parametrize("convention", CONVENTIONS.values(), ids=CONVENTIONS)
 def test_the_gradients_that_autograd_left_are_never_modified(convention, clip):
     g, before = gradients(), gradients()
-    handed, coefficient = transform_gradients(g, convention, clip)
-    assert handed is not g
-    assert list(handed) == list(g) == list(before)
+    transformed, coefficient = transform_gradients(g, convention, clip)
+    assert transformed is not g
+    assert list(transformed) == list(g) == list(before)
     for name, untouched in before.items():
         assert torch.equal(g[name], untouched)
-        assert (handed[name].dtype, handed[name].shape) == (untouched.dtype, untouched.shape)
+        assert (transformed[name].dtype, transformed[name].shape) == (
+            untouched.dtype,
+            untouched.shape,
+        )
     assert coefficient.dtype == torch.float32
     assert coefficient.shape == (2,)
 
 
-def test_where_nothing_changes_the_very_same_tensors_are_handed_over():
+def test_where_nothing_changes_the_very_same_tensors_are_returned():
     g = gradients()
-    handed, _ = transform_gradients(g, CONVENTIONS["pytorch"], NoClip())
-    assert all(handed[name] is g[name] for name in g)
-    handed, _ = transform_gradients(g, WIRTINGER, NoClip())
-    assert handed["bias"] is g["bias"]
-    assert torch.equal(handed["weight"], g["weight"] / 2)
+    transformed, _ = transform_gradients(g, CONVENTIONS["pytorch"], NoClip())
+    assert all(transformed[name] is g[name] for name in g)
+    transformed, _ = transform_gradients(g, WIRTINGER, NoClip())
+    assert transformed["bias"] is g["bias"]
+    assert torch.equal(transformed["weight"], g["weight"] / 2)

@@ -12,7 +12,7 @@ ARTICLE = ("+experiment=article",)
 
 
 @pytest.mark.parametrize(
-    ("convention", "handed", "after"),
+    ("convention", "transformed", "after"),
     [
         ("pytorch", 2 + 2j, -1 - 2j),
         ("wirtinger", 1 + 1j, 0 - 1j),
@@ -20,13 +20,16 @@ ARTICLE = ("+experiment=article",)
         ("unconjugated_wirtinger", 1 - 1j, 0 + 1j),
     ],
 )
-def test_the_articles_numbers_are_met_exactly(tmp_path, convention, handed, after):
+def test_the_articles_numbers_are_met_exactly(tmp_path, convention, transformed, after):
     run = trained(tmp_path, *ARTICLE, f"convention={convention}")
     first, last = run.rows.loc[0], run.rows.loc[1]
     assert first["train/loss"] == 1.0
     assert first["grad/weight/real[0,0]"] == 2.0
     assert first["grad/weight/imag[0,0]"] == 2.0
-    assert complex(first["handed/weight/real[0,0]"], first["handed/weight/imag[0,0]"]) == handed
+    assert (
+        complex(first["optimizer_grad/weight/real[0,0]"], first["optimizer_grad/weight/imag[0,0]"])
+        == transformed
+    )
     assert complex(last["weight/weight/real[0,0]"], last["weight/weight/imag[0,0]"]) == after
     assert run.weights["weight"].dtype == torch.complex128
     assert run.weights["weight"].item() == after

@@ -88,7 +88,7 @@ def test_wherever_it_is_clipped_the_gradient_is_autograds(tmp_path, kind):
     for row in rows:
         gradient = 4 * weight - (2 - 2j)  # 2 x* (w x - 1)
         assert row["grad/norm"] == pytest.approx(gradient.abs().item(), rel=1e-5)
-        assert row["handed/norm"] == pytest.approx(1.0, rel=1e-5)
+        assert row["optimizer_grad/norm"] == pytest.approx(1.0, rel=1e-5)
         assert row["update/norm"] == pytest.approx(1 / 16, rel=1e-5)
         weight = weight - gradient / gradient.abs() / 16
 
@@ -145,7 +145,7 @@ def test_a_closure_by_hand_is_measured_at_its_first_evaluation(tmp_path):
     first = monitored(tmp_path, SearchingByHand(), every_n_steps=4)[0][1]
     assert first["weight/norm"] == 1.0
     assert first["grad/norm"] == pytest.approx(8**0.5)
-    assert first["handed/norm"] == pytest.approx(1.0, rel=1e-5)
+    assert first["optimizer_grad/norm"] == pytest.approx(1.0, rel=1e-5)
 
 
 class Real(LightningModule):
@@ -172,7 +172,7 @@ def test_the_scale_of_mixed_precision_is_divided_out(tmp_path, fused):
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     plugin = MixedPrecision("16-mixed", "cpu", scaler)
     first = monitored(tmp_path, Real(fused), every_n_steps=2, plugins=[plugin])[0][1]
-    assert first["grad/norm"] == first["handed/norm"] == 2.0
+    assert first["grad/norm"] == first["optimizer_grad/norm"] == 2.0
     assert first["update/norm"] == pytest.approx(0.5)
 
 

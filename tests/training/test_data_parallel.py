@@ -39,7 +39,7 @@ def test_two_processes_have_the_gradients_of_one_imaginary_parts_included(tmp_pa
         assert main([*given, "optimizer=adam", f"hydra.run.dir={tmp_path / str(devices)}"]) == 0
     one, two = (pd.read_csv(tmp_path / name / "metrics.csv") for name in ("1", "2"))
     assert list(one) == list(two)
-    tags = [tag for tag in one if tag.startswith(("grad/", "handed/", "weight/", "train/"))]
+    tags = [tag for tag in one if tag.startswith(("grad/", "optimizer_grad/", "weight/", "train/"))]
     assert (one["grad/imag_norm"].dropna() > 0.1 * one["grad/real_norm"].dropna()).all()
     assert len(tags) > 30
     for tag in tags:

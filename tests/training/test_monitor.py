@@ -15,20 +15,20 @@ from cvtrain import GradientMonitor
 from tests.training.monitored import ByHand, Somebodys, monitored
 
 
-def test_the_gradient_is_autograds_and_the_handed_one_is_clipped(tmp_path):
+def test_the_gradient_is_autograds_and_the_optimizers_one_is_clipped(tmp_path):
     logged = monitored(tmp_path, gradient_clip_val=1.0)
     assert [step for step, _ in logged] == [0, 2]
     first = logged[0][1]
     assert first["grad/layer.weight/real[0,0]"] == 2.0
     assert first["grad/layer.weight/imag[0,0]"] == 2.0
     assert first["grad/norm"] == pytest.approx(8**0.5)
-    assert first["handed/norm"] == pytest.approx(1.0, rel=1e-5)
+    assert first["optimizer_grad/norm"] == pytest.approx(1.0, rel=1e-5)
     assert first["update/norm"] == pytest.approx(0.25, rel=1e-5)
 
 
-def test_without_clipping_gradient_and_handed_gradient_agree(tmp_path):
+def test_without_clipping_gradient_and_transformed_gradient_agree(tmp_path):
     for _, metrics in monitored(tmp_path):
-        assert metrics["handed/norm"] == metrics["grad/norm"]
+        assert metrics["optimizer_grad/norm"] == metrics["grad/norm"]
         assert metrics["update/norm"] == pytest.approx(0.25 * metrics["grad/norm"])
 
 
@@ -60,7 +60,7 @@ def test_of_many_evaluations_in_a_step_the_first_is_logged_and_the_update_is_all
         assert len(evaluated) > 1
         assert row["weight/norm"] == pytest.approx(before.abs().item(), rel=1e-12)
         assert row["grad/norm"] == pytest.approx(evaluated[0], rel=1e-12)
-        assert row["handed/norm"] == row["grad/norm"]
+        assert row["optimizer_grad/norm"] == row["grad/norm"]
         assert row["update/norm"] == pytest.approx((weight - before).abs().item(), rel=1e-9)
 
 
@@ -134,7 +134,7 @@ def test_a_row_has_what_each_of_two_optimizers_did(tmp_path, every, steps):
     assert [step for step, _ in logged] == steps
     first = logged[0][1]
     assert first["grad/norm"] == pytest.approx(4.0)  # √(8 + 8)
-    assert first["handed/norm"] == pytest.approx(4.0)
+    assert first["optimizer_grad/norm"] == pytest.approx(4.0)
     assert first["update/norm"] == pytest.approx((8 * (0.25**2 + 0.125**2)) ** 0.5)
 
 

@@ -42,7 +42,7 @@ def test_the_last_row_has_weights_validation_and_test_but_no_update(run):
     assert {tag.split("/")[0] for tag in first.index} == {
         "train",
         "grad",
-        "handed",
+        "optimizer_grad",
         "update",
         "weight",
         "val",
@@ -66,7 +66,7 @@ def test_run_json_holds_the_last_value_of_every_signal(run):
         assert float(content["final"][tag]) == pytest.approx(float(values.iloc[-1]), nan_ok=True)
     assert content["status"] == "finished"
     assert content["steps"] == 23
-    assert content["schema"] == 1
+    assert content["schema"] == 2
     assert content["engine"] == "single"
     assert content["config"]["batch_size"] == 50
     assert content["id"] == configured(*SHORT).identity
@@ -157,7 +157,7 @@ def test_every_optimizer_that_takes_complex_parameters_trains(tmp_path):
         assert run.record.status == "finished", name
 
 
-def test_lbfgs_sees_the_handed_gradient_inside_its_closure(tmp_path):
+def test_lbfgs_sees_the_transformed_gradient_inside_its_closure(tmp_path):
     common = (
         "optimizer=lbfgs",
         "max_steps=3",
@@ -193,7 +193,7 @@ def test_the_objective_of_a_row_is_the_loss_times_its_scale_and_the_gradient_is_
     one, other = (run.rows.loc[0] for run in (plain, scaled))
     assert one["train/objective"] == one["train/loss"] == other["train/loss"]
     assert other["train/objective"] == 0.25 * one["train/loss"]
-    for tag in ("grad/norm", "handed/norm", "update/norm"):
+    for tag in ("grad/norm", "optimizer_grad/norm", "update/norm"):
         assert other[tag] == pytest.approx(0.25 * one[tag], rel=1e-12)
 
 
@@ -202,7 +202,7 @@ def test_the_gradient_of_lbfgs_is_that_at_the_weights_before_its_step(tmp_path):
     common = (*common, "data=system_id", "model=linear", "objective=complex_mse")
     lbfgs = trained(tmp_path, *common, "optimizer=lbfgs", "optimizer.max_iter=5")
     sgd = trained(tmp_path, *common, "optimizer=sgd")
-    for tag in ("train/loss", "grad/norm", "handed/norm"):
+    for tag in ("train/loss", "grad/norm", "optimizer_grad/norm"):
         assert lbfgs.rows.loc[0, tag] == sgd.rows.loc[0, tag]
     assert lbfgs.rows.loc[1, "grad/norm"] < 0.9 * lbfgs.rows.loc[0, "grad/norm"]
 
