@@ -1,4 +1,4 @@
-"""A data set on the device of training: the batches of K runs, and splits piece by piece."""
+"""Batches of K runs, and splits in pieces, on the device of training."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from cvtrain.data.dataset import Dataset
 from cvtrain.data.split import AnySplit, FileSplit, Split, UnusableSample
 
 PIECE_ENTRIES = 64
-"""An input of more entries than this makes pieces of fewer samples."""
+"""Pieces have fewer samples if an input has more entries than this."""
 
 
 class BatchLoader:
-    """What is in memory is moved once, and kept; what is on disk is moved when it is read.
+    """Moves data to the device: splits in memory once, samples on disk as they are read.
 
     Args:
-        dataset: of all K runs.
-        orders: of each run's batches, K; runs of one seed share what is read for it.
+        dataset: the data of all K runs.
+        orders: the order of each run's batches, K; runs of one seed share what is read.
     """
 
     def __init__(self, dataset: Dataset, orders: Sequence[BatchOrder]) -> None:
         self._dataset = dataset
         distinct = {order.seed: order for order in orders}
         self._orders = list(distinct.values())
-        place = {seed: number for number, seed in enumerate(distinct)}
-        self._order_of = torch.tensor([place[order.seed] for order in orders])
+        index = {seed: number for number, seed in enumerate(distinct)}
+        self._order_of = torch.tensor([index[order.seed] for order in orders])
         self._moved: dict[int, tuple[Split, Split]] = {}
         self._stream: Iterator[Split] | None = None
         self._read: tuple[int, Split] | None = None
 
     def batch(self, number: int, device: torch.device) -> Split:
-        """Each run's batch of that number: inputs [K, B, …] and targets [K, B, …].
+        """Batch `number` of each run: inputs [K, B, …] and targets [K, B, …].
 
         Raises:
             UnusableSample: a sample on disk cannot be read, or does not fit the data set.
@@ -43,18 +43,18 @@ class BatchLoader:
         train = self._dataset.train
         if isinstance(train, FileSplit):
             return self._batch_from_disk(train, number, device)
-        there = self._on(device, train)
-        drawn = torch.stack([order.indices(number) for order in self._orders])
+        moved = self._on(device, train)
+        numbers = torch.stack([order.indices(number) for order in self._orders])
         if device.type == "cuda":
-            drawn = drawn.pin_memory()  # a copy from elsewhere would wait for the device
-        samples = drawn.to(device, non_blocking=True)[self._order_on(device)]
-        return Split(_gathered(there.inputs, samples), _gathered(there.targets, samples))
+            numbers = numbers.pin_memory()  # a copy from pageable memory would synchronise
+        samples = numbers.to(device, non_blocking=True)[self._order_on(device)]
+        return Split(_gathered(moved.inputs, samples), _gathered(moved.targets, samples))
 
     def pieces(self, split: AnySplit, device: torch.device, most: int) -> Iterator[Split]:
-        """All samples of `split`, at most `most` at a time, and fewer where inputs are large.
+        """All samples of `split`, at most `most` at a time, fewer if inputs are large.
 
         Raises:
-            UnusableSample: as for `batch`.
+            UnusableSample: a sample on disk cannot be read, or does not fit the data set.
         """
         size = max(1, min(most, PIECE_ENTRIES * most // self._dataset.in_features))
         if isinstance(split, FileSplit):
@@ -62,11 +62,11 @@ class BatchLoader:
         return self._on(device, split).pieces(size)
 
     def close(self) -> None:
-        """End what reads ahead."""
+        """Stop the workers that read ahead."""
         self._stream = self._read = None
 
     def _batch_from_disk(self, train: FileSplit, number: int, device: torch.device) -> Split:
-        if self._read is None or self._read[0] != number:  # one optimizer asks several times
+        if self._read is None or self._read[0] != number:  # L-BFGS evaluates a batch several times
             if self._stream is None or self._read is None or self._read[0] != number - 1:
                 self._stream = train.batches(self._numbers(batch) for batch in count(number))
             self._read = (number, _to(device, self._checked(next(self._stream))))
@@ -87,7 +87,7 @@ class BatchLoader:
     def _on(self, device: torch.device, split: Split) -> Split:
         if split.inputs.device == device:
             return split
-        # By identity, which is the split's own while it is kept here too.
+        # The split is kept too, so that its id is not used again.
         if id(split) not in self._moved:
             self._moved[id(split)] = (split, _to(device, split))
         return self._moved[id(split)][1]
@@ -98,9 +98,9 @@ class BatchLoader:
 
 
 def _gathered(tensor: Tensor, samples: Tensor) -> Tensor:
-    """[K, B, …] of [N, …], by the numbers [K, B]."""
-    found = tensor.index_select(0, samples.reshape(-1))
-    return found.reshape(*samples.shape, *tensor.shape[1:])
+    """Select `samples` [K, B] of a tensor [N, …]: [K, B, …]."""
+    selected = tensor.index_select(0, samples.reshape(-1))
+    return selected.reshape(*samples.shape, *tensor.shape[1:])
 
 
 def _to(device: torch.device, split: Split) -> Split:

@@ -1,4 +1,4 @@
-"""How fast a run got where it got: numbers from its validations."""
+"""How fast K runs in lock step converged: numbers from their validations."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from cvtrain.process.errors import InputError
 from cvtrain.training.metrics import RISING
 
 DEFAULT_GOALS = {"classification": ("accuracy", 0.95), "regression": ("nmse", 0.1)}
+"""Metric and value that count as reached, by kind of task."""
 
 
 class Convergence:
-    """Collects validations of K runs; the numbers come at the end, without synchronising before.
+    """History of the validations of K runs, and the numbers that say how fast each converged.
 
     Args:
-        goal: metric and value that count as arrived; None takes the task's `DEFAULT_GOALS`.
+        goal: metric and value to reach; None takes those of `DEFAULT_GOALS`.
         task: `classification` or `regression`.
         metrics: names of the validation metrics, `loss` included.
-        max_steps: planned updates; a quarter of them is where the quarter values are read.
+        max_steps: planned number of updates; quarter values are read after a quarter of them.
 
     Raises:
-        InputError: a goal metric that is not validated.
+        InputError: the metric of the goal is not among `metrics`.
     """
 
     def __init__(
@@ -35,18 +36,16 @@ class Convergence:
         metric, value = DEFAULT_GOALS[task]
         self.metric = (goal.metric or metric).removeprefix("val/")
         if self.metric not in metrics:
-            raise InputError(
-                f"goal.metric={goal.metric}: not measured here; one of {', '.join(metrics)}"
-            )
+            raise InputError(f"goal.metric={goal.metric}: should be one of {', '.join(metrics)}")
         self.value = goal.value if goal.value is not None else value
         self._metrics = metrics
         self._max_steps = max_steps
         self._steps: list[int] = []
-        self._seen: dict[str, list[Tensor]] = {name: [] for name in metrics}
+        self._values: dict[str, list[Tensor]] = {name: [] for name in metrics}
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The tags of `signals`."""
+        """The tags that `signals` returns."""
         at = (
             f"convergence/{when}/{name}"
             for when in ("initial", "quarter")
@@ -55,75 +54,48 @@ class Convergence:
         return ("convergence/steps_to_target", "convergence/loss_auc", *at)
 
     def observe(self, step: int, values: Mapping[str, Tensor]) -> None:
-        """Keep the validation `values` ([K] by metric) of the weights after `step` updates."""
+        """Append the validation `values`, [K] by metric, of the weights after `step` updates."""
         if self._steps and self._steps[-1] == step:
             return
         self._steps.append(step)
         for name in self._metrics:
-            self._seen[name].append(values[name].detach().clone())
-
-    def state_of(self, run: int) -> dict[str, Any]:
-        """What `go_on` needs of run number `run`."""
-        seen = {
-            name: torch.stack([values[run] for values in history])
-            for name, history in self._seen.items()
-        }
-        return {"steps": list(self._steps), "seen": seen}
-
-    def go_on(self, states: Sequence[Mapping[str, Any]], device: torch.device) -> None:
-        """Be again what the K runs' `state_of` tells.
-
-        Raises:
-            ValueError: the runs were validated at different steps.
-        """
-        self._steps = list(states[0]["steps"])
-        if any(state["steps"] != self._steps for state in states):
-            raise ValueError("validated at different steps")
-        for name in self._metrics:
-            histories = torch.stack([state["seen"][name] for state in states], dim=1)
-            self._seen[name] = list(histories.to(device).unbind(0))
-
-    def with_observed(self, step: int, values: Mapping[str, Tensor]) -> Convergence:
-        """A copy that has observed one validation more."""
-        other = self.snapshot()
-        other.observe(step, values)
-        return other
+            self._values[name].append(values[name].detach().clone())
 
     def snapshot(self) -> Convergence:
-        """A copy that what is observed later does not change."""
+        """A copy that later observations do not change."""
         other = copy(self)
         other._steps = [*self._steps]
-        other._seen = {name: [*seen] for name, seen in self._seen.items()}
+        other._values = {name: [*values] for name, values in self._values.items()}
         return other
 
     def history(self, name: str) -> list[Tensor]:
-        """The values [K] of a metric, one for each validation."""
-        return list(self._seen[name])
+        """The values [K] of one metric, one tensor per validation."""
+        return list(self._values[name])
 
     def best(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """Per metric its best value and the step of it, [K] each."""
+        """By metric: its best value and the first step that had it, both [K], on the host."""
         steps = torch.tensor(self._steps)
-        found = {}
+        best = {}
         for name in self._metrics:
             history = self._history(name)
             order = -history if name in RISING else history
-            place = order.nan_to_num(nan=torch.inf).argmin(dim=0)
-            found[name] = (history.gather(0, place[None])[0], steps[place])
-        return found
+            first = order.nan_to_num(nan=torch.inf).argmin(dim=0)
+            best[name] = (history.gather(0, first[None])[0], steps[first])
+        return best
 
     def signals(self, diverged: Tensor) -> dict[str, Tensor]:
-        """The convergence numbers, float64 [K].
+        """The convergence numbers, float64 [K], by tag.
 
         ``convergence/steps_to_target``: first validated step at the goal, infinite if never;
-        ``convergence/loss_auc``: area under the validation loss (trapezoids) over the number of
-        steps, i.e. the mean loss on the way, infinite for `diverged` runs ([K] bool);
+        ``convergence/loss_auc``: area under the validation loss (trapezoids) divided by the number
+        of steps, i.e. the mean loss on the way, infinite for `diverged` runs ([K] bool);
         ``convergence/initial/…`` and ``convergence/quarter/…``: the validation before the first
         update, and the first one after a quarter of the planned updates (NaN if never reached).
         """
         steps = torch.tensor(self._steps, dtype=torch.float64)
         goal = self._history(self.metric)
-        # As precise as what was measured: 19 of 20 in float32 is below 0.95 in float64.
-        wanted = torch.tensor(self.value, dtype=self._seen[self.metric][0].dtype).double()
+        # Rounded as the metric was: 19 of 20 in float32 is below 0.95 in float64.
+        wanted = torch.tensor(self.value, dtype=self._values[self.metric][0].dtype).double()
         arrived = goal >= wanted if self.metric in RISING else goal <= wanted
         never = torch.full_like(goal, torch.inf)
         first = torch.where(arrived, steps[:, None], never).amin(dim=0)
@@ -140,5 +112,26 @@ class Convergence:
             values[f"convergence/quarter/{name}"] = late
         return values
 
+    def state_dict(self, run: int) -> dict[str, Any]:
+        """The validations of run number `run`: their steps, and values [validations] by metric."""
+        seen = {
+            name: torch.stack([values[run] for values in history])
+            for name, history in self._values.items()
+        }
+        return {"steps": list(self._steps), "seen": seen}
+
+    def load_state_dict(self, states: Sequence[Mapping[str, Any]], device: torch.device) -> None:
+        """Restore the states that `state_dict` returned for each of the K runs.
+
+        Raises:
+            ValueError: the runs were validated at different steps.
+        """
+        self._steps = list(states[0]["steps"])
+        if any(state["steps"] != self._steps for state in states):
+            raise ValueError("validated at different steps")
+        for name in self._metrics:
+            histories = torch.stack([state["seen"][name] for state in states], dim=1)
+            self._values[name] = list(histories.to(device).unbind(0))
+
     def _history(self, name: str) -> Tensor:
-        return torch.stack(self._seen[name]).to("cpu", torch.float64)
+        return torch.stack(self._values[name]).to("cpu", torch.float64)

@@ -18,9 +18,9 @@ class WeightAverage:
     with equal bits have equal averages. Polyak and Juditsky 1992, Acceleration of stochastic
     approximation by averaging; with a decay as in Izmailov et al. 2018 and torch's `swa_utils`.
 
-    Buffers b, such as the statistics of batch normalisation, are averaged alike, but without what
-    they were before any batch: with the share (1 − decay)/(1 − decayᵗ) of b in update number t
-    (Kingma and Ba 2015, section 3). Counters are as they are.
+    Buffers b, such as the statistics of batch normalisation, are averaged in the same way but
+    without their initial values: update number t takes the share (1 − decay)/(1 − decayᵗ) of b
+    (Kingma and Ba 2015, section 3). Integer buffers (counters) are copied.
 
     Args:
         weights: w [K, …] by name, before the first update.
@@ -42,11 +42,11 @@ class WeightAverage:
         self,
         weights: Mapping[str, Tensor],
         buffers: Mapping[str, Tensor],
-        held: Tensor,
+        frozen: Tensor,
         updates: int,
     ) -> None:
-        """Take what is after an update, number `updates`, into the average, of the runs not `held`,
-        bool [K]."""
+        """Include the weights and buffers after update number `updates` (from 1) in the average,
+        for the runs that are not `frozen`, bool [K]."""
         of_weights = 1 - self._decay
         of_buffers = of_weights / (1 - self._decay**updates)
         for tensors, share in ((weights, of_weights), (buffers, of_buffers)):
@@ -54,29 +54,33 @@ class WeightAverage:
                 m = self.state[name]
                 averaged = m.is_floating_point() or m.is_complex()
                 moved = m + column(share, m) * (tensor - m) if averaged else tensor
-                over_entries = held.reshape(-1, *([1] * (m.dim() - 1)))
+                over_entries = frozen.reshape(-1, *([1] * (m.dim() - 1)))
                 m.copy_(torch.where(over_entries, m, moved))
 
-    def state_of(self, run: int) -> dict[str, Tensor]:
-        """What `go_on` needs of run number `run`."""
+    def state_dict(self, run: int) -> dict[str, Tensor]:
+        """The averages of run number `run`, by name."""
         return {name: m[run] for name, m in self.state.items()}
 
     @torch.no_grad()
-    def go_on(self, states: Sequence[Mapping[str, Tensor]]) -> None:
-        """Be again what the K runs' `state_of` tells."""
+    def load_state_dict(self, states: Sequence[Mapping[str, Tensor]]) -> None:
+        """Restore the states that `state_dict` returned for each of the K runs."""
         for name, m in self.state.items():
             m.copy_(torch.stack([state[name] for state in states]))
 
     @contextmanager
     def in_place_of(self, live: Callable[[], Mapping[str, Tensor]]) -> Iterator[None]:
-        """Let live weights and buffers [K, …] be the average for a while; afterwards they have
-        their bits, also where a network has put other tensors in their place."""
+        """Inside the context, weights and buffers hold the averages; afterwards their own bits.
+
+        Args:
+            live: returns them, [K, …] by name; called again at the end, since a forward may have
+                replaced buffers.
+        """
         with torch.no_grad():
-            kept = {name: tensor.clone() for name, tensor in live().items()}
+            original = {name: tensor.clone() for name, tensor in live().items()}
             for name, tensor in live().items():
                 tensor.copy_(self.state[name])
             try:
                 yield
             finally:
                 for name, tensor in live().items():
-                    tensor.copy_(kept[name])
+                    tensor.copy_(original[name])

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from cvtrain.config.point import Point
 from cvtrain.runs.run_json import Engine
+from cvtrain.training.module_state import RunState
 from cvtrain.training.stack import alignment
-from cvtrain.training.training_state import RunState
 
 
 @dataclass(frozen=True)

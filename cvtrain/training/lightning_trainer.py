@@ -1,4 +1,4 @@
-"""Which of Lightning's Trainer arguments are taken, and why the others are not."""
+"""Lightning's Trainer: the arguments and callbacks that are accepted, and what replaces others."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer, callbacks
 
 from cvtrain.config.schema import Config
-from cvtrain.config.targets import check_arguments
+from cvtrain.config.targets import check_arguments, resolve_target
 from cvtrain.process.errors import InputError, told
 from cvtrain.process.process_count import check_process_count
 from cvtrain.training.data_parallel import devices_wanted
-from cvtrain.training.trainer_callbacks import callbacks_of
+from cvtrain.training.monitor import GradientMonitor
 
 REPLACED_TRAINER_ARGUMENTS = {
     "max_steps": "max_steps",
@@ -48,7 +48,7 @@ REPLACED_TRAINER_ARGUMENTS = {
     "strategy": "trainer.devices (several processes, DistributedDataParallel)",
 }
 MOST_ACCUMULATED = 10_000
-"""Batches of an update, which is not left before its last one."""
+"""Largest number of batches per update; a signal ends training only between updates."""
 HARMLESS: dict[str, Any] = {
     "num_nodes": 1,
     "strategy": "auto",
@@ -56,15 +56,16 @@ HARMLESS: dict[str, Any] = {
     "reload_dataloaders_every_n_epochs": 0,
     "sync_batchnorm": False,
 }
-"""Values of `REPLACED_TRAINER_ARGUMENTS` that ask for what is done anyway."""
+"""Values of `REPLACED_TRAINER_ARGUMENTS` that change nothing, and are accepted."""
 
 PRECISIONS = {
-    "16-true": "it makes complex weights real, without a word",
-    "bf16-true": "it makes complex weights real, without a word",
-    "64-true": "it leaves complex weights complex64; dtype=complex128 does what it promises",
-    "16-mixed": "autocast would narrow the real layers and leave the complex ones",
-    "bf16-mixed": "autocast would narrow the real layers and leave the complex ones",
+    "16-true": "would silently cast complex weights to real",
+    "bf16-true": "would silently cast complex weights to real",
+    "64-true": "would leave complex weights complex64; use dtype=complex128",
+    "16-mixed": "would autocast the real layers and leave the complex ones",
+    "bf16-mixed": "would autocast the real layers and leave the complex ones",
 }
+"""Lightning's precisions that are refused, and why."""
 SINGLE_PRECISION = (None, 32, "32", "32-true")
 
 FIXED: dict[str, Any] = {
@@ -84,16 +85,46 @@ LOGGED = {
     "lightning.pytorch.profilers": logging.INFO,
     "lightning.pytorch.callbacks.model_summary": logging.INFO,
 }
-"""Lightning's loggers, and what of each is shown."""
+"""Lightning's loggers, and the level from which their messages are shown."""
+
+
+REPLACED_CALLBACKS: dict[type[Callback], str] = {
+    callbacks.EarlyStopping: "use early_stopping.patience and early_stopping.metric",
+    callbacks.Checkpoint: "use checkpoint.every_n_steps (best.ckpt and last.ckpt are always there)",
+    callbacks.OnExceptionCheckpoint: "use checkpoint.every_n_steps",
+    callbacks.StochasticWeightAveraging: "use ema.decay",
+    callbacks.WeightAveraging: "use ema.decay",
+    callbacks.LearningRateMonitor: "leave it out; train/lr is always recorded",
+    callbacks.LearningRateFinder: "sweep lr_octave (+experiment=sweep), or optimizer.lr",
+    callbacks.BatchSizeFinder: "set batch_size",
+    callbacks.GradientAccumulationScheduler: "use trainer.accumulate_grad_batches",
+    callbacks.BasePredictionWriter: "use python -m cvtrain evaluate RUN --predictions FILE.npz",
+    callbacks.DeviceStatsMonitor: "leave it out; there is no logger of Lightning's to write to",
+    callbacks.ThroughputMonitor: "leave it out; there is no logger of Lightning's to write to",
+    callbacks.BaseFinetuning: "start from weights with start_from, and freeze layers in the network"
+    " (requires_grad_(False))",
+    callbacks.ModelPruning: "prune the network of a checkpoint: the callback renames its parameters"
+    " while it is trained",
+    GradientMonitor: "use signals.scalars_every; the same is always recorded",
+}
+"""Callbacks that cannot work in a run, subclasses included, and what to use instead: a run has no
+Lightning logger, no validation loop, a single epoch, and checkpoints of its own."""
+
+CALLBACKS_SHAPE = (
+    "should be a list of callbacks, such as [{_target_: lightning.pytorch.callbacks.Timer}]"
+)
 
 
 class UninterruptedTrainer(Trainer):
-    """Leaves at the step at which `cvtrain.training.module` says so: Lightning would end a loop by
-    itself where a SIGTERM came, saved or not, and in one of several processes alone."""
+    """A Trainer that ends only when the module sets `should_stop`.
+
+    Lightning would end the loop at a SIGTERM, before checkpoints are written and in one of several
+    processes alone.
+    """
 
     @property
     def received_sigterm(self) -> bool:
-        """Whether Lightning is to do something about a signal."""
+        """False: `TrainingModule` handles signals."""
         return False
 
 
@@ -101,23 +132,23 @@ def trainer_arguments(config: Config) -> dict[str, Any]:
     """Keyword arguments for `lightning.pytorch.Trainer`.
 
     Raises:
-        InputError: an argument that has a key of ours, that Lightning does not know, or that would
-            cost complex weights their imaginary part.
+        InputError: an argument that a key of cvtrain replaces, that Lightning does not know, or
+            that would cast complex weights to real.
     """
-    given = dict(config.trainer)
-    for name, value in given.items():
+    arguments = dict(config.trainer)
+    for name, value in arguments.items():
         if name in REPLACED_TRAINER_ARGUMENTS and value is not None and value != HARMLESS.get(name):
             raise InputError(f"trainer.{name}={value}: use {REPLACED_TRAINER_ARGUMENTS[name]}")
-    precision = given.get("precision")
+    precision = arguments.get("precision")
     if precision not in SINGLE_PRECISION:
-        reason = PRECISIONS.get(str(precision), "only 32-true keeps complex weights as they are")
-        raise InputError(f"trainer.precision={precision}: refused: {reason} (use dtype)")
-    if given.get("profiler") not in PROFILERS:
+        reason = PRECISIONS.get(str(precision), "does not keep complex weights as they are")
+        raise InputError(f"trainer.precision={precision}: should be 32-true; this {reason}")
+    if arguments.get("profiler") not in PROFILERS:
         known = ", ".join(name for name in PROFILERS if name)
-        raise InputError(f"trainer.profiler={given['profiler']}: should be one of {known}")
-    given.pop("callbacks", None)
-    callbacks = callbacks_of(config)
-    checked = check_arguments("trainer", Trainer, given)
+        raise InputError(f"trainer.profiler={arguments['profiler']}: should be one of {known}")
+    arguments.pop("callbacks", None)
+    chosen = configured_callbacks(config)
+    checked = check_arguments("trainer", Trainer, arguments)
     devices = devices_wanted(checked)
     accumulated = checked.get("accumulate_grad_batches", 1)
     if not 1 <= accumulated <= MOST_ACCUMULATED:
@@ -132,16 +163,17 @@ def trainer_arguments(config: Config) -> dict[str, Any]:
             " trainer.accelerator=cpu takes processes instead"
         )
     check_process_count("trainer.devices", devices)
-    # Each process has one device; the others are those of other processes.
-    checked["devices"] = [dist.get_rank()] if devices > 1 and _beside_others(accelerator) else 1
+    # Each of several processes uses one device, the one of its rank.
+    ranked = devices > 1 and accelerator == "cuda" and dist.is_initialized()
+    checked["devices"] = [dist.get_rank()] if ranked else 1
     checked["accelerator"] = accelerator
-    # In a SLURM job Lightning would hand that in again by itself.
+    # In a SLURM job Lightning would submit the job again by itself.
     checked.setdefault("plugins", [LightningEnvironment()])
-    return {**FIXED, **checked, "max_steps": config.max_steps, "callbacks": callbacks}
+    return {**FIXED, **checked, "max_steps": config.max_steps, "callbacks": chosen}
 
 
 def check_trainer(config: Config) -> None:
-    """Make the Trainer that the run would have, and forget it.
+    """Construct the Trainer of a run, as a check.
 
     Raises:
         InputError: Lightning refuses its arguments.
@@ -150,15 +182,53 @@ def check_trainer(config: Config) -> None:
     try:
         with quiet_lightning():
             UninterruptedTrainer(**arguments)
-    except Exception as error:  # Lightning's own, a package that is not there
+    except Exception as error:  # Lightning's errors, missing packages
         given = ", ".join(f"{name}={value}" for name, value in config.trainer.items())
         raise InputError(f"trainer: Lightning refuses {given}: {told(error)}") from None
 
 
+def configured_callbacks(config: Config) -> list[Callback]:
+    """The callbacks that `trainer.callbacks` asks for.
+
+    Raises:
+        InputError: it is not a list of callbacks, or one of them cannot work in a run.
+    """
+    slots = config.trainer.get("callbacks")
+    if slots is None:
+        return []
+    if not isinstance(slots, list | tuple):
+        raise InputError(f"trainer.callbacks={slots}: {CALLBACKS_SHAPE}")
+    return [_callback(index, slot, config) for index, slot in enumerate(slots)]
+
+
+def _callback(index: int, slot: Any, config: Config) -> Callback:
+    key = f"trainer.callbacks[{index}]"
+    if not isinstance(slot, dict) or "_target_" not in slot:
+        raise InputError(f"{key}={slot}: {CALLBACKS_SHAPE}")
+    path = str(slot["_target_"])
+    kind = resolve_target(key, path, Callback, config.trusted_modules)
+    for replaced, instead in REPLACED_CALLBACKS.items():
+        if isinstance(kind, type) and issubclass(kind, replaced):
+            raise InputError(f"{key}._target_={path}: cannot work here; {instead}")
+    arguments = {name: value for name, value in slot.items() if name != "_target_"}
+    checked = check_arguments(key, kind, arguments)
+    try:
+        callback: Callback = kind(**checked)
+    except Exception as error:  # a user's callback may raise anything
+        raise InputError(f"{key}: {kind.__name__} refuses its arguments: {told(error)}") from None
+    shown = config.trainer.get("enable_progress_bar")
+    if isinstance(callback, callbacks.ProgressBar) and not shown:
+        raise InputError(
+            f"{key}._target_={path}: add +trainer.enable_progress_bar=true, without which there is"
+            " no progress bar"
+        )
+    return callback
+
+
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Silence Lightning's advice about features that are replaced here on purpose; a profile or a
-    summary that was asked for is shown."""
+    """Silence Lightning's advice on features that cvtrain replaces; profiles and summaries that the
+    user asked for are shown."""
     before = {name: logging.getLogger(name).level for name in LOGGED}
     for name, level in LOGGED.items():
         logging.getLogger(name).setLevel(level)
@@ -171,14 +241,12 @@ def quiet_lightning() -> Iterator[None]:
                 logging.getLogger(name).setLevel(level)
 
 
-def _beside_others(accelerator: str) -> bool:
-    return accelerator == "cuda" and dist.is_initialized()
-
-
 def _accelerator(wanted: Any, config: Config) -> str:
     known = {"auto", "cpu", "gpu", "cuda", "mps"}
     if wanted not in known:
-        raise InputError(f"trainer.accelerator={wanted}: one of {', '.join(sorted(known))}")
+        raise InputError(
+            f"trainer.accelerator={wanted}: should be one of {', '.join(sorted(known))}"
+        )
     cuda = torch.cuda.is_available()
     if wanted == "auto":
         # Not MPS: torch implements complex numbers there only in part.

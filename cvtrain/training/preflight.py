@@ -28,12 +28,12 @@ from cvtrain.process.signals import interruption
 from cvtrain.runs.trackers import check_tracker
 from cvtrain.training.convergence import Convergence
 from cvtrain.training.data_parallel import check_data_parallel
-from cvtrain.training.early_stopping import EarlyStopping
 from cvtrain.training.lightning_trainer import check_trainer, trainer_arguments
 from cvtrain.training.metrics import measured, metrics_of
 from cvtrain.training.schedule import learning_rate_factor
-from cvtrain.training.step import evaluates_often
 from cvtrain.training.task import build_model, build_objective, build_optimizer, load_dataset
+from cvtrain.training.update import evaluates_often
+from cvtrain.training.validation import EarlyStopping
 
 TRIAL_SAMPLES = 4
 

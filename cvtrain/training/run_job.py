@@ -1,4 +1,4 @@
-"""One attempt at the runs of a job: prepared, trained, and written down however it ends."""
+"""Train the runs of a job once, and record how each of them ended."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -29,21 +30,23 @@ from cvtrain.training.lightning_trainer import (
     trainer_arguments,
 )
 from cvtrain.training.memory import is_out_of_memory, retain_freed_memory
-from cvtrain.training.module import Checkpointer, TrainingModule
+from cvtrain.training.module import TrainingModule, TrainingSettings
+from cvtrain.training.module_state import UnusableState
 from cvtrain.training.single import Single
 from cvtrain.training.stack import Stack
-from cvtrain.training.step import Tensors
 from cvtrain.training.task import load_dataset
-from cvtrain.training.training_state import UnusableState, save_state
+from cvtrain.training.training_state import save_state
+from cvtrain.training.update import Tensors
 
 log = logging.getLogger(__name__)
 
 Progressed = Callable[[int], None]
-"""Told the number of updates made, after each."""
+"""Called with the number of updates made, after each."""
 
 
 def train_and_record(job: Job, progressed: Progressed) -> list[RunRecord] | None:
-    """The records, or None where memory ran out and a smaller job may do."""
+    """Train the points of a job and return their records; None if a stack ran out of memory, so
+    that a smaller one may succeed."""
     journal = Journal(job.root)
     size, threads = len(job.points), torch.get_num_threads()
     spent = [state.seconds for state in job.earlier] or [0.0] * size
@@ -63,14 +66,14 @@ def train_and_record(job: Job, progressed: Progressed) -> list[RunRecord] | None
         statuses = [_status(*ended, stops) for ended in zip(job.points, records, strict=True)]
         recorder.close([status == "finished" for status in statuses])
         _end(job, journal, recorder, records, statuses)
-    except UnusableState:  # the runs begin again
+    except UnusableState:  # the caller starts the runs again
         raise
     except Interrupted:  # a second signal, which ends at once
         _leave(job, journal, records)
         raise
     except Exception as error:
         if job.engine == "stack" and is_out_of_memory(error):
-            # Nothing is raised from here: what it came from holds on to the memory.
+            # Not raised: its traceback would keep the memory.
             return None
         if storage_failure(error, job.root):
             _leave(job, journal, records)
@@ -91,11 +94,7 @@ def _end(
     records: Sequence[RunRecord],
     statuses: Sequence[Status],
 ) -> None:
-    """Note how each run ended.
-
-    Raises:
-        FilesChanged: all of them failed, since their files were removed or changed.
-    """
+    """Write how each run ended into its run.json; runs whose files were removed or changed fail."""
     for run, (point, record) in enumerate(zip(job.points, records, strict=True)):
         if run not in recorder.lost:
             with recorder.keeping(run):
@@ -107,12 +106,12 @@ def _end(
 
 
 def _stops_for_lost(job: Job, recorder: RunWriter) -> bool:
-    """Whether the other runs are to stop too, since the files of one were removed or changed."""
+    """Whether all runs stop because the files of one were removed or changed."""
     return bool(recorder.lost) and job.points[0].config.on_error == "stop"
 
 
 def _trackers(job: Job, journal: Journal) -> Trackers | None:
-    """Of several processes that train one run, the first one's."""
+    """The trackers of the runs; None in all but the first of several processes that train one."""
     if dist.is_initialized() and dist.get_rank() > 0:
         return None
     configs = [point.config for point in job.points]
@@ -120,13 +119,13 @@ def _trackers(job: Job, journal: Journal) -> Trackers | None:
 
 
 def _leave(job: Job, journal: Journal, records: Sequence[RunRecord]) -> None:
-    """Note that the runs which have not ended were interrupted, as far as storage takes it: a full
-    disk may still take a small file."""
+    """Mark the runs that have not ended as interrupted, as far as storage allows: a full disk may
+    still take a small file."""
     for point, record in zip(job.points, records, strict=False):  # not all may have begun
         if record.status == "running":
             with suppress(FilesChanged, OSError):
                 journal.end(point, record, "interrupted")
-    for point in job.points:  # what ended in memory, and failed to be written
+    for point in job.points:  # also those whose end could not be written
         with suppress(FilesChanged, OSError, StorageUnavailable):
             journal.leave(point)
 
@@ -146,23 +145,26 @@ def _fit(
     records: Sequence[RunRecord],
     progressed: Progressed,
 ) -> None:
-    def save() -> None:
+    """Train, then put the results into `records` and write the final checkpoints."""
+
+    def save(module: TrainingModule) -> None:
         recorded = recorder.recorded()
-        surviving = set(trainee.ended.surviving)
+        surviving = set(module.statuses.surviving)
         for run, point in enumerate(job.points):
             if run in surviving and run not in recorder.lost:
                 with recorder.keeping(run):
-                    save_state(journal, point, job.engine, trainee, run, recorded[run])
+                    save_state(journal, point, job.engine, module, run, recorded[run])
 
-    trainer, trainee = _prepare(job, recorder, save, progressed)
-    recorder.expect(trainee.validations.later_tags)
+    settings = TrainingSettings(recorder, save, progressed, job.earlier)
+    trainer, module = _prepare(job, settings)
+    recorder.expect(module.validations.later_tags)
     for run, point in enumerate(job.points) if not job.earlier else ():
         recorder.declare(run, hyperparameters(point.config))
     try:
-        trainer.fit(trainee)
+        trainer.fit(module)
     finally:
-        trainee.release()
-    if trainee.ended_early:
+        module.release()
+    if module.ended_early:
         for point in job.points:
             log.warning(
                 "%s ended after %d of %d updates: a callback stopped the Trainer",
@@ -171,55 +173,56 @@ def _fit(
                 point.config.max_steps,
             )
     final = recorder.final
-    best = trainee.validations.best_state
-    assert best is not None  # the weights before the first update are always validated
-    references = [asdict(each) for each in trainee.dataset.references]
-    counted = count_parameters(weight[0] for weight in trainee.weights().values())
+    references = [asdict(reference) for reference in module.dataset.references]
+    counted = count_parameters(weight[0] for weight in module.weights().values())
     for run, (point, record) in enumerate(zip(job.points, records, strict=True)):
-        directory = journal.run_directory(point)
         record.references = references
         record.parameters = {"complex": counted.complex, "real": counted.real}
-        ended_at = trainee.ended.at(run)
-        record.diverged_at = trainee.ended.diverged_at[run]
-        record.stopped_at = trainee.ended.stopped_at[run]
+        ended_at = module.statuses.ended_at(run)
+        record.diverged_at = module.statuses.diverged_at[run]
+        record.stopped_at = module.statuses.stopped_at[run]
         record.steps = trainer.global_step if ended_at is None else ended_at
         record.final = final[run]
         record.best = {
             f"val/{name}": {"value": value, "step": step}
-            for name, (value, step) in trainee.validations.best(run).items()
+            for name, (value, step) in module.validations.best(run).items()
         }
-        if run in recorder.lost:
-            continue
-        stops = _stops_for_lost(job, recorder)
-        state_dict = trainee.state_dict_of(run)
-        with recorder.keeping(run):
-            if _status(point, record, stops) != "interrupted" or not trainee.between_updates:
-                save_checkpoint(directory, "last", state_dict, record.steps)
-            kept = _replaced(state_dict, best.state_of(run)["state"])
-            save_checkpoint(directory, "best", kept, int(best.step[run]))
-            if trainee.average is not None:
-                averaged = _replaced(state_dict, trainee.average.state_of(run))
-                save_checkpoint(directory, "average", averaged, record.steps)
+        if run not in recorder.lost:
+            status = _status(point, record, _stops_for_lost(job, recorder))
+            resumable = status == "interrupted" and module.between_updates
+            with recorder.keeping(run):
+                _save_checkpoints(journal.run_directory(point), module, run, record, resumable)
+
+
+def _save_checkpoints(
+    directory: Path, module: TrainingModule, run: int, record: RunRecord, resumable: bool
+) -> None:
+    """Write `best`, `average` if there is one, and `last` unless it is already there, `resumable`,
+    with the state to continue from."""
+    state_dict = module.state_dict_of(run)
+    if not resumable:
+        save_checkpoint(directory, "last", state_dict, record.steps)
+    best_state = module.validations.best_state
+    assert best_state is not None  # the initial weights are always validated
+    best = best_state.state_dict(run)
+    save_checkpoint(directory, "best", _replaced(state_dict, best["state"]), best["step"])
+    if module.average is not None:
+        averaged = _replaced(state_dict, module.average.state_dict(run))
+        save_checkpoint(directory, "average", averaged, record.steps)
 
 
 def _replaced(state_dict: Tensors, state: Tensors) -> Tensors:
-    """The state dict with what `state` has of it; `state` may have buffers that are not saved."""
+    """The state dict with the tensors of `state`, which may have buffers that are not saved."""
     return {name: state.get(name, tensor) for name, tensor in state_dict.items()}
 
 
-def _prepare(
-    job: Job, recorder: RunWriter, save: Checkpointer, progressed: Progressed
-) -> tuple[Trainer, TrainingModule]:
+def _prepare(job: Job, settings: TrainingSettings) -> tuple[Trainer, TrainingModule]:
     configs = [point.config for point in job.points]
-    if job.earlier:  # what they started from may be gone
+    if job.earlier:  # the weights that they started from may be gone
         configs = [config.model_copy(update={"start_from": None}) for config in configs]
     dataset = load_dataset(configs[0])
     torch.manual_seed(configs[0].seed)
     trainer = UninterruptedTrainer(**trainer_arguments(configs[0]))
-    trainee: TrainingModule
     if job.engine == "single":
-        trainee = Single(configs[0], dataset, recorder, save, progressed)
-    else:
-        trainee = Stack(configs, dataset, job.size_multiple, recorder, save, progressed)
-    trainee.earlier = job.earlier
-    return trainer, trainee
+        return trainer, Single(configs[0], dataset, settings)
+    return trainer, Stack(configs, dataset, job.size_multiple, settings)

@@ -1,6 +1,6 @@
-"""K configurations as one: which may be trained as a stack, and their numbers side by side.
+"""K configurations as one: which of them can be stacked, and their numbers side by side.
 
-Configurations fit into one stack if they differ in stack axes only: seeds, initial noise, and the
+Configurations can be stacked if they differ in stack axes only: seeds, initial noise, and the
 numbers of objective, convention, optimizer, clipping and schedule. A number that all members share
 stays a Python number, one in which they differ becomes a [K] float64 tensor on the host.
 """
@@ -10,13 +10,19 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from cvtrain.config.schema import Config
-from cvtrain.config.sections import EntryClipConfig, NormClipConfig
+from cvtrain.config.sections import (
+    ConventionConfig,
+    EntryClipConfig,
+    NoClipConfig,
+    NormClipConfig,
+)
 from cvtrain.gradients.clipping import Clip, ModulusClip, NoClip, NormClip, SplitClip
 from cvtrain.gradients.convention import Convention
 from cvtrain.gradients.stacked_number import Number
@@ -28,7 +34,8 @@ from cvtrain.training.task import optimizer_arguments, parameter_groups, real_va
 
 
 def common_part(config: Config) -> str:
-    """What members of one stack have in common: equal for two configurations that fit together."""
+    """Everything that must be equal in a stack, as JSON: two configurations can be stacked if and
+    only if this is equal."""
     content = config.result_keys()
     for axis in ("seed", "init_jitter", "convention", "scheduler"):
         del content[axis]
@@ -36,7 +43,7 @@ def common_part(config: Config) -> str:
     content["ema"] = content["ema"]["decay"] is not None
     content["clip"] = content["clip"]["kind"]
     optimizer = content["optimizer"]
-    # A value that real parameters do not take for themselves is that of all the others.
+    # Without a value of their own real parameters take that of the complex ones.
     optimizer["real_parameters"] = {
         name: _shape(value)
         for name, value in real_values_given(config).items()
@@ -47,7 +54,7 @@ def common_part(config: Config) -> str:
 
 
 def refusal(config: Config) -> str | None:
-    """Why the configuration can only be trained singly, as far as it says so by itself."""
+    """Why a configuration cannot be trained in a stack, or None if nothing in it says so."""
     trainer = config.trainer
     if trainer.get("callbacks"):
         return "trainer.callbacks see one run"
@@ -66,31 +73,44 @@ def refusal(config: Config) -> str | None:
     return None
 
 
-def stack_scale(configs: Sequence[Config]) -> Number:
-    """The objectives' scales."""
-    return along_stack([config.objective.scale for config in configs])
+@dataclass(frozen=True)
+class StackNumbers:
+    """Numbers of K runs side by side: one that all share is a Python number, others are [K].
+
+    Attributes:
+        convention, clip: applied to the gradients before the optimizer gets them.
+        scale: of the objectives.
+        decay: of the averages of weights; None if there are no averages.
+    """
+
+    convention: Convention
+    clip: Clip
+    scale: Number
+    decay: Number | None
 
 
-def stack_decay(configs: Sequence[Config]) -> Number | None:
-    """The decays of the averages of weights, or None where there are no averages."""
-    decays = [config.ema.decay for config in configs]
-    given = [decay for decay in decays if decay is not None]
-    assert len(given) in (0, len(decays))  # `common_part` puts both kinds apart
-    return along_stack(given) if given else None
+def stack_numbers(configs: Sequence[Config]) -> StackNumbers:
+    """The numbers of K configurations that have a `common_part`."""
+    decays = [config.ema.decay for config in configs if config.ema.decay is not None]
+    assert len(decays) in (0, len(configs))  # the common part says whether there are averages
+    return StackNumbers(
+        convention=_stack_convention([config.convention for config in configs]),
+        clip=_stack_clip([config.clip for config in configs]),
+        scale=along_stack([config.objective.scale for config in configs]),
+        decay=along_stack(decays) if decays else None,
+    )
 
 
-def stack_convention(configs: Sequence[Config]) -> Convention:
-    """The gradient conventions."""
-    conjugate = [config.convention.conjugate for config in configs]
+def _stack_convention(conventions: Sequence[ConventionConfig]) -> Convention:
+    conjugate = [convention.conjugate for convention in conventions]
     return Convention(
-        along_stack([config.convention.scale for config in configs]),
+        along_stack([convention.scale for convention in conventions]),
         conjugate[0] if len(set(conjugate)) == 1 else torch.tensor(conjugate),
     )
 
 
-def stack_clip(configs: Sequence[Config]) -> Clip:
-    """The clipping, of one kind."""
-    clips = [config.clip for config in configs]
+def _stack_clip(clips: Sequence[NoClipConfig | NormClipConfig | EntryClipConfig]) -> Clip:
+    """The clips, which are of one kind."""
     norms = [clip for clip in clips if isinstance(clip, NormClipConfig)]
     if norms:
         return NormClip(
@@ -105,7 +125,7 @@ def stack_clip(configs: Sequence[Config]) -> Clip:
 
 
 def stack_schedule(configs: Sequence[Config]) -> Callable[[int], Tensor] | None:
-    """The factors [K] on the learning rates by step, or None where every learning rate stays."""
+    """The factors [K] on the learning rates as a function of the step; None if all are constant."""
     factors = [learning_rate_factor(config.scheduler, config.max_steps) for config in configs]
     if all(factor is None for factor in factors):
         return None
@@ -113,10 +133,10 @@ def stack_schedule(configs: Sequence[Config]) -> Callable[[int], Tensor] | None:
 
 
 def stack_optimizer(configs: Sequence[Config], parameters: Iterable[nn.Parameter]) -> RuleOptimizer:
-    """The optimizers of all members as one, over stacked parameters [K, …].
+    """One optimizer for all members, over stacked parameters [K, …].
 
-    Real parameters have a group of their own, after that of the complex ones, where
-    `optimizer.real_parameters` gives any member other values for them.
+    If `optimizer.real_parameters` is set for any member, real parameters have a group of their own,
+    after that of the complex ones.
 
     Raises:
         ValueError: a value is out of range.
@@ -135,7 +155,7 @@ def stack_optimizer(configs: Sequence[Config], parameters: Iterable[nn.Parameter
 
 
 def along_stack(numbers: Sequence[float]) -> Number:
-    """The number that all members share, or the [K] numbers in which they differ."""
+    """The number itself if all members share it, else the K numbers as a float64 tensor [K]."""
     first = numbers[0]
     if all(number == first for number in numbers):
         return first
@@ -162,14 +182,14 @@ def _taken(arguments: dict[str, Any], taken: Any) -> dict[str, Any]:
 
 
 def _structural(value: Any) -> bool:
-    """Whether a value is a choice, not a number or several."""
+    """Whether a value is a choice: neither a number nor a list of numbers."""
     if isinstance(value, list | tuple):
         return any(_structural(entry) for entry in value)
     return isinstance(value, bool) or not isinstance(value, int | float)
 
 
 def _shape(value: Any) -> Any:
-    """A value with its numbers left out."""
+    """The value with every number replaced by a placeholder."""
     if isinstance(value, list | tuple):
         return [_shape(entry) for entry in value]
     return value if _structural(value) else "number"

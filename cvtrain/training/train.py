@@ -1,4 +1,4 @@
-"""The only trainer: everything that trains comes through `train`."""
+"""`train`, the one function through which everything is trained."""
 
 from __future__ import annotations
 
@@ -22,33 +22,34 @@ from cvtrain.training.data_parallel import devices_wanted, processes_beside
 from cvtrain.training.job import Job
 from cvtrain.training.lightning_trainer import trainer_arguments
 from cvtrain.training.memory import is_out_of_memory
+from cvtrain.training.module_state import RunState, UnusableState
 from cvtrain.training.run_job import Progressed, train_and_record
-from cvtrain.training.training_state import RunState, UnusableState, state_left
+from cvtrain.training.training_state import load_state
 
 log = logging.getLogger(__name__)
 
 
 def train(job: Job, progressed: Progressed = lambda step: None) -> list[RunRecord]:
-    """Train the points of a job; their run directories hold everything, divergence included.
+    """Train the points of a job; the results are in their run directories.
 
-    A stack that does not fit into memory is trained in halves, the smallest ones one by one. Runs
-    that an earlier attempt left at a checkpoint go on from there.
+    Diverged runs are results, not errors. A stack that does not fit into memory is trained in
+    halves, the smallest stacks one run at a time. Interrupted runs continue from their checkpoints.
 
     Args:
         job: what to train, and where.
         progressed: called with the number of updates made, after each.
 
     Returns:
-        one record per point, as its run.json has it.
+        One record per point, as its run.json holds it.
 
     Raises:
         Interrupted: SIGINT or SIGTERM came; the runs' files say so and are complete.
-        StorageFailed: the run directories cannot be written any more.
+        StorageFailed: the run directories can no longer be written.
         Exception: the runs failed; their directories hold the traceback.
     """
-    # Deferred around all of it: a signal must find no moment at which the files are half true.
+    # Signals are deferred throughout: at no moment may one find the files half written.
     records: dict[str, RunRecord] = {}
-    with interruption.deferred(), translate_storage_errors(job.root), _others_beside(job):
+    with interruption.deferred(), translate_storage_errors(job.root), _other_processes(job):
         for part in _parts_at_one_step(job):
             trained = _train_part(part, progressed)
             records |= zip((point.directory for point in part.points), trained, strict=True)
@@ -58,29 +59,29 @@ def train(job: Job, progressed: Progressed = lambda step: None) -> list[RunRecor
     return [records[point.directory] for point in job.points]
 
 
-def _others_beside(job: Job) -> AbstractContextManager[None]:
-    """The processes that train the job with this one; mostly there are none."""
+def _other_processes(job: Job) -> AbstractContextManager[None]:
+    """The other processes of `trainer.devices`; with one device there are none."""
     config = job.points[0].config
     return processes_beside(
         devices_wanted(config.trainer),
         trainer_arguments(config)["accelerator"] == "cuda",
-        partial(_train_beside, job),
+        partial(_train_in_process, job),
         job.root,
         job.root / job.points[0].directory,
     )
 
 
-def _train_beside(job: Job, root: Path) -> None:
-    """What another process does: the same, into a directory of its own."""
+def _train_in_process(job: Job, root: Path) -> None:
+    """Train the same job in another process, into a directory of its own."""
     train(replace(job, root=root))
 
 
 def _parts_at_one_step(job: Job) -> list[Job]:
-    """The job itself where all of its runs begin, as they mostly do."""
+    """Split a job into parts whose runs continue from the same step; usually it is one part."""
     journal = Journal(job.root)
     at: dict[int, list[tuple[Point, RunState | None]]] = {}
     for point in job.points:
-        state = state_left(journal, point, job.engine)
+        state = load_state(journal, point, job.engine)
         at.setdefault(0 if state is None else state.step, []).append((point, state))
     return [
         replace(
@@ -102,10 +103,10 @@ def _train_part(job: Job, progressed: Progressed) -> list[RunRecord]:
             raise
         if machine_failure(error) or is_out_of_memory(error):
             raise
-        # What is wrong may be in the checkpoint; what is not comes again, and is told then.
+        # The checkpoint may be the reason; any other error occurs again below, and is raised there.
         why = "its checkpoint cannot be used" if isinstance(error, UnusableState) else "it failed"
-        named, told = job.points[0].directory, first_line(error) or type(error).__name__
-        log.warning("%s begins again, %s: %s", named, why, told)
+        directory, reason = job.points[0].directory, first_line(error) or type(error).__name__
+        log.warning("%s begins again, %s: %s", directory, why, reason)
     return _train_in_halves(replace(job, earlier=()), progressed)
 
 
@@ -120,13 +121,13 @@ def _train_in_halves(job: Job, progressed: Progressed) -> list[RunRecord]:
             replace(job, points=job.points[half], earlier=job.earlier[half]) for half in halves
         ]
         how = "in halves"
-    else:  # a smaller stack would be filled up to the same size
+    else:  # a smaller stack would be padded to the same size
         how = "one by one"
         smaller = [
             replace(job, points=(point,), engine="single", earlier=()) for point in job.points
         ]
     log.warning("%d runs do not fit into memory at once; they are trained %s", size, how)
-    gc.collect()  # Lightning's objects refer to each other
+    gc.collect()  # Lightning's objects are in reference cycles
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return [record for part in smaller for record in _train_in_halves(part, progressed)]

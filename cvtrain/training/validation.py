@@ -1,5 +1,7 @@
-"""What validations tell of K runs: their signals, how fast they got where they got, and with which
-weights and buffers each was best."""
+"""Validation of K runs in lock step: signals, best weights, early stopping.
+
+All tensors have a leading axis of K runs and stay on the device of training until a run ends.
+"""
 
 from __future__ import annotations
 
@@ -10,28 +12,111 @@ import torch
 from torch import Tensor
 
 from cvtrain.config.schema import Config
+from cvtrain.config.sections import EarlyStoppingConfig
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.split import AnySplit
-from cvtrain.training.best_state import BestState
+from cvtrain.process.errors import InputError
 from cvtrain.training.convergence import Convergence
-from cvtrain.training.early_stopping import EarlyStopping
-from cvtrain.training.metrics import metrics_of
+from cvtrain.training.metrics import RISING, metrics_of
 
 Evaluate = Callable[[AnySplit, Sequence[int] | None], dict[str, Tensor]]
-"""Loss and metrics [K] of a split; those of runs that are not asked for may be NaN."""
+"""Computes loss and metrics [K] of a split; values of runs that are not asked for may be NaN."""
+
+
+class BestState:
+    """Weights and buffers of K runs at the lowest loss that each run has had.
+
+    Args:
+        state: tensors [K, …] by name, kept until a loss is finite.
+
+    Attributes:
+        state: tensors [K, …] by name.
+        step: number of updates made when each run had them, int64 [K], on the host.
+    """
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        self.state = {name: tensor.clone() for name, tensor in state.items()}
+        first = next(iter(self.state.values()))
+        self.step = torch.zeros(len(first), dtype=torch.int64)
+        self._loss: Tensor | None = None
+
+    def consider(self, step: int, loss: Tensor, state: Mapping[str, Tensor]) -> None:
+        """Copy `state` for the runs whose `loss` [K] after `step` updates is a new lowest one."""
+        lowest = torch.full_like(loss, torch.inf) if self._loss is None else self._loss
+        better = loss < lowest
+        self._loss = torch.where(better, loss, lowest)
+        self.step = torch.where(better.cpu(), step, self.step)
+        for name, best in self.state.items():
+            over_entries = better.reshape(-1, *([1] * (best.dim() - 1)))
+            best.copy_(torch.where(over_entries, state[name], best))
+
+    def state_dict(self, run: int) -> dict[str, Any]:
+        """The best state of run number `run`, its step and its loss."""
+        return {
+            "state": {name: tensor[run] for name, tensor in self.state.items()},
+            "step": int(self.step[run]),
+            "loss": None if self._loss is None else self._loss[run],
+        }
+
+    def load_state_dict(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Restore the states that `state_dict` returned for each of the K runs."""
+        for name, best in self.state.items():
+            best.copy_(torch.stack([state["state"][name] for state in states]))
+        self.step = torch.tensor([state["step"] for state in states])
+        device = next(iter(self.state.values())).device
+        self._loss = torch.stack([state["loss"] for state in states]).to(device)
+
+
+class EarlyStopping:
+    """Ends a run after `patience` validations in a row that did not improve its metric by more than
+    `min_delta`. NaN is no improvement.
+
+    The criterion UP of Prechelt 1998, Early stopping — but when?, with a margin.
+
+    Args:
+        config: metric, patience and margin; without a patience no run ends.
+        metrics: names of the validation metrics, `loss` included.
+
+    Raises:
+        InputError: the metric is not among `metrics`.
+    """
+
+    def __init__(self, config: EarlyStoppingConfig, metrics: tuple[str, ...]) -> None:
+        self.metric = config.metric.removeprefix("val/")
+        if self.metric not in metrics:
+            raise InputError(
+                f"early_stopping.metric={config.metric}: should be one of {', '.join(metrics)}"
+            )
+        self.patience = config.patience
+        self._min_delta = config.min_delta
+        self._best: Tensor | None = None
+        self._waited: Tensor | None = None
+
+    def observe(self, values: Tensor) -> Tensor:
+        """Take the metric [K] of one validation; return which runs end with it, bool [K]."""
+        order = -values if self.metric in RISING else values
+        if self._best is None or self._waited is None:
+            self._best = torch.full_like(order, torch.inf)
+            self._waited = torch.zeros_like(order, dtype=torch.int64)
+        better = order < self._best - self._min_delta
+        self._best = torch.where(better, order, self._best)
+        self._waited = torch.where(better, 0, self._waited + 1)
+        if self.patience is None:
+            return torch.zeros_like(better)
+        return self._waited >= self.patience
 
 
 class Validations:
-    """Evaluates K runs in lock step, and keeps what came out.
+    """Evaluates K runs in lock step and keeps the results.
 
     Args:
-        config: what the runs have in common.
-        dataset: its validation split is evaluated on the way, its test split at a run's end.
-        evaluate: does so, at the weights as they are.
+        config: what the K configurations have in common.
+        dataset: its validation split is evaluated during training, its test split when a run ends.
+        evaluate: evaluates a split at the current weights.
 
     Attributes:
-        later_tags: the tags that only a run's last row has.
-        best_state: of the lowest validation loss; None before the first validation.
+        later_tags: tags that only the last row of a run has.
+        best_state: weights of the lowest validation loss; None before the first validation.
     """
 
     def __init__(self, config: Config, dataset: Dataset, evaluate: Evaluate) -> None:
@@ -39,7 +124,7 @@ class Validations:
         self._dataset, self._evaluate = dataset, evaluate
         self._convergence = Convergence(config.goal, dataset.task, metrics, config.max_steps)
         self._stopping = EarlyStopping(config.early_stopping, metrics)
-        self._enough: Tensor | None = None
+        self._without_improvement: Tensor | None = None
         self._ended: dict[int, Convergence] = {}
         self._latest: dict[str, Tensor] = {}
         self._latest_step = -1
@@ -47,80 +132,91 @@ class Validations:
         self.later_tags = (*(f"test/{name}" for name in metrics), *self._convergence.tags)
 
     def observe(self, step: int, state: Mapping[str, Tensor]) -> None:
-        """Validate all runs, once per step, with the weights and buffers `state` [K, …]."""
+        """Validate all runs, once per step, at the weights and buffers `state`, [K, …] by name."""
         if self._latest_step == step:
             return
         self._latest = self._evaluate(self._dataset.validation, None)
         self._latest_step = step
         self._convergence.observe(step, self._latest)
-        self._enough = self._stopping.observe(self._latest[self._stopping.metric])
+        self._without_improvement = self._stopping.observe(self._latest[self._stopping.metric])
         if self.best_state is None:
             self.best_state = BestState(state)
         self.best_state.consider(step, self._latest["loss"], state)
 
-    def state_of(self, run: int) -> dict[str, Any]:
-        """What `go_on` needs of run number `run`."""
-        assert self.best_state is not None  # the first weights are always validated
-        return self._convergence.state_of(run) | {"best": self.best_state.state_of(run)}
-
-    def go_on(self, states: Sequence[Mapping[str, Any]], live: Mapping[str, Tensor]) -> None:
-        """Be again what the K runs' `state_of` tells, beside `live` weights and buffers [K, …]."""
-        self._convergence.go_on(states, next(iter(live.values())).device)
-        for values in self._convergence.history(self._stopping.metric):
-            self._enough = self._stopping.observe(values)
-        self.best_state = BestState(live)
-        self.best_state.go_on([state["best"] for state in states])
-
     def signals(self, step: int) -> dict[str, Tensor]:
-        """``val/…``, where `step` was validated."""
+        """The signals ``val/…`` of `step`, [K]; empty if `step` is not the latest validated one."""
         return _tagged("val", self._latest) if self._latest_step == step else {}
 
-    def finish(self, step: int, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """``val/…``, ``test/…`` and ``convergence/…`` of runs that were trained to the end."""
-        self.observe(step, state)
-        test = self._evaluate(self._dataset.test, None)
-        diverged = torch.zeros(len(test["loss"]), dtype=torch.bool)
-        return self.signals(step) | _tagged("test", test) | self._convergence.signals(diverged)
-
     @property
-    def had_enough(self) -> list[int]:
-        """The runs that early stopping ends with the latest validation."""
-        if self._stopping.patience is None or self._enough is None:
+    def stopping(self) -> list[int]:
+        """Positions of the runs that early stopping ends with the latest validation."""
+        if self._stopping.patience is None or self._without_improvement is None:
             return []
-        return self._enough.nonzero().flatten().tolist()
+        return self._without_improvement.nonzero().flatten().tolist()
+
+    def finish(self, step: int, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """``val/…``, ``test/…`` and ``convergence/…`` of runs that made their last update."""
+        self.observe(step, state)
+        return self._last_signals(self._latest, self._convergence, None)
 
     def stop(self, runs: Sequence[int]) -> dict[str, Tensor]:
-        """What `finish` tells, of `runs` that end with the latest validation."""
-        test = self._evaluate(self._dataset.test, runs)
+        """The signals that `finish` returns, for `runs` that end with the latest validation."""
         ended = self._convergence.snapshot()
         self._ended |= dict.fromkeys(runs, ended)
-        diverged = torch.zeros(len(test["loss"]), dtype=torch.bool)
-        return self.signals(self._latest_step) | _tagged("test", test) | ended.signals(diverged)
+        return self._last_signals(self._latest, ended, runs)
 
     def diverge(
         self, runs: Sequence[int], step: int, state: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """The same of `runs` that diverged, at their last usable weights; others do not notice."""
+        """The signals that `finish` returns, for `runs` that diverged at `step`, at their last
+        finite weights. The other runs' histories and best weights do not change."""
         values = self._latest
         if self._latest_step != step:
             evaluated = self._evaluate(self._dataset.validation, runs)
             chosen = torch.zeros_like(evaluated["loss"], dtype=torch.bool)
             chosen[list(runs)] = True
             values = {name: value.where(chosen, torch.nan) for name, value in evaluated.items()}
-            assert self.best_state is not None  # the first weights are always validated
+            assert self.best_state is not None  # the initial weights are always validated
             self.best_state.consider(step, values["loss"], state)
-        ended = self._convergence.with_observed(step, values)
+        ended = self._convergence.snapshot()
+        ended.observe(step, values)
         self._ended |= dict.fromkeys(runs, ended)
-        test = self._evaluate(self._dataset.test, runs)
-        diverged = torch.ones(len(test["loss"]), dtype=torch.bool)
-        return _tagged("val", values) | _tagged("test", test) | ended.signals(diverged)
+        return self._last_signals(values, ended, runs, diverged=True)
 
     def best(self, run: int) -> dict[str, tuple[float, int]]:
-        """Per metric the best value that run number `run` had, and the step of it."""
+        """By metric: the best value of run number `run`, and the first step that had it."""
         best = self._ended.get(run, self._convergence).best()
         return {
             name: (float(values[run]), int(steps[run])) for name, (values, steps) in best.items()
         }
+
+    def state_dict(self, run: int) -> dict[str, Any]:
+        """The validations of run number `run` and its best state."""
+        assert self.best_state is not None  # the initial weights are always validated
+        return self._convergence.state_dict(run) | {"best": self.best_state.state_dict(run)}
+
+    def load_state_dict(
+        self, states: Sequence[Mapping[str, Any]], live: Mapping[str, Tensor]
+    ) -> None:
+        """Restore the states that `state_dict` returned for each of the K runs; `live` weights and
+        buffers, [K, …] by name, say which tensors the best state has."""
+        self._convergence.load_state_dict(states, next(iter(live.values())).device)
+        for values in self._convergence.history(self._stopping.metric):
+            self._without_improvement = self._stopping.observe(values)
+        self.best_state = BestState(live)
+        self.best_state.load_state_dict([state["best"] for state in states])
+
+    def _last_signals(
+        self,
+        validation: Mapping[str, Tensor],
+        convergence: Convergence,
+        runs: Sequence[int] | None,
+        *,
+        diverged: bool = False,
+    ) -> dict[str, Tensor]:
+        test = self._evaluate(self._dataset.test, runs)
+        which = torch.full((len(test["loss"]),), diverged)
+        return _tagged("val", validation) | _tagged("test", test) | convergence.signals(which)
 
 
 def _tagged(group: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from cvtrain.sweep import packing
 from cvtrain.sweep.memory_probe import MemoryProbe, _peak_on_host, _train, probe_memory
 from cvtrain.sweep.packing import balanced, describe, largest_stack, pack
 from cvtrain.sweep.plan import Plan
-from cvtrain.training.stacking import common_part, stack_decay
+from cvtrain.training.stacking import common_part, stack_numbers
 from tests.training.trained_runs import composer, configured
 
 SMALL = ("model.hidden=[8]", "max_steps=10", "signals.histograms_every=0")
@@ -63,8 +63,9 @@ def test_what_shapes_the_computation_does_not(choice):
 def test_averages_of_weights_fit_together_whatever_their_decay():
     averaged = configured(*SMALL, "ema.decay=0.9")
     assert common_part(averaged) == common_part(configured(*SMALL, "ema.decay=0.5"))
-    assert stack_decay([averaged, configured(*SMALL, "ema.decay=0.5")]).tolist() == [0.9, 0.5]
-    assert stack_decay([configured(*SMALL)]) is None
+    both = [averaged, configured(*SMALL, "ema.decay=0.5")]
+    assert stack_numbers(both).decay.tolist() == [0.9, 0.5]
+    assert stack_numbers([configured(*SMALL)]).decay is None
 
 
 def test_bools_and_pairs_of_an_optimizer():

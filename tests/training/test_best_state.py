@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cvtrain.cli.evaluate import evaluate
-from cvtrain.training.best_state import BestState
+from cvtrain.training.validation import BestState
 from tests.training.trained_runs import stacked, trained
 
 

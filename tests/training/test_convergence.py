@@ -88,7 +88,8 @@ def test_the_best_is_the_largest_accuracy_and_the_smallest_loss_at_its_first_ste
 def test_one_validation_more_in_a_copy_leaves_the_others_out():
     convergence = observed(STEPS[:2], LOSSES[:2], ACCURACIES[:2])
     more = {"loss": torch.tensor([0.25, 0.25]), "accuracy": torch.tensor([1.0, 1.0])}
-    later = convergence.with_observed(20, more)
+    later = convergence.snapshot()
+    later.observe(20, more)
     assert later.best()["loss"][0].tolist() == [0.25, 0.25]
     assert convergence.best()["loss"][0].tolist() == [1.0, 3.0]
 
@@ -97,7 +98,7 @@ def test_histories_go_on_from_what_each_run_had():
     whole = observed(STEPS, LOSSES, ACCURACIES)
     begun = observed(STEPS[:2], LOSSES[:2], ACCURACIES[:2])
     gone_on = Convergence(GoalConfig(), "classification", METRICS, 40)
-    gone_on.go_on([begun.state_of(run) for run in range(2)], torch.device("cpu"))
+    gone_on.load_state_dict([begun.state_dict(run) for run in range(2)], torch.device("cpu"))
     for place in (2, 3):
         values = {"loss": LOSSES[place], "accuracy": ACCURACIES[place]}
         gone_on.observe(STEPS[place], {n: torch.tensor(v) for n, v in values.items()})

@@ -8,8 +8,8 @@ import torch
 
 from cvtrain.config.point import Point
 from cvtrain.runs.checkpoint import read_checkpoint
-from cvtrain.training.divergence import EXPLOSION, DivergenceLatch
 from cvtrain.training.job import Job
+from cvtrain.training.run_status import EXPLOSION, DivergenceLatch
 from cvtrain.training.train import train
 from tests.training.trained_runs import configured
 

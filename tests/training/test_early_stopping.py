@@ -5,7 +5,7 @@ import torch
 
 from cvtrain.config.sections import EarlyStoppingConfig
 from cvtrain.process.errors import InputError
-from cvtrain.training.early_stopping import EarlyStopping
+from cvtrain.training.validation import EarlyStopping
 from tests.event_content import histogram_steps
 from tests.training.trained_runs import largest_difference, stacked, trained
 

@@ -57,14 +57,14 @@ def test_a_stack_goes_on_in_halves_where_memory_runs_out_as_it_is_restored(tmp_p
     whole, parted = (Job(points(*members), tmp_path / name, "stack", multiple=1) for name in "ab")
     train(whole)
     stopped(parted, 10)
-    restore = stack_engine.Stack.restore_optimizer
+    restore = stack_engine.Stack.load_engine_state_dict
 
     def without_memory(stack: stack_engine.Stack, states: list[dict], step: int) -> None:
         if stack.members > 1:
             raise MemoryError
         restore(stack, states, step)
 
-    monkeypatch.setattr(stack_engine.Stack, "restore_optimizer", without_memory)
+    monkeypatch.setattr(stack_engine.Stack, "load_engine_state_dict", without_memory)
     steps: list[int] = []
     train(parted, steps.append)
     assert steps[0] == 11

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from cvtrain.training import divergence
-from cvtrain.training import module as trainee
+from cvtrain.training import module as training_module
+from cvtrain.training import run_status
 from cvtrain.training.module import TrainingModule
 from tests.training.test_stack_bits import COMMON, same_files
 from tests.training.trained_runs import configured, stacked, trained
@@ -57,7 +57,7 @@ def normed_network(tmp_path_factory, monkeypatch):
 @pytest.fixture
 def as_on_a_gpu(monkeypatch):
     def apply() -> None:
-        for module in (divergence, trainee):
+        for module in (run_status, training_module):
             monkeypatch.setattr(module, "free_to_read", lambda tensor: False)
 
     return apply

@@ -8,11 +8,8 @@ import torch
 from cvtrain.gradients.clipping import ModulusClip, NoClip, NormClip, SplitClip
 from cvtrain.training.stacking import (
     along_stack,
-    stack_clip,
-    stack_convention,
-    stack_decay,
+    stack_numbers,
     stack_optimizer,
-    stack_scale,
     stack_schedule,
 )
 from tests.training.trained_runs import configured
@@ -37,29 +34,26 @@ def test_scales_conventions_and_decays_are_each_members_own():
         "objective.scale=0.5 convention=wirtinger ema.decay=0.5",
         "objective.scale=2 convention=unconjugated ema.decay=0.9",
     )
-    assert stack_scale(chosen).tolist() == [0.5, 2.0]
-    assert stack_decay(chosen).tolist() == [0.5, 0.9]
-    convention = stack_convention(chosen)
+    numbers = stack_numbers(chosen)
+    assert numbers.scale.tolist() == [0.5, 2.0]
+    assert numbers.decay.tolist() == [0.5, 0.9]
+    convention = numbers.convention
     assert convention.scale.tolist() == [0.5, 1.0]
     assert convention.conjugate.tolist() == [False, True]
-    assert stack_convention(chosen[:1]).conjugate is False
+    assert stack_numbers(chosen[:1]).convention.conjugate is False
 
 
 def test_thresholds_and_eps_of_clipping_are_each_members_own():
-    norm = stack_clip(
-        configs(
-            "clip.threshold=1 clip.eps=0.5", "clip.threshold=2 clip.eps=0.25", common=("clip=norm",)
-        )
-    )
+    members = "clip.threshold=1 clip.eps=0.5", "clip.threshold=2 clip.eps=0.25"
+    norm = stack_numbers(configs(*members, common=("clip=norm",))).clip
     assert isinstance(norm, NormClip)
     assert (norm.threshold.tolist(), norm.eps.tolist()) == ([1.0, 2.0], [0.5, 0.25])
     for kind, made in (("modulus", ModulusClip), ("split", SplitClip)):
-        entry = stack_clip(
-            configs("clip.threshold=1", "clip.threshold=3", common=(f"clip={kind}",))
-        )
+        members = configs("clip.threshold=1", "clip.threshold=3", common=(f"clip={kind}",))
+        entry = stack_numbers(members).clip
         assert isinstance(entry, made)
         assert entry.threshold.tolist() == [1.0, 3.0]
-    assert isinstance(stack_clip(configs("seed=0", "seed=1")), NoClip)
+    assert isinstance(stack_numbers(configs("seed=0", "seed=1")).clip, NoClip)
 
 
 def test_a_member_without_a_schedule_keeps_its_rate_beside_one_with_it():

@@ -1,4 +1,4 @@
-"""One update of K runs, and the signals that tell of it."""
+"""One update of K runs, and its signals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Tensors = dict[str, Tensor]
 
 @dataclass
 class Update:
-    """What is known of an update; it fills up while the update is made.
+    """The quantities of one update, filled in while the update is made.
 
     Attributes:
         losses: unscaled, [K], at the weights before the update; the mean over accumulated batches.
@@ -26,7 +26,7 @@ class Update:
         transformed: after convention and clipping, [K, …].
         coefficient: of the clipping, [K].
         rates: learning rates of the first group of parameters, [K].
-        weights, next_weights: before and after, [K, …].
+        weights, next_weights: before and after the update, [K, …].
     """
 
     losses: Tensor
@@ -40,7 +40,7 @@ class Update:
     def signals(
         self, scale: Number, solution: Mapping[str, Tensor] | None, config: SignalsConfig
     ) -> Tensors:
-        """All signals [K] of the update, by tag; `scale` is the objectives'."""
+        """All signals [K] of the update, by tag; `scale` is that of the objectives."""
         assert self.rates is not None
         assert self.coefficient is not None
         signals = {
@@ -61,8 +61,8 @@ class Update:
         return signals
 
 
-def chosen(which: Tensor, update: Update, other: Update) -> Update:
-    """`update` for the runs in `which`, bool [K], and `other` for those that are not; copied."""
+def where_runs(which: Tensor, update: Update, other: Update) -> Update:
+    """A copy with the values of `update` for the runs `which`, bool [K], else those of `other`."""
     made: dict[tuple[int, int], Tensor] = {}
 
     def one(new: Tensor, old: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ def chosen(which: Tensor, update: Update, other: Update) -> Update:
             made[key] = torch.where(which.reshape(-1, *(1 for _ in new.shape[1:])), new, old)
         return made[key]
 
-    def each(new: Tensors, old: Tensors) -> Tensors:
+    def every(new: Tensors, old: Tensors) -> Tensors:
         return {name: one(tensor, old[name]) for name, tensor in new.items()}
 
     assert update.coefficient is not None
@@ -81,16 +81,16 @@ def chosen(which: Tensor, update: Update, other: Update) -> Update:
     assert other.rates is not None
     return Update(
         losses=one(update.losses, other.losses),
-        gradients=each(update.gradients, other.gradients),
-        transformed=each(update.transformed, other.transformed),
+        gradients=every(update.gradients, other.gradients),
+        transformed=every(update.transformed, other.transformed),
         coefficient=one(update.coefficient, other.coefficient),
         rates=one(update.rates, other.rates),
-        weights=each(update.weights, other.weights),
-        next_weights=each(update.next_weights, other.next_weights),
+        weights=every(update.weights, other.weights),
+        next_weights=every(update.next_weights, other.next_weights),
     )
 
 
 def evaluates_often(optimizer: Any) -> bool:
-    """Whether one step evaluates the closure several times, overwriting gradients."""
+    """Whether one step evaluates the closure several times, overwriting gradients (L-BFGS)."""
     inner = getattr(optimizer, "optimizer", optimizer)
     return isinstance(inner, torch.optim.LBFGS)
