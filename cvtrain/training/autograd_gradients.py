@@ -1,4 +1,4 @@
-"""What autograd leaves in `p.grad`, whatever is made of it before the optimizer sees it."""
+"""The gradients that autograd computed, whatever changes `p.grad` before the optimizer sees it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch.nn import Parameter
 
 
 class AutogradGradients:
-    """Follows every backward, and keeps the gradients as autograd left them.
+    """Copies the gradients of parameters at the end of every backward.
 
     Gradients that accumulate over several backwards are added up as autograd would have added
-    them, also where they were clipped in between. What is set to zero or to None is dropped, as
-    `zero_grad` means it.
+    them, even if they were clipped in between. A gradient that is set to zero or to None is
+    dropped, as `zero_grad` means it.
 
     Args:
-        parameters: by name; those that need no gradient are left out.
+        parameters: by name; those that need no gradient are ignored.
     """
 
     def __init__(self, parameters: Mapping[str, Parameter]) -> None:
@@ -28,24 +28,24 @@ class AutogradGradients:
         self._backward: int | None = None
         self._accumulated: dict[str, _Followed] = {}
         self._hooks: list[Any] = []
-        for name, each in self._followed.items():
-            p: Any = each.parameter  # torch has not annotated the two
-            self._hooks.append(p.register_hook(each.before))
+        for name, followed in self._followed.items():
+            p: Any = followed.parameter  # torch does not annotate the two methods
+            self._hooks.append(p.register_hook(followed.before))
             self._hooks.append(p.register_post_accumulate_grad_hook(partial(self._after, name)))
 
     def of(self, name: str) -> Tensor | None:
-        """A parameter's gradient, or None where no backward has given it one."""
+        """The gradient of parameter `name`, or None if no backward has computed one."""
         followed = self._followed.get(name)
         return None if followed is None else followed.gradient()
 
     def remove(self) -> None:
-        """Follow no further backward."""
+        """Remove the hooks: later backwards are ignored."""
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
 
     def _after(self, name: str, parameter: Tensor) -> None:
-        # Reset by number: a backward that fails calls no callback.
+        # Reset by the number of the backward, since one that fails calls no callback.
         backward = torch._C._current_graph_task_id()
         if backward != self._backward:
             self._backward, self._accumulated = backward, {}
@@ -62,39 +62,43 @@ class AutogradGradients:
 
 
 class _Followed:
-    """One parameter, and its gradient after the latest backward."""
+    """A parameter, and its gradient after the latest backward."""
 
     def __init__(self, parameter: Parameter) -> None:
         self.parameter = parameter
-        self._kept: Tensor | None = None
-        self._taken_away: Tensor | None = None
-        self._left: tuple[Tensor, int] | None = None
+        self._copy: Tensor | None = None
+        self._subtracted: Tensor | None = None
+        self._seen: tuple[Tensor, int] | None = None
 
     def before(self, incoming: Tensor) -> None:
-        """Note what was taken away from p.grad since the latest backward; autograd adds to what is
-        there now."""
-        held = self.parameter.grad
-        if self._kept is not None and held is not None and not self._untouched(held):
-            self._taken_away = self._kept - held if bool(held.any()) else None
-        elif held is None:
-            self._taken_away = None
+        """Remember what was subtracted from p.grad since the latest backward, as clipping does;
+        autograd adds to the current value."""
+        current = self.parameter.grad
+        if self._copy is not None and current is not None and not self._untouched(current):
+            self._subtracted = self._copy - current if bool(current.any()) else None
+        elif current is None:
+            self._subtracted = None
 
     def keep(self) -> None:
-        """Copy what a backward left."""
-        held = self.parameter.grad
-        if held is None:
+        """Copy the gradient at the end of a backward."""
+        current = self.parameter.grad
+        if current is None:
             return
-        self._left = held, held._version
-        left = held.detach()
-        self._kept = left.clone() if self._taken_away is None else left + self._taken_away
+        self._seen = current, current._version
+        gradient = current.detach()
+        self._copy = gradient.clone() if self._subtracted is None else gradient + self._subtracted
 
     def gradient(self) -> Tensor | None:
-        """What autograd left; None where it was dropped, or there is none."""
-        held = self.parameter.grad
-        if held is None or self._kept is None:
+        """The gradient of the latest backward; None if there is none or it was dropped."""
+        current = self.parameter.grad
+        if current is None or self._copy is None:
             return None
-        dropped = not self._untouched(held) and not bool(held.any())
-        return None if dropped else self._kept
+        dropped = not self._untouched(current) and not bool(current.any())
+        return None if dropped else self._copy
 
-    def _untouched(self, held: Tensor) -> bool:
-        return self._left is not None and held is self._left[0] and held._version == self._left[1]
+    def _untouched(self, current: Tensor) -> bool:
+        return (
+            self._seen is not None
+            and current is self._seen[0]
+            and current._version == self._seen[1]
+        )

@@ -1,8 +1,8 @@
-"""One run in several processes: each computes the gradient of its share of every batch.
+"""One run in several processes, each of which computes the gradient of its share of every batch.
 
 `torch.nn.parallel.DistributedDataParallel` averages the gradients; shares are weighted so that the
-average is the gradient of the whole batch. The first process records; the others have the same
-weights at every step, and record into a directory that is thrown away.
+average is the gradient of the whole batch. The first process records the run; the others have the
+same weights at every step, and record into temporary directories.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ from cvtrain.process.scratch import scratch_directory
 from cvtrain.process.signals import ctrl_c_kept_from_children, interruption
 
 TIMEOUT = timedelta(minutes=10)
-"""Of what the processes do together; a process that dies is noticed at once."""
+"""Limit on collective operations; the death of a process is noticed at once."""
 END_SECONDS = 30.0
+"""How long processes may take to end before they are killed."""
 
 Work = Callable[[Path], object]
 
 
 def devices_wanted(trainer: Mapping[str, Any]) -> int:
-    """How many processes `trainer.devices` asks for.
+    """The number of processes that `trainer.devices` asks for.
 
     Raises:
-        InputError: it is no number of devices.
+        InputError: it is not a number of devices.
     """
     wanted = trainer.get("devices", 1)
     if wanted in ("auto", "1"):
@@ -48,35 +49,35 @@ def devices_wanted(trainer: Mapping[str, Any]) -> int:
 
 
 def check_data_parallel(trainer: Mapping[str, Any], model: nn.Module) -> None:
-    """Refuse what several processes would train differently from one.
+    """Check that several processes train the network as one process would.
 
     Raises:
-        InputError: the network has buffers.
+        InputError: there are several devices, and the network has buffers.
     """
     devices = devices_wanted(trainer)
     named = next((name for name, _ in model.named_buffers()), None)
     if devices > 1 and named is not None:
         raise InputError(
-            f"trainer.devices={devices}: the network keeps {named}, which every process would fill"
-            " from its share of a batch alone; train it with trainer.devices=1"
+            f"trainer.devices={devices}: should be 1, as the network has the buffer {named}, which"
+            " every process would update from its share of a batch alone"
         )
 
 
 @contextmanager
 def processes_beside(
-    devices: int, cuda: bool, work: Work, root: Path, kept: Path
+    devices: int, cuda: bool, work: Work, root: Path, copied: Path
 ) -> Iterator[None]:
-    """Let `devices - 1` more processes do the same work, in a process group with this one.
+    """Start `devices - 1` more processes that do the same work, in a process group with this one.
 
     Args:
-        devices: in all; with one there is nothing beside this process.
-        cuda: whether each has a GPU, in the order of their numbers.
-        work: of each other process, called with a directory of its own in the place of `root`.
-        root: where this process works.
-        kept: a directory below `root` that the others get a copy of, if it exists.
+        devices: number of processes, this one included; with 1 none is started.
+        cuda: whether process number i uses GPU number i.
+        work: called in each other process, with a directory of its own instead of `root`.
+        root: the directory in which this process works.
+        copied: a directory below `root` of which the others get a copy, if it exists.
 
     Raises:
-        InputError: this build of torch does not average complex gradients rightly.
+        InputError: this build of torch averages complex gradients wrongly.
     """
     if devices == 1 or dist.is_initialized():
         yield
@@ -87,8 +88,8 @@ def processes_beside(
     with scratch_directory() as folder:
         copies = [folder / str(rank) for rank in range(1, devices)]
         for copy in copies:
-            if kept.is_dir():
-                shutil.copytree(kept, copy / kept.relative_to(root))
+            if copied.is_dir():
+                shutil.copytree(copied, copy / copied.relative_to(root))
         store = folder / "store"
         others = [
             context.Process(
@@ -121,7 +122,7 @@ def _work_beside(
 ) -> None:
     exit_with_parent()
     torch.set_num_threads(threads)
-    # The first process tells; two accounts of one failure would be one too many.
+    # The first process reports failures; they should not be reported twice.
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
@@ -143,15 +144,15 @@ def _join(rank: int, devices: int, cuda: bool, store: Path) -> None:
     error = averaging_error(device)
     if not error < 1e-5:
         raise InputError(
-            f"trainer.devices={devices}: DistributedDataParallel of torch {torch.__version__} gives"
-            f" complex gradients that are {error:.2g} of their size off (their imaginary parts were"
-            " lost by some versions, pytorch issue 158753); use trainer.devices=1"
+            f"trainer.devices={devices}: should be 1, as DistributedDataParallel of torch"
+            f" {torch.__version__} gives complex gradients with a relative error of {error:.2g}"
+            " (their imaginary parts were lost in some versions, pytorch issue 158753)"
         )
 
 
 def averaging_error(device: torch.device) -> float:
-    """How far gradients of a complex layer, averaged over the process group, are from those of
-    the whole batch, relative to their largest entry; infinite where there are none."""
+    """Largest difference between the gradients of a complex layer averaged over the process group
+    and those of the whole batch, relative to their largest entry."""
     rank, devices = dist.get_rank(), dist.get_world_size()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -167,22 +168,22 @@ def averaging_error(device: torch.device) -> float:
     whole = [gradient.clone() for gradient in gradients(inputs, layer)]
     averaged = gradients(inputs[rank::devices], DistributedDataParallel(layer))
     errors = [
-        ((mine - right).abs().max() / right.abs().max()).item()
-        for mine, right in zip(averaged, whole, strict=True)
+        ((average - exact).abs().max() / exact.abs().max()).item()
+        for average, exact in zip(averaged, whole, strict=True)
     ]
     return max(errors)
 
 
 class Shares:
-    """A network whose batches are shared out in the process group.
+    """Divides the batches of a network among the processes of the group.
 
     Args:
-        model: on its device.
+        model: the network, on its device.
 
     Attributes:
-        stop: whether a signal asks all processes to leave after this step.
-        wants_to_end: whether a callback of this process ended training.
-        ends: whether a callback of any process had done so before this step; all end together.
+        stop: whether a signal asks all processes to end training after this step.
+        wants_to_end: whether a callback of this process ended training; set by the caller.
+        ends: whether a callback of any process had ended training before this step.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -192,17 +193,17 @@ class Shares:
         self.wants_to_end = self.ends = False
 
     def loss(self, indices: Tensor, loss: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
-        """The mean loss of a batch: its value is that of the whole batch, its gradient that of
+        """The mean loss of a batch. Its value is that of the whole batch; its gradient is that of
         this process's share, weighted so that the mean over processes is that of the batch.
 
         Args:
             indices: samples of the batch, [batch].
-            loss: mean loss of some samples, by a network.
+            loss: computes the mean loss of a network on given samples.
         """
-        mine = indices[self._rank :: self._devices]
-        weight = self._devices * len(mine) / len(indices)
-        # With more processes than samples some compute a loss that does not count.
-        share = weight * loss(self._model, mine if len(mine) else indices[:1])
+        own = indices[self._rank :: self._devices]
+        weight = self._devices * len(own) / len(indices)
+        # With more processes than samples some compute a loss that has the weight 0.
+        share = weight * loss(self._model, own if len(own) else indices[:1])
         asked = float(self._rank == 0 and interruption.requested is not None)
         wants = torch.tensor([asked, float(self.wants_to_end)], dtype=torch.float64)
         agreed = torch.cat([share.detach().double().reshape(1), wants.to(share.device)])

@@ -1,7 +1,7 @@
-"""torchmetrics on what is real of an output: the scores of classes, the moduli of images.
+"""Metrics of torchmetrics that `python -m cvtrain evaluate` measures on whole splits.
 
-They are measured once, on whole splits, by `python -m cvtrain evaluate`;
-`cvtrain.training.metrics` has what is measured while runs train.
+They take real numbers: the scores of classes, the moduli of images. The metrics that are measured
+during training are in `cvtrain.training.metrics`.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ from cvtrain.data.dataset import IGNORED, Dataset
 from cvtrain.training.metrics import scores
 
 SSIM_WINDOW = 11
-"""Pixels of torchmetrics' Gaussian window; smaller images have no structural similarity."""
+"""Width in pixels of torchmetrics' Gaussian window; smaller images have no ``ssim``."""
 
 
 class ModulusMetrics:
-    """Collects the pieces of a split.
+    """Accumulates metrics over the pieces of a split.
 
-    A classification has ``macro_f1``, ``cohen_kappa`` and ``jaccard`` (mean over classes) of the
-    scores |z|, or z where it is real, and a confusion matrix. A regression onto images has
-    ``psnr_db`` and ``ssim`` of |ŷ| against |y|, the mean over samples, each with the largest |y| of
-    its sample as range; Wang et al. 2004, Image quality assessment. Others have none.
+    Classification: ``macro_f1``, ``cohen_kappa`` and ``jaccard`` (mean over classes) of the scores
+    |z|, or z of real outputs, and a confusion matrix. Regression onto images: means over samples of
+    ``psnr_db`` and ``ssim`` of |ŷ| against |y|, with the largest |y| of each sample as range (Wang
+    et al. 2004, Image quality assessment). Other data sets have no metrics here.
     """
 
     def __init__(self, dataset: Dataset) -> None:
         self._labels: MetricCollection | None = None
         self._images: dict[str, MeanMetric] = {}
         if dataset.task == "classification":
-            wanted: dict[str, Any] = {
+            arguments: dict[str, Any] = {
                 "num_classes": dataset.out_features,
                 "ignore_index": IGNORED,
                 "validate_args": False,
             }
             self._labels = MetricCollection(
                 {
-                    "macro_f1": MulticlassF1Score(**wanted, average="macro"),
-                    "cohen_kappa": MulticlassCohenKappa(**wanted),
-                    "jaccard": MulticlassJaccardIndex(**wanted, average="macro"),
-                    "confusion": MulticlassConfusionMatrix(**wanted),
+                    "macro_f1": MulticlassF1Score(**arguments, average="macro"),
+                    "cohen_kappa": MulticlassCohenKappa(**arguments),
+                    "jaccard": MulticlassJaccardIndex(**arguments, average="macro"),
+                    "confusion": MulticlassConfusionMatrix(**arguments),
                 },
                 compute_groups=False,
             )
@@ -66,34 +66,34 @@ class ModulusMetrics:
         if self._labels is not None:
             self._labels.update(scores(output), target)
         for name, mean in self._images.items():
-            for found, wanted in zip(output.abs(), target.abs(), strict=True):
-                measured = _psnr_db if name == "psnr_db" else _ssim
-                mean.update(measured(found, wanted))
+            metric = _psnr_db if name == "psnr_db" else _ssim
+            for y_hat, y in zip(output.abs(), target.abs(), strict=True):
+                mean.update(metric(y_hat, y))
 
     def compute(self) -> dict[str, float]:
-        """Of all samples so far."""
-        found = {name: float(mean.compute()) for name, mean in self._images.items()}
+        """The metrics of all samples so far, by name, without the confusion matrix."""
+        values = {name: float(mean.compute()) for name, mean in self._images.items()}
         if self._labels is not None:
-            values = self._labels.compute()
-            found |= {name: float(v) for name, v in values.items() if name != "confusion"}
-        return found
+            computed = self._labels.compute()
+            values |= {name: float(v) for name, v in computed.items() if name != "confusion"}
+        return values
 
     def confusion(self) -> Tensor | None:
-        """[classes, classes] counts, true classes in rows; None in a regression."""
+        """Counts [classes, classes], int64, true classes in rows; None for a regression."""
         if self._labels is None:
             return None
         counts: Tensor = self._labels["confusion"].compute()
         return counts
 
 
-def _psnr_db(found: Tensor, wanted: Tensor) -> Tensor:
+def _psnr_db(y_hat: Tensor, y: Tensor) -> Tensor:
     """10 log₁₀(max|y|² / mean(|ŷ| − |y|)²) of one sample's moduli [out, H, W]."""
-    return peak_signal_noise_ratio(found, wanted, data_range=wanted.max().item())
+    return peak_signal_noise_ratio(y_hat, y, data_range=y.max().item())
 
 
-def _ssim(found: Tensor, wanted: Tensor) -> Tensor:
+def _ssim(y_hat: Tensor, y: Tensor) -> Tensor:
     similarity = structural_similarity_index_measure(
-        found.unsqueeze(0), wanted.unsqueeze(0), data_range=wanted.max().item()
+        y_hat.unsqueeze(0), y.unsqueeze(0), data_range=y.max().item()
     )
-    assert isinstance(similarity, torch.Tensor)  # a tuple where the full image is asked for
+    assert isinstance(similarity, torch.Tensor)  # a tuple only with return_full_image
     return similarity

@@ -1,7 +1,7 @@
-"""How good an output is, in units that do not depend on the objective.
+"""Metrics that are measured during training, independent of the objective.
 
-Every metric is a function of sums over samples, so that a split is measured piece by piece, however
-large it is, and in whatever pieces it comes.
+Every metric is a function of sums over samples, so that a split of any size can be measured in
+pieces, and the result does not depend on the pieces.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from cvtrain.data.dataset import IGNORED, Dataset
 from cvtrain.gradients.losses import Objective
 
 RISING = ("accuracy", "mean_iou")
-"""Metrics of which more is better; of all others, and of the loss, less is."""
+"""Metrics of which larger values are better; of all others, and of the loss, smaller ones are."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A real number of outputs and their targets; a metric can be called with both.
+    """A real number computed from outputs and targets: ``metric(output, target)``.
 
     Attributes:
-        sums: [terms], real, of outputs and targets; those of two sets of samples together are the
-            sums of both.
-        of_sums: the metric, of such sums.
+        sums: maps outputs and targets to real sums over samples, [terms]; the sums of two sets of
+            samples together are the sums of both added.
+        of_sums: maps such sums to the metric.
     """
 
     sums: Callable[[Tensor, Tensor], Tensor]
@@ -39,11 +39,11 @@ class Metric:
 
 
 class Totals:
-    """Metrics of samples that come piece by piece.
+    """Accumulates metrics over samples that come in pieces.
 
     Args:
         metrics: by name.
-        members: whether outputs are those of K networks, [K, N, …], of the same samples.
+        members: whether outputs are of K networks, [K, N, …], for the same samples.
     """
 
     def __init__(self, metrics: Mapping[str, Metric], *, members: bool = False) -> None:
@@ -52,14 +52,14 @@ class Totals:
         self._sums: dict[str, Tensor] = {}
 
     def add(self, output: Tensor, target: Tensor) -> None:
-        """Count N more samples: their outputs [N, …], or [K, N, …], and targets [N, …]."""
+        """Add N samples: outputs [N, …], or [K, N, …] with `members`, and targets [N, …]."""
         for name, metric in self._metrics.items():
             sums = vmap(metric.sums, in_dims=(0, None)) if self._members else metric.sums
             of_piece = sums(output, target)
             self._sums[name] = self._sums[name] + of_piece if name in self._sums else of_piece
 
     def values(self) -> dict[str, Tensor]:
-        """Each metric of all samples so far: real scalars, or [K]."""
+        """The metrics of all samples so far, by name: real scalars, or [K] with `members`."""
         return {
             name: (vmap(metric.of_sums) if self._members else metric.of_sums)(self._sums[name])
             for name, metric in self._metrics.items()
@@ -71,7 +71,7 @@ def _ratio(sums: Tensor) -> Tensor:
 
 
 def scores(output: Tensor) -> Tensor:
-    """What the largest of decides the class: |z|, or z itself where it is real."""
+    """Scores of classes, of which the largest wins: |z| of complex outputs, z of real ones."""
     return output.abs() if output.is_complex() else output
 
 
@@ -83,9 +83,9 @@ def _hits(output: Tensor, target: Tensor) -> Tensor:
 
 
 accuracy = Metric(_hits, _ratio)
-"""Share of labels that are right: the class of the largest |z|, or z where it is real.
+"""Share of correct labels; the predicted class has the largest |z|, or z for real outputs.
 
-Outputs z are [N, classes, …], labels [N, …] int64; those that are `IGNORED` do not count.
+Outputs z are [N, classes, …], labels [N, …] int64; labels that are `IGNORED` do not count.
 """
 
 
@@ -93,23 +93,25 @@ def _regions(output: Tensor, target: Tensor) -> Tensor:
     s = scores(output)
     classes = torch.arange(s.shape[1], device=s.device)
     counted = (target != IGNORED).unsqueeze(-1)
-    found = (s.argmax(dim=1).unsqueeze(-1) == classes) & counted
-    there = target.unsqueeze(-1) == classes
+    predicted = (s.argmax(dim=1).unsqueeze(-1) == classes) & counted
+    labelled = target.unsqueeze(-1) == classes
     axes = list(range(target.dim()))
-    return torch.cat([(found & there).sum(axes), (found | there).sum(axes)]).to(s.dtype)
+    intersection, union = predicted & labelled, predicted | labelled
+    return torch.cat([intersection.sum(axes), union.sum(axes)]).to(s.dtype)
 
 
 def _mean_of_ratios(sums: Tensor) -> Tensor:
     intersection, union = sums.chunk(2)
     occurs = union > 0
     ratios = intersection / union.clamp(min=1)
-    return ratios.sum() / occurs.sum()  # a class that is nowhere has no ratio
+    return ratios.sum() / occurs.sum()  # a class that does not occur has no ratio
 
 
 mean_iou = Metric(_regions, _mean_of_ratios)
-"""Mean over classes of |A ∩ B| / |A ∪ B|: A the labels of a class, B those that an output gives it.
+"""Mean over classes of |A ∩ B| / |A ∪ B|: A the pixels labelled as a class, B those predicted.
 
-Classes that neither labels nor outputs have are left out. Shapes as for `accuracy`.
+Outputs are [N, classes, …], labels [N, …] int64; labels that are `IGNORED` do not count, nor do
+classes that are neither labelled nor predicted.
 """
 
 
@@ -119,26 +121,25 @@ def _error_and_power(output: Tensor, target: Tensor) -> Tensor:
 
 
 nmse = Metric(_error_and_power, _ratio)
-"""Σ|ŷ − y|² / Σ|y|², a plain ratio: 1 for an output of zeros, 0 for a perfect one.
+"""Normalised mean square error Σ|ŷ − y|² / Σ|y|²: 1 for an output of zeros, 0 for a perfect one.
 
-Outputs ŷ and targets y are of one shape, complex.
+Outputs ŷ and targets y are complex and have one shape.
 """
 
 nmse_db = Metric(_error_and_power, lambda sums: 10 * _ratio(sums).log10())
 """`nmse` in decibels, 10 log₁₀(Σ|ŷ − y|² / Σ|y|²): 0 for an output of zeros."""
 
 error_vector_magnitude = Metric(_error_and_power, lambda sums: _ratio(sums).sqrt())
-"""√(Σ|ŷ − y|² / Σ|y|²): root mean square error over the root mean square symbol.
-
-Normalised by the mean power of the symbols that were sent, as in IEEE 802.11, section 17.3.9.8.
+"""√(Σ|ŷ − y|² / Σ|y|²): root mean square error over the root mean square of the symbols sent, as in
+IEEE 802.11, section 17.3.9.8.
 """
 
 
 def symbol_error_rate(alphabet: Tensor) -> Metric:
-    """Share of outputs ŷ whose nearest symbol is not the one that was sent.
+    """The metric “share of outputs whose nearest symbol is not the one that was sent”.
 
     Args:
-        alphabet: symbols, [S], complex; all targets are of it.
+        alphabet: the symbols, [S], complex, to which all targets belong.
     """
 
     def nearest(z: Tensor) -> Tensor:
@@ -152,23 +153,24 @@ def symbol_error_rate(alphabet: Tensor) -> Metric:
 
 
 def metrics_of(dataset: Dataset) -> dict[str, Metric]:
-    """Beside the loss, what is measured on a data set, by name: ``accuracy`` of a classification,
-    with ``mean_iou`` where every pixel has a label; ``nmse`` and ``nmse_db`` of a regression, with
-    ``evm`` and ``symbol_error_rate`` where its targets are symbols."""
+    """The metrics of a data set besides the loss, by name.
+
+    Classification: ``accuracy``, and ``mean_iou`` if every pixel has a label. Regression: ``nmse``
+    and ``nmse_db``, and ``evm`` and ``symbol_error_rate`` if the targets are symbols.
+    """
     if dataset.task == "classification":
-        found = {"accuracy": accuracy}
-        if len(dataset.positions) == 2:
-            found["mean_iou"] = mean_iou
-        return found
-    found = {"nmse": nmse, "nmse_db": nmse_db}
+        return {"accuracy": accuracy} | (
+            {"mean_iou": mean_iou} if len(dataset.positions) == 2 else {}
+        )
+    metrics = {"nmse": nmse, "nmse_db": nmse_db}
     if dataset.alphabet is not None:
-        found["evm"] = error_vector_magnitude
-        found["symbol_error_rate"] = symbol_error_rate(dataset.alphabet)
-    return found
+        metrics["evm"] = error_vector_magnitude
+        metrics["symbol_error_rate"] = symbol_error_rate(dataset.alphabet)
+    return metrics
 
 
 def measured(dataset: Dataset, objective: Objective) -> dict[str, Metric]:
-    """The loss, unscaled, and `metrics_of` the data set."""
+    """The unscaled ``loss`` and the metrics of `metrics_of`, by name."""
 
     def sums(output: Tensor, target: Tensor) -> Tensor:
         loss = objective.loss_value(output, target)

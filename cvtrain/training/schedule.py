@@ -1,4 +1,4 @@
-"""Learning rate schedules: pure functions of the step that give the factor on the learning rate.
+"""Learning rate schedules: pure functions from the step to a factor on the learning rate.
 
 The learning rate of update t+1 is lr(t) = lr · factor(t), t = 0, 1, …: one multiplication, so a
 learning rate doubled at the start is doubled at every step, bit for bit.
@@ -21,7 +21,7 @@ Schedule: TypeAlias = Callable[[int], float]
 
 @dataclass(frozen=True)
 class Constant:
-    """factor(t) = 1."""
+    """The learning rate is constant: factor(t) = 1."""
 
     def __call__(self, t: int) -> float:
         """The factor at step t."""
@@ -30,7 +30,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Warmup:
-    """factor(t) = min(1, (t + 1) / steps): linear from 1/steps to 1."""
+    """Linear warm-up from 1/`steps` to 1: factor(t) = min(1, (t + 1) / `steps`)."""
 
     steps: int
 
@@ -65,7 +65,7 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Step:
-    """factor(t) = `factor` ^ ⌊t / `every`⌋."""
+    """A factor after every so many steps: factor(t) = `factor` ^ ⌊t / `every`⌋."""
 
     every: int
     factor: float
@@ -77,7 +77,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Exponential:
-    """factor(t) = `factor` ^ (t / `every`)."""
+    """Exponential decay (or growth): factor(t) = `factor` ^ (t / `every`)."""
 
     every: int
     factor: float
@@ -88,7 +88,7 @@ class Exponential:
 
 
 def _finite_power(base: float, exponent: float) -> float:
-    """base^exponent, or the largest float where that overflows (as a rising rate may)."""
+    """base^exponent, or the largest float if that overflows, as a growing rate may."""
     try:
         return float(base**exponent)
     except OverflowError:
@@ -96,7 +96,7 @@ def _finite_power(base: float, exponent: float) -> float:
 
 
 def schedule(kind: str, max_steps: int, **fields: float) -> Schedule:
-    """The schedule called `kind`, with its fields as in conf/scheduler.
+    """Construct the schedule called `kind`, with its fields as in conf/scheduler.
 
     Args:
         kind: constant, warmup, cosine, step or exponential.
@@ -105,18 +105,18 @@ def schedule(kind: str, max_steps: int, **fields: float) -> Schedule:
             exponential).
 
     Raises:
-        ValueError: an unknown kind, or a field out of range, NaN or infinite.
-        TypeError: a field that the kind does not have, or one that it needs.
+        ValueError: the kind is unknown, or a field is out of range, NaN or infinite.
+        TypeError: the kind does not have a field, or a field is missing.
     """
     kinds: dict[str, Callable[..., Schedule]] = {
         "constant": Constant,
         "warmup": Warmup,
-        "cosine": lambda **given: Cosine(max_steps, **given),
+        "cosine": lambda **own: Cosine(max_steps, **own),
         "step": Step,
         "exponential": Exponential,
     }
     if kind not in kinds:
-        raise ValueError(f"there is no schedule {kind}; there are {', '.join(kinds)}")
+        raise ValueError(f"kind={kind}: should be one of {', '.join(kinds)}")
     for name, value in fields.items():
         low = 1 if name in ("steps", "every") else 0
         if not (math.isfinite(value) and value >= low):
@@ -125,10 +125,10 @@ def schedule(kind: str, max_steps: int, **fields: float) -> Schedule:
 
 
 def learning_rate_factor(config: BaseModel, max_steps: int) -> Schedule | None:
-    """The schedule of a checked `scheduler` section, or None where the learning rate stays.
+    """The schedule of a checked `scheduler` section, or None if the learning rate is constant.
 
     Args:
-        config: `kind` and its fields.
+        config: a section with `kind` and the fields of that kind.
         max_steps: length of the run in updates.
     """
     fields = config.model_dump()
@@ -137,9 +137,10 @@ def learning_rate_factor(config: BaseModel, max_steps: int) -> Schedule | None:
 
 
 def stack_schedules(schedules: Sequence[Schedule]) -> Callable[[int], Tensor]:
-    """The factors of K schedules, of any kinds, as one [K] float64 tensor on the host.
+    """A function from the step to the factors of K schedules of any kinds, [K] float64 on the host.
 
-    Each is computed on its own: a vectorised power or cosine would round by position in the stack.
+    Each factor is computed on its own: the rounding of a vectorised power or cosine depends on the
+    position in the stack.
     """
     members = tuple(schedules)
     return lambda t: torch.tensor([member(t) for member in members], dtype=torch.float64)

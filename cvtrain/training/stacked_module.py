@@ -1,4 +1,4 @@
-"""Your own networks, K at a time, in an ordinary Lightning Trainer."""
+"""`StackedModule`: K networks of a user as one LightningModule."""
 
 from __future__ import annotations
 
@@ -24,29 +24,28 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 class StackedModule(LightningModule):
     """Trains K networks of one architecture as one computation, on the same batches.
 
-    Network k descends scale_k × loss along its own gradient, with its own numbers for the rule:
-    what it comes to is what it would have come to alone, up to rounding. Every step logs
+    Network k minimises scale_k × loss with its own gradient and its own hyperparameters, and ends
+    with the weights that it would have if trained alone, up to rounding. Every step logs
     ``train/loss_k`` for each k, and validation ``val/loss_k``.
 
-    A forward may change the buffers of its network in training mode, and nothing else: what it
-    keeps in an attribute, a list or a counter, and what it changes in evaluation mode, is refused
-    by its name in the first steps.
+    A forward may change buffers of its network in training mode, and nothing else: changes of other
+    attributes, and any change in evaluation mode, raise an error in the first steps.
 
     Args:
-        networks: K modules (`LightningModule`s too: their `forward` is what is used), each with its
-            own initial weights; they may differ in the values of parameters and buffers alone.
-        loss: of outputs and targets of one network, a real number.
+        networks: K modules with their initial weights, which may differ only in the values of
+            parameters and buffers. Of a `LightningModule` only `forward` is used.
+        loss: maps outputs and targets of one network to a real number.
         optimizer: a rule of `cvtrain.optim`, called with the stacked parameters and
-            ``stacked=True``; its hyperparameters are numbers, or [K] tensors.
-        convention, clip: what is asked of each network's gradient, as numbers or [K] tensors. The
-            Trainer's ``gradient_clip_val`` would clip all of them by one norm, and is refused.
-        scale: of the objectives, a number or [K].
-        seeds: of the networks' random masks (dropout); 0, 1, … where None.
+            ``stacked=True``; its hyperparameters are numbers or [K] tensors.
+        convention, clip: applied to each network's gradient; their numbers may be [K] tensors. The
+            Trainer's ``gradient_clip_val`` would clip all networks by one norm, and is refused.
+        scale: scale of the objectives, a number or [K].
+        seeds: seeds of the networks' random masks (dropout); None for 0, 1, …
 
     Raises:
-        ValueError: there is no network, they differ in something else, have hooks on gradients, or
-            there is not one number for each of them.
-        TypeError: the optimizer is none of `cvtrain.optim`.
+        ValueError: there is no network, the networks differ in something else or have hooks on
+            gradients, or a number of values is not K.
+        TypeError: the optimizer is not one of `cvtrain.optim`.
     """
 
     def __init__(
@@ -68,8 +67,8 @@ class StackedModule(LightningModule):
             raise TypeError(f"optimizer={rule.__name__}: should be one of cvtrain.optim")
         members = range(len(networks))
         numbers = {"scale": scale, "seeds": seeds, "convention": convention, "clip": clip}
-        for name, given in numbers.items():
-            _check_numbers(name, given, len(networks))
+        for name, value in numbers.items():
+            _check_numbers(name, value, len(networks))
         self.stack = StackedNetwork(networks, members, members if seeds is None else seeds)
         self._loss, self._optimizer = loss, optimizer
         self._convention = Convention() if convention is None else convention
@@ -78,19 +77,19 @@ class StackedModule(LightningModule):
 
     @property
     def members(self) -> int:
-        """K."""
+        """The number of networks, K."""
         return len(next(iter(self.stack.parameters())))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Outputs [K, N, …] of the same inputs [N, …] for all."""
+        """Outputs [K, N, …] of all networks for the same inputs [N, …]."""
         outputs: Tensor = self.stack(x.expand(self.members, *x.shape))
         return outputs
 
     def losses(self, batch: Sequence[Tensor]) -> Tensor:
-        """Each network's loss [K] of a batch (inputs, targets).
+        """The losses [K] of the networks on a batch (inputs, targets).
 
         Raises:
-            TypeError: it is complex.
+            TypeError: the loss is complex.
         """
         inputs, targets = batch
         losses: Tensor = vmap(self._loss, in_dims=(0, None))(self(inputs), targets)
@@ -99,13 +98,13 @@ class StackedModule(LightningModule):
         return losses
 
     def state_dict_of(self, member: int) -> dict[str, Tensor]:
-        """The state dict of network number `member`, for the plain module; views."""
+        """The state dict of network number `member`, which the plain module loads; views."""
         return self.stack.member_state(member)
 
-    # What the Trainer calls.
+    # Hooks that the Trainer calls.
 
     def on_fit_start(self) -> None:
-        """Begin the random masks on the device of the weights.
+        """Seed the random masks on the device of the weights.
 
         Raises:
             ValueError: the Trainer clips gradients.
@@ -118,26 +117,26 @@ class StackedModule(LightningModule):
         self.stack.seed(self.device)
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
-        """The sum of the objectives: the gradient of each network is that of its own."""
+        """The sum of the K objectives: each network's gradient is that of its own objective."""
         losses = self.losses(batch)
         self._log("train", losses)
         return (column(self._scale, losses) * losses).sum()
 
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
-        """Log the losses."""
+        """Log the validation losses ``val/loss_k``."""
         self._log("val", self.losses(batch))
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
-        """Hand the gradients over as the convention and the clip have it."""
-        there = {name: p for name, p in self.stack.named_parameters() if p.grad is not None}
+        """Apply convention and clip to the gradients."""
+        trained = {name: p for name, p in self.stack.named_parameters() if p.grad is not None}
         transformed, _ = transform_gradients(
-            {n: _gradient(p) for n, p in there.items()}, self._convention, self._clip
+            {n: _gradient(p) for n, p in trained.items()}, self._convention, self._clip
         )
-        for name, parameter in there.items():
+        for name, parameter in trained.items():
             parameter.grad = transformed[name]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The rule over the stacked parameters."""
+        """The optimizer over the stacked parameters."""
         parameters: Iterable[nn.Parameter] = self.stack.parameters()
         return self._optimizer(parameters, stacked=True)
 
@@ -145,15 +144,15 @@ class StackedModule(LightningModule):
         self.log_dict({f"{group}/loss_{k}": loss for k, loss in enumerate(losses.detach())})
 
 
-def _check_numbers(name: str, given: Any, members: int) -> None:
-    if is_dataclass(given):
-        for each in fields(given):
-            _check_numbers(f"{name}.{each.name}", getattr(given, each.name), members)
-    elif isinstance(given, Tensor):
-        if given.dim() > 1 or given.numel() not in (1, members):
-            raise ValueError(f"{name} is {list(given.shape)} for {members} networks")
-    elif isinstance(given, Sequence) and not isinstance(given, str) and len(given) != members:
-        raise ValueError(f"{name} has {len(given)} values for {members} networks")
+def _check_numbers(name: str, value: Any, members: int) -> None:
+    if is_dataclass(value):
+        for field in fields(value):
+            _check_numbers(f"{name}.{field.name}", getattr(value, field.name), members)
+    elif isinstance(value, Tensor):
+        if value.dim() > 1 or value.numel() not in (1, members):
+            raise ValueError(f"{name} is {list(value.shape)} for {members} networks")
+    elif isinstance(value, Sequence) and not isinstance(value, str) and len(value) != members:
+        raise ValueError(f"{name} has {len(value)} values for {members} networks")
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:
