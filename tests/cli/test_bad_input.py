@@ -75,7 +75,7 @@ CASES = [
     (["trainer.devices=0"], ["trainer.devices=0", "at least 1"]),
     (
         ["trainer.devices=2", "model.normalisation=batch"],
-        ["trainer.devices=2", "running_mean", "trainer.devices=1"],
+        ["trainer.devices=2", "running_mean", "should be 1"],
     ),
     (["+trainer.max_epochs=2"], ["trainer.max_epochs=2", "max_steps"]),
     (["+trainer.gradient_clip_val=2"], ["trainer.gradient_clip_val=2", "clip"]),
