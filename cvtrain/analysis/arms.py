@@ -10,7 +10,7 @@ import pandas as pd
 from cvtrain.gradients.convention import convention_name
 
 REFERENCE = "scale 1, pytorch"
-NULL = "null arm"
+NULL = "jitter control"
 FRACTIONS = {0.5: "½", 0.25: "¼", 0.125: "⅛"}
 
 ARM_KEYS = ("objective.scale", "convention.scale", "convention.conjugate", "init_jitter")
@@ -25,7 +25,7 @@ def label_runs(runs: pd.DataFrame, config_keys: Sequence[str]) -> pd.DataFrame:
     A group is an optimizer, with whatever else of the configuration differs among its runs
     besides arm, learning rate and seed: ``SGD``, or ``SGD, momentum=0.9``; what a `variant` fixes
     is in its name. An arm is a reading of the gradient: ``scale ½, wirtinger``; jittered twins of
-    the reference are the ``null arm``.
+    the reference are the ``jitter control``.
 
     Args:
         runs: rows of `cvtrain.analysis.load.Sweep.runs` that have begun.

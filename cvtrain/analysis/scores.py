@@ -99,7 +99,7 @@ class Group:
     """The arms of one optimizer (and setting).
 
     Attributes:
-        arms: the reference first, the null arm last.
+        arms: the reference first, the jitter control last.
         metric: tag of the test metric, e.g. ``test/accuracy``.
         goal: what "steps to target" means, e.g. ``accuracy 0.95``.
         margin: largest difference of the test metric that does not matter; NaN without a reference.

@@ -7,9 +7,9 @@ One of five answers:
 - **absorbed**: with the learning rate retuned, the test metric is equivalent to the reference's
   (TOST within a margin that was stated beforehand, over seeds that did not choose the rates).
 - **different**: with the learning rate retuned it is not: the paired test shows it at a false
-  discovery rate of 5 % over all arms of the sweep, and by more than the null arm moves.
+  discovery rate of 5 % over all arms of the sweep, and by more than the jitter control moves.
 - **never learns**: every run diverged or stayed where it began.
-- **cannot tell**: none of these, and why.
+- **inconclusive**: none of these, and why.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cvtrain.analysis.difference import Difference, adjusted_p
 from cvtrain.analysis.equivalence import SEEDS_NEEDED, equivalence_p
 from cvtrain.analysis.scores import Arm, Group
 
-Kind = Literal["relabelling", "absorbed", "different", "never learns", "cannot tell"]
+Kind = Literal["relabelling", "absorbed", "different", "never learns", "inconclusive"]
 
 LEVEL = 0.05
 
@@ -38,7 +38,7 @@ class Answer:
         equivalence_p: of two one-sided tests; NaN without enough pairs.
         difference_p: of the paired test, adjusted for all arms of the sweep (Benjamini and Hochberg
             1995); NaN without enough pairs.
-        reason: why it cannot be told, or None.
+        reason: what is missing for an answer, or None.
     """
 
     kind: Kind
@@ -48,7 +48,7 @@ class Answer:
 
 
 def decide(groups: Sequence[Group]) -> dict[tuple[str, str], Answer]:
-    """The answer for each arm by (group, arm); the reference and the null arm have none."""
+    """The answer for each arm by (group, arm); the reference and the jitter control have none."""
     asked = [
         (group, arm)
         for group in groups
@@ -80,14 +80,14 @@ def never_learned(arm: Arm) -> bool:
 
 
 def beyond_chaos(difference: Difference, null: Difference | None) -> bool:
-    """Whether a mean is larger than all of what the null arm's interval holds."""
+    """Whether a mean is larger than both ends of the jitter control's interval."""
     if null is None or math.isnan(null.low):
         return False
     return abs(difference.mean) > max(abs(null.low), abs(null.high))
 
 
 def differs(difference: Difference, null: Difference | None) -> bool:
-    """Whether an interval leaves out 0, by more than chaos alone does, where that was measured."""
+    """Whether an interval leaves out 0, and by more than the jitter control moves, where run."""
     if math.isnan(difference.low) or difference.low <= 0 <= difference.high:
         return False
     return null is None or null.pairs < 2 or beyond_chaos(difference, null)
@@ -107,12 +107,12 @@ def _answer(group: Group, arm: Arm, difference_p_value: float) -> Answer:
     assert reference is not None  # `decide` asks for no arm without one
     if reference.best_lr is None or arm.best_lr is None or arm.retuned is None:
         who = REFERENCE if reference.best_lr is None else arm.name
-        return Answer("cannot tell", none, none, f"{who} has no usable learning rate")
+        return Answer("inconclusive", none, none, f"{who} has no usable learning rate")
     if not _enough(group, arm.retuned):
         told = f"{len(group.held_out)} seeds are held out from choosing learning rates"
         if len(group.held_out) >= SEEDS_NEEDED:
             told = f"only {arm.retuned.pairs} pairs of held-out seeds were measured"
-        return Answer("cannot tell", none, none, f"{told}; it takes {SEEDS_NEEDED}")
+        return Answer("inconclusive", none, none, f"{told}; it takes {SEEDS_NEEDED}")
     p = equivalence_p(arm.retuned.values, group.margin)
     if p < LEVEL:
         return Answer("absorbed", p, difference_p_value)
@@ -120,11 +120,11 @@ def _answer(group: Group, arm: Arm, difference_p_value: float) -> Answer:
     if difference_p_value >= LEVEL:
         reason = "neither a difference nor equivalence shows with so few seeds"
     elif null is None or null.retuned is None or math.isnan(null.retuned.low):
-        reason = "a difference shows, but no null arm says what chaos alone does (null_arm=true)"
+        reason = "a difference shows, but no jitter control was run beside it (null_arm=true)"
     elif not beyond_chaos(arm.retuned, null.retuned):
-        reason = "a difference shows, but chaos alone may do as much"
+        reason = "a difference shows, but the jitter control moves as much"
     elif arm.edge or reference.edge:
         reason = "a difference shows, but a best learning rate is at the edge of those tried"
     if reason is not None:
-        return Answer("cannot tell", p, difference_p_value, reason)
+        return Answer("inconclusive", p, difference_p_value, reason)
     return Answer("different", p, difference_p_value)

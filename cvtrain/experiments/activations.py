@@ -1,10 +1,13 @@
-"""What the experiment `activations` found: every combination at its own learning rate."""
+"""The experiment `activations`: activation × initialisation × normalisation, each combination at
+its own learning rate."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from matplotlib.figure import Figure
 
 from cvtrain.analysis.best_lr import Tuned, judged_runs, scored_runs, tuned
 from cvtrain.analysis.difference import DISCOVERY_RATE, Difference, adjusted_p, paired_difference
@@ -12,19 +15,22 @@ from cvtrain.analysis.equivalence import SEEDS_NEEDED
 from cvtrain.analysis.load import Sweep
 from cvtrain.experiments.registry import Experiment
 from cvtrain.process.errors import InputError
-from cvtrain.report.document import (
+from cvtrain.report.cells import (
     Column,
-    Document,
-    Picture,
     Record,
-    Section,
-    Sentence,
-    Table,
+    difference_fields,
+    interval,
+    learning_rate,
+    mean_and_spread,
     number,
+    p_value,
+    rate_text,
+    signed_text,
+    spread_text,
     words,
 )
-from cvtrain.report.figures.activations import activation_curves
-from cvtrain.report.narrative import rate_text
+from cvtrain.report.document import Document, Picture, Section, Sentence, Table
+from cvtrain.report.figures.metric_panels import MetricCurve, metric_panels
 
 FACTORS = ("activation", "initialisation", "normalisation")
 
@@ -48,21 +54,21 @@ class Effect:
 
     Attributes:
         factor: of `FACTORS`, or `combination` where all may differ.
-        name: what took the place of what.
-        beside: the levels of the other factors.
+        change: e.g. ``he for glorot``.
+        others: the levels of the other factors.
         difference: of the test metric, paired by held-out seed.
-        p_value: from `adjusted_p`, among all of its table.
+        p_value: from `adjusted_p`, among all effects of its table.
     """
 
     factor: str
-    name: str
-    beside: str
+    change: str
+    others: str
     difference: Difference
     p_value: float
 
     @property
-    def real(self) -> bool:
-        """Whether it is called a difference."""
+    def significant(self) -> bool:
+        """Whether the difference is significant at the false discovery rate `DISCOVERY_RATE`."""
         return self.p_value <= DISCOVERY_RATE
 
 
@@ -70,7 +76,7 @@ def combinations(sweep: Sweep) -> tuple[list[Combination], str]:
     """Every combination of which runs have begun, and the name of the test metric.
 
     Raises:
-        InputError: the runs' model has not these three keys.
+        InputError: a run's model lacks one of the three keys.
     """
     runs = scored_runs(sweep)
     keys = [f"model.{factor}" for factor in FACTORS]
@@ -81,186 +87,168 @@ def combinations(sweep: Sweep) -> tuple[list[Combination], str]:
             f" there are runs without {lacking[0]}; model=mlp and model=mixed_mlp have them"
         )
     runs, metric = judged_runs(runs)
-    found = [
-        Combination(tuple(map(str, levels)), tuned(rows))
-        for levels, rows in runs.groupby(keys, sort=False)
-    ]
-    return found, metric
+    grouped = runs.groupby(keys, sort=False)
+    return [Combination(tuple(map(str, key)), tuned(rows)) for key, rows in grouped], metric
 
 
 def report_activations(sweep: Sweep) -> Document:
-    """Which combination validation chooses, what cannot be told from it, and what each factor does.
+    """Which combination validation chooses, which do not differ from it, what each factor does.
 
     Raises:
         InputError: the runs' models have no such factors.
     """
-    found, metric = combinations(sweep)
-    steps = effects(found)
-    leader = min(found, key=lambda each: each.tuned.score)
-    behind = against(leader, found)
+    combined, metric = combinations(sweep)
+    steps = effects(combined)
+    choice = min(combined, key=lambda one: one.tuned.score)
+    behind = against(choice, combined)
     picture = Picture(
         "activation_curves",
         "Test metric of held-out seeds over the learning rate",
-        activation_curves([(each.levels, each.tuned) for each in found], metric),
+        activation_curves(combined, metric),
     )
-    main = (_main_table(found, metric), _effect_table("effects", "one factor changed", steps))
+    main = (_main_table(combined, metric), _effect_table("effects", "one factor changed", steps))
     every = (
-        _combination_table(found, metric),
+        _combination_table(combined, metric),
         _effect_table("behind", "in place of the choice", behind),
     )
     return Document(
         title="Activations, initialisations and batch normalisation",
-        verdict=tuple(describe(found, leader, behind, steps, metric)),
+        verdict=tuple(describe(combined, choice, behind, steps, metric)),
         sections=(
             Section("Test metric", tables=main, pictures=(picture,)),
             Section("Every combination", tables=every),
         ),
-        facts={"choice": dict(zip(FACTORS, leader.levels, strict=True))},
+        facts={"choice": dict(zip(FACTORS, choice.levels, strict=True))},
     )
 
 
-def effects(found: Sequence[Combination]) -> list[Effect]:
+def effects(combined: Sequence[Combination]) -> list[Effect]:
     """What every other level of initialisation and normalisation changes from the first one that
     was run, for each combination of the other factors."""
+    by_levels = {one.levels: one for one in combined}
     pairs = []
-    for place in (1, 2):
-        first = found[0].levels[place]
-        for after in found:
-            levels = list(after.levels)
-            levels[place] = first
-            before = next((each for each in found if each.levels == tuple(levels)), None)
-            if before is not None and after.levels[place] != first:
-                beside = ", ".join(after.levels[:place] + after.levels[place + 1 :])
-                name = f"{after.levels[place]} for {first}"
-                pairs.append((FACTORS[place], name, beside, before, after))
-    return _adjusted(pairs)
+    for index in (1, 2):
+        first = combined[0].levels[index]
+        for after in combined:
+            others = after.levels[:index], after.levels[index + 1 :]
+            before = by_levels.get((*others[0], first, *others[1]))
+            if before is not None and before is not after:
+                change = f"{after.levels[index]} for {first}"
+                text = ", ".join((*others[0], *others[1]))
+                pairs.append((FACTORS[index], change, text, before, after))
+    return _tested(pairs)
 
 
-def against(leader: Combination, found: Sequence[Combination]) -> list[Effect]:
-    """What every other combination changes from `leader`."""
-    others = [each for each in found if each is not leader]
-    return _adjusted([("combination", each.name, "", leader, each) for each in others])
+def against(choice: Combination, combined: Sequence[Combination]) -> list[Effect]:
+    """What every other combination changes from `choice`."""
+    others = [one for one in combined if one is not choice]
+    return _tested([("combination", one.name, "", choice, one) for one in others])
 
 
-def _adjusted(
-    pairs: Sequence[tuple[str, str, str, Combination, Combination]],
-) -> list[Effect]:
+def _tested(pairs: Sequence[tuple[str, str, str, Combination, Combination]]) -> list[Effect]:
     differences = [
         paired_difference(before.tuned.best, after.tuned.best, "metric")
         for *_, before, after in pairs
     ]
+    tested = zip(pairs, differences, adjusted_p(differences), strict=True)
     return [
-        Effect(factor, name, beside, difference, p)
-        for (factor, name, beside, *_), difference, p in zip(
-            pairs, differences, adjusted_p(differences), strict=True
-        )
+        Effect(factor, change, others, difference, p)
+        for (factor, change, others, _, _), difference, p in tested
     ]
 
 
 def describe(
-    found: Sequence[Combination],
-    leader: Combination,
+    combined: Sequence[Combination],
+    choice: Combination,
     behind: Sequence[Effect],
     steps: Sequence[Effect],
     metric: str,
 ) -> Iterator[Sentence]:
-    """The answer in a few sentences."""
-    best = leader.tuned
+    """The answer in a few sentences, each from the numbers alone."""
+    best = choice.tuned
     if best.best_lr is None:
         yield Sentence("No combination has a usable learning rate.", ("combinations",))
         return
     yield Sentence(
-        f"Validation chooses {leader.name} at learning rate {rate_text(best.best_lr)}:"
-        f" {best.mean:.2f} ± {best.spread:.2f} ({metric}; {len(best.best)} seeds).",
-        (f"combinations {found.index(leader) + 1}",),
+        f"Validation chooses {choice.name} at learning rate {rate_text(best.best_lr)}:"
+        f" {spread_text(best.mean, best.spread)} ({metric}; {len(best.best)} seeds).",
+        (f"combinations {combined.index(choice) + 1}",),
     )
-    tested = [each for each in behind if not math.isnan(each.p_value)]
+    tested = [effect for effect in behind if not math.isnan(effect.p_value)]
     if not tested:
         yield Sentence(
-            f"Whether others differ cannot be told: it takes {SEEDS_NEEDED} held-out seeds."
+            f"Whether others differ: inconclusive (it takes {SEEDS_NEEDED} held-out seeds)."
         )
     else:
-        level = [each.name for each in tested if not each.real]
+        level = [effect.change for effect in tested if not effect.significant]
         named = f": {'; '.join(level)}" if 0 < len(level) <= 4 else ""
         yield Sentence(
-            f"{len(level)} of {len(tested)} others cannot be told from it{named}.", ("behind",)
+            f"{len(level)} of {len(tested)} others do not differ from it significantly{named}.",
+            ("behind",),
         )
-    for factor, name in dict.fromkeys((each.factor, each.name) for each in steps):
-        own = [each for each in steps if (each.factor, each.name) == (factor, name)]
-        usable = [each for each in own if not math.isnan(each.p_value)]
-        if not usable:
+    for factor, change in dict.fromkeys((effect.factor, effect.change) for effect in steps):
+        own = [e for e in steps if (e.factor, e.change) == (factor, change)]
+        tested = [effect for effect in own if not math.isnan(effect.p_value)]
+        if not tested:
             continue
-        real = [each.difference.mean for each in usable if each.real]
-        means = [each.difference.mean for each in usable]
+        means = [effect.difference.mean for effect in tested]
+        significant = [effect.difference.mean for effect in tested if effect.significant]
         yield Sentence(
-            f"{factor.capitalize()} {name}: mean changes from {_signed(min(means))} to"
-            f" {_signed(max(means))}, told apart in {len(real)} of {len(usable)} combinations"
-            f" (up in {sum(m > 0 for m in real)}, down in {sum(m < 0 for m in real)}).",
+            f"{factor.capitalize()} {change}: mean changes from {signed_text(min(means))} to"
+            f" {signed_text(max(means))}, significant in {len(significant)} of {len(tested)}"
+            f" combinations (up in {sum(m > 0 for m in significant)}, down in"
+            f" {sum(m < 0 for m in significant)}).",
             ("effects",),
         )
-    lost = [each.name for each in found if each.tuned.best_lr is None]
+    lost = [one.name for one in combined if one.tuned.best_lr is None]
     if lost:
         yield Sentence(f"No usable learning rate: {'; '.join(lost)}.", ("combinations",))
 
 
-def _main_table(found: Sequence[Combination], metric: str) -> Table:
-    """A row per activation, a column for each of the other combinations."""
-    places = dict.fromkeys(each.levels[1:] for each in found)
+def _main_table(combined: Sequence[Combination], metric: str) -> Table:
+    """A row per activation, a column for each combination of the other factors."""
+    by_levels = {one.levels: one.tuned for one in combined}
+    others = {", ".join(one.levels[1:]): one.levels[1:] for one in combined}
     records = []
-    for activation in dict.fromkeys(each.levels[0] for each in found):
+    for activation in dict.fromkeys(one.levels[0] for one in combined):
         record: dict[str, object] = {"activation": activation}
-        for place in places:
-            there = next((each for each in found if each.levels == (activation, *place)), None)
-            name = ", ".join(place)
-            record[f"{name}, mean"] = math.nan if there is None else there.tuned.mean
-            record[f"{name}, spread"] = math.nan if there is None else there.tuned.spread
-            record[f"{name}, edge"] = there is not None and there.tuned.edge
+        for name, levels in others.items():
+            cell = by_levels.get((activation, *levels))
+            record[f"{name}, mean"] = math.nan if cell is None else cell.mean
+            record[f"{name}, spread"] = math.nan if cell is None else cell.spread
+            record[f"{name}, edge"] = cell is not None and cell.edge
         records.append(record)
-    columns = [words("activation", "activation")]
-    columns += [Column(", ".join(place), _mean_of(", ".join(place))) for place in places]
+    columns = [words("activation", "activation")] + [
+        mean_and_spread(name, f"{name}, mean", f"{name}, spread", f"{name}, edge")
+        for name in others
+    ]
     caption = (
         f"{metric}; means ± standard deviations over held-out seeds, each at its own learning rate;"
-        " *: the best may lie beyond the learning rates tried"
+        " *: the smallest or largest learning rate tried"
     )
     return Table("activations", metric, tuple(columns), tuple(records), caption)
 
 
-def _mean_of(place: str) -> Callable[[Record], str]:
-    def show(record: Record) -> str:
-        mean, spread = record[f"{place}, mean"], record[f"{place}, spread"]
-        if math.isnan(mean):
-            return "none"
-        mark = "*" if record[f"{place}, edge"] else ""
-        return f"{mean:.2f} ± {spread:.2f}{mark}".replace("-", "−")
-
-    return show
-
-
-def _combination_table(found: Sequence[Combination], metric: str) -> Table:
+def _combination_table(combined: Sequence[Combination], metric: str) -> Table:
     records = tuple(
         {
-            **dict(zip(FACTORS, each.levels, strict=True)),
-            "lr": each.tuned.best_lr,
-            "edge": each.tuned.edge,
-            "score": each.tuned.score,
-            "mean": each.tuned.mean,
-            "spread": each.tuned.spread,
-            "seeds": len(each.tuned.best),
-            "runs": len(each.tuned.runs),
-            "diverged": int((each.tuned.runs["status"] == "diverged").sum()),
+            **dict(zip(FACTORS, one.levels, strict=True)),
+            "lr": one.tuned.best_lr,
+            "edge": one.tuned.edge,
+            "score": one.tuned.score,
+            "mean": one.tuned.mean,
+            "spread": one.tuned.spread,
+            "seeds": len(one.tuned.best),
+            "runs": len(one.tuned.runs),
+            "diverged": int((one.tuned.runs["status"] == "diverged").sum()),
         }
-        for each in found
+        for one in combined
     )
-
-    def rate(record: Record) -> str:
-        return "none" if record["lr"] is None else rate_text(record["lr"])
-
     columns = (
         *(words(factor, factor) for factor in FACTORS),
-        Column("best lr", lambda r: f"{rate(r)}{'*' if r['edge'] else ''}"),
+        learning_rate("best lr", "lr", "edge"),
         number("val loss", "score"),
-        number(metric, "mean", ".2f"),
-        number("±", "spread", ".2f"),
+        mean_and_spread(metric, "mean", "spread"),
         number("runs", "runs", "d"),
         number("diverged", "diverged", "d"),
     )
@@ -271,27 +259,21 @@ def _combination_table(found: Sequence[Combination], metric: str) -> Table:
 def _effect_table(name: str, title: str, effects: Sequence[Effect]) -> Table:
     records = tuple(
         {
-            "factor": each.factor,
-            "change": each.name,
-            "beside": each.beside,
-            "difference": each.difference.mean,
-            "low": each.difference.low,
-            "high": each.difference.high,
-            "pairs": each.difference.pairs,
-            "p_value": each.p_value,
-            "real": each.real,
+            "factor": effect.factor,
+            "change": effect.change,
+            "others": effect.others,
+            **difference_fields(effect.difference),
+            "p_value": effect.p_value,
+            "significant": effect.significant,
         }
-        for each in effects
+        for effect in effects
     )
     columns = (
         words("change", "change"),
-        words("beside", "beside"),
-        Column(
-            "difference",
-            lambda r: f"{_signed(r['difference'])} [{_signed(r['low'])}, {_signed(r['high'])}]",
-        ),
-        Column("p, adjusted", lambda r: "" if math.isnan(r["p_value"]) else f"{r['p_value']:.2g}"),
-        Column("told apart", _told_apart),
+        words("other factors", "others"),
+        interval("difference"),
+        p_value("p, adjusted", "p_value"),
+        Column("significant", _significance),
     )
     caption = (
         "differences of the test metric, paired by held-out seed, with 95 % intervals; p of"
@@ -301,14 +283,20 @@ def _effect_table(name: str, title: str, effects: Sequence[Effect]) -> Table:
     return Table(name, title, columns, records, caption, detail=name == "behind")
 
 
-def _told_apart(record: Record) -> str:
+def _significance(record: Record) -> str:
     if math.isnan(record["p_value"]):
         return "too few seeds"
-    return "yes" if record["real"] else "no"
+    return "yes" if record["significant"] else "no"
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
+def activation_curves(combined: Sequence[Combination], metric: str) -> Figure:
+    """A panel per initialisation (row) and normalisation (column), a line per activation: the
+    metric of held-out seeds over the learning rate; an accuracy as its error."""
+    curves = [
+        MetricCurve(row, column, f"initialisation {row}, normalisation {column}", name, metric, one)
+        for (name, row, column), one in ((one.levels, one.tuned) for one in combined)
+    ]
+    return metric_panels(curves, errors=True)
 
 
 EXPERIMENT = Experiment(report_activations, quick=("seed=0,1", "lr_octave=0,1", "max_steps=20"))

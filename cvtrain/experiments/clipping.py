@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from cvtrain.experiments.interaction import interaction_experiment
-from cvtrain.experiments.interaction_settings import HALF_LOSS, Arm, Setting, hyperparameters
+from cvtrain.experiments.interaction import (
+    HALF_LOSS,
+    Arm,
+    Setting,
+    hyperparameters,
+    interaction_experiment,
+)
 from cvtrain.laws.table import CLIP_EXPONENTS
 
 

@@ -1,5 +1,5 @@
-"""What the experiment `complex_vs_real` found: complex networks beside their real twins, and what
-the factor 2 changes in either."""
+"""The experiment `complex_vs_real`: complex networks beside their real twins, and what the factor 2
+changes in either."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from cvtrain.analysis.arms import REFERENCE, label_runs
 from cvtrain.analysis.load import Sweep
 from cvtrain.experiments.registry import Experiment
 from cvtrain.process.errors import InputError
-from cvtrain.report.document import Document, Picture, Section, Sentence, Table, words
-from cvtrain.report.figures.contests import contest_curves
+from cvtrain.report.cells import words
+from cvtrain.report.document import Document, Picture, Section, Sentence, Table
 from cvtrain.report.lr_sweep import report_retuning
 from cvtrain.report.paired_comparison import (
     PairedComparison,
-    contest_table,
-    differences_told,
+    comparison_curves,
+    comparison_table,
     paired_comparisons,
+    significant_differences,
 )
 
 KINDS = ("real", "complex")
@@ -31,35 +32,34 @@ def report_complex_vs_real(sweep: Sweep) -> Document:
     Raises:
         InputError: some task has networks of one kind only.
     """
-    found = paired_comparisons(sweep, KINDS, lambda runs: _kinds(runs, sweep))
-    for each in found:
-        for name, side in zip(each.names, each.sides, strict=True):
+    comparisons = paired_comparisons(sweep, KINDS, lambda runs: _kinds(runs, sweep))
+    for one in comparisons:
+        for name, side in zip(one.names, one.sides, strict=True):
             if not len(side.runs):
                 raise InputError(
                     f"{sweep.directory}: analysis=complex_vs_real compares complex and real"
-                    f" networks, and there is no {name} one of {each.task} with {each.optimizer}"
+                    f" networks, and there is no {name} one of {one.task} with {one.optimizer}"
                 )
     title = "complex against its real twin, each at its best lr"
-    table = contest_table(found, "complex_vs_real", title)
+    table = comparison_table(comparisons, "complex_vs_real", title)
     sizes = _size_table(sweep)
     picture = Picture(
         "complex_vs_real",
         "Test metric of held-out seeds over the learning rate",
-        contest_curves(found),
+        comparison_curves(comparisons),
     )
     document = report_retuning(sweep)
-    told = tuple(_sentences(found, sizes))
     section = Section("Complex and real", (), (table, sizes), (picture,))
     return replace(
         document,
         title="Complex networks and their real twins",
-        verdict=(*told, *document.verdict),
+        verdict=(*_sentences(comparisons, sizes), *document.verdict),
         sections=(section, *document.sections),
     )
 
 
 def _kinds(runs: pd.DataFrame, sweep: Sweep) -> pd.Series:
-    """Of the reference's runs, which have complex parameters."""
+    """Per run of the reference "complex" or "real", by its parameters; "" for other arms."""
     arms = label_runs(runs, sweep.config_keys)["arm"]
     kinds = (runs["parameters.complex"] > 0).map({True: "complex", False: "real"})
     return kinds.where(arms == REFERENCE, "")
@@ -88,11 +88,11 @@ def _size_table(sweep: Sweep) -> Table:
     )
 
 
-def _sentences(found: Sequence[PairedComparison], sizes: Table) -> Iterator[Sentence]:
-    for told in differences_told(found):
-        yield Sentence(f"Complex against real: {told}", ("complex_vs_real",))
+def _sentences(comparisons: Sequence[PairedComparison], sizes: Table) -> Iterator[Sentence]:
+    for text in significant_differences(comparisons):
+        yield Sentence(f"Complex against real: {text}", ("complex_vs_real",))
     worst = max(
-        (abs(each["complex"] / each["real"] - 1) for each in sizes.records if each["real"]),
+        (abs(row["complex"] / row["real"] - 1) for row in sizes.records if row["real"]),
         default=0.0,
     )
     yield Sentence(

@@ -1,23 +1,29 @@
-"""What the experiment `equalizer` found, beside what was published on the same channel."""
+"""The experiment `equalizer`: mean squared errors beside those published on the same channel, and
+beside least squares in the monomials of the inputs."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import combinations_with_replacement
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from cvtrain.analysis.arms import REFERENCE, label_runs
 from cvtrain.analysis.best_lr import judged_runs, scored_runs, tuned
 from cvtrain.analysis.load import Sweep
 from cvtrain.config.sections import TargetConfig
-from cvtrain.data.split import in_memory
-from cvtrain.experiments.polynomial import polynomial_mse
+from cvtrain.data.split import Split, in_memory
 from cvtrain.experiments.registry import Experiment
 from cvtrain.process.errors import InputError
-from cvtrain.report.document import Document, Record, Section, Sentence, Table, number, words
+from cvtrain.report.cells import Record, number, words
+from cvtrain.report.document import Document, Section, Sentence, Table
 from cvtrain.report.lr_sweep import report_retuning
 from cvtrain.training.task import build_dataset
+
+Array = npt.NDArray[np.complex128]
 
 CHANNEL = "cvtrain.data.equalizer.equalizer"
 PUBLISHED = {
@@ -31,7 +37,7 @@ PUBLISHED = {
 """Test MSE at delay 1, 3 taps and 20 dB, of radial basis functions, an extreme learning machine and
 functional links, as a thesis lists them (see also Amin et al. 2012, Neural Networks 32:257)."""
 POLYNOMIALS = ((1, False), (4, False), (1, True), (3, True))
-"""Order, and whether in x* too."""
+"""Order of a polynomial, and whether it is one in x* too."""
 DELAY, TAPS, SNR_DB = 1, 3, 20.0
 
 
@@ -49,14 +55,14 @@ def report_equalizer(sweep: Sweep) -> Document:
                 f"{sweep.directory}: analysis=equalizer compares mean squared errors on its own"
                 f" channel; there are runs with {key}={sorted(map(str, others))[0]}"
             )
-    ours = _ours(label_runs(runs, sweep.config_keys))
+    trained = _trained(label_runs(runs, sweep.config_keys))
     known = [*_polynomials(runs), *_published(runs)]
     table = Table(
         name="published",
         title="Mean squared error on test symbols",
         columns=(words("method", "method"), words("", "kind"), number("MSE", "mse", ".4f")),
-        records=tuple(sorted([*ours, *known], key=lambda record: float(record["mse"]))),
-        caption="ours: mean over seeds at the learning rate that validation chose",
+        records=tuple(sorted([*trained, *known], key=lambda record: float(record["mse"]))),
+        caption="trained here: mean over seeds at the learning rate that validation chose",
         numbered=True,
     )
     document = report_retuning(sweep)
@@ -64,19 +70,20 @@ def report_equalizer(sweep: Sweep) -> Document:
     return replace(document, sections=(section, *document.sections))
 
 
-def _ours(runs: pd.DataFrame) -> list[Record]:
-    found: list[Record] = []
+def _trained(runs: pd.DataFrame) -> list[Record]:
+    """A record per optimizer: the reference's mean at the learning rate that validation chose."""
+    records: list[Record] = []
     for (group, arm), rows in runs.groupby(["group", "arm"], sort=False):
         best = tuned(judged_runs(rows)[0]).best
         if arm == REFERENCE and len(best):
             rate = best["test/symbol_error_rate"].mean()
             kind = f"trained here ({len(best)} seeds; symbol error rate {100 * rate:.2f} %)"
-            found.append({"method": str(group), "kind": kind, "mse": best["test/loss"].mean()})
-    return found
+            records.append({"method": str(group), "kind": kind, "mse": best["test/loss"].mean()})
+    return records
 
 
 def _polynomials(runs: pd.DataFrame) -> list[Record]:
-    """Least squares on the data of the first run."""
+    """A record per polynomial, fitted by least squares to the data of the first run."""
     keys = [str(key) for key in runs if str(key).startswith("data.")]
     # `tolist` gives Python's own numbers.
     slot = {key.removeprefix("data."): runs[key].tolist()[0] for key in keys}
@@ -93,7 +100,7 @@ def _polynomials(runs: pd.DataFrame) -> list[Record]:
 
 
 def _published(runs: pd.DataFrame) -> list[Record]:
-    """None where the channel's data are not those that were published on."""
+    """The published records; none where the runs' channel is another one."""
     for key, value in (("delay", DELAY), ("taps", TAPS), ("snr_db", SNR_DB)):
         if not (runs[f"data.{key}"] == value).all():
             return []
@@ -101,25 +108,60 @@ def _published(runs: pd.DataFrame) -> list[Record]:
 
 
 def _sentence(table: Table) -> Sentence:
+    """The best network beside the best published result."""
+
     def best(kind: str) -> tuple[int, float]:
         rows = [
-            (place, float(record["mse"]))
-            for place, record in enumerate(table.records)
+            (index, float(record["mse"]))
+            for index, record in enumerate(table.records)
             if str(record["kind"]).startswith(kind)
         ]
         return min(rows, key=lambda row: row[1], default=(0, math.nan))
 
-    (mine, mse), (theirs, published) = best("trained"), best("published")
-    if math.isnan(mse):
+    (own_row, own), (published_row, published) = best("trained"), best("published")
+    if math.isnan(own):
         return Sentence("No run of the reference was trained to its end.")
-    text = f"The best network trained here has a test MSE of {mse:.4f}"
+    text = f"The best network trained here has a test MSE of {own:.4f}"
     if math.isnan(published):
-        return Sentence(f"{text}; figures were published for other data.", (table.row_name(mine),))
-    than = "below" if mse < published else "above"
+        return Sentence(
+            f"{text}; no result was published for these data.", (table.row_name(own_row),)
+        )
+    than = "below" if own < published else "above"
     return Sentence(
         f"{text}, {than} the best published, {published:.4f}.",
-        (table.row_name(mine), table.row_name(theirs)),
+        (table.row_name(own_row), table.row_name(published_row)),
     )
+
+
+def monomials(x: Array, order: int) -> Array:
+    """All products of up to `order` columns of x [N, d], the constant 1 included.
+
+    Returns:
+        [N, (d + order choose order)].
+    """
+    columns = range(x.shape[1])
+    chosen = (c for k in range(order + 1) for c in combinations_with_replacement(columns, k))
+    return np.stack([x[:, list(factors)].prod(axis=1) for factors in chosen], axis=1)
+
+
+def polynomial_mse(train: Split, test: Split, order: int, conjugates: bool) -> float:
+    """Mean |ŷ − y|² on `test` of the polynomial ŷ that fits y on `train` best.
+
+    Args:
+        train, test: splits with inputs x [N, d] and targets y [N, out].
+        order: of the polynomial.
+        conjugates: whether it is a polynomial in x and x* (widely linear for order 1), not in x
+            alone.
+    """
+
+    def design(split: Split) -> Array:
+        x = split.inputs.numpy().astype(np.complex128)
+        return monomials(np.concatenate([x, x.conj()], axis=1) if conjugates else x, order)
+
+    y, wanted = (split.targets.numpy().astype(np.complex128) for split in (train, test))
+    coefficients, *_ = np.linalg.lstsq(design(train), y, rcond=None)
+    error: Array = design(test) @ coefficients - wanted
+    return float(np.mean(np.abs(error) ** 2))
 
 
 EXPERIMENT = Experiment(report_equalizer)

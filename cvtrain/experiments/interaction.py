@@ -1,37 +1,104 @@
-"""What an interaction experiment found: arms against their reference, in weights and in outcome."""
+"""Experiments on half of the gradient where it meets something else: decay, clipping, schedules, …
+
+An interaction is an experiment that is a list of settings (`weight_decay`, `clipping`, …). A
+setting has a reference and arms that train with half of the loss, or of the complex gradients, and
+make up for it in one way or another. The report compares them in weights and in outcome.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cvtrain.analysis.checkpoint_diff import difference, last_weights
 from cvtrain.analysis.difference import Difference, paired_difference
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.scores import ACCURACY
 from cvtrain.analysis.verdict import differs
-from cvtrain.experiments.interaction_settings import (
-    CHAOS,
-    REFERENCE,
-    Arm,
-    Setting,
-    variant_label,
-    variants,
-)
 from cvtrain.experiments.registry import Experiment, module_of
+from cvtrain.laws.table import defaults, exponents, rescaled_hyperparameters
 from cvtrain.process.errors import InputError
-from cvtrain.report.document import Column, Document, Section, Sentence, Table, words
-from cvtrain.report.narrative import interval
+from cvtrain.report.cells import Column, words
+from cvtrain.report.document import Document, Section, Sentence, Table
+from cvtrain.report.narrative import difference_text, interval
+
+HALF_LOSS, HALF_GRADIENT = "objective.scale=0.5", "convention=wirtinger"
+RATES = {
+    "sgd": 0.0625,
+    "adam": 0.00390625,
+    "adamw": 0.00390625,
+    "rmsprop": 0.001953125,
+    "adadelta": 0.5,
+}
+"""Learning rates at which training is not chaotic."""
+REFERENCE = "reference"
+JITTERED = "jitter control: initial weights changed by 1e-6"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train.
+
+    Attributes:
+        name: of the arm in tables and sentences.
+        overrides: in addition to those of its setting.
+        equal: whether theory predicts the reference's weights, bit for bit; None where the answer
+            depends on the data.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+    equal: bool | None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A reference and its arms.
+
+    Attributes:
+        name: of the setting in tables and sentences.
+        common: overrides of all trainings.
+        reference: further overrides of the reference.
+        arms: the trainings that are compared with it.
+    """
+
+    name: str
+    common: tuple[str, ...]
+    reference: tuple[str, ...]
+    arms: tuple[Arm, ...]
+
+
+def variants(name: str, settings: Sequence[Setting]) -> list[list[str]]:
+    """Every training of the interaction `name` as overrides, labelled by the key ``variant``."""
+    return [
+        [*one.common, *arm.overrides, f"variant='{variant_label(name, one.name, arm.name)}'"]
+        for one in settings
+        for arm in (Arm(REFERENCE, one.reference, None), *one.arms)
+    ]
+
+
+def variant_label(interaction: str, setting: str, arm: str) -> str:
+    """The value of the key ``variant`` of a training: its names, separated by semicolons."""
+    return f"{interaction}; {setting}; {arm}"
+
+
+def hyperparameters(optimizer: str, values: Mapping[str, Any], c: float = 1.0) -> tuple[str, ...]:
+    """Overrides that set `values`, and the hyperparameters by which the optimizer's law makes up
+    for a gradient times c."""
+    values = {"lr": RATES[optimizer], **values}
+    scaled = rescaled_hyperparameters(optimizer, {**defaults(optimizer), **values}, c)
+    changed = {*values, *exponents(optimizer, scaled)}
+    return tuple(f"optimizer.{name}={scaled[name]!r}".lower() for name in sorted(changed))
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One arm of one setting.
+    """The result of one arm of one setting.
 
     Attributes:
         setting, arm: what was compared with the setting's reference.
@@ -50,12 +117,12 @@ class Finding:
 
     @property
     def equal(self) -> bool:
-        """Whether all bits of all pairs are."""
+        """Whether all bits of all pairs are equal."""
         return bool(self.apart) and not any(self.apart) and not self.missing
 
     @property
     def as_predicted(self) -> bool:
-        """Whether theory, where it has an answer, was right."""
+        """Whether the prediction of theory holds, where there is one."""
         if self.arm.equal is None:
             return True
         return self.equal if self.arm.equal else all(self.apart) and bool(self.apart)
@@ -69,7 +136,7 @@ def interaction_experiment(
     Args:
         name: of the experiment, whose module has `settings` in its constant ``SETTINGS``.
         settings: what is compared with what.
-        quick: overrides of its quick form.
+        quick: overrides of its quick form in `python -m cvtrain reproduce --quick`.
     """
     return Experiment(report_interaction, partial(variants, name, settings), quick)
 
@@ -87,7 +154,7 @@ def interaction(name: str) -> tuple[Setting, ...]:
 
 
 def findings(sweep: Sweep, name: str) -> list[Finding]:
-    """Every arm of the interaction `name` of which a run was planned, in the order of its table."""
+    """Every arm of the interaction `name` of which a run was planned, in the order of settings."""
     return [
         _finding(sweep, setting, arm, name)
         for setting in interaction(name)
@@ -97,7 +164,7 @@ def findings(sweep: Sweep, name: str) -> list[Finding]:
 
 
 def report_interaction(sweep: Sweep) -> Document:
-    """What half of the gradient changed, and how it is made up for.
+    """Report what half of the gradient changed, and what makes up for it.
 
     Raises:
         InputError: the runs are of no interaction.
@@ -108,46 +175,45 @@ def report_interaction(sweep: Sweep) -> Document:
     if len(names) != 1:
         raise InputError(f"{sweep.directory}: its runs are of no interaction")
     (name,) = names
-    found = findings(sweep, name)
-    broken = (f"{each.setting.name}, {each.arm.name}" for each in found if not each.as_predicted)
+    results = findings(sweep, name)
+    broken = (f"{one.setting.name}, {one.arm.name}" for one in results if not one.as_predicted)
     return Document(
         title=f"Half of the gradient, and {name.replace('_', ' ')}",
-        verdict=tuple(Sentence(told, (name,)) for told in describe(name, found)),
-        sections=(Section(name, tables=(_table(name, found),)),),
+        verdict=tuple(Sentence(text, (name,)) for text in describe(name, results)),
+        sections=(Section(name, tables=(_table(name, results),)),),
         broken=tuple(broken),
     )
 
 
-def describe(name: str, found: Sequence[Finding]) -> list[str]:
+def describe(name: str, results: Sequence[Finding]) -> list[str]:
     """The findings in a few sentences, each from the numbers alone."""
-    ruled = [each.equal for each in found if each.arm.equal]
-    told = [
-        f"{name}: rescaled as the law says, {sum(ruled)} of {len(ruled)} arms train exactly like"
+    lawful = [one.equal for one in results if one.arm.equal]
+    sentences = [
+        f"{name}: rescaled as the law says, {sum(lawful)} of {len(lawful)} arms train exactly like"
         " their reference, bit for bit."
     ]
-    others = [each for each in found if not each.arm.equal and each.arm.name != CHAOS]
-    same = [each for each in others if each.equal]
+    others = [one for one in results if not one.arm.equal and one.arm.name != JITTERED]
+    same = [one for one in others if one.equal]
     if same:
-        told.append(f"Equal without a law: {'; '.join(_named(each) for each in same)}.")
-    apart = [each for each in others if not each.equal and each.apart]
+        sentences.append(f"Equal without a law: {'; '.join(map(_label, same))}.")
+    apart = [one for one in others if not one.equal and one.apart]
     if apart:
-        middles = [float(np.median(each.apart)) for each in apart]
-        far, near = (apart[int(place)] for place in (np.argmax(middles), np.argmin(middles)))
-        told.append(
-            f"The {len(apart)} other arms end with other weights, by {min(middles):.1e}"
-            f" ({_named(near)}) to {max(middles):.1e} ({_named(far)}) of the largest one."
+        medians = [float(np.median(one.apart)) for one in apart]
+        far, near = (apart[int(index)] for index in (np.argmax(medians), np.argmin(medians)))
+        sentences.append(
+            f"The {len(apart)} other arms end with other weights, by {min(medians):.1e}"
+            f" ({_label(near)}) to {max(medians):.1e} ({_label(far)}) of the largest one."
         )
-        seen = [each for each in apart if differs(each.outcome, _chaos(found, each.setting))]
-        largest = max(apart, key=lambda each: abs(each.outcome.mean))
-        told.append(
-            f"In {len(seen)} of them the outcome differs too; the largest change is that of"
-            f" {_named(largest)}: {interval(largest.outcome, ACCURACY)}."
+        differing = [one for one in apart if differs(one.outcome, _control(results, one.setting))]
+        largest = max(apart, key=lambda one: abs(one.outcome.mean))
+        sentences.append(
+            f"In {len(differing)} of them the outcome differs too; the largest change is that of"
+            f" {_label(largest)}: {interval(largest.outcome, ACCURACY)}."
         )
-    lost = [each for each in found if each.diverged]
-    if lost:
-        each_told = "; ".join(f"{each.diverged} of {_named(each)}" for each in lost)
-        told.append(f"Diverged: {each_told}.")
-    return told
+    diverged = [f"{one.diverged} of {_label(one)}" for one in results if one.diverged]
+    if diverged:
+        sentences.append(f"Diverged: {'; '.join(diverged)}.")
+    return sentences
 
 
 def _finding(sweep: Sweep, setting: Setting, arm: Arm, name: str) -> Finding:
@@ -175,34 +241,34 @@ def _finding(sweep: Sweep, setting: Setting, arm: Arm, name: str) -> Finding:
     )
 
 
-def _chaos(found: Sequence[Finding], setting: Setting) -> Difference | None:
-    """What a jitter of the initial weights does to the outcome, where a setting has that arm."""
-    jittered = (f.outcome for f in found if f.setting == setting and f.arm.name == CHAOS)
+def _control(results: Sequence[Finding], setting: Setting) -> Difference | None:
+    """How far a jitter of the initial weights moves the outcome; None without that arm."""
+    jittered = (f.outcome for f in results if f.setting == setting and f.arm.name == JITTERED)
     return next(jittered, None)
 
 
-def _named(finding: Finding) -> str:
+def _label(finding: Finding) -> str:
     return f"“{finding.setting.name}: {finding.arm.name}”"
 
 
-def _table(name: str, found: Sequence[Finding]) -> Table:
+def _table(name: str, results: Sequence[Finding]) -> Table:
     records = [
         {
-            "setting": each.setting.name,
-            "arm": each.arm.name,
-            "theory": {True: "equal", False: "differ", None: ""}[each.arm.equal],
-            "pairs": len(each.apart),
-            "equal_pairs": sum(apart == 0 for apart in each.apart),
-            "weights": float(np.median(each.apart)) if each.apart else math.nan,
-            "accuracy": each.outcome.mean,
-            "low": each.outcome.low,
-            "high": each.outcome.high,
-            "diverged": each.diverged,
-            "missing": each.missing,
-            "weights_text": _weights(each),
-            "outcome_text": _outcome(each.outcome),
+            "setting": one.setting.name,
+            "arm": one.arm.name,
+            "theory": {True: "equal", False: "differ", None: ""}[one.arm.equal],
+            "pairs": len(one.apart),
+            "equal_pairs": sum(apart == 0 for apart in one.apart),
+            "weights": float(np.median(one.apart)) if one.apart else math.nan,
+            "accuracy": one.outcome.mean,
+            "low": one.outcome.low,
+            "high": one.outcome.high,
+            "diverged": one.diverged,
+            "missing": one.missing,
+            "weights_text": _weights(one),
+            "outcome_text": difference_text(one.outcome, ACCURACY),
         }
-        for each in found
+        for one in results
     ]
     columns = (
         words("setting", "setting"),
@@ -223,15 +289,7 @@ def _weights(finding: Finding) -> str:
     if not finding.apart:
         return "none"
     lost = f", {finding.missing} lost" if finding.missing else ""
-    equal = sum(each == 0 for each in finding.apart)
+    equal = sum(apart == 0 for apart in finding.apart)
     if equal == len(finding.apart):
         return f"{equal} equal{lost}"
     return f"{np.median(finding.apart):.1e}{f' ({equal} equal)' if equal else ''}{lost}"
-
-
-def _outcome(outcome: Difference) -> str:
-    if outcome.pairs == 0 or pd.isna(outcome.mean):
-        return ""
-    if outcome.identical:
-        return "identical"
-    return interval(outcome, ACCURACY).partition(" points")[0]

@@ -1,4 +1,4 @@
-"""What the closed forms of `cvtrain.theory` need to know of a configured linear regression."""
+"""A configured linear regression in the terms of `cvtrain.theory`, and its stability limit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cvtrain.training.task import build_dataset
 LINEAR = "cvtrain.models.linear.Linear"
 WIDELY_LINEAR = "cvtrain.models.widely_linear.WidelyLinear"
 WEIGHTS = {LINEAR: ("weight",), WIDELY_LINEAR: ("weight", "conjugate_weight")}
-"""The parameters that make w, in the order of the columns of X."""
+"""The parameters of which w consists, in the order of the columns of X."""
 
 KEYS = {
     "data": None,
@@ -42,19 +42,19 @@ KEYS = {
     "clip.kind": "none",
     "scheduler.kind": "constant",
 }
-"""The keys that a learning rate's limit depends on, with the value that is meant by default."""
+"""The keys on which the limit of the learning rate depends, with their default values."""
 
 FIXED = (
     *("model.bias", "objective.loss", "convention.conjugate", "optimizer._target_"),
     *("optimizer.semantics", "optimizer.dampening", "optimizer.weight_decay"),
     *("clip.kind", "scheduler.kind"),
 )
-"""Those for which the closed forms know that value alone."""
+"""The keys that closed forms allow at their default value only."""
 
 
 @dataclass(frozen=True, eq=False)
 class LinearProblem:
-    """The training split as least squares, mean|y − Xw|², with the vocabulary of `cvtrain.theory`.
+    """The training split as least squares, mean|y − Xw|², in the terms of `cvtrain.theory`.
 
     Attributes:
         covariance: R `[M, M]`.
@@ -70,7 +70,7 @@ class LinearProblem:
 
     @classmethod
     def of(cls, dataset: Dataset, *, widely_linear: bool) -> LinearProblem:
-        """That of a regression with one output; `widely_linear` has X = [x, x*] and twice the taps.
+        """The problem of a regression with one output; with `widely_linear` X is [x, x*].
 
         Raises:
             InputError: the data are no regression, or have several outputs.
@@ -88,7 +88,7 @@ class LinearProblem:
 
 
 def linear_problem(settings: Mapping[str, Any]) -> LinearProblem:
-    """The problem that a configuration with these `KEYS` trains.
+    """The problem that is trained with these values of `KEYS`.
 
     Raises:
         InputError: there are no closed forms for it.
@@ -111,8 +111,8 @@ def _linear_problem(key: str) -> LinearProblem:
 
 
 def stability_limit(settings: Mapping[str, Any]) -> float:
-    """The lr below which the configured training converges: of gradient descent, with or without
-    momentum, on the full batch; in mean square, for independent samples, on minibatches.
+    """The learning rate below which the configured training converges: gradient descent with or
+    without momentum on the full batch; on minibatches LMS in mean square, for independent samples.
 
     Args:
         settings: the values of `KEYS`.

@@ -1,4 +1,4 @@
-"""Runs of linear regressions: what they measured, beside the problem that the closed forms know."""
+"""Runs of linear regressions: measured losses and weights, with the problem they solve."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class LinearRun:
     """One run of the model `linear` or `widely_linear`.
 
     Attributes:
-        problem: what it was to solve.
-        gradient_factor: what multiplies PyTorch's gradient of the unscaled loss.
+        problem: the least-squares problem of its data.
+        gradient_factor: the factor on PyTorch's gradient of the unscaled loss.
         steps: of the logged rows, `[T]`.
         losses: training losses `[T]`; NaN in the last row, which has none.
         error: w − w° `[T, M]` at the logged rows.
@@ -43,8 +43,8 @@ def read_linear_run(directory: Path) -> LinearRun:
     """Read a run directory.
 
     Raises:
-        InputError: it is of another model, its weights were not traced entry by entry, or its
-            files cannot be read.
+        InputError: the model is another one, its weights were not traced entry by entry, or a file
+            cannot be read.
     """
     with readable(directory / RUN_FILE):
         config = read_record(directory / RUN_FILE)["config"]
@@ -65,12 +65,12 @@ def read_linear_run(directory: Path) -> LinearRun:
 
 
 def _columns(rows: pd.DataFrame, names: list[str], part: str) -> Any:
-    found = [_traced(rows, name.format(part)) for name in names]
-    return rows[found].to_numpy(dtype=np.float64)
+    tags = [_traced(rows, name.format(part)) for name in names]
+    return rows[tags].to_numpy(dtype=np.float64)
 
 
 def _traced(rows: pd.DataFrame, name: str) -> str:
     tag = f"weight/{name}"
     if tag not in rows:
-        raise InputError(f"signals.elementwise: no trace of {name}; it must be at least its size")
+        raise InputError(f"signals.elementwise: should cover all weights; {name} was not traced")
     return tag

@@ -1,4 +1,4 @@
-"""What the experiment `lms` found: measured misadjustment and learning curves over theory."""
+"""The experiment `lms`: measured misadjustment and learning curves beside theory."""
 
 from __future__ import annotations
 
@@ -18,16 +18,8 @@ from cvtrain.analysis.load import Sweep
 from cvtrain.experiments.linear_problem import WIDELY_LINEAR
 from cvtrain.experiments.linear_runs import read_linear_run
 from cvtrain.experiments.registry import Experiment
-from cvtrain.report.document import (
-    Column,
-    Document,
-    Picture,
-    Section,
-    Sentence,
-    Table,
-    number,
-    words,
-)
+from cvtrain.report.cells import Column, number, signed_text, spread_text, words
+from cvtrain.report.document import Document, Picture, Section, Sentence, Table
 from cvtrain.report.figures.style import COLOURS, MARKERS, light_grid, new_figure, paper_style
 
 RealArray = npt.NDArray[np.float64]
@@ -39,7 +31,7 @@ SETTING = (
 STEADY = 1 / 3
 """The misadjustment is measured over this last share of a run."""
 CHANCE = 0.05
-"""Of calling any of the settings different where theory holds for all."""
+"""Probability of calling any of the settings different where theory holds for all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,16 +42,16 @@ class Setting:
         filter: `linear` or `widely linear`.
         circularity: ρ of the inputs.
         lr: the learning rate.
-        share: of its mean-square limit.
-        replicates: how many.
+        share: the learning rate over its mean-square limit.
+        replicates: number of runs.
         steps: of the logged rows, `[T]`.
-        measured: the mean over replicates of the excess error over J_min, `[T]`.
-        error: the standard error of that, `[T]`.
-        predicted: its closed form, `[T]`.
-        misadjustment: the mean of `measured` in the steady state.
-        misadjustment_error: the standard error of that, from one mean per replicate.
-        misadjustment_predicted: the same mean of `predicted`.
-        limit_predicted: the closed form after infinitely many steps.
+        measured: mean over replicates of the excess error, relative to J_min, `[T]`.
+        error: standard error of `measured`, `[T]`.
+        predicted: closed form of `measured`, `[T]`.
+        misadjustment: mean of `measured` in the steady state.
+        misadjustment_error: standard error of `misadjustment`, from one mean per replicate.
+        misadjustment_predicted: mean of `predicted` in the steady state.
+        limit_predicted: closed form of the misadjustment after infinitely many steps.
     """
 
     filter: str
@@ -83,62 +75,63 @@ class Setting:
 
 
 def settings(sweep: Sweep) -> list[Setting]:
-    """Each filter, input and learning rate of the sweep, from its finished replicates."""
+    """Measure each filter, input and learning rate of the sweep on its finished replicates."""
     finished = sweep.runs[sweep.runs["status"] == "finished"]
     grouped = finished.groupby(list(SETTING), sort=False)
     return [_setting(sweep.directory, rows) for _, rows in grouped]
 
 
 def report_lms(sweep: Sweep) -> Document:
-    """Measured beside predicted misadjustments, and the learning curves."""
-    found = settings(sweep)
-    allowed = allowed_errors(len(found))
+    """Report measured beside predicted misadjustments, and learning curves."""
+    measured = settings(sweep)
+    allowed = allowed_errors(len(measured))
     broken = [
         f"{s.filter}, ρ = {s.circularity:g}, {s.share:.4g} × limit: {s.errors_off:+.1f} errors"
-        for s in found
+        for s in measured
         if not abs(s.errors_off) <= allowed
     ]
     unfinished = int((sweep.runs["status"] != "finished").sum())
     if unfinished:
         broken.append(f"{unfinished} of {len(sweep.runs)} runs did not finish")
-    worst = max((abs(each.errors_off) for each in found), default=math.nan)
-    told = f"{len(found)} misadjustments are the predicted ones within {worst:.1f} standard errors."
-    picture = Picture("lms", "Learning curves, measured and predicted", learning_curves(found))
+    worst = max((abs(s.errors_off) for s in measured), default=math.nan)
+    text = f"{len(measured)} misadjustments lie within {worst:.1f} standard errors of theory."
+    picture = Picture("lms", "Learning curves, measured and predicted", learning_curves(measured))
+    pictures = (picture,) if measured else ()
     return Document(
         title="LMS: misadjustment and learning curve",
-        verdict=(Sentence(told, ("lms",)),),
-        sections=(Section("LMS", tables=(_table(found),), pictures=(picture,) if found else ()),),
+        verdict=(Sentence(text, ("lms",)),),
+        sections=(Section("LMS", tables=(_table(measured),), pictures=pictures),),
         broken=tuple(broken),
     )
 
 
 def allowed_errors(comparisons: int) -> float:
-    """How many standard errors the largest of so many normal deviations passes with `CHANCE`."""
+    """The number of standard errors that the largest of so many normal deviations exceeds with
+    probability `CHANCE`."""
     return float(stats.norm.isf(CHANCE / (2 * max(comparisons, 1))))
 
 
 @paper_style
-def learning_curves(found: list[Setting]) -> Figure:
+def learning_curves(measured: list[Setting]) -> Figure:
     """A panel per filter and input: excess error over J_min, measured (dots) and theory (lines)."""
-    panels = list(dict.fromkeys((each.filter, each.circularity) for each in found))
+    panels = list(dict.fromkeys((s.filter, s.circularity) for s in measured))
     columns = min(2, len(panels)) or 1
     rows = -(-len(panels) // columns) or 1
     figure = new_figure(columns, rows, extra=0.1)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for axes, (name, circularity) in zip(grid, panels, strict=False):
-        ours = [s for s in found if (s.filter, s.circularity) == (name, circularity)]
-        for place, each in enumerate(ours):
-            label = f"{each.share:.3g} × limit"
-            axes.plot(each.steps, each.predicted, color="0.2", linewidth=0.9)
+        own = [s for s in measured if (s.filter, s.circularity) == (name, circularity)]
+        for index, setting in enumerate(own):
+            axes.plot(setting.steps, setting.predicted, color="0.2", linewidth=0.9)
             axes.errorbar(
-                each.steps[::3],
-                each.measured[::3],
-                2 * each.error[::3],
-                fmt=MARKERS[place % len(MARKERS)],
+                setting.steps[::3],
+                setting.measured[::3],
+                2 * setting.error[::3],
+                fmt=MARKERS[index % len(MARKERS)],
                 markersize=3,
                 linewidth=0.7,
-                color=COLOURS[place % len(COLOURS)],
-                label=label,
+                color=COLOURS[index % len(COLOURS)],
+                label=f"{setting.share:.3g} × limit",
             )
         axes.set_title(f"{name}, ρ = {circularity:g}")
         axes.set_yscale("log")
@@ -192,21 +185,21 @@ def _setting(directory: Path, rows: pd.DataFrame) -> Setting:
     )
 
 
-def _table(found: list[Setting]) -> Table:
+def _table(measured: list[Setting]) -> Table:
     records = [
         {
-            "filter": each.filter,
-            "circularity": each.circularity,
-            "lr": each.lr,
-            "share": each.share,
-            "predicted": each.misadjustment_predicted,
-            "measured": each.misadjustment,
-            "error": each.misadjustment_error,
-            "errors_off": each.errors_off,
-            "limit": each.limit_predicted,
-            "runs": each.replicates,
+            "filter": s.filter,
+            "circularity": s.circularity,
+            "lr": s.lr,
+            "share": s.share,
+            "predicted": s.misadjustment_predicted,
+            "measured": s.misadjustment,
+            "error": s.misadjustment_error,
+            "errors_off": s.errors_off,
+            "limit": s.limit_predicted,
+            "runs": s.replicates,
         }
-        for each in found
+        for s in measured
     ]
     columns = (
         words("filter", "filter"),
@@ -214,8 +207,8 @@ def _table(found: list[Setting]) -> Table:
         number("lr", "lr"),
         number("lr / limit", "share"),
         number("predicted", "predicted", ".5f"),
-        Column("measured", lambda r: f"{r['measured']:.5f} ± {r['error']:.5f}"),
-        Column("off by", lambda r: f"{r['errors_off']:+.1f} errors".replace("-", "−")),
+        Column("measured", lambda r: spread_text(r["measured"], r["error"], ".5f")),
+        Column("off by", lambda r: f"{signed_text(r['errors_off'], '+.1f')} errors"),
         number("as steps → ∞", "limit", ".5f"),
         number("runs", "runs", "d"),
     )

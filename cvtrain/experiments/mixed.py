@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from cvtrain.experiments.interaction import interaction_experiment
-from cvtrain.experiments.interaction_settings import (
-    CHAOS,
+from cvtrain.experiments.interaction import (
     HALF_GRADIENT,
     HALF_LOSS,
+    JITTERED,
     RATES,
     Arm,
     Setting,
     hyperparameters,
+    interaction_experiment,
 )
 from cvtrain.laws.table import defaults, exponents, rescaled_hyperparameters
 
@@ -35,7 +35,7 @@ def _mixed(optimizer: str, further: tuple[str, ...] = ()) -> Setting:
                 (HALF_GRADIENT, *law, *own),
                 None if further else True,
             ),
-            Arm(CHAOS, (*plain, "init_jitter=1e-6"), None),
+            Arm(JITTERED, (*plain, "init_jitter=1e-6"), None),
         ),
     )
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from cvtrain.experiments.interaction import interaction_experiment
-from cvtrain.experiments.interaction_settings import Arm, Setting, hyperparameters
+from cvtrain.experiments.interaction import (
+    Arm,
+    Setting,
+    hyperparameters,
+    interaction_experiment,
+)
 
 
 def _precision(dtype: str, optimizer: str) -> Setting:

@@ -1,4 +1,4 @@
-"""Which report a sweep gets: on its learning rates, or that of the experiment it belongs to."""
+"""Make, print and write reports: on learning rates, or that of the experiment of the runs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from cvtrain.runs.places import check_places
 NAMED_FAILURES = 10
 
 FORMER_NAMES = {"semantics": "split_vs_modulus", "interaction": "weight_decay"}
-"""Values of `analysis` in run directories of schema 1, and experiments that make their report (that
-on interactions finds in the runs which one it is)."""
+"""Values of `analysis` in run directories of schema 1, and experiments that make their report (the
+report on interactions reads from the runs which one it is)."""
 
 
 def report_on(sweep: Sweep) -> Document:
-    """What the runs of `sweep` came to, by the analysis that their experiment names.
+    """Make the report on `sweep` by the analysis that its runs name.
 
     Raises:
         InputError: the runs name different analyses, or lack what theirs needs.
@@ -36,8 +36,8 @@ def report_on(sweep: Sweep) -> Document:
     runs = sweep.runs
     named = set(runs["analysis"].dropna()) if "analysis" in runs else set()
     if len(named) > 1:
-        told = sorted(named)
-        raise InputError(f"{sweep.directory}: its runs are of several experiments: {told}")
+        listed = ", ".join(sorted(named))
+        raise InputError(f"{sweep.directory}: its runs are of several experiments: {listed}")
     names = [FORMER_NAMES.get(name, name) for name in named]
     report = experiment(names[0]).report if names else None
     with downloads_refused():  # some analyses make the runs' data again
@@ -49,13 +49,12 @@ def publish(directory: Path) -> None:
     """Print the report on the runs in `directory`, and write its files into the folder report/.
 
     Raises:
-        InputError: there is no run in it, or one that cannot be read.
-        RunFailed: what the experiment claims does not hold.
+        InputError: the directory has no run, or one that cannot be read.
+        RunFailed: a claim of the experiment does not hold.
     """
     from cvtrain.report.boards import write_boards
     from cvtrain.report.console import print_document
-    from cvtrain.report.export import FOLDER, write_report
-    from cvtrain.report.report_folder import report_folder
+    from cvtrain.report.export import FOLDER, report_folder, write_report
 
     if is_directory(directory):
         check_places(directory)
@@ -86,16 +85,15 @@ def publish_together(
         directories: of the sweeps.
         folder: where the page goes; None: the folder report/ of the directory that they share.
         title: of the page; None: from the names of the sweeps.
-        compare: whether the page on two of them says what changed at the points that both have.
+        compare: whether the page on two sweeps says what changed at the points that both have.
 
     Raises:
         InputError: a directory has no run, or one that cannot be read; or is named twice.
-        RunFailed: what an experiment claims does not hold.
+        RunFailed: a claim of an experiment does not hold.
     """
     from cvtrain.report.combined import combined, common_directory, sweep_names
     from cvtrain.report.console import print_document
-    from cvtrain.report.export import FOLDER, write_report
-    from cvtrain.report.report_folder import report_folder
+    from cvtrain.report.export import FOLDER, report_folder, write_report
     from cvtrain.report.sweep_diff import change_section
 
     if len(set(map(resolved, directories))) < len(directories):
@@ -125,23 +123,25 @@ def publish_together(
 
 
 def _notes(sweep: Sweep) -> list[str]:
-    """What is missing of a sweep."""
+    """Remarks on runs that are missing, failed or damaged."""
     counts = sweep.runs["status"].value_counts()
     total = len(sweep.runs)
-    told = [
+    notes = [
         f"{counts[status]} of {total} runs {words}"
         for status, words in (
             ("missing", "have not begun"),
             ("running", "have not ended"),
             ("interrupted", "were interrupted"),
-            ("pruned", "were pruned: a search has given them up"),
+            ("pruned", "were pruned: the search stopped them early"),
             ("failed", "failed; each has its traceback.txt"),
         )
         if counts.get(status, 0)
     ]
     if counts.get("diverged", 0) == total:
-        told.append("every run diverged: smaller learning rates may do (lr_octave, optimizer.lr)")
+        notes.append("every run diverged: try smaller learning rates (lr_octave, optimizer.lr)")
     if "failed" in counts:
         failed = sweep.runs[sweep.runs["status"] == "failed"][:NAMED_FAILURES]
-        told += [f"failed: {row['directory']}: {row['error']}" for row in failed.to_dict("records")]
-    return told + notes_on_damage(sweep)
+        notes += [
+            f"failed: {row['directory']}: {row['error']}" for row in failed.to_dict("records")
+        ]
+    return notes + notes_on_damage(sweep)

@@ -1,9 +1,9 @@
-"""The experiments: a module of this folder each, named like its file in conf/experiment.
+"""The experiments: modules of this folder, named like their files in conf/experiment.
 
-A module says what its experiment adds to its YAML in a constant ``EXPERIMENT``; a YAML alone is an
-experiment too, on whose runs the report on learning rates is made. Nothing lists the modules, so a
-new one needs no other file. They are imported on use, since composing a configuration must not
-wait for pandas.
+A module states in its constant ``EXPERIMENT`` what the experiment has besides its YAML. A YAML
+alone is an experiment too; its runs get the report on learning rates. Modules are discovered, so a
+new one needs no other file. They are imported on use: composing a configuration should not wait
+for pandas.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ Report: TypeAlias = "Callable[[Sweep], Document]"
 
 @dataclass(frozen=True)
 class Experiment:
-    """What an experiment has beside its YAML.
+    """What an experiment has besides its YAML.
 
     Attributes:
-        report: makes its report; None: the report on learning rates is made.
-        variants: lists of overrides, each of which is trained at every combination of the YAML's
-            axes; the YAML asks for them with ``hydra.sweeper.variants: ${variants:NAME}``.
-        quick: overrides that make it take seconds in `python -m cvtrain reproduce --quick`; None:
+        report: makes its report; None: the report on learning rates.
+        variants: returns lists of overrides, each of which is trained at every combination of the
+            YAML's axes; the YAML refers to them by ``hydra.sweeper.variants: ${variants:NAME}``.
+        quick: overrides with which it takes seconds in `python -m cvtrain reproduce --quick`; None:
             it is not part of that suite.
     """
 
@@ -52,44 +52,44 @@ def experiment(name: str) -> Experiment:
     Raises:
         InputError: no module of that name defines one.
     """
-    found = getattr(module_of(name), "EXPERIMENT", None)
-    if not isinstance(found, Experiment):
+    defined = getattr(module_of(name), "EXPERIMENT", None)
+    if not isinstance(defined, Experiment):
         raise InputError(f"{name}: should be an experiment, one of {', '.join(names())}")
-    return found
+    return defined
 
 
 def module_of(name: str) -> ModuleType | None:
-    """The module of the experiment `name`; None where this folder has no such file."""
+    """The module of the experiment `name`; None if this folder has no such file."""
     path = f"{experiments.__name__}.{name}"
-    # The name may come from a file: it chooses among the modules of this folder, and no others.
+    # The name may come from a file, so it may only choose among the modules of this folder.
     return import_module(path) if name.isidentifier() and find_spec(path) else None
 
 
 def names() -> list[str]:
-    """The experiments that have a module, `sweep` first, since it asks the question of all."""
+    """The experiments that have a module, `sweep` first, then in alphabetic order."""
     modules = (module.name for module in pkgutil.iter_modules(experiments.__path__))
-    found = [name for name in modules if hasattr(module_of(name), "EXPERIMENT")]
-    return sorted(found, key=lambda name: (name != "sweep", name))
+    defined = [name for name in modules if hasattr(module_of(name), "EXPERIMENT")]
+    return sorted(defined, key=lambda name: (name != "sweep", name))
 
 
 def suite() -> dict[str, tuple[str, ...]]:
     """The experiments that `python -m cvtrain reproduce` runs, with the overrides of its quick
     form."""
-    found = {name: experiment(name).quick for name in names()}
-    return {name: quick for name, quick in found.items() if quick is not None}
+    quick_forms = {name: experiment(name).quick for name in names()}
+    return {name: quick for name, quick in quick_forms.items() if quick is not None}
 
 
 def check_analysis(name: str | None) -> None:
-    """Refuse a value of the configuration's key `analysis` that names no report.
+    """Check a value of the configuration's key `analysis`.
 
     Raises:
-        InputError: with the experiments that have a report of their own.
+        InputError: it is no experiment with a report of its own; the message lists these.
     """
     if name is None:
         return
-    found = getattr(module_of(name), "EXPERIMENT", None)
-    if found is None or found.report is None:
-        reports = [each for each in names() if experiment(each).report is not None]
+    defined = getattr(module_of(name), "EXPERIMENT", None)
+    if defined is None or defined.report is None:
+        reports = [known for known in names() if experiment(known).report is not None]
         raise InputError(f"analysis={name}: should be one of {', '.join(reports)}")
 
 
@@ -110,18 +110,18 @@ def _stability_limit(*, _root_: DictConfig) -> float:
 RESOLVERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {**compose.RESOLVERS, "variants": _variants, "stability_limit": _stability_limit}
 )
-"""The functions that conf/ uses, those of experiments included.
+"""The resolvers that conf/ uses, including those of experiments.
 
 - ``${variants:NAME}``: the variants of an experiment
-- ``${stability_limit:}``: `cvtrain.experiments.linear_problem.stability_limit` of the
-  configuration
+- ``${stability_limit:}``: the largest stable learning rate of the configuration, from
+  `cvtrain.experiments.linear_problem.stability_limit`
 """
 
 
 def register(*, replace: bool = True) -> None:
-    """Make `RESOLVERS` known to OmegaConf, instead of others of these names where `replace`."""
+    """Register `RESOLVERS` with OmegaConf; with `replace`, instead of others of these names."""
     compose.register_resolvers(RESOLVERS, replace=replace)
 
 
-# Whoever imports this into an application of Hydra's keeps resolvers of the same names.
+# A Hydra application that imports this keeps its own resolvers of the same names.
 register(replace=False)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cvtrain.experiments.interaction import interaction_experiment
-from cvtrain.experiments.interaction_settings import HALF_LOSS, Arm, Setting, hyperparameters
+from cvtrain.experiments.interaction import (
+    HALF_LOSS,
+    Arm,
+    Setting,
+    hyperparameters,
+    interaction_experiment,
+)
 
 
 def _schedule(optimizer: str, name: str, overrides: Sequence[str]) -> Setting:

@@ -1,39 +1,40 @@
-"""What a search found: its best trials, and where each reading of the gradient has its own."""
+"""The experiment `search`: its best trials, and those of each reading of the gradient."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from cvtrain.analysis.arms import ARM_KEYS, OTHER_KEYS, label_runs
 from cvtrain.analysis.best_lr import scored_runs
 from cvtrain.analysis.load import Sweep
 from cvtrain.experiments.registry import Experiment
-from cvtrain.report.document import (
-    Column,
-    Document,
-    Picture,
-    Record,
-    Section,
-    Sentence,
-    Table,
-    number,
-    words,
+from cvtrain.report.cells import Column, Record, number, words
+from cvtrain.report.document import Document, Picture, Section, Sentence, Table
+from cvtrain.report.figures.style import (
+    legend_below,
+    light_grid,
+    logarithmic,
+    new_figure,
+    octave_axis,
+    paper_style,
+    style_of,
 )
-from cvtrain.report.figures.search import search_figure
 
 SHOWN = 10
-"""Trials in the table of the best."""
+"""Rows of the table of best trials."""
 NOT_CHOSEN = (*ARM_KEYS, *OTHER_KEYS, "optimizer.reference_lr", "lr_octave", "pause_at", "resume")
 
 
 def report_search(sweep: Sweep) -> Document:
-    """The trials with the lowest validation loss, of all and by arm, and how the search went."""
+    """Report the trials with the lowest validation loss, of all and by arm, and the course."""
     runs = scored_runs(sweep)
     labelled = label_runs(runs, sweep.config_keys)
-    chosen = _chosen(labelled, sweep.config_keys)
+    chosen = _sampled_keys(labelled, sweep.config_keys)
     arms = [_arm(arm, rows) for arm, rows in labelled.groupby("arm", sort=True)]
     best = labelled[labelled["score"] < math.inf].nsmallest(SHOWN, ["score", "run"])
     trials = [_trial(row, chosen) for _, row in best.iterrows()]
@@ -54,8 +55,8 @@ def report_search(sweep: Sweep) -> Document:
     )
 
 
-def _chosen(runs: pd.DataFrame, keys: Sequence[str]) -> list[str]:
-    """What differs among the trials besides the arm."""
+def _sampled_keys(runs: pd.DataFrame, keys: Sequence[str]) -> list[str]:
+    """The keys that differ among the trials besides the arm."""
     return [key for key in keys if key not in NOT_CHOSEN and runs[key].map(repr).nunique() > 1]
 
 
@@ -76,7 +77,7 @@ def _arm(arm: object, rows: pd.DataFrame) -> Record:
 
 
 def _test_metric(row: pd.Series) -> float:
-    """Accuracy in %, or NMSE in dB, of the test split."""
+    """Test accuracy in %, or NMSE in dB; NaN without either."""
     if not math.isnan(row.get("test/accuracy", math.nan)):
         return 100 * float(row["test/accuracy"])
     nmse = float(row.get("test/nmse", math.nan))
@@ -108,13 +109,13 @@ def _arms_table(arms: Sequence[Record]) -> Table:
 
 
 def _trials_table(trials: Sequence[Record], chosen: Sequence[str]) -> Table:
-    def shown(key: str) -> Column:
+    def sampled(key: str) -> Column:
         return Column(key.removeprefix("optimizer."), lambda record: _text(record[key]))
 
     return Table(
         name="trials",
         title="The best trials",
-        columns=(words("arm", "arm"), *map(shown, chosen), number("val loss", "val loss")),
+        columns=(words("arm", "arm"), *map(sampled, chosen), number("val loss", "val loss")),
         records=tuple(trials),
     )
 
@@ -126,21 +127,55 @@ def _text(value: object) -> str:
 def _sentences(runs: pd.DataFrame, arms: Sequence[Record]) -> list[Sentence]:
     ended = runs["status"].isin(["finished", "diverged", "pruned", "failed"]).sum()
     pruned = int((runs["status"] == "pruned").sum())
-    told = [Sentence(f"{ended} of {len(runs)} trials have ended, {pruned} of them pruned.")]
-    for place, arm in enumerate(arms):
+    sentences = [Sentence(f"{ended} of {len(runs)} trials have ended, {pruned} of them pruned.")]
+    for row, arm in enumerate(arms, start=1):
         if arm["best trial"] is not None:
             text = (
                 f"{arm['arm']}: the best of {arm['trials']} trials has lr"
                 f" {arm['lr']:.4g} and validation loss {arm['val loss']:.4g}."
             )
-            told.append(Sentence(text, (f"arms {place + 1}",)))
-    told.append(
+            sentences.append(Sentence(text, (f"arms {row}",)))
+    sentences.append(
         Sentence(
-            "A search tells where good trials are, not whether readings differ: its trials are of"
-            " one seed, and not the same for all. Sweeps with held-out seeds tell (verdict)."
+            "A search shows where good trials are, not whether readings differ: its trials are of"
+            " one seed, and not the same for all. Sweeps with held-out seeds compare (verdict)."
         )
     )
-    return told
+    return sentences
+
+
+@paper_style
+def search_figure(runs: pd.DataFrame) -> Figure:
+    """Validation loss by number of the trial, with the best so far, and over the learning rate.
+
+    Args:
+        runs: with `arm`, and `score`: the validation loss, infinite where a trial did not finish;
+            pruned trials are small crosses at their last validation loss.
+    """
+    figure = new_figure(2, 1.2)
+    by_trial, by_rate = figure.subplots(1, 2, sharey=True)
+    finished = runs[np.isfinite(runs["score"])]
+    for index, (arm, rows) in enumerate(finished.groupby("arm", sort=True)):
+        style = {key: style_of(index)[key] for key in ("color", "marker")}
+        for axes, key in ((by_trial, "run"), (by_rate, "optimizer.lr")):
+            axes.scatter(rows[key], rows["score"], s=10, label=str(arm), **style)
+    pruned = runs[(runs["status"] == "pruned") & np.isfinite(runs["val/loss"])]
+    for axes, key in ((by_trial, "run"), (by_rate, "optimizer.lr")):
+        if len(pruned):
+            axes.scatter(
+                pruned[key], pruned["val/loss"], s=8, marker="x", color="0.6", label="pruned"
+            )
+        light_grid(axes)
+    ordered = finished.sort_values("run")
+    by_trial.step(
+        ordered["run"], ordered["score"].cummin(), where="post", color="0.2", label="best so far"
+    )
+    logarithmic(by_trial)
+    by_trial.set_xlabel("trial")
+    by_trial.set_ylabel("validation loss")
+    octave_axis(by_rate, "learning rate")
+    legend_below(figure, columns=3)
+    return figure
 
 
 EXPERIMENT = Experiment(report_search)

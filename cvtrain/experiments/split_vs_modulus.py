@@ -1,4 +1,4 @@
-"""What the experiment `split_vs_modulus` found: two semantics, each at its own learning rate."""
+"""The experiment `split_vs_modulus`: split and modulus, each at its own learning rate."""
 
 from __future__ import annotations
 
@@ -10,40 +10,33 @@ import numpy as np
 from cvtrain.analysis.load import Sweep
 from cvtrain.experiments.registry import Experiment
 from cvtrain.laws.rotation import CANDIDATES, EIGHTH, QUARTER, rotation_error
-from cvtrain.report.document import (
-    Column,
-    Document,
-    Picture,
-    Section,
-    Sentence,
-    Table,
-    words,
-)
-from cvtrain.report.figures.contests import contest_curves
+from cvtrain.report.cells import Column, words
+from cvtrain.report.document import Document, Picture, Section, Sentence, Table
 from cvtrain.report.paired_comparison import (
     PairedComparison,
-    contest_table,
-    differences_told,
+    comparison_curves,
+    comparison_table,
     paired_comparisons,
+    significant_differences,
 )
 
 SEMANTICS = ("split", "modulus")
 
 TURNS = 1e-12
-"""Largest relative error of a rule that turns with the plane."""
+"""Largest relative error of a rule that commutes with rotations of the plane."""
 
 
 def report_semantics(sweep: Sweep) -> Document:
-    """Which rules turn with the plane, and what the semantics change."""
+    """Report which rules commute with rotations of the plane, and what the semantics change."""
     errors = {c.name: (rotation_error(c, QUARTER), rotation_error(c, EIGHTH)) for c in CANDIDATES}
-    found = semantics_contests(sweep)
+    comparisons = compare_semantics(sweep)
     picture = Picture(
         "split_vs_modulus",
         "Test metric of held-out seeds over the learning rate",
-        contest_curves(found),
+        comparison_curves(comparisons),
     )
     title = "split against modulus, each at its best lr"
-    table = contest_table(found, "split_vs_modulus", title)
+    table = comparison_table(comparisons, "split_vs_modulus", title)
     broken = [
         f"{name} does not turn with the plane as predicted"
         for name, (quarter, eighth) in errors.items()
@@ -51,7 +44,7 @@ def report_semantics(sweep: Sweep) -> Document:
     ]
     return Document(
         title="Re and Im as two reals, or one complex number",
-        verdict=tuple(Sentence(each, ("split_vs_modulus",)) for each in describe(found)),
+        verdict=tuple(Sentence(text, ("split_vs_modulus",)) for text in describe(comparisons)),
         sections=(
             Section("Rules that turn with the plane", tables=(_rotation_table(errors),)),
             Section("Training", tables=(table,), pictures=(picture,)),
@@ -60,23 +53,22 @@ def report_semantics(sweep: Sweep) -> Document:
     )
 
 
-def semantics_contests(sweep: Sweep) -> list[PairedComparison]:
+def compare_semantics(sweep: Sweep) -> list[PairedComparison]:
     """Modulus against split, for every task and optimizer."""
     return paired_comparisons(sweep, SEMANTICS, lambda runs: runs["optimizer.semantics"])
 
 
-def describe(found: Sequence[PairedComparison]) -> list[str]:
-    """What the contests say together."""
-    told = []
-    octaves = [each.octaves for each in found if not math.isnan(each.octaves)]
+def describe(comparisons: Sequence[PairedComparison]) -> list[str]:
+    """One sentence on the best learning rates and one on the differences of the test metric."""
+    sentences = []
+    octaves = [one.octaves for one in comparisons if not math.isnan(one.octaves)]
     if octaves:
         middle, least, most = (2 ** float(f(octaves)) for f in (np.median, min, max))
-        told.append(
+        sentences.append(
             f"Best learning rate of modulus over that of split: median × {middle:.2f}"
             f" (× {least:.2f} to × {most:.2f}; √2 = 1.41 makes isotropic steps equally long)."
         )
-    told += differences_told(found)
-    return told
+    return sentences + significant_differences(comparisons)
 
 
 def _rotation_table(errors: dict[str, tuple[float, float]]) -> Table:

@@ -1,4 +1,4 @@
-"""What the experiment `stability` found: measured convergence on either side of the limits."""
+"""The experiment `stability`: measured convergence on either side of the predicted limits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from cvtrain.analysis.arms import arm_name
 from cvtrain.analysis.load import Sweep
 from cvtrain.experiments.linear_runs import LinearRun, read_linear_run
 from cvtrain.experiments.registry import Experiment
-from cvtrain.report.document import Document, Picture, Section, Sentence, Table, number, words
+from cvtrain.report.cells import number, words
+from cvtrain.report.document import Document, Picture, Section, Sentence, Table
 from cvtrain.report.figures.style import (
     COLOURS,
     MARKERS,
@@ -26,7 +27,7 @@ from cvtrain.report.figures.style import (
 )
 
 CONVERGED = 1e-3
-"""Share of its initial excess loss below which a finished run counts as converged."""
+"""A finished run has converged if its excess loss is below this share of the initial one."""
 CURVE_TOLERANCE = 1e-10
 
 
@@ -37,13 +38,13 @@ class Trial:
     Attributes:
         rule: `gradient descent`, `heavy ball` or `Nesterov`.
         arm: scale and convention.
-        limit: the predicted one.
+        limit: the predicted largest stable learning rate.
         share: the learning rate over the limit.
         outcome: `converged`, `diverged`, or `neither`.
-        steps: updates it made.
-        deviation: of the losses from the closed form, relative, the largest; NaN where there is no
+        steps: number of updates.
+        deviation: largest relative deviation of the losses from the closed form; NaN without a
             closed form, and where a diverging run loses all digits.
-        run: what it measured.
+        run: the measured losses and weights.
     """
 
     rule: str
@@ -57,55 +58,55 @@ class Trial:
 
     @property
     def as_predicted(self) -> bool:
-        """Whether it converged just where it should, and along the closed form."""
+        """Whether it converged or diverged as predicted, and along the closed form."""
         expected = "converged" if self.share < 1 else "diverged"
         return self.outcome == expected and not self.deviation > CURVE_TOLERANCE
 
 
 def trials(sweep: Sweep) -> list[Trial]:
-    """Every run of the sweep that was trained."""
+    """Every finished or diverged run of the sweep."""
     trained = sweep.runs[sweep.runs["status"].isin(["finished", "diverged"])]
     return [_trial(sweep.directory, row) for row in trained.to_dict("records")]
 
 
 def report_stability(sweep: Sweep) -> Document:
-    """Predicted limits beside what happened around them, and the learning curves."""
-    found = trials(sweep)
-    broken = [f"{t.rule}, {t.arm}, {t.share:.4g} × limit" for t in found if not t.as_predicted]
-    if len(found) < len(sweep.runs):
-        broken.append(f"{len(sweep.runs) - len(found)} runs did not end")
-    below = [trial for trial in found if trial.share < 1]
-    above = [trial for trial in found if trial.share > 1]
+    """Report the outcomes around the predicted limits, and learning curves."""
+    ended = trials(sweep)
+    broken = [f"{t.rule}, {t.arm}, {t.share:.4g} × limit" for t in ended if not t.as_predicted]
+    if len(ended) < len(sweep.runs):
+        broken.append(f"{len(sweep.runs) - len(ended)} runs did not end")
+    below = [trial for trial in ended if trial.share < 1]
+    above = [trial for trial in ended if trial.share > 1]
     converged = sum(trial.outcome == "converged" for trial in below)
     diverged = sum(trial.outcome == "diverged" for trial in above)
-    told = [
+    sentences = [
         f"{converged} of {len(below)} runs below their limit converge, {diverged} of {len(above)}"
         " above it diverge."
     ]
-    deviations = [trial.deviation for trial in found if trial.deviation == trial.deviation]
+    deviations = [trial.deviation for trial in ended if trial.deviation == trial.deviation]
     if deviations:
-        told.append(f"Losses of gradient descent lie on the closed form to {max(deviations):.1e}.")
-    picture = Picture("stability", "Learning curves around the limit", learning_curves(found))
+        worst = max(deviations)
+        sentences.append(f"Losses of gradient descent lie on the closed form to {worst:.1e}.")
+    picture = Picture("stability", "Learning curves around the limit", learning_curves(ended))
+    pictures = (picture,) if ended else ()
     return Document(
         title="Stability: how large a learning rate may be",
-        verdict=tuple(Sentence(each, ("stability",)) for each in told),
-        sections=(
-            Section("Stability", tables=(_table(found),), pictures=(picture,) if found else ()),
-        ),
+        verdict=tuple(Sentence(text, ("stability",)) for text in sentences),
+        sections=(Section("Stability", tables=(_table(ended),), pictures=pictures),),
         broken=tuple(broken),
     )
 
 
 @paper_style
-def learning_curves(found: list[Trial]) -> Figure:
+def learning_curves(ended: list[Trial]) -> Figure:
     """A panel per rule: excess loss over steps, measured (markers) and in theory (lines)."""
-    rules = list(dict.fromkeys(trial.rule for trial in found))
+    rules = list(dict.fromkeys(trial.rule for trial in ended))
     figure = new_figure(len(rules), 1, extra=1.0)
-    shares = sorted({round(trial.share, 6) for trial in found})
+    shares = sorted({round(trial.share, 6) for trial in ended})
     for axes, rule in zip(figure.subplots(1, len(rules), squeeze=False)[0], rules, strict=True):
-        ours = [trial for trial in found if trial.rule == rule]
-        for place, share in enumerate(shares):
-            _curves(axes, [t for t in ours if round(t.share, 6) == share], place)
+        own = [trial for trial in ended if trial.rule == rule]
+        for index, share in enumerate(shares):
+            _curves(axes, [t for t in own if round(t.share, 6) == share], index)
         axes.set_title(rule)
         axes.set_yscale("log")
         axes.set_xlabel("step")
@@ -115,9 +116,9 @@ def learning_curves(found: list[Trial]) -> Figure:
     return figure
 
 
-def _curves(axes: Axes, ours: list[Trial], place: int) -> None:
-    """One share of the limit: the arms lie on each other, and are drawn as markers in turn."""
-    for turn, trial in enumerate(ours):
+def _curves(axes: Axes, own: list[Trial], index: int) -> None:
+    """Draw the trials of one share of the limit; arms coincide, so their markers take turns."""
+    for turn, trial in enumerate(own):
         steps, excess = _excess(trial.run)
         chosen = slice(turn * 4, None, 16)
         axes.plot(
@@ -126,14 +127,14 @@ def _curves(axes: Axes, ours: list[Trial], place: int) -> None:
             linestyle="none",
             marker=MARKERS[turn % len(MARKERS)],
             markersize=3,
-            color=COLOURS[place],
+            color=COLOURS[index],
             label=f"{trial.share:.4g} × limit, {trial.arm}",
         )
-    if ours and ours[0].rule == "gradient descent":
-        steps = np.arange(int(ours[0].run.steps[-1]) + 1)
-        curve = _closed_form(ours[0], len(steps) - 1)
-        shown = curve > np.finfo(float).eps
-        axes.plot(steps[shown], curve[shown], color="0.2", linewidth=0.9)
+    if own and own[0].rule == "gradient descent":
+        steps = np.arange(int(own[0].run.steps[-1]) + 1)
+        curve = _closed_form(own[0], len(steps) - 1)
+        significant = curve > np.finfo(float).eps
+        axes.plot(steps[significant], curve[significant], color="0.2", linewidth=0.9)
 
 
 def _trial(directory: Path, row: dict[Any, Any]) -> Trial:
@@ -181,20 +182,19 @@ def _closed_form(trial: Trial, steps: int) -> Any:
     )
 
 
-def _table(found: list[Trial]) -> Table:
-    shares = sorted({round(trial.share, 6) for trial in found})
+def _table(ended: list[Trial]) -> Table:
+    shares = sorted({round(trial.share, 6) for trial in ended})
     records = []
-    for rule, arm, limit in dict.fromkeys((t.rule, t.arm, t.limit) for t in found):
-        ours = [t for t in found if (t.rule, t.arm) == (rule, arm)]
-        cells = {round(t.share, 6): f"{t.outcome} ({t.steps})" for t in ours}
+    for rule, arm, limit in dict.fromkeys((t.rule, t.arm, t.limit) for t in ended):
+        own = [t for t in ended if (t.rule, t.arm) == (rule, arm)]
+        cells = {round(t.share, 6): f"{t.outcome} ({t.steps})" for t in own}
         at = {f"{share:.4g} × limit": cells.get(share, "") for share in shares}
         records.append({"rule": rule, "arm": arm, "limit": limit, **at})
-    at_shares = [f"{share:.4g} × limit" for share in shares]
     columns = (
         words("rule", "rule"),
         words("arm", "arm"),
         number("limit", "limit", ".6g"),
-        *(words(heading, heading) for heading in at_shares),
+        *(words(name, name) for name in (f"{share:.4g} × limit" for share in shares)),
     )
     title = "learning rates around the predicted limit"
     return Table("stability", title, columns, tuple(records), "in brackets: steps made")

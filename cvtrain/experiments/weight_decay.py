@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cvtrain.experiments.interaction import interaction_experiment
-from cvtrain.experiments.interaction_settings import HALF_LOSS, RATES, Arm, Setting, hyperparameters
+from cvtrain.experiments.interaction import (
+    HALF_LOSS,
+    RATES,
+    Arm,
+    Setting,
+    hyperparameters,
+    interaction_experiment,
+)
 from cvtrain.laws.table import exponents, rescaled_hyperparameters
 
 

@@ -1,9 +1,8 @@
-"""What a sweep as a whole shows in TensorBoard: replicates together, learning rates as an axis.
+"""A sweep as a whole in TensorBoard: means over seeds, and curves over the learning rate.
 
-Beside the runs of a sweep come runs that nobody trained, below `FOLDER`: one per cell with mean and
-spread over its replicates, one per arm whose step is the octave of the learning rate; and the run
-`report`, with the report's verdict and figures. They are made of run directories alone, and made
-anew with every report.
+Besides its trained runs a sweep has derived runs in `FOLDER`: one per cell with mean and spread
+over its replicates, and one per arm whose step is the octave of the learning rate. The run `report`
+holds verdict and figures. All are made from run directories alone, anew with every report.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ import pandas as pd
 from cvtrain.analysis.arms import FRACTIONS, label_runs
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.scores import ACCURACY, SCORE
+from cvtrain.report.cells import rate_text
 from cvtrain.report.document import Document
 from cvtrain.report.export import markdown
-from cvtrain.report.narrative import rate_text
 from cvtrain.runs.places import AGGREGATE
 from cvtrain.runs.safe_names import shortened
 from cvtrain.runs.tensorboard.events import NAME_BEGINS
@@ -31,26 +30,26 @@ from cvtrain.runs.tensorboard.scalar_events import scalar_events
 from cvtrain.runs.tensorboard.writer import TensorBoardFile
 
 FOLDER = AGGREGATE
-"""A plus comes before the digits that the names of runs begin with: TIME SERIES goes by name."""
+"""TIME SERIES sorts by name: a plus comes before the digits with which the names of runs begin."""
 CELLS, ARMS = "cells", "arms"
 MAIN = re.compile(
     r"train/loss|val/[^/]+|(grad|optimizer_grad|update|weight)/norm|grad/(real|imag)_norm"
     r"|update/ratio|weight/error"
 )
-"""The signals that are aggregated: few, so that a sweep stays browsable."""
+"""The signals that are aggregated; few, so that a sweep can be browsed."""
 OVER_OCTAVES = (SCORE, ACCURACY, "test/loss", "test/nmse", "convergence/steps_to_target")
 APART = 1e-4
-"""Seconds between the beginnings of cells, by which SCALARS orders and colours them."""
+"""Seconds between the starting times of cells, by which SCALARS orders and colours them."""
 FINEST = 8
-"""Octaves are told apart down to the eighth."""
+"""Learning rates are resolved to an eighth of an octave."""
 
 
 def write_boards(sweep: Sweep, document: Document, folder: Path) -> None:
-    """Write the runs of `FOLDER` into the sweep's directory, and the run `report` into `folder`.
+    """Write the derived runs into the sweep's directory, and the run `report` into `folder`.
 
     Args:
-        sweep: of several runs; of a single one only the run `report` is made.
-        document: the report on it, whose figures lie in `folder` as PNG files.
+        sweep: the runs; of a single one only the run `report` is made.
+        document: the report on it, whose figures are in `folder` as PNG files.
         folder: of the report.
     """
     aggregates = sweep.directory / FOLDER
@@ -66,15 +65,16 @@ def write_boards(sweep: Sweep, document: Document, folder: Path) -> None:
 
 
 def mean_and_spread(tables: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
-    """Rows of several replicates as one table, by step.
+    """Means and standard deviations over replicates, by step.
 
     Args:
-        tables: per replicate one with a column `step` and one per signal.
+        tables: per replicate a table with a column `step` and one per signal.
 
     Returns:
-        per signal `<tag>` its mean over the finite values at that step, `spread/<tag>/low` and
-        `…/high` a standard deviation (n − 1) below and above, NaN where fewer than two have one;
-        and `replicates`, how many have a row there: fewer where one diverged.
+        a table indexed by step. Per signal `<tag>`: its mean over the finite values at that step,
+        and `spread/<tag>/low` and `…/high`, one standard deviation (n − 1) below and above, NaN for
+        fewer than two values. And `replicates`, the number of rows at that step, which is smaller
+        after one diverged.
     """
     joined = pd.concat(tables.values()).replace([math.inf, -math.inf], math.nan)
     by_step = joined.groupby("step")
@@ -88,12 +88,12 @@ def over_octaves(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """The outcome of an arm by learning rate.
 
     Args:
-        rows: its runs.
+        rows: runs of the arm.
 
     Returns:
-        a table of means over the runs of each learning rate that finished, by step, and the share
-        that `diverged`; and how many steps make an octave: 1, or 2, 4, 8 where rates are closer.
-        Step 0 is the reference learning rate of the optimizer, 1 twice that.
+        a table, indexed by step, of means over the finished runs at each learning rate and of the
+        share that `diverged`; and the number of steps per octave: 1, or 2, 4, 8 where rates are
+        closer. Step 0 is the reference learning rate of the optimizer.
     """
     lr = rows["optimizer.lr"].to_numpy(dtype=np.float64)
     reference = rows.get("optimizer.reference_lr", pd.Series(1.0, index=rows.index))
@@ -110,17 +110,16 @@ def over_octaves(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 
 
 def _write_cells(sweep: Sweep, runs: pd.DataFrame, folder: Path, began: float) -> None:
-    # The arms at one learning rate follow each other: neighbours have different colours.
+    # TensorBoard colours in this order: the arms at one rate get different colours.
     by_rate = runs.sort_values("optimizer.lr", kind="stable")
     grouped = by_rate.groupby(["group", "optimizer.lr", "arm"], sort=False)
-    for place, ((group, lr, arm), cell) in enumerate(grouped):
+    for index, ((group, lr, arm), cell) in enumerate(grouped):
         if len(cell) < 2:  # its one run is in TensorBoard already
             continue
         tables = sweep.signals(lambda tag: MAIN.fullmatch(tag) is not None, cell)
         if tables:
             name = f"{group}, {arm}, lr={rate_text(float(str(lr)))}"
-            at = began + place * APART
-            _write_rows(folder / run_name(name), mean_and_spread(tables), at)
+            _write_rows(folder / run_name(name), mean_and_spread(tables), began + index * APART)
 
 
 def _write_arms(runs: pd.DataFrame, folder: Path, began: float) -> None:
@@ -129,15 +128,15 @@ def _write_arms(runs: pd.DataFrame, folder: Path, began: float) -> None:
             continue
         table, per_octave = over_octaves(rows)
         kind = "octave" if per_octave == 1 else f"octave_x{per_octave}"
-        named = {tag: f"over_{kind}/{str(tag).replace('/', '_')}" for tag in table}
-        _write_rows(folder / run_name(f"{group}, {arm}"), table.rename(columns=named), began)
+        tags = {tag: f"over_{kind}/{str(tag).replace('/', '_')}" for tag in table}
+        _write_rows(folder / run_name(f"{group}, {arm}"), table.rename(columns=tags), began)
 
 
 def _write_report(document: Document, folder: Path) -> None:
     for path in folder.glob(f"{NAME_BEGINS}*"):
         path.unlink()
     board = TensorBoardFile(folder)
-    board.text("verdict", "\n\n".join(markdown(str(each)) for each in document.verdict))
+    board.text("verdict", "\n\n".join(markdown(str(text)) for text in document.verdict))
     for picture in document.pictures:
         board.image(picture.name, (folder / f"{picture.name}.png").read_bytes())
     board.summary(
@@ -153,7 +152,7 @@ def _write_report(document: Document, folder: Path) -> None:
 
 
 def _write_rows(directory: Path, table: pd.DataFrame, began: float) -> None:
-    """Write a table by step as a run that began before the others: SCALARS goes by that."""
+    """Write a table by step as a run that began at `began`; SCALARS sorts runs by that."""
     directory.mkdir(parents=True, exist_ok=True)
     board = TensorBoardFile(directory, began)
     for step, row in table.sort_index().iterrows():
@@ -165,7 +164,7 @@ def _write_rows(directory: Path, table: pd.DataFrame, began: float) -> None:
 
 
 def run_name(label: str) -> str:
-    """A label as the name of a directory that needs no quotes in a shell."""
+    """Make a label a directory name that needs no quotes in a shell."""
     for value, fraction in FRACTIONS.items():
         label = label.replace(fraction, f"{value:g}")
     plain = re.sub(r"[^A-Za-z0-9.,=^+_-]+", "_", label)

@@ -12,12 +12,12 @@ from cvtrain.runs.links import resolved
 
 
 def combined(documents: Mapping[str, Document], title: str, more: Sequence[Section]) -> Document:
-    """One report of several; what they leave out is in the report of each.
+    """Combine the reports on several sweeps; details stay in the report of each.
 
     Args:
-        documents: by the name of the sweep, which comes before the names of its tables and figures.
+        documents: by name of the sweep, which is put before the names of its tables and figures.
         title: of the whole.
-        more: sections on all of them, which come first and whose sentences join the verdict.
+        more: sections on all of them; they come first, and their sentences join the verdict.
     """
     parts = [_part(name, document) for name, document in documents.items()]
     return Document(
@@ -31,24 +31,24 @@ def combined(documents: Mapping[str, Document], title: str, more: Sequence[Secti
             ),
         ),
         sections=(*(replace(section, sentences=()) for section in more), *parts),
-        notes=tuple(f"{name}: {note}" for name, each in documents.items() for note in each.notes),
-        broken=tuple(f"{name}: {one}" for name, each in documents.items() for one in each.broken),
+        notes=tuple(f"{name}: {note}" for name, one in documents.items() for note in one.notes),
+        broken=tuple(f"{name}: {claim}" for name, one in documents.items() for claim in one.broken),
         facts={name: dict(document.facts) for name, document in documents.items()},
     )
 
 
 def sweep_names(directories: Sequence[Path]) -> list[str]:
-    """The last parts of their paths, as many as it takes to tell them apart."""
+    """The last parts of the directories' paths, as many as it takes to distinguish them."""
     paths = [resolved(directory).parts for directory in directories]
     for length in range(1, max(map(len, paths)) + 1):
         names = ["/".join(path[-length:]) for path in paths]
         if len(set(names)) == len(names):
             return names
-    return [f"{path[-1]} ({place})" for place, path in enumerate(paths, start=1)]
+    return [f"{path[-1]} ({number})" for number, path in enumerate(paths, start=1)]
 
 
 def common_directory(directories: Sequence[Path]) -> Path:
-    """The deepest directory that all of them are below."""
+    """The deepest directory that contains all of them."""
     parents = [set(resolved(directory).parents) for directory in directories]
     return max(set.intersection(*parents), key=lambda path: len(path.parts))
 
@@ -62,33 +62,33 @@ def _part(name: str, document: Document) -> Section:
             replace(picture, name=_joined(name, picture.name)) for picture in document.pictures[:1]
         ),
     )
-    spoken = [section for section in document.sections if section.sentences]
-    said = (
+    sections = [section for section in document.sections if section.sentences]
+    sentences = (
         Sentence(
-            f"{section.title} — {each.text}" if len(spoken) > 1 else each.text,
-            _sources(name, part, each),
+            f"{section.title} — {one.text}" if len(sections) > 1 else one.text,
+            _sources(name, part, one),
         )
-        for section in spoken
-        for each in section.sentences
+        for section in sections
+        for one in section.sentences
     )
-    return replace(part, sentences=tuple(said))
+    return replace(part, sentences=tuple(sentences))
 
 
 def _answer(name: str, document: Document, part: Section) -> Sentence:
     """A document's verdict in one paragraph, which begins with the name of its sweep."""
     texts = (sentence.text.removeprefix(f"{name}: ") for sentence in document.verdict)
-    sources = (source for each in document.verdict for source in _sources(name, part, each))
+    sources = (source for one in document.verdict for source in _sources(name, part, one))
     return Sentence(f"{name}: {' '.join(texts)}", tuple(dict.fromkeys(sources)))
 
 
 def _sources(name: str, part: Section, sentence: Sentence) -> tuple[str, ...]:
-    """Those of its sources that the combined report has too."""
-    kept = {table.name for table in part.tables}
+    """The sources of the sentence that the combined report contains, by their names in it."""
+    tables = {table.name for table in part.tables}
     renamed = (_joined(name, source) for source in sentence.sources)
-    return tuple(source for source in renamed if source.split(" ")[0] in kept)
+    return tuple(source for source in renamed if source.split(" ")[0] in tables)
 
 
 def _joined(name: str, own: str) -> str:
-    """A table's or figure's name behind that of its sweep, which it may begin with already."""
+    """Put the name of the sweep before that of a table or figure, unless it begins with it."""
     slug = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
     return own if own.startswith(slug) else f"{slug}_{own}"

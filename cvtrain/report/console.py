@@ -1,4 +1,4 @@
-"""A report on the terminal: notes, verdict, sentences and tables."""
+"""A report on the terminal: notes, tables, sentences, and the verdict."""
 
 from __future__ import annotations
 
@@ -8,45 +8,42 @@ from cvtrain.process.plain_console import PlainConsole
 from cvtrain.report.document import Document, Table
 
 WIDTH = 118
-"""Columns, where the output is not a terminal."""
+"""Columns where the output is no terminal."""
 
 
 def print_document(document: Document) -> None:
-    """Print a report without its figures and its long tables."""
+    """Print a report without its figures and long tables."""
     console = PlainConsole()
     if not console.is_terminal:
         console = PlainConsole(width=WIDTH)
 
-    def say(text: str) -> None:
-        console.print(text)
-
     for note in document.notes:
-        say(note)
+        console.print(note)
     for section in document.sections:
         shown = [table for table in section.tables if not table.detail]
         for table in shown:
             console.print(rich_table(table))
         for sentence in section.sentences:
-            say(str(sentence))
+            console.print(str(sentence))
         if shown or section.sentences:
-            say("")
+            console.print("")
     for sentence in document.verdict:
-        say(str(sentence))
+        console.print(str(sentence))
 
 
 def rich_table(table: Table) -> RichTable:
-    """The table as rich draws it."""
-    drawn = RichTable(title=table.title, title_justify="left")
+    """Convert a table to one of rich's."""
+    rich = RichTable(title=table.title, title_justify="left")
     if table.numbered:
-        drawn.add_column("#", justify="right")
-    for place, column in enumerate(table.columns):
-        drawn.add_column(
+        rich.add_column("#", justify="right")
+    for index, column in enumerate(table.columns):
+        rich.add_column(
             column.heading,
             justify="left" if column.left else "right",
-            no_wrap=column.left and place == 0,
+            no_wrap=column.left and index == 0,
         )
-    for number, cells in enumerate(table.cells):
-        drawn.add_row(*([str(number + 1)] if table.numbered else []), *cells)
-    drawn.caption = table.caption or None
-    drawn.caption_justify = "left"
-    return drawn
+    for number, cells in enumerate(table.cells, start=1):
+        rich.add_row(*([str(number)] if table.numbered else []), *cells)
+    rich.caption = table.caption or None
+    rich.caption_justify = "left"
+    return rich

@@ -1,56 +1,31 @@
-"""What a report says, apart from how it is shown: sentences, tables and figures in sections.
+"""The content of a report, apart from how it is shown: sentences, tables, figures in sections.
 
-An analysis makes a `Document` of run directories; `terminal`, `page` and `files` show it.
+An analysis makes a `Document` from run directories; `console`, `html` and `export` show it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from matplotlib.figure import Figure
 
-Record = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a table as people read it.
-
-    Attributes:
-        heading: its name.
-        show: the text of a cell, from its row's record.
-        left: whether texts are aligned to the left, as words are; numbers are not.
-    """
-
-    heading: str
-    show: Callable[[Record], str]
-    left: bool = False
-
-
-def words(heading: str, key: str) -> Column:
-    """A column of words, which the records have under `key`."""
-    return Column(heading, lambda record: str(record[key]), left=True)
-
-
-def number(heading: str, key: str, form: str = ".4g") -> Column:
-    """A column of numbers, which the records have under `key`."""
-    return Column(heading, lambda record: f"{record[key]:{form}}".replace("-", "−"))
+from cvtrain.report.cells import Column, Record
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with full digits (`records`, for files) and how they are shown (`columns`).
+    """A table: rows with full digits (`records`, for files) and how they are shown (`columns`).
 
     Attributes:
-        name: of its files, and of its rows: the second row of `arms` is `arms 2`.
-        title: above it.
-        columns: what is shown.
+        name: of its files and rows: the second row of the table `arms` is `arms 2`.
+        title: shown above it.
+        columns: what is shown of the records.
         records: one per row, all with the same keys.
-        caption: what the words and marks in it mean.
+        caption: the meaning of words and marks in it.
         numbered: whether sentences refer to its rows.
-        detail: whether it is too long for a summary: a page folds it, a terminal leaves it out.
+        detail: whether it is too long for a summary: the page folds it, the terminal omits it.
     """
 
     name: str
@@ -63,7 +38,7 @@ class Table:
 
     @property
     def headings(self) -> tuple[str, ...]:
-        """Those of the columns."""
+        """The headings of the columns."""
         return tuple(column.heading for column in self.columns)
 
     @property
@@ -71,18 +46,18 @@ class Table:
         """The text of every cell, row by row."""
         return [tuple(column.show(record) for column in self.columns) for record in self.records]
 
-    def row_name(self, place: int) -> str:
-        """What a sentence calls the row at `place`, from 0."""
-        return f"{self.name} {place + 1}"
+    def row_name(self, index: int) -> str:
+        """The name by which a sentence refers to the row `index`, counted from 0."""
+        return f"{self.name} {index + 1}"
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """Something said.
+    """A statement of a report.
 
     Attributes:
         text: one or more sentences.
-        sources: names of the table rows that its numbers are from.
+        sources: names of the table rows that its numbers come from.
     """
 
     text: str
@@ -94,12 +69,12 @@ class Sentence:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A figure.
+    """A figure of a report.
 
     Attributes:
         name: of its files.
-        title: what it shows, for those who see it and for those who do not.
-        figure: drawn already.
+        title: what it shows; its caption, and its text for screen readers.
+        figure: already drawn.
     """
 
     name: str
@@ -109,7 +84,7 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """A heading with what belongs under it, in the order of the attributes."""
+    """A heading, and below it sentences, tables and pictures, in this order."""
 
     title: str
     sentences: tuple[Sentence, ...] = ()
@@ -122,12 +97,12 @@ class Document:
     """A whole report.
 
     Attributes:
-        title: what it is about.
-        verdict: its answer, before everything else.
-        sections: what the answer is from.
-        notes: of what was read: runs that are missing, failed or cut short.
-        broken: claims of an experiment that do not hold.
-        facts: the answer for programs; goes into summary.json.
+        title: the question, or what was compared.
+        verdict: the answer, shown before everything else.
+        sections: the numbers behind the answer.
+        notes: remarks on the runs: missing, failed or cut short.
+        broken: claims of the experiment that do not hold.
+        facts: the answer for programs, written into summary.json.
     """
 
     title: str
@@ -139,16 +114,16 @@ class Document:
 
     @property
     def tables(self) -> list[Table]:
-        """Those of all sections."""
+        """The tables of all sections."""
         return [table for section in self.sections for table in section.tables]
 
     @property
     def pictures(self) -> list[Picture]:
-        """Those of all sections."""
+        """The pictures of all sections."""
         return [picture for section in self.sections for picture in section.pictures]
 
     def failure(self) -> str | None:
-        """What does not hold, in one line, or None."""
+        """The broken claims in one line, or None where all hold."""
         if not self.broken:
             return None
         return f"{len(self.broken)} claims do not hold: {'; '.join(self.broken[:5])}"

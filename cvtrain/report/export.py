@@ -1,4 +1,7 @@
-"""A report as files: a page, text, tables for spreadsheets and papers, figures, a summary."""
+"""A report as files: a page, text, tables for spreadsheets and papers, figures, a summary.
+
+One report at a time is written into a folder, and each of its files is whole.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,33 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
+from cvtrain.process.errors import InputError
 from cvtrain.process.plain_text import printable
 from cvtrain.process.signals import interruption
 from cvtrain.report.document import Document, Table
 from cvtrain.report.figures.style import save_figure
 from cvtrain.report.html import page
-from cvtrain.runs.files import write_atomically
+from cvtrain.runs.directory_lock import LOCK_FILE
+from cvtrain.runs.files import remove_unfinished, write_atomically
 from cvtrain.runs.places import REPORT
 from cvtrain.runs.run_json import write_json
 
 FOLDER = REPORT
 SCHEMA = 1
+LONGEST_WAIT = 600.0
+"""Seconds to wait for another report, whose figures may take minutes."""
 TEX_SPECIAL = str.maketrans(
     {
         **{character: f"\\{character}" for character in "&%$#_{}"},
         "\\": r"\textbackslash{}",
-        "[": "{[}",  # which would be an argument of the line's end before it
+        "[": "{[}",  # after the line's end before it, a bracket would begin an argument
         "]": "{]}",
         "<": r"\textless{}",
         ">": r"\textgreater{}",
@@ -48,22 +58,44 @@ TEX_SPECIAL = str.maketrans(
     }
 )
 MARKDOWN_SPECIAL = str.maketrans(
-    {each: f"\\{each}" for each in r"\`*_[]"}
+    {character: f"\\{character}" for character in r"\`*_[]"}
     # Not every renderer takes a backslash before these.
     | {"<": "&lt;", "&": "&amp;"}
-    | {each: f"&#{ord(each)};" for each in "|~$"}
+    | {character: f"&#{ord(character)};" for character in "|~$"}
 )
 MARKDOWN_BEGINNINGS = ("#", "+", "-", ">")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@contextmanager
+def report_folder(folder: Path) -> Iterator[Path]:
+    """Make a folder and lock it against other reports, which wait.
+
+    Raises:
+        InputError: another report has held the lock for `LONGEST_WAIT`.
+        OSError: the folder cannot be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK_FILE)
+    try:
+        lock.acquire(timeout=LONGEST_WAIT)
+    except Timeout:
+        raise InputError(f"{folder}: another command has been writing a report there") from None
+    try:
+        remove_unfinished(folder)
+        yield folder
+    finally:
+        # Unlink before releasing: after release another process may own the file.
+        (folder / LOCK_FILE).unlink(missing_ok=True)
+        lock.release()
 
 
 def write_report(document: Document, folder: Path) -> Path:
     """Write index.html, report.md, summary.json, and every table (csv, tex) and figure (svg, png).
 
     Args:
-        document: what to write.
-        folder: where to; made if missing, files of the same names are replaced. One report at a
-            time is written into a `report_folder`.
+        document: the report.
+        folder: locked by `report_folder`; made if missing, files of the same names are replaced.
 
     Returns:
         the path of index.html.
@@ -82,7 +114,7 @@ def write_report(document: Document, folder: Path) -> Path:
 
 
 def summary(document: Document) -> dict[str, Any]:
-    """The report for programs: what is said, and every table with full digits."""
+    """The content of summary.json: every sentence, and every table with full digits."""
     return {
         "schema": SCHEMA,
         "title": document.title,
@@ -105,18 +137,18 @@ def summary(document: Document) -> dict[str, Any]:
 
 
 def as_csv(table: Table) -> str:
-    """The records with full digits (RFC 4180); nothing is empty, NaN and infinity are spelled."""
+    """The records as CSV (RFC 4180) with full digits; "none", "nan" and "inf" are spelled out."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     keys = list(table.records[0]) if table.records else []
     writer.writerow(["row", *keys])
-    for place, record in enumerate(table.records):
-        writer.writerow([place + 1, *(_plain(record[key]) for key in keys)])
+    for number, record in enumerate(table.records, start=1):
+        writer.writerow([number, *(_csv_cell(record[key]) for key in keys)])
     return text.getvalue()
 
 
 def as_tex(table: Table) -> str:
-    """The cells as a LaTeX table; its preamble needs booktabs and textcomp."""
+    """The cells as a LaTeX tabular, which needs the packages booktabs and textcomp."""
     columns = "".join("l" if column.left else "r" for column in table.columns)
     lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _tex_row(table.headings), r"\midrule"]
     lines += [_tex_row(cells) for cells in table.cells]
@@ -124,7 +156,7 @@ def as_tex(table: Table) -> str:
 
 
 def as_markdown(document: Document) -> str:
-    """The whole report as text that renders in a repository."""
+    """The whole report as Markdown, as code hosts render it."""
     parts = [f"# {markdown(document.title)}", *(f"> {markdown(note)}" for note in document.notes)]
     parts += [f"- {markdown(str(sentence))}" for sentence in document.verdict]
     parts += [f"**Does not hold:** {markdown(claim)}" for claim in document.broken]
@@ -139,7 +171,7 @@ def as_markdown(document: Document) -> str:
 
 
 def markdown(text: str) -> str:
-    """A line of text that renders as itself, in a paragraph and in a table."""
+    """Escape a line of text, so that Markdown shows it as it is, in paragraphs and in tables."""
     escaped = printable(text).strip().translate(MARKDOWN_SPECIAL)
     return f"\\{escaped}" if escaped.startswith(MARKDOWN_BEGINNINGS) else escaped
 
@@ -148,24 +180,25 @@ def _markdown_table(table: Table) -> str:
     marks = [":--" if column.left else "--:" for column in table.columns]
     rows = [tuple(map(markdown, ("#", *table.headings))), ("--:", *marks)]
     rows += [
-        tuple(map(markdown, (str(place + 1), *cells))) for place, cells in enumerate(table.cells)
+        tuple(map(markdown, (str(number), *cells)))
+        for number, cells in enumerate(table.cells, start=1)
     ]
-    drawn = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    told = f"**{markdown(table.title)}** (`{table.name}`)\n\n{drawn}"
-    return f"{told}\n\n{markdown(table.caption)}" if table.caption else told
+    lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    text = f"**{markdown(table.title)}** (`{table.name}`)\n\n{lines}"
+    return f"{text}\n\n{markdown(table.caption)}" if table.caption else text
 
 
 def _tex_row(cells: tuple[str, ...]) -> str:
     return " & ".join(printable(cell).translate(TEX_SPECIAL) for cell in cells) + r" \\"
 
 
-def _plain(value: Any) -> str:
+def _csv_cell(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, float):
         return repr(value) if math.isfinite(value) else str(value)
     text = json.dumps(value) if isinstance(value, Mapping | list) else str(value)
-    # A spreadsheet would take a text that begins with one of these for a formula.
+    # Spreadsheets evaluate text that begins like a formula, unless it is quoted.
     return f"'{text}" if isinstance(value, str) and text.startswith(FORMULA) else text
 
 

@@ -1,4 +1,4 @@
-"""A report as one page that needs nothing else: no network, no other file."""
+"""A report as one HTML page that needs no network and no other file."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from cvtrain.report.document import Document, Sentence
 
 
 def page(document: Document, folder: Path) -> str:
-    """The page as HTML.
+    """Render the page as HTML.
 
     Args:
-        document: what it says.
-        folder: where the figures lie already, as `<name>.svg`; they become part of the page.
+        document: the report.
+        folder: holds its figures as `<name>.svg`; they are embedded in the page.
     """
     environment = Environment(
         loader=PackageLoader("cvtrain.report", "."),
@@ -45,7 +45,7 @@ def _printable(value: object) -> object:
 
 
 def linked(sentence: Sentence) -> Markup:
-    """The sentence, its sources as links to the rows (or tables) of that name."""
+    """The sentence as HTML, with links to the rows (or tables) that its numbers come from."""
     text = escape(printable(sentence.text))
     if not sentence.sources:
         return text

@@ -1,4 +1,4 @@
-"""The report of a sweep over learning rates: the verdict, and what it is from."""
+"""The report of a sweep over learning rates: the verdict, and the numbers behind it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from cvtrain.runs.safe_names import shortened
 
 
 def report_retuning(sweep: Sweep) -> Document:
-    """What the arms of a sweep came to, per optimizer."""
+    """Report the outcome of every arm of a sweep, per optimizer."""
     comparison = compare(sweep)
     answers = decide(comparison.groups)
     slugs = table_names([group.name for group in comparison.groups])
@@ -37,9 +37,9 @@ def report_retuning(sweep: Sweep) -> Document:
         _group_section(group, answers, slug)
         for group, slug in zip(comparison.groups, slugs, strict=True)
     ]
-    known = reference_section(sweep)
-    if known is not None:
-        sections.append(known)
+    bounds = reference_section(sweep)
+    if bounds is not None:
+        sections.append(bounds)
     pictures = tuple(_pictures(sweep, comparison))
     if pictures:
         sections.append(Section("Figures", pictures=pictures))
@@ -52,8 +52,8 @@ def report_retuning(sweep: Sweep) -> Document:
 
 
 def table_names(groups: Sequence[str]) -> list[str]:
-    """A name for the files of each group's tables, which no other one has and no file system
-    refuses, however long the groups' names are and whatever they differ in."""
+    """A distinct file name for each group, which every file system accepts however long the group's
+    own name is."""
     names: dict[str, None] = {}
     for group in groups:
         slug = shortened(re.sub(r"[^a-z0-9]+", "_", group.lower()).strip("_"))
@@ -73,13 +73,13 @@ def _group_section(group: Group, answers: Answers, slug: str) -> Section:
         tables += [differed, moved, priced]
         reference = group.arm(REFERENCE)
         common = reference.best_lr if reference else None
-        for place, arm in enumerate(others):
+        for index, arm in enumerate(others):
             rows[arm.name] = (
-                differed.row_name(place),
-                moved.row_name(place),
+                differed.row_name(index),
+                moved.row_name(index),
                 *(
-                    priced.row_name(line)
-                    for line, record in enumerate(priced.records)
+                    priced.row_name(row)
+                    for row, record in enumerate(priced.records)
                     if (record["arm"], record["lr"]) == (arm.name, common)
                 ),
             )
@@ -90,9 +90,9 @@ def _pictures(sweep: Sweep, comparison: Comparison) -> Iterator[Picture]:
     if not comparison.groups:
         return
     compared = any(arm.prices for group in comparison.groups for arm in group.arms)
-    drawn: list[tuple[str, str, Figure | None]] = []
+    figures: list[tuple[str, str, Figure | None]] = []
     if comparison.runs["optimizer.lr"].nunique() > 1:
-        drawn += [
+        figures += [
             (
                 "learning_rates",
                 "Validation loss and test metric over the learning rate",
@@ -110,15 +110,15 @@ def _pictures(sweep: Sweep, comparison: Comparison) -> Iterator[Picture]:
             ),
         ]
         if compared:
-            drawn += [
+            figures += [
                 ("shifts", "How far learning rates move", differences.shifts(comparison)),
                 (
                     "prices",
-                    "The price of not retuning: a delay more than a loss",
+                    "The price of not retuning, over the learning rate",
                     differences.prices(comparison),
                 ),
             ]
-    drawn += [
+    figures += [
         ("convergence", "Validation loss over steps", training.convergence(sweep, comparison)),
         (
             "paths",
@@ -131,7 +131,7 @@ def _pictures(sweep: Sweep, comparison: Comparison) -> Iterator[Picture]:
             training.phase_roses(sweep, comparison),
         ),
     ]
-    for name, title, figure in drawn:
+    for name, title, figure in figures:
         if figure is not None:
             yield Picture(name, title, figure)
 

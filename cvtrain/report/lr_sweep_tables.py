@@ -7,46 +7,56 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from cvtrain.analysis.arms import REFERENCE
+from cvtrain.analysis.arms import NULL, REFERENCE
 from cvtrain.analysis.scores import ACCURACY, Arm, Group
 from cvtrain.analysis.verdict import Answer
-from cvtrain.report.document import Column, Record, Table
-from cvtrain.report.narrative import bare_interval, octaves_text, rate_text
+from cvtrain.report.cells import (
+    Column,
+    Record,
+    difference_fields,
+    learning_rate,
+    number,
+    p_value,
+    steps_text,
+    words,
+)
+from cvtrain.report.document import Table
+from cvtrain.report.narrative import difference_text, metric_text, octaves_text
 
 Answers = Mapping[tuple[str, str], Answer]
+LANDMARKS = {
+    "best": "best lr",
+    "cliff": "cliff",
+    "window": "window",
+    "width": "width of the window",
+}
+"""Attributes of `lr_shift.Shift`, and the headings of their columns."""
 
 
 def arm_table(group: Group, slug: str) -> Table:
-    """One row per arm: its best learning rate and what comes out there."""
-    percent = group.metric == ACCURACY
-    metric = group.metric.removeprefix("test/")
-
-    def tested(record: Record) -> str:
-        if record["best_lr"] is None:
-            return ""
-        factor, digits, unit = (100, ".2f", " %") if percent else (1, ".4g", "")
-        spread = record["test_spread"]
-        told = "" if math.isnan(spread) else f" ± {factor * spread:{digits}}"
-        return f"{factor * record['test_mean']:{digits}}{told}{unit}"
+    """One row per arm: its best learning rate and the outcome there."""
+    records = tuple(map(_arm_record, group.arms))
 
     def runs(record: Record) -> str:
-        told = [f"{record[kind]} {kind}" for kind in ("failed", "unfinished") if record[kind]]
-        return f"{record['runs']}" + (f" ({', '.join(told)})" if told else "")
+        counts = [f"{record[kind]} {kind}" for kind in ("failed", "unfinished") if record[kind]]
+        return f"{record['runs']}" + (f" ({', '.join(counts)})" if counts else "")
 
     columns = (
-        Column("arm", lambda r: r["arm"], left=True),
-        Column("best lr", lambda r: _rate(r["best_lr"], r["edge"])),
-        Column("val loss", lambda r: "" if r["best_lr"] is None else f"{r['val_loss']:.4g}"),
-        Column(f"test {metric}", tested),
-        Column(f"steps to {group.goal}", lambda r: _steps(r["best_lr"], r["steps_to_target"])),
+        words("arm", "arm"),
+        learning_rate("best lr", "best_lr", "edge"),
+        number("val loss", "val_loss"),
+        Column(
+            f"test {group.metric.removeprefix('test/')}",
+            lambda r: metric_text(r["test_mean"], group.metric, r["test_spread"]),
+        ),
+        Column(f"steps to {group.goal}", lambda r: steps_text(r["steps_to_target"])),
         Column("runs", runs),
-        Column("diverged", lambda r: str(r["diverged"])),
-        Column("not learned", lambda r: str(r["not_learned"])),
+        number("diverged", "diverged", "d"),
+        number("not learned", "not_learned", "d"),
     )
-    seeds = _seeds(group)
     edge = "; *: the smallest or largest learning rate tried, the best may lie beyond"
-    caption = f"{seeds}{edge if any(arm.edge for arm in group.arms) else ''}"
-    return Table(f"{slug}_arms", group.name, columns, tuple(map(_arm_record, group.arms)), caption)
+    caption = f"{_seeds(group)}{edge if any(arm.edge for arm in group.arms) else ''}"
+    return Table(f"{slug}_arms", group.name, columns, records, caption)
 
 
 def _arm_record(arm: Arm) -> Record:
@@ -75,7 +85,7 @@ def difference_table(group: Group, arms: list[Arm], answers: Answers, slug: str)
         records.append(
             {
                 "arm": arm.name,
-                "answer": answer.kind if answer else "chaos alone",
+                "answer": answer.kind if answer else NULL,
                 "law_pairs": len(exact),
                 "equal_pairs": sum(pair.equal for pair in exact),
                 "numbers_compared": sum(pair.numbers for pair in exact),
@@ -90,20 +100,19 @@ def difference_table(group: Group, arms: list[Arm], answers: Answers, slug: str)
         )
     by_name = {arm.name: arm for arm in arms}
 
-    def shown(record: Record, kind: str) -> str:
-        difference = getattr(by_name[record["arm"]], kind)
-        if difference is None or not difference.pairs:
-            return ""
-        return "identical" if difference.identical else bare_interval(difference, group.metric)
+    def difference(heading: str, kind: str) -> Column:
+        return Column(
+            heading, lambda r: difference_text(getattr(by_name[r["arm"]], kind), group.metric)
+        )
 
     columns = (
-        Column("arm", lambda r: r["arm"], left=True),
-        Column("answer", lambda r: r["answer"], left=True),
+        words("arm", "arm"),
+        words("answer", "answer"),
         Column("law’s pairs", _pairs_text),
-        Column("retuned", lambda r: shown(r, "retuned")),
-        Column("not retuned", lambda r: shown(r, "unretuned")),
-        Column("p equal", lambda r: _p(r["equivalence_p"])),
-        Column("p differ", lambda r: _p(r["difference_p"])),
+        difference("retuned", "retuned"),
+        difference("not retuned", "unretuned"),
+        p_value("p equal", "equivalence_p"),
+        p_value("p differ", "difference_p"),
     )
     unit = "percentage points" if group.metric == ACCURACY else group.metric.replace("/", " ")
     margin = 100 * group.margin if group.metric == ACCURACY else group.margin
@@ -119,25 +128,23 @@ def difference_table(group: Group, arms: list[Arm], answers: Answers, slug: str)
 
 def octave_table(arms: list[Arm], slug: str) -> Table:
     """One row per arm: shifts of landmarks on the axis of learning rates."""
-    kinds = ("best", "cliff", "window", "width")
-    records = []
-    for arm in arms:
-        assert arm.octaves is not None  # as for all arms that have prices
-        record: dict[str, Any] = {"arm": arm.name}
-        for kind in kinds:
-            found = asdict(getattr(arm.octaves, kind))
-            record |= {f"{kind}_{name}": value for name, value in found.items()}
-        records.append(record)
-    by_name = {arm.name: arm.octaves for arm in arms}
-    headings = ("best lr", "cliff", "window", "width of the window")
+    shifts = {arm.name: arm.octaves for arm in arms}
+    records = [
+        {
+            "arm": name,
+            **{
+                f"{kind}_{field}": value
+                for kind in LANDMARKS
+                for field, value in asdict(getattr(shift, kind)).items()
+            },
+        }
+        for name, shift in shifts.items()
+    ]
 
     def column(kind: str, heading: str) -> Column:
-        return Column(heading, lambda r: octaves_text(getattr(by_name[r["arm"]], kind)))
+        return Column(heading, lambda r: octaves_text(getattr(shifts[r["arm"]], kind)))
 
-    columns = (
-        Column("arm", lambda r: r["arm"], left=True),
-        *(column(kind, heading) for kind, heading in zip(kinds, headings, strict=True)),
-    )
+    columns = (words("arm", "arm"), *(column(kind, head) for kind, head in LANDMARKS.items()))
     caption = (
         "octaves, arm − reference, means over seeds with 95 % bootstrap intervals (one number where"
         " all seeds agree); cliff: where runs begin to diverge or not to learn; window: validation"
@@ -148,34 +155,29 @@ def octave_table(arms: list[Arm], slug: str) -> Table:
 
 
 def price_table(group: Group, arms: list[Arm], slug: str) -> Table:
-    """One row per arm and learning rate: what the arm costs if left there."""
+    """One row per arm and learning rate: the cost of the arm if left there."""
+    prices = {(arm.name, price.lr): price for arm in arms for price in arm.prices}
     records = [
         {
-            "arm": arm.name,
-            "lr": price.lr,
-            "difference": price.difference.mean,
-            "low": price.difference.low,
-            "high": price.difference.high,
-            "pairs": price.difference.pairs,
+            "arm": name,
+            "lr": lr,
+            **difference_fields(price.difference),
             "identical": price.difference.identical,
             "steps": price.steps,
             "reference_steps": price.reference_steps,
         }
-        for arm in arms
-        for price in arm.prices
+        for (name, lr), price in prices.items()
     ]
-    shown = {(arm.name, p.lr): p.difference for arm in arms for p in arm.prices}
 
     def difference(record: Record) -> str:
-        found = shown[record["arm"], record["lr"]]
-        return "identical" if found.identical else bare_interval(found, group.metric)
+        return difference_text(prices[record["arm"], record["lr"]].difference, group.metric)
 
     columns = (
-        Column("arm", lambda r: r["arm"], left=True),
-        Column("lr", lambda r: rate_text(r["lr"])),
+        words("arm", "arm"),
+        learning_rate("lr", "lr"),
         Column("difference", difference),
-        Column("steps to target", lambda r: _steps(r["lr"], r["steps"])),
-        Column("reference's steps", lambda r: _steps(r["lr"], r["reference_steps"])),
+        Column("steps to target", lambda r: steps_text(r["steps"])),
+        Column("reference's steps", lambda r: steps_text(r["reference_steps"])),
     )
     title = f"{group.name}: the price of not retuning, at every learning rate"
     caption = f"target: {group.goal}; medians over seeds; differences of {group.metric}"
@@ -184,15 +186,17 @@ def price_table(group: Group, arms: list[Arm], slug: str) -> Table:
 
 
 def _flat(kind: str, arm: Arm) -> dict[str, Any]:
-    found = getattr(arm, kind)
-    names = ("mean", "low", "high", "pairs", "identical")
-    return {f"{kind}_{name}": getattr(found, name) if found else math.nan for name in names}
+    difference = getattr(arm, kind)
+    fields = ("mean", "low", "high", "pairs", "identical")
+    return {f"{kind}_{f}": getattr(difference, f) if difference else math.nan for f in fields}
 
 
 def _seeds(group: Group) -> str:
     if group.held_out:
-        told = f"learning rates chosen on {len(group.tuning)} seeds"
-        return f"{told}, all else measured on {len(group.held_out)} others"
+        return (
+            f"learning rates chosen on {len(group.tuning)} seeds, all else measured on"
+            f" {len(group.held_out)} others"
+        )
     return f"learning rates chosen, and all measured, on the same {len(group.tuning)} seeds"
 
 
@@ -200,17 +204,3 @@ def _pairs_text(record: Record) -> str:
     if not record["law_pairs"]:
         return ""
     return f"{record['equal_pairs']} of {record['law_pairs']}"
-
-
-def _rate(lr: float | None, edge: bool) -> str:
-    return "none" if lr is None else f"{rate_text(lr)}{'*' if edge else ''}"
-
-
-def _steps(lr: float | None, steps: float) -> str:
-    if lr is None or math.isnan(steps):
-        return ""
-    return "never" if math.isinf(steps) else f"{steps:g}"
-
-
-def _p(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.2g}"

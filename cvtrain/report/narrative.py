@@ -1,4 +1,4 @@
-"""Plain sentences about what the readings of a gradient changed, each from numbers of `compare`."""
+"""Sentences on what the arms of a sweep changed, each computed from the numbers of `compare`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from cvtrain.analysis.difference import Difference
 from cvtrain.analysis.equivalence import Interval
 from cvtrain.analysis.scores import ACCURACY, Arm, Group
 from cvtrain.analysis.verdict import Answer, Kind
+from cvtrain.report.cells import interval_text, rate_text, signed_text, spread_text
 from cvtrain.report.document import Sentence
 
 Answers = Mapping[tuple[str, str], Answer]
@@ -19,13 +20,13 @@ CLAUSES: dict[Kind, tuple[str, str]] = {
     "absorbed": ("is absorbed by retuning the learning rate", "are absorbed by retuning"),
     "different": ("makes a real difference, retuned or not", "make real differences"),
     "never learns": ("learns at no learning rate", "learn at no learning rate"),
-    "cannot tell": ("cannot be told", "cannot be told"),
+    "inconclusive": ("is inconclusive", "are inconclusive"),
 }
-"""Of an answer, for one arm and for several."""
+"""Clauses for an answer, on one arm and on several."""
 
 
 def headline(group: Group, answers: Answers) -> Sentence:
-    """The answer for one optimizer, without numbers."""
+    """The answers for one optimizer in a sentence, without numbers."""
     alone = without_comparison(group)
     if alone is not None:
         return Sentence(f"{group.name}: {alone}.")
@@ -38,7 +39,7 @@ def headline(group: Group, answers: Answers) -> Sentence:
 
 
 def without_comparison(group: Group) -> str | None:
-    """Why there is nothing to say about a group, or None."""
+    """Why a group has nothing to compare, or None."""
     reference = group.arm(REFERENCE)
     if reference is None:
         return f"nothing to compare with: no run of {REFERENCE}"
@@ -52,32 +53,32 @@ def without_comparison(group: Group) -> str | None:
 def describe_group(
     group: Group, answers: Answers, rows: Mapping[str, tuple[str, ...]]
 ) -> list[Sentence]:
-    """One sentence per arm, and one for the null arm.
+    """One sentence per arm, and one on the jitter control.
 
     Args:
-        group: the optimizer.
+        group: the arms of an optimizer.
         answers: from `verdict.decide`.
-        rows: by arm, the names of the table rows that have its numbers.
+        rows: by arm, the names of the table rows that hold its numbers.
     """
     reference = group.arm(REFERENCE)
     if reference is None or without_comparison(group) is not None:
         return []
-    told = []
+    sentences = []
     for arm in group.arms:
         if (group.name, arm.name) in answers:
             answer = answers[group.name, arm.name]
-            parts = [_answered(group, arm, answer), *_octaves(arm), *_left(group, arm, reference)]
-            text = "; ".join(part for part in parts if part)
-            told.append(Sentence(f"{arm.name}: {text}.", rows[arm.name]))
-    null = group.arm(NULL)
-    if null is not None and null.retuned is not None:
-        shown = interval(null.retuned, group.metric)
-        told.append(Sentence(f"Chaos alone ({NULL}, retuned too): {shown}.", rows[NULL][:1]))
-    return told
+            parts = _octaves(arm) + _unretuned(group, arm, reference)
+            text = "; ".join([_answer(group, arm, answer), *parts])
+            sentences.append(Sentence(f"{arm.name}: {text}.", rows[arm.name]))
+    control = group.arm(NULL)
+    if control is not None and control.retuned is not None:
+        text = interval(control.retuned, group.metric)
+        sentences.append(Sentence(f"{NULL}, retuned too: {text}.", rows[NULL][:1]))
+    return sentences
 
 
 def interval(difference: Difference, metric: str) -> str:
-    """E.g. ``−0.44 [−0.80, −0.09] points of test accuracy (5 pairs)``."""
+    """A paired difference: ``−0.44 [−0.80, −0.09] points of test accuracy (5 pairs)``."""
     pairs = f"{difference.pairs} pair{'s' if difference.pairs != 1 else ''}"
     if difference.unfinished:
         pairs += f", {difference.unfinished} unfinished"
@@ -91,21 +92,31 @@ def interval(difference: Difference, metric: str) -> str:
 
 
 def bare_interval(difference: Difference, metric: str) -> str:
-    """E.g. ``−0.44 [−0.80, −0.09]``."""
-    ends = (difference.mean, difference.low, difference.high)
-    mean, low, high = (signed(value, metric) for value in ends)
-    return mean if math.isnan(difference.low) else f"{mean} [{low}, {high}]"
+    """A paired difference without its unit: ``−0.44 [−0.80, −0.09]``."""
+    factor, form = (100, "+.2f") if metric == ACCURACY else (1, "+.2g")
+    mean, low, high = (factor * x for x in (difference.mean, difference.low, difference.high))
+    return interval_text(mean, low, high, form)
 
 
-def rate_text(lr: float) -> str:
-    """A power of two as such, e.g. ``2^-3``, half octaves too; else plain digits."""
-    octave = math.log2(lr)
-    half = round(2 * octave) / 2
-    return f"2^{half:g}" if abs(octave - half) < 1e-6 else f"{lr:g}"
+def difference_text(difference: Difference | None, metric: str) -> str:
+    """A paired difference in a cell: "identical" where all bits are equal, empty without pairs."""
+    if difference is None or not difference.pairs:
+        return ""
+    return "identical" if difference.identical else bare_interval(difference, metric)
+
+
+def metric_text(value: float, metric: str, spread: float = math.nan) -> str:
+    """A mean of a test metric with its standard deviation: ``91.00 ± 1.00 %``; empty for NaN."""
+    if math.isnan(value):
+        return ""
+    if metric == ACCURACY:
+        return f"{spread_text(100 * value, 100 * spread)} %"
+    return spread_text(value, spread, ".4g")
 
 
 def octaves_text(shift: Interval) -> str:
-    """E.g. ``+1`` where all seeds agree, else ``+0.8 [+0.6, +1.1]``; nothing without seeds."""
+    """A shift in octaves: ``+1`` where all seeds agree, else ``+0.8 [+0.6, +1.1]``; empty without
+    seeds."""
     if shift.seeds == 0:
         return ""
     mean, low, high = (_rounded(value) for value in (shift.mean, shift.low, shift.high))
@@ -114,7 +125,7 @@ def octaves_text(shift: Interval) -> str:
     return f"{mean} [{low}, {high}]"
 
 
-def _answered(group: Group, arm: Arm, answer: Answer) -> str:
+def _answer(group: Group, arm: Arm, answer: Answer) -> str:
     if answer.kind == "relabelling":
         return _pairs(arm)
     if answer.kind == "never learns":
@@ -123,17 +134,19 @@ def _answered(group: Group, arm: Arm, answer: Answer) -> str:
             " stayed where they began)"
         )
     assert arm.retuned is not None or answer.reason is not None
-    shown = interval(arm.retuned, group.metric) if arm.retuned is not None else ""
+    difference = interval(arm.retuned, group.metric) if arm.retuned is not None else ""
     margin = _unsigned(group.margin, group.metric)
     if answer.kind == "absorbed":
-        told = f"retuned: {shown}, within ±{margin} ({_p(answer.equivalence_p)})"
+        text = f"retuned: {difference}, within ±{margin} ({_p(answer.equivalence_p)})"
         if answer.difference_p < 0.05:
-            told += f", though a difference shows ({_p(answer.difference_p)})"
-        return told
+            text += f", though a difference is significant ({_p(answer.difference_p)})"
+        return text
     if answer.kind == "different":
-        why = f" It comes from this: {', '.join(arm.obstacles)}" if arm.obstacles else ""
-        return f"retuned: {shown}, beyond chaos ({_p(answer.difference_p)}).{why}"
-    return f"it cannot be told: {answer.reason}" + (f"; retuned: {shown}" if shown else "")
+        why = f" Its cause: {', '.join(arm.obstacles)}" if arm.obstacles else ""
+        return (
+            f"retuned: {difference}, more than the jitter control ({_p(answer.difference_p)}).{why}"
+        )
+    return f"inconclusive: {answer.reason}" + (f"; retuned: {difference}" if difference else "")
 
 
 def _pairs(arm: Arm) -> str:
@@ -151,24 +164,24 @@ def _pairs(arm: Arm) -> str:
 def _octaves(arm: Arm) -> list[str]:
     if arm.octaves is None or arm.octaves.best.seeds == 0:
         return []
-    told = [f"best lr {octaves_text(arm.octaves.best)} octaves"]
+    shifts = [f"best lr {octaves_text(arm.octaves.best)} octaves"]
     if arm.octaves.cliff.seeds:
-        told.append(f"cliff {octaves_text(arm.octaves.cliff)}")
-    return [", ".join(told)]
+        shifts.append(f"cliff {octaves_text(arm.octaves.cliff)}")
+    return [", ".join(shifts)]
 
 
-def _left(group: Group, arm: Arm, reference: Arm) -> list[str]:
-    """What it costs to leave the learning rate where it was."""
+def _unretuned(group: Group, arm: Arm, reference: Arm) -> list[str]:
+    """The cost of leaving the learning rate as it was."""
     if arm.unretuned is None or not arm.unretuned.pairs or reference.best_lr is None:
         return []
     if arm.shift == 0:
         return []  # the same runs
-    told = f"left at lr {rate_text(reference.best_lr)}: {interval(arm.unretuned, group.metric)}"
-    there = next((p for p in arm.prices if p.lr == reference.best_lr), None)
-    if there is not None and there.steps != there.reference_steps:
-        now, before = (_steps(steps) for steps in (there.steps, there.reference_steps))
-        told += f", {group.goal} {now} instead of {before}"
-    return [told]
+    text = f"left at lr {rate_text(reference.best_lr)}: {interval(arm.unretuned, group.metric)}"
+    price = next((p for p in arm.prices if p.lr == reference.best_lr), None)
+    if price is not None and price.steps != price.reference_steps:
+        now, before = (_steps(steps) for steps in (price.steps, price.reference_steps))
+        text += f", {group.goal} {now} instead of {before}"
+    return [text]
 
 
 def _steps(steps: float) -> str:
@@ -186,9 +199,7 @@ def _unit(metric: str) -> str:
 
 def signed(value: float, metric: str) -> str:
     """A difference of a metric, in percentage points where it is accuracy."""
-    text = f"{100 * value:+.2f}" if metric == ACCURACY else f"{value:+.2g}"
-    # "−0.00" would claim a direction that the digits do not show.
-    return "0" if float(text) == 0 else text.replace("-", "−")
+    return signed_text(100 * value) if metric == ACCURACY else signed_text(value, "+.2g")
 
 
 def _unsigned(value: float, metric: str) -> str:
@@ -196,8 +207,8 @@ def _unsigned(value: float, metric: str) -> str:
 
 
 def _rounded(octaves: float) -> str:
-    text = f"{octaves:+.2f}".rstrip("0").rstrip(".")
-    return "0" if float(text) == 0 else text.replace("-", "−")
+    text = signed_text(octaves)
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _p(value: float) -> str:

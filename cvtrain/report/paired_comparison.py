@@ -1,4 +1,5 @@
-"""Two ways of doing one thing, each at the learning rate that the tuning seeds chose for it."""
+"""Two ways of doing one thing, each at the learning rate that the tuning seeds chose for it:
+statistics, table and figure."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from cvtrain.analysis.best_lr import ACCURACY, Tuned, judged_runs, scored_runs, tuned
 from cvtrain.analysis.difference import (
@@ -17,8 +19,15 @@ from cvtrain.analysis.difference import (
 )
 from cvtrain.analysis.equivalence import SEEDS_NEEDED, difference_p
 from cvtrain.analysis.load import Sweep
-from cvtrain.report.document import Column, Record, Table, words
-from cvtrain.report.narrative import rate_text
+from cvtrain.report.cells import (
+    difference_fields,
+    interval,
+    learning_rate,
+    mean_and_spread,
+    words,
+)
+from cvtrain.report.document import Table
+from cvtrain.report.figures.metric_panels import MetricCurve, metric_panels
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +37,8 @@ class PairedComparison:
     Attributes:
         task, optimizer: what was trained.
         names: of the two ways.
-        metric: `tuned.ACCURACY` or `tuned.DECIBELS`.
-        sides: the two, each at its own learning rate.
+        metric: `best_lr.ACCURACY` or `best_lr.DECIBELS`.
+        sides: the runs of either, tuned to its own learning rate.
         difference: of the metric, the second less the first, paired by held-out seed.
         p_value: of Student's paired test of no difference; NaN for fewer than two pairs.
     """
@@ -44,13 +53,13 @@ class PairedComparison:
 
     @property
     def octaves(self) -> float:
-        """From the first one's best learning rate to the second one's."""
+        """Octaves from the first one's best learning rate to the second one's; NaN without both."""
         first, second = (side.best_lr for side in self.sides)
         return math.nan if first is None or second is None else math.log2(second / first)
 
     @property
     def outcome(self) -> str:
-        """In a few words, which is better, and by how much."""
+        """Which of the two is better and by how much, in a few words."""
         better = (self.difference.mean > 0) == (self.metric == ACCURACY)
         return (
             f"{self.task}, {self.optimizer}: {self.names[1] if better else self.names[0]} better"
@@ -61,20 +70,20 @@ class PairedComparison:
 def paired_comparisons(
     sweep: Sweep, names: tuple[str, str], side: Callable[[pd.DataFrame], pd.Series]
 ) -> list[PairedComparison]:
-    """Every task (`variant`) and optimizer of which runs have begun.
+    """Compare two ways on every task (`variant`) and optimizer of which runs have begun.
 
     Args:
-        sweep: whose runs contend.
+        sweep: the runs.
         names: of the two ways.
-        side: tells for each run which of `names` it is of; those that are of neither are left out.
+        side: maps the runs to the name of their way; runs with any other value are left out.
     """
     runs = scored_runs(sweep)
     runs = runs.assign(side=side(runs))
     grouped = runs.groupby(["variant", "optimizer._target_"], sort=False)
-    return [_contest(str(task), str(target), names, rows) for (task, target), rows in grouped]
+    return [_compare(str(task), str(target), names, rows) for (task, target), rows in grouped]
 
 
-def _contest(
+def _compare(
     task: str, target: str, names: tuple[str, str], rows: pd.DataFrame
 ) -> PairedComparison:
     runs, metric = judged_runs(rows)
@@ -85,68 +94,67 @@ def _contest(
     return PairedComparison(task, optimizer, names, metric, (first, second), difference, p_value)
 
 
-def differences_told(found: Sequence[PairedComparison]) -> list[str]:
-    """How many differences show, and which; or that it takes more seeds."""
-    p_values = adjusted_p([each.difference for each in found])
+def significant_differences(comparisons: Sequence[PairedComparison]) -> list[str]:
+    """A sentence on how many differences are significant, and which; or that it takes more seeds.
+
+    Returns:
+        one sentence; none without comparisons.
+    """
+    if not comparisons:
+        return []
+    p_values = adjusted_p([one.difference for one in comparisons])
     tested = sum(not math.isnan(p) for p in p_values)
-    if tested:
-        differ = [each for each, p in zip(found, p_values, strict=True) if p <= DISCOVERY_RATE]
-        return [
-            f"{len(differ)} of {tested} differences show at a false discovery rate of"
-            f" {DISCOVERY_RATE:.0%}{': ' if differ else ''}"
-            f"{'; '.join(each.outcome for each in differ)}."
-        ]
-    return [f"Differences cannot be told: it takes {SEEDS_NEEDED} held-out seeds."] if found else []
+    if not tested:
+        return [f"Differences: inconclusive (it takes {SEEDS_NEEDED} held-out seeds)."]
+    significant = [
+        one.outcome for one, p in zip(comparisons, p_values, strict=True) if p <= DISCOVERY_RATE
+    ]
+    return [
+        f"{len(significant)} of {tested} differences are significant at a false discovery rate of"
+        f" {DISCOVERY_RATE:.0%}{': ' if significant else ''}{'; '.join(significant)}."
+    ]
 
 
-def contest_table(found: Sequence[PairedComparison], name: str, title: str) -> Table:
-    """Learning rates, means and differences of every contest; all are between the same two."""
-    if not found:
+def comparison_table(comparisons: Sequence[PairedComparison], name: str, title: str) -> Table:
+    """Learning rates, means and differences, a row per comparison; all are of the same two ways."""
+    if not comparisons:
         return Table(name, title, (words("task", "task"),), ())
-    first, second = found[0].names
+    first, second = comparisons[0].names
     records = []
-    for each in found:
+    for one in comparisons:
         record: dict[str, object] = {
-            "task": each.task,
-            "optimizer": each.optimizer,
-            "metric": each.metric,
+            "task": one.task,
+            "optimizer": one.optimizer,
+            "metric": one.metric,
         }
-        for called, side in zip(each.names, each.sides, strict=True):
-            record[f"lr_{called}"] = side.best_lr
-            record[f"lr_{called}_edge"] = side.edge
-            record[called] = side.mean
-            record[f"{called}_spread"] = side.spread
-        record["difference"] = each.difference.mean
-        record["low"], record["high"] = each.difference.low, each.difference.high
-        record["pairs"], record["p_value"] = each.difference.pairs, each.p_value
-        records.append(record)
+        for way, side in zip(one.names, one.sides, strict=True):
+            record[f"lr_{way}"] = side.best_lr
+            record[f"lr_{way}_edge"] = side.edge
+            record[way] = side.mean
+            record[f"{way}_spread"] = side.spread
+        records.append(record | difference_fields(one.difference) | {"p_value": one.p_value})
     columns = (
         words("task", "task"),
         words("optimizer", "optimizer"),
-        Column(f"lr {first}", lambda r: _rate(r, f"lr_{first}")),
-        Column(f"lr {second}", lambda r: _rate(r, f"lr_{second}")),
-        Column(first, lambda r: _mean(r, first)),
-        Column(second, lambda r: _mean(r, second)),
-        Column(f"{second} − {first}", _apart),
+        *(learning_rate(f"lr {way}", f"lr_{way}", f"lr_{way}_edge") for way in (first, second)),
+        *(mean_and_spread(way, way, f"{way}_spread") for way in (first, second)),
+        interval(f"{second} − {first}"),
     )
-    pairs = sorted({each.difference.pairs for each in found})
+    pairs = sorted({one.difference.pairs for one in comparisons})
     caption = (
         "test accuracy in %, or test NMSE in dB in a regression; means ± standard deviations over"
         f" {' to '.join(map(str, sorted({*pairs[:1], *pairs[-1:]})))} held-out seeds; differences"
-        " paired, with 95 % intervals; *: the best may lie beyond the learning rates tried"
+        " paired by seed, with 95 % intervals; *: the smallest or largest learning rate tried"
     )
     return Table(name, title, columns, tuple(records), caption)
 
 
-def _rate(record: Record, key: str) -> str:
-    mark = "*" if record[f"{key}_edge"] else ""
-    return "none" if record[key] is None else f"{rate_text(record[key])}{mark}"
-
-
-def _mean(record: Record, key: str) -> str:
-    return f"{record[key]:.2f} ± {record[f'{key}_spread']:.2f}".replace("-", "−")
-
-
-def _apart(record: Record) -> str:
-    text = f"{record['difference']:+.2f} [{record['low']:+.2f}, {record['high']:+.2f}]"
-    return text.replace("-", "−")
+def comparison_curves(comparisons: Sequence[PairedComparison]) -> Figure:
+    """A row per task, a column per optimizer: the metric of held-out seeds over learning rates,
+    with verticals at the learning rates that were chosen."""
+    curves = [
+        MetricCurve(one.task, one.optimizer, f"{one.task}: {one.optimizer}", name, one.metric, side)
+        for one in comparisons
+        for name, side in zip(one.names, one.sides, strict=True)
+    ]
+    return metric_panels(curves, mark_best=True)

@@ -1,4 +1,4 @@
-"""What trained networks reached, beside what is known of their task: bounds and baselines."""
+"""What trained networks reached beside bounds and baselines that are known of their task."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ import pandas as pd
 from cvtrain.analysis.arms import REFERENCE, label_runs
 from cvtrain.analysis.best_lr import judged_runs, scored_runs, tuned
 from cvtrain.analysis.load import Sweep
-from cvtrain.report.document import Record, Section, Sentence, Table, number, words
+from cvtrain.report.cells import Record, number, words
+from cvtrain.report.document import Section, Sentence, Table
 
 COMPARABLE_LOSSES = ("complex_mse", "cross_entropy")
-"""A loss that is known of a task is in one of these, according to the task."""
+"""Known losses of a task are values of one of these, according to the task."""
 
 
 def reference_section(sweep: Sweep) -> Section | None:
-    """A table of what the data sets know of themselves, with the mean over seeds of what the
-    reference arm came to at the learning rate that validation chose; None where nothing is known.
-    """
+    """A table of the bounds and baselines that the data sets state, beside the mean over seeds of
+    the reference arm at the learning rate that validation chose; None where none are stated."""
     runs = scored_runs(sweep)
     if "references" not in runs:
         return None
     labelled = label_runs(runs, sweep.config_keys)
-    records = list(dict.fromkeys(tuple(each.items()) for each in _records(labelled)))
+    records = list(dict.fromkeys(tuple(record.items()) for record in _records(labelled)))
     if not records:
         return None
     table = Table(
         name="references",
-        title="beside what is known",
+        title="bounds and baselines",
         columns=(
             words("measured", "measured"),
             words("by", "by"),
             words("", "kind"),
             number("value", "value", ".4f"),
         ),
-        records=tuple(dict(each) for each in records),
+        records=tuple(map(dict, records)),
         caption="trained: mean over seeds of the reference arm at the learning rate that validation"
-        " chose; known: of the very data, independent of any network",
+        " chose; known: of the same data, independent of any network",
         numbered=True,
     )
     return Section("Beside what is known", tuple(_sentences(table)), (table,))
@@ -46,36 +46,36 @@ def reference_section(sweep: Sweep) -> Section | None:
 
 def _records(labelled: pd.DataFrame) -> Iterator[Record]:
     for group, rows in labelled.groupby("group", sort=False):
-        if not {"test/accuracy", "test/nmse"} & set(rows):  # no run has come to its end
+        if not {"test/accuracy", "test/nmse"} & set(rows):  # no run has finished
             continue
-        known = [each for each in rows["references"] if isinstance(each, tuple)]
+        known = [value for value in rows["references"] if isinstance(value, tuple)]
         for tag, name, value in known[0] if known else ():
             if tag == "test/loss" and not set(rows["objective.loss"]) <= set(COMPARABLE_LOSSES):
                 continue
             of_arm = judged_runs(rows[rows["arm"] == REFERENCE])[0]
             best = tuned(of_arm).best if len(of_arm) else of_arm
             if len(best) and tag in best:
-                mine = float(best[tag].mean())
-                yield {"measured": tag, "by": str(group), "kind": "trained", "value": mine}
+                mean = float(best[tag].mean())
+                yield {"measured": tag, "by": str(group), "kind": "trained", "value": mean}
             yield {"measured": tag, "by": name, "kind": "known", "value": float(value)}
 
 
 def _sentences(table: Table) -> Iterator[Sentence]:
-    places = list(enumerate(table.records))
+    """Per measure one sentence on the best trained network beside each bound."""
+    rows = list(enumerate(table.records))
     for tag in dict.fromkeys(record["measured"] for record in table.records):
-        rising = str(tag).endswith("accuracy")
-        order = (lambda row: -row[1]["value"]) if rising else (lambda row: row[1]["value"])
-        there = [row for row in places if row[1]["measured"] == tag]
-        trained = [row for row in there if row[1]["kind"] == "trained"]
-        trained = [row for row in trained if not math.isnan(row[1]["value"])]
+        sign = -1 if str(tag).endswith("accuracy") else 1
+        of_tag = [(index, record) for index, record in rows if record["measured"] == tag]
+        trained = [(i, r) for i, r in of_tag if r["kind"] == "trained"]
+        trained = [(i, r) for i, r in trained if not math.isnan(r["value"])]
         if not trained:
             continue
-        place, best = min(trained, key=order)
-        for other, known in there:
+        index, best = min(trained, key=lambda row: sign * row[1]["value"])
+        for other, known in of_tag:
             if known["kind"] == "known":
-                better = (best["value"] > known["value"]) == rising
+                better = sign * best["value"] < sign * known["value"]
                 yield Sentence(
                     f"{best['by']}: {tag} {best['value']:.4f},"
                     f" {'better' if better else 'worse'} than {known['by']}, {known['value']:.4f}.",
-                    (table.row_name(place), table.row_name(other)),
+                    (table.row_name(index), table.row_name(other)),
                 )

@@ -17,7 +17,7 @@ from tests.analysis.synthetic import HALVED, JITTERED, UNCONJUGATED, WIRTINGER, 
         (HALVED | WIRTINGER, "scale ½, wirtinger"),
         (WIRTINGER | UNCONJUGATED, "scale 1, unconjugated_wirtinger"),
         ({"convention__scale": 2.0}, "scale 1, scale=2"),
-        (JITTERED, "null arm"),
+        (JITTERED, "jitter control"),
     ],
 )
 def test_arms_are_named_by_scale_and_convention(changed, name):

@@ -44,7 +44,7 @@ def answer(rows, name):
     return decide(compare(sweep_of(rows)).groups)["SGD", name]
 
 
-@pytest.mark.parametrize(("apart", "kind"), [(0.0, "relabelling"), (1e-7, "cannot tell")])
+@pytest.mark.parametrize(("apart", "kind"), [(0.0, "relabelling"), (1e-7, "inconclusive")])
 def test_an_octave_with_equal_bits_is_a_relabelling_and_with_other_bits_is_not(
     monkeypatch, apart, kind
 ):
@@ -72,24 +72,24 @@ def test_a_shift_of_one_octave_is_found_without_an_interval():
     assert shift.window.mean == pytest.approx(1)
 
 
-@pytest.mark.parametrize(("held_out", "kind"), [(4, "cannot tell"), (12, "absorbed")])
+@pytest.mark.parametrize(("held_out", "kind"), [(4, "inconclusive"), (12, "absorbed")])
 def test_no_difference_is_equivalence_only_with_enough_seeds(held_out, kind):
     rng = np.random.default_rng(3)
     seeds = TUNING + held_out
     rows = arm(rng, seeds) + arm(rng, seeds, **MIXED) + arm(rng, seeds, **JITTERED)
     found = answer(rows, "scale 1, wirtinger")
     assert found.kind == kind
-    assert (found.reason is not None) == (kind == "cannot tell")
+    assert (found.reason is not None) == (kind == "inconclusive")
 
 
-def test_a_real_difference_is_found_beyond_the_null_arm():
+def test_a_real_difference_is_found_beyond_the_jitter_control():
     rng = np.random.default_rng(4)
     seeds = TUNING + 12
     rows = arm(rng, seeds) + arm(rng, seeds, effect=-0.03, **MIXED)
-    assert answer(rows, "scale 1, wirtinger").reason.startswith("a difference shows, but no null")
+    assert answer(rows, "scale 1, wirtinger").reason.startswith("a difference shows, but no jitter")
     assert answer(rows + arm(rng, seeds, **JITTERED), "scale 1, wirtinger").kind == "different"
     chaotic = arm(rng, seeds, noise=0.2, **JITTERED)
-    assert "chaos alone" in answer(rows + chaotic, "scale 1, wirtinger").reason
+    assert "jitter control moves" in answer(rows + chaotic, "scale 1, wirtinger").reason
 
 
 def test_a_difference_at_the_edge_of_the_rates_is_not_called_real():
@@ -97,7 +97,7 @@ def test_a_difference_at_the_edge_of_the_rates_is_not_called_real():
     seeds = TUNING + 12
     rows = arm(rng, seeds) + arm(rng, seeds, best=4.0, effect=-0.03, **MIXED)
     found = answer(rows + arm(rng, seeds, **JITTERED), "scale 1, wirtinger")
-    assert found.kind == "cannot tell"
+    assert found.kind == "inconclusive"
     assert "edge" in found.reason
 
 
@@ -166,7 +166,7 @@ def difference(mean, low=math.nan, high=math.nan, pairs=SEEDS_NEEDED):
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_chaos_does_as_much_as_the_farther_end_of_the_null_arms_interval(sign):
+def test_chaos_does_as_much_as_the_farther_end_of_the_controls_interval(sign):
     for null in (difference(0.001, -0.01, 0.012), difference(-0.001, -0.012, 0.01)):
         assert not beyond_chaos(difference(sign * 0.0119), null)
         assert beyond_chaos(difference(sign * 0.0121), null)
@@ -204,7 +204,7 @@ def test_a_difference_from_a_reference_at_the_edge_of_the_rates_is_not_called_re
     seeds = TUNING + 12
     rows = arm(rng, seeds, best=4.0) + arm(rng, seeds, best=4.0, **JITTERED)
     found = answer(rows + arm(rng, seeds, effect=-0.03, **MIXED), "scale 1, wirtinger")
-    assert found.kind == "cannot tell"
+    assert found.kind == "inconclusive"
     assert (
         found.reason == "a difference shows, but a best learning rate is at the edge of those tried"
     )
@@ -280,6 +280,6 @@ def test_without_a_test_that_shows_it_nothing_is_called_a_difference():
     for one in other:  # as often better as worse
         one["test/accuracy"] += 0.02 * (-1) ** one["seed"]
     found = answer(rows + other, "scale 1, wirtinger")
-    assert found.kind == "cannot tell"
+    assert found.kind == "inconclusive"
     assert found.difference_p > 0.05 and found.equivalence_p > 0.05
     assert found.reason == "neither a difference nor equivalence shows with so few seeds"

@@ -107,9 +107,8 @@ def test_a_sweep_ends_with_a_summary_and_a_picture(sweep):
     done, directory = sweep
     for word in (
         "scale ½, pytorch",
-        "null arm",
+        "jitter control",
         "SGD: “scale ½, pytorch” is a relabelling",
-        "Chaos alone",
     ):
         assert word in done.stdout
     written = {path.name for path in (directory / "report").iterdir()}

@@ -97,4 +97,4 @@ def test_runs_of_several_experiments_are_not_mixed(tmp_path, capsys):
     for number, analysis in enumerate(("laws", "lms")):
         write_run(tmp_path / "mixed" / str(number), final=FINAL, analysis=analysis)
     assert main([str(tmp_path / "mixed")]) == 2
-    assert "of several experiments: ['laws', 'lms']" in capsys.readouterr().err
+    assert "of several experiments: laws, lms" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Combinations at their own learning rates, told apart only where seeds are enough."""
+"""Combinations at their own learning rates, distinguished only where seeds are enough."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_factor_that_helps_everywhere_is_told_everywhere_and_another_nowhere()
     found, _ = combinations(sweep_of(runs(batch_helps)))
     changed = effects(found)
     by_factor = {
-        factor: [each.real for each in changed if each.factor == factor]
+        factor: [each.significant for each in changed if each.factor == factor]
         for factor in ("initialisation", "normalisation")
     }
     assert by_factor["normalisation"] == [True] * 4
@@ -76,16 +76,16 @@ def test_the_choice_is_that_of_validation_and_others_are_compared_with_it():
     text = " ".join(sentence.text for sentence in document.verdict)
     assert document.facts["choice"]["activation"] == "cardioid"
     assert document.facts["choice"]["initialisation"] == "he"
-    assert "3 of 7 others cannot be told from it" in text
+    assert "3 of 7 others do not differ from it significantly" in text
     assert len(document.pictures[0].figure.axes) == 4
 
 
 def test_few_seeds_tell_nothing_apart():
     document = report_activations(sweep_of(runs(batch_helps, seeds=4)))
     text = " ".join(sentence.text for sentence in document.verdict)
-    assert f"cannot be told: it takes {SEEDS_NEEDED} held-out seeds" in text
+    assert f"inconclusive (it takes {SEEDS_NEEDED} held-out seeds)" in text
     effect = next(table for table in document.tables if table.name == "effects")
-    assert {record["real"] for record in effect.records} == {False}
+    assert {record["significant"] for record in effect.records} == {False}
 
 
 def test_a_combination_that_never_finishes_has_no_rate_and_is_named():

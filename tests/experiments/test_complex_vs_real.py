@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from cvtrain.analysis.load import load
+from cvtrain.cli.report import main as report
 from cvtrain.cli.train import main
 from cvtrain.experiments.complex_vs_real import report_complex_vs_real
-from cvtrain.process.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -65,8 +67,9 @@ def test_a_convention_is_nothing_to_a_real_network_and_something_to_a_complex_on
     assert any("at the same learning rate, 4 of 4 pairs of runs" in text for text in sentences)
 
 
-def test_one_kind_alone_is_refused_in_a_line(sweep, tmp_path):
-    given = [*SMALL, variants(("model=mlp",)), f"hydra.sweep.dir={tmp_path / 'sweep'}"]
-    assert main(given) == 2
-    with pytest.raises(InputError, match="there is no real one of equalizer with SGD"):
-        report_complex_vs_real(load(tmp_path / "sweep"))
+def test_one_kind_alone_is_refused_in_a_line(sweep, tmp_path, capsys):
+    shutil.copytree(sweep.directory, tmp_path / "sweep")
+    for name in sweep.runs[sweep.runs["parameters.complex"] == 0]["directory"]:
+        shutil.rmtree(tmp_path / "sweep" / name)
+    assert report([str(tmp_path / "sweep")]) == 2
+    assert "there is no real one of equalizer with SGD" in capsys.readouterr().err

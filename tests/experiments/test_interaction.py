@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -24,66 +25,74 @@ from cvtrain.runs.checkpoint import load_checkpoint, save_checkpoint
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
-SMALL = ("seed=0,1", "max_steps=40", "model.hidden=[8]", "signals.scalars_every=20")
+SMALL = ("seed=0,1", "max_steps=20", "model.hidden=[8]", "signals.scalars_every=20")
 
 
-# `scripts/reproduce --quick` trains the others too, and holds them against the same claims.
+# `scripts/reproduce --quick` trains the others too, and checks them against the same claims.
 QUICK = ("clipping", "mixed")
 INTERACTIONS = (*QUICK, "epsilon", "precision", "schedules", "weight_decay")
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """`swept(name)` trains a small form of an interaction once: its exit status and directory."""
+
+    @cache
+    def sweep(name):
+        directory = tmp_path_factory.mktemp(name) / "sweep"
+        return main([f"+experiment={name}", *SMALL, f"hydra.sweep.dir={directory}"]), directory
+
+    return sweep
+
+
+@pytest.fixture
+def lawful(swept, tmp_path):
+    """A copy of the sweep `clipping`, an arm that a law makes equal, and a run of that arm."""
+    directory = shutil.copytree(swept("clipping")[1], tmp_path / "sweep")
+    runs = load(directory).runs
+    setting = interaction("clipping")[0]
+    arm = next(arm for arm in setting.arms if arm.equal)
+    run = runs[runs["variant"] == f"clipping; {setting.name}; {arm.name}"]["directory"].iloc[0]
+    return directory, f"{setting.name}, {arm.name}", directory / run
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
         name if name in QUICK else pytest.param(name, marks=pytest.mark.long)
         for name in INTERACTIONS
     ],
 )
-def experiment(request, tmp_path_factory):
-    directory = tmp_path_factory.mktemp(request.param) / "sweep"
-    status = main([f"+experiment={request.param}", *SMALL, f"hydra.sweep.dir={directory}"])
-    return request.param, status, directory
-
-
-def test_what_theory_says_holds_in_every_setting(experiment):
-    name, status, directory = experiment
+def test_what_theory_says_holds_in_every_setting(swept, name):
+    status, directory = swept(name)
     assert status == 0
-    found = findings(load(directory), name)
-    assert len(found) == sum(len(setting.arms) for setting in interaction(name))
-    for finding in found:
-        lawful = finding.arm.equal
-        assert finding.equal if lawful else lawful is None or all(finding.apart), finding
-    ruled = [finding for finding in found if finding.arm.equal]
-    assert describe(name, found)[0].startswith(f"{name}: rescaled as the law says, {len(ruled)} of")
+    results = findings(load(directory), name)
+    assert len(results) == sum(len(setting.arms) for setting in interaction(name))
+    for one in results:
+        lawful = one.arm.equal
+        assert one.equal if lawful else lawful is None or all(one.apart), one
+    ruled = [one for one in results if one.arm.equal]
+    first = describe(name, results)[0]
+    assert first.startswith(f"{name}: rescaled as the law says, {len(ruled)} of")
 
 
-def test_one_bit_breaks_the_claim(experiment, tmp_path):
-    name, _, directory = experiment
-    shutil.copytree(directory, tmp_path / "sweep")
-    ruled = next(f for f in findings(load(directory), name) if f.arm.equal)
-    runs = load(tmp_path / "sweep").runs
-    label = f"{name}; {ruled.setting.name}; {ruled.arm.name}"
-    chosen = tmp_path / "sweep" / runs[runs["variant"] == label]["directory"].iloc[0]
-    state, step = load_checkpoint(chosen / "checkpoints" / "last.ckpt")
+def test_one_bit_breaks_the_claim(lawful):
+    directory, claim, run = lawful
+    state, step = load_checkpoint(run / "checkpoints" / "last.ckpt")
     first = next(name for name, tensor in state.items() if tensor.is_complex())
     parts = torch.view_as_real(state[first].clone()).reshape(-1)
     parts[0] = torch.nextafter(parts[0], torch.tensor(torch.inf, dtype=parts.dtype))
     state[first] = torch.view_as_complex(parts.reshape(*state[first].shape, 2))
-    save_checkpoint(chosen, "last", state, step)
-    broken = report_interaction(load(tmp_path / "sweep")).failure()
-    assert broken is not None
-    assert broken.startswith(f"1 claims do not hold: {ruled.setting.name}, {ruled.arm.name}")
+    save_checkpoint(run, "last", state, step)
+    broken = report_interaction(load(directory)).failure()
+    assert broken == f"1 claims do not hold: {claim}"
 
 
-def test_a_run_that_diverged_breaks_its_claim(experiment, tmp_path):
-    name, _, directory = experiment
-    shutil.copytree(directory, tmp_path / "sweep")
-    ruled = next(f for f in findings(load(directory), name) if f.arm.equal)
-    runs = load(tmp_path / "sweep").runs
-    label = f"{name}; {ruled.setting.name}; {ruled.arm.name}"
-    record = tmp_path / "sweep" / runs[runs["variant"] == label]["directory"].iloc[0] / "run.json"
+def test_a_run_that_diverged_breaks_its_claim(lawful):
+    directory, claim, run = lawful
+    record = run / "run.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"status": "diverged"}))
-    assert ruled.arm.name in (report_interaction(load(tmp_path / "sweep")).failure() or "")
+    assert claim in (report_interaction(load(directory)).failure() or "")
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from scipy import stats
 from cvtrain.analysis.best_lr import ACCURACY, DECIBELS
 from cvtrain.analysis.equivalence import SEEDS_NEEDED
 from cvtrain.config.sections import ReportConfig
-from cvtrain.experiments.split_vs_modulus import describe, semantics_contests
-from cvtrain.report.figures.contests import contest_curves
+from cvtrain.experiments.split_vs_modulus import compare_semantics, describe
+from cvtrain.report.paired_comparison import comparison_curves
 from tests.analysis.synthetic import row, sweep_of
 
 TUNING_SEEDS = ReportConfig().tuning_seeds
@@ -44,7 +44,7 @@ def best_at(split, modulus):
 
 
 def only(rows):
-    (contest,) = semantics_contests(sweep_of(rows))
+    (contest,) = compare_semantics(sweep_of(rows))
     return contest
 
 
@@ -116,12 +116,12 @@ def test_differences_are_counted_at_a_false_discovery_rate():
             return 0.9 + (gain + 0.01 * noise[number, seed] if semantics == "modulus" else 0.0)
 
         rows += runs(best_at(RATES[0], RATES[1]), accuracy, task=f"task {number}")
-    found = semantics_contests(sweep_of(rows))
+    found = compare_semantics(sweep_of(rows))
     ratio, differences = describe(found)
     assert "median × 1.41" in ratio
-    assert differences.startswith("1 of 10 differences show")
+    assert differences.startswith("1 of 10 differences are significant")
     assert "task 3, Adam: modulus better by" in differences
-    assert len(contest_curves(found).axes) == 10
+    assert len(comparison_curves(found).axes) == 10
 
 
 def test_few_seeds_tell_no_difference_however_equal_they_are():
@@ -129,8 +129,8 @@ def test_few_seeds_tell_no_difference_however_equal_they_are():
         return 0.9 if semantics == "split" else 0.8
 
     rows = [row for row in runs(best_at(RATES[1], RATES[1]), accuracy) if row["seed"] < 8]
-    _, differences = describe(semantics_contests(sweep_of(rows)))
-    assert differences == f"Differences cannot be told: it takes {SEEDS_NEEDED} held-out seeds."
+    _, differences = describe(compare_semantics(sweep_of(rows)))
+    assert differences == f"Differences: inconclusive (it takes {SEEDS_NEEDED} held-out seeds)."
 
 
 @pytest.mark.parametrize(("metric", "better"), [("accuracy", "modulus"), ("nmse", "split")])

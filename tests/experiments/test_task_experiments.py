@@ -54,7 +54,7 @@ def report(directory: Path) -> str:
     return (directory / "report" / "report.md").read_text(encoding="utf-8")
 
 
-# Of copy_memory's five arms one is the null arm.
+# Of copy_memory's five arms one is the jitter control.
 @pytest.mark.parametrize(
     ("experiment", "network", "points"),
     [(COPY_MEMORY, "Urnn: mixed", 2 * 5), (MNIST, "Cnn: purely complex", 2 * 4)],
@@ -74,7 +74,13 @@ def test_the_plan_has_every_arm_and_makes_nothing(
 def test_copy_memory_is_reported_beside_what_needs_no_memory(copy_memory):
     assert (cvtrain.load(copy_memory).runs["status"] == "finished").all()
     assert (copy_memory / "report" / "learning_rates.png").exists()
-    for words in ("RMSprop:", "Adam:", "Chaos alone", "memoryless", "steps to accuracy 0.95"):
+    for words in (
+        "RMSprop:",
+        "Adam:",
+        "jitter control, retuned too",
+        "memoryless",
+        "steps to accuracy 0.95",
+    ):
         assert words in report(copy_memory), words
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from cvtrain.report.cells import words
 from cvtrain.report.combined import combined, common_directory, sweep_names
-from cvtrain.report.document import Document, Picture, Section, Sentence, Table, words
+from cvtrain.report.document import Document, Picture, Section, Sentence, Table
 
 
 def table(name, detail=False):

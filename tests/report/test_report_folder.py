@@ -14,12 +14,12 @@ from filelock import FileLock
 
 from cvtrain.cli.report import main
 from cvtrain.process.errors import InputError
-from cvtrain.report import report_folder as module
-from cvtrain.report.report_folder import report_folder
+from cvtrain.report import export as module
+from cvtrain.report.export import report_folder
 from tests.analysis.synthetic import HALVED, describe_sweep, write_run
 
 FORK = multiprocessing.get_context("fork")
-REPORTS = 3
+REPORTS = 2
 
 
 def synthetic_sweep(root):

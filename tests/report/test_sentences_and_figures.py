@@ -12,12 +12,13 @@ from cvtrain.analysis.difference import Difference
 from cvtrain.analysis.scores import compare
 from cvtrain.analysis.verdict import decide, differs
 from cvtrain.experiments.publish import publish
+from cvtrain.report.cells import rate_text
 from cvtrain.report.console import rich_table
 from cvtrain.report.export import write_report
 from cvtrain.report.figures.learning_rates import learning_rate_curves
 from cvtrain.report.figures.style import save_figure
 from cvtrain.report.lr_sweep import report_retuning, table_names
-from cvtrain.report.narrative import describe_group, headline, interval, rate_text
+from cvtrain.report.narrative import describe_group, headline, interval
 from tests.analysis.synthetic import (
     HALVED,
     JITTERED,
@@ -59,8 +60,8 @@ def told(*arms):
 
 def test_few_seeds_are_told_with_what_was_measured():
     verdict, line = told(arm(), arm(shifts=(0.012, -0.002, 0.021), **WIRTINGER))
-    assert verdict == "SGD: “scale 1, wirtinger” cannot be told."
-    assert "it cannot be told: 0 seeds are held out from choosing learning rates" in line
+    assert verdict == "SGD: “scale 1, wirtinger” is inconclusive."
+    assert "inconclusive: 0 seeds are held out from choosing learning rates" in line
     assert "+0.03 [−2.95, +3.02] points of test accuracy (3 pairs)" in line
     assert line.endswith("[row 1]")
 
@@ -92,7 +93,7 @@ def test_without_a_usable_reference_there_is_nothing_to_compare():
     ]
 
 
-def test_a_difference_counts_only_beyond_what_chaos_alone_does():
+def test_a_difference_counts_only_beyond_the_jitter_control():
     found = Difference(-0.5, -0.6, -0.4, 5, False)
     assert differs(found, None)
     assert differs(found, Difference(0.1, -0.3, 0.4, 5, False))
@@ -131,7 +132,7 @@ def test_every_arm_of_every_group_is_in_the_legend_of_the_figure(tmp_path):
     labels = [text.get_text() for text in legend.get_texts()]
     assert sorted(labels) == [
         "a run did not finish",
-        "null arm (range)",
+        "jitter control (range)",
         "scale 1, pytorch",
         "scale 1, wirtinger",
         "scale ½, pytorch",
@@ -177,7 +178,7 @@ def test_the_table_has_a_line_per_arm_and_a_star_at_an_edge():
 
 
 @pytest.mark.parametrize("begun", [0, 3, 6])
-def test_a_half_finished_sweep_has_a_summary(tmp_path, capsys, begun):
+def test_a_half_finished_sweep_has_a_summary(tmp_path, capsys, blank_figures, begun):
     names = [str(number) for number in range(6)]
     describe_sweep(tmp_path, *names)
     rows = arm()[::3] + arm(**HALVED)[::3]

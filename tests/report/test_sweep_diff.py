@@ -41,8 +41,8 @@ def test_the_same_sweep_twice_is_equal_to_the_bit():
     once = runs(lambda _, seed: 0.9 + 0.01 * noise[seed])
     text = told(once, once)
     assert "40 points are in both before and after; 40 of the common ones ended with equal" in text
-    assert "all ended in the same way" in text
-    assert "0 of 2 arms come out otherwise" in text
+    assert "all have the same status" in text
+    assert "test metric of 0 of 2 arms changed" in text
 
 
 def test_an_arm_that_comes_out_otherwise_is_named_and_no_other():
@@ -52,7 +52,7 @@ def test_an_arm_that_comes_out_otherwise_is_named_and_no_other():
         lambda place, seed: 0.9 + 0.001 * noise[place, seed] - (0.05 if place == 1 else 0.0)
     )
     text = told(before, after)
-    assert "1 of 2 arms come out otherwise" in text
+    assert "test metric of 1 of 2 arms changed" in text
     assert text.endswith("SGD, scale ½, pytorch.")
     (table,) = change_section(sweep_of(before), sweep_of(after), NAMES).tables
     assert [record["difference"] for record in table.records] == pytest.approx(
@@ -62,7 +62,7 @@ def test_an_arm_that_comes_out_otherwise_is_named_and_no_other():
 
 def test_few_seeds_cannot_tell():
     before, after = (runs(lambda *_, a=a: a, seeds=3) for a in (0.9, 0.8))
-    assert f"cannot be told: it takes {SEEDS_NEEDED} seeds" in told(before, after)
+    assert f"inconclusive (it takes {SEEDS_NEEDED} seeds)" in told(before, after)
 
 
 def test_points_are_matched_in_spite_of_a_setting_that_all_have_otherwise():
@@ -86,7 +86,7 @@ def test_a_run_that_ended_in_another_way_is_told():
     after[0]["status"] = "diverged"
     matched = match(sweep_of(before), sweep_of(after))
     assert int(matched.equal.sum()) == 39
-    assert "1 ended in another way" in told(before, after)
+    assert "1 have another status" in told(before, after)
 
 
 def test_sweeps_without_a_common_point_say_so():

@@ -1,4 +1,4 @@
-"""Arms against their reference: shifts in octaves, and what a rate that is left alone costs."""
+"""Arms against their reference: shifts in octaves, and the cost of keeping the learning rate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from cvtrain.analysis.arms import NULL, REFERENCE
 from cvtrain.analysis.scores import ACCURACY, Arm, Comparison, Group, Price
-from cvtrain.report.figures.learning_rates import metric_name, places
+from cvtrain.report.figures.learning_rates import arm_indices, metric_name
 from cvtrain.report.figures.style import (
     COLOURS,
     MARKERS,
@@ -25,7 +25,7 @@ from cvtrain.report.figures.style import (
 
 LANDMARKS = (("best", "best learning rate"), ("cliff", "cliff"), ("window", "window"))
 LEAST_RANGE = 0.6
-"""Octaves to either side: less would make rounding look like a shift."""
+"""Octaves to either side; a smaller range would make rounding look like a shift."""
 
 
 @paper_style
@@ -46,24 +46,23 @@ def shifts(comparison: Comparison) -> Figure:
 
 @paper_style
 def prices(comparison: Comparison) -> Figure:
-    """Per group a column: what an arm costs at the reference's learning rate, over that rate: the
-    difference of the test metric (with 95 % intervals), and how many times as many steps it takes
-    to the target."""
+    """Per group a column, over the learning rate that both sides share: the difference of the test
+    metric from the reference (with 95 % intervals), and the ratio of steps to the target."""
     groups = [group for group in comparison.groups if any(_compared(group))]
     columns = max(min(len(groups), MOST_COLUMNS), 1)
     lines = -(-len(groups) // columns) or 1
     figure = new_figure(columns, 2 * lines)
     grid = figure.subplots(2 * lines, columns, squeeze=False)
-    known = places(comparison)
+    indices = arm_indices(comparison)
     for number, group in enumerate(groups):
         upper, lower = grid[2 * (number // columns) :, number % columns][:2]
         for arm in _compared(group):
-            _price(upper, lower, group, arm, known.get(arm.name))
+            _price(upper, lower, group, arm, indices.get(arm.name))
         unit = "points" if group.metric == ACCURACY else ""
         upper.set_ylabel(f"Δ {metric_name(group.metric).removesuffix(', %')} {unit}".strip())
         lower.set_ylabel("× steps to target")
         upper.set_title(group.name)
-        # Linear about as far as the margin: runs that are lost cost so much more.
+        # Linear up to about the margin: lost runs cost far more.
         upper.set_yscale("symlog", linthresh=_linear(group))
         for axes, level in ((upper, 0.0), (lower, 1.0)):
             axes.axhline(level, color="0.3", linewidth=0.7)
@@ -82,7 +81,7 @@ def _linear(group: Group) -> float:
 
 
 def _ratio(price: Price) -> float:
-    """Of the steps to the target; NaN where one side never arrives, or begins there."""
+    """Ratio of the steps to the target; NaN where one side never reaches it, or begins there."""
     both = (price.steps, price.reference_steps)
     return price.steps / price.reference_steps if all(0 < n < math.inf for n in both) else math.nan
 
@@ -95,18 +94,18 @@ def _shifts(axes: Axes, group: Group, comparison: Comparison, *, named: bool) ->
     arms = [arm for arm in _compared(group) if arm.octaves is not None]
     for row, arm in enumerate(arms):
         assert arm.octaves is not None
-        for place, (attribute, label) in enumerate(LANDMARKS):
-            found = getattr(arm.octaves, attribute)
-            if not found.seeds:
+        for index, (attribute, label) in enumerate(LANDMARKS):
+            shift = getattr(arm.octaves, attribute)
+            if not shift.seeds:
                 continue
-            height = row + 0.22 * (place - 1)
-            ends = [found.mean - found.low], [found.high - found.mean]
+            height = row + 0.22 * (index - 1)
+            ends = [shift.mean - shift.low], [shift.high - shift.mean]
             axes.errorbar(
-                [found.mean],
+                [shift.mean],
                 [height],
-                xerr=None if math.isnan(found.low) else np.maximum(ends, 0),
-                fmt=MARKERS[place],
-                color=COLOURS[place],
+                xerr=None if math.isnan(shift.low) else np.maximum(ends, 0),
+                fmt=MARKERS[index],
+                color=COLOURS[index],
                 linewidth=1.0,
                 label=label,
             )
@@ -124,7 +123,7 @@ def _shifts(axes: Axes, group: Group, comparison: Comparison, *, named: bool) ->
     light_grid(axes)
 
 
-def _price(upper: Axes, lower: Axes, group: Group, arm: Arm, place: int | None) -> None:
+def _price(upper: Axes, lower: Axes, group: Group, arm: Arm, index: int | None) -> None:
     factor = 100 if group.metric == ACCURACY else 1
     lr = np.array([price.lr for price in arm.prices])
     mean, low, high = (
@@ -132,10 +131,10 @@ def _price(upper: Axes, lower: Axes, group: Group, arm: Arm, place: int | None) 
         for name in ("mean", "low", "high")
     )
     ratio = np.array([_ratio(price) for price in arm.prices])
-    if place is None:
+    if index is None:
         upper.fill_between(lr, low, high, color="0.6", alpha=0.45, label=f"{NULL} (95 %)")
         lower.plot(lr, ratio, color="0.6", linewidth=3, alpha=0.6)
         return
-    style = style_of(place)
-    upper.errorbar(lr, mean, [mean - low, high - mean], label=arm.name, capsize=2, **style)  # type: ignore[arg-type]  # a mapping of styles
-    lower.plot(lr, ratio, **style)  # type: ignore[arg-type]  # a mapping of styles
+    style = style_of(index)
+    upper.errorbar(lr, mean, [mean - low, high - mean], label=arm.name, capsize=2, **style)
+    lower.plot(lr, ratio, **style)

@@ -1,4 +1,4 @@
-"""Outcome over the learning rate, per arm: curves, curves over the effective rate, heat maps."""
+"""The outcome over the learning rate, per arm: curves, effective-rate curves, heat maps."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ Rates = Callable[[pd.DataFrame], "pd.Series[float]"]
 def learning_rate_curves(comparison: Comparison) -> Figure:
     """Per group a column: validation loss and test metric against the learning rate, per arm.
 
-    Lines are means over seeds, bands their range; the null arm is a grey band. A cross stands at
-    the top, at learning rates where a run of the arm did not finish: those have no mean.
+    Lines are means over seeds, bands their range; the jitter control is a grey band. A cross at
+    the top marks a learning rate at which a run of the arm did not finish; it has no mean.
     """
     return _grid(comparison, 2, lambda rows: rows["optimizer.lr"], "learning rate")
 
 
 @paper_style
 def effective_rate_curves(comparison: Comparison) -> Figure:
-    """Validation loss against the effective learning rate: what the law says counts.
+    """Validation loss against the effective learning rate: lr × the factor that the law leaves.
 
-    Where the arms' curves lie on each other, the factor is nothing but a change of scale.
+    Where the curves of arms coincide, the factor only rescales the learning rate.
     """
     return _grid(comparison, 1, effective_rates, "effective learning rate")
 
@@ -50,7 +50,7 @@ def effective_rate_curves(comparison: Comparison) -> Figure:
 def heat_maps(comparison: Comparison) -> Figure:
     """Per group a panel: the mean test metric of every arm at every learning rate.
 
-    A cross stands where a run diverged or failed.
+    A cross marks a learning rate at which a run diverged or failed.
     """
     groups = comparison.groups
     columns = min(len(groups), 2)
@@ -64,14 +64,14 @@ def heat_maps(comparison: Comparison) -> Figure:
     return figure
 
 
-def places(comparison: Comparison) -> dict[str, int]:
-    """A place in the order of styles for every arm, so that a colour means one arm everywhere."""
-    named = (arm.name for group in comparison.groups for arm in group.arms if arm.name != NULL)
-    return {name: place for place, name in enumerate(dict.fromkeys(named))}
+def arm_indices(comparison: Comparison) -> dict[str, int]:
+    """An index into the line styles for every arm, so that a colour means one arm everywhere."""
+    names = (arm.name for group in comparison.groups for arm in group.arms if arm.name != NULL)
+    return {name: index for index, name in enumerate(dict.fromkeys(names))}
 
 
 def metric_name(metric: str) -> str:
-    """What an axis says of a test metric."""
+    """The label of an axis that shows a test metric."""
     return "test accuracy, %" if metric == ACCURACY else metric.replace("/", " ")
 
 
@@ -81,12 +81,12 @@ def _grid(comparison: Comparison, kinds: int, rates: Rates, label: str) -> Figur
     lines = -(-len(groups) // columns)
     figure = new_figure(columns, kinds * lines)
     grid = figure.subplots(kinds * lines, columns, squeeze=False)
-    known = places(comparison)
+    indices = arm_indices(comparison)
     for number, group in enumerate(groups):
         rows = comparison.runs[comparison.runs["group"] == group.name]
         panels = grid[kinds * (number // columns) :, number % columns][:kinds]
         for axes, column in zip(panels, ("score", group.metric), strict=False):
-            _curves(axes, group, rows.assign(rate=rates(rows)), column, known)
+            _curves(axes, group, rows.assign(rate=rates(rows)), column, indices)
         panels[0].set_title(group.name)
         logarithmic(panels[0])
         panels[0].set_ylabel("validation loss")
@@ -102,7 +102,7 @@ def _grid(comparison: Comparison, kinds: int, rates: Rates, label: str) -> Figur
 
 
 def _curves(
-    axes: Axes, group: Group, rows: pd.DataFrame, column: str, known: Mapping[str, int]
+    axes: Axes, group: Group, rows: pd.DataFrame, column: str, indices: Mapping[str, int]
 ) -> None:
     factor = 100 if column == ACCURACY else 1
     for arm in group.arms:
@@ -116,16 +116,16 @@ def _curves(
                 ends = values["min"], values["max"]
                 axes.fill_between(lr, *ends, color="0.6", alpha=0.45, label=f"{NULL} (range)")
             continue
-        place = known[arm.name]
+        index = indices[arm.name]
         named = (("mean", "mean"), ("low", "min"), ("high", "max"))
-        band(axes, lr, {name: values[own].to_numpy() for name, own in named}, place, arm.name)
+        band(axes, lr, {name: values[own].to_numpy() for name, own in named}, index, arm.name)
         lost = whole.index[~whole].to_numpy(dtype=float)
         axes.plot(
             lost,
-            np.full(len(lost), 0.97 - 0.05 * place),
+            np.full(len(lost), 0.97 - 0.05 * index),
             linestyle="none",
             marker="x",
-            color=COLOURS[place % len(COLOURS)],
+            color=COLOURS[index % len(COLOURS)],
             transform=axes.get_xaxis_transform(),
         )
     octave_axis(axes, "")

@@ -22,13 +22,13 @@ from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation
 from cvtrain.process.plain_text import printable
 from cvtrain.runs.files import write_atomically
 
-# Okabe and Ito 2008, Color Universal Design; each has a marker and a dash of its own besides.
+# Okabe and Ito 2008, Color Universal Design; each colour comes with its own marker and dash.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 
 ONE_COLUMN, TWO_COLUMNS = 3.5, 7.16
-"""Inches: the widths that IEEE's journals print."""
+"""Column widths of IEEE journals, in inches."""
 PANEL_HEIGHT = 2.2
 MOST_COLUMNS = 3
 DPI = 200
@@ -47,17 +47,18 @@ PAPER: Any = {
     "text.parse_math": False,
     "text.usetex": False,
 }
-"""Sizes in points; the salt makes the same figure the same file; a text is no formula."""
+"""Settings of matplotlib, sizes in points. With a fixed salt equal figures are equal files; texts
+are not parsed as formulas, since they may come from a configuration."""
 
 Drawn = TypeVar("Drawn")
-Given = ParamSpec("Given")
+Arguments = ParamSpec("Arguments")
 
 
-def paper_style(draw: Callable[Given, Drawn]) -> Callable[Given, Drawn]:
-    """Let a function draw in the sizes of `PAPER`, whatever matplotlib is set to."""
+def paper_style(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Drawn]:
+    """Decorate a function that draws, so that it uses `PAPER` whatever matplotlib is set to."""
 
     @wraps(draw)
-    def styled(*args: Given.args, **kwargs: Given.kwargs) -> Drawn:
+    def styled(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Drawn:
         with mpl.rc_context(PAPER):
             return draw(*args, **kwargs)
 
@@ -65,7 +66,7 @@ def paper_style(draw: Callable[Given, Drawn]) -> Callable[Given, Drawn]:
 
 
 def new_figure(columns: int, rows: float, extra: float = 0.45) -> Figure:
-    """An empty figure, which needs no display, as wide as one column of a paper or as two.
+    """An empty figure without a display, as wide as one column of a paper or as two.
 
     Args:
         columns: panels beside each other.
@@ -79,17 +80,17 @@ def new_figure(columns: int, rows: float, extra: float = 0.45) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> list[Path]:
-    """Write `path`.svg and `path`.png, the same bytes for the same figure, each whole or not."""
+    """Write `path`.svg and `path`.png atomically; equal figures give equal bytes."""
     _make_printable(figure)
     path.parent.mkdir(parents=True, exist_ok=True)
     svg, png = path.with_suffix(".svg"), path.with_suffix(".png")
     with mpl.rc_context(PAPER), warnings.catch_warnings():
-        # Tables have the letters that no font of matplotlib has.
+        # The tables of the report have the letters that matplotlib's fonts lack.
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         write_atomically(
             svg, lambda file: figure.savefig(file, format="svg", metadata={"Date": None})
         )
-        figure.set_layout_engine(None)  # panels stay where they are: finding places takes longest
+        figure.set_layout_engine(None)  # keep the layout: computing it takes longest
         write_atomically(png, lambda file: figure.savefig(file, format="png", dpi=DPI))
     return [svg, png]
 
@@ -98,7 +99,7 @@ def _make_printable(figure: Figure) -> None:
     for text in figure.findobj(Text):
         text.set_text(printable(text.get_text(), lines=True))
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
-        # Labels that are given for ticks are put into these at every drawing.
+        # Tick labels set by hand are drawn by such a formatter, at every drawing.
         formatter = axis.get_major_formatter()
         if isinstance(formatter, FuncFormatter):
             axis.set_major_formatter(FuncFormatter(partial(_printable_label, formatter.func)))
@@ -110,16 +111,18 @@ def _printable_label(label: Callable[[float, int | None], str], x: float, at: in
 
 def legend_below(figure: Figure, columns: int = 3) -> None:
     """One legend for all panels, each label once."""
-    shown: dict[str, Artist] = {}
+    handles: dict[str, Artist] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            shown.setdefault(label, handle)
-    if shown:
-        figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=columns)
+            handles.setdefault(label, handle)
+    if handles:
+        figure.legend(
+            list(handles.values()), list(handles), loc="outside lower center", ncols=columns
+        )
 
 
 def light_grid(axes: Axes) -> None:
-    """Lines that do not compete with the data."""
+    """Draw grid lines that do not compete with the data."""
     axes.grid(visible=True, alpha=0.3, linewidth=0.4)
 
 
@@ -127,17 +130,17 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 class PowerFormatter(LogFormatterSciNotation):
-    """Labels of a logarithmic axis, 2⁻³ or 3×10⁻², as plain text: formulas take long to set."""
+    """Labels of a logarithmic axis as plain text, 2⁻³ or 3×10⁻²: setting formulas takes long."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        """The label of a tick at x, or nothing where it has none."""
+        """The label of a tick at x; empty for a tick without one."""
         formula = super().__call__(x, pos).removeprefix(r"$\mathdefault{").removesuffix("}$")
         plain = formula.replace(r"\times", "×")
         return re.sub(r"\^\{(.*?)\}", lambda power: power[1].translate(SUPERSCRIPTS), plain)
 
 
 def octave_axis(axes: Axes, label: str) -> None:
-    """An axis of learning rates by powers of two, where there is anything on it."""
+    """Make the x axis logarithmic with powers of two, if it shows any positive value."""
     if np.isfinite(axes.dataLim.minposx):
         axes.set_xscale("log", base=2)
         _label_powers(axes.xaxis, base=2)
@@ -145,32 +148,32 @@ def octave_axis(axes: Axes, label: str) -> None:
 
 
 def logarithmic(axes: Axes) -> None:
-    """A logarithmic axis of losses, where there is a positive one."""
+    """Make the y axis logarithmic, if it shows any positive value."""
     if np.isfinite(axes.dataLim.minposy):
         axes.set_yscale("log")
         _label_powers(axes.yaxis, base=10)
 
 
 def _label_powers(axis: Axis, base: float) -> None:
-    """As matplotlib does by itself: between powers only where an axis is short."""
+    """Label powers, and on a short axis numbers between them, as matplotlib does by default."""
     axis.set_major_formatter(PowerFormatter(base))
     axis.set_minor_formatter(PowerFormatter(base, labelOnlyBase=False))
 
 
-def style_of(place: int) -> dict[str, object]:
-    """Colour, dash and marker of the line number `place`."""
+def style_of(index: int) -> dict[str, Any]:
+    """Colour, dash and marker of the line number `index`."""
     return {
-        "color": COLOURS[place % len(COLOURS)],
-        "linestyle": DASHES[place % len(DASHES)],
-        "marker": MARKERS[place % len(MARKERS)],
+        "color": COLOURS[index % len(COLOURS)],
+        "linestyle": DASHES[index % len(DASHES)],
+        "marker": MARKERS[index % len(MARKERS)],
     }
 
 
 def band(
-    axes: Axes, x: np.ndarray, values: Mapping[str, np.ndarray], place: int, label: str
+    axes: Axes, x: np.ndarray, values: Mapping[str, np.ndarray], index: int, label: str
 ) -> None:
-    """A line `mean` with a band from `low` to `high` around it."""
-    style = style_of(place)
-    axes.plot(x, values["mean"], label=label, **style)  # type: ignore[arg-type]  # a mapping of styles
-    colour = COLOURS[place % len(COLOURS)]
+    """Draw the line `mean` with a band from `low` to `high`, as the line number `index`."""
+    style = style_of(index)
+    axes.plot(x, values["mean"], label=label, **style)
+    colour = COLOURS[index % len(COLOURS)]
     axes.fill_between(x, values["low"], values["high"], color=colour, alpha=0.13, linewidth=0)

@@ -1,9 +1,8 @@
-"""How training went: losses over steps, and gradients and weights as points of the plane."""
+"""The course of training: losses over steps, gradients and weights in the complex plane."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,7 @@ from matplotlib.projections.polar import PolarAxes
 from cvtrain.analysis.arms import NULL, REFERENCE
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.scores import SCORE, Comparison, Group
-from cvtrain.report.figures.learning_rates import places
+from cvtrain.report.figures.learning_rates import arm_indices
 from cvtrain.report.figures.style import (
     COLOURS,
     MARKERS,
@@ -31,7 +30,7 @@ TRACED = re.compile(
     r"(?P<kind>grad|weight)/(?P<parameter>.+)/(?P<part>real|imag)\[(?P<at>[\d,]+)\]"
 )
 SECTORS = 24
-"""Of a phase rose."""
+"""Number of sectors of a phase rose."""
 
 
 @paper_style
@@ -46,7 +45,7 @@ def convergence(sweep: Sweep, comparison: Comparison) -> Figure | None:
     if not groups:
         return None
     figure = new_figure(2, len(groups))
-    known = places(comparison)
+    indices = arm_indices(comparison)
     for line, group in zip(figure.subplots(len(groups), 2, squeeze=False), groups, strict=True):
         reference = group.arm(REFERENCE)
         common = reference.best_lr if reference is not None else None
@@ -54,8 +53,8 @@ def convergence(sweep: Sweep, comparison: Comparison) -> Figure | None:
             for arm in group.arms:
                 rate = arm.best_lr if lr is None else lr
                 if arm.name != NULL and rate is not None:
-                    rows = cell(comparison, group, arm.name, rate)
-                    _loss_band(axes, sweep, rows, known[arm.name], arm.name)
+                    rows = cell_runs(comparison, group, arm.name, rate)
+                    _loss_band(axes, sweep, rows, indices[arm.name], arm.name)
             where = "each at its own lr" if lr is None else "all at the reference's lr"
             axes.set_title(f"{group.name}: {where}")
             axes.set_xlabel("step")
@@ -75,23 +74,23 @@ def paths(sweep: Sweep, comparison: Comparison) -> Figure | None:
     Returns:
         None where no complex entry was traced.
     """
-    drawn = [
+    traced = [
         (group, traces)
         for group in comparison.groups
         if (traces := _traces(sweep, comparison, group, 1))
     ]
-    if not drawn:
+    if not traced:
         return None
-    figure = new_figure(2, 1.15 * len(drawn))
-    known = places(comparison)
+    figure = new_figure(2, 1.15 * len(traced))
+    indices = arm_indices(comparison)
     for line, (group, traces) in zip(
-        figure.subplots(len(drawn), 2, squeeze=False), drawn, strict=True
+        figure.subplots(len(traced), 2, squeeze=False), traced, strict=True
     ):
         name = _first_entry(next(iter(traces.values()))[0])
         for axes, kind, symbol in zip(line, ("weight", "grad"), ("w", "w.grad"), strict=True):
             for arm, tables in traces.items():
                 points = _entry(tables[0], kind, name)
-                _path(axes, points, known[arm], arm)
+                _path(axes, points, indices[arm], arm)
             axes.set_title(f"{group.name}: {symbol}, {name[0]}[{name[1]}]")
             axes.set_xlabel("Re")
             axes.set_ylabel("Im")
@@ -109,73 +108,73 @@ def phase_roses(sweep: Sweep, comparison: Comparison) -> Figure | None:
     Returns:
         None where no complex entry was traced.
     """
-    drawn = [
+    traced = [
         (group, traces)
         for group in comparison.groups
         if (traces := _traces(sweep, comparison, group, None))
     ]
-    if not drawn:
+    if not traced:
         return None
-    columns = max(len(traces) for _, traces in drawn)
-    figure = new_figure(max(columns, 2), 0.9 * len(drawn), extra=0.1)
-    grid = figure.subplots(len(drawn), columns, squeeze=False, subplot_kw={"projection": "polar"})
-    known = places(comparison)
-    for line, (group, traces) in zip(grid, drawn, strict=True):
+    columns = max(len(traces) for _, traces in traced)
+    figure = new_figure(max(columns, 2), 0.9 * len(traced), extra=0.1)
+    grid = figure.subplots(len(traced), columns, squeeze=False, subplot_kw={"projection": "polar"})
+    indices = arm_indices(comparison)
+    for line, (group, traces) in zip(grid, traced, strict=True):
         for axes in line[len(traces) :]:
             axes.set_visible(False)
         for axes, (arm, tables) in zip(line, traces.items(), strict=False):
             phases = np.concatenate([_phases(table) for table in tables])
-            _rose(axes, phases, known[arm])
+            _rose(axes, phases, indices[arm])
             axes.set_title(f"{group.name}\n{arm}")
     return figure
 
 
-def cell(comparison: Comparison, group: Group, arm: str, lr: float) -> pd.DataFrame:
+def cell_runs(comparison: Comparison, group: Group, arm: str, lr: float) -> pd.DataFrame:
     """The runs of an arm at one learning rate."""
     runs = comparison.runs
     chosen = (runs["group"] == group.name) & (runs["arm"] == arm) & (runs["optimizer.lr"] == lr)
     return runs[chosen]
 
 
-def _loss_band(axes: Axes, sweep: Sweep, rows: pd.DataFrame, place: int, label: str) -> None:
+def _loss_band(axes: Axes, sweep: Sweep, rows: pd.DataFrame, index: int, label: str) -> None:
     tables = sweep.signals(lambda tag: tag == SCORE, rows).values()
     losses = [table.dropna().set_index("step")[SCORE] for table in tables if SCORE in table]
     if not losses:
         return
     joined = pd.concat(losses, axis=1)
-    # A run that diverged has no later rows; it counts as above all others.
+    # A diverged run has no later rows; it counts as infinite.
     quartiles = joined.fillna(np.inf).quantile([0.25, 0.5, 0.75], axis=1, interpolation="nearest")
     steps = joined.index.to_numpy(dtype=float)
     values = {
         name: np.where(np.isfinite(row := quartiles.loc[share].to_numpy(dtype=float)), row, np.nan)
         for name, share in (("low", 0.25), ("mean", 0.5), ("high", 0.75))
     }
-    band(axes, steps, values, place, label)
+    band(axes, steps, values, index, label)
     axes.lines[-1].set_markevery(max(1, len(steps) // 8))
 
 
 def _traces(
     sweep: Sweep, comparison: Comparison, group: Group, seeds: int | None
 ) -> dict[str, list[pd.DataFrame]]:
-    """By arm the traced entries of its runs at the reference's best learning rate."""
+    """By arm, tables of the traced entries of its runs at the reference's best learning rate."""
     reference = group.arm(REFERENCE)
     if reference is None or reference.best_lr is None:
         return {}
-    found = {}
+    traces = {}
     for arm in group.arms:
         if arm.name != NULL:
-            rows = cell(comparison, group, arm.name, reference.best_lr).sort_values("seed")
+            rows = cell_runs(comparison, group, arm.name, reference.best_lr).sort_values("seed")
             tables = sweep.signals(lambda tag: TRACED.fullmatch(tag) is not None, rows[:seeds])
             usable = [t.dropna() for t in tables.values() if _first_entry(t)[0]]
             if usable:
-                found[arm.name] = usable
-    return found
+                traces[arm.name] = usable
+    return traces
 
 
 def _first_entry(table: pd.DataFrame) -> tuple[str, str]:
-    """Parameter and place of the first entry that was traced."""
-    found = (TRACED.fullmatch(str(tag)) for tag in table.columns)
-    return next(((m["parameter"], m["at"]) for m in found if m and m["part"] == "imag"), ("", ""))
+    """Parameter and position of the first complex entry that was traced; empty without one."""
+    matches = (TRACED.fullmatch(str(tag)) for tag in table.columns)
+    return next(((m["parameter"], m["at"]) for m in matches if m and m["part"] == "imag"), ("", ""))
 
 
 def _entry(table: pd.DataFrame, kind: str, name: tuple[str, str]) -> npt.NDArray[np.complex128]:
@@ -187,34 +186,31 @@ def _entry(table: pd.DataFrame, kind: str, name: tuple[str, str]) -> npt.NDArray
 
 
 def _phases(table: pd.DataFrame) -> npt.NDArray[np.float64]:
-    tags: Sequence[str] = [str(tag) for tag in table.columns]
-    entries = [
-        (m["parameter"], m["at"])
-        for tag in tags
-        if (m := TRACED.fullmatch(tag)) and m["kind"] == "grad" and m["part"] == "imag"
-    ]
+    matches = (TRACED.fullmatch(str(tag)) for tag in table.columns)
+    parts = (m for m in matches if m and (m["kind"], m["part"]) == ("grad", "imag"))
+    entries = [(m["parameter"], m["at"]) for m in parts]
     values = np.concatenate([_entry(table, "grad", name) for name in entries])
     phases: npt.NDArray[np.float64] = np.angle(values[values != 0])
     return phases
 
 
-def _path(axes: Axes, points: npt.NDArray[np.complex128], place: int, label: str) -> None:
-    colour = COLOURS[place % len(COLOURS)]
+def _path(axes: Axes, points: npt.NDArray[np.complex128], index: int, label: str) -> None:
+    colour = COLOURS[index % len(COLOURS)]
     axes.plot(points.real, points.imag, color=colour, linewidth=0.8, label=label)
     if len(points):
-        marker = MARKERS[place % len(MARKERS)]
+        marker = MARKERS[index % len(MARKERS)]
         axes.plot(points.real[-1:], points.imag[-1:], marker=marker, color=colour)
         axes.plot(points.real[:1], points.imag[:1], marker="x", color="0.2")
 
 
-def _rose(axes: PolarAxes, phases: npt.NDArray[np.float64], place: int) -> None:
+def _rose(axes: PolarAxes, phases: npt.NDArray[np.float64], index: int) -> None:
     counts, edges = np.histogram(phases, bins=SECTORS, range=(-np.pi, np.pi))
     share = counts / max(counts.sum(), 1)
     axes.bar(
         (edges[:-1] + edges[1:]) / 2,
         share,
         width=np.diff(edges),
-        color=COLOURS[place % len(COLOURS)],
+        color=COLOURS[index % len(COLOURS)],
         alpha=0.75,
         linewidth=0,
     )

@@ -1,0 +1,118 @@
+"""Columns of tables, and how a number is written in a cell or in a sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cvtrain.analysis.difference import Difference
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table as people read it.
+
+    Attributes:
+        heading: text of its head.
+        show: makes the text of a cell from the record of its row.
+        left: align to the left, as for words; numbers are aligned to the right.
+    """
+
+    heading: str
+    show: Callable[[Record], str]
+    left: bool = False
+
+
+def words(heading: str, key: str) -> Column:
+    """A column of words: `record[key]` as text, aligned to the left."""
+    return Column(heading, lambda record: str(record[key]), left=True)
+
+
+def number(heading: str, key: str, form: str = ".4g") -> Column:
+    """A column of the numbers `record[key]`, in the format `form`; empty where NaN."""
+    return Column(heading, lambda record: number_text(record[key], form))
+
+
+def mean_and_spread(heading: str, mean: str, spread: str, edge: str | None = None) -> Column:
+    """A column of means ± standard deviations with two decimals, from the records' keys `mean` and
+    `spread`; a star marks rows whose key `edge` is true, and "none" stands for a NaN mean."""
+
+    def show(record: Record) -> str:
+        if math.isnan(record[mean]):
+            return "none"
+        text = spread_text(record[mean], record[spread])
+        return f"{text}*" if edge is not None and record[edge] else text
+
+    return Column(heading, show)
+
+
+def interval(heading: str, key: str = "difference") -> Column:
+    """A column of signed numbers with their intervals, from the records' keys `key`, `low` and
+    `high`."""
+    return Column(heading, lambda r: interval_text(r[key], r["low"], r["high"]))
+
+
+def difference_fields(difference: Difference) -> dict[str, Any]:
+    """The part of a record that holds a paired difference, as `interval` shows it."""
+    return {
+        "difference": difference.mean,
+        "low": difference.low,
+        "high": difference.high,
+        "pairs": difference.pairs,
+    }
+
+
+def learning_rate(heading: str, key: str, edge: str | None = None) -> Column:
+    """A column of learning rates; a star marks rows whose key `edge` is true."""
+    return Column(heading, lambda r: rate_text(r[key], edge is not None and bool(r[edge])))
+
+
+def p_value(heading: str, key: str) -> Column:
+    """A column of p-values with two digits; empty where NaN."""
+    return number(heading, key, ".2g")
+
+
+def number_text(value: float, form: str = ".4g") -> str:
+    """A number with a true minus sign (U+2212); empty for NaN."""
+    return "" if math.isnan(value) else f"{value:{form}}".replace("-", "−")
+
+
+def signed_text(value: float, form: str = "+.2f") -> str:
+    """A number with its sign; "0" where the digits round to it: "−0.00" would claim a direction."""
+    text = f"{value:{form}}"
+    return "0" if float(text) == 0 else text.replace("-", "−")
+
+
+def interval_text(mean: float, low: float, high: float, form: str = "+.2f") -> str:
+    """E.g. ``−0.44 [−0.80, −0.09]``; only the mean where the ends are NaN, empty where it is."""
+    if math.isnan(mean):
+        return ""
+    if math.isnan(low):
+        return signed_text(mean, form)
+    return f"{signed_text(mean, form)} [{signed_text(low, form)}, {signed_text(high, form)}]"
+
+
+def spread_text(mean: float, spread: float, form: str = ".2f") -> str:
+    """E.g. ``97.74 ± 0.52``; only the mean where the standard deviation is NaN."""
+    text = number_text(mean, form)
+    return text if math.isnan(spread) else f"{text} ± {number_text(spread, form)}"
+
+
+def rate_text(lr: float | None, edge: bool = False) -> str:
+    """A learning rate: ``2^-3`` for powers of two and half octaves, else plain digits; "none" for
+    None; with a star where it is at the `edge` of those tried."""
+    if lr is None or math.isnan(lr):
+        return "none"
+    octave = math.log2(lr)
+    half = round(2 * octave) / 2
+    text = f"2^{half:g}" if abs(octave - half) < 1e-6 else f"{lr:g}"
+    return f"{text}*" if edge else text
+
+
+def steps_text(steps: float) -> str:
+    """A number of steps; "never" for infinity, empty for NaN."""
+    return "never" if math.isinf(steps) else number_text(steps, "g")
