@@ -17,8 +17,9 @@ from cvtrain.config.compose import as_typed, parse_override
 from cvtrain.process.errors import InputError
 from cvtrain.process.plain_console import PlainConsole
 from cvtrain.process.plain_text import printable, say
+from cvtrain.report.cells import words
 from cvtrain.report.console import print_document, rich_table
-from cvtrain.report.document import Document, Picture, Section, Sentence, Table, words
+from cvtrain.report.document import Document, Picture, Section, Sentence, Table
 from cvtrain.report.export import as_csv, as_markdown, as_tex, markdown, write_report
 from cvtrain.report.figures.style import new_figure, paper_style, save_figure
 from cvtrain.runs.directory_lock import claim_directory
