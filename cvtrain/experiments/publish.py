@@ -52,7 +52,7 @@ def publish(directory: Path) -> None:
         InputError: the directory has no run, or one that cannot be read.
         RunFailed: a claim of the experiment does not hold.
     """
-    from cvtrain.report.boards import write_boards
+    from cvtrain.report.boards import aggregate, write_boards
     from cvtrain.report.console import print_document
     from cvtrain.report.export import FOLDER, report_folder, write_report
 
@@ -61,12 +61,13 @@ def publish(directory: Path) -> None:
     sweep = load(directory)
     interruption.check()
     document = report_on(sweep)
+    boards = aggregate(sweep)  # before anything is replaced: a damaged run ends the report here
     interruption.check()
     print_document(document)
     with report_folder(directory / FOLDER) as folder:
         say(f"report:  {write_report(document, folder)}")
         interruption.check()
-        write_boards(sweep, document, folder)
+        write_boards(boards, sweep, document, folder)
     say(f"look:    {cvtrain_command('tensorboard', str(directory))}")
     failure = document.failure()
     if failure is not None:

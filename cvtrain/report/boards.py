@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -44,23 +45,53 @@ FINEST = 8
 """Learning rates are resolved to an eighth of an octave."""
 
 
-def write_boards(sweep: Sweep, document: Document, folder: Path) -> None:
-    """Write the derived runs into the sweep's directory, and the run `report` into `folder`.
+@dataclass(frozen=True)
+class Board:
+    """A run of TensorBoard that is made of other runs.
+
+    Attributes:
+        name: of its directory below `FOLDER`.
+        table: one column per signal, indexed by step.
+        began: seconds since 1970 that stand in its events; SCALARS orders runs by them.
+    """
+
+    name: str
+    table: pd.DataFrame
+    began: float
+
+
+def aggregate(sweep: Sweep) -> list[Board]:
+    """Compute the boards of a sweep's cells and arms; nothing is written.
+
+    Returns:
+        one board per cell of several replicates and one per arm of several learning rates; none
+        for a single run.
+
+    Raises:
+        InputError: a metrics.csv cannot be read.
+    """
+    begun = sweep.runs[sweep.runs["status"] != "missing"]
+    if len(begun) < 2:
+        return []
+    runs = label_runs(begun, sweep.config_keys)
+    before = pd.to_datetime(begun["started"], format="ISO8601", utc=True).min().timestamp() - 1
+    return [*_cells(sweep, runs, before), *_arms(runs, before)]
+
+
+def write_boards(boards: Sequence[Board], sweep: Sweep, document: Document, folder: Path) -> None:
+    """Write the boards below `FOLDER` in the sweep's directory, and the run `report`.
 
     Args:
-        sweep: the runs; of a single one only the run `report` is made.
-        document: the report on it, whose figures are in `folder` as PNG files.
+        boards: from `aggregate`.
+        sweep: whose directory gets them, in place of those of an earlier report.
+        document: the report on it, whose figures lie in `folder` as PNG files.
         folder: of the report.
     """
     aggregates = sweep.directory / FOLDER
     if aggregates.exists():
         shutil.rmtree(aggregates)
-    begun = sweep.runs[sweep.runs["status"] != "missing"]
-    if len(begun) > 1:
-        runs = label_runs(begun, sweep.config_keys)
-        before = pd.to_datetime(begun["started"], format="ISO8601", utc=True).min().timestamp() - 1
-        _write_cells(sweep, runs, aggregates / CELLS, before)
-        _write_arms(runs, aggregates / ARMS, before)
+    for board in boards:
+        _write_rows(aggregates / board.name, board.table, board.began)
     _write_report(document, folder)
 
 
@@ -109,7 +140,7 @@ def over_octaves(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return table, FINEST // finest
 
 
-def _write_cells(sweep: Sweep, runs: pd.DataFrame, folder: Path, began: float) -> None:
+def _cells(sweep: Sweep, runs: pd.DataFrame, began: float) -> Iterator[Board]:
     # TensorBoard colours in this order: the arms at one rate get different colours.
     by_rate = runs.sort_values("optimizer.lr", kind="stable")
     grouped = by_rate.groupby(["group", "optimizer.lr", "arm"], sort=False)
@@ -119,17 +150,19 @@ def _write_cells(sweep: Sweep, runs: pd.DataFrame, folder: Path, began: float) -
         tables = sweep.signals(lambda tag: MAIN.fullmatch(tag) is not None, cell)
         if tables:
             name = f"{group}, {arm}, lr={rate_text(float(str(lr)))}"
-            _write_rows(folder / run_name(name), mean_and_spread(tables), began + index * APART)
+            at = began + index * APART
+            yield Board(f"{CELLS}/{run_name(name)}", mean_and_spread(tables), at)
 
 
-def _write_arms(runs: pd.DataFrame, folder: Path, began: float) -> None:
+def _arms(runs: pd.DataFrame, began: float) -> Iterator[Board]:
     for (group, arm), rows in runs.groupby(["group", "arm"], sort=False):
         if rows["optimizer.lr"].nunique() < 2:
             continue
         table, per_octave = over_octaves(rows)
         kind = "octave" if per_octave == 1 else f"octave_x{per_octave}"
-        tags = {tag: f"over_{kind}/{str(tag).replace('/', '_')}" for tag in table}
-        _write_rows(folder / run_name(f"{group}, {arm}"), table.rename(columns=tags), began)
+        named = {tag: f"over_{kind}/{str(tag).replace('/', '_')}" for tag in table}
+        name = f"{ARMS}/{run_name(f'{group}, {arm}')}"
+        yield Board(name, table.rename(columns=named), began)
 
 
 def _write_report(document: Document, folder: Path) -> None:

@@ -3,13 +3,59 @@
 from __future__ import annotations
 
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from cvtrain.process.errors import FilesChanged
+from cvtrain.process.regular_file import open_regular
 
 COMPARED = 64
 """Bytes at the end of a file by which it is recognised: a row or a checksum of its own."""
+
+
+PIECE = 1 << 20
+"""Bytes that are read at a time for a checksum."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the first bytes of a file are.
+
+    Attributes:
+        size: how many bytes.
+        checksum: their CRC-32; None: any will do.
+    """
+
+    size: int
+    checksum: int | None
+
+    def after(self, more: bytes) -> Content:
+        """The same with more bytes behind it."""
+        return Content(self.size + len(more), zlib.crc32(more, self.checksum or 0))
+
+    def begins(self, path: Path) -> bool:
+        """Whether a file begins with this content.
+
+        Raises:
+            OSError: it is no regular file, or cannot be read.
+        """
+        read = content_of(path, self.size)
+        return read.size == self.size and self.checksum in (None, read.checksum)
+
+
+def content_of(path: Path, size: int | None = None) -> Content:
+    """Read a file's first `size` bytes, or all of it, for what `Content` says of them.
+
+    Raises:
+        OSError: it is no regular file, or cannot be read.
+    """
+    content, left = Content(0, 0), size
+    with open_regular(path) as file:
+        while piece := file.read(PIECE if left is None else min(PIECE, left)):
+            content = content.after(piece)
+            left = None if left is None else left - len(piece)
+    return content
 
 
 @dataclass(frozen=True)
@@ -33,6 +79,9 @@ class AppendedFile:
         continued: whether a file that is there already is appended to; else the first flush
             replaces it.
 
+    Attributes:
+        content: what has been written, for `content_of` to be compared with later.
+
     Raises:
         FilesChanged: there is no file to be continued.
     """
@@ -42,6 +91,12 @@ class AppendedFile:
         self._pending: list[bytes] = []
         # None: this process has not written it yet.
         self._end: _End | None = self._found() if continued else None
+        self.content = content_of(path) if continued else Content(0, 0)
+
+    @property
+    def name(self) -> str:
+        """Of the file, without its directory."""
+        return self._path.name
 
     def append(self, content: bytes) -> None:
         """Keep `content` for the next flush."""
@@ -69,6 +124,7 @@ class AppendedFile:
                 raise self._changed()
             file.write(content)
         self._end = (end or _End(0, b"")).after(content)
+        self.content = self.content.after(content)
 
     def verify(self) -> None:
         """Look whether the file is still the one that was written.

@@ -67,9 +67,9 @@ class MetricsFile:
     def __init__(self, directory: Path, tags: Sequence[str], continued: bool = False) -> None:
         self.tags = tuple(tags)
         self._known = frozenset(tags)
-        self._file = AppendedFile(directory / FILE_NAME, continued)
+        self.file = AppendedFile(directory / FILE_NAME, continued)
         if not continued:
-            self._file.append(_header(self.tags))
+            self.file.append(_header(self.tags))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Keep a row for the next flush.
@@ -79,7 +79,7 @@ class MetricsFile:
         """
         self.require(values.keys())
         cells = [repr(values[tag]) if tag in values else "" for tag in self.tags]
-        self._file.append(f"{step},{','.join(cells)}\r\n".encode())
+        self.file.append(f"{step},{','.join(cells)}\r\n".encode())
 
     def require(self, tags: Iterable[str]) -> None:
         """Refuse a row that has other tags.
@@ -96,15 +96,7 @@ class MetricsFile:
         Raises:
             FilesChanged: the file was removed or changed meanwhile.
         """
-        self._file.flush()
-
-    def verify(self) -> None:
-        """Look whether the file is still the one that was written.
-
-        Raises:
-            FilesChanged: it is not.
-        """
-        self._file.verify()
+        self.file.flush()
 
     def close(self) -> None:
         """Flush; nothing is open between flushes."""

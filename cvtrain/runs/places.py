@@ -31,8 +31,8 @@ def check_places(directory: Path) -> None:
 
     Raises:
         InputError: what has the name of a file is a directory, a pipe or a device, what has that of
-            a folder is none, a folder cannot be read, or a link leads out of the directory or to
-            itself.
+            a folder is none, a folder cannot be read, or a link leads out of the directory, to
+            itself or to nothing.
     """
     refuse_links_that_leave(directory)
     for folder, folders, files in os.walk(directory, onerror=_refuse):
@@ -41,6 +41,8 @@ def check_places(directory: Path) -> None:
             kind = kind_of(path)
             if name in FOLDERS and (kind != "a directory" or path.is_symlink()):
                 raise InputError(f"{path}: is {_told(path, kind)}, should be a directory")
+            if kind is None and path.is_symlink():
+                raise InputError(f"{path}: is a link to nothing, should be removed")
             if kind in ("a file", None) or (kind == "a directory" and not _has_name_of_file(path)):
                 continue
             raise InputError(f"{path}: is {kind}, should be a file")

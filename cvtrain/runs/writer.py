@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cvtrain.process.errors import FilesChanged
 from cvtrain.runs.appended_file import AppendedFile
-from cvtrain.runs.file_snapshot import FileSnapshot, signal_files, sizes
+from cvtrain.runs.file_snapshot import FileSnapshot, signal_files
 from cvtrain.runs.metrics_csv import MetricsFile
 from cvtrain.runs.row_buffer import RowBuffer
 from cvtrain.runs.tensorboard.events import NAME_BEGINS
@@ -134,9 +134,14 @@ class RunWriter:
         self._flush_and_verify()
         tags = self._tables[0].tags if self._tables else ()
         return [
-            FileSnapshot(tags, dict(final), sizes(directory))
-            for final, directory in zip(self._final, self._directories, strict=True)
+            FileSnapshot(tags, dict(final), {file.name: file.content for file in self._files(run)})
+            for run, final in enumerate(self._final)
         ]
+
+    def _files(self, run: int) -> list[AppendedFile]:
+        """The files that a run has, those of an earlier attempt included."""
+        tables = [self._tables[run].file] if self._tables else []
+        return [*tables, *self._older[run], self._boards[run].file]
 
     def flush(self) -> None:
         """Hand all that was written to the operating system.
@@ -201,13 +206,10 @@ class RunWriter:
     def _verify(self) -> None:
         """Find what was removed or changed since the last flush, and what an earlier attempt left
         and nothing is appended to."""
-        for run, board in enumerate(self._boards):
+        for run in range(len(self._boards)):
             if run not in self.lost:
                 with self.keeping(run):
-                    board.verify()
-                    if self._tables:
-                        self._tables[run].verify()
-                    for file in self._older[run]:
+                    for file in self._files(run):
                         file.verify()
 
     def _refuse_to_train_for_nothing(self) -> None:
@@ -221,7 +223,7 @@ class RunWriter:
             self._tables.append(MetricsFile(directory, each.tags, continued=True))
             self._older[run] = [
                 AppendedFile(directory / name, continued=True)
-                for name in each.sizes
+                for name in each.files
                 if name.startswith(NAME_BEGINS)
             ]
 

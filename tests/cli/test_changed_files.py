@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import shutil
@@ -174,6 +175,7 @@ def test_any_file_changed_in_any_way_ends_a_command_in_a_result_or_a_line(
         what = f"{part}.{case}, {name}, {changed(place / root, draw)}"
         before, began = entries(place), monotonic()
         capsys.readouterr()
+        logging.root.handlers.clear()  # of an earlier command's log, whose stream was captured
         try:
             with time_limit(SECONDS):
                 status = COMMANDS[name](place if name != "latest" else place / "outputs/outputs")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 
 import pytest
 
@@ -46,6 +47,23 @@ def test_a_report_is_not_written_through_a_link_that_leads_out(sweep, tmp_path, 
     assert main([str(sweep)]) == 2
     assert "is a link out of" in capsys.readouterr().err
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_damaged_run_leaves_the_earlier_report_whole(sweep, capsys):
+    rows = [(step, {"grad/real_norm": 1.25 + step}) for step in range(3)]
+    for number, (seed, convention) in enumerate(product((2, 3), ({}, HALVED)), start=3):
+        write_run(sweep / str(number), final=FINAL, rows=rows, seed=seed, **convention)
+    describe_sweep(sweep, *"0123456")
+    assert main([str(sweep)]) == 0
+    before = {path: path.read_bytes() for path in sweep.rglob("*") if path.is_file()}
+    assert any("+aggregate" in path.parts for path in before)
+    table = sweep / "6" / "metrics.csv"
+    table.write_bytes(table.read_bytes().replace(b"2.25", b"2.2x"))
+    assert main([str(sweep)]) == 2
+    assert "6/metrics.csv: cannot be read" in capsys.readouterr().err
+    after = {path: path.read_bytes() for path in sweep.rglob("*") if path.is_file()}
+    assert {path for path in after if after[path] != before.get(path)} == {table}
+    assert after.keys() == before.keys()
 
 
 def test_several_sweeps_are_told_one_after_another(sweep, tmp_path, capsys):

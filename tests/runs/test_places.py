@@ -15,7 +15,7 @@ FILES = [
     *("sweep.json", "study.db", "multirun.yaml", ".lock", "0/run.json", "0/metrics.csv"),
     *("0/events.out.tfevents.1", "0/checkpoints/last.ckpt", "report/index.html", "report/a.svg"),
 ]
-FOLDERS = ["report", "+aggregate", "0/checkpoints", "0/.hydra"]
+FOLDERS = ["0", "report", "+aggregate", "0/checkpoints", "0/.hydra"]
 
 
 def placed(root, name, kind):
@@ -26,7 +26,7 @@ def placed(root, name, kind):
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("kind", ["directory", "pipe", "loop", "device"])
+@pytest.mark.parametrize("kind", ["directory", "pipe", "loop", "device", "gone"])
 def test_what_is_no_file_in_the_place_of_one_is_refused(tmp_path, name, kind):
     path = placed(tmp_path, name, kind)
     with pytest.raises(InputError, match="^" + re.escape(str(path))):
@@ -34,7 +34,7 @@ def test_what_is_no_file_in_the_place_of_one_is_refused(tmp_path, name, kind):
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-@pytest.mark.parametrize("kind", ["empty", "pipe", "loop", "gone"])
+@pytest.mark.parametrize("kind", ["pipe", "loop", "gone", "device"])
 def test_what_is_no_directory_in_the_place_of_one_is_refused(tmp_path, name, kind):
     path = placed(tmp_path, name, kind)
     with pytest.raises(InputError, match="^" + re.escape(str(path))):

@@ -39,6 +39,7 @@ def as_schema_1(directory: Path) -> None:
             recorded["tags"] = [former(tag) for tag in recorded["tags"]]
             recorded["final"] = {former(tag): value for tag, value in recorded["final"].items()}
             table = path.parents[1] / "metrics.csv"
+            recorded["sizes"] = {name: size for name, (size, _) in recorded.pop("files").items()}
             recorded["sizes"]["metrics.csv"] = table.stat().st_size
         torch.save(content, path)
 

@@ -289,6 +289,12 @@ def spoil_shape(path: Path) -> None:
     torch.save(content, path)
 
 
+def spoil_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -297,8 +303,13 @@ def spoil_shape(path: Path) -> None:
         spoil_checksum,
         spoil_shape,
         lambda path: (path.parent.parent / "metrics.csv").write_bytes(b"step"),
+        lambda path: spoil_byte(path.parent.parent / "metrics.csv"),
+        lambda path: spoil_byte(next(path.parent.parent.glob("events.*"))),
     ],
-    ids=["empty", "torn", "bit flipped", "other shape", "metrics.csv cut short"],
+    ids=[
+        *("empty", "torn", "bit flipped", "other shape", "metrics.csv cut short"),
+        *("byte of metrics.csv changed", "byte of an event file changed"),
+    ],
 )
 def test_a_checkpoint_that_cannot_be_used_costs_what_was_trained_and_no_more(
     tmp_path, caplog, spoil

@@ -42,13 +42,13 @@ class EventFile:
         # whatever became of the clock in between.
         second = max(int(now), 1 + _latest_second(directory))
         suffix = f"{second:010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
-        self._file = AppendedFile(directory / f"{NAME_BEGINS}{suffix}")
+        self.file = AppendedFile(directory / f"{NAME_BEGINS}{suffix}")
         first = Event(wall_time=now if began is None else began, file_version=FILE_VERSION)
         self.append(first.SerializeToString())
 
     def append(self, event: bytes) -> None:
         """Keep a record for the next flush."""
-        self._file.append(framed(event))
+        self.file.append(framed(event))
 
     def flush(self) -> None:
         """Append to the file what is kept.
@@ -56,15 +56,7 @@ class EventFile:
         Raises:
             FilesChanged: the file was removed or changed meanwhile.
         """
-        self._file.flush()
-
-    def verify(self) -> None:
-        """Look whether the file is still the one that was written.
-
-        Raises:
-            FilesChanged: it is not.
-        """
-        self._file.verify()
+        self.file.flush()
 
 
 def _latest_second(directory: Path) -> int:

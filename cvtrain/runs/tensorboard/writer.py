@@ -20,6 +20,7 @@ from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2, summary_v2
 from tensorboard.plugins.hparams import metadata as hparams_metadata
 from tensorboard.plugins.text.summary_v2 import text_pb
 
+from cvtrain.runs.appended_file import AppendedFile
 from cvtrain.runs.tensorboard.events import EventFile
 
 HISTOGRAM_BINS = 32
@@ -103,13 +104,10 @@ class TensorBoardFile:
         """
         self._file.flush()
 
-    def verify(self) -> None:
-        """Look whether the file is still the one that was written.
-
-        Raises:
-            FilesChanged: it is not.
-        """
-        self._file.verify()
+    @property
+    def file(self) -> AppendedFile:
+        """The file on disk."""
+        return self._file.file
 
     def close(self) -> None:
         """Flush; nothing is open between flushes."""
