@@ -68,16 +68,6 @@ def power(base: Number, exponent: Number) -> Tensor:
     return torch.pow(gapped, exponents)
 
 
-def require_betas(betas: tuple[Number, Number]) -> None:
-    """Check that both decay rates are in [0, 1), for every member.
-
-    Raises:
-        ValueError: one is not, or it is NaN.
-    """
-    for place, beta in enumerate(betas):
-        require(f"betas[{place}]", beta, below=1.0)
-
-
 def require(name: str, number: Number, low: float = 0.0, below: float = math.inf) -> None:
     """Check that the number is finite and low ≤ number < below, for every member.
 

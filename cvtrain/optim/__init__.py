@@ -1,4 +1,4 @@
-"""Optimizers for complex parameters: pure update rules and their torch.optim faces."""
+"""Optimizers for complex parameters: pure update rules and their torch.optim classes."""
 
 from cvtrain.optim.adadelta import Adadelta
 from cvtrain.optim.adagrad import Adagrad

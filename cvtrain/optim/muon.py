@@ -3,22 +3,77 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import KW_ONLY
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import ParamsT
 
-from cvtrain.gradients.stacked_number import Number, column, float64, require
-from cvtrain.optim.rule import Hyperparameters
+from cvtrain.gradients.stacked_number import Number, column, float64
+from cvtrain.optim.hyperparameters import Fraction, Nonnegative, Range
+from cvtrain.optim.rule import Hyperparameters, Rule, Update
 from cvtrain.optim.rule_optimizer import RuleOptimizer
 from cvtrain.optim.semantics import RealView, Semantics, State, StateLayout
 from cvtrain.optim.weight_decay import decoupled, descend
 
 
-@dataclass(frozen=True)
-class MuonRule:
+class MuonRule(Rule):
+    """The step of `Muon`."""
+
+    state_layout: ClassVar[StateLayout] = {"momentum_buffer": "tensor"}
+
+    def check(self, h: Hyperparameters) -> None:
+        """Raise ValueError for an adjustment of the learning rate that is not known."""
+        if h["adjust_lr_fn"] not in (None, "original", "match_rms_adamw"):
+            raise ValueError(
+                f"adjust_lr_fn={h['adjust_lr_fn']}: should be original or match_rms_adamw"
+            )
+
+    def update(self, w: Tensor, g: Tensor, state: State, h: Hyperparameters) -> Update:
+        """The next W and B, both [K, ...] in the parameter's dtype."""
+        lr, mu = float64(h["lr"]), float64(h["momentum"])
+        view = RealView(w, self.semantics)
+        g, b = view.of(g), view.of(state["momentum_buffer"])
+        b = torch.lerp(b, g, column(1 - mu, b))
+        m = torch.lerp(g, b, column(mu, b)) if h["nesterov"] else b
+        m, after = view.back(m, {"momentum_buffer": b})
+
+        m = m.reshape(w.shape[0], w.shape[1] if w.dim() > 1 else 1, -1)
+        if m.is_complex() and self.semantics == "split":
+            u = torch.complex(polar_factor(m.real, h), polar_factor(m.imag, h))
+        else:
+            u = polar_factor(m, h)
+        f = _shape_factor(h["adjust_lr_fn"], *m.shape[1:])
+        return descend(decoupled(w, lr, h["weight_decay"]), lr * f, u.reshape(w.shape)), after
+
+
+def polar_factor(m: Tensor, h: Hyperparameters) -> Tensor:
+    """Nearly PQᴴ of matrices M [K, a, b] = PΣQᴴ, real or complex; singular values end near 1.
+
+    X ← pX + (qXXᴴ + r(XXᴴ)²)X, `ns_steps` times from X = M/max(‖M‖, eps), with (p, q, r) the
+    `ns_coefficients`.
+    """
+    p, q, r = (column(number, m) for number in h["ns_coefficients"])
+    tall = m.shape[-2] > m.shape[-1]
+    x = m.mH if tall else m
+    norm = torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True)
+    x = x / norm.clamp_(min=column(h["eps"], norm))
+    steps: Number = h["ns_steps"]
+    for step in range(int(float64(steps).max())):
+        gram = x @ x.mH
+        after = p * x + (q * gram + r * (gram @ gram)) @ x
+        wanted = column(float64(steps) > step, norm).bool()
+        x = torch.where(wanted, after, x)
+    return x.mH if tall else x
+
+
+def _shape_factor(adjustment: str | None, rows: int, columns: int) -> float:
+    if adjustment == "match_rms_adamw":
+        return 0.2 * math.sqrt(max(rows, columns))
+    return math.sqrt(max(1.0, rows / columns))
+
+
+class Muon(RuleOptimizer):
     """Muon: momentum, its matrix made (nearly) unitary before it is a step.
 
     With G the gradient as a matrix of a rows (the first axis) and b columns (all others; a vector
@@ -37,80 +92,6 @@ class MuonRule:
 
     Jordan et al. 2024, Muon: an optimizer for hidden layers in neural networks. Differs from
     torch.optim.Muon, which refuses complex matrices, by iterating in the parameter's own precision.
-    """
-
-    semantics: Semantics = "modulus"
-    state_layout: ClassVar[StateLayout] = {"momentum_buffer": "tensor"}
-
-    def check(self, hyperparameters: Hyperparameters) -> None:
-        """Raise ValueError for a hyperparameter out of range or NaN."""
-        for name in ("lr", "weight_decay", "eps"):
-            require(name, hyperparameters[name])
-        require("ns_steps", hyperparameters["ns_steps"], below=100)  # as torch's has it
-        require("momentum", hyperparameters["momentum"], below=1.0)
-        if len(hyperparameters["ns_coefficients"]) != 3:
-            raise ValueError("ns_coefficients are three numbers")
-        chosen = hyperparameters["adjust_lr_fn"]
-        if chosen not in (None, "original", "match_rms_adamw"):
-            raise ValueError(f"adjust_lr_fn={chosen}: should be original or match_rms_adamw")
-
-    def init(self, parameter: Tensor) -> State:
-        """B as the parameter."""
-        return {"momentum_buffer": torch.zeros_like(parameter)}
-
-    def update(
-        self, parameter: Tensor, gradient: Tensor, state: State, hyperparameters: Hyperparameters
-    ) -> tuple[Tensor, State]:
-        """The next parameter and B, both [K, ...] in the parameter's dtype."""
-        lr, mu = float64(hyperparameters["lr"]), float64(hyperparameters["momentum"])
-        view = RealView(parameter, self.semantics)
-        g, b = view.of(gradient), view.of(state["momentum_buffer"])
-        b = torch.lerp(b, g, column(1 - mu, b))
-        m = torch.lerp(g, b, column(mu, b)) if hyperparameters["nesterov"] else b
-        m, after = view.back(m, {"momentum_buffer": b})
-
-        shape = parameter.shape
-        matrices = m.reshape(shape[0], shape[1] if len(shape) > 1 else 1, -1)
-        if m.is_complex() and self.semantics == "split":
-            u = torch.complex(
-                polar_factor(matrices.real, hyperparameters),
-                polar_factor(matrices.imag, hyperparameters),
-            )
-        else:
-            u = polar_factor(matrices, hyperparameters)
-        rate = lr * _adjustment(hyperparameters["adjust_lr_fn"], *matrices.shape[1:])
-        w = decoupled(parameter, lr, hyperparameters["weight_decay"])
-        return descend(w, rate, u.reshape(shape)), after
-
-
-def polar_factor(matrices: Tensor, hyperparameters: Hyperparameters) -> Tensor:
-    """Nearly PQᴴ of matrices [K, a, b] = PΣQᴴ, real or complex; singular values end near 1.
-
-    X ← pX + (qXXᴴ + r(XXᴴ)²)X, `ns_steps` times from X = M/max(‖M‖, eps), with (p, q, r) the
-    `ns_coefficients`.
-    """
-    p, q, r = (column(number, matrices) for number in hyperparameters["ns_coefficients"])
-    tall = matrices.shape[-2] > matrices.shape[-1]
-    x = matrices.mH if tall else matrices
-    norm = torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True)
-    x = x / norm.clamp_(min=column(hyperparameters["eps"], norm))
-    steps: Number = hyperparameters["ns_steps"]
-    for step in range(int(float64(steps).max())):
-        gram = x @ x.mH
-        after = p * x + (q * gram + r * (gram @ gram)) @ x
-        wanted = column(float64(steps) > step, norm).bool()
-        x = torch.where(wanted, after, x)
-    return x.mH if tall else x
-
-
-def _adjustment(chosen: str | None, rows: int, columns: int) -> float:
-    if chosen == "match_rms_adamw":
-        return 0.2 * math.sqrt(max(rows, columns))
-    return math.sqrt(max(1.0, rows / columns))
-
-
-class Muon(RuleOptimizer):
-    """Muon for plain parameters or a stack, complex ones too; see `MuonRule`.
 
     Args:
         params: parameters or groups.
@@ -118,44 +99,25 @@ class Muon(RuleOptimizer):
         weight_decay: λ, decoupled.
         momentum: μ.
         nesterov: look ahead along B.
-        ns_coefficients: of the iteration.
+        ns_coefficients: of the iteration, see `polar_factor`.
         eps: smallest norm that M is divided by.
         ns_steps: number of iterations.
         adjust_lr_fn: how the learning rate depends on the shape.
-        semantics: `modulus`, one complex matrix, or `split`, Re and Im apart.
-        stacked: parameters carry a leading axis K, and numbers may be [K] tensors.
+        semantics: `modulus` (one complex matrix) or `split` (Re and Im apart).
+        stacked: every parameter has a leading axis K; numbers may be [K] tensors.
 
     Raises:
-        ValueError: a value below 0, infinite or NaN, a momentum not below 1, an unknown adjustment.
+        ValueError: a hyperparameter is out of its range, or NaN.
     """
 
-    def __init__(
-        self,
-        params: ParamsT,
-        lr: float | Tensor = 1e-3,
-        weight_decay: float | Tensor = 0.1,
-        momentum: float | Tensor = 0.95,
-        nesterov: bool = True,
-        ns_coefficients: tuple[float | Tensor, float | Tensor, float | Tensor] = (
-            3.4445,
-            -4.7750,
-            2.0315,
-        ),
-        eps: float | Tensor = 1e-7,
-        ns_steps: int | Tensor = 5,
-        adjust_lr_fn: str | None = None,
-        *,
-        semantics: Semantics = "modulus",
-        stacked: bool = False,
-    ) -> None:
-        hyperparameters = {
-            "lr": lr,
-            "weight_decay": weight_decay,
-            "momentum": momentum,
-            "nesterov": nesterov,
-            "ns_coefficients": ns_coefficients,
-            "eps": eps,
-            "ns_steps": ns_steps,
-            "adjust_lr_fn": adjust_lr_fn,
-        }
-        super().__init__(params, MuonRule(semantics), hyperparameters, stacked=stacked)
+    rule_class = MuonRule
+    lr: Nonnegative = 1e-3
+    weight_decay: Nonnegative = 0.1
+    momentum: Fraction = 0.95
+    nesterov: bool = True
+    ns_coefficients: tuple[Number, Number, Number] = (3.4445, -4.7750, 2.0315)
+    eps: Nonnegative = 1e-7
+    ns_steps: Annotated[int | Tensor, Range(below=100)] = 5  # torch's bound
+    adjust_lr_fn: str | None = None
+    _: KW_ONLY
+    semantics: Semantics = "modulus"

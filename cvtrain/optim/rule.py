@@ -2,38 +2,67 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
 
+import torch
 from torch import Tensor
 
-from cvtrain.optim.semantics import Semantics, State, StateLayout
+from cvtrain.optim.semantics import RealView, Semantics, State, StateLayout
 
 Hyperparameters: TypeAlias = Mapping[str, Any]
+Update: TypeAlias = tuple[Tensor, State]
+"""The next parameter [K, ...] and the next state."""
 
 
-class Rule(Protocol):
+@dataclass(frozen=True)
+class Rule(ABC):
     """One step of an optimizer, for K members at once.
 
-    Tensors carry a leading axis K. A numeric hyperparameter is a Python number or a [K] float64
-    tensor on the host (a pair of them for `betas`); a structural choice is a Python bool.
+    Tensors have a leading axis K. A numeric hyperparameter is a Python number or a [K] float64
+    tensor on the host (a pair of them for `betas`); a structural choice is a Python bool or string.
+
+    Attributes:
+        semantics: how a complex entry is treated: `split`, as two reals, or `modulus`, as one
+            complex number.
+        state_layout: what the state may hold, by name.
+        set_at_first_step: names in `state_layout` that `init` leaves to `update`.
     """
 
-    @property
-    def semantics(self) -> Semantics:
-        """How a complex entry is treated: `split`, as two reals, or `modulus`, as one number."""
+    semantics: Semantics
+    state_layout: ClassVar[StateLayout]
+    set_at_first_step: ClassVar[frozenset[str]] = frozenset()
 
-    @property
-    def state_layout(self) -> StateLayout:
-        """What the state may hold; what `init` returns is always there."""
+    def check(self, h: Hyperparameters) -> None:  # noqa: B027  # most rules have nothing to check
+        """Raise ValueError if hyperparameters contradict each other; each is in its own range."""
 
-    def check(self, hyperparameters: Hyperparameters) -> None:
-        """Raise ValueError for a hyperparameter out of range or NaN."""
+    def init(self, w: Tensor) -> State:
+        """The state before the first step of a parameter w [K, ...].
 
-    def init(self, parameter: Tensor) -> State:
-        """The state before the first step; every tensor in it has the leading axis K."""
+        A `number` is a zero for each member, float32 [K] on the host; a `tensor` and a `magnitude`
+        are zeros [K, ...] on the parameter's device.
+        """
+        state = {}
+        for name, kind in self.state_layout.items():
+            if name in self.set_at_first_step:
+                continue
+            if kind == "number":
+                state[name] = torch.zeros(w.shape[0], dtype=torch.float32)
+            elif kind == "tensor":
+                state[name] = torch.zeros_like(w)
+            else:
+                state[name] = RealView(w, self.semantics).no_magnitude()
+        return state
 
-    def update(
-        self, parameter: Tensor, gradient: Tensor, state: State, hyperparameters: Hyperparameters
-    ) -> tuple[Tensor, State]:
-        """The next parameter and the next state; changes none of its arguments."""
+    @abstractmethod
+    def update(self, w: Tensor, g: Tensor, state: State, h: Hyperparameters) -> Update:
+        """The next parameter and the next state; changes none of its arguments.
+
+        Args:
+            w: parameter [K, ...].
+            g: its gradient [K, ...], as the optimizer is given it.
+            state: what `init` or the last `update` returned.
+            h: hyperparameters by name.
+        """

@@ -2,61 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from inspect import signature
-from typing import Any, get_args, overload
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import KW_ONLY, fields
+from typing import Any, ClassVar, get_args, overload
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
 from cvtrain.gradients.stacked_number import on_host
-from cvtrain.optim.rule import Hyperparameters, Rule
+from cvtrain.optim.hyperparameters import FieldsAsArguments, check_range
+from cvtrain.optim.rule import Rule
 from cvtrain.optim.saved_state import SavedState
 from cvtrain.optim.semantics import Semantics
 
 
-class RuleOptimizer(Optimizer):
+class RuleOptimizer(FieldsAsArguments, Optimizer):
     """A rule as a torch.optim.Optimizer, for plain parameters or for a stack of K.
 
-    A stacked parameter gets new memory at every step, so that what was read of it before stays as
-    it was; a plain one is updated in place, as by any optimizer of torch.
+    A subclass sets `rule_class` and declares its hyperparameters as annotated fields with defaults,
+    which become arguments of its constructor::
 
-    The hyperparameters live in `param_groups` under torch's names, the state has torch's keys and
-    shapes. `p.grad` is read, never written. torch's learning rate schedulers need a learning rate
-    that is a Python number; for [K] rates set ``group["lr"]`` (see `cvtrain.training.schedule`).
+        class SignSGD(RuleOptimizer):
+            rule_class = SignSGDRule
+            lr: Nonnegative = 1e-4
+            momentum: Fraction = 0.0
+
+    The hyperparameters live in `param_groups` under torch's names; the state has torch's keys and
+    shapes. `p.grad` is read, never written. A plain parameter is updated in place, as by any
+    optimizer of torch; a stacked one gets new memory at every step, so that what was read of it
+    before stays as it was. torch's learning rate schedulers need a learning rate that is a Python
+    number; for [K] rates set ``group["lr"]`` (see `cvtrain.training.schedule`).
 
     Args:
         params: parameters, or parameter groups with hyperparameters of their own.
-        rule: what a step computes.
-        hyperparameters: Python numbers and bools; [K] tensors for a stack.
-        stacked: whether every parameter carries the leading axis K already.
+        semantics: how a complex entry is treated: `split`, as two reals, or `modulus`, as one
+            complex number.
+        stacked: whether every parameter has a leading axis K; numbers may then be [K] tensors.
 
     Raises:
-        ValueError: a hyperparameter out of range or NaN, or a tensor that does not fit the stack.
+        ValueError: a hyperparameter is out of range or NaN, or a tensor does not fit the stack.
     """
 
-    def __init__(
-        self,
-        params: ParamsT,
-        rule: Rule,
-        hyperparameters: Hyperparameters,
-        *,
-        stacked: bool = False,
-    ) -> None:
-        if rule.semantics not in get_args(Semantics):
-            raise ValueError(f"semantics={rule.semantics!r}: should be split or modulus")
-        self.rule = rule
-        self.stacked = stacked
-        super().__init__(params, dict(hyperparameters))
+    rule_class: ClassVar[type[Rule]]
 
-    @property
-    def semantics(self) -> Semantics:
-        """How a complex entry is treated: `split` or `modulus`."""
-        return self.rule.semantics
+    params: ParamsT
+    _: KW_ONLY
+    semantics: Semantics = "split"
+    stacked: bool = False
+
+    def __post_init__(self) -> None:
+        """Take the hyperparameters out of the fields, into `param_groups`."""
+        if self.semantics not in get_args(Semantics):
+            raise ValueError(f"semantics={self.semantics!r}: should be split or modulus")
+        if not hasattr(self, "rule_class"):
+            raise TypeError(
+                f"{type(self).__name__} has no rule_class: should be a subclass with one"
+            )
+        self.rule = self.rule_class(self.semantics)
+        own = {field.name for field in fields(RuleOptimizer)}
+        values = {
+            # A field that is no argument has its default alone.
+            field.name: vars(self).pop(field.name, field.default)
+            for field in fields(self)
+            if field.name not in own
+        }
+        super().__init__(vars(self).pop("params"), values)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group, its hyperparameters completed by the defaults and checked."""
+        """Add a group; hyperparameters that it lacks have the optimizer's own values.
+
+        Raises:
+            ValueError: a hyperparameter is out of range or NaN, or a tensor does not fit the stack.
+        """
         group = self.defaults | param_group
         super().add_param_group(group | {name: on_host(group[name]) for name in self.defaults})
         try:
@@ -66,15 +84,16 @@ class RuleOptimizer(Optimizer):
             raise
 
     def check_group(self, group: Mapping[str, Any]) -> None:
-        """Raise ValueError for a hyperparameter out of range or NaN, or one that does not fit the
-        stack."""
+        """Raise ValueError if a hyperparameter is out of range, NaN, or does not fit the stack."""
+        for name in self.defaults:
+            check_range(name, group[name], self.arguments[name])
         self.rule.check(group)
         for p in group["params"]:
             if self.stacked and p.dim() == 0:
                 raise ValueError("a stacked parameter needs a leading axis")
             members = p.shape[0] if self.stacked else 1
             for name in self.defaults:
-                for number in _flat(group[name]):
+                for number in _entries(group[name]):
                     if isinstance(number, Tensor) and number.numel() not in (1, members):
                         raise ValueError(
                             f"{name} has {number.numel()} values for {members} stacked members"
@@ -87,13 +106,13 @@ class RuleOptimizer(Optimizer):
     def step(self, closure: Callable[[], float]) -> float: ...
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One update of every parameter that has a gradient.
+        """Update every parameter that has a gradient.
 
         Args:
             closure: evaluates the objective again, with gradients, and returns it.
 
         Returns:
-            What the closure returned.
+            What the closure returned, or None.
         """
         objective = None
         if closure is not None:
@@ -110,7 +129,7 @@ class RuleOptimizer(Optimizer):
         assert p.grad is not None
         w = self._lift(p)
         before = {name: self._lift(t) for name, t in self.state.get(p, {}).items()}
-        # A convention may hand over a lazily conjugated tensor, of which torch makes no real view.
+        # A convention may return a lazily conjugated tensor, of which torch makes no real view.
         g = self._lift(p.grad.resolve_conj())
         w, after = self.rule.update(w, g, before or self.rule.init(w), group)
         if self.stacked:
@@ -121,16 +140,20 @@ class RuleOptimizer(Optimizer):
             self.state[p] = {name: self._drop(t) for name, t in after.items()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over hyperparameters and state; torch's optimizer of the same rule has them as a
-        rule under `split` has them.
+        """Load hyperparameters and state, of this class or of torch's optimizer with the same rule.
+
+        torch's has the state of `split`.
 
         Raises:
             ValueError: they are of another rule, of the other semantics or of other parameters; the
                 optimizer stays as it was.
         """
-        saved = SavedState(self, state_dict, _hyperparameters_of_rules())
+        hyperparameters = frozenset(
+            name for kind in _subclasses(RuleOptimizer) for name in kind.arguments
+        )
+        saved = SavedState(self, state_dict, hyperparameters - RuleOptimizer.arguments.keys())
         super().load_state_dict(saved.checked())
-        # torch would cast and move them as it does what is of a parameter's shape.
+        # torch would cast them, and move them to the parameter's device.
         for p, numbers in saved.numbers():
             self.state[p].update(numbers)
 
@@ -142,20 +165,15 @@ class RuleOptimizer(Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         # torch keeps three fields by name when an optimizer is copied or pickled.
-        return super().__getstate__() | {"rule": self.rule, "stacked": self.stacked}
+        kept = {name: getattr(self, name) for name in ("rule", "semantics", "stacked")}
+        return super().__getstate__() | kept
 
 
-def _flat(value: Any) -> tuple[Any, ...]:
+def _entries(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, tuple | list) else (value,)
 
 
-def _hyperparameters_of_rules() -> frozenset[str]:
-    """What the optimizers with a rule call their hyperparameters, all of them together."""
-    named: set[str] = set()
-    kinds: list[type[RuleOptimizer]] = [RuleOptimizer]
-    while kinds:
-        kind = kinds.pop()
-        kinds += kind.__subclasses__()
-        if kind is not RuleOptimizer:
-            named |= signature(kind).parameters.keys()
-    return frozenset(named - {"params", "semantics", "stacked"})
+def _subclasses(kind: type[RuleOptimizer]) -> Iterator[type[RuleOptimizer]]:
+    for subclass in kind.__subclasses__():
+        yield subclass
+        yield from _subclasses(subclass)

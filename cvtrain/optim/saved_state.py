@@ -1,4 +1,4 @@
-"""A saved optimizer state, checked against the rule that is to go on from it."""
+"""Checks a saved optimizer state against the rule that is to continue from it."""
 
 from __future__ import annotations
 
@@ -14,42 +14,43 @@ from cvtrain.optim.rule import Hyperparameters, Rule
 from cvtrain.optim.semantics import Semantics, State
 
 
-class Resuming(Protocol):
-    """An optimizer that is to go on from a state: what is read of it."""
+class ResumingOptimizer(Protocol):
+    """The optimizer that loads a state: what is read of it."""
 
     param_groups: list[dict[str, Any]]
     defaults: dict[str, Any]
     rule: Rule
+    semantics: Semantics
     stacked: bool
 
-    @property
-    def semantics(self) -> Semantics:
-        """How a complex entry is treated."""
-
     def check_group(self, group: Hyperparameters) -> None:
-        """Raise ValueError for hyperparameters that do not fit."""
+        """Raise ValueError if the hyperparameters do not fit."""
 
 
 class SavedState:
     """What `state_dict` of an optimizer returned, here or in torch.
 
-    Nothing in it names the rule that wrote it, so that it is known by what it holds: its
-    hyperparameters, the names of its tensors, their shapes and whether they are complex.
+    A state dict does not name the rule that wrote it. The rule is recognised by the names of its
+    hyperparameters and tensors, their shapes, and whether they are complex.
 
     Args:
-        optimizer: is to go on from it.
+        optimizer: loads the state.
         state_dict: is read, not changed.
-        hyperparameters: names of those of all rules, by which a foreign state is known.
+        hyperparameters: names of the hyperparameters of all rules; one that the optimizer lacks
+            shows that another rule wrote the state.
     """
 
     def __init__(
-        self, optimizer: Resuming, state_dict: dict[str, Any], hyperparameters: frozenset[str]
+        self,
+        optimizer: ResumingOptimizer,
+        state_dict: dict[str, Any],
+        hyperparameters: frozenset[str],
     ) -> None:
         self._optimizer = optimizer
         self._hyperparameters = hyperparameters
         self._state_dict = state_dict
-        semantics = f"(semantics={optimizer.semantics!r})"
-        self._name = f"{type(optimizer).__name__}{semantics}"
+        self._class = type(optimizer).__name__
+        self._name = f"{self._class}(semantics={optimizer.semantics!r})"
         self._numbers: list[tuple[Tensor, State]] = []
 
     def checked(self) -> dict[str, Any]:
@@ -58,22 +59,26 @@ class SavedState:
         Raises:
             ValueError: it is of another rule, of the other semantics or of other parameters.
         """
+        saved_groups = self._state_dict["param_groups"]
         groups = [
-            self._group(number, saved, own)
-            for number, (saved, own) in enumerate(
-                zip(self._state_dict["param_groups"], self._optimizer.param_groups, strict=False)
+            self._checked_group(index, saved, own)
+            for index, (saved, own) in enumerate(
+                zip(saved_groups, self._optimizer.param_groups, strict=False)
             )
         ]
-        if len(groups) < len(self._state_dict["param_groups"]):
-            groups = self._state_dict["param_groups"]  # torch refuses it
+        if len(groups) < len(saved_groups):
+            groups = saved_groups  # torch refuses it
         state = dict(self._state_dict["state"])
         for key, p in self._parameters():
             if state.get(key):
-                state[key] = self._state_of(key, state[key], p)
+                state[key] = self._checked_state(key, state[key], p)
         return {**self._state_dict, "param_groups": groups, "state": state}
 
     def numbers(self) -> list[tuple[Tensor, State]]:
-        """The numbers of each parameter's state, on the host; after `checked`."""
+        """The numbers (step counts and the like) in each parameter's state, on the host.
+
+        To be called after `checked`, which collects them.
+        """
         return self._numbers
 
     def _parameters(self) -> Iterator[tuple[Any, Tensor]]:
@@ -81,66 +86,64 @@ class SavedState:
         own = (group["params"] for group in self._optimizer.param_groups)
         return zip(chain.from_iterable(saved), chain.from_iterable(own), strict=False)
 
-    def _group(self, number: int, saved: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    def _checked_group(
+        self, index: int, saved: dict[str, Any], own: dict[str, Any]
+    ) -> dict[str, Any]:
         known = self._optimizer.defaults
-        said = f"state dict: param_groups[{number}]"
+        key = f"state dict: param_groups[{index}]"
         missing = sorted(known.keys() - saved.keys())
         if missing:
-            raise ValueError(
-                f"{said} has no {', '.join(missing)}: should be of {type(self._optimizer).__name__}"
-            )
+            raise ValueError(f"{key} has no {', '.join(missing)}: should be of {self._class}")
         foreign = sorted((saved.keys() & self._hyperparameters) - known.keys())
         if foreign:
             raise ValueError(
-                f"{said} has {', '.join(foreign)}: should be of {type(self._optimizer).__name__},"
+                f"{key} has {', '.join(foreign)}: should be of {self._class},"
                 " which has no such hyperparameter"
             )
         if saved.get("maximize"):
-            raise ValueError(f"{said}.maximize=True: should be False; {self._name} minimises")
+            raise ValueError(f"{key}.maximize=True: should be False; {self._name} minimises")
         group = saved | {name: on_host(saved[name]) for name in known}
         self._optimizer.check_group(group | {"params": own["params"]})
         return group
 
-    def _state_of(self, key: Any, saved: dict[str, Any], p: Tensor) -> dict[str, Any]:
+    def _checked_state(self, parameter: Any, saved: dict[str, Any], p: Tensor) -> dict[str, Any]:
         layout, stacked = self._optimizer.rule.state_layout, self._optimizer.stacked
-        said = f"state dict: state[{key}]"
-        held = {name: value for name, value in saved.items() if value is not None}
-        always = self._optimizer.rule.init(torch.zeros(1, 1, dtype=p.dtype))
-        for name in sorted(held.keys() ^ always.keys()):
-            if name not in held or name not in layout:
-                has = "has" if name in held else "lacks"
+        key = f"state dict: state[{parameter}]"
+        saved = {name: value for name, value in saved.items() if value is not None}
+        required = self._optimizer.rule.init(torch.zeros(1, 1, dtype=p.dtype))
+        for name in sorted(saved.keys() ^ required.keys()):
+            if name not in saved or name not in layout:
                 raise ValueError(
-                    f"{said} {has} {name}: should be of {self._name}, which keeps"
-                    f" {', '.join(layout)}"
+                    f"{key} {'has' if name in saved else 'lacks'} {name}: should be of"
+                    f" {self._name}, which keeps {', '.join(layout)}"
                 )
-        numbers = {name for name in held if layout[name] == "number"}
+        numbers = {name for name in saved if layout[name] == "number"}
         state: dict[str, Any] = {}
-        for name, value in held.items():
+        for name, value in saved.items():
             shape = p.shape if name not in numbers else p.shape[: int(stacked)]
             tensor = torch.as_tensor(value, dtype=None if torch.is_tensor(value) else torch.float32)
             if tensor.shape != shape:
                 raise ValueError(
-                    f"{said}[{name!r}] has shape {list(tensor.shape)}: should be {list(shape)}"
+                    f"{key}[{name!r}] has shape {list(tensor.shape)}: should be {list(shape)}"
                 )
             dtype = tensor.dtype if name in numbers else self._dtype(name, p)
             if tensor.is_complex() != dtype.is_complex or tensor.dtype == torch.bool:
-                raise ValueError(f"{said}[{name!r}] {self._told(name, tensor, p)}")
+                raise ValueError(f"{key}[{name!r}] {self._wrong_kind(name, tensor, p)}")
             state[name] = tensor.cpu() if name in numbers else tensor.to(dtype)
         self._numbers.append((p, {name: state[name] for name in numbers}))
         return state
 
     def _dtype(self, name: str, p: Tensor) -> torch.dtype:
-        real = self._optimizer.rule.state_layout[name] == "magnitude" and (
-            self._optimizer.semantics == "modulus"
-        )
+        is_magnitude = self._optimizer.rule.state_layout[name] == "magnitude"
+        real = is_magnitude and self._optimizer.semantics == "modulus"
         return p.dtype.to_real() if real and p.is_complex() else p.dtype
 
-    def _told(self, name: str, tensor: Tensor, p: Tensor) -> str:
-        kinds = "complex" if tensor.is_complex() else "real"
+    def _wrong_kind(self, name: str, tensor: Tensor, p: Tensor) -> str:
+        kind = "complex" if tensor.is_complex() else "real"
         if self._optimizer.rule.state_layout[name] == "magnitude" and p.is_complex():
-            whose = "split, which torch has too" if tensor.is_complex() else "modulus"
+            semantics = "split, which torch has too" if tensor.is_complex() else "modulus"
             return (
-                f"is {kinds}, of the semantics {whose}: should be of {self._name}; the two keep"
+                f"is {kind}, of the semantics {semantics}: should be of {self._name}; the two keep"
                 " different second moments"
             )
-        return f"is {kinds}: should be {'complex' if p.is_complex() else 'real'}, as its parameter"
+        return f"is {kind}: should be {'complex' if p.is_complex() else 'real'}, as its parameter"

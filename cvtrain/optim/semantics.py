@@ -2,7 +2,7 @@
 
 `split`: Re and Im are two reals, each with a square, a magnitude and a sign of its own, as in
 torch.optim. `modulus`: they are one number z with |z|², |z| and z/|z|, so that turning the plane
-turns the steps. A real entry is the same under both.
+turns the steps. A real entry is treated alike under both.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from cvtrain.gradients.stacked_number import Number, column, float64
 Semantics: TypeAlias = Literal["split", "modulus"]
 State: TypeAlias = dict[str, Tensor]
 StateLayout: TypeAlias = Mapping[str, Literal["number", "tensor", "magnitude"]]
-"""What a rule keeps under each name: a `number` per member, a `tensor` as the parameter, or a
-`magnitude`, which is complex under `split` (of Re and of Im) and real under `modulus`."""
+"""What a rule's state holds under each name: a `number` for each member, a `tensor` like the
+parameter, or a `magnitude`, which is complex under `split` (its parts are those of Re and of Im)
+and real under `modulus`."""
 
 
 class RealView:
     """A parameter's tensors as reals: complex [K, …] as [K, …, 2], real ones as they are.
 
     A magnitude of a complex entry is [K, …, 2] under `split`, one for Re and one for Im, and
-    [K, …, 1] under `modulus`, where it is kept as a real tensor [K, …].
+    [K, …, 1] under `modulus`, where the state keeps it as a real tensor [K, …].
     """
 
     def __init__(self, parameter: Tensor, semantics: Semantics) -> None:
@@ -41,23 +42,26 @@ class RealView:
         return tensor.unsqueeze(-1) if self._complex else tensor
 
     def back(self, w: Tensor, state: State) -> tuple[Tensor, State]:
-        """A weight and its state as they are kept; state of one axis, such as `step`, stays."""
+        """A weight and its state from their real views.
+
+        State with one axis, such as `step` [K], is no view and stays as it is.
+        """
         if not self._complex:
             return w, state
-        return self._kept(w), {name: self._kept(s) for name, s in state.items()}
+        return self._stored(w), {name: self._stored(s) for name, s in state.items()}
 
-    def _kept(self, view: Tensor) -> Tensor:
+    def _stored(self, view: Tensor) -> Tensor:
         if view.dim() == 1:
             return view
         return view.squeeze(-1) if view.shape[-1] == 1 else torch.view_as_complex(view)
 
     def no_magnitude(self) -> Tensor:
-        """Magnitudes of 0 as they are kept, [K, …]."""
+        """Magnitudes of 0 as the state keeps them, [K, …] (see `StateLayout`)."""
         dtype = self._parameter.dtype.to_real() if self._joint else None
         return torch.zeros_like(self._parameter, dtype=dtype)
 
     def magnitude(self, g: Tensor) -> Tensor:
-        """|g| of every part, or of the entry."""
+        """|g| of every part under `split`, of the entry under `modulus`."""
         parts = g.abs()
         if not self._joint:
             return parts
@@ -70,30 +74,31 @@ class RealView:
         return torch.where(larger.isinf(), torch.inf, size)
 
     def sign(self, g: Tensor) -> Tensor:
-        """±1 of every part, or z/|z|; 0 of 0."""
+        """±1 of every part under `split`, z/|z| under `modulus`; 0 of 0."""
         if not self._joint:
             return g.sign()
         size = self.magnitude(g)
         return torch.where(size == 0, 0, g / size)
 
     def product(self, a: Tensor, b: Tensor) -> Tensor:
-        """a·b of every part, or Re(a·b*): positive where both point to the same side."""
+        """a·b of every part under `split`, Re(a·b*) under `modulus`: positive where a and b point
+        to the same side."""
         return self._sum(a * b)
 
     def plus_square(self, v: Tensor, g: Tensor) -> Tensor:
-        """v + g²."""
+        """v + g², with |g|² under `modulus`."""
         return v + self._squared(g) if self._joint else torch.addcmul(v, g, g)
 
     def minus_square(self, v: Tensor, m: Tensor) -> Tensor:
-        """v − m², and 0 where rounding would make that negative under `modulus`."""
+        """v − m², with |m|² under `modulus`, where a difference that rounds below 0 is 0."""
         if self._joint:
             return (v - self._squared(m)).clamp(min=0)
         return torch.addcmul(v, m, m, value=-1)
 
     def mean_square(self, v: Tensor, g: Tensor, beta: Number) -> Tensor:
-        """βv + (1 − β)g²: the next moving average of squares."""
-        kept, share = column(beta, v) * v, column(1 - float64(beta), g)
-        return kept.add_(self._sum(share * g * g)) if self._joint else kept.addcmul_(share * g, g)
+        """βv + (1 − β)g²: the next moving average of squares; |g|² under `modulus`."""
+        old, share = column(beta, v) * v, column(1 - float64(beta), g)
+        return old.add_(self._sum(share * g * g)) if self._joint else old.addcmul_(share * g, g)
 
     def _squared(self, g: Tensor) -> Tensor:
         return self._sum(g * g)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 
 from cvtrain.optim.adadelta import Adadelta
@@ -18,21 +16,16 @@ from cvtrain.optim.rprop import Rprop
 from cvtrain.optim.rule_optimizer import RuleOptimizer
 from cvtrain.optim.sgd import SGD
 
-OF_TORCH: dict[type[torch.optim.Optimizer], Callable[..., RuleOptimizer]] = {
-    torch.optim.SGD: SGD,
-    torch.optim.Adam: Adam,
-    torch.optim.AdamW: AdamW,
-    torch.optim.NAdam: NAdam,
-    torch.optim.RAdam: RAdam,
-    torch.optim.Adamax: Adamax,
-    torch.optim.RMSprop: RMSprop,
-    torch.optim.Adagrad: Adagrad,
-    torch.optim.Adadelta: Adadelta,
-    torch.optim.Rprop: Rprop,
-    torch.optim.ASGD: ASGD,
+OF_TORCH: dict[type[torch.optim.Optimizer], type[RuleOptimizer]] = {
+    getattr(torch.optim, optimizer.__name__): optimizer
+    for optimizer in (
+        *(SGD, Adam, AdamW, NAdam, RAdam, Adamax),
+        *(RMSprop, Adagrad, Adadelta, Rprop, ASGD),
+    )
 }
+"""By the class of torch, whose name is the same."""
 
 
-def rule_optimizer(kind: type[torch.optim.Optimizer]) -> Callable[..., RuleOptimizer] | None:
-    """The class with the rule of `kind`, itself where it has one, or None."""
-    return kind if issubclass(kind, RuleOptimizer) else OF_TORCH.get(kind)
+def rule_optimizer(optimizer: type[torch.optim.Optimizer]) -> type[RuleOptimizer] | None:
+    """The class that has the rule of `optimizer`: itself, that of the same name here, or None."""
+    return optimizer if issubclass(optimizer, RuleOptimizer) else OF_TORCH.get(optimizer)

@@ -1,5 +1,7 @@
-"""Parts of a step: descent, and weight decay λ: coupled (a term of the gradient) or decoupled (a
-shrinking of the weights)."""
+"""Descent, and weight decay λ: coupled (a term of the gradient) or decoupled (shrinks the weights).
+
+Numbers are Python numbers or [K] tensors; weights, gradients and directions are [K, ...].
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from cvtrain.gradients.stacked_number import Number, column, float64, where_nonz
 
 
 def coupled(g: Tensor, w: Tensor, weight_decay: Number) -> Tensor:
-    """g + λw: the gradient of L + ½λ‖w‖² in PyTorch's convention, [K, ...].
+    """g + λw, the gradient of L + ½λ‖w‖² in PyTorch's convention; g itself for members with λ = 0.
 
     Under g → c·g the same weights need λ → c·λ.
     """
@@ -20,9 +22,10 @@ def coupled(g: Tensor, w: Tensor, weight_decay: Number) -> Tensor:
 
 
 def decoupled(w: Tensor, lr: Number, weight_decay: Number) -> Tensor:
-    """(1 − lr·λ)·w, [K, ...] (Loshchilov and Hutter 2019, Decoupled weight decay regularization).
+    """(1 − lr·λ)w; w itself for members with λ = 0.
 
-    The gradient does not enter, so under g → c·g λ stays as it is.
+    The gradient does not enter, so under g → c·g λ stays as it is (Loshchilov and Hutter 2019,
+    Decoupled weight decay regularization).
     """
     return where_nonzero(
         weight_decay,
@@ -32,5 +35,5 @@ def decoupled(w: Tensor, lr: Number, weight_decay: Number) -> Tensor:
 
 
 def descend(w: Tensor, lr: Number, d: Tensor) -> Tensor:
-    """w − lr·d, [K, ...]."""
+    """w − lr·d."""
     return torch.addcmul(w, column(-float64(lr), w), d)
