@@ -254,6 +254,8 @@ def test_split_turns_with_the_plane_by_right_angles_alone(name):
 @pytest.mark.parametrize(
     ("optimizer", "semantics", "step"),
     [
+        (SGD, "split", -3 - 4j),
+        (SGD, "modulus", -3 - 4j),
         (Adam, "split", -1 - 1j),
         (Adam, "modulus", -0.6 - 0.8j),
         (AdamW, "modulus", -0.6 - 0.8j),
