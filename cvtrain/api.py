@@ -16,7 +16,7 @@ from cvtrain.config.compose import Composer, as_typed, configuration_folder
 from cvtrain.config.point import Point
 from cvtrain.config.schema import Config
 from cvtrain.experiments import registry
-from cvtrain.process.process_state import process_state_kept
+from cvtrain.process.process_state import preserves_process_state
 from cvtrain.process.signals import signals_handled
 from cvtrain.runs.directory_lock import DirectoryLock, claim_directory
 from cvtrain.sweep.plan import single_point
@@ -25,7 +25,7 @@ from cvtrain.training.job import Job
 from cvtrain.training.preflight import preflight
 
 
-@process_state_kept
+@preserves_process_state
 def configure(*overrides: str) -> Config:
     """The checked configuration that a command line with these overrides has.
 
@@ -43,7 +43,7 @@ def configure(*overrides: str) -> Config:
     return point.config
 
 
-@process_state_kept
+@preserves_process_state
 def train(config: Config, output: str | Path | None = None) -> Path:
     """Train one run.
 

@@ -24,10 +24,10 @@ from cvtrain.data.dataset import Dataset
 from cvtrain.data.idx_download import downloads_refused
 from cvtrain.data.split import AnySplit
 from cvtrain.models.parameters import put_weights
-from cvtrain.process.errors import InputError, told
+from cvtrain.process.errors import InputError, describe_error
 from cvtrain.process.exit_status import run_command
 from cvtrain.process.plain_console import PlainConsole
-from cvtrain.process.process_state import process_state_kept
+from cvtrain.process.process_state import preserves_process_state
 from cvtrain.process.signals import interruption
 from cvtrain.runs.checkpoint import checkpoint_path, load_checkpoint
 from cvtrain.runs.recorded_run import load_run_config
@@ -91,7 +91,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-@process_state_kept
+@preserves_process_state
 def evaluate(
     directory: Path,
     split: str = "test",
@@ -130,7 +130,7 @@ def evaluate(
     except InputError:
         raise
     except Exception as error:  # whatever a user's network, or a stranger's data, come up with
-        raise InputError(f"{directory}: cannot be evaluated: {told(error)}") from error
+        raise InputError(f"{directory}: cannot be evaluated: {describe_error(error)}") from error
 
 
 @torch.no_grad()

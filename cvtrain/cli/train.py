@@ -82,10 +82,10 @@ def run(given: list[str]) -> int:
     if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
         _inform(given, args)
         return 0
-    from cvtrain.process.scratch import temporary_files_together
+    from cvtrain.process.lifetime import temporary_files_in_scratch
 
     try:
-        with temporary_files_together():
+        with temporary_files_in_scratch():
             _train(args)
     except BaseException as error:
         if signal_behind(error) == signal.SIGPIPE:

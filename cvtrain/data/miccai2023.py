@@ -17,7 +17,7 @@ from cvtrain.data.radar_image import Sized, finite
 from cvtrain.data.random import data_generator
 from cvtrain.data.split import FileSplit
 from cvtrain.data.splits import whole_groups
-from cvtrain.process.process_count import most_processes
+from cvtrain.process.limits import most_processes
 
 View = Literal["sax", "lax"]
 Acceleration = Literal[4, 8, 10]

@@ -16,7 +16,7 @@ from cvtrain.config.argument_checks import check_choice, check_complex_dtype, ch
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.split import FileSplit, Samples
 from cvtrain.data.splits import Parts
-from cvtrain.process.process_count import most_processes
+from cvtrain.process.limits import most_processes
 
 Amplitude = Literal["linear", "log"]
 

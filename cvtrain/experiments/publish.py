@@ -11,8 +11,7 @@ from cvtrain.analysis.load import Sweep, load
 from cvtrain.data.idx_download import downloads_refused
 from cvtrain.experiments.registry import experiment
 from cvtrain.process.errors import InputError, RunFailed
-from cvtrain.process.plain_text import say
-from cvtrain.process.printed_command import cvtrain_command
+from cvtrain.process.plain_text import cvtrain_command, say
 from cvtrain.process.regular_file import is_directory
 from cvtrain.process.signals import interruption
 from cvtrain.report.document import Document

@@ -1,1 +1,1 @@
-"""What concerns the process: signals, errors, lifetime, optional packages."""
+"""The process itself: errors, exit status, signals, lifetime, limits, printed text."""

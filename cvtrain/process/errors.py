@@ -1,19 +1,28 @@
-"""What can go wrong, by what the user can do about it."""
+"""What can go wrong, sorted by what the user can do about it."""
 
+from __future__ import annotations
 
-def first_line(error: BaseException | None) -> str:
-    """What an error says, in one line; empty where it says nothing."""
-    lines = str(error).strip().splitlines() if error is not None else []
-    return lines[0] if lines else ""
+import errno
+import os
+from collections.abc import Iterator
 
+MACHINE_ERRNOS = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG),
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN),
+        *(errno.ESTALE, errno.ETIMEDOUT, errno.ENOLCK),
+    }
+)
+"""Errors of a disk, a network file system or the kernel; other numbers may be about one file."""
 
-def told(error: BaseException) -> str:
-    """`first_line`, with the type of an error that does not speak for itself."""
-    kind, line = type(error).__name__, first_line(error)
-    if not line:
-        return kind
-    speaks = isinstance(error, ValueError | TypeError | RuntimeError | Warning)
-    return line if speaks else f"{kind}: {line}"
+MACHINE_MESSAGES = (
+    "can't start new thread",
+    "DataLoader worker (pid",
+    "CUDA error",
+    *(f"{os.strerror(number)} ({number})" for number in MACHINE_ERRNOS),
+)
+"""Parts of the RuntimeErrors that torch and Python raise when the machine fails; torch ends a
+message on shared memory with the system's text and number."""
 
 
 class InputError(ValueError):
@@ -24,7 +33,7 @@ class InputError(ValueError):
 
 
 class StorageUnavailable(InputError):
-    """A file could not be read because its file system failed; the file itself may be whole."""
+    """A file could not be read because its file system failed; the file itself may be intact."""
 
 
 class RunFailed(BaseException):
@@ -37,12 +46,12 @@ class RunFailed(BaseException):
 class StorageFailed(RunFailed):
     """The run directories can no longer be written: every further run would fail in the same way.
 
-    What was recorded before stays, and `resume` goes on with it.
+    What was recorded before stays, and `resume` continues from it.
     """
 
 
 class FilesChanged(Exception):
-    """A file or directory of a run was removed or changed by something else while the run trained.
+    """Something else removed or changed a file or directory of a run while the run trained.
 
     The run fails: its record would begin somewhere in the middle.
     """
@@ -63,3 +72,61 @@ class Interrupted(BaseException):
     def exit_status(self) -> int:
         """128 + the signal's number, as a shell reports it: 130 for Ctrl-C, 143 for SIGTERM."""
         return 128 + self.signal_number
+
+
+def first_line(error: BaseException | None) -> str:
+    """The first line of an error's message; empty where there is none."""
+    lines = str(error).strip().splitlines() if error is not None else []
+    return lines[0] if lines else ""
+
+
+def describe_error(error: BaseException) -> str:
+    """`first_line`, after the name of the type where the message alone may not be understood.
+
+    A KeyError says ``'lr'``; this says ``KeyError: 'lr'``.
+    """
+    kind, line = type(error).__name__, first_line(error)
+    if not line:
+        return kind
+    is_sentence = isinstance(error, ValueError | TypeError | RuntimeError | Warning)
+    return line if is_sentence else f"{kind}: {line}"
+
+
+def os_error_line(error: OSError) -> str:
+    """The reason of an OSError and the file that it is about, in one line."""
+    reason = error.strerror or first_line(error) or type(error).__name__
+    return reason if error.filename is None else f"{reason}: {error.filename}"
+
+
+def error_chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, its cause or context, the cause of that, and so on."""
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def machine_failure(error: BaseException) -> str | None:
+    """One line on the failure of the machine that led to an error, or None.
+
+    A full disk, a lost file system or a failing GPU says nothing about the network, the data or the
+    arguments. Memory that ran out is not counted: less may be asked for (`is_out_of_memory`).
+
+    Args:
+        error: its causes and contexts are looked at too, since libraries hide what they met.
+    """
+    import torch  # only here, for its type of error: every command imports this module
+
+    for link in error_chain(error):
+        if isinstance(link, OSError) and _is_of_the_machine(link):
+            return os_error_line(link)
+        if isinstance(link, torch.AcceleratorError):
+            return first_line(link)
+        if isinstance(link, RuntimeError) and any(part in str(link) for part in MACHINE_MESSAGES):
+            return first_line(link)
+    return None
+
+
+def _is_of_the_machine(error: OSError) -> bool:
+    # A library that gives up waiting for another machine has no number to give.
+    return error.errno in MACHINE_ERRNOS or isinstance(error, TimeoutError | ConnectionError)

@@ -1,4 +1,4 @@
-"""Packages that only some of cvtrain needs, and that `pip install 'cvtrain[…]'` brings."""
+"""Packages that only some of cvtrain needs, and that `pip install 'cvtrain[…]'` installs."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from cvtrain.process.errors import InputError
 
 
 def require_package(package: str, extra: str, wanted: str) -> None:
-    """Refuse what was asked for where its package is not installed.
+    """Refuse a choice of the user whose package is not installed.
 
     Args:
-        package: as it is imported.
-        extra: which brings it.
-        wanted: what asked for it, as on the command line.
+        package: the name under which it is imported.
+        extra: the extra of cvtrain that installs it.
+        wanted: the choice, as on the command line.
 
     Raises:
-        InputError: with the command that installs it.
+        InputError: the package is missing; the message has the command that installs it.
     """
     if find_spec(package) is None:
         raise InputError(f"{wanted}: {package} is not installed: pip install 'cvtrain[{extra}]'")

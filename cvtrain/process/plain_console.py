@@ -1,4 +1,4 @@
-"""A terminal that takes every string as it is."""
+"""A terminal that shows every string as it is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cvtrain.process.plain_text import printable
 
 
 class PlainConsole(Console):
-    """A console of rich for which nothing in a string is a mark-up, an emoji or an escape sequence.
+    """A rich console that shows mark-up, emoji names and escape sequences in a string as text.
 
     Args:
         arguments: of `rich.console.Console`.

@@ -1,14 +1,17 @@
-"""Text of users and of their files, shown as it is: nothing in it ends a line or moves a cursor."""
+"""Text and commands of users, shown as they are: nothing in them ends a line or moves a cursor."""
 
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from typing import TextIO
 
 NO_SHAPE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, ends of lines, what turns the direction of writing, and bytes of a path that
-are no UTF-8."""
+"""Control characters, line separators, characters that turn the direction of writing, and bytes of
+a path that are not UTF-8."""
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def printable(text: str, lines: bool = False) -> str:
@@ -21,10 +24,10 @@ def printable(text: str, lines: bool = False) -> str:
     Example: of ``"a"``, an escape character and ``"[2J"`` it makes ``"a\\x1b[2J"``.
     """
 
-    def escaped(found: re.Match[str]) -> str:
-        if lines and found[0] == "\n":
-            return found[0]
-        return found[0].encode("unicode_escape").decode()
+    def escaped(match: re.Match[str]) -> str:
+        if lines and match[0] == "\n":
+            return match[0]
+        return match[0].encode("unicode_escape").decode()
 
     return NO_SHAPE.sub(escaped, text)
 
@@ -32,3 +35,32 @@ def printable(text: str, lines: bool = False) -> str:
 def say(text: str, file: TextIO | None = None) -> None:
     """Print a text of one or more lines, to stdout where no file is given."""
     print(printable(text, lines=True), file=file or sys.stdout, flush=True)
+
+
+def printed_command(*words: str) -> str:
+    """One line that runs the program `words[0]` with the other words as its arguments.
+
+    A shell (bash, zsh or any of POSIX 2024) into which the line is pasted passes each word
+    unchanged, whatever characters it holds.
+
+    Example: ``printed_command("tensorboard", "--logdir", "my runs")`` is
+    ``tensorboard --logdir 'my runs'``.
+    """
+    return " ".join(map(_shell_word, words))
+
+
+def cvtrain_command(*arguments: str) -> str:
+    """The line that runs cvtrain with these arguments, of which the first may name a command.
+
+    An override whose value is a user's text comes from `cvtrain.config.compose.as_override`, which
+    puts it in Hydra's quotes where it needs them.
+    """
+    return printed_command("python", "-m", "cvtrain", *arguments)
+
+
+def _shell_word(word: str) -> str:
+    # Control characters would break the line, or move the terminal's cursor.
+    if not CONTROL.search(word):
+        return shlex.quote(word)
+    escaped = word.replace("\\", "\\\\").replace("'", "\\'")
+    return "$'" + CONTROL.sub(lambda match: f"\\{ord(match[0]):03o}", escaped) + "'"

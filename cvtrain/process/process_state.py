@@ -1,4 +1,4 @@
-"""What a call of the library finds in the process, and leaves as it was."""
+"""Restores what a call of the library changes in the process: random state, signals, loggers, …"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hydra.core.singleton import Singleton
 from omegaconf.basecontainer import BaseContainer
 
 Returned = TypeVar("Returned")
-Given = ParamSpec("Given")
+Arguments = ParamSpec("Arguments")
 
 REGISTRIES: set[type] = {Plugins, SourcesRegistry, ConfigStore}
 """Hydra's singletons that list what imported modules offer."""
@@ -32,20 +32,22 @@ LOGGERS = ("", "lightning", "lightning.pytorch", "lightning.fabric", "hydra", "c
 """Loggers that Hydra, Lightning or cvtrain configure; the first one is the root."""
 
 
-def process_state_kept(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
-    """Let a function of the library leave the process as it found it; see `kept_process_state`."""
+def preserves_process_state(
+    function: Callable[Arguments, Returned],
+) -> Callable[Arguments, Returned]:
+    """Decorator: the function runs in `preserved_process_state`."""
 
     @wraps(function)
-    def keeping(*args: Given.args, **kwargs: Given.kwargs) -> Returned:
-        with kept_process_state():
+    def preserving(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Returned:
+        with preserved_process_state():
             return function(*args, **kwargs)
 
-    return keeping
+    return preserving
 
 
 @contextmanager
-def kept_process_state() -> Iterator[None]:
-    """Inside, the process belongs to a call of cvtrain; afterwards it is what it was before.
+def preserved_process_state() -> Iterator[None]:
+    """Inside, a call of cvtrain may change the process; afterwards it is what it was before.
 
     Restored are Hydra's singletons and version base, OmegaConf's resolvers, the random generators
     of torch (on every device), NumPy and Python, torch's switches (dtype, threads, determinism,
@@ -73,7 +75,7 @@ def _hydra() -> Callable[[], None]:
     instances: dict[type, Any] = dict(Singleton._instances)  # annotated there as something else
     resolvers = dict(BaseContainer._resolvers)
     # The version base, the composed configuration, …: attributes of an object that stays.
-    held = {
+    attributes_of = {
         instance: dict(vars(instance))
         for kind, instance in instances.items()
         if kind not in REGISTRIES
@@ -82,7 +84,7 @@ def _hydra() -> Callable[[], None]:
     def restore() -> None:
         for kind in Singleton._instances.keys() - instances.keys() - REGISTRIES:
             del Singleton._instances[kind]
-        for instance, attributes in held.items():
+        for instance, attributes in attributes_of.items():
             vars(instance).clear()
             vars(instance).update(attributes)
         BaseContainer._resolvers.clear()
@@ -93,16 +95,16 @@ def _hydra() -> Callable[[], None]:
 
 def _generators() -> Callable[[], None]:
     python, cpu = random.getstate(), torch.get_rng_state()
-    numpy = np.random.get_state()  # noqa: NPY002  # the global one is what is kept
+    numpy = np.random.get_state()  # noqa: NPY002  # the global generator is what is restored
     initial = torch.initial_seed()
-    begun = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # torch's
-    cuda = torch.cuda.get_rng_state_all() if begun else None
+    initialized = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # torch's
+    cuda = torch.cuda.get_rng_state_all() if initialized else None
 
     def restore() -> None:
         if cuda is not None:
             torch.cuda.set_rng_state_all(cuda)
         elif torch.cuda.is_available():
-            # What a GPU that begins only now would begin with.
+            # As if the GPU were initialized only now.
             torch.cuda.manual_seed_all(initial)
         torch.set_rng_state(cpu)
         np.random.set_state(numpy)  # noqa: NPY002  # as above
@@ -178,14 +180,14 @@ def _warnings() -> Callable[[], None]:
 
 def _loggers() -> Callable[[], None]:
     loggers = [logging.getLogger(name) for name in LOGGERS]
-    held: list[Any] = [
-        (each, each.level, list(each.handlers), list(each.filters), each.propagate, each.disabled)
-        for each in loggers
+    settings: list[Any] = [
+        (log, log.level, list(log.handlers), list(log.filters), log.propagate, log.disabled)
+        for log in loggers
     ]
     disabled = logging.root.manager.disable
 
     def restore() -> None:
-        for logger, level, handlers, filters, propagate, off in held:
+        for logger, level, handlers, filters, propagate, off in settings:
             logger.setLevel(level)
             logger.handlers[:], logger.filters[:] = handlers, filters
             logger.propagate, logger.disabled = propagate, off

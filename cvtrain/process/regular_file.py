@@ -1,4 +1,4 @@
-"""Reading files that anybody may have put there: what is no regular file is not waited for.
+"""Reads regular files only: other kinds, which anybody may have put in a file's place, are refused.
 
 A pipe in the place of a file would keep its reader waiting, a device would never end, and a file of
 terabytes would fill the memory.
@@ -22,7 +22,7 @@ KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 
 
 class UnsuitableFileError(OSError):
-    """What has a file's name is no regular file, or is too large; `strerror` says which."""
+    """The path is not a regular file, or the file is too large; `strerror` says which."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(errno.EINVAL, reason, str(path))
@@ -37,7 +37,7 @@ def open_regular(path: Path, most_bytes: int | None = None) -> BinaryIO:
 
     Raises:
         OSError: there is no such file, it cannot be opened, is of another kind (a directory, a
-            pipe, a device), or is too large.
+            pipe, a device), or is too large (`UnsuitableFileError`).
     """
     try:
         # Before it is opened: opening some devices does something.
@@ -47,11 +47,11 @@ def open_regular(path: Path, most_bytes: int | None = None) -> BinaryIO:
     except ValueError as error:  # a name that no file system takes
         raise UnsuitableFileError(path, f"is no path ({error})") from None
     try:
-        found = os.fstat(descriptor)
-        _refuse_other_kinds(path, found.st_mode)
-        if most_bytes is not None and found.st_size > most_bytes:
-            told = f"has {found.st_size / 1e6:,.0f} MB, at most {most_bytes / 1e6:,.0f} MB are read"
-            raise UnsuitableFileError(path, told)
+        status = os.fstat(descriptor)
+        _refuse_other_kinds(path, status.st_mode)
+        if most_bytes is not None and status.st_size > most_bytes:
+            size, most = (f"{number / 1e6:,.0f} MB" for number in (status.st_size, most_bytes))
+            raise UnsuitableFileError(path, f"has {size}, at most {most} are read")
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
@@ -59,10 +59,10 @@ def open_regular(path: Path, most_bytes: int | None = None) -> BinaryIO:
 
 
 def read_regular(path: Path, most_bytes: int) -> bytes:
-    """The content of a regular file of at most so many bytes.
+    """The content of a regular file of at most `most_bytes`.
 
     Raises:
-        OSError: as for `open_regular`.
+        OSError: there is no such file, it cannot be read, is of another kind, or is too large.
     """
     with open_regular(path, most_bytes) as file:
         return file.read(most_bytes)
@@ -72,8 +72,8 @@ def kind_of(path: Path) -> str | None:
     """``a file``, ``a directory``, ``a named pipe``, ``a socket`` or ``a device``, links followed.
 
     Returns:
-        None where there is nothing that can be looked at: no such path, a link to itself, a name
-        that is too long, a directory above that is closed.
+        None if the path cannot be looked at: it does not exist, is a link to itself, has too long a
+        name, or lies in a directory that may not be searched.
     """
     try:
         mode = path.stat().st_mode
@@ -83,12 +83,12 @@ def kind_of(path: Path) -> str | None:
 
 
 def is_file(path: Path) -> bool:
-    """Whether a regular file is there; false, and no error, where that cannot be told."""
+    """Whether the path is a regular file; False, and no error, if it cannot be looked at."""
     return kind_of(path) == "a file"
 
 
 def is_directory(path: Path) -> bool:
-    """Whether a directory is there; false, and no error, where that cannot be told."""
+    """Whether the path is a directory; False, and no error, if it cannot be looked at."""
     return kind_of(path) == "a directory"
 
 

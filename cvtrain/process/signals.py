@@ -1,16 +1,23 @@
-"""SIGINT and SIGTERM: the first ends the current step cleanly, the second ends at once.
+"""What asks the process to end: SIGINT, SIGTERM, and output that nobody reads any more (`| head`).
 
-A handler that raises is not enough: what it raises is lost where Python or a library runs code
-whose exceptions it drops (`__del__`, callbacks of weak references, a bare `except`). So the signal
-is also remembered, and long work asks for it between its parts (`Interruption.check`).
+The first signal ends the current step cleanly, the second ends at once. A handler that raises is
+not enough: what it raises is lost where Python or a library runs code whose exceptions it drops
+(`__del__`, callbacks of weak references, a bare `except`). So the signal is also remembered, and
+long work asks for it between its parts (`Interruption.check`).
+
+Python ignores SIGPIPE, so a command learns by a failed write that its reader has gone. A command
+that trains writes seldom, and would train to its end for nobody: a thread watches the outputs.
 """
 
 from __future__ import annotations
 
+import os
+import select
 import signal
+import stat
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from types import FrameType
@@ -22,10 +29,14 @@ if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+OUTPUTS = (1, 2)
+"""File descriptors of stdout and stderr."""
+READER_GONE = select.POLLERR | select.POLLHUP
+WATCHER = "cvtrain output watcher"
 
 
 class Interruption:
-    """Remembers that a signal came, for whatever works long to ask between its parts.
+    """Remembers that a signal came; long work asks for it between its parts.
 
     Attributes:
         requested: number of the last signal; None: none came.
@@ -37,14 +48,22 @@ class Interruption:
         self._answering = False
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Note the signal; raise at once where nothing is training or it is the second one."""
+        """Signal handler: note the signal; raise at once if nothing trains or it is the second.
+
+        Raises:
+            Interrupted: the work ends here.
+        """
         second = self.requested is not None
         self.request(number)
         if second or self._deferrals == 0:
             raise Interrupted(number)
 
     def note(self, number: int, frame: FrameType | None) -> None:
-        """The same for a worker, which has nothing to leave between two jobs."""
+        """Signal handler of a worker: as `handle`, but between two jobs it raises nothing.
+
+        Raises:
+            Interrupted: a second signal came while a job trains.
+        """
         if self.requested is not None and self._deferrals:
             raise Interrupted(number)
         self.request(number)
@@ -65,8 +84,10 @@ class Interruption:
 
     @contextmanager
     def answered(self) -> Iterator[None]:
-        """Inside is what the signals that came so far lead to, like a report on what there is:
-        `check` lets it work until another one comes."""
+        """For what an earlier signal leads to, such as the report on what was trained.
+
+        Inside, `check` raises only after a further signal.
+        """
         self._answering = True
         try:
             yield
@@ -79,18 +100,6 @@ class Interruption:
             raise Interrupted(self.requested)
 
 
-@contextmanager
-def ctrl_c_kept_from_children() -> Iterator[None]:
-    """Start processes inside that Ctrl-C at a terminal, which reaches all of them, does not end:
-    it is this process that tells them, once they can end their step."""
-    resource_tracker.ensure_running()  # it lets the signal through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 interruption = Interruption()
 """The process's one record of signals: a process has one handler per signal."""
 
@@ -99,15 +108,15 @@ interruption = Interruption()
 def signals_handled() -> Iterator[None]:
     """Route SIGINT and SIGTERM to `interruption` while inside (in the main thread only).
 
-    Inside another such block it does nothing: a signal that came there is not forgotten.
+    Nested in another such block it does nothing: a signal that came before is not forgotten.
     """
-    inside = signal.getsignal(signal.SIGINT) == interruption.handle
-    if inside or threading.current_thread() is not threading.main_thread():
+    nested = signal.getsignal(signal.SIGINT) == interruption.handle
+    if nested or threading.current_thread() is not threading.main_thread():
         yield
         return
     interruption.requested = None
     unraisable = sys.unraisablehook
-    sys.unraisablehook = _silent_on_signals(unraisable)
+    sys.unraisablehook = _without_signals(unraisable)
     previous = {number: signal.signal(number, interruption.handle) for number in SIGNALS}
     try:
         yield
@@ -118,14 +127,93 @@ def signals_handled() -> Iterator[None]:
         interruption.requested = None
 
 
-def _silent_on_signals(
+def _without_signals(
     hook: Callable[[UnraisableHookArgs], object],
 ) -> Callable[[UnraisableHookArgs], None]:
-    """`hook`, but nothing is said of a signal that came where it could not be raised: it is seen at
-    the next `check`."""
+    """`hook`, silent on a signal that could not be raised where it came: the next `check` does."""
 
-    def told(unraisable: UnraisableHookArgs) -> None:
+    def filtered(unraisable: UnraisableHookArgs) -> None:
         if not issubclass(unraisable.exc_type, Interrupted):
             hook(unraisable)
 
-    return told
+    return filtered
+
+
+@contextmanager
+def children_shielded_from_ctrl_c() -> Iterator[None]:
+    """Processes that are started inside ignore the Ctrl-C of a terminal, which reaches all of them.
+
+    This process passes it on to them once they can end their step.
+    """
+    resource_tracker.ensure_running()  # starting it unblocks the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def output_watched() -> Iterator[None]:
+    """Inside, a closed stdout or stderr asks to end as SIGINT does: `interruption` notes SIGPIPE.
+
+    What is written there afterwards goes nowhere, and raises nothing.
+    """
+    pipes = [number for number in OUTPUTS if _is_pipe(number)]
+    if not pipes or any(thread.name == WATCHER for thread in threading.enumerate()):
+        yield
+        return
+    stop_read, stop_write = os.pipe()
+    watcher = threading.Thread(target=_watch, args=(pipes, stop_read), name=WATCHER, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        os.write(stop_write, b"x")  # not only closed: a forked process may hold it too
+        watcher.join()
+        os.close(stop_write)
+        os.close(stop_read)
+
+
+def output_closed() -> bool:
+    """Whether the reader of stdout or stderr has gone; what is written there then goes nowhere."""
+    poll = _poll_of(number for number in OUTPUTS if _is_pipe(number))
+    gone = [number for number, events in poll.poll(0) if events & READER_GONE]
+    for number in gone:
+        _redirect_to_null(number)
+    return bool(gone)
+
+
+def _watch(pipes: list[int], stop: int) -> None:
+    poll = _poll_of(pipes)
+    poll.register(stop, select.POLLIN)
+    while True:
+        for number, events in poll.poll():
+            if number == stop:
+                return
+            poll.unregister(number)
+            if events & READER_GONE:  # else this process has closed it itself
+                # In this order: whoever finds the output replaced finds the request, too.
+                interruption.request(signal.SIGPIPE)
+                _redirect_to_null(number)
+
+
+def _poll_of(pipes: Iterable[int]) -> select.poll:
+    poll = select.poll()
+    for number in pipes:
+        poll.register(number, 0)  # that the other end is closed is reported without asking
+    return poll
+
+
+def _is_pipe(number: int) -> bool:
+    try:
+        mode = os.fstat(number).st_mode
+    except OSError:  # closed
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def _redirect_to_null(number: int) -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, number)
+    os.close(null)

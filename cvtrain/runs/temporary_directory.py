@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cvtrain.process.errors import StorageFailed
-from cvtrain.process.machine_failure import os_error_line
-from cvtrain.process.scratch import scratch_directory
+from cvtrain.process.errors import StorageFailed, os_error_line
+from cvtrain.process.lifetime import scratch_directory
 
 
 @contextmanager

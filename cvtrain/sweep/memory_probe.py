@@ -15,9 +15,14 @@ from cvtrain.config.point import Point
 from cvtrain.config.schema import Config
 from cvtrain.data.split import UnusableSample
 from cvtrain.models.forward_state import StatefulForward
-from cvtrain.process.errors import InputError, RunFailed, told
-from cvtrain.process.machine_failure import machine_failure, os_error_line
-from cvtrain.process.memory_limit import free_host_memory
+from cvtrain.process.errors import (
+    InputError,
+    RunFailed,
+    describe_error,
+    machine_failure,
+    os_error_line,
+)
+from cvtrain.process.limits import free_host_memory
 from cvtrain.runs.temporary_directory import trial_directory
 from cvtrain.training.job import Job
 from cvtrain.training.lightning_trainer import trainer_arguments
@@ -67,7 +72,7 @@ def probe_memory(config: Config) -> MemoryProbe:
     except (InputError, RunFailed):
         raise
     except Exception as error:  # of the measurement: what training raises is told apart in it
-        raise RunFailed(f"trying out a stack failed: {told(error)}") from error
+        raise RunFailed(f"trying out a stack failed: {describe_error(error)}") from error
     per_member = max(large - small, 1) / (SIZES[1] - SIZES[0])
     return MemoryProbe(None, max(small - SIZES[0] * per_member, 0.0), per_member)
 
@@ -92,7 +97,7 @@ def _refusal(error: Exception) -> str:
     failure = os_error_line(error) if isinstance(error, OSError) else machine_failure(error)
     if failure is not None:
         raise RunFailed(f"trying out a stack failed for a reason of this machine: {failure}")
-    return f"the network refuses to be stacked: {told(error)}"
+    return f"the network refuses to be stacked: {describe_error(error)}"
 
 
 def available_memory(config: Config) -> float:

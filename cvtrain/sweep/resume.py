@@ -10,7 +10,7 @@ from typing import Any
 from cvtrain.config.compose import as_override, parse_override, quoted
 from cvtrain.config.point import Point
 from cvtrain.process.errors import InputError
-from cvtrain.process.printed_command import cvtrain_command
+from cvtrain.process.plain_text import cvtrain_command
 from cvtrain.process.regular_file import is_file, kind_of
 from cvtrain.runs.journal import ENDED, SWEEP_FILE, Journal
 from cvtrain.runs.links import resolved

@@ -19,8 +19,7 @@ from cvtrain.data.idx_download import downloads_refused
 from cvtrain.gradients.convention import convention_name
 from cvtrain.process.errors import FilesChanged, InputError, Interrupted, RunFailed
 from cvtrain.process.plain_console import PlainConsole
-from cvtrain.process.plain_text import say
-from cvtrain.process.printed_command import printed_command
+from cvtrain.process.plain_text import printed_command, say
 from cvtrain.runs.directory_lock import DirectoryLock
 from cvtrain.runs.journal import TRACEBACK_FILE, Journal
 from cvtrain.runs.recorded_run import load_run_config

@@ -22,9 +22,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cvtrain.process.errors import InputError
-from cvtrain.process.lifetime import exit_with_parent
-from cvtrain.process.scratch import scratch_directory
-from cvtrain.process.signals import ctrl_c_kept_from_children, interruption
+from cvtrain.process.lifetime import exit_with_parent, scratch_directory
+from cvtrain.process.signals import children_shielded_from_ctrl_c, interruption
 
 TIMEOUT = timedelta(minutes=10)
 """Limit on collective operations; the death of a process is noticed at once."""
@@ -97,7 +96,7 @@ def processes_beside(
             )
             for rank, copy in enumerate(copies, start=1)
         ]
-        with ctrl_c_kept_from_children():
+        with children_shielded_from_ctrl_c():
             for other in others:
                 other.start()
         torch.set_num_threads(share)

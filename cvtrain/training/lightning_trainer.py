@@ -16,8 +16,8 @@ from lightning.pytorch import Callback, Trainer, callbacks
 
 from cvtrain.config.schema import Config
 from cvtrain.config.targets import check_arguments, resolve_target
-from cvtrain.process.errors import InputError, told
-from cvtrain.process.process_count import check_process_count
+from cvtrain.process.errors import InputError, describe_error
+from cvtrain.process.limits import check_process_count
 from cvtrain.training.data_parallel import devices_wanted
 from cvtrain.training.monitor import GradientMonitor
 
@@ -184,7 +184,7 @@ def check_trainer(config: Config) -> None:
             UninterruptedTrainer(**arguments)
     except Exception as error:  # Lightning's errors, missing packages
         given = ", ".join(f"{name}={value}" for name, value in config.trainer.items())
-        raise InputError(f"trainer: Lightning refuses {given}: {told(error)}") from None
+        raise InputError(f"trainer: Lightning refuses {given}: {describe_error(error)}") from None
 
 
 def configured_callbacks(config: Config) -> list[Callback]:
@@ -215,7 +215,7 @@ def _callback(index: int, slot: Any, config: Config) -> Callback:
     try:
         callback: Callback = kind(**checked)
     except Exception as error:  # a user's callback may raise anything
-        raise InputError(f"{key}: {kind.__name__} refuses its arguments: {told(error)}") from None
+        raise InputError(f"{key}: {kind.__name__} refuses its arguments: {describe_error(error)}") from None
     shown = config.trainer.get("enable_progress_bar")
     if isinstance(callback, callbacks.ProgressBar) and not shown:
         raise InputError(

@@ -21,9 +21,8 @@ from cvtrain.data.batches import BatchOrder
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.split import Split
 from cvtrain.gradients.losses import TASK_OF_LOSS
-from cvtrain.process.errors import InputError, RunFailed, told
-from cvtrain.process.machine_failure import machine_failure
-from cvtrain.process.memory_limit import within_free_memory
+from cvtrain.process.errors import InputError, RunFailed, describe_error, machine_failure
+from cvtrain.process.limits import within_free_memory
 from cvtrain.process.signals import interruption
 from cvtrain.runs.trackers import check_tracker
 from cvtrain.training.convergence import Convergence
@@ -112,7 +111,7 @@ def check_structure(config: Config) -> nn.Module:
         with _lost_imaginary_parts_refused(), torch.random.fork_rng(devices=[]):
             _forward_and_backward(config, model, dataset, samples)
     except Exception as error:  # whatever a user's network comes up with
-        raise InputError(f"{named} failed: {told(error)}") from None
+        raise InputError(f"{named} failed: {describe_error(error)}") from None
     for name, parameter in model.named_parameters():
         gradient = parameter.grad
         if gradient is not None and gradient.dtype != parameter.dtype:

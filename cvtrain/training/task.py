@@ -27,7 +27,7 @@ from cvtrain.models.parameters import (
 )
 from cvtrain.optim import RuleOptimizer
 from cvtrain.optim.torch_equivalents import rule_optimizer
-from cvtrain.process.errors import InputError, first_line, told
+from cvtrain.process.errors import InputError, describe_error, first_line
 from cvtrain.process.regular_file import is_directory
 from cvtrain.runs.checkpoint import checkpoint_path, load_checkpoint
 
@@ -108,7 +108,9 @@ def build_model(config: Config, dataset: Dataset) -> nn.Module:
             model: nn.Module = network(**{**accepted, **arguments})
         except Exception as error:  # whatever a user's network comes up with
             name = network.__name__
-            raise InputError(f"model: {name} refuses its arguments: {told(error)}") from None
+            raise InputError(
+                f"model: {name} refuses its arguments: {describe_error(error)}"
+            ) from None
     if config.start_from is not None:
         load_initial_weights(model, config.start_from)
     if config.init_jitter > 0:

@@ -12,8 +12,7 @@ from pathlib import Path
 import torch
 
 from cvtrain.config.point import Point
-from cvtrain.process.errors import FilesChanged, first_line
-from cvtrain.process.machine_failure import machine_failure
+from cvtrain.process.errors import FilesChanged, first_line, machine_failure
 from cvtrain.process.signals import interruption
 from cvtrain.runs.journal import Journal
 from cvtrain.runs.run_json import RunRecord

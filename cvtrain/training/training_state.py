@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 
 from cvtrain.config.point import Point
-from cvtrain.process.errors import StorageFailed, first_line
-from cvtrain.process.machine_failure import machine_failure
+from cvtrain.process.errors import StorageFailed, first_line, machine_failure
 from cvtrain.runs.checkpoint import checkpoint_path, read_checkpoint, save_checkpoint
 from cvtrain.runs.file_snapshot import FileSnapshot
 from cvtrain.runs.journal import Journal

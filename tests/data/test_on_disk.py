@@ -15,7 +15,7 @@ from cvtrain.data.polsf import polsf
 from cvtrain.data.s1slc import s1slc
 from cvtrain.data.sample import sample
 from cvtrain.process.errors import InputError
-from cvtrain.process.process_count import most_processes
+from cvtrain.process.limits import most_processes
 from cvtrain.training.job import Job
 from cvtrain.training.train import train
 from tests.data.formats.alos2 import write_polsf

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as xml
 from html.parser import HTMLParser
 
@@ -13,10 +16,10 @@ import matplotlib as mpl
 import pytest
 from rich.table import Table as RichTable
 
-from cvtrain.config.compose import as_typed, parse_override
+from cvtrain.config.compose import as_override, as_typed, parse_override
 from cvtrain.process.errors import InputError
 from cvtrain.process.plain_console import PlainConsole
-from cvtrain.process.plain_text import printable, say
+from cvtrain.process.plain_text import cvtrain_command, printable, printed_command, say
 from cvtrain.report.cells import words
 from cvtrain.report.console import print_document, rich_table
 from cvtrain.report.document import Document, Picture, Section, Sentence, Table
@@ -168,6 +171,29 @@ def test_a_report_is_printed_with_it(capsys):
         assert out.count(printable(text, lines=True)) >= (3 if "\n" in text else 5)
         assert "\x1b" not in out
     assert rich_table(document("[x").tables[0]).title == "[x"
+
+
+STRANGE_WORDS = [
+    *("plain", "my runs/a (b)", "0_optimizer=sgd,seed=0", "a[/b]", "[bold]", "$HOME `id` $(id)"),
+    *("it's", 'a "b"', "a\\b\\", "a;b&c|d", "~", "!x", "*", "{a,b}", "ünï ℂ", "#1"),
+    "a\nb\x1b[2J'\\",
+]
+
+
+def test_a_shell_passes_every_word_of_a_printed_command_as_it_is():
+    words = [*STRANGE_WORDS, *(f"--to={word}" for word in STRANGE_WORDS)]
+    prints_its_arguments = "import json, sys; print(json.dumps(sys.argv[1:]))"
+    line = printed_command(sys.executable, "-c", prints_its_arguments, *words)
+    assert "\n" not in line
+    assert "\x1b" not in line
+    ended = subprocess.run(["bash", "-c", line], capture_output=True, check=True, text=True)
+    assert json.loads(ended.stdout) == words
+    assert cvtrain_command("report", "a b") == "python -m cvtrain report 'a b'"
+
+
+@pytest.mark.parametrize("word", STRANGE_WORDS)
+def test_hydra_reads_back_the_value_of_an_override(word):
+    assert parse_override(as_override("start_from", word)).value() == word
 
 
 NAMES = ["0_optimizer=sgd,seed=0", "a(b)", "a[", "a b", "1", "{a,b}", "it's", "a\nb", "latest"]

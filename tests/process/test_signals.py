@@ -19,7 +19,7 @@ import pytest
 from cvtrain.cli import convert
 from cvtrain.config.compose import Composer
 from cvtrain.process.errors import Interrupted
-from cvtrain.process.signals import ctrl_c_kept_from_children, interruption, signals_handled
+from cvtrain.process.signals import children_shielded_from_ctrl_c, interruption, signals_handled
 from cvtrain.runs.checkpoint import load_checkpoint
 
 ENDLESS = ("max_steps=1000000", "model.hidden=[8]", "signals.histograms_every=0")
@@ -91,7 +91,7 @@ def test_a_run_that_has_not_begun_when_the_sweep_is_interrupted_leaves_nothing(t
 
 
 def test_a_process_that_starts_is_not_ended_by_the_ctrl_c_of_its_terminal():
-    with ctrl_c_kept_from_children():
+    with children_shielded_from_ctrl_c():
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     child.send_signal(signal.SIGINT)
     with pytest.raises(subprocess.TimeoutExpired):

@@ -16,7 +16,7 @@ import pytest
 
 from cvtrain.cli.train import main
 from cvtrain.process.errors import StorageFailed
-from cvtrain.process.scratch import PREFIX
+from cvtrain.process.lifetime import PREFIX
 from cvtrain.runs import appended_file
 from cvtrain.runs import files as atomic_file
 from cvtrain.runs.storage_errors import storage_failure, translate_storage_errors

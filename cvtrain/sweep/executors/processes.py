@@ -13,8 +13,8 @@ from multiprocessing import get_context
 import torch
 
 from cvtrain.process.lifetime import exit_with_parent
-from cvtrain.process.process_count import check_process_count
-from cvtrain.process.signals import ctrl_c_kept_from_children, interruption
+from cvtrain.process.limits import check_process_count
+from cvtrain.process.signals import children_shielded_from_ctrl_c, interruption
 from cvtrain.sweep.executors.executor import Executor, Outcome, WorkerLost, check_count
 from cvtrain.sweep.executors.worker import train_in_worker
 from cvtrain.training.job import Job
@@ -99,7 +99,7 @@ class _Worker:
 
     def submit(self, job: Job) -> Future[Outcome]:
         if self._pid is None:  # the process begins with its first work
-            with ctrl_c_kept_from_children():
+            with children_shielded_from_ctrl_c():
                 self._pid = self._pool.submit(os.getpid)
         return self._pool.submit(train_in_worker, job)
 

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 
 from cvtrain.process.errors import InputError, Interrupted, first_line
+from cvtrain.process.lifetime import scratch_directory
 from cvtrain.process.optional_dependencies import require_package
-from cvtrain.process.scratch import scratch_directory
 from cvtrain.runs.directory_lock import owner
 from cvtrain.runs.lease import LEASE_SECONDS, Lease
 from cvtrain.sweep.executors.executor import (

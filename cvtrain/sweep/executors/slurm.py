@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from cvtrain.process.errors import InputError, Interrupted, first_line
+from cvtrain.process.lifetime import scratch_directory
+from cvtrain.process.limits import check_process_count
 from cvtrain.process.optional_dependencies import require_package
-from cvtrain.process.process_count import check_process_count
-from cvtrain.process.scratch import scratch_directory
-from cvtrain.process.signals import ctrl_c_kept_from_children
+from cvtrain.process.signals import children_shielded_from_ctrl_c
 from cvtrain.runs.directory_lock import owner
 from cvtrain.runs.lease import LEASE_SECONDS, Lease
 from cvtrain.sweep.executors.executor import (
@@ -120,7 +120,7 @@ class Slurm(Executor):
             self._queue = self._submitter(Path(tempfile.mkdtemp(dir=folder, prefix="")))
             self._lease = Lease(job.root, self._lease_seconds)
             self._lease.open()
-        with ctrl_c_kept_from_children():
+        with children_shielded_from_ctrl_c():
             self._running[number] = self._queue.submit(
                 _train, job, owner(job.root), Path.cwd(), self._lease_seconds
             )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cvtrain.process.errors import Interrupted, StorageFailed, first_line
-from cvtrain.process.scratch import temporary_files_together
+from cvtrain.process.lifetime import temporary_files_in_scratch
 from cvtrain.process.signals import interruption
 from cvtrain.runs.directory_lock import read_owner
 from cvtrain.runs.lease import LeaseWatch
@@ -65,7 +65,7 @@ def train_for_owner(
         watched = job.root, owned_by, LeaseWatch(job.root, lease_seconds), ended
         threading.Thread(target=_watch, args=watched, daemon=True).start()
     try:
-        with temporary_files_together():
+        with temporary_files_in_scratch():
             return train_in_worker(job)
     finally:
         ended.set()  # of this job: a process may be given another

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from cvtrain.process import memory_limit
-from cvtrain.process.memory_limit import within_free_memory
+from cvtrain.process.limits import within_free_memory
 
 
 @pytest.fixture
 def half_a_gigabyte(monkeypatch):
-    monkeypatch.setattr(memory_limit, "free_host_memory", lambda: 0.5e9)
+    monkeypatch.setattr(limits, "free_host_memory", lambda: 0.5e9)
 
 
 def test_too_large_a_request_is_an_error_inside_and_the_limit_is_taken_back(half_a_gigabyte):

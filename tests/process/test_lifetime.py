@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from cvtrain.process.scratch import remove_abandoned, scratch_directory, temporary_files_together
+from cvtrain.process.lifetime import remove_abandoned, scratch_directory, temporary_files_in_scratch
 
 HOLD = """
 import sys, time
-from cvtrain.process.scratch import scratch_directory
+from cvtrain.process.lifetime import scratch_directory
 with scratch_directory() as path:
     (path / "file").write_text("x")
     print(path, flush=True)
@@ -72,7 +72,7 @@ def test_that_of_a_killed_process_goes_and_that_of_a_living_one_stays(temporary)
 
 
 def test_what_is_made_by_tempfile_is_together_and_goes_with_it(temporary):
-    with temporary_files_together():
+    with temporary_files_in_scratch():
         with scratch_directory() as inner:
             assert inner.parent.parent == temporary
         descriptor, name = tempfile.mkstemp()
@@ -84,7 +84,7 @@ def test_what_is_made_by_tempfile_is_together_and_goes_with_it(temporary):
 
 def test_without_a_folder_for_them_everything_is_as_without(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-    with temporary_files_together():
+    with temporary_files_in_scratch():
         assert tempfile.gettempdir() == str(tmp_path / "gone")
 
 
