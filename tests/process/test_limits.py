@@ -13,7 +13,7 @@ from cvtrain.process.limits import within_free_memory
 
 @pytest.fixture
 def half_a_gigabyte(monkeypatch):
-    monkeypatch.setattr(limits, "free_host_memory", lambda: 0.5e9)
+    monkeypatch.setattr("cvtrain.process.limits.free_host_memory", lambda: 0.5e9)
 
 
 def test_too_large_a_request_is_an_error_inside_and_the_limit_is_taken_back(half_a_gigabyte):
