@@ -215,7 +215,9 @@ def _callback(index: int, slot: Any, config: Config) -> Callback:
     try:
         callback: Callback = kind(**checked)
     except Exception as error:  # a user's callback may raise anything
-        raise InputError(f"{key}: {kind.__name__} refuses its arguments: {describe_error(error)}") from None
+        raise InputError(
+            f"{key}: {kind.__name__} refuses its arguments: {describe_error(error)}"
+        ) from None
     shown = config.trainer.get("enable_progress_bar")
     if isinstance(callback, callbacks.ProgressBar) and not shown:
         raise InputError(
