@@ -149,6 +149,14 @@ def changed(root: Path, draw: random.Random) -> str:
     return f"{path.relative_to(root)}: {way}"
 
 
+def close_logs() -> None:
+    """Close what an earlier command's log goes to: a stream that was captured for it alone."""
+    for handler in list(logging.root.handlers):
+        if type(handler) in (logging.StreamHandler, logging.FileHandler):
+            logging.root.removeHandler(handler)
+            handler.close()
+
+
 def entries(place: Path) -> list[str]:
     """Everything there, as names: nothing is opened."""
     return sorted(
@@ -175,7 +183,7 @@ def test_any_file_changed_in_any_way_ends_a_command_in_a_result_or_a_line(
         what = f"{part}.{case}, {name}, {changed(place / root, draw)}"
         before, began = entries(place), monotonic()
         capsys.readouterr()
-        logging.root.handlers.clear()  # of an earlier command's log, whose stream was captured
+        close_logs()
         try:
             with time_limit(SECONDS):
                 status = COMMANDS[name](place if name != "latest" else place / "outputs/outputs")
