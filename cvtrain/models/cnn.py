@@ -55,60 +55,34 @@ class Cnn(nn.Module):
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
-        self.blocks, self.head = cnn_layers(
-            input_shape,
-            out_features,
-            channels=channels,
-            hidden=hidden,
-            activation=activation,
-            initialisation=initialisation,
-            normalisation=normalisation,
-            dtype=dtype,
-        )
+        shape = tuple(input_shape)
+        depths = (image_channels(shape), *channels)
+        height, width = (size // 2 ** len(channels) for size in shape[-2:])
+        if height * width == 0:
+            raise ValueError(
+                f"channels={list(channels)}: images of {shape[-2]}×{shape[-1]} cannot be halved"
+                f" {len(channels)} times"
+            )
+        blocks: list[nn.Module] = []
+        for inputs, outputs in pairwise(depths):
+            for first in (inputs, outputs):
+                blocks.append(
+                    convolution(first, outputs, initialisation=initialisation, dtype=dtype)
+                )
+                blocks += normalisation_layers(normalisation, outputs, dtype, dimensions=2)
+                blocks.append(activation_named(activation, dtype))
+            blocks.append(average_pooling(dtype))
+        head: list[nn.Module] = [
+            linear_layer(
+                depths[-1] * height * width, hidden, initialisation=initialisation, dtype=dtype
+            ),
+            activation_named(activation, dtype),
+            linear_layer(hidden, out_features, initialisation=initialisation, dtype=dtype),
+        ]
+        self.blocks, self.head = nn.Sequential(*blocks), nn.Sequential(*head)
         cast_parameters(self, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """y [N, out], complex, of images x [N, H, W] or [N, C, H, W]."""
         y: Tensor = self.head(self.blocks(as_images(x)).flatten(1))
         return y
-
-
-def cnn_layers(
-    input_shape: Sequence[int],
-    out_features: int,
-    *,
-    channels: Sequence[int],
-    hidden: int,
-    activation: str,
-    initialisation: Initialisation,
-    normalisation: Normalisation,
-    dtype: torch.dtype,
-) -> tuple[nn.Sequential, nn.Sequential]:
-    """Blocks and head of a `Cnn`; of real layers, where `dtype` is real.
-
-    Raises:
-        ValueError: as for `Cnn`.
-    """
-    shape = tuple(input_shape)
-    depths = (image_channels(shape), *channels)
-    height, width = (size // 2 ** len(channels) for size in shape[-2:])
-    if height * width == 0:
-        raise ValueError(
-            f"channels={list(channels)}: images of {shape[-2]}×{shape[-1]} cannot be halved"
-            f" {len(channels)} times"
-        )
-    blocks: list[nn.Module] = []
-    for inputs, outputs in pairwise(depths):
-        for first in (inputs, outputs):
-            blocks.append(convolution(first, outputs, initialisation=initialisation, dtype=dtype))
-            blocks += normalisation_layers(normalisation, outputs, dtype, dimensions=2)
-            blocks.append(activation_named(activation, dtype))
-        blocks.append(average_pooling(dtype))
-    head: list[nn.Module] = [
-        linear_layer(
-            depths[-1] * height * width, hidden, initialisation=initialisation, dtype=dtype
-        ),
-        activation_named(activation, dtype),
-        linear_layer(hidden, out_features, initialisation=initialisation, dtype=dtype),
-    ]
-    return nn.Sequential(*blocks), nn.Sequential(*head)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from cvtrain.models.initialisation import Initialisation, initialise_
+from cvtrain.models.parameters import check_complex
 
 
 def linear_layer(
@@ -47,8 +48,7 @@ class Linear(nn.Module):
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
-        if not dtype.is_complex:
-            raise ValueError(f"dtype={dtype}: should be torch.complex64 or torch.complex128")
+        check_complex(dtype)
         self.weight = nn.Parameter(torch.empty(out_features, in_features, dtype=dtype))
         initialise_(self.weight, initialisation)
         self.bias = nn.Parameter(torch.zeros(out_features, dtype=dtype)) if bias else None

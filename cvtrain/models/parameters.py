@@ -1,4 +1,4 @@
-"""What a network's parameters are: counted, cast and jittered without leaving ℂ or ℝ."""
+"""A network's parameters counted, cast and jittered without leaving ℂ or ℝ; and its depth."""
 
 from __future__ import annotations
 
@@ -50,18 +50,28 @@ def count_parameters(parameters: Iterable[Tensor]) -> ParameterCount:
     )
 
 
+class RealLayers:
+    """Mark of a network whose layers are all real: `cast_parameters` takes a real dtype for it."""
+
+
+def check_complex(dtype: torch.dtype) -> None:
+    """Raise ValueError unless `dtype` is complex."""
+    if not dtype.is_complex:
+        raise ValueError(f"dtype={dtype}: should be torch.complex64 or torch.complex128")
+
+
 def cast_parameters(module: nn.Module, dtype: torch.dtype) -> None:
     """Cast parameters and buffers in place to one precision: complex ones to `dtype`, real ones to
     the matching real dtype. Integers stay.
 
     ``module.to(dtype)`` would turn a real parameter complex, or a complex one real. For use before
-    training: gradients, and optimizers that hold the parameters, are not told.
+    training only: existing gradients and optimizers keep the old precision.
 
     Raises:
-        ValueError: `dtype` is not complex.
+        ValueError: `dtype` is real, and `module` not of `RealLayers`.
     """
-    if not dtype.is_complex:
-        raise ValueError(f"dtype={dtype}: should be torch.complex64 or torch.complex128")
+    if not isinstance(module, RealLayers):
+        check_complex(dtype)
     for tensor in chain(module.parameters(), module.buffers()):
         if tensor.is_complex():
             tensor.data = tensor.data.to(dtype)
@@ -107,3 +117,13 @@ def jitter_parameters(module: nn.Module, relative: float, generator: torch.Gener
         rms = w.abs().square().mean().sqrt()
         n = torch.randn(w.shape, dtype=w.dtype, device=w.device, generator=generator)
         w.add_(relative * rms * n)
+
+
+MOST_LAYERS = 200
+"""Of a part: the 1001 layers of He et al. 2016 (arXiv:1603.05027) are three times 111 blocks."""
+
+
+def check_depth(name: str, layers: int) -> None:
+    """Raise ValueError unless a number of layers is from 1 to `MOST_LAYERS`."""
+    if not 1 <= layers <= MOST_LAYERS:
+        raise ValueError(f"{name}={layers}: should be at least 1 and at most {MOST_LAYERS}")

@@ -14,39 +14,115 @@ classification perspectives: an example on non-circular data.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Hashable, Sequence
 from functools import cache, lru_cache
-from typing import Any, Literal, TypeAlias, get_args
+from inspect import Parameter
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
 
-from cvtrain.models.parameters import count_parameters
+from cvtrain.models.convolution import as_images, image_channels
+from cvtrain.models.parameters import RealLayers, check_complex, count_parameters
 
 TwinOutput: TypeAlias = Literal["real", "complex"]
-"""Real outputs, as logits are, or complex ones: pairs of real ones."""
 
 
-def real_outputs(out_features: int, output: TwinOutput) -> int:
-    """How many real outputs make `out_features` of the kind `output`.
+class RealTwin(RealLayers):
+    """Base of the real twins, before the complex network whose layers it makes real.
+
+    A twin has the constructor of the complex network with the same defaults, and two arguments
+    more::
+
+        class RealMlp(RealTwin, Mlp, widths=("hidden",)): ...
+
+    Args:
+        output: ``real`` outputs, as logits are, or ``complex`` ones, for complex targets: the first
+            half of the real ones are their real parts.
+        matched: whether the widths are scaled to the real degrees of freedom of the complex network
+            with the same arguments; if not, they are as given.
+        dtype: of the input, complex64 or complex128; the twin has the matching real precision.
 
     Raises:
-        ValueError: there is no such kind.
+        ValueError: as for the complex network, there is no such output, or an image should be added
+            to real outputs.
     """
-    if output not in get_args(TwinOutput):
-        raise ValueError(f"output={output}: should be one of {', '.join(get_args(TwinOutput))}")
-    return 2 * out_features if output == "complex" else out_features
 
+    _network: ClassVar[Any]  # a class, whose methods are called with the twin
+    _widths: ClassVar[tuple[str, ...]]
+    __signature__: ClassVar[inspect.Signature]
 
-def stacked_parts(x: Tensor) -> Tensor:
-    """(Re x, Im x) [N, 2·C, ...], real, of x [N, C, ...], complex."""
-    return torch.cat((x.real, x.imag), dim=1)
+    def __init_subclass__(cls, widths: tuple[str, ...] = ()) -> None:
+        super().__init_subclass__()
+        if not widths:  # a class that derives from a twin
+            return
+        cls._network, cls._widths = cls.__bases__[1], widths
+        *arguments, dtype = inspect.signature(cls._network, eval_str=True).parameters.values()
+        arguments += [
+            Parameter("output", Parameter.KEYWORD_ONLY, default="real", annotation=TwinOutput),
+            Parameter("matched", Parameter.KEYWORD_ONLY, default=True, annotation=bool),
+            dtype,
+        ]
+        cls.__signature__ = inspect.Signature(arguments)
 
+        # A function of this class: the types of a configuration's values are read from it.
+        def __init__(self: RealTwin, *args: Any, **keywords: Any) -> None:
+            RealTwin.__init__(self, *args, **keywords)
 
-def of_kind(y: Tensor, output: TwinOutput) -> Tensor:
-    """y [N, C, ...], real; or, where `output` is complex, its first half plus i times its second
-    [N, C/2, ...]."""
-    return torch.complex(*y.chunk(2, dim=1)) if output == "complex" else y
+        __init__.__annotations__ = {p.name: p.annotation for p in arguments}
+        cls.__init__ = __init__  # type: ignore[method-assign]  # with the arguments of the class
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        bound = self.__signature__.bind(*args, **keywords)
+        bound.apply_defaults()
+        self._build(**bound.arguments)
+
+    def _build(
+        self,
+        *,
+        out_features: int,
+        output: TwinOutput,
+        matched: bool,
+        dtype: torch.dtype,
+        **arguments: Any,
+    ) -> None:
+        check_complex(dtype)
+        arguments = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in arguments.items()
+        }
+        if matched:
+            twin: Any = type(self)
+            arguments |= matched_widths(
+                self._network,
+                twin,
+                self._widths,
+                output=output,
+                out_features=out_features,
+                **arguments,
+                dtype=dtype,
+            )
+        if output not in get_args(TwinOutput):
+            raise ValueError(f"output={output}: should be one of {', '.join(get_args(TwinOutput))}")
+        if arguments.get("residual") and output == "real":
+            raise ValueError("residual=True: images are complex, so it should be output=complex")
+        if "in_features" in arguments:
+            arguments["in_features"] *= 2
+        else:
+            shape = arguments["input_shape"]
+            arguments["input_shape"] = (2 * image_channels(tuple(shape)), *shape[-2:])
+        outputs = 2 * out_features if output == "complex" else out_features
+        self._network.__init__(self, **arguments, out_features=outputs, dtype=dtype.to_real())
+        self.output = output
+
+    def forward(self, x: Tensor) -> Tensor:
+        """y [N, out, ...], real or complex as `output` says, of x [N, ...], complex: flattened, or
+        images [N, H, W] or [N, C, H, W], as the complex network takes them."""
+        flattened = "in_features" in self.__signature__.parameters
+        x = x.flatten(1) if flattened else as_images(x)
+        y: Tensor = self._network.forward(self, torch.cat((x.real, x.imag), dim=1))
+        return torch.complex(*y.chunk(2, dim=1)) if self.output == "complex" else y
 
 
 def matched_widths(
@@ -57,18 +133,20 @@ def matched_widths(
     output: TwinOutput,
     **arguments: Hashable,
 ) -> dict[str, Any]:
-    """The arguments `widths` of the `twin` that has the real degrees of freedom of the complex
-    `network`: round(f·w) of each width w, at least 1, with the factor f that comes nearest; where
-    several widths step at that f, perhaps some of them only.
+    """Find the widths with which `twin` has the real degrees of freedom of the complex `network`.
 
-    Nothing is drawn, and no memory taken by weights.
+    They are round(f·w) for each width w, at least 1, with the factor f that comes nearest; where
+    several widths step at that f, perhaps some of them only. No random number is used, and no
+    memory for weights.
 
     Args:
         network, twin: classes; both take the `arguments`, the twin also `output` and `matched`.
-        widths: names of arguments, each a width or a tuple of widths; without any width in them
-            there is nothing to scale.
+        widths: names of arguments, each a width or a tuple of widths, perhaps an empty one.
         output: of the twin.
         arguments: of the complex network.
+
+    Returns:
+        The arguments named in `widths`.
 
     Raises:
         ValueError: a width is less than 1, or one of the classes refuses its arguments.
@@ -85,27 +163,36 @@ def _matched_widths(
     output: TwinOutput,
     arguments: tuple[tuple[str, Hashable], ...],
 ) -> tuple[tuple[str, Any], ...]:
-    given: dict[str, Any] = dict(arguments)
-    flat = [w for name in names for w in _as_tuple(given[name])]
+    unscaled: dict[str, Any] = dict(arguments)
+    flat = [width for name in names for width in _as_tuple(unscaled[name])]
 
-    def named(found: Sequence[int]) -> dict[str, Any]:
-        rest = iter(found)
-        scaled = {name: tuple(next(rest) for _ in _as_tuple(given[name])) for name in names}
-        return {name: w if isinstance(given[name], tuple) else w[0] for name, w in scaled.items()}
+    def named(widths: Sequence[int]) -> dict[str, Any]:
+        rest = iter(widths)
+        scaled = {name: tuple(next(rest) for _ in _as_tuple(unscaled[name])) for name in names}
+        return {
+            name: of_name if isinstance(unscaled[name], tuple) else of_name[0]
+            for name, of_name in scaled.items()
+        }
 
-    def count(found: tuple[int, ...]) -> int:
-        built = given | named(found)
-        return _degrees_of_freedom(lambda: twin(**built, output=output, matched=False))
+    def count(widths: tuple[int, ...]) -> int:
+        scaled = unscaled | named(widths)
+        return _degrees_of_freedom(lambda: twin(**scaled, output=output, matched=False))
 
-    wanted = _degrees_of_freedom(lambda: network(**given))
+    wanted = _degrees_of_freedom(lambda: network(**unscaled))
     return tuple(named(nearest_widths(flat, wanted, count)).items())
 
 
 def nearest_widths(
     widths: Sequence[int], wanted: int, count: Callable[[tuple[int, ...]], int]
 ) -> tuple[int, ...]:
-    """`widths` times one factor, rounded, whose `count` is nearest to `wanted`; as for
-    `matched_widths`. The count never falls where a width grows."""
+    """Scale `widths` by one factor, rounded to at least 1, so that `count` is nearest to `wanted`.
+
+    Where several widths step at that factor, perhaps some of them only do. The count may not fall
+    where a width grows.
+
+    Raises:
+        ValueError: a width is less than 1.
+    """
 
     def scaled(factor: float) -> tuple[int, ...]:
         return tuple(max(1, round(factor * width)) for width in widths)

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from cvtrain.models.activation import activation as activation_named
 from cvtrain.models.convolution import as_images, convolution, image_channels
-from cvtrain.models.depth import check_depth
 from cvtrain.models.initialisation import Initialisation
 from cvtrain.models.linear import linear_layer
 from cvtrain.models.normalisation import Normalisation, normalisation_layers
-from cvtrain.models.parameters import cast_parameters
+from cvtrain.models.parameters import cast_parameters, check_depth
 
 
 class ResidualBlock(nn.Module):
@@ -106,15 +105,31 @@ class ResNet(nn.Module):
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
-        self.layers, self.head = resnet_layers(
-            image_channels(tuple(input_shape)),
-            out_features,
-            channels=channels,
-            blocks=blocks,
-            activation=activation,
-            initialisation=initialisation,
-            normalisation=normalisation,
-            dtype=dtype,
+        in_channels = image_channels(tuple(input_shape))
+        if not channels:
+            raise ValueError(f"channels={list(channels)}: should be at least one")
+        check_depth("blocks", blocks)
+        layers: list[nn.Module] = [
+            convolution(in_channels, channels[0], initialisation=initialisation, dtype=dtype),
+            *normalisation_layers(normalisation, channels[0], dtype, dimensions=2),
+            activation_named(activation, dtype),
+        ]
+        for stage, (inputs, outputs) in enumerate(pairwise((channels[0], *channels))):
+            for block in range(blocks):
+                layers.append(
+                    ResidualBlock(
+                        inputs if block == 0 else outputs,
+                        outputs,
+                        stride=2 if stage > 0 and block == 0 else 1,
+                        activation=activation,
+                        initialisation=initialisation,
+                        normalisation=normalisation,
+                        dtype=dtype,
+                    )
+                )
+        self.layers = nn.Sequential(*layers)
+        self.head = linear_layer(
+            channels[-1], out_features, initialisation=initialisation, dtype=dtype
         )
         cast_parameters(self, dtype)
 
@@ -123,45 +138,3 @@ class ResNet(nn.Module):
         features = self.layers(as_images(x)).mean(dim=(-2, -1))
         y: Tensor = self.head(features)
         return y
-
-
-def resnet_layers(
-    in_channels: int,
-    out_features: int,
-    *,
-    channels: Sequence[int],
-    blocks: int,
-    activation: str,
-    initialisation: Initialisation,
-    normalisation: Normalisation,
-    dtype: torch.dtype,
-) -> tuple[nn.Sequential, nn.Module]:
-    """Layers and head of a `ResNet`, between which the mean over the image is taken; real ones,
-    where `dtype` is real.
-
-    Raises:
-        ValueError: as for `ResNet`.
-    """
-    if not channels:
-        raise ValueError(f"channels={list(channels)}: should be at least one")
-    check_depth("blocks", blocks)
-    layers: list[nn.Module] = [
-        convolution(in_channels, channels[0], initialisation=initialisation, dtype=dtype),
-        *normalisation_layers(normalisation, channels[0], dtype, dimensions=2),
-        activation_named(activation, dtype),
-    ]
-    for stage, (inputs, outputs) in enumerate(pairwise((channels[0], *channels))):
-        for block in range(blocks):
-            layers.append(
-                ResidualBlock(
-                    inputs if block == 0 else outputs,
-                    outputs,
-                    stride=2 if stage > 0 and block == 0 else 1,
-                    activation=activation,
-                    initialisation=initialisation,
-                    normalisation=normalisation,
-                    dtype=dtype,
-                )
-            )
-    head = linear_layer(channels[-1], out_features, initialisation=initialisation, dtype=dtype)
-    return nn.Sequential(*layers), head

@@ -125,10 +125,22 @@ class Unet(nn.Module):
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
-        check_unet(input_shape, out_features, channels, residual)
+        in_channels = image_channels(tuple(input_shape))
+        factor = 2 ** (len(channels) - 1) if channels else 1
+        height, width = input_shape[-2:]
+        if height % factor or width % factor:
+            raise ValueError(
+                f"channels={list(channels)}: images of {height}×{width} cannot be halved"
+                f" {len(channels) - 1} times without a remainder"
+            )
+        if residual and in_channels != out_features:
+            raise ValueError(
+                f"residual=True: {out_features} outputs are not added to images of {in_channels}"
+                " channels"
+            )
         self.residual = residual
         self.layers = UnetLayers(
-            image_channels(tuple(input_shape)),
+            in_channels,
             out_features,
             channels=channels,
             activation=activation,
@@ -143,25 +155,3 @@ class Unet(nn.Module):
         x = as_images(x)
         y: Tensor = self.layers(x)
         return y + x if self.residual else y
-
-
-def check_unet(
-    input_shape: Sequence[int], out_features: int, channels: Sequence[int], residual: bool
-) -> None:
-    """Whether images go through a `Unet`.
-
-    Raises:
-        ValueError: as for `Unet`.
-    """
-    depth = image_channels(tuple(input_shape))
-    factor = 2 ** (len(channels) - 1) if channels else 1
-    height, width = input_shape[-2:]
-    if height % factor or width % factor:
-        raise ValueError(
-            f"channels={list(channels)}: images of {height}×{width} cannot be halved"
-            f" {len(channels) - 1} times without a remainder"
-        )
-    if residual and depth != out_features:
-        raise ValueError(
-            f"residual=True: {out_features} outputs are not added to images of {depth} channels"
-        )

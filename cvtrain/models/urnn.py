@@ -9,10 +9,10 @@ from typing import Literal, TypeAlias, get_args
 import torch
 from torch import Tensor, nn
 
+from cvtrain.models.activation import ModReLU
 from cvtrain.models.initialisation import Initialisation
 from cvtrain.models.linear import Linear, linear_layer
-from cvtrain.models.modrelu import ModReLU
-from cvtrain.models.parameters import cast_parameters
+from cvtrain.models.parameters import cast_parameters, check_complex
 
 Head: TypeAlias = Literal["complex", "real"]
 Steps: TypeAlias = Literal["last", "every"]
@@ -115,8 +115,7 @@ class Urnn(nn.Module):
         for name, value, allowed in (("head", head, Head), ("outputs", outputs, Steps)):
             if value not in get_args(allowed):
                 raise ValueError(f"{name}={value}: should be one of {', '.join(get_args(allowed))}")
-        if not dtype.is_complex:
-            raise ValueError(f"dtype={dtype}: should be torch.complex64 or torch.complex128")
+        check_complex(dtype)
         if hidden < 1:
             raise ValueError(f"hidden={hidden}: should be at least 1")
         self.outputs = outputs

@@ -11,11 +11,10 @@ from torch import Tensor, nn
 
 from cvtrain.models.activation import activation as activation_named
 from cvtrain.models.convolution import as_images, image_channels
-from cvtrain.models.depth import check_depth
 from cvtrain.models.initialisation import Initialisation, initialise_
 from cvtrain.models.linear import Linear
-from cvtrain.models.parameters import cast_parameters
-from cvtrain.models.vector_normalisation import VECTOR_NORMALISATIONS, VectorNormalisation
+from cvtrain.models.normalisation import VECTOR_NORMALISATIONS, VectorNormalisation
+from cvtrain.models.parameters import cast_parameters, check_complex, check_depth
 
 
 class Vit(nn.Module):
@@ -79,8 +78,7 @@ class Vit(nn.Module):
             raise ValueError(f"normalisation={normalisation}: should be one of {allowed}")
         if normalisation == "layer" and heads == width:
             raise ValueError(f"heads={heads}: layer norm makes 0 of the one entry of each head")
-        if not dtype.is_complex:
-            raise ValueError(f"dtype={dtype}: should be torch.complex64 or torch.complex128")
+        check_complex(dtype)
         norm = partial(VECTOR_NORMALISATIONS[normalisation], dtype=dtype)
         self.embedding = nn.Conv2d(channels, width, patch_size, stride=patch_size, dtype=dtype)
         patches = (height // patch_size) * (width_of_image // patch_size)

@@ -125,10 +125,10 @@ def test_no_function_of_these_packages_and_no_metric_is_acceptable_under_any_pat
         "cvtrain.training.task.build_optimizer",
         "cvtrain.data.idx_fft.idx_fft",
         "cvtrain.data.mnist_fft.idx_fft",
-        "cvtrain.data.radar_image.radar_dataset",
+        "cvtrain.data.image_files.image_dataset",
         "cvtrain.data.article.Dataset",
         "cvtrain.training.module.TrainingModule",
-        "cvtrain.models.stacked.stackable.stackable",
+        "cvtrain.models.stacked.network.stackable",
         "cvtrain.models.activation.activation",
     ],
 )

@@ -10,10 +10,10 @@ import cvtrain
 from cvtrain.config.point import Point
 from cvtrain.models.parameters import cast_parameters
 from cvtrain.models.stacked.generators import MemberGenerators
-from cvtrain.models.stacked.network import StackedNetwork
-from cvtrain.models.stacked.stackable import stackable
+from cvtrain.models.stacked.network import StackedNetwork, stackable
 from cvtrain.runs.checkpoint import checkpoint_path, load_checkpoint
 from cvtrain.training.job import Job
+from cvtrain.training.task import build_model, load_dataset
 from cvtrain.training.train import train
 
 SEEDS = (5, 0, 11)
@@ -209,10 +209,11 @@ def assert_stacks(make, x, tolerance=1e-12):
 
 
 def assert_engines_agree(directory, *overrides):
-    """Two seeds trained as a stack have the weights that they have when each is trained alone."""
-    given = ["dtype=complex128", "max_steps=5", "batch_size=16", *overrides]
+    """Two seeds trained as a stack have the weights that they have when each is trained alone, and
+    they are no longer the initial ones."""
+    options = ["dtype=complex128", "max_steps=5", "batch_size=16", *overrides]
     points = tuple(
-        Point(seed, cvtrain.configure(*given, f"seed={seed}"), (), str(seed)) for seed in (0, 1)
+        Point(seed, cvtrain.configure(*options, f"seed={seed}"), (), str(seed)) for seed in (0, 1)
     )
     train(Job(points, directory / "stack", "stack"))
     for point in points:
@@ -221,7 +222,9 @@ def assert_engines_agree(directory, *overrides):
             load_checkpoint(checkpoint_path(directory / engine / point.directory, "last"))[0]
             for engine in ("stack", "single")
         )
-        assert stacked.keys() == single.keys()
+        initial = build_model(point.config, load_dataset(point.config)).state_dict()
+        assert stacked.keys() == single.keys() == initial.keys()
+        assert any(not torch.equal(single[name], weight) for name, weight in initial.items())
         for name, weight in single.items():
             torch.testing.assert_close(stacked[name], weight, rtol=1e-9, atol=1e-11)
 

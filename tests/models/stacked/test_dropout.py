@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from cvtrain.models.stacked.generators import MemberGenerators
-from cvtrain.models.stacked.stackable import stackable
+from cvtrain.models.stacked.network import stackable
 from tests.models.member_networks import (
     C64,
     C128,
@@ -38,23 +38,22 @@ class NoForward(nn.Dropout):
 
 
 @KINDS
-# 0.42: among float32, dividing by 1 − p is not the same as multiplying by its inverse.
-@pytest.mark.parametrize("p", [0.0, 0.42, 0.5, 1.0])
 @pytest.mark.parametrize(
-    ("layer", "shape", "dtype"),
+    ("layer", "shape", "dtype", "p"),
     [
-        (nn.Dropout, (7, 3), F32),
-        (nn.Dropout, (5, 3, 2), F64),
-        (nn.Dropout1d, (4, 6, 5), F32),
-        (nn.Dropout1d, (24, 5), F64),
-        (nn.Dropout2d, (4, 6, 5, 2), F32),
-        (nn.Dropout3d, (4, 6, 2, 2, 2), F64),
-        (nn.Dropout3d, (24, 2, 2, 2), F32),
-        (cnn.Dropout, (7, 3), C64),
-        (cnn.Dropout, (4, 3, 5), C128),
-        (cnn.Dropout2d, (4, 6, 5, 2), C64),
-        (cnn.Dropout2d, (4, 6, 5, 2), C128),
-        (NoForward, (7, 3), F32),
+        # 0.42: among float32, dividing by 1 − p is not the same as multiplying by its inverse.
+        *((nn.Dropout, (7, 3), F32, p) for p in (0.0, 0.42, 0.5, 1.0)),
+        (nn.Dropout, (5, 3, 2), F64, 0.42),
+        (nn.Dropout1d, (4, 6, 5), F32, 0.42),
+        (nn.Dropout1d, (24, 5), F64, 0.42),
+        (nn.Dropout2d, (4, 6, 5, 2), F32, 0.42),
+        (nn.Dropout3d, (4, 6, 2, 2, 2), F64, 0.42),
+        (nn.Dropout3d, (24, 2, 2, 2), F32, 0.42),
+        *((cnn.Dropout, (7, 3), C64, p) for p in (0.0, 0.42, 1.0)),
+        (cnn.Dropout, (4, 3, 5), C128, 0.42),
+        (cnn.Dropout2d, (4, 6, 5, 2), C64, 0.42),
+        (cnn.Dropout2d, (4, 6, 5, 2), C128, 1.0),
+        (NoForward, (7, 3), F32, 0.42),
     ],
 )
 def test_dropout_has_the_bits_of_each_member_alone(layer, shape, dtype, p, kind):

@@ -7,7 +7,7 @@ from torch import nn
 
 from cvtrain.models.activation import ACTIVATIONS, activation
 from cvtrain.models.stacked.generators import MemberGenerators
-from cvtrain.models.stacked.stackable import stackable
+from cvtrain.models.stacked.network import stackable
 from tests.models.member_networks import (
     C64,
     C128,
