@@ -1,22 +1,26 @@
 """The adding problem: two marked numbers of a long sequence are to be added."""
 
+from typing import Annotated
+
 import numpy as np
 import torch
+from pydantic import Field
 
-from cvtrain.config.argument_checks import check_complex_dtype, check_integer
+from cvtrain.data.arguments import ComplexDtype, Count, Seed, checked_arguments
 from cvtrain.data.dataset import Dataset, Reference
 from cvtrain.data.random import data_generator
 from cvtrain.data.split import Split
 
 
+@checked_arguments
 def adding(
     *,
-    seed: int = 0,
-    length: int = 100,
-    train_samples: int = 10_000,
-    validation_samples: int = 1000,
-    test_samples: int = 1000,
-    dtype: torch.dtype,
+    seed: Seed = 0,
+    length: Annotated[int, Field(ge=2, strict=True)] = 100,
+    train_samples: Count = 10_000,
+    validation_samples: Count = 1000,
+    test_samples: Count = 1000,
+    dtype: ComplexDtype,
 ) -> Dataset:
     """Regression of the sum of two numbers of a sequence, those that a second sequence marks.
 
@@ -28,24 +32,17 @@ def adding(
     are zero.
 
     Args:
-        seed: draws numbers and marks.
+        seed: of the random numbers and marks.
         length: T, at least 2; Arjovsky et al. have 100, 200, 400 and 750.
-        train_samples: at least 1, as the next two; 100 000 in the literature.
-        validation_samples: see above.
-        test_samples: see above; 10 000 in the literature.
+        train_samples: sequences for training; 100 000 in the literature.
+        validation_samples: sequences for validation.
+        test_samples: sequences for test; 10 000 in the literature.
         dtype: complex64 or complex128, of inputs `[N, T, 2]`, number and mark, and targets
             `[N, 1]`.
 
     Raises:
         ValueError: an argument is out of range.
     """
-    check_integer("seed", seed, minimum=0)
-    check_integer("length", length, minimum=2)
-    check_integer("train_samples", train_samples, minimum=1)
-    check_integer("validation_samples", validation_samples, minimum=1)
-    check_integer("test_samples", test_samples, minimum=1)
-    check_complex_dtype(dtype)
-
     generator = data_generator(seed)
 
     def split(samples: int) -> Split:
@@ -57,10 +54,11 @@ def adding(
         sums = torch.from_numpy((numbers * marks).sum(axis=1, keepdims=True))
         return Split(inputs.to(dtype), sums.to(dtype))
 
+    train, validation, test = map(split, (train_samples, validation_samples, test_samples))
     return Dataset(
-        train=split(train_samples),
-        validation=split(validation_samples),
-        test=split(test_samples),
+        train,
+        validation,
+        test,
         task="regression",
         out_features=1,
         references=(Reference("test/loss", "always 1", 1 / 6),),

@@ -2,12 +2,13 @@
 
 import torch
 
-from cvtrain.config.argument_checks import check_complex_dtype
+from cvtrain.data.arguments import ComplexDtype, checked_arguments
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.split import Split
 
 
-def article(*, dtype: torch.dtype) -> Dataset:
+@checked_arguments
+def article(*, dtype: ComplexDtype) -> Dataset:
     """Regression of y = 1 on x = 1 + i, the only sample of every split.
 
     For the model y = w x and the loss |y − ŷ|², a weight w = 1 has loss 1, `w.grad` is 2 + 2i and
@@ -18,15 +19,14 @@ def article(*, dtype: torch.dtype) -> Dataset:
         dtype: complex64 or complex128, of inputs `[1, 1]`, targets `[1, 1]` and w° `[1, 1]`.
 
     Raises:
-        ValueError: `dtype` is another.
+        ValueError: `dtype` is not complex.
     """
-    check_complex_dtype(dtype)
     sample = Split(torch.tensor([[1 + 1j]], dtype=dtype), torch.tensor([[1 + 0j]], dtype=dtype))
     weight = torch.tensor([[0.5 - 0.5j]], dtype=dtype)
     return Dataset(
-        train=sample,
-        validation=sample,
-        test=sample,
+        sample,
+        sample,
+        sample,
         task="regression",
         out_features=1,
         solution={"weight": weight},

@@ -1,4 +1,4 @@
-"""The data sets of a process, kept from point to point as far as memory allows."""
+"""Cache of the data sets of a process, from point to point."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from cvtrain.data.split import Split
 
 
 class DatasetCache:
-    """Those that were asked for last, in at most `most_bytes`, and the last one in any case.
+    """Keeps the data sets that were used last, within `most_bytes`, and the last one in any case.
 
     Args:
-        most_bytes: of inputs and targets in memory; what stays on disk counts nothing.
+        most_bytes: limit of the inputs and targets in memory; samples on disk do not count.
     """
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
-        self._kept: dict[Hashable, Dataset] = {}
+        self._datasets: dict[Hashable, Dataset] = {}
 
     def get(self, key: Hashable, build: Callable[[], Dataset]) -> Dataset:
-        """The data set of that key, built where it is not kept."""
-        # By a dictionary's order: what was asked for last is last.
-        if key in self._kept:
-            self._kept[key] = self._kept.pop(key)
+        """Return the data set of `key`, built if it is not in the cache."""
+        # A dictionary keeps its order: the data set used last is moved to the end.
+        if key in self._datasets:
+            self._datasets[key] = self._datasets.pop(key)
         else:
-            self._kept[key] = build()
-            while len(self._kept) > 1 and self._bytes() > self._most_bytes:
-                del self._kept[next(iter(self._kept))]
-        return self._kept[key]
+            self._datasets[key] = build()
+            while len(self._datasets) > 1 and self._bytes() > self._most_bytes:
+                del self._datasets[next(iter(self._datasets))]
+        return self._datasets[key]
 
     def _bytes(self) -> int:
-        return sum(map(bytes_in_memory, self._kept.values()))
+        return sum(map(bytes_in_memory, self._datasets.values()))
 
 
 def bytes_in_memory(dataset: Dataset) -> int:
-    """Bytes of the inputs and targets of those splits that are in memory."""
+    """Bytes of the inputs and targets of the splits that are in memory."""
     splits = (dataset.train, dataset.validation, dataset.test)
     return sum(s.inputs.nbytes + s.targets.nbytes for s in splits if isinstance(s, Split))

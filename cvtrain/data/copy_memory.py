@@ -1,12 +1,14 @@
 """The copying memory problem: symbols are seen, and recalled after a long delay."""
 
 import math
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import Field
 
-from cvtrain.config.argument_checks import check_complex_dtype, check_integer
+from cvtrain.data.arguments import ComplexDtype, Count, Seed, checked_arguments
 from cvtrain.data.dataset import Dataset, Reference
 from cvtrain.data.random import data_generator
 from cvtrain.data.split import Split
@@ -16,15 +18,16 @@ BLANK = 8
 DELIMITER = 9
 
 
+@checked_arguments
 def copy_memory(
     *,
-    seed: int = 0,
-    delay: int = 100,
-    length: int = 10,
-    train_samples: int = 10_000,
-    validation_samples: int = 1000,
-    test_samples: int = 1000,
-    dtype: torch.dtype,
+    seed: Seed = 0,
+    delay: Count = 100,
+    length: Annotated[int, Field(ge=1, le=20, strict=True)] = 10,
+    train_samples: Count = 10_000,
+    validation_samples: Count = 1000,
+    test_samples: Count = 1000,
+    dtype: ComplexDtype,
 ) -> Dataset:
     """Classification at every position: blank, and at the last K the symbols of the first K.
 
@@ -44,46 +47,38 @@ def copy_memory(
     No two samples are of the same symbols.
 
     Args:
-        seed: draws the symbols.
-        delay: T, at least 1; Arjovsky et al. have 100, 200, 300 and 500.
+        seed: of the random symbols.
+        delay: T; Arjovsky et al. have 100, 200, 300 and 500.
         length: K, from 1 to 20; 10 in the literature.
-        train_samples: at least 1, as the next two, all together at most 8ᴷ; 100 000 in the
-            literature. A sample takes 160 (T + 2K) bytes in complex128, half of it in complex64.
-        validation_samples: see above.
-        test_samples: see above; 10 000 in the literature.
+        train_samples: sequences for training; 100 000 in the literature. The three splits together
+            hold at most 8ᴷ. A sample takes 160 (T + 2K) bytes in complex128, half in complex64.
+        validation_samples: sequences for validation.
+        test_samples: sequences for test; 10 000 in the literature.
         dtype: complex64 or complex128, of inputs `[N, T + 2K, 10]`, one-hot: eight symbols, blank,
             delimiter; targets `[N, T + 2K]` int64, eight symbols and blank.
 
     Raises:
         ValueError: an argument is out of range.
     """
-    check_integer("seed", seed, minimum=0)
-    check_integer("delay", delay, minimum=1)
-    check_integer("length", length, minimum=1, maximum=20)
-    check_integer("train_samples", train_samples, minimum=1)
-    check_integer("validation_samples", validation_samples, minimum=1)
-    check_integer("test_samples", test_samples, minimum=1)
-    check_complex_dtype(dtype)
     sizes = [train_samples, validation_samples, test_samples]
     if sum(sizes) > SYMBOLS**length:
         raise ValueError(
-            f"length={length}: {SYMBOLS}^{length} = {SYMBOLS**length} sequences are fewer than the"
-            f" {sum(sizes)} samples, which must all be different"
+            f"length={length}: {sum(sizes)} different samples should be at most"
+            f" {SYMBOLS}^{length} = {SYMBOLS**length} sequences"
         )
 
     # Numbers without repetition, whose digits to the base of eight are the symbols.
     numbers = data_generator(seed).choice(SYMBOLS**length, sum(sizes), replace=False)
     digits = numbers[:, None] // SYMBOLS ** np.arange(length) % SYMBOLS
-    train, validation, test = (
-        _split(symbols, delay, dtype) for symbols in np.split(digits, np.cumsum(sizes)[:-1])
-    )
+    symbols = np.split(digits, np.cumsum(sizes)[:-1])
     positions = delay + 2 * length
     loss = length * math.log(SYMBOLS) / positions
     accuracy = (delay + length + length / SYMBOLS) / positions
+    train, validation, test = (_split(of_split, delay, dtype) for of_split in symbols)
     return Dataset(
-        train=train,
-        validation=validation,
-        test=test,
+        train,
+        validation,
+        test,
         task="classification",
         out_features=SYMBOLS + 1,
         class_names=(*(str(symbol) for symbol in range(SYMBOLS)), "blank"),

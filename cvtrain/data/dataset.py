@@ -1,4 +1,4 @@
-"""What a data set is: three checked splits of complex inputs, and a task."""
+"""A data set: three checked splits of complex inputs, and a task."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from cvtrain.data.split import AnySplit, Split
 from cvtrain.gradients.losses import TaskName
 
 IGNORED = -100
-"""The label of what has none: no loss and no metric counts it (torch's `ignore_index`)."""
+"""Label of positions without one: no loss and no metric counts them (torch's `ignore_index`)."""
 
 
 @dataclass(frozen=True)
@@ -36,21 +36,22 @@ class Dataset:
     """A task with its data, checked when it is made.
 
     Attributes:
-        train: what the weights are fitted to.
-        validation: what learning rates are chosen on.
-        test: measured once, at the end.
-        task: decides what the targets are, see `Split`.
+        train: samples that the weights are fitted to.
+        validation: samples that learning rates are chosen on.
+        test: samples that are measured once, at the end.
+        task: decides the kind of the targets, see `Split`.
         out_features: number of classes, or of regression outputs (at each position).
         solution: optimal weights by parameter name, where the problem has a known solution.
-        alphabet: the symbols [S], complex, that all targets of a regression are, if they are.
-        class_names: of the classes, where they have names.
-        references: what is known that can be reached, or is reached without learning.
+        alphabet: symbols [S], complex, where all targets of a regression are one of these.
+        class_names: names of the classes, if they have any.
+        references: numbers that are known to be reachable, or to be reached without learning.
+        first: first sample of `train`, which all samples are compared with.
 
     Raises:
         ValueError: a split is empty, has unequal numbers of inputs and targets, holds a NaN or an
             infinity, has inputs that are not complex or not shaped and typed as in `train`, or
-            targets that do not fit the task or the alphabet. Of samples on disk, the first of each
-            split is looked at; the engines look at the others when they are read (`problem`).
+            targets that do not fit the task or the alphabet. Of samples on disk only the first of
+            each split is checked here; the engines check the others when they read them.
     """
 
     train: AnySplit
@@ -66,21 +67,19 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if self.task not in get_args(TaskName):
-            raise ValueError(
-                f"task must be one of {', '.join(get_args(TaskName))}, not {self.task!r}"
-            )
+            raise ValueError(f"task={self.task}: should be one of {', '.join(get_args(TaskName))}")
         if self.class_names and len(self.class_names) != self.out_features:
             raise ValueError(f"{len(self.class_names)} class_names for {self.out_features} classes")
         if len(self.train) == 0:
             raise ValueError("train split: it is empty")
-        # What all others are compared with; frozen, so not by assignment.
+        # The sample that all others are compared with; set so because the class is frozen.
         object.__setattr__(self, "first", self.train.take(torch.arange(1)))
         for name in ("train", "validation", "test"):
             split: AnySplit = getattr(self, name)
             if len(split) == 0:
                 raise ValueError(f"{name} split: it is empty")
-            looked_at = split if isinstance(split, Split) else split.take(torch.arange(1))
-            problem = self.problem(looked_at)
+            checked = split if isinstance(split, Split) else split.take(torch.arange(1))
+            problem = self.problem(checked)
             if problem is not None:
                 raise ValueError(f"{name} split: {problem}")
 
@@ -91,8 +90,8 @@ class Dataset:
 
     @property
     def positions(self) -> torch.Size:
-        """Shape of the places in an input that have targets of their own; empty where there is one
-        target for all of it."""
+        """Shape of the positions in an input that have a target each; empty where an input has one
+        target as a whole."""
         return self.first.targets.shape[1 if self.task == "classification" else 2 :]
 
     @property
@@ -101,14 +100,14 @@ class Dataset:
         return math.prod(self.input_shape)
 
     def problem(self, split: Split) -> str | None:
-        """What is wrong with samples of this data set, or None."""
+        """Describe what is wrong with samples of this data set; None if nothing is."""
         inputs, targets, reference = split.inputs, split.targets, self.first.inputs
         if not inputs.is_complex():
-            return f"inputs must be complex, not {inputs.dtype}"
+            return f"inputs are {inputs.dtype}, should be complex"
         if inputs.dtype != reference.dtype or inputs.shape[1:] != self.input_shape:
             return (
-                f"inputs are {inputs.dtype} of shape {list(inputs.shape[1:])}, "
-                f"those of train {reference.dtype} of shape {list(self.input_shape)}"
+                f"inputs are {inputs.dtype} of shape {list(inputs.shape[1:])},"
+                f" should be {reference.dtype} of shape {list(self.input_shape)} as in train"
             )
         if not torch.isfinite(inputs).all():
             return "inputs hold NaN or infinity"
@@ -117,8 +116,8 @@ class Dataset:
         wanted = (len(inputs), self.out_features, *self.positions)
         if targets.shape != wanted or targets.dtype != inputs.dtype:
             return (
-                f"targets must be {inputs.dtype} of shape {list(wanted)}, "
-                f"not {targets.dtype} of shape {list(targets.shape)}"
+                f"targets are {targets.dtype} of shape {list(targets.shape)},"
+                f" should be {inputs.dtype} of shape {list(wanted)}"
             )
         if not torch.isfinite(targets).all():
             return "targets hold NaN or infinity"
@@ -131,13 +130,13 @@ class Dataset:
         wanted = (samples, *self.positions)
         if labels.shape != wanted or labels.dtype != torch.int64:
             return (
-                f"labels must be torch.int64 of shape {list(wanted)}, "
-                f"not {labels.dtype} of shape {list(labels.shape)}"
+                f"labels are {labels.dtype} of shape {list(labels.shape)},"
+                f" should be torch.int64 of shape {list(wanted)}"
             )
         labels = labels[labels != IGNORED]
         if not len(labels):
             return "there is no label"
         lowest, highest = int(labels.min()), int(labels.max())
         if lowest < 0 or highest >= self.out_features:
-            return f"labels span {lowest} to {highest}, allowed are 0 to {self.out_features - 1}"
+            return f"labels span {lowest} to {highest}, should be 0 to {self.out_features - 1}"
         return None

@@ -3,14 +3,15 @@
 import numpy as np
 import torch
 
-from cvtrain.config.argument_checks import check_complex_dtype, check_integer
+from cvtrain.data.arguments import ComplexDtype, Seed, checked_arguments
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.random import data_generator
 from cvtrain.data.split import Split
 from cvtrain.data.splits import stratified
 
 
-def digits_fft(*, seed: int = 0, dtype: torch.dtype) -> Dataset:
+@checked_arguments
+def digits_fft(*, seed: Seed = 0, dtype: ComplexDtype) -> Dataset:
     """Classification of the 1797 8×8 digits bundled with scikit-learn, by their 2-D spectra.
 
     The images are real, so a spectrum F is Hermitian, F[−k] = conj F[k] (indices modulo 8): only
@@ -18,14 +19,12 @@ def digits_fft(*, seed: int = 0, dtype: torch.dtype) -> Dataset:
     modulus of the training inputs.
 
     Args:
-        seed: draws the split: of each digit 60 % for training, 20 % for validation, 20 % for test.
+        seed: of the random split; of each digit 60 % train, 20 % validate, 20 % test.
         dtype: complex64 or complex128, of inputs `[N, 8, 8]`; targets are the digits, `[N]` int64.
 
     Raises:
         ValueError: an argument is out of range.
     """
-    check_integer("seed", seed, minimum=0)
-    check_complex_dtype(dtype)
     # Imported here because it is slow, and the other data sets do without.
     from sklearn.datasets import load_digits
 
@@ -38,6 +37,4 @@ def digits_fft(*, seed: int = 0, dtype: torch.dtype) -> Dataset:
         Split(torch.from_numpy(spectra[part]).to(dtype), torch.from_numpy(labels[part]))
         for part in parts
     )
-    return Dataset(
-        train=train, validation=validation, test=test, task="classification", out_features=10
-    )
+    return Dataset(train, validation, test, task="classification", out_features=10)

@@ -1,12 +1,15 @@
 """Equalization of a nonlinear channel with memory, the classic complex regression task."""
 
 from itertools import product
+from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
+from pydantic import Field
 
-from cvtrain.config.argument_checks import check_complex_dtype, check_integer, check_number
+from cvtrain.config.argument_checks import check_integer
+from cvtrain.data.arguments import ComplexDtype, Count, Seed, checked_arguments
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.random import ComplexArray, complex_gaussian, data_generator
 from cvtrain.data.split import Split
@@ -15,16 +18,17 @@ CHANNEL = np.array([0.34 - 0.27j, 0.87 + 0.43j, 0.34 - 0.21j])
 SYMBOLS = np.array([0.7 + 0.7j, 0.7 - 0.7j, -0.7 + 0.7j, -0.7 - 0.7j])
 
 
+@checked_arguments
 def equalizer(
     *,
-    seed: int = 0,
+    seed: Seed = 0,
     delay: int = 1,
-    taps: int = 3,
-    snr_db: float = 20.0,
-    train_samples: int = 5000,
-    validation_samples: int = 5000,
-    test_samples: int = 10000,
-    dtype: torch.dtype,
+    taps: Count = 3,
+    snr_db: Annotated[float, Field(ge=-300, le=300, strict=True)] = 20.0,
+    train_samples: Count = 5000,
+    validation_samples: Count = 5000,
+    test_samples: Count = 10000,
+    dtype: ComplexDtype,
 ) -> Dataset:
     """Regression of the 4-QAM symbol sₙ₋ₔ, d the delay, on the received xₙ, …, xₙ₋ₜₐₚₛ₊₁.
 
@@ -39,27 +43,19 @@ def equalizer(
     the best cubic in x and x* about .048.
 
     Args:
-        seed: draws symbols and noise.
+        seed: of the random symbols and noise.
         delay: d, from 0 to taps + 1, the oldest symbol of which the inputs know anything.
         taps: received values per input.
         snr_db: signal-to-noise ratio in decibels, from −300 to 300.
-        train_samples: at least 1, as the next two.
-        validation_samples: see above.
-        test_samples: see above.
+        train_samples: for training.
+        validation_samples: for validation.
+        test_samples: for test.
         dtype: complex64 or complex128, of inputs `[N, taps]` (newest first) and targets `[N, 1]`.
 
     Raises:
         ValueError: an argument is out of range.
     """
-    check_integer("seed", seed, minimum=0)
-    check_integer("taps", taps, minimum=1)
     check_integer("delay", delay, minimum=0, maximum=taps + 1)
-    check_number("snr_db", snr_db, minimum=-300, maximum=300)
-    check_integer("train_samples", train_samples, minimum=1)
-    check_integer("validation_samples", validation_samples, minimum=1)
-    check_integer("test_samples", test_samples, minimum=1)
-    check_complex_dtype(dtype)
-
     generator = data_generator(seed)
     noise = np.sqrt(_signal_power() / 10 ** (snr_db / 10))
 
@@ -72,10 +68,11 @@ def equalizer(
         y = symbols[newest - delay : newest - delay + samples, None]
         return Split(torch.from_numpy(x).to(dtype), torch.from_numpy(y).to(dtype))
 
+    train, validation, test = map(split, (train_samples, validation_samples, test_samples))
     return Dataset(
-        train=split(train_samples),
-        validation=split(validation_samples),
-        test=split(test_samples),
+        train,
+        validation,
+        test,
         task="regression",
         out_features=1,
         alphabet=torch.from_numpy(SYMBOLS).to(dtype),

@@ -1,4 +1,4 @@
-"""Data files of others: where they lie, and errors that name the one that is wrong."""
+"""Folders and files of published data sets, with errors that name the file that is wrong."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from cvtrain.process.regular_file import kind_of
 
 
 def folder(path: str, expected: str) -> Path:
-    """The folder that a `path` names.
+    """Resolve the `path` of a data set to its folder.
 
     Args:
         path: absolute, from the working directory, or with a ``~``.
-        expected: how it must look and where the data are obtained, for the error.
+        expected: what the folder should hold and where the data are obtained, for the error.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no such folder.
     """
-    found = Path(path).expanduser()
-    if not found.is_dir():
-        kind = "is a file, not a folder" if found.exists() else "does not exist"
-        raise ValueError(f"path={path} {kind}; {expected}")
-    return found
+    directory = Path(path).expanduser()
+    if not directory.is_dir():
+        problem = "is a file, not a folder" if directory.exists() else "does not exist"
+        raise ValueError(f"path={path} {problem}; {expected}")
+    return directory
 
 
 def files_below(top: Path) -> list[Path]:
@@ -42,16 +42,23 @@ def files_below(top: Path) -> list[Path]:
     return sorted(Path(parent) / name for parent, _, names in walked for name in names)
 
 
+def check_size(file: Path, wanted: int) -> None:
+    """Raise ValueError if a file has fewer bytes than its header states."""
+    size = file.stat().st_size
+    if size < wanted:
+        raise ValueError(f"it is cut short: {size} bytes, its header wants {wanted}")
+
+
 @contextmanager
 def reading(file: Path) -> Iterator[None]:
-    """What goes wrong within is told as a ValueError that names the file.
+    """Turn every exception of the block into a ValueError of one line that names the file.
 
-    Readers of a format raise whatever they meet in a file that is not of it: a KeyError, a failed
-    assertion, a MemoryError for a size that is made up.
+    Readers raise all kinds of exceptions for a file of another format: a KeyError, a failed
+    assertion, a MemoryError for an absurd size.
 
     Raises:
-        ValueError: anything went wrong, or there is a pipe or a device in the place of the file,
-            for which a reader would wait.
+        ValueError: the block raised, or `file` is a pipe or a device, for which a reader would
+            wait.
     """
     kind = kind_of(file)
     if kind not in ("a file", "a directory", None):

@@ -24,7 +24,7 @@ PIECE = 1 << 20
 
 
 def find_idx(folder: Path, name: str) -> Path | None:
-    """The file called `name` in `folder`, or `name`.gz, or None; the first goes before the second.
+    """Find the file `name` in `folder`, else `name`.gz, else return None.
 
     Args:
         folder: may be missing.
@@ -38,20 +38,19 @@ def read_idx(path: Path, sizes: tuple[int | None, ...]) -> npt.NDArray[np.uint8]
     """Read an IDX file, the format that LeCun, Cortes and Burges published MNIST in.
 
     It holds two zero bytes, the type of its values, the number of its dimensions, the sizes (four
-    bytes each), and the values, last index fastest; all big-endian. Whether it is gzipped is told
-    by its content, since browsers unpack files and leave them their names.
+    bytes each), and the values, last index fastest; all big-endian. Its content decides whether it
+    is gzipped, since browsers unpack files without renaming them.
 
     Args:
         path: of the file.
-        sizes: wanted of each dimension; None for any.
+        sizes: expected size of each dimension; None for any.
 
     Returns:
-        the values, uint8, of the sizes in the file.
+        The values, uint8, in the sizes of the file.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is no IDX file, a damaged one, or one of other values or sizes; the line
-            names it.
+        OSError: the file cannot be read.
+        ValueError: the file is no IDX file, damaged, or of other values or sizes.
     """
     try:
         with open_regular(path) as file:
@@ -81,21 +80,21 @@ def _read(
     header = file.read(4 * dimensions)
     if len(header) < 4 * dimensions:
         raise ValueError(f"{path}: truncated, it ends among its sizes")
-    found = struct.unpack(f">{dimensions}I", header)
-    if any(wanted not in (None, size) for size, wanted in zip(found, sizes, strict=True)):
-        raise ValueError(f"{path}: sizes {_product(found)}, should be {_product(sizes)}")
-    count = math.prod(found)
+    stored = struct.unpack(f">{dimensions}I", header)
+    if any(wanted not in (None, size) for size, wanted in zip(stored, sizes, strict=True)):
+        raise ValueError(f"{path}: sizes {_product(stored)}, should be {_product(sizes)}")
+    count = math.prod(stored)
     values = bytearray()
     most = min(count, MOST_VALUES)
     while len(values) <= most and (piece := file.read(min(PIECE, most + 1 - len(values)))):
         values += piece
     if len(values) > MOST_VALUES:
-        raise ValueError(f"{path}: {count} values, at most {MOST_VALUES} are read")
+        raise ValueError(f"{path}: {count} values, should be at most {MOST_VALUES}")
     if len(values) < count:
         raise ValueError(f"{path}: truncated, {len(values)} values of {count}")
     if len(values) > count:
         raise ValueError(f"{path}: trailing bytes after its {count} values")
-    return np.frombuffer(values, np.uint8).reshape(found)
+    return np.frombuffer(values, np.uint8).reshape(stored)
 
 
 def _product(sizes: tuple[int | None, ...]) -> str:

@@ -1,8 +1,7 @@
-"""What MNIST and its likes share: four IDX files of images and labels, and their spectra."""
+"""MNIST and Fashion-MNIST: where they are published, their four IDX files, and their spectra."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cvtrain.config.argument_checks import check_complex_dtype, check_integer
+from cvtrain.config.argument_checks import check_integer
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.idx import find_idx, read_idx
 from cvtrain.data.idx_download import download
@@ -20,33 +19,67 @@ from cvtrain.data.split import Split
 CLASSES = 10
 SIDE = 28
 PIECE = 4096
-"""Images that are transformed at a time: 50 MB in complex128, whatever is kept of them."""
+"""Images that are transformed at a time, 50 MB in complex128."""
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Order = npt.NDArray[np.intp]
 
 
+FILES = tuple(
+    f"{part}-{content}-ubyte.gz"
+    for part in ("train", "t10k")
+    for content in ("images-idx3", "labels-idx1")
+)
+
+
 @dataclass(frozen=True)
 class Source:
-    """Where a data set is published, in MNIST's four files.
+    """Where a data set is published, in four files of MNIST's names and format.
 
     Attributes:
         name: of the data set.
         mirrors: addresses of folders that hold the files.
-        checksums: published MD5 by the name of a file, which ends in ``.gz``.
+        checksums: published MD5 of each of `FILES`.
         class_names: of the ten classes, where they have names.
     """
 
     name: str
     mirrors: tuple[str, ...]
-    checksums: Mapping[str, str]
+    checksums: tuple[str, ...]
     class_names: tuple[str, ...] = ()
+
+
+MNIST = Source(
+    "MNIST",
+    (
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+    (
+        *("f68b3c2dcbeaaa9fbdd348bbdeb94873", "d53e105ee54ea40749a09fcbcd1e9432"),
+        *("9fb629c4189551a2d022fa330f9573f3", "ec29112dd5afa0611ce80d1b7f02629c"),
+    ),
+)
+FASHION = Source(
+    "Fashion-MNIST",
+    (
+        "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    ),
+    (
+        *("8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe"),
+        *("bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310"),
+    ),
+    (
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    ),
+)
 
 
 def idx_fft(
     source: Source,
-    *,
     path: str,
     fetch: bool,
     seed: int,
@@ -60,49 +93,45 @@ def idx_fft(
     By Parseval the root mean square modulus of the n training spectra is √(Σ x²/n), Σ over all
     pixels of all training images: an exact sum of integers under the root.
 
-    Validation and training images are drawn from the training files: an order of all of these is
-    drawn in which the classes are interleaved, and of it validation gets the first
-    `validation_samples`, training the `train_samples` after them. So both are stratified (of a
-    class with share s they hold s times their size, to within 1 + 10 s samples), the validation
-    images do not depend on `train_samples`, and of two training sets the smaller is part of the
-    larger one. A part of the test images is drawn likewise: of MNIST's the first 5000 are easier
-    than the others, as LeCun says. Each split keeps the order of the files.
+    Validation and training images are taken from the training files: of a random order of all of
+    these in which the classes are interleaved, validation gets the first `validation_samples`,
+    training the `train_samples` after them. So both are stratified (of a class with share s they
+    hold s times their size, to within 1 + 10 s samples), the validation images do not depend on
+    `train_samples`, and of two training sets the smaller is part of the larger one. A part of the
+    test images is taken likewise: of MNIST's the first 5000 are easier than the others, as LeCun
+    says. Each split keeps the order of the files.
 
     Args:
         source: where the files are from.
         path: their folder, relative to the current one.
-        fetch: download those that are not there.
-        seed: draws the order.
+        fetch: download those that are missing.
+        seed: of the random order.
         validation_samples: at least 1.
-        train_samples: at least 1, None for all that are left.
-        test_samples: at least 1, None for all.
+        train_samples: at least 1; None for all images that are not for validation.
+        test_samples: at least 1; None for all.
         dtype: complex64 or complex128, of inputs `[N, 28, 28]`; targets are `[N]` int64.
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: an argument is out of range, or a file is missing or not what it should be.
+        ValueError: more samples are wanted than there are, or a file is missing or not what it
+            should be.
     """
-    check_integer("seed", seed, minimum=0)
-    check_integer("validation_samples", validation_samples, minimum=1)
-    for name, samples in (("train_samples", train_samples), ("test_samples", test_samples)):
-        if samples is not None:
-            check_integer(name, samples, minimum=1)
-    check_complex_dtype(dtype)
     folder = Path(path).expanduser()
     if fetch:
-        download(folder, source.checksums, source.mirrors)
+        download(folder, dict(zip(FILES, source.checksums, strict=True)), source.mirrors)
     _check_complete(folder, source)
 
     images, labels = _read_pair(folder, "train")
     test_images, test_labels = _read_pair(folder, "t10k")
     if len(labels) < 2:
         raise ValueError(f"{folder}: number of training images {len(labels)}, should be at least 2")
-    check_integer("validation_samples", validation_samples, minimum=1, maximum=len(labels) - 1)
-    left = len(labels) - validation_samples
-    if train_samples is not None:
-        check_integer("train_samples", train_samples, minimum=1, maximum=left)
-    if test_samples is not None:
-        check_integer("test_samples", test_samples, minimum=1, maximum=len(test_labels))
+    for name, samples, most in (
+        ("validation_samples", validation_samples, len(labels) - 1),
+        ("train_samples", train_samples, len(labels) - validation_samples),
+        ("test_samples", test_samples, len(test_labels)),
+    ):
+        if samples is not None:
+            check_integer(name, samples, minimum=1, maximum=most)
 
     generator = data_generator(seed)
     order = interleaved(labels, generator)
@@ -113,9 +142,9 @@ def idx_fft(
     if rms == 0:
         raise ValueError(f"{folder}: the training images are all black")
     return Dataset(
-        train=_split(images, labels, train, rms, dtype),
-        validation=_split(images, labels, validation, rms, dtype),
-        test=_split(test_images, test_labels, test, rms, dtype),
+        _split(images, labels, train, rms, dtype),
+        _split(images, labels, validation, rms, dtype),
+        _split(test_images, test_labels, test, rms, dtype),
         task="classification",
         out_features=CLASSES,
         class_names=source.class_names,
@@ -123,22 +152,22 @@ def idx_fft(
 
 
 def interleaved(labels: Labels, generator: np.random.Generator) -> Order:
-    """A random order of all samples, any part of which, from one place to another, is stratified.
+    """Draw an order of all samples in which every contiguous part is stratified.
 
-    The kth of the m members of a class, in random order, k = 0 … m − 1, stands at (k + ½)/m between
-    beginning and end; of classes that stand at one place a random one goes first.
+    The kth of the m members of a class, in random order, k = 0 … m − 1, gets the position (k + ½)/m
+    between beginning and end; of classes with the same position a random one goes first.
     """
     shuffled = generator.permutation(len(labels))
-    place = np.empty(len(labels))
+    position = np.empty(len(labels))
     for label in np.unique(labels):
         members = np.flatnonzero(labels[shuffled] == label)
-        place[members] = (np.arange(len(members)) + 0.5) / len(members)
-    order: Order = shuffled[np.argsort(place, kind="stable")]
+        position[members] = (np.arange(len(members)) + 0.5) / len(members)
+    order: Order = shuffled[np.argsort(position, kind="stable")]
     return order
 
 
 def _check_complete(folder: Path, source: Source) -> None:
-    names = [name.removesuffix(".gz") for name in source.checksums]
+    names = [name.removesuffix(".gz") for name in FILES]
     missing = [name for name in names if find_idx(folder, name) is None]
     if missing:
         raise ValueError(
@@ -159,7 +188,7 @@ def _read_pair(folder: Path, part: str) -> tuple[Images, Labels]:
             f"{images_path} holds {len(images)} images, {labels_path} {len(labels)} labels"
         )
     if len(labels) and labels.max() >= CLASSES:
-        raise ValueError(f"{labels_path}: label {labels.max()}, allowed are 0 to {CLASSES - 1}")
+        raise ValueError(f"{labels_path}: label {labels.max()}, should be 0 to {CLASSES - 1}")
     return images, labels.astype(np.int64)
 
 

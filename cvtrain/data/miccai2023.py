@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cvtrain.config.argument_checks import check_choice, check_complex_dtype, check_integer
+from cvtrain.data.arguments import ComplexDtype, Count, Seed, Workers, checked_arguments
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.file_errors import folder, reading
-from cvtrain.data.radar_image import Sized, finite
+from cvtrain.data.image_files import Resize, finite
 from cvtrain.data.random import data_generator
 from cvtrain.data.split import FileSplit
 from cvtrain.data.splits import whole_groups
-from cvtrain.process.limits import most_processes
 
 View = Literal["sax", "lax"]
 Acceleration = Literal[4, 8, 10]
 
+FULL_KEY = "kspace_full"
 TRAINING_SET = Path("MultiCoil", "cine", "TrainingSet")
 EXPECTED = (
     f"it should be the folder ChallengeData of CMRxRecon 2023, task 1 (cmrxrecon.github.io), with"
@@ -29,16 +29,17 @@ EXPECTED = (
 )
 
 
+@checked_arguments
 def miccai2023(
     *,
     path: str,
-    seed: int = 0,
+    seed: Seed = 0,
     view: View = "sax",
     acceleration: Acceleration = 4,
-    coils: int | None = None,
-    crop: int = 128,
-    workers: int = 0,
-    dtype: torch.dtype,
+    coils: Count | None = None,
+    crop: Count = 128,
+    workers: Workers = 0,
+    dtype: ComplexDtype,
 ) -> Dataset:
     """Reconstruction of the cine images of CMRxRecon (MICCAI 2023) from a part of k-space.
 
@@ -52,7 +53,7 @@ def miccai2023(
 
     Args:
         path: the folder of the data, see `EXPECTED`.
-        seed: deals the patients.
+        seed: of the random assignment of patients to splits.
         view: sax (short axis) or lax (long axis).
         acceleration: 4, 8 or 10, by which k-space is undersampled.
         coils: how many are taken, the first ones; None: all.
@@ -64,74 +65,58 @@ def miccai2023(
         ValueError: an argument is out of range, the folder is not as it should be, a file is
             missing or is not what it should be, or there are fewer than three patients.
     """
-    check_integer("seed", seed, minimum=0)
-    check_choice("view", view, get_args(View))
-    check_choice("acceleration", acceleration, get_args(Acceleration))
-    if coils is not None:
-        check_integer("coils", coils, minimum=1)
-    check_integer("workers", workers, minimum=0, maximum=most_processes())
-    check_complex_dtype(dtype)
-    sized = Sized(crop)
     patients = _patients(folder(path, EXPECTED), view, acceleration)
-    taken = coils or min(patient.coils for patient in patients)
+    used = coils or min(patient.shape[2] for patient in patients)
     for patient in patients:
-        if taken > patient.coils or (coils is None and taken < patient.coils):
-            raise ValueError(f"{patient.full}: it has {patient.coils} coils, not {taken}")
-    samples = Frames(tuple(patients), taken, sized, dtype)
+        stored = patient.shape[2]
+        if used > stored or (coils is None and used < stored):
+            raise ValueError(f"{patient.full}: it has {stored} coils, should be {used}")
+    samples = Frames(patients, used, Resize(crop), dtype)
+    patient_of_frame = np.repeat(np.arange(len(patients)), list(map(len, patients)))
     parts = whole_groups("patients", len(patients), data_generator(seed))
-    counts = np.array([len(patient) for patient in patients])
-    first = np.cumsum(counts) - counts
     train, validation, test = (
-        FileSplit(
-            samples,
-            [int(first[patient] + n) for patient in part for n in range(counts[patient])],
-            workers,
-        )
+        FileSplit(samples, np.flatnonzero(np.isin(patient_of_frame, part)).tolist(), workers)
         for part in parts
     )
-    return Dataset(
-        train=train, validation=validation, test=test, task="regression", out_features=taken
-    )
+    return Dataset(train, validation, test, task="regression", out_features=used)
 
 
 @dataclass(frozen=True)
 class Patient:
-    """Two arrays [times, slices, coils, rows, columns] of k-space in files.
+    """Two files with k-space [times, slices, coils, rows, columns] of one patient.
 
     Attributes:
-        full, full_key: file of the fully sampled one, and its name there.
-        sub, sub_key: of the undersampled one.
-        times, slices, coils: of both.
+        full: file of the fully sampled one, `FULL_KEY` in it.
+        sub: file of the undersampled one.
+        sub_key: its name in the file.
+        shape: of both arrays.
     """
 
     full: Path
-    full_key: str
     sub: Path
     sub_key: str
-    times: int
-    slices: int
-    coils: int
+    shape: tuple[int, ...]
 
     def __len__(self) -> int:
-        return self.times * self.slices
+        return self.shape[0] * self.shape[1]
 
 
 @dataclass(frozen=True)
 class Frames:
-    """Reads pairs of images [coils, crop, crop] of undersampled and fully sampled k-space.
+    """Reader of pairs of images [coils, crop, crop], of undersampled and fully sampled k-space.
 
-    Of a file, which may be larger than the memory, one frame is read.
+    A file may be larger than the memory: one frame of it is read.
 
     Attributes:
-        patients: their files.
-        coils: how many are taken.
-        sized: crops.
+        patients: whose frames they are, in their order.
+        coils: how many are read.
+        resize: crops the images.
         dtype: of the images.
     """
 
     patients: tuple[Patient, ...]
     coils: int
-    sized: Sized
+    resize: Resize
     dtype: torch.dtype
 
     def __len__(self) -> int:
@@ -142,22 +127,22 @@ class Frames:
             if sample < len(patient):
                 break
             sample -= len(patient)
-        time, slice_ = divmod(sample, patient.slices)
-        target = self._image(patient.full, patient.full_key, time, slice_)
-        seen = self._image(patient.sub, patient.sub_key, time, slice_)
-        scale = seen.abs().square().mean().sqrt()
+        frame = divmod(sample, patient.shape[1])
+        target = self._image(patient.full, FULL_KEY, frame)
+        undersampled = self._image(patient.sub, patient.sub_key, frame)
+        scale = undersampled.abs().square().mean().sqrt()
         if scale == 0:
-            raise ValueError(f"{patient.sub}: slice {slice_} at time {time} is zero throughout")
-        return (seen / scale).to(self.dtype), (target / scale).to(self.dtype)
+            raise ValueError(f"{patient.sub}: time {frame[0]}, slice {frame[1]}: zero throughout")
+        return (undersampled / scale).to(self.dtype), (target / scale).to(self.dtype)
 
-    def _image(self, file: Path, key: str, time: int, slice_: int) -> Tensor:
+    def _image(self, file: Path, key: str, frame: tuple[int, int]) -> Tensor:
         from torchcvnn.datasets.miccai2023 import kspace_to_image
 
         with reading(file), _opened(file) as stored:
-            pairs = stored[key][time, slice_, : self.coils]
+            pairs = stored[key][*frame, : self.coils]
             kspace = finite(pairs["real"] + 1j * pairs["imag"])
-        # Coil by coil: it shifts every axis that it is given.
-        return self.sized(torch.stack([kspace_to_image(of_coil) for of_coil in kspace]))
+        # One coil at a time: kspace_to_image shifts every axis of its argument.
+        return self.resize(torch.stack([kspace_to_image(of_coil) for of_coil in kspace]))
 
 
 def _opened(file: Path) -> Any:
@@ -166,38 +151,40 @@ def _opened(file: Path) -> Any:
     return h5py.File(file, "r")
 
 
-def _patients(top: Path, view: View, acceleration: int) -> list[Patient]:
+def _patients(top: Path, view: View, acceleration: int) -> tuple[Patient, ...]:
     """The patients with this view, in the order of their names.
 
     torchcvnn passes over a patient that lacks one file; here that is an incomplete download.
     """
     full, sub = top / TRAINING_SET, top / TRAINING_SET / f"AccFactor{acceleration:02d}"
-    name = f"cine_{view}.mat"
-    for place in (full, sub):
-        if not place.is_dir():
-            raise ValueError(f"path={top} has no {place.relative_to(top)}; {EXPECTED}")
-    found = {place: {file.parent.name for file in place.glob(f"*/{name}")} for place in (full, sub)}
-    if not found[full] and not found[sub]:
-        raise ValueError(f"{full}: no patient has {name}; {EXPECTED}")
-    for place, other in ((full, sub), (sub, full)):
-        missing = sorted(found[other] - found[place])
+    file_name, sub_key = f"cine_{view}.mat", f"kspace_sub{acceleration:02d}"
+    for directory in (full, sub):
+        if not directory.is_dir():
+            raise ValueError(f"path={top} has no {directory.relative_to(top)}; {EXPECTED}")
+    names_full, names_sub = (
+        {file.parent.name for file in directory.glob(f"*/{file_name}")} for directory in (full, sub)
+    )
+    if not names_full | names_sub:
+        raise ValueError(f"{full}: no patient has {file_name}; {EXPECTED}")
+    for directory, other, missing in (
+        (full, sub, sorted(names_sub - names_full)),
+        (sub, full, sorted(names_full - names_sub)),
+    ):
         if missing:
             raise ValueError(
-                f"{place / missing[0] / name}: it is missing, {len(missing)} such"
+                f"{directory / missing[0] / file_name}: it is missing, {len(missing)} such"
                 f" file{'s' * (len(missing) > 1)} in all; {other} has it"
             )
-    keys = ("kspace_full", f"kspace_sub{acceleration:02d}")
-    return [
-        _checked(full / patient / name, keys[0], sub / patient / name, keys[1])
-        for patient in sorted(found[full])
-    ]
-
-
-def _checked(full: Path, full_key: str, sub: Path, sub_key: str) -> Patient:
-    shape = _shape(full, full_key)
-    if _shape(sub, sub_key) != shape:
-        raise ValueError(f"{sub}: {sub_key} is not of the shape of {full_key}, {list(shape)}")
-    return Patient(full, full_key, sub, sub_key, *shape[:3])
+    patients = []
+    for name in sorted(names_full):
+        files = full / name / file_name, sub / name / file_name
+        shape, sub_shape = _shape(files[0], FULL_KEY), _shape(files[1], sub_key)
+        if sub_shape != shape:
+            raise ValueError(
+                f"{files[1]}: {sub_key} is {list(sub_shape)}, should be {list(shape)} as {FULL_KEY}"
+            )
+        patients.append(Patient(*files, sub_key, shape))
+    return tuple(patients)
 
 
 def _shape(file: Path, key: str) -> tuple[int, ...]:

@@ -2,12 +2,20 @@
 
 import math
 from itertools import product
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field, StrictBool
 from torch import Tensor
 
-from cvtrain.config.argument_checks import check_complex_dtype, check_integer, check_number
+from cvtrain.data.arguments import (
+    ComplexDtype,
+    Count,
+    Seed,
+    check_names,
+    checked_arguments,
+)
 from cvtrain.data.dataset import Dataset, Reference
 from cvtrain.data.random import ComplexArray, complex_gaussian, data_generator
 from cvtrain.data.split import Split
@@ -38,15 +46,16 @@ CONSTELLATIONS = {
 """Points of unit mean power by format; QPSK is (±1 ± i)/√2. All are symmetric about zero."""
 
 
+@checked_arguments
 def modulation(
     *,
-    seed: int = 0,
+    seed: Seed = 0,
     formats: tuple[str, ...] = ("BPSK", "QPSK", "8PSK", "16QAM", "64QAM"),
-    symbols: int = 32,
-    snr_db: float = 10.0,
-    random_phase: bool = False,
-    samples_per_format: int = 2000,
-    dtype: torch.dtype,
+    symbols: Count = 32,
+    snr_db: Annotated[float, Field(ge=-100, le=100, strict=True)] = 10.0,
+    random_phase: StrictBool = False,
+    samples_per_format: Annotated[int, Field(ge=5, strict=True)] = 2000,
+    dtype: ComplexDtype,
 ) -> Dataset:
     """Classification of bursts rₙ = e^{iφ} sₙ + νₙ by the constellation that the sₙ are of.
 
@@ -61,7 +70,7 @@ def modulation(
     goes to training).
 
     Args:
-        seed: draws symbols, noise, phases and the order.
+        seed: of the random symbols, noise, phases and order.
         formats: at least two different names in `CONSTELLATIONS`, the classes in their order.
         symbols: received values per burst.
         snr_db: signal-to-noise ratio in decibels, from −100 to 100, beyond which complex64 would
@@ -73,15 +82,7 @@ def modulation(
     Raises:
         ValueError: an argument is out of range.
     """
-    check_integer("seed", seed, minimum=0)
-    _check_formats(formats)
-    check_integer("symbols", symbols, minimum=1)
-    check_number("snr_db", snr_db, minimum=-100, maximum=100)
-    if not isinstance(random_phase, bool):
-        raise ValueError(f"random_phase must be true or false, not {random_phase!r}")
-    check_integer("samples_per_format", samples_per_format, minimum=5)
-    check_complex_dtype(dtype)
-
+    check_names("formats", formats, CONSTELLATIONS)
     generator = data_generator(seed)
     noise = math.sqrt(_noise_power(snr_db))
     held_out = samples_per_format // 5
@@ -108,9 +109,9 @@ def modulation(
         Split(split.inputs.to(dtype), split.targets) for split in (train, validation, test)
     )
     return Dataset(
-        train=train,
-        validation=validation,
-        test=test,
+        train,
+        validation,
+        test,
         task="classification",
         out_features=len(formats),
         class_names=tuple(formats),
@@ -143,7 +144,7 @@ def maximum_likelihood(
     Raises:
         ValueError: a format is unknown, or there are fewer than two.
     """
-    _check_formats(formats)
+    check_names("formats", formats, CONSTELLATIONS)
     noise_power = _noise_power(snr_db)
     phases = torch.zeros(1, dtype=torch.float64)
     if random_phase:
@@ -175,13 +176,3 @@ def _log_likelihood(r: Tensor, points: Tensor, noise_power: float, phases: Tenso
 
 def _noise_power(snr_db: float) -> float:
     return float(10 ** (-snr_db / 10))
-
-
-def _check_formats(formats: tuple[str, ...]) -> None:
-    known = ", ".join(CONSTELLATIONS)
-    for name in formats:
-        if name not in CONSTELLATIONS:
-            raise ValueError(f"formats must be of {known}, not {name!r}")
-    if len(formats) < 2 or len(set(formats)) < len(formats):
-        given = ", ".join(formats) or "none"
-        raise ValueError(f"formats must be two or more different ones of {known}, not {given}")

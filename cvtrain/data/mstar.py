@@ -6,22 +6,16 @@ import filecmp
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+import numpy.typing as npt
 
+from cvtrain.data.arguments import Amplitude, ComplexDtype, Count, Seed, Workers, checked_arguments
 from cvtrain.data.dataset import Dataset
-from cvtrain.data.file_errors import files_below, folder, reading
-from cvtrain.data.radar_image import (
-    Amplitude,
-    Sized,
-    check_image_arguments,
-    finite,
-    radar_dataset,
-)
+from cvtrain.data.file_errors import check_size, files_below, folder, reading
+from cvtrain.data.image_files import LabelledFiles, Resize, image_dataset
 from cvtrain.data.random import data_generator
 from cvtrain.data.splits import stratified
 from cvtrain.process.regular_file import open_regular
@@ -50,15 +44,16 @@ terabytes without a line break would be read into memory as its first line."""
 NO_CHIPS = {".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".htm", ".html", ".txt"}
 
 
+@checked_arguments
 def mstar(
     *,
     path: str,
-    seed: int = 0,
-    crop: int = 128,
-    size: int | None = None,
+    seed: Seed = 0,
+    crop: Count = 128,
+    size: Count | None = None,
     amplitude: Amplitude = "linear",
-    workers: int = 0,
-    dtype: torch.dtype,
+    workers: Workers = 0,
+    dtype: ComplexDtype,
 ) -> Dataset:
     """Classification of the complex image chips of the MSTAR public targets.
 
@@ -70,10 +65,10 @@ def mstar(
 
     Args:
         path: a folder that holds one or more of the folders in `CLASS_DEPTH`.
-        seed: draws the split.
-        crop: pixels of the central square of a chip, see `Sized`.
+        seed: of the random split.
+        crop: pixels of the central square of a chip, see `Resize`.
         size: pixels that it is resized to; None: as cropped.
-        amplitude: linear or log, see `radar_dataset`.
+        amplitude: linear or log, see `image_dataset`.
         workers: processes that read, see `FileSplit`.
         dtype: complex64 or complex128, of inputs `[N, 1, size, size]`; targets `[N]` int64.
 
@@ -81,53 +76,32 @@ def mstar(
         ValueError: an argument is out of range, the folder is not as it should be, a file HB* is
             no chip or is cut short, or there are fewer than two classes.
     """
-    check_image_arguments(seed, amplitude, workers, dtype)
-    sized = Sized(crop, size)
     classes = _chips(folder(path, EXPECTED))
     if len(classes) < 2:
         found = f"one class alone, {', '.join(classes)}" if classes else "no file HB*"
         raise ValueError(f"path={path} holds {found}; {EXPECTED}")
     names = tuple(sorted(classes))
-    files = [file for name in names for file in classes[name]]
+    files = tuple(file for name in names for file in classes[name])
     labels = np.repeat(np.arange(len(names)), [len(classes[name]) for name in names])
-    parts = stratified(labels, data_generator(seed))
-    samples = Chips(tuple(files), tuple(labels.tolist()), sized)
-    return radar_dataset(
-        samples,
-        parts,
-        classes=len(names),
-        class_names=names,
+    return image_dataset(
+        LabelledFiles(files, tuple(labels.tolist()), _read_chip),
+        stratified(labels, data_generator(seed)),
+        names,
+        resize=Resize(crop, size),
         amplitude=amplitude,
         workers=workers,
         dtype=dtype,
     )
 
 
-@dataclass(frozen=True)
-class Chips:
-    """Reads chips [1, size, size] and their classes.
+def _read_chip(file: Path) -> npt.NDArray[Any]:
+    """[1, H, W], complex."""
+    from torchcvnn.datasets.mstar.dataset import MSTARSample
+    from torchcvnn.transforms import HWC2CHW
 
-    Attributes:
-        files: one for each chip.
-        labels: their classes.
-        sized: brings chips to one size.
-    """
-
-    files: tuple[Path, ...]
-    labels: tuple[int, ...]
-    sized: Sized
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, sample: int) -> tuple[Tensor, Tensor]:
-        from torchcvnn.datasets.mstar.dataset import MSTARSample
-        from torchcvnn.transforms import HWC2CHW
-
-        file = self.files[sample]
-        with reading(file), np.errstate(invalid="ignore"):  # `finite` tells
-            chip = finite(HWC2CHW()(MSTARSample(str(file)).data))
-        return self.sized(chip), torch.tensor(self.labels[sample])
+    with np.errstate(invalid="ignore"):  # `finite` reports NaN
+        image: npt.NDArray[Any] = HWC2CHW()(MSTARSample(str(file)).data)
+    return image
 
 
 def _chips(top: Path) -> dict[str, list[Path]]:
@@ -185,9 +159,7 @@ def _check_chip(file: Path) -> None:
     pixels = rows * columns
     if (int(header["PhoenixSigSize"]) - length) // (2 * pixels) != 4:
         raise ValueError("its moduli and phases are no 32-bit numbers, which alone are read")
-    size = file.stat().st_size
-    if size < length + 8 * pixels:
-        raise ValueError(f"it is cut short: {size} bytes, its header wants {length + 8 * pixels}")
+    check_size(file, length + 8 * pixels)
     stated = int(header["PhoenixHeaderLength"])
     if END not in start[: max(stated, 0)]:
         raise ValueError(f"its header is longer than the {stated} bytes that it states")

@@ -1,23 +1,26 @@
 """Two classes of noncircular noise, which differ in the sign of a correlation alone."""
 
 import math
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field
 
-from cvtrain.config.argument_checks import check_complex_dtype, check_integer, check_number
+from cvtrain.data.arguments import ComplexDtype, Count, Seed, Share, checked_arguments
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.random import ComplexArray, data_generator
 from cvtrain.data.split import Split
 
 
+@checked_arguments
 def noncircular(
     *,
-    seed: int = 0,
-    samples_per_class: int = 10_000,
-    length: int = 128,
-    correlation: float = 0.5,
-    dtype: torch.dtype,
+    seed: Seed = 0,
+    samples_per_class: Annotated[int, Field(ge=5, strict=True)] = 10_000,
+    length: Count = 128,
+    correlation: Share = 0.5,
+    dtype: ComplexDtype,
 ) -> Dataset:
     """Classification of vectors of noise z, E|z|² = 2, by the sign of their pseudo-covariance.
 
@@ -32,7 +35,7 @@ def noncircular(
     goes to training).
 
     Args:
-        seed: draws the noise and the order.
+        seed: of the random noise and order.
         samples_per_class: vectors of each class, at least 5.
         length: entries of a vector.
         correlation: ρ, from 0 (nothing tells the classes apart) to 1.
@@ -41,12 +44,6 @@ def noncircular(
     Raises:
         ValueError: an argument is out of range.
     """
-    check_integer("seed", seed, minimum=0)
-    check_integer("samples_per_class", samples_per_class, minimum=5)
-    check_integer("length", length, minimum=1)
-    check_number("correlation", correlation, minimum=0, maximum=1)
-    check_complex_dtype(dtype)
-
     generator = data_generator(seed)
     held_out = samples_per_class // 5
 
@@ -57,10 +54,11 @@ def noncircular(
         inputs = np.concatenate(classes)[order]
         return Split(torch.from_numpy(inputs).to(dtype), torch.from_numpy(labels))
 
+    train, validation, test = map(split, (samples_per_class - 2 * held_out, held_out, held_out))
     return Dataset(
-        train=split(samples_per_class - 2 * held_out),
-        validation=split(held_out),
-        test=split(held_out),
+        train,
+        validation,
+        test,
         task="classification",
         out_features=2,
     )

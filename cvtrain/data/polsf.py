@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from cvtrain.config.argument_checks import check_integer
+from cvtrain.data.arguments import Amplitude, ComplexDtype, Count, Seed, Workers, checked_arguments
 from cvtrain.data.dataset import IGNORED, Dataset
-from cvtrain.data.file_errors import folder, reading
-from cvtrain.data.radar_image import Amplitude, check_image_arguments, finite, radar_dataset
+from cvtrain.data.file_errors import check_size, folder, reading
+from cvtrain.data.image_files import finite, image_dataset
 from cvtrain.data.random import data_generator
 from cvtrain.data.splits import Parts, whole_groups
 
@@ -44,17 +46,18 @@ EXPECTED = (
 )
 
 
+@checked_arguments
 def polsf(
     *,
     path: str,
-    seed: int = 0,
-    channels: int = 4,
-    patch_size: int = 128,
-    patch_stride: int | None = None,
-    block_size: int = 512,
+    seed: Seed = 0,
+    channels: Annotated[int, Field(ge=1, le=4, strict=True)] = 4,
+    patch_size: Annotated[int, Field(ge=1, le=min(CROP), strict=True)] = 128,
+    patch_stride: Count | None = None,
+    block_size: Count = 512,
     amplitude: Amplitude = "linear",
-    workers: int = 0,
-    dtype: torch.dtype,
+    workers: Workers = 0,
+    dtype: ComplexDtype,
 ) -> Dataset:
     """Segmentation of PolSF, an ALOS-2 image of San Francisco in four polarisations: six classes.
 
@@ -67,12 +70,12 @@ def polsf(
 
     Args:
         path: the folder of the files, see `EXPECTED`.
-        seed: deals the blocks.
+        seed: of the random assignment of blocks to splits.
         channels: 4: HH, HV, VH, VV; 3: HH, (HV + VH)/2, VV; 2: HH, VV; 1: HH (torchcvnn's PolSAR).
         patch_size: rows and columns of a patch.
         patch_stride: from one patch to the next; None: `patch_size`, so that they do not overlap.
         block_size: rows and columns of a block, at least `patch_size`.
-        amplitude: linear or log, see `radar_dataset`.
+        amplitude: linear or log, see `image_dataset`.
         workers: processes that read, see `FileSplit`.
         dtype: complex64 or complex128, of inputs `[N, channels, patch_size, patch_size]`; targets
             are labels `[N, patch_size, patch_size]` int64.
@@ -81,24 +84,13 @@ def polsf(
         ValueError: an argument is out of range, the folder is not as it should be, a file is cut
             short or of another format, a label is out of range, or a split gets no patch.
     """
-    check_image_arguments(seed, amplitude, workers, dtype)
-    check_integer("channels", channels, minimum=1, maximum=4)
-    check_integer("patch_size", patch_size, minimum=1, maximum=min(CROP))
-    stride = patch_size if patch_stride is None else patch_stride
-    check_integer("patch_stride", stride, minimum=1)
     check_integer("block_size", block_size, minimum=patch_size)
     top = folder(path, EXPECTED)
     _check_files(top)
-    samples = Patches(top, channels, patch_size, stride)
+    samples = Patches(top, channels, patch_size, patch_stride or patch_size)
     parts = _dealt(samples, block_size, data_generator(seed))
-    return radar_dataset(
-        samples,
-        parts,
-        classes=len(CLASS_NAMES),
-        class_names=CLASS_NAMES,
-        amplitude=amplitude,
-        workers=workers,
-        dtype=dtype,
+    return image_dataset(
+        samples, parts, CLASS_NAMES, amplitude=amplitude, workers=workers, dtype=dtype
     )
 
 
@@ -145,11 +137,11 @@ class Patches:
             image, labels = self._reader[sample]
             patch = finite(image)
         except Exception:
-            self._tell(sample)
+            self._raise_naming_the_file(sample)
             raise
         return patch, torch.from_numpy(np.where(labels == 0, IGNORED, labels.astype(np.int64) - 1))
 
-    def _tell(self, sample: int) -> None:
+    def _raise_naming_the_file(self, sample: int) -> None:
         """Raise a ValueError that names the file whose patch cannot be read."""
         row, column = self.corner(sample)
         (top, left), _ = self._reader.alos_dataset.crop_coordinates
@@ -167,9 +159,9 @@ def _check_files(top: Path) -> None:
         if not file.is_file():
             raise ValueError(f"{file}: it is missing; {EXPECTED}")
     with reading(top / VOLUME):
-        told = VolFile(top / VOLUME).num_polarizations
-        if told != len(POLARISATIONS):
-            raise ValueError(f"it tells of {told} images, not {len(POLARISATIONS)}")
+        images_listed = VolFile(top / VOLUME).num_polarizations
+        if images_listed != len(POLARISATIONS):
+            raise ValueError(f"it lists {images_listed} images, should be {len(POLARISATIONS)}")
     with reading(leader):
         if not np.isfinite(LeaderFile(leader).calibration_factor):
             raise ValueError("its calibration factor is no number")
@@ -181,26 +173,21 @@ def _check_files(top: Path) -> None:
             image = SARImage(file)
             rows, columns = image.num_rows, image.num_cols
             if rows < CORNER[0] or columns < CORNER[1]:
-                raise ValueError(f"it has {rows} × {columns} pixels, at least {CORNER} are needed")
-            size, wanted = file.stat().st_size, 720 + rows * (RECORD + 8 * columns)
-            if size < wanted:
-                raise ValueError(f"it is cut short: {size} bytes, its header wants {wanted}")
+                raise ValueError(f"it has {rows} × {columns} pixels, should be at least {CORNER}")
+            check_size(file, 720 + rows * (RECORD + 8 * columns))
     with reading(top / LABELS):
         _check_labels(top / LABELS)
 
 
 def _check_trailer(file: Path) -> None:
-    """That its low-resolution image is there, which torchcvnn reads although nobody wants it."""
+    """Check that the low-resolution image is complete, which torchcvnn reads and does not use."""
     from torchcvnn.datasets.alos2 import parse_utils, trailer_file
 
     record: dict[str, Any] = {}
     length = trailer_file.descriptor_record_length
     with file.open("rb") as stream:
         parse_utils.parse_from_format(stream, record, trailer_file.descriptor_format, 1, length, 0)
-    wanted = length + 2 * record["number_of_pixels"] * record["number_of_lines"]
-    size = file.stat().st_size
-    if size < wanted:
-        raise ValueError(f"it is cut short: {size} bytes, its header wants {wanted}")
+    check_size(file, length + 2 * record["number_of_pixels"] * record["number_of_lines"])
 
 
 def _check_labels(file: Path) -> None:
@@ -208,12 +195,12 @@ def _check_labels(file: Path) -> None:
 
     with Image.open(file) as image:
         if (image.height, image.width) != CROP:
-            raise ValueError(f"it has {image.height} × {image.width} pixels, not {CROP}")
+            raise ValueError(f"it has {image.height} × {image.width} pixels, should be {CROP}")
         labels = np.array(image)
     if labels.ndim != 2 or labels.dtype.kind not in "iu":
         raise ValueError("it should have one channel of whole numbers, the labels")
     if labels.max() > len(CLASS_NAMES):
-        raise ValueError(f"labels reach {labels.max()}, allowed are 0 to {len(CLASS_NAMES)}")
+        raise ValueError(f"labels reach {labels.max()}, should be 0 to {len(CLASS_NAMES)}")
     if len(np.unique(labels[labels > 0])) < 2:
         raise ValueError("its labels are of fewer than two classes")
 
@@ -228,20 +215,18 @@ def _dealt(patches: Patches, block: int, generator: np.random.Generator) -> Part
         for j, column in enumerate(columns)
         if labels[row : row + block, column : column + block].any()
     ]
-    split_of = np.full((len(rows), len(columns)), -1)
-    dealt = whole_groups(f"blocks of {block}×{block} with labels", len(labelled), generator)
-    for number, part in enumerate(dealt):
-        for place in part:
-            split_of[labelled[place]] = number
+    split_of_block = np.full((len(rows), len(columns)), -1)
+    blocks = whole_groups(f"blocks of {block}×{block} with labels", len(labelled), generator)
+    for split, part in enumerate(blocks):
+        split_of_block[tuple(np.array(labelled)[part].T)] = split
     chosen: list[list[int]] = [[], [], []]
     for patch in range(len(patches)):
         row, column = patches.corner(patch)
-        last_row, last_column = row + patches.size, column + patches.size
-        if not labels[row:last_row, column:last_column].any():
+        last_row, last_column = row + patches.size - 1, column + patches.size - 1
+        if not labels[row : last_row + 1, column : last_column + 1].any():
             continue
-        touched = split_of[
-            row // block : (last_row - 1) // block + 1,
-            column // block : (last_column - 1) // block + 1,
+        touched = split_of_block[
+            row // block : last_row // block + 1, column // block : last_column // block + 1
         ]
         if touched.min() == touched.max() >= 0:
             chosen[touched.min()].append(patch)

@@ -9,9 +9,9 @@ ComplexArray = npt.NDArray[np.complex128]
 
 
 def data_generator(seed: int) -> np.random.Generator:
-    """Return the random numbers of a data set.
+    """Return the generator of a data set's random numbers.
 
-    They are a child of `default_rng(seed)`: numpy gives the parent the stream of the pair
+    It is a child of `default_rng(seed)`: numpy gives the parent the stream of the pair
     (seed, 0), which orders the batches of the first epoch, and data and order must not share one.
     """
     return np.random.default_rng(seed).spawn(1)[0]

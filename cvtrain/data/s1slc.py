@@ -11,9 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from cvtrain.data.arguments import Amplitude, ComplexDtype, Seed, Workers, checked_arguments
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.file_errors import folder, reading
-from cvtrain.data.radar_image import Amplitude, check_image_arguments, finite, radar_dataset
+from cvtrain.data.image_files import finite, image_dataset
 from cvtrain.data.random import data_generator
 from cvtrain.data.splits import stratified
 
@@ -27,25 +28,26 @@ EXPECTED = (
 )
 
 
+@checked_arguments
 def s1slc(
     *,
     path: str,
-    seed: int = 0,
+    seed: Seed = 0,
     amplitude: Amplitude = "linear",
-    workers: int = 0,
-    dtype: torch.dtype,
+    workers: Workers = 0,
+    dtype: ComplexDtype,
 ) -> Dataset:
     """Classification of S1SLC_CVDL's single-look complex patches by land cover, seven classes.
 
-    The arrays stay on disk and are memory-mapped. Of each class 60 % of the
-    patches of all cities are for training, 20 % for validation, 20 % for test.
+    The arrays stay on disk and are memory-mapped. Of each class 60 % of the patches of all cities
+    are for training, 20 % for validation, 20 % for test.
 
     Args:
         path: a folder that holds one for each city, with HH.npy and HV.npy, `[N, H, W]` complex,
             and Labels.npy, N numbers from 1 to 7. Folders with none of these are passed over,
             unless they are of `CITIES`.
-        seed: draws the split.
-        amplitude: linear or log, see `radar_dataset`.
+        seed: of the random split.
+        amplitude: linear or log, see `image_dataset`.
         workers: processes that read, see `FileSplit`.
         dtype: complex64 or complex128, of inputs `[N, 2, H, W]`, HH before HV; targets are the
             labels less one, `[N]` int64.
@@ -54,37 +56,36 @@ def s1slc(
         ValueError: an argument is out of range, the folder is not as it should be, or an array is
             missing, cut short, or not what it should be.
     """
-    check_image_arguments(seed, amplitude, workers, dtype)
     top = folder(path, EXPECTED)
     cities = sorted(
-        place
-        for place in top.iterdir()
-        if place.name in CITIES or any((place / name).exists() for name in FILES)
+        city
+        for city in top.iterdir()
+        if city.name in CITIES or any((city / name).exists() for name in FILES)
     )
     if not cities:
         raise ValueError(f"path={path} holds no such arrays; {EXPECTED}")
     labels = [_checked_labels(city) for city in cities]
-    together = np.concatenate(labels)
-    if len(np.unique(together)) < 2:
+    all_labels = np.concatenate(labels)
+    if len(np.unique(all_labels)) < 2:
         raise ValueError(f"path={path} holds one class alone; at least two are needed")
     shapes = {_map(city / name).shape[1:] for city in cities for name in POLARISATIONS}
     if len(shapes) > 1:
         listed = " and ".join("×".join(map(str, shape)) for shape in sorted(shapes)[:2])
         raise ValueError(f"path={path} holds patches of different sizes, {listed}")
-    parts = stratified(together, data_generator(seed))
-    samples = Patches(cities, labels)
-    return radar_dataset(
-        samples, parts, classes=CLASSES, amplitude=amplitude, workers=workers, dtype=dtype
+    parts = stratified(all_labels, data_generator(seed))
+    return image_dataset(
+        Patches(cities, labels), parts, CLASSES, amplitude=amplitude, workers=workers, dtype=dtype
     )
 
 
 class Patches:
-    """Reads patches [2, H, W] and their classes from memory maps, as torchcvnn's S1SLC does, but
-    in the order of the cities' names, and of folders that are no cities nothing.
+    """Reader of patches [2, H, W] and their classes from memory maps.
+
+    torchcvnn's S1SLC reads them too, but in the order of the file system, and from every folder.
 
     Args:
-        cities: their folders.
-        labels: the classes of each city's patches.
+        cities: folders, one of each city.
+        labels: classes of each city's patches.
     """
 
     def __init__(self, cities: Sequence[Path], labels: Sequence[npt.NDArray[np.int64]]) -> None:
@@ -124,23 +125,23 @@ def _map(file: Path) -> npt.NDArray[Any]:
 
 
 def _checked_labels(city: Path) -> npt.NDArray[np.int64]:
-    """The classes of a city's patches, [N], from 0."""
+    """Classes of a city's patches, [N], from 0; the shapes of its files are checked."""
     stored = _map(city / "Labels.npy")
-    with reading(city / "Labels.npy"), np.errstate(invalid="ignore"):  # NaN is told below
+    with reading(city / "Labels.npy"), np.errstate(invalid="ignore"):  # NaN is refused below
         if stored.dtype.kind not in "iuf" or stored.ndim < 1 or stored.size != len(stored):
-            raise ValueError(f"it should hold N labels, not {stored.dtype} of {list(stored.shape)}")
+            raise ValueError(f"it holds {stored.dtype} {list(stored.shape)}, should be N labels")
         labels = stored.reshape(-1).astype(np.int64) - 1
         if not len(labels) or not np.array_equal(labels + 1, stored.reshape(-1)):
-            raise ValueError("it should hold N labels, whole numbers; N at least 1")
+            raise ValueError("its labels should be whole numbers, at least one")
         if labels.min() < 0 or labels.max() >= CLASSES:
             span = f"{labels.min() + 1} to {labels.max() + 1}"
-            raise ValueError(f"labels span {span}, allowed are 1 to {CLASSES}")
+            raise ValueError(f"labels span {span}, should be 1 to {CLASSES}")
     for name in POLARISATIONS:
         patches = _map(city / name)
         with reading(city / name):
             if patches.dtype.kind != "c" or patches.ndim != 3 or len(patches) != len(labels):
                 raise ValueError(
-                    f"it should hold complex numbers of shape [{len(labels)}, H, W],"
-                    f" not {patches.dtype} of {list(patches.shape)}"
+                    f"it holds {patches.dtype} {list(patches.shape)},"
+                    f" should be complex numbers [{len(labels)}, H, W]"
                 )
     return labels

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+import numpy.typing as npt
 
+from cvtrain.data.arguments import Amplitude, ComplexDtype, Count, Seed, Workers, checked_arguments
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.file_errors import folder, reading
-from cvtrain.data.radar_image import (
-    Amplitude,
-    Sized,
-    check_image_arguments,
-    finite,
-    radar_dataset,
-)
+from cvtrain.data.image_files import LabelledFiles, Resize, image_dataset
 from cvtrain.data.random import data_generator
 from cvtrain.data.splits import stratified
 
@@ -30,16 +24,17 @@ EXPECTED = (
 )
 
 
+@checked_arguments
 def sample(
     *,
     path: str,
-    seed: int = 0,
+    seed: Seed = 0,
     complete: bool = True,
-    crop: int = 128,
-    size: int | None = None,
+    crop: Count = 128,
+    size: Count | None = None,
     amplitude: Amplitude = "linear",
-    workers: int = 0,
-    dtype: torch.dtype,
+    workers: Workers = 0,
+    dtype: ComplexDtype,
 ) -> Dataset:
     """Classification of SAMPLE's complex images of ten vehicles, measured and synthetic alike.
 
@@ -52,11 +47,11 @@ def sample(
 
     Args:
         path: the folder of the files, see `EXPECTED`.
-        seed: draws the split.
+        seed: of the random split.
         complete: false takes what is there, such as a part that was chosen.
-        crop: pixels of the central square of an image, see `Sized`.
+        crop: pixels of the central square of an image, see `Resize`.
         size: pixels that it is resized to; None: as cropped.
-        amplitude: linear or log, see `radar_dataset`.
+        amplitude: linear or log, see `image_dataset`.
         workers: processes that read, see `FileSplit`.
         dtype: complex64 or complex128, of inputs `[N, 1, size, size]`; targets `[N]` int64.
 
@@ -64,10 +59,8 @@ def sample(
         ValueError: an argument is out of range, the folder is not as it should be, files are
             missing, one is no MAT-file or is cut short, or there are fewer than two classes.
     """
-    check_image_arguments(seed, amplitude, workers, dtype)
     from torchcvnn.datasets.sample.filelist import filelist
 
-    sized = Sized(crop, size)
     top = folder(path, EXPECTED)
     names = tuple(filelist["real"])
     found = {name: _files(top, name) for name in names}
@@ -89,56 +82,31 @@ def sample(
     for label, name in enumerate(names):
         for base, file in found[name].items():
             views.setdefault((label, base.replace("_synth_", "_real_")), []).append(file)
-    parts = stratified(np.array([label for label, _ in views]), data_generator(seed))
-    counts = np.array([len(files) for files in views.values()])
-    first = np.cumsum(counts) - counts
-    expanded = [
-        np.concatenate([first[view] + np.arange(counts[view]) for view in part] or [part])
-        for part in parts
-    ]
-    samples = Images(
-        tuple(file for files in views.values() for file in files),
-        tuple(label for (label, _), files in views.items() for _ in files),
-        sized,
-    )
-    return radar_dataset(
-        samples,
-        expanded,
-        classes=len(names),
-        class_names=names,
+    view_parts = stratified(np.array([label for label, _ in views]), data_generator(seed))
+    view_of_file = np.repeat(np.arange(len(views)), [len(files) for files in views.values()])
+    return image_dataset(
+        LabelledFiles(
+            tuple(file for files in views.values() for file in files),
+            tuple(label for (label, _), files in views.items() for _ in files),
+            _read_image,
+        ),
+        [np.flatnonzero(np.isin(view_of_file, part)) for part in view_parts],
+        names,
+        resize=Resize(crop, size),
         amplitude=amplitude,
         workers=workers,
         dtype=dtype,
     )
 
 
-@dataclass(frozen=True)
-class Images:
-    """Reads images [1, size, size] and their classes.
+def _read_image(file: Path) -> npt.NDArray[Any]:
+    """[1, H, W], complex."""
+    from scipy.io import loadmat
 
-    Attributes:
-        files: one for each image.
-        labels: their classes.
-        sized: brings images to one size.
-    """
-
-    files: tuple[Path, ...]
-    labels: tuple[int, ...]
-    sized: Sized
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, sample: int) -> tuple[Tensor, Tensor]:
-        from scipy.io import loadmat
-
-        file = self.files[sample]
-        with reading(file):
-            image = loadmat(file, variable_names=["complex_img"])["complex_img"]
-            if image.ndim != 2 or 0 in image.shape:
-                raise ValueError(f"complex_img should be [H, W], not {list(image.shape)}")
-            read = finite(image).unsqueeze(0)
-        return self.sized(read), torch.tensor(self.labels[sample])
+    image: npt.NDArray[Any] = loadmat(file, variable_names=["complex_img"])["complex_img"]
+    if image.ndim != 2 or 0 in image.shape:
+        raise ValueError(f"complex_img is {list(image.shape)}, should be [H, W]")
+    return image[None]
 
 
 def _files(top: Path, name: str) -> dict[str, Path]:

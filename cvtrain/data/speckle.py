@@ -8,7 +8,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cvtrain.config.argument_checks import check_complex_dtype, check_integer
+from cvtrain.config.argument_checks import check_integer
+from cvtrain.data.arguments import (
+    ComplexDtype,
+    Count,
+    Seed,
+    check_names,
+    checked_arguments,
+)
 from cvtrain.data.dataset import Dataset, Reference
 from cvtrain.data.random import ComplexArray, complex_gaussian, data_generator
 from cvtrain.data.split import Split
@@ -35,16 +42,17 @@ diagonal: nothing but the phase between HH and VV tells them apart.
 """
 
 
+@checked_arguments
 def speckle(
     *,
-    seed: int = 0,
+    seed: Seed = 0,
     classes: tuple[str, ...] = ("water", "soil", "buildings", "forest"),
-    size: int = 32,
-    regions: int = 12,
-    train_samples: int = 300,
-    validation_samples: int = 100,
-    test_samples: int = 100,
-    dtype: torch.dtype,
+    size: Count = 32,
+    regions: Count = 12,
+    train_samples: Count = 300,
+    validation_samples: Count = 100,
+    test_samples: Count = 100,
+    dtype: ComplexDtype,
 ) -> Dataset:
     """Segmentation of single-look scenes: what class is the region that a pixel is of?
 
@@ -61,28 +69,21 @@ def speckle(
     neighbours can be, since they are mostly of one region.
 
     Args:
-        seed: draws regions, classes and speckle.
+        seed: of the random regions, classes and speckle.
         classes: at least two different names in `COVARIANCES`, in the order of the labels.
         size: rows and columns of a scene.
         regions: points per scene, from 1 to size²; one without a pixel is not seen.
-        train_samples: scenes, at least 1, as in the next two.
-        validation_samples: see above.
-        test_samples: see above.
+        train_samples: scenes for training.
+        validation_samples: scenes for validation.
+        test_samples: scenes for test.
         dtype: complex64 or complex128, of inputs `[N, 3, size, size]`, the channels being HH, √2 HV
             and VV; targets are labels `[N, size, size]` int64.
 
     Raises:
         ValueError: an argument is out of range.
     """
-    check_integer("seed", seed, minimum=0)
     covariances = _covariances(classes)
-    check_integer("size", size, minimum=1)
     check_integer("regions", regions, minimum=1, maximum=size**2)
-    check_integer("train_samples", train_samples, minimum=1)
-    check_integer("validation_samples", validation_samples, minimum=1)
-    check_integer("test_samples", test_samples, minimum=1)
-    check_complex_dtype(dtype)
-
     generator = data_generator(seed)
 
     def split(samples: int) -> Split:
@@ -101,12 +102,12 @@ def speckle(
     right = maximum_likelihood(test.inputs, classes) == test.targets
     share = right.double().mean().item()
     train, validation, test = (
-        Split(part.inputs.to(dtype), part.targets) for part in (train, validation, test)
+        Split(split.inputs.to(dtype), split.targets) for split in (train, validation, test)
     )
     return Dataset(
-        train=train,
-        validation=validation,
-        test=test,
+        train,
+        validation,
+        test,
         task="classification",
         out_features=len(classes),
         class_names=tuple(classes),
@@ -155,11 +156,5 @@ def _scene(
 
 def _covariances(classes: tuple[str, ...]) -> ComplexArray:
     """[classes, 3, 3]."""
-    known = ", ".join(COVARIANCES)
-    for name in classes:
-        if name not in COVARIANCES:
-            raise ValueError(f"classes must be of {known}, not {name!r}")
-    if len(classes) < 2 or len(set(classes)) < len(classes):
-        given = ", ".join(classes) or "none"
-        raise ValueError(f"classes must be two or more different ones of {known}, not {given}")
+    check_names("classes", classes, COVARIANCES)
     return np.stack([COVARIANCES[name] for name in classes])

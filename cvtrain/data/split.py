@@ -1,4 +1,4 @@
-"""The samples of one split of a data set: in memory, or on disk and read as they are wanted."""
+"""The samples of one split of a data set: in memory, or on disk and read batch by batch."""
 
 from __future__ import annotations
 
@@ -33,14 +33,13 @@ class Split:
         return len(self.inputs)
 
     def take(self, samples: Tensor) -> Split:
-        """Some of them, `samples` being their numbers, [n] int64."""
+        """Select samples by their numbers in this split, [n] int64."""
         return Split(self.inputs[samples], self.targets[samples])
 
     def pieces(self, size: int) -> Iterator[Split]:
-        """All of them in their order, `size` at a time."""
+        """Iterate over all samples in their order, `size` at a time."""
         inputs, targets = torch.split(self.inputs, size), torch.split(self.targets, size)
-        for each in zip(inputs, targets, strict=True):
-            yield Split(*each)
+        yield from map(Split, inputs, targets)
 
 
 class UnusableSample(ValueError):
@@ -48,29 +47,30 @@ class UnusableSample(ValueError):
 
 
 class Samples(Protocol):
-    """Reads one sample at a time; picklable, and safe to be read from several processes."""
+    """Reader of one sample at a time; picklable, and safe to be used by several processes."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Number of samples."""
         ...
 
     def __getitem__(self, sample: int) -> tuple[Tensor, Tensor]:
-        """An input [...], complex, and its target: [*positions] int64 or [out, *positions] complex.
+        """Read an input [...], complex, and its target, [*positions] int64 or [out, *positions]
+        complex.
 
         Raises:
-            OSError, ValueError: it cannot be read, or is not what it should be.
+            OSError, ValueError: the sample cannot be read, or is not what it should be.
         """
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class FileSplit:
-    """Samples that stay on disk: those of a batch are read when it is due, a few batches ahead.
+    """Samples that stay on disk: a batch is read when it is due, by workers a few batches ahead.
 
     Attributes:
-        samples: reads them.
-        chosen: which of the samples are of this split, in its order; distinct.
-        workers: processes that read beside the one that trains; 0: it reads for itself.
+        samples: reader of the whole data set.
+        chosen: numbers of the samples in this split, in its order; distinct.
+        workers: processes that read beside the one that trains; 0: that one reads.
     """
 
     samples: Samples
@@ -81,16 +81,16 @@ class FileSplit:
         return len(self.chosen)
 
     def take(self, samples: Tensor) -> Split:
-        """Some of them, read now; `samples` are their numbers in this split, [n] int64.
+        """Read samples by their numbers in this split, [n] int64.
 
         Raises:
-            UnusableSample: one of them cannot be read; it names it.
+            UnusableSample: a sample cannot be read; the message names it.
         """
-        told = _Told(self)
-        return _usable(_together([told[int(sample)] for sample in samples]))
+        reader = _ErrorsAsText(self)
+        return _usable(_collate([reader[int(sample)] for sample in samples]))
 
     def pieces(self, size: int) -> Iterator[Split]:
-        """All of them in their order, `size` at a time.
+        """Read all samples in their order, `size` at a time.
 
         Raises:
             UnusableSample: as `take`.
@@ -98,18 +98,18 @@ class FileSplit:
         return self.batches(torch.split(torch.arange(len(self)), size))
 
     def batches(self, order: Iterable[Tensor]) -> Iterator[Split]:
-        """One batch for each list of numbers, read ahead; `order` may be endless.
+        """Read one batch for each tensor of numbers in `order`, which may be endless.
 
         Raises:
             UnusableSample: as `take`, at the batch that cannot be read.
         """
         loader = DataLoader(
-            _Told(self),
+            _ErrorsAsText(self),
             batch_sampler=(numbers.tolist() for numbers in order),
             num_workers=self.workers,
-            collate_fn=_together,
+            collate_fn=_collate,
             worker_init_fn=_leave_signals,
-            # It draws a seed for its workers: not from the numbers of the run.
+            # The loader draws a seed for its workers, which should not come from the run's state.
             generator=torch.Generator(),
         )
         return map(_usable, loader)
@@ -119,12 +119,13 @@ AnySplit: TypeAlias = Split | FileSplit
 
 
 def in_memory(split: AnySplit) -> Split:
-    """All of its samples, read if they are on disk."""
+    """Return all samples of a split in memory, read from disk if need be."""
     return split if isinstance(split, Split) else split.take(torch.arange(len(split)))
 
 
-class _Told(TorchDataset[tuple[Tensor, Tensor] | str]):
-    """Gives what is wrong with a sample as a text: an exception would bring a traceback along."""
+class _ErrorsAsText(TorchDataset[tuple[Tensor, Tensor] | str]):
+    """Returns what is wrong with a sample as text: from a worker, an exception would bring its
+    traceback along."""
 
     def __init__(self, split: FileSplit) -> None:
         self._samples, self._chosen = split.samples, split.chosen
@@ -132,13 +133,13 @@ class _Told(TorchDataset[tuple[Tensor, Tensor] | str]):
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor] | str:
         try:
             return self._samples[self._chosen[number]]
-        except MemoryError:  # of what reads it, not of the sample
+        except MemoryError:  # not the fault of the sample
             raise
-        except Exception as error:  # readers of file formats raise whatever they meet
+        except Exception as error:  # readers of file formats raise all kinds of exceptions
             return f"sample {number}: {first_line(error) or type(error).__name__}"
 
 
-def _together(read: Sequence[tuple[Tensor, Tensor] | str]) -> Split | str:
+def _collate(read: Sequence[tuple[Tensor, Tensor] | str]) -> Split | str:
     for sample in read:
         if isinstance(sample, str):
             return sample
@@ -158,5 +159,5 @@ def _usable(read: Split | str) -> Split:
 
 
 def _leave_signals(worker: int) -> None:
-    """Ctrl-C goes to all processes of a terminal; the one that trains ends its readers."""
+    """Ignore Ctrl-C: all processes of a terminal get it, and the training one ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Which samples train, which validate, which test: 60, 20 and 20 %, in an order that is drawn."""
+"""Random division of samples or groups into 60 % for training, 20 % validation and 20 % test."""
 
 from typing import TypeAlias
 
@@ -10,11 +10,11 @@ Parts: TypeAlias = list[npt.NDArray[np.intp]]
 
 
 def stratified(labels: npt.NDArray[np.int64], generator: np.random.Generator) -> Parts:
-    """Cut every class at 60 % and 80 %; a class of three or more is in all parts.
+    """Divide every class at 60 % and 80 %; a class of three or more samples is in all parts.
 
     Args:
         labels: of the samples, [N].
-        generator: draws the order in which each class is cut.
+        generator: source of the order in which each class is divided.
     """
     pieces = []
     for label in np.unique(labels):
@@ -26,12 +26,12 @@ def stratified(labels: npt.NDArray[np.int64], generator: np.random.Generator) ->
 
 
 def whole_groups(name: str, count: int, generator: np.random.Generator) -> Parts:
-    """Deal groups, such as the patients, to the three parts: none of which is without one.
+    """Divide whole groups, such as patients, into three parts of at least one group each.
 
     Args:
         name: of the groups, for the error.
-        count: how many there are; a fifth, rounded, validates and as many test.
-        generator: draws their order.
+        count: number of groups; a fifth, rounded, are for validation and as many for test.
+        generator: source of their order.
 
     Raises:
         ValueError: there are fewer than three.

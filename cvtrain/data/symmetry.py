@@ -1,18 +1,17 @@
 """Two problems that one complex neuron solves and one real neuron cannot."""
 
 from itertools import product
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 
-from cvtrain.config.argument_checks import check_complex_dtype
+from cvtrain.data.arguments import ComplexDtype, checked_arguments
 from cvtrain.data.dataset import Dataset, Reference
 from cvtrain.data.split import Split
 
-Problem = Literal["xor", "symmetry"]
 
-
-def symmetry(*, problem: Problem = "xor", dtype: torch.dtype) -> Dataset:
+@checked_arguments
+def symmetry(*, problem: Literal["xor", "symmetry"] = "xor", dtype: ComplexDtype) -> Dataset:
     """Regression of a symbol ±1 ± i that tells whether bits differ, or are symmetric.
 
     Every split is all the patterns of bits xₖ = ±1. The two bits that are compared are the real
@@ -34,11 +33,8 @@ def symmetry(*, problem: Problem = "xor", dtype: torch.dtype) -> Dataset:
             solution `[1, 1]` or `[1, 2]`.
 
     Raises:
-        ValueError: an argument is another.
+        ValueError: `problem` or `dtype` is another.
     """
-    if problem not in get_args(Problem):
-        raise ValueError(f"problem must be one of {', '.join(get_args(Problem))}, not {problem!r}")
-    check_complex_dtype(dtype)
     if problem == "xor":
         patterns = [[complex(x1, x2)] for x1, x2 in product((-1, 1), repeat=2)]
         weight = torch.tensor([[1j]], dtype=dtype)
@@ -48,9 +44,9 @@ def symmetry(*, problem: Problem = "xor", dtype: torch.dtype) -> Dataset:
     inputs = torch.tensor(patterns, dtype=dtype)
     sample = Split(inputs, inputs @ weight.T)
     return Dataset(
-        train=sample,
-        validation=sample,
-        test=sample,
+        sample,
+        sample,
+        sample,
         task="regression",
         out_features=1,
         solution={"weight": weight},

@@ -1,9 +1,12 @@
 """Identification of a linear complex system: least squares with a chosen spectrum."""
 
+from typing import Annotated
+
 import numpy as np
 import torch
+from pydantic import Field
 
-from cvtrain.config.argument_checks import check_complex_dtype, check_integer, check_number
+from cvtrain.data.arguments import ComplexDtype, NonNegative, Seed, Share, checked_arguments
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.random import ComplexArray, complex_gaussian, data_generator
 from cvtrain.data.split import Split
@@ -12,15 +15,16 @@ MOST_TAPS = 4096
 """The unitary matrix of so many takes minutes, and of twice as many eight times as long."""
 
 
+@checked_arguments
 def system_id(
     *,
-    seed: int = 0,
-    samples: int = 5000,
-    taps: int = 8,
-    condition_number: float = 10.0,
-    noise: float = 0.1,
-    circularity: float = 0.0,
-    dtype: torch.dtype,
+    seed: Seed = 0,
+    samples: Annotated[int, Field(ge=5, strict=True)] = 5000,
+    taps: Annotated[int, Field(ge=1, le=MOST_TAPS, strict=True)] = 8,
+    condition_number: Annotated[float, Field(ge=1, strict=True, allow_inf_nan=False)] = 10.0,
+    noise: NonNegative = 0.1,
+    circularity: Share = 0.0,
+    dtype: ComplexDtype,
 ) -> Dataset:
     """Regression of y = Σⱼ xⱼ w°ⱼ + ν, where the closed forms of gradient descent and LMS hold.
 
@@ -37,10 +41,10 @@ def system_id(
     validation and test (rounded down, the rest goes to training).
 
     Args:
-        seed: draws U, w°, the inputs and the noise.
+        seed: of the random U, w°, inputs and noise.
         samples: of all three splits together, at least 5.
         taps: length of w°, from 1 to 4096.
-        condition_number: largest over smallest eigenvalue of R; must be 1 for a single tap.
+        condition_number: largest over smallest eigenvalue of R; 1 for a single tap.
         noise: standard deviation √E|ν|² of the circular complex noise, the root of the least loss.
         circularity: ρ, from 0 (circular) to 1.
         dtype: complex64 or complex128, of inputs `[N, taps]` and targets `[N, 1]`.
@@ -52,16 +56,8 @@ def system_id(
     Raises:
         ValueError: an argument is out of range.
     """
-    check_integer("seed", seed, minimum=0)
-    check_integer("samples", samples, minimum=5)
-    check_integer("taps", taps, minimum=1, maximum=MOST_TAPS)
-    check_number("condition_number", condition_number, minimum=1)
     if taps == 1 and condition_number != 1:
-        raise ValueError(f"condition_number must be 1 where taps is 1, not {condition_number!r}")
-    check_number("noise", noise, minimum=0)
-    check_number("circularity", circularity, minimum=0, maximum=1)
-    check_complex_dtype(dtype)
-
+        raise ValueError(f"condition_number={condition_number}: should be 1 where taps=1")
     generator = data_generator(seed)
     unitary = _random_unitary(generator, taps)
     weight = complex_gaussian(generator, (1, taps))
@@ -80,9 +76,9 @@ def system_id(
         for inputs, targets in zip(np.split(x, cuts), np.split(y, cuts), strict=True)
     )
     return Dataset(
-        train=train,
-        validation=validation,
-        test=test,
+        train,
+        validation,
+        test,
         task="regression",
         out_features=1,
         solution={"weight": torch.from_numpy(weight).to(dtype)},

@@ -1,22 +1,26 @@
 """A coherent optical field on a plane, to be learned from some of its points."""
 
+from typing import Annotated
+
 import numpy as np
 import torch
+from pydantic import Field
 
-from cvtrain.config.argument_checks import check_complex_dtype, check_integer, check_number
+from cvtrain.data.arguments import ComplexDtype, Count, NonNegative, Seed, checked_arguments
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.random import complex_gaussian, data_generator
 from cvtrain.data.split import Split
 
 
+@checked_arguments
 def wave_field(
     *,
-    seed: int = 0,
-    size: int = 48,
-    bandwidth: float = 4.0,
-    waves: int = 64,
-    noise: float = 0.0,
-    dtype: torch.dtype,
+    seed: Seed = 0,
+    size: Annotated[int, Field(ge=3, strict=True)] = 48,
+    bandwidth: NonNegative = 4.0,
+    waves: Count = 64,
+    noise: NonNegative = 0.0,
+    dtype: ComplexDtype,
 ) -> Dataset:
     """Regression of a field E on the coordinates r = (x, y) of a square, [−1, 1]².
 
@@ -30,7 +34,7 @@ def wave_field(
     of which 60 % are for training, 20 % each for validation and test, drawn at random.
 
     Args:
-        seed: draws aⱼ, kⱼ, the noise, and which points are in which split.
+        seed: of the random aⱼ, kⱼ, noise and split.
         size: points along a side, at least 3.
         bandwidth: positive; above size/4 the points are too few to tell the waves apart.
         waves: how many there are.
@@ -41,17 +45,10 @@ def wave_field(
     Raises:
         ValueError: an argument is out of range.
     """
-    check_integer("seed", seed, minimum=0)
-    check_integer("size", size, minimum=3)
-    check_number("bandwidth", bandwidth, minimum=0)
     if bandwidth == 0 or bandwidth > size / 4:
         raise ValueError(
-            f"bandwidth must be above 0 and at most size/4 = {size / 4:g}, not {bandwidth!r}"
+            f"bandwidth={bandwidth}: should be above 0 and at most size/4 = {size / 4:g}"
         )
-    check_integer("waves", waves, minimum=1)
-    check_number("noise", noise, minimum=0)
-    check_complex_dtype(dtype)
-
     generator = data_generator(seed)
     axis = np.linspace(-1, 1, size)
     r = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
@@ -74,9 +71,9 @@ def wave_field(
 
     train, validation, test = np.split(order, cuts)
     return Dataset(
-        train=split(train, noise * measured),
-        validation=split(validation),
-        test=split(test),
+        split(train, noise * measured),
+        split(validation),
+        split(test),
         task="regression",
         out_features=1,
     )

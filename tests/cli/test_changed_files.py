@@ -26,10 +26,8 @@ from cvtrain.data.mstar import mstar
 from cvtrain.data.s1slc import s1slc
 from cvtrain.data.sample import sample
 from cvtrain.process.errors import InputError
-from tests.data.formats.mstar import write_mstar
-from tests.data.formats.s1slc import write_s1slc
-from tests.data.formats.sample import write_sample
 from tests.data.idx_files import write_digits
+from tests.data.published_files import write_mstar, write_s1slc, write_sample
 from tests.mutations import IN_PLACE, time_limit, with_another_value, with_other_bytes
 
 pytestmark = pytest.mark.usefixtures("blank_figures")

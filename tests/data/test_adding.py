@@ -67,17 +67,3 @@ def test_always_to_answer_one_costs_a_sixth_and_no_other_constant_less():
 def test_sizes_are_as_asked():
     dataset = draw(train_samples=3, validation_samples=2, test_samples=1)
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (3, 2, 1)
-
-
-@pytest.mark.parametrize(
-    ("argument", "value", "allowed"),
-    [
-        ("length", 1, "an integer of at least 2"),
-        ("train_samples", 0, "an integer of at least 1"),
-        ("validation_samples", 0, "an integer of at least 1"),
-        ("test_samples", 0, "an integer of at least 1"),
-    ],
-)
-def test_a_bad_argument_is_refused_by_name(argument, value, allowed):
-    with pytest.raises(ValueError, match=f"^{argument} must be {allowed}, not {value}$"):
-        draw(**{argument: value})

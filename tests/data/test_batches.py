@@ -65,11 +65,11 @@ def test_writing_to_a_batch_does_not_change_later_ones(batch_size):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0, None, 0), "samples must be an integer of at least 1, not 0"),
-        ((10, 0, 0), "batch_size must be an integer from 1 to 10, not 0"),
-        ((10, 11, 0), "batch_size must be an integer from 1 to 10, not 11"),
-        ((10, 2.5, 0), "batch_size must be an integer from 1 to 10, not 2.5"),
-        ((10, 2, -1), "seed must be an integer of at least 0, not -1"),
+        ((0, None, 0), "samples=0: should be an integer of at least 1"),
+        ((10, 0, 0), "batch_size=0: should be an integer from 1 to 10"),
+        ((10, 11, 0), "batch_size=11: should be an integer from 1 to 10"),
+        ((10, 2.5, 0), "batch_size=2.5: should be an integer from 1 to 10"),
+        ((10, 2, -1), "seed=-1: should be an integer of at least 0"),
     ],
 )
 def test_a_bad_argument_is_refused_by_name(arguments, message):
@@ -78,5 +78,5 @@ def test_a_bad_argument_is_refused_by_name(arguments, message):
 
 
 def test_a_negative_step_is_refused():
-    with pytest.raises(ValueError, match="step must be an integer of at least 0, not -1"):
+    with pytest.raises(ValueError, match="step=-1: should be an integer of at least 0"):
         BatchOrder(10, 2, 0).indices(-1)

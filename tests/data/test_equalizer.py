@@ -78,21 +78,3 @@ def test_sizes_are_as_asked_at_every_delay(taps):
         dataset = draw(taps=taps, delay=delay, **sizes)
         assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (1, 2, 3)
         assert dataset.in_features == taps
-
-
-@pytest.mark.parametrize(
-    ("argument", "value", "allowed"),
-    [
-        ("delay", -1, "an integer from 0 to 4"),
-        ("delay", 5, "an integer from 0 to 4"),
-        ("taps", 0, "an integer of at least 1"),
-        ("snr_db", math.nan, "a finite number from -300 to 300"),
-        ("snr_db", 301.0, "a finite number from -300 to 300"),
-        ("train_samples", 0, "an integer of at least 1"),
-        ("validation_samples", 0, "an integer of at least 1"),
-        ("test_samples", 0, "an integer of at least 1"),
-    ],
-)
-def test_a_bad_argument_is_refused_by_name(argument, value, allowed):
-    with pytest.raises(ValueError, match=f"^{argument} must be {allowed}, not {value!r}$"):
-        draw(**{argument: value})

@@ -1,6 +1,7 @@
 """What every data set keeps to, whatever it draws, and its entry in the configuration."""
 
 import inspect
+import math
 from pathlib import Path
 
 import pytest
@@ -84,17 +85,73 @@ def test_no_sample_is_in_two_splits(generator):
     assert len(torch.unique(inputs, dim=0)) == len(inputs)
 
 
-@pytest.mark.parametrize("generator", GENERATORS)
-def test_a_real_dtype_is_refused(generator):
-    with pytest.raises(ValueError, match=r"dtype must be torch.complex64 or .* not torch.float32"):
-        draw(generator, dtype=torch.float32)
+AT_LEAST = "should be greater than or equal to {}"
+AT_MOST = "should be less than or equal to {}"
+DTYPE = "should be torch.complex64 or torch.complex128"
+BPSK = "should be two or more different ones of BPSK, QPSK, 8PSK, 16QAM, 64QAM"
+WATER = "should be two or more different ones of water, soil, buildings, forest"
+REFUSED = [
+    *((generator, "dtype", torch.float32, DTYPE) for generator in GENERATORS),
+    *((generator, "seed", -1, AT_LEAST.format(0)) for generator in SEEDED),
+    *((generator, "seed", 0.5, "should be a valid integer") for generator in SEEDED),
+    *(
+        (generator, f"{split}_samples", 0, AT_LEAST.format(1))
+        for generator in (adding, copy_memory, equalizer, speckle)
+        for split in ("train", "validation", "test")
+    ),
+    (adding, "length", 1, AT_LEAST.format(2)),
+    (copy_memory, "delay", 0, AT_LEAST.format(1)),
+    (copy_memory, "length", 0, AT_LEAST.format(1)),
+    (copy_memory, "length", 21, AT_MOST.format(20)),
+    (equalizer, "delay", -1, "should be an integer from 0 to 4"),
+    (equalizer, "delay", 5, "should be an integer from 0 to 4"),
+    (equalizer, "taps", 0, AT_LEAST.format(1)),
+    (equalizer, "snr_db", math.nan, AT_MOST.format(300)),
+    (equalizer, "snr_db", 301.0, AT_MOST.format(300)),
+    (modulation, "formats", ("BPSK", "FSK"), BPSK),
+    (modulation, "formats", ("BPSK",), BPSK),
+    (modulation, "formats", (), BPSK),
+    (modulation, "formats", ("QPSK", "QPSK"), BPSK),
+    (modulation, "symbols", 0, AT_LEAST.format(1)),
+    (modulation, "snr_db", math.inf, AT_MOST.format(100)),
+    (modulation, "snr_db", 101.0, AT_MOST.format(100)),
+    (modulation, "random_phase", 1, "should be a valid boolean"),
+    (modulation, "samples_per_format", 4, AT_LEAST.format(5)),
+    (noncircular, "samples_per_class", 4, AT_LEAST.format(5)),
+    (noncircular, "length", 0, AT_LEAST.format(1)),
+    (noncircular, "correlation", 1.5, AT_MOST.format(1)),
+    (speckle, "classes", ("water", "sand"), WATER),
+    (speckle, "classes", ("soil",), WATER),
+    (speckle, "classes", (), WATER),
+    (speckle, "classes", ("soil", "soil"), WATER),
+    (speckle, "size", 0, AT_LEAST.format(1)),
+    (speckle, "regions", 0, AT_LEAST.format(1)),
+    (speckle, "regions", 1025, "should be an integer from 1 to 1024"),
+    (symmetry, "problem", "parity", "should be 'xor' or 'symmetry'"),
+    (system_id, "samples", 4, AT_LEAST.format(5)),
+    (system_id, "taps", 0, AT_LEAST.format(1)),
+    (system_id, "taps", 4097, AT_MOST.format(4096)),
+    (system_id, "taps", True, "should be a valid integer"),
+    (system_id, "condition_number", 0.5, AT_LEAST.format(1)),
+    (system_id, "condition_number", math.inf, "should be a finite number"),
+    (system_id, "noise", -0.1, AT_LEAST.format(0)),
+    (system_id, "noise", math.nan, "should be a finite number"),
+    (system_id, "circularity", 1.5, AT_MOST.format(1)),
+    (system_id, "circularity", "0.5", "should be a valid number"),
+    (wave_field, "size", 2, AT_LEAST.format(3)),
+    (wave_field, "bandwidth", 0.0, "should be above 0 and at most size/4 = 12"),
+    (wave_field, "bandwidth", 13.0, "should be above 0 and at most size/4 = 12"),
+    (wave_field, "waves", 0, AT_LEAST.format(1)),
+    (wave_field, "noise", -0.1, AT_LEAST.format(0)),
+]
 
 
-@pytest.mark.parametrize("generator", SEEDED)
-@pytest.mark.parametrize("seed", [-1, 0.5])
-def test_a_bad_seed_is_refused(generator, seed):
-    with pytest.raises(ValueError, match=f"seed must be an integer of at least 0, not {seed}"):
-        draw(generator, seed=seed, dtype=torch.complex64)
+@pytest.mark.parametrize(("generator", "argument", "value", "message"), REFUSED)
+def test_an_argument_out_of_range_is_refused_by_its_name(generator, argument, value, message):
+    with pytest.raises(ValueError) as refused:
+        generator(**{"dtype": torch.complex64, argument: value})
+    shown = f"[{', '.join(value)}]" if isinstance(value, tuple) else value
+    assert str(refused.value) == f"{argument}={shown}: {message}"
 
 
 @pytest.mark.parametrize("generator", GENERATORS)

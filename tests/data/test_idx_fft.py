@@ -16,17 +16,14 @@ from hypothesis import strategies as st
 
 import cvtrain
 from cvtrain.config.compose import configuration_folder
-from cvtrain.config.point import Point
 from cvtrain.data import idx_fft as shared
-from cvtrain.data.fashion_fft import FASHION, fashion_fft
-from cvtrain.data.idx_fft import interleaved
+from cvtrain.data.fashion_fft import fashion_fft
+from cvtrain.data.idx_fft import FASHION, interleaved
 from cvtrain.data.mnist_fft import mnist_fft
 from cvtrain.data.random import data_generator
 from cvtrain.process.errors import InputError
-from cvtrain.runs.checkpoint import checkpoint_path, load_checkpoint
-from cvtrain.training.job import Job
-from cvtrain.training.train import train
 from tests.data.idx_files import digits, idx, write, write_digits
+from tests.models.member_networks import assert_engines_agree
 
 GENERATORS = [mnist_fft, fashion_fft]
 TRAIN = 700
@@ -199,25 +196,22 @@ def test_a_member_of_a_class_is_anywhere_among_its_places():
 
 
 BAD = {
-    "seed": ({"seed": -1}, "seed must be an integer of at least 0, not -1"),
-    "dtype": ({"dtype": torch.float32}, "dtype must be torch.complex64 or"),
-    "no validation": (
-        {"validation_samples": 0},
-        "validation_samples must be an integer of at least 1, not 0",
-    ),
+    "seed": ({"seed": -1}, "seed=-1: should be greater than or equal to 0"),
+    "dtype": ({"dtype": torch.float32}, "dtype=torch.float32: should be torch.complex64 or"),
+    "no validation": ({"validation_samples": 0}, "validation_samples=0: should be greater than"),
     "all validation": (
         {"validation_samples": TRAIN},
-        f"validation_samples must be an integer from 1 to {TRAIN - 1}, not {TRAIN}",
+        f"validation_samples={TRAIN}: should be an integer from 1 to {TRAIN - 1}",
     ),
-    "no training": ({"train_samples": 0}, "train_samples must be an integer of at least 1, not 0"),
+    "no training": ({"train_samples": 0}, "train_samples=0: should be greater than or equal to 1"),
     "much training": (
         {"train_samples": 501},
-        "train_samples must be an integer from 1 to 500, not 501",
+        "train_samples=501: should be an integer from 1 to 5",
     ),
-    "no test": ({"test_samples": 0}, "test_samples must be an integer of at least 1, not 0"),
+    "no test": ({"test_samples": 0}, "test_samples=0: should be greater than or equal to 1"),
     "much test": (
         {"test_samples": TEST + 1},
-        f"test_samples must be an integer from 1 to {TEST}, not {TEST + 1}",
+        f"test_samples={TEST + 1}: should be an integer from 1 to {TEST}",
     ),
 }
 
@@ -257,7 +251,7 @@ def test_download_asks_for_what_is_missing_before_it_is_looked_for(
 
 
 def test_a_wrong_argument_is_told_before_anything_is_downloaded(tmp_path):
-    with pytest.raises(ValueError, match="test_samples must be"):
+    with pytest.raises(ValueError, match="test_samples=0: should be"):
         load(tmp_path, download=True, test_samples=0)
 
 
@@ -277,7 +271,7 @@ def test_images_and_labels_of_different_counts_are_a_line(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        (LABELS, idx(np.arange(10, 30).repeat(35)), "label 29, allowed are 0 to 9"),
+        (LABELS, idx(np.arange(10, 30).repeat(35)), "label 29, should be 0 to 9"),
         (IMAGES, idx(np.ones((TRAIN, 28, 27))), "sizes 700×28×27, should be N×28×28"),
         (LABELS, idx(np.ones((TRAIN, 1))), "number of dimensions 2, should be 1"),
         ("t10k-images-idx3-ubyte", b"<html>", "not an IDX file"),
@@ -329,18 +323,6 @@ def test_a_command_without_the_files_is_told_where_they_are(tmp_path, monkeypatc
 def test_both_engines_train_a_network_on_it_to_the_same_weights(folder, tmp_path):
     data = ("data=mnist_fft", f"data.path={folder}", "data.validation_samples=20")
     fewer = ("data.train_samples=100", "data.test_samples=20")
-    small = ("model=cnn", "model.channels=[2,3]", "model.hidden=5", "dtype=complex128")
-    given = [*data, *fewer, *small, "max_steps=4", "batch_size=16"]
-    points = tuple(
-        Point(seed, cvtrain.configure(*given, f"seed={seed}"), (), str(seed)) for seed in (0, 1)
+    assert_engines_agree(
+        tmp_path, *data, *fewer, "model=cnn", "model.channels=[2,3]", "model.hidden=5"
     )
-    train(Job(points, tmp_path / "stack", "stack"))
-    for point in points:
-        train(Job((point,), tmp_path / "single"))
-        stacked, single = (
-            load_checkpoint(checkpoint_path(tmp_path / engine / point.directory, "last"))[0]
-            for engine in ("stack", "single")
-        )
-        assert stacked.keys() == single.keys()
-        for name, weight in single.items():
-            torch.testing.assert_close(stacked[name], weight, rtol=1e-9, atol=1e-11)

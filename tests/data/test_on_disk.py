@@ -1,6 +1,7 @@
 """What every data set of files keeps to, and its entry in the configuration."""
 
 import inspect
+import pickle
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ import yaml
 
 import cvtrain
 from cvtrain.config.point import Point
+from cvtrain.data.image_files import LabelledFiles
 from cvtrain.data.miccai2023 import miccai2023
-from cvtrain.data.mstar import Chips, mstar
+from cvtrain.data.mstar import mstar
 from cvtrain.data.polsf import polsf
 from cvtrain.data.s1slc import s1slc
 from cvtrain.data.sample import sample
@@ -18,29 +20,21 @@ from cvtrain.process.errors import InputError
 from cvtrain.process.limits import most_processes
 from cvtrain.training.job import Job
 from cvtrain.training.train import train
-from tests.data.formats.alos2 import write_polsf
-from tests.data.formats.miccai2023 import write_miccai2023
-from tests.data.formats.mstar import write_mstar
-from tests.data.formats.s1slc import write_s1slc
-from tests.data.formats.sample import write_sample
+from tests.data.on_disk import SETS, read
+from tests.data.published_files import write_mstar
+from tests.models.member_networks import assert_engines_agree
 
 CONF = Path(__file__).parents[2] / "conf" / "data"
-SETS = {
-    miccai2023: (write_miccai2023, {"crop": 8}),
-    mstar: (write_mstar, {"crop": 16}),
-    polsf: (lambda top: write_polsf(top, (96, 64)), {"patch_size": 16, "block_size": 32}),
-    s1slc: (write_s1slc, {}),
-    sample: (write_sample, {"crop": 8, "complete": False}),
-}
+CNN = ("model=cnn", "model.channels=[2,3]", "model.hidden=4")
+UNET = ("model=unet", "model.channels=[2,3]")
 
 
 @pytest.fixture(scope="module", params=SETS, ids=lambda function: function.__name__)
 def stored(request, tmp_path_factory):
-    """A function and what it takes to read a small data set."""
-    write, arguments = SETS[request.param]
+    """A function and the folder of a small copy of its data set."""
     top = tmp_path_factory.mktemp(request.param.__name__)
-    write(top)
-    return request.param, arguments | {"path": str(top)}
+    SETS[request.param][0](top)
+    return request.param, top
 
 
 def splits(dataset):
@@ -52,8 +46,7 @@ def some(split):
 
 
 def test_both_dtypes_see_the_same_data(stored):
-    function, arguments = stored
-    single, double = (function(**arguments, dtype=d) for d in (torch.complex64, torch.complex128))
+    single, double = (read(*stored, dtype=d) for d in (torch.complex64, torch.complex128))
     for s, d in zip(map(some, splits(single)), map(some, splits(double)), strict=True):
         assert (s.inputs.dtype, d.inputs.dtype) == (torch.complex64, torch.complex128)
         assert torch.equal(s.inputs, d.inputs.to(torch.complex64))
@@ -61,11 +54,8 @@ def test_both_dtypes_see_the_same_data(stored):
 
 
 def test_no_sample_is_in_two_splits_and_the_seed_alone_draws_them(stored):
-    function, arguments = stored
-
     def chosen(seed):
-        dataset = function(**arguments, seed=seed, dtype=torch.complex64)
-        return [list(split.chosen) for split in splits(dataset)]
+        return [list(split.chosen) for split in splits(read(*stored, seed=seed))]
 
     torch.manual_seed(0)
     first = chosen(0)
@@ -76,56 +66,106 @@ def test_no_sample_is_in_two_splits_and_the_seed_alone_draws_them(stored):
 
 
 def test_only_what_is_asked_for_is_read(stored, monkeypatch):
-    function, arguments = stored
-    train = function(**arguments, dtype=torch.complex64).train
-    read = []
+    train = read(*stored).train
+    numbers = []
     reader = type(train.samples)
     of_reader = reader.__getitem__
-    monkeypatch.setattr(reader, "__getitem__", lambda s, n: read.append(n) or of_reader(s, n))
+    monkeypatch.setattr(reader, "__getitem__", lambda s, n: numbers.append(n) or of_reader(s, n))
     batches = train.batches(torch.arange(6).split(2))
-    assert read == []
+    assert numbers == []
     for number in range(3):
         next(batches)
-        assert read == list(train.chosen[: 2 * number + 2])
+        assert numbers == list(train.chosen[: 2 * number + 2])
+
+
+def test_other_processes_read_the_same_and_are_sent_no_data(stored):
+    train = read(*stored).train
+    sent = pickle.dumps(train)
+    assert len(sent) < 20_000
+    expected = train.take(torch.arange(9)).inputs
+    assert torch.equal(pickle.loads(sent).take(torch.arange(9)).inputs, expected)
+    if stored[0] is s1slc:  # its arrays are mapped
+        batches = list(read(*stored, workers=2).train.batches(torch.arange(9).split(3)))
+        assert torch.equal(torch.cat([batch.inputs for batch in batches]), expected)
 
 
 def test_runs_of_one_seed_in_a_stack_read_what_one_of_them_does(tmp_path, monkeypatch):
     write_mstar(tmp_path / "data")
-    given = [f"data.path={tmp_path / 'data'}", "data.crop=16", "batch_size=8", "max_steps=5"]
-    given += ["data=mstar", "model=cnn", "model.channels=[2,3]", "model.hidden=4"]
+    options = [f"data.path={tmp_path / 'data'}", "data.crop=16", "batch_size=8", "max_steps=5"]
     points = [
-        Point(number, cvtrain.configure(*given, f"lr_octave={-number}"), (), str(number))
+        Point(
+            number,
+            cvtrain.configure("data=mstar", *options, *CNN, f"lr_octave={-number}"),
+            (),
+            str(number),
+        )
         for number in range(3)
     ]
-    read = []
-    of_reader = Chips.__getitem__
-    monkeypatch.setattr(Chips, "__getitem__", lambda s, n: read.append(n) or of_reader(s, n))
+    numbers = []
+    of_reader = LabelledFiles.__getitem__
+    monkeypatch.setattr(
+        LabelledFiles, "__getitem__", lambda s, n: numbers.append(n) or of_reader(s, n)
+    )
 
     def read_by(*some):
-        read.clear()
+        numbers.clear()
         train(Job(some, tmp_path / f"{len(some)}", "stack"))
-        return sorted(read)
+        return sorted(numbers)
 
     alone = read_by(points[0])
     assert alone == read_by(*points)
     assert 5 * 8 <= len(alone) < 5 * 8 + 5 * 40
 
 
-@pytest.mark.parametrize("function", SETS)
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("function", "options"),
     [
-        ({"seed": -1}, "seed must be an integer of at least 0, not -1"),
-        ({"workers": 0.5}, f"workers must be an integer from 0 to {most_processes()}, not 0.5"),
-        ({"dtype": torch.float32}, "dtype must be torch.complex64 or .* not torch.float32"),
-        ({}, "path=/nowhere/at all does not exist; it should"),
-        ({"path": __file__}, "is a file, not a folder; it should"),
+        (miccai2023, ("data.crop=8", "objective=complex_mse", *UNET, "model.residual=true")),
+        (mstar, ("data.crop=16", *CNN)),
+        (polsf, ("data.patch_size=16", "data.block_size=32", *UNET)),
+        (s1slc, CNN),
+        (sample, ("data.crop=8", "data.complete=false", *CNN)),
     ],
 )
-def test_wrong_arguments_are_named(function, arguments, told):
-    given = {"path": "/nowhere/at all", "dtype": torch.complex64} | arguments
-    with pytest.raises(ValueError, match=told) as refused:
-        function(**given)
+def test_both_engines_train_on_it_to_the_same_weights(tmp_path, function, options):
+    SETS[function][0](tmp_path / "data")
+    data = (f"data={function.__name__}", f"data.path={tmp_path / 'data'}")
+    assert_engines_agree(tmp_path, *data, *options, "signals.validation_every=2")
+
+
+LEAST = "should be greater than or equal to 1"
+
+
+@pytest.mark.parametrize(
+    ("function", "argument", "value", "message"),
+    [
+        *((f, "seed", -1, "should be greater than or equal to 0") for f in SETS),
+        *((f, "workers", 0.5, "should be a valid integer") for f in SETS),
+        (mstar, "workers", 10**6, f"should be less than or equal to {most_processes()}"),
+        *((f, "dtype", torch.float32, "should be torch.complex64 or torch.c") for f in SETS),
+        *((f, "path", "/nowhere/at all", "") for f in SETS),
+        *((f, "path", __file__, "") for f in SETS),
+        (mstar, "crop", 0, LEAST),
+        (mstar, "size", -1, LEAST),
+        (mstar, "amplitude", "dB", "should be 'linear' or 'log'"),
+        (miccai2023, "view", "coronal", "should be 'sax' or 'lax'"),
+        (miccai2023, "acceleration", 5, "should be 4, 8 or 10"),
+        (miccai2023, "coils", 0, LEAST),
+        (miccai2023, "crop", 0, LEAST),
+        (polsf, "channels", 5, "should be less than or equal to 4"),
+        (polsf, "patch_size", 2785, "should be less than or equal to 2784"),
+        (polsf, "patch_stride", 0, LEAST),
+        (polsf, "block_size", 15, "should be an integer of at least 128"),
+    ],
+)
+def test_wrong_arguments_are_named(function, argument, value, message):
+    with pytest.raises(ValueError) as refused:
+        function(**{"path": "/nowhere/at all", "dtype": torch.complex64, argument: value})
+    if argument == "path":
+        problem = "is a file, not a folder" if value == __file__ else "does not exist"
+        assert str(refused.value).startswith(f"path={value} {problem}; it should")
+    else:
+        assert str(refused.value).startswith(f"{argument}={value}: {message}")
     assert "\n" not in str(refused.value)
 
 

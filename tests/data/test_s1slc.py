@@ -11,8 +11,9 @@ import torch
 from torchcvnn.datasets import S1SLC
 
 from cvtrain.data.s1slc import s1slc
-from tests.data.formats.s1slc import CITIES, write_s1slc
-from tests.data.on_disk import everything, trained_by_both_engines
+from tests.data.on_disk import everything
+from tests.data.on_disk import read as read_copy
+from tests.data.published_files import CITIES, write_s1slc
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def written(tmp_path):
 
 
 def read(path, **arguments):
-    return s1slc(**{"path": str(path), "dtype": torch.complex128} | arguments)
+    return read_copy(s1slc, path, **arguments)
 
 
 def expected_of(written):
@@ -98,68 +99,6 @@ def test_what_is_mapped_is_never_copied_whole(tmp_path):
     assert sent < 1e6
 
 
-def test_a_copy_in_another_process_reads_the_same(tmp_path, written):
-    train = read(tmp_path).train
-    there = pickle.loads(pickle.dumps(train))
-    assert torch.equal(there.take(torch.arange(9)).inputs, train.take(torch.arange(9)).inputs)
-    with_workers = read(tmp_path, workers=2).train
-    batches = list(with_workers.batches(torch.arange(9).split(3)))
-    assert torch.equal(torch.cat([b.inputs for b in batches]), train.take(torch.arange(9)).inputs)
-
-
-def labels(values):
-    return lambda file: np.save(file.with_name("Labels.npy"), np.array(values))
-
-
-@pytest.mark.parametrize(
-    ("damage", "named", "told"),
-    [
-        (lambda file: file.unlink(), "HV.npy", "it is missing; it should hold a folder for each"),
-        (lambda file: file.write_bytes(file.read_bytes()[:-1]), "HV.npy", "mmap length is greater"),
-        (lambda file: file.write_bytes(b""), "HV.npy", "it is no .npy file"),
-        (lambda file: file.write_bytes(pickle.dumps(print)), "HV.npy", "it is no .npy file"),
-        (
-            lambda file: np.save(file, np.array([print]), allow_pickle=True),
-            "HV.npy",
-            "Python objects",
-        ),
-        (lambda file: np.save(file, np.ones((21, 8, 8))), "HV.npy", "not float64 of [21, 8, 8]"),
-        (lambda file: np.save(file, np.ones((20, 8, 8), complex)), "HV.npy", "of shape [21, H, W]"),
-        (lambda file: np.save(file, np.ones((21, 8), complex)), "HV.npy", "of [21, 8]"),
-        (labels([0] * 21), "Labels.npy", "labels span 0 to 0, allowed are 1 to 7"),
-        (labels([8] * 21), "Labels.npy", "labels span 8 to 8, allowed are 1 to 7"),
-        (labels([1.5] * 21), "Labels.npy", "whole numbers"),
-        (labels([np.nan] * 21), "Labels.npy", "whole numbers"),
-        (labels([]), "Labels.npy", "N at least 1"),
-        (labels(["water"] * 21), "Labels.npy", "it should hold N labels, not <U5"),
-        (labels([[1, 2]] * 21), "Labels.npy", "it should hold N labels, not int64 of [21, 2]"),
-    ],
-)
-def test_a_damaged_file_is_named_before_training(tmp_path, written, damage, named, told):
-    file = tmp_path / "Houston" / "HV.npy"
-    damage(file)
-    with pytest.raises(ValueError) as refused:
-        read(tmp_path)
-    assert str(refused.value).startswith(f"{file.with_name(named)}: ")
-    assert told in str(refused.value)
-    assert "\n" not in str(refused.value)
-
-
-def test_a_patch_with_a_number_that_is_none_is_named_when_it_is_read(tmp_path, written):
-    dataset = read(tmp_path)
-    place = sorted(CITIES).index("Houston") * 21
-    number = next(
-        n for n, chosen in enumerate(dataset.train.chosen) if place <= chosen < place + 21
-    )
-    array = np.load(tmp_path / "Houston" / "HV.npy", mmap_mode="r+")
-    array[dataset.train.chosen[number] - place, 3, 4] = np.nan
-    array.flush()
-    with pytest.raises(ValueError) as refused:
-        dataset.train.take(torch.tensor([number]))
-    file = tmp_path / "Houston" / "HV.npy"
-    assert str(refused.value) == f"sample {number}: {file}: it holds NaN or infinity"
-
-
 @pytest.mark.parametrize("largest", [1e60, 1e200])
 def test_a_modulus_that_no_radar_measures_is_named(tmp_path, written, largest):
     for city in CITIES:
@@ -201,15 +140,3 @@ def test_zeros_throughout_are_refused(tmp_path):
 def test_a_folder_without_cities_is_told_how_it_should_look(tmp_path):
     with pytest.raises(ValueError, match=r"holds no such arrays; .* S1SLC_CVDL of IEEE DataPort"):
         read(tmp_path)
-
-
-def test_both_engines_train_on_it_to_the_same_weights(tmp_path):
-    write_s1slc(tmp_path / "data")
-    trained_by_both_engines(
-        tmp_path,
-        "data=s1slc",
-        f"data.path={tmp_path / 'data'}",
-        "model=cnn",
-        "model.channels=[2,3]",
-        "model.hidden=4",
-    )

@@ -188,22 +188,3 @@ def test_neighbours_tell_what_a_pixel_alone_does_not():
     votes = torch.nn.functional.one_hot(maximum_likelihood(test.inputs, CLASSES), 4).sum((1, 2))
     by_vote = (votes.argmax(dim=1) == test.targets[:, 0, 0]).double().mean().item()
     assert by_vote > reference(dataset) + 0.25
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"classes": ("water", "sand")}, "classes must be of water, soil, .*, not 'sand'"),
-        ({"classes": ("soil",)}, "two or more different ones of water, .* forest, not soil$"),
-        ({"classes": ()}, "two or more different ones of water, .*, not none$"),
-        ({"classes": ("soil", "soil")}, "two or more different ones of .*, not soil, soil$"),
-        ({"size": 0}, "size must be an integer of at least 1, not 0"),
-        ({"regions": 0}, r"regions must be an integer from 1 to \d+, not 0"),
-        ({"train_samples": 0}, "train_samples must be an integer of at least 1, not 0"),
-        ({"validation_samples": 0}, "validation_samples must be an integer of at least 1, not 0"),
-        ({"test_samples": 0}, "test_samples must be an integer of at least 1, not 0"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        draw(**arguments)

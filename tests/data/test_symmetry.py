@@ -109,8 +109,3 @@ def test_the_best_real_linear_function_of_the_same_numbers_knows_nothing(problem
 def test_every_split_is_all_the_patterns(problem):
     dataset = draw(problem)
     assert dataset.train is dataset.validation is dataset.test
-
-
-def test_another_problem_is_refused():
-    with pytest.raises(ValueError, match="problem must be one of xor, symmetry, not 'parity'"):
-        draw("parity")

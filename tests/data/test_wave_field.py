@@ -55,18 +55,3 @@ def test_noise_is_on_the_training_points_alone():
     difference = in_memory(noisy.train).targets - in_memory(clean.train).targets
     assert difference.abs().square().mean().sqrt().item() == pytest.approx(0.3, rel=0.1)
     assert torch.equal(in_memory(noisy.test).targets, in_memory(clean.test).targets)
-
-
-@pytest.mark.parametrize(
-    ("given", "told"),
-    [
-        ({"size": 2}, "size must be an integer of at least 3, not 2"),
-        ({"bandwidth": 0.0}, "bandwidth must be above 0 and at most size/4 = 12, not 0.0"),
-        ({"bandwidth": 13.0}, "at most size/4 = 12, not 13.0"),
-        ({"waves": 0}, "waves must be an integer of at least 1, not 0"),
-        ({"noise": -0.1}, "noise must be a finite number of at least 0"),
-    ],
-)
-def test_arguments_out_of_range_are_told(given, told):
-    with pytest.raises(ValueError, match=told):
-        wave_field(**given, dtype=DTYPE)

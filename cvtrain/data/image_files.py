@@ -1,0 +1,173 @@
+"""The adapter between the image files of torchcvnn's data sets and `Dataset`: image, target, scale.
+
+A reader knows the format of one data set: it gives the images and targets of samples by their
+numbers (`Samples`). `image_dataset` brings the images to one size and one scale and makes the three
+splits, which stay on disk.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from cvtrain.data.arguments import Amplitude
+from cvtrain.data.dataset import Dataset
+from cvtrain.data.file_errors import reading
+from cvtrain.data.split import FileSplit, Samples
+from cvtrain.data.splits import Parts
+
+MEASURED = 100
+"""Training images, evenly spaced, whose mean square modulus sets the scale."""
+
+LARGEST = 1e18
+"""Modulus above which an image is taken for damaged: its square leaves complex64."""
+
+
+def finite(image: npt.NDArray[Any]) -> Tensor:
+    """Convert a complex image to a tensor in complex128.
+
+    Raises:
+        ValueError: it is real, or holds NaN, infinity or a modulus above `LARGEST`.
+    """
+    if not np.iscomplexobj(image):
+        raise ValueError(f"it holds {image.dtype}, should be complex numbers")
+    if not np.isfinite(image).all():
+        raise ValueError("it holds NaN or infinity")
+    largest = np.abs(image).max(initial=0)
+    if largest > LARGEST:
+        raise ValueError(f"it holds a modulus of {largest:.2g}, more than any measurement has")
+    # A copy: an array of a file may be read only.
+    return torch.from_numpy(np.array(image, dtype=np.complex128, order="C"))
+
+
+@dataclass(frozen=True)
+class LabelledFiles:
+    """Reader of a data set with one file per image.
+
+    Attributes:
+        files: of the images.
+        labels: class of each image.
+        read: the image [C, H, W] of a file, complex.
+    """
+
+    files: tuple[Path, ...]
+    labels: tuple[int, ...]
+    read: Callable[[Path], npt.NDArray[Any]]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, sample: int) -> tuple[Tensor, Tensor]:
+        file = self.files[sample]
+        with reading(file):
+            return finite(self.read(file)), torch.tensor(self.labels[sample])
+
+
+@dataclass(frozen=True)
+class Resize:
+    """Brings images to one size.
+
+    Attributes:
+        crop: pixels of the central square that is kept; zeros are added around a smaller image.
+        size: pixels of the square that it is resized to through its spectrum; None: as cropped.
+    """
+
+    crop: int
+    size: int | None = None
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """[C, size, size] of an image [C, H, W], complex128."""
+        from torchcvnn.transforms import CenterCrop, FFTResize, PadIfNeeded
+
+        image = CenterCrop(self.crop, self.crop)(PadIfNeeded(self.crop, self.crop)(image))
+        if self.size is not None:
+            image = FFTResize((self.size, self.size), scale=True, dtype="complex128")(image)
+        return image
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledImages:
+    """Images of one size and scale with their targets.
+
+    Attributes:
+        samples: reads images [C, H, W] in complex128, and targets.
+        resize: None keeps the size.
+        divisor: of all images.
+        amplitude: log compresses moduli, see `image_dataset`.
+        dtype: complex64 or complex128, of the images.
+    """
+
+    samples: Samples
+    resize: Resize | None = None
+    divisor: float = 1.0
+    amplitude: Amplitude = "linear"
+    dtype: torch.dtype = torch.complex128
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, sample: int) -> tuple[Tensor, Tensor]:
+        image, target = self.samples[sample]
+        image = (self.resize(image) if self.resize else image) / self.divisor
+        if self.amplitude == "log":
+            from torchcvnn.transforms import LogAmplitude
+
+            image = LogAmplitude()(image)
+        return image.to(self.dtype), target
+
+
+def image_dataset(
+    samples: Samples,
+    parts: Parts,
+    classes: tuple[str, ...] | int,
+    *,
+    resize: Resize | None = None,
+    amplitude: Amplitude,
+    workers: int,
+    dtype: torch.dtype,
+) -> Dataset:
+    """Make the classification of images, or of their pixels, that stay on disk.
+
+    All images are divided by one number, the root mean square modulus of `MEASURED` inputs of the
+    training part. With amplitude ``log`` the quotients' moduli m then become log(m/0.02) /
+    log(40/0.02), cut off at 0 and 1 (torchcvnn's LogAmplitude), and their phases stay.
+
+    Args:
+        samples: reads images and labels.
+        parts: samples for training, validation and test.
+        classes: names of the classes, or their number.
+        resize, amplitude, dtype: as for `ScaledImages`.
+        workers: processes that read, see `FileSplit`.
+
+    Raises:
+        ValueError: a part is empty, an image cannot be read, or all images are zero.
+    """
+    for name, part in zip(("training", "validation", "test"), parts, strict=True):
+        if not len(part):
+            raise ValueError(
+                f"none of {len(samples)} images is for {name}: a class is too small to be split"
+            )
+    images, part = ScaledImages(samples, resize), parts[0]
+    measured = part[np.linspace(0, len(part) - 1, min(MEASURED, len(part))).round().astype(int)]
+    powers = [float(images[number][0].abs().square().mean()) for number in measured.tolist()]
+    divisor = math.sqrt(sum(powers) / len(powers))
+    if divisor == 0:
+        raise ValueError("the training images are zero throughout")
+    images = replace(images, divisor=divisor, amplitude=amplitude, dtype=dtype)
+    train, validation, test = (FileSplit(images, part.tolist(), workers) for part in parts)
+    return Dataset(
+        train,
+        validation,
+        test,
+        task="classification",
+        out_features=classes if isinstance(classes, int) else len(classes),
+        class_names=() if isinstance(classes, int) else classes,
+    )
