@@ -24,10 +24,5 @@ def article(*, dtype: ComplexDtype) -> Dataset:
     sample = Split(torch.tensor([[1 + 1j]], dtype=dtype), torch.tensor([[1 + 0j]], dtype=dtype))
     weight = torch.tensor([[0.5 - 0.5j]], dtype=dtype)
     return Dataset(
-        sample,
-        sample,
-        sample,
-        task="regression",
-        out_features=1,
-        solution={"weight": weight},
+        sample, sample, sample, task="regression", out_features=1, solution={"weight": weight}
     )

@@ -68,15 +68,9 @@ def equalizer(
         y = symbols[newest - delay : newest - delay + samples, None]
         return Split(torch.from_numpy(x).to(dtype), torch.from_numpy(y).to(dtype))
 
-    train, validation, test = map(split, (train_samples, validation_samples, test_samples))
-    return Dataset(
-        train,
-        validation,
-        test,
-        task="regression",
-        out_features=1,
-        alphabet=torch.from_numpy(SYMBOLS).to(dtype),
-    )
+    splits = (split(train_samples), split(validation_samples), split(test_samples))
+    alphabet = torch.from_numpy(SYMBOLS).to(dtype)
+    return Dataset(*splits, task="regression", out_features=1, alphabet=alphabet)
 
 
 def _distorted(symbols: ComplexArray) -> ComplexArray:

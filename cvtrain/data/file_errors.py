@@ -11,7 +11,7 @@ from cvtrain.process.errors import first_line
 from cvtrain.process.regular_file import kind_of
 
 
-def folder(path: str, expected: str) -> Path:
+def data_folder(path: str, expected: str) -> Path:
     """Resolve the `path` of a data set to its folder.
 
     Args:

@@ -71,26 +71,20 @@ class LabelledFiles:
             return finite(self.read(file)), torch.tensor(self.labels[sample])
 
 
-@dataclass(frozen=True)
-class Resize:
-    """Brings images to one size.
+def resized(image: Tensor, crop: int, size: int | None = None) -> Tensor:
+    """Cut the central square out of an image, and resize it through its spectrum.
 
-    Attributes:
-        crop: pixels of the central square that is kept; zeros are added around a smaller image.
-        size: pixels of the square that it is resized to through its spectrum; None: as cropped.
+    Args:
+        image: [C, H, W], complex128.
+        crop: pixels of the square; zeros are added around a smaller image.
+        size: pixels after resizing; None: as cropped.
     """
+    from torchcvnn.transforms import CenterCrop, FFTResize, PadIfNeeded
 
-    crop: int
-    size: int | None = None
-
-    def __call__(self, image: Tensor) -> Tensor:
-        """[C, size, size] of an image [C, H, W], complex128."""
-        from torchcvnn.transforms import CenterCrop, FFTResize, PadIfNeeded
-
-        image = CenterCrop(self.crop, self.crop)(PadIfNeeded(self.crop, self.crop)(image))
-        if self.size is not None:
-            image = FFTResize((self.size, self.size), scale=True, dtype="complex128")(image)
-        return image
+    image = CenterCrop(crop, crop)(PadIfNeeded(crop, crop)(image))
+    if size is not None:
+        image = FFTResize((size, size), scale=True, dtype="complex128")(image)
+    return image
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,14 +93,15 @@ class ScaledImages:
 
     Attributes:
         samples: reads images [C, H, W] in complex128, and targets.
-        resize: None keeps the size.
+        crop, size: as for `resized`; crop None keeps the size of the files.
         divisor: of all images.
         amplitude: log compresses moduli, see `image_dataset`.
         dtype: complex64 or complex128, of the images.
     """
 
     samples: Samples
-    resize: Resize | None = None
+    crop: int | None = None
+    size: int | None = None
     divisor: float = 1.0
     amplitude: Amplitude = "linear"
     dtype: torch.dtype = torch.complex128
@@ -116,7 +111,9 @@ class ScaledImages:
 
     def __getitem__(self, sample: int) -> tuple[Tensor, Tensor]:
         image, target = self.samples[sample]
-        image = (self.resize(image) if self.resize else image) / self.divisor
+        if self.crop is not None:
+            image = resized(image, self.crop, self.size)
+        image = image / self.divisor
         if self.amplitude == "log":
             from torchcvnn.transforms import LogAmplitude
 
@@ -129,7 +126,8 @@ def image_dataset(
     parts: Parts,
     classes: tuple[str, ...] | int,
     *,
-    resize: Resize | None = None,
+    crop: int | None = None,
+    size: int | None = None,
     amplitude: Amplitude,
     workers: int,
     dtype: torch.dtype,
@@ -144,7 +142,7 @@ def image_dataset(
         samples: reads images and labels.
         parts: samples for training, validation and test.
         classes: names of the classes, or their number.
-        resize, amplitude, dtype: as for `ScaledImages`.
+        crop, size, amplitude, dtype: as for `ScaledImages`.
         workers: processes that read, see `FileSplit`.
 
     Raises:
@@ -155,7 +153,7 @@ def image_dataset(
             raise ValueError(
                 f"none of {len(samples)} images is for {name}: a class is too small to be split"
             )
-    images, part = ScaledImages(samples, resize), parts[0]
+    images, part = ScaledImages(samples, crop, size), parts[0]
     measured = part[np.linspace(0, len(part) - 1, min(MEASURED, len(part))).round().astype(int)]
     powers = [float(images[number][0].abs().square().mean()) for number in measured.tolist()]
     divisor = math.sqrt(sum(powers) / len(powers))

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from cvtrain.data.arguments import ComplexDtype, Count, Seed, Workers, checked_arguments
 from cvtrain.data.dataset import Dataset
-from cvtrain.data.file_errors import folder, reading
-from cvtrain.data.image_files import Resize, finite
+from cvtrain.data.file_errors import data_folder, reading
+from cvtrain.data.image_files import finite, resized
 from cvtrain.data.random import data_generator
 from cvtrain.data.split import FileSplit
 from cvtrain.data.splits import whole_groups
@@ -65,13 +65,13 @@ def miccai2023(
         ValueError: an argument is out of range, the folder is not as it should be, a file is
             missing or is not what it should be, or there are fewer than three patients.
     """
-    patients = _patients(folder(path, EXPECTED), view, acceleration)
+    patients = _patients(data_folder(path, EXPECTED), view, acceleration)
     used = coils or min(patient.shape[2] for patient in patients)
     for patient in patients:
         stored = patient.shape[2]
         if used > stored or (coils is None and used < stored):
             raise ValueError(f"{patient.full}: it has {stored} coils, should be {used}")
-    samples = Frames(patients, used, Resize(crop), dtype)
+    samples = Frames(patients, used, crop, dtype)
     patient_of_frame = np.repeat(np.arange(len(patients)), list(map(len, patients)))
     parts = whole_groups("patients", len(patients), data_generator(seed))
     train, validation, test = (
@@ -110,13 +110,13 @@ class Frames:
     Attributes:
         patients: whose frames they are, in their order.
         coils: how many are read.
-        resize: crops the images.
+        crop: pixels of the square.
         dtype: of the images.
     """
 
     patients: tuple[Patient, ...]
     coils: int
-    resize: Resize
+    crop: int
     dtype: torch.dtype
 
     def __len__(self) -> int:
@@ -142,7 +142,8 @@ class Frames:
             pairs = stored[key][*frame, : self.coils]
             kspace = finite(pairs["real"] + 1j * pairs["imag"])
         # One coil at a time: kspace_to_image shifts every axis of its argument.
-        return self.resize(torch.stack([kspace_to_image(of_coil) for of_coil in kspace]))
+        images = torch.stack([kspace_to_image(of_coil) for of_coil in kspace])
+        return resized(images, self.crop)
 
 
 def _opened(file: Path) -> Any:

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from cvtrain.data.arguments import Amplitude, ComplexDtype, Count, Seed, Workers, checked_arguments
 from cvtrain.data.dataset import Dataset
-from cvtrain.data.file_errors import check_size, files_below, folder, reading
-from cvtrain.data.image_files import LabelledFiles, Resize, image_dataset
+from cvtrain.data.file_errors import check_size, data_folder, files_below, reading
+from cvtrain.data.image_files import LabelledFiles, image_dataset
 from cvtrain.data.random import data_generator
 from cvtrain.data.splits import stratified
 from cvtrain.process.regular_file import open_regular
@@ -57,7 +57,7 @@ def mstar(
 ) -> Dataset:
     """Classification of the complex image chips of the MSTAR public targets.
 
-    The classes are the vehicles of the collections that are there, in alphabetical order; the
+    The classes are the vehicles of the collections in the folder, in alphabetical order; the
     serial numbers of T-72 variants are classes of their own, as in torchcvnn's MSTARTargets, whose
     reader reads the files. Of each class 60 % are for training, 20 % for validation, 20 % for
     test, whatever the depression angle: neighbours in azimuth are in different splits, which is
@@ -66,7 +66,7 @@ def mstar(
     Args:
         path: a folder that holds one or more of the folders in `CLASS_DEPTH`.
         seed: of the random split.
-        crop: pixels of the central square of a chip, see `Resize`.
+        crop: pixels of the central square of a chip, see `resized`.
         size: pixels that it is resized to; None: as cropped.
         amplitude: linear or log, see `image_dataset`.
         workers: processes that read, see `FileSplit`.
@@ -76,10 +76,10 @@ def mstar(
         ValueError: an argument is out of range, the folder is not as it should be, a file HB* is
             no chip or is cut short, or there are fewer than two classes.
     """
-    classes = _chips(folder(path, EXPECTED))
+    classes = _chips(data_folder(path, EXPECTED))
     if len(classes) < 2:
-        found = f"one class alone, {', '.join(classes)}" if classes else "no file HB*"
-        raise ValueError(f"path={path} holds {found}; {EXPECTED}")
+        content = f"one class alone, {', '.join(classes)}" if classes else "no file HB*"
+        raise ValueError(f"path={path} holds {content}; {EXPECTED}")
     names = tuple(sorted(classes))
     files = tuple(file for name in names for file in classes[name])
     labels = np.repeat(np.arange(len(names)), [len(classes[name]) for name in names])
@@ -87,7 +87,8 @@ def mstar(
         LabelledFiles(files, tuple(labels.tolist()), _read_chip),
         stratified(labels, data_generator(seed)),
         names,
-        resize=Resize(crop, size),
+        crop=crop,
+        size=size,
         amplitude=amplitude,
         workers=workers,
         dtype=dtype,
@@ -105,8 +106,8 @@ def _read_chip(file: Path) -> npt.NDArray[Any]:
 
 
 def _chips(top: Path) -> dict[str, list[Path]]:
-    """The checked files of each class. torchcvnn's own search passes over what it cannot read."""
-    found: dict[str, list[Path]] = {}
+    """Find and check the files of each class; torchcvnn's search passes over unreadable files."""
+    files_of_class: dict[str, list[Path]] = {}
     for collection, depth in CLASS_DEPTH.items():
         if not (top / collection).is_dir():
             continue
@@ -114,13 +115,13 @@ def _chips(top: Path) -> dict[str, list[Path]]:
             if file.name.startswith("HB") and file.suffix.lower() not in NO_CHIPS:
                 with reading(file):
                     _check_chip(file)
-                found.setdefault(_class(file, top / collection, depth), []).append(file)
-    _refuse_copies([file for files in found.values() for file in files])
-    return found
+                files_of_class.setdefault(_class(file, top / collection, depth), []).append(file)
+    _refuse_copies([file for files in files_of_class.values() for file in files])
+    return files_of_class
 
 
 def _class(file: Path, collection: Path, depth: int) -> str:
-    """The name of the folder that says what a chip shows."""
+    """Name of the folder that stands for the class of a chip."""
     inside = file.relative_to(collection).parts
     name = inside[-depth] if len(inside) >= depth else ""
     if not name or NO_CLASS.fullmatch(name):
@@ -132,7 +133,7 @@ def _class(file: Path, collection: Path, depth: int) -> str:
 
 
 def _refuse_copies(files: Sequence[Path]) -> None:
-    """One chip twice would be trained on and tested on."""
+    """Refuse a chip that is there twice: it could be trained on and tested on."""
     alike: dict[tuple[str, int], list[Path]] = {}
     for file in files:
         others = alike.setdefault((file.name, file.stat().st_size), [])

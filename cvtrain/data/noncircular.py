@@ -55,13 +55,7 @@ def noncircular(
         return Split(torch.from_numpy(inputs).to(dtype), torch.from_numpy(labels))
 
     train, validation, test = map(split, (samples_per_class - 2 * held_out, held_out, held_out))
-    return Dataset(
-        train,
-        validation,
-        test,
-        task="classification",
-        out_features=2,
-    )
+    return Dataset(train, validation, test, task="classification", out_features=2)
 
 
 def _noise(

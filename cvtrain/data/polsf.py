@@ -14,7 +14,7 @@ from torch import Tensor
 from cvtrain.config.argument_checks import check_integer
 from cvtrain.data.arguments import Amplitude, ComplexDtype, Count, Seed, Workers, checked_arguments
 from cvtrain.data.dataset import IGNORED, Dataset
-from cvtrain.data.file_errors import check_size, folder, reading
+from cvtrain.data.file_errors import check_size, data_folder, reading
 from cvtrain.data.image_files import finite, image_dataset
 from cvtrain.data.random import data_generator
 from cvtrain.data.splits import Parts, whole_groups
@@ -85,7 +85,7 @@ def polsf(
             short or of another format, a label is out of range, or a split gets no patch.
     """
     check_integer("block_size", block_size, minimum=patch_size)
-    top = folder(path, EXPECTED)
+    top = data_folder(path, EXPECTED)
     _check_files(top)
     samples = Patches(top, channels, patch_size, patch_stride or patch_size)
     parts = _dealt(samples, block_size, data_generator(seed))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cvtrain.data.arguments import Amplitude, ComplexDtype, Seed, Workers, checked_arguments
 from cvtrain.data.dataset import Dataset
-from cvtrain.data.file_errors import folder, reading
+from cvtrain.data.file_errors import data_folder, reading
 from cvtrain.data.image_files import finite, image_dataset
 from cvtrain.data.random import data_generator
 from cvtrain.data.splits import stratified
@@ -56,7 +56,7 @@ def s1slc(
         ValueError: an argument is out of range, the folder is not as it should be, or an array is
             missing, cut short, or not what it should be.
     """
-    top = folder(path, EXPECTED)
+    top = data_folder(path, EXPECTED)
     cities = sorted(
         city
         for city in top.iterdir()

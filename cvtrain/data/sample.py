@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from cvtrain.data.arguments import Amplitude, ComplexDtype, Count, Seed, Workers, checked_arguments
 from cvtrain.data.dataset import Dataset
-from cvtrain.data.file_errors import folder, reading
-from cvtrain.data.image_files import LabelledFiles, Resize, image_dataset
+from cvtrain.data.file_errors import data_folder, reading
+from cvtrain.data.image_files import LabelledFiles, image_dataset
 from cvtrain.data.random import data_generator
 from cvtrain.data.splits import stratified
 
@@ -39,17 +39,17 @@ def sample(
     """Classification of SAMPLE's complex images of ten vehicles, measured and synthetic alike.
 
     Of each class 60 % are for training, 20 % for validation and 20 % for test; a measured image
-    and the synthetic one of the same view are in the same split. An incomplete download is told
-    by what is missing of the files that torchcvnn lists: 1984, the first hundred of each kind and
-    class. All files that are there are used, listed or not.
+    and the synthetic one of the same view are in the same split. A download is complete if it has
+    the 1984 files that torchcvnn lists, the first hundred of each kind and class. All files in the
+    folder are used, listed or not.
 
-    Nothing is downloaded: there are no published checksums to tell a file from an error page by.
+    Nothing is downloaded: no checksums are published that tell a file from an error page.
 
     Args:
         path: the folder of the files, see `EXPECTED`.
         seed: of the random split.
-        complete: false takes what is there, such as a part that was chosen.
-        crop: pixels of the central square of an image, see `Resize`.
+        complete: whether a missing file is an error; false reads a part of the files.
+        crop: pixels of the central square of an image, see `resized`.
         size: pixels that it is resized to; None: as cropped.
         amplitude: linear or log, see `image_dataset`.
         workers: processes that read, see `FileSplit`.
@@ -61,26 +61,26 @@ def sample(
     """
     from torchcvnn.datasets.sample.filelist import filelist
 
-    top = folder(path, EXPECTED)
+    top = data_folder(path, EXPECTED)
     names = tuple(filelist["real"])
-    found = {name: _files(top, name) for name in names}
+    files_of_class = {name: _files(top, name) for name in names}
     listed = {(name, file) for kind in KINDS for name in names for file in filelist[kind][name]}
-    missing = sorted((name, file) for name, file in listed if file not in found[name])
-    if sum(map(bool, found.values())) < 2:
+    missing = sorted((name, file) for name, file in listed if file not in files_of_class[name])
+    if sum(map(bool, files_of_class.values())) < 2:
         raise ValueError(f"path={path} holds the files of fewer than two classes; {EXPECTED}")
     if complete and missing:
         raise ValueError(
             f"path={path} lacks {len(missing)} of {len(listed)} files, e.g."
             f" {'/'.join(missing[0])}; data.complete=false takes what is there"
         )
-    for files in found.values():
+    for files in files_of_class.values():
         for file in files.values():
             with reading(file):
                 _check_mat(file)
     # One entry for each view: its files and its class.
     views: dict[tuple[int, str], list[Path]] = {}
     for label, name in enumerate(names):
-        for base, file in found[name].items():
+        for base, file in files_of_class[name].items():
             views.setdefault((label, base.replace("_synth_", "_real_")), []).append(file)
     view_parts = stratified(np.array([label for label, _ in views]), data_generator(seed))
     view_of_file = np.repeat(np.arange(len(views)), [len(files) for files in views.values()])
@@ -92,7 +92,8 @@ def sample(
         ),
         [np.flatnonzero(np.isin(view_of_file, part)) for part in view_parts],
         names,
-        resize=Resize(crop, size),
+        crop=crop,
+        size=size,
         amplitude=amplitude,
         workers=workers,
         dtype=dtype,
@@ -111,15 +112,15 @@ def _read_image(file: Path) -> npt.NDArray[Any]:
 
 def _files(top: Path, name: str) -> dict[str, Path]:
     """The files of a class by their names, in the order of these."""
-    found = {}
-    for place in (top / name, *(top / kind / name for kind in KINDS)):
-        if place.is_dir():
-            found.update({file.name: file for file in place.iterdir() if file.suffix == ".mat"})
-    return dict(sorted(found.items()))
+    files = {}
+    for folder in (top / name, *(top / kind / name for kind in KINDS)):
+        if folder.is_dir():
+            files.update({file.name: file for file in folder.iterdir() if file.suffix == ".mat"})
+    return dict(sorted(files.items()))
 
 
 def _check_mat(file: Path) -> None:
-    """That it is a whole MAT-file of version 5: a header, then elements that tell their lengths."""
+    """Check that it is a whole MAT-file of version 5: a header, then elements with lengths."""
     with file.open("rb") as stream:
         length = {b"IM": "<4xI", b"MI": ">4xI"}.get(stream.read(128)[126:])
         if length is None:

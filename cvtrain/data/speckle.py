@@ -9,13 +9,7 @@ import torch
 from torch import Tensor
 
 from cvtrain.config.argument_checks import check_integer
-from cvtrain.data.arguments import (
-    ComplexDtype,
-    Count,
-    Seed,
-    check_names,
-    checked_arguments,
-)
+from cvtrain.data.arguments import ComplexDtype, Count, Seed, check_names, checked_arguments
 from cvtrain.data.dataset import Dataset, Reference
 from cvtrain.data.random import ComplexArray, complex_gaussian, data_generator
 from cvtrain.data.split import Split

@@ -75,14 +75,8 @@ def system_id(
         Split(torch.from_numpy(inputs).to(dtype), torch.from_numpy(targets).to(dtype))
         for inputs, targets in zip(np.split(x, cuts), np.split(y, cuts), strict=True)
     )
-    return Dataset(
-        train,
-        validation,
-        test,
-        task="regression",
-        out_features=1,
-        solution={"weight": torch.from_numpy(weight).to(dtype)},
-    )
+    solution = {"weight": torch.from_numpy(weight).to(dtype)}
+    return Dataset(train, validation, test, task="regression", out_features=1, solution=solution)
 
 
 def _random_unitary(generator: np.random.Generator, size: int) -> ComplexArray:

@@ -70,10 +70,5 @@ def wave_field(
         return Split(inputs.to(dtype), torch.from_numpy(targets).to(dtype))
 
     train, validation, test = np.split(order, cuts)
-    return Dataset(
-        split(train, noise * measured),
-        split(validation),
-        split(test),
-        task="regression",
-        out_features=1,
-    )
+    splits = (split(train, noise * measured), split(validation), split(test))
+    return Dataset(*splits, task="regression", out_features=1)

@@ -1,4 +1,4 @@
-"""Networks, one architecture per file, and what is done to the parameters of any of them.
+"""Networks, one architecture per file, and functions on the parameters of any of them.
 
 A network takes `in_features` or `input_shape`, `out_features` and, by keyword, its own arguments
 and a complex `dtype`. Its input is [N, ...], complex; where it takes `in_features`, the input is

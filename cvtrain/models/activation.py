@@ -1,4 +1,4 @@
-"""Activations by name, and what stands for each in a real network.
+"""Activations by name, and their counterparts in real networks.
 
 They are torchcvnn's, but for cardioid and modReLU: the same functions with their backward written
 out, which takes a third of the passes.
@@ -165,7 +165,7 @@ ACTIVATIONS = (
     "CSigmoid",
     "CTanh",
 )
-"""Those of modReLU, zLeakyReLU and CPReLU have real parameters, float32 until they are cast."""
+"""modReLU, zLeakyReLU and CPReLU have real parameters, float32 until they are cast."""
 
 CHEAPER: dict[str, type[nn.Module]] = {"Cardioid": Cardioid, "modReLU": ModReLU}
 """The same functions and parameters with a backward written out."""
@@ -183,12 +183,12 @@ REAL_COUNTERPARTS: dict[str, Callable[[], nn.Module]] = {
     "CSigmoid": nn.Sigmoid,
     "CTanh": nn.Tanh,
 }
-"""What each applies to Re and to Im, or is on the real axis; ReLU for modReLU, which is linear
-there as long as its bias is 0."""
+"""The function that each applies to Re and to Im, or that it is on the real axis; ReLU for modReLU,
+which is linear on the real axis as long as its bias is 0."""
 
 
 def activation(name: str, dtype: torch.dtype = torch.complex64) -> nn.Module:
-    """A new activation ℂ → ℂ, or ℝ → ℝ where `dtype` is real; its name in upper or lower case.
+    """Make a new activation ℂ → ℂ, or ℝ → ℝ if `dtype` is real; `name` in upper or lower case.
 
     Raises:
         ValueError: there is no such activation.

@@ -9,12 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cvtrain.models.activation import activation as activation_named
-from cvtrain.models.convolution import (
-    as_images,
-    average_pooling,
-    convolution,
-    image_channels,
-)
+from cvtrain.models.convolution import as_images, average_pooling, convolution, image_channels
 from cvtrain.models.initialisation import Initialisation
 from cvtrain.models.linear import linear_layer
 from cvtrain.models.normalisation import Normalisation, normalisation_layers

@@ -19,13 +19,13 @@ def convolution(
     initialisation: Initialisation,
     dtype: torch.dtype,
 ) -> nn.Conv2d:
-    """A convolution whose output is as large as its input, divided by `stride`.
+    """Make a convolution whose output is as large as its input, divided by `stride`.
 
     Args:
         in_channels, out_channels: of the images.
         kernel_size: odd.
         stride: of the output.
-        bias: whether there is one, zero at first.
+        bias: whether it has a bias, zero at first.
         initialisation: of the kernel [out, in, size, size]; its fan-in is in · size².
         dtype: of the kernel, complex or real.
 
@@ -50,7 +50,7 @@ def convolution(
 
 
 def average_pooling(dtype: torch.dtype) -> nn.Module:
-    """The mean of every 2×2 entries, complex or real; a last odd row or column is left out."""
+    """Make the pooling to the mean of every 2×2 entries; a last odd row or column is left out."""
     if dtype.is_complex:
         pooling: nn.Module = torchcvnn.nn.AvgPool2d(kernel_size=2, stride=2, padding=0)
         return pooling
@@ -58,7 +58,7 @@ def average_pooling(dtype: torch.dtype) -> nn.Module:
 
 
 def upsampling(dtype: torch.dtype) -> nn.Module:
-    """Every entry as 2×2 equal ones, complex or real."""
+    """Make the upsampling that repeats every entry as 2×2 equal ones."""
     if dtype.is_complex:
         layer: nn.Module = torchcvnn.nn.Upsample(scale_factor=2)
         return layer
@@ -66,7 +66,7 @@ def upsampling(dtype: torch.dtype) -> nn.Module:
 
 
 def image_channels(input_shape: tuple[int, ...]) -> int:
-    """Channels of images [H, W], which have one, or [C, H, W].
+    """Number of channels of images [H, W], which have one, or [C, H, W].
 
     Raises:
         ValueError: the inputs are no images.

@@ -1,9 +1,9 @@
-"""What a forward leaves behind beside its network's buffers, found by looking before and after.
+"""Detection of state that a forward keeps outside of its network's buffers.
 
-A stack calls a forward once for all of its members, and within `vmap`. What the forward keeps in a
-plain attribute, a list, a counter, a hook's closure or its Python module would thus be common to
-the members, updated at other moments than in a run by itself, or a tensor of `vmap` that cannot be
-used any more.
+A stack calls a forward once for all of its members, within `vmap`. State that the forward keeps in
+a plain attribute, a list, a counter, a hook's closure or its Python module would be common to the
+members, updated at other moments than in a run by itself, or a tensor that is invalid outside of
+`vmap`. So the state of all objects that a forward may reach is compared before and after a call.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from cvtrain.models.object_state import ObjectState
 
 
 class StatefulForward(RuntimeError):
-    """A forward changes what a stack does not keep for each of its members.
+    """A forward changes state that a stack does not keep for each of its members.
 
     Attributes:
-        told: what it changes, without what it should.
+        change: what the forward changes, e.g. ``its forward changes MyNet.counter``.
     """
 
-    def __init__(self, told: str) -> None:
-        super().__init__(f"{told}: should change nothing but buffers, and those in training mode")
-        self.told = told
+    def __init__(self, change: str) -> None:
+        super().__init__(f"{change}: should change nothing but buffers, and those in training mode")
+        self.change = change
 
 
 @contextmanager
 def nothing_left_behind(network: nn.Module) -> Iterator[None]:
-    """Inside, `network` is called once, with stacked parameters and buffers that are its own.
+    """Check that the one call of `network` within the block changes nothing but its buffers.
 
-    In training mode it may change its buffers. In evaluation mode it may not: how many samples are
-    evaluated at once, and beside which other members, is not the same as in a run by itself.
+    In training mode the forward may change its buffers. In evaluation mode it may not: the number
+    of samples that are evaluated at once, and the other members, differ from a run by itself.
 
     Raises:
-        StatefulForward: it changed something else.
+        StatefulForward: the forward changed something else.
     """
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    kept = dict(network.named_parameters()) if network.training else tensors
-    versions = {name: tensor._version for name, tensor in kept.items()}
+    constant = dict(network.named_parameters()) if network.training else tensors
+    versions = {name: tensor._version for name, tensor in constant.items()}
     before = ObjectState.of(network, tensors.values())
     yield
-    for name, tensor in kept.items():
+    for name, tensor in constant.items():
         if tensor._version != versions[name]:
             raise StatefulForward(_changes(f"{type(network).__name__}.{name}", network.training))
     where = before.first_difference(ObjectState.of(network, tensors.values()))
@@ -52,9 +52,9 @@ def nothing_left_behind(network: nn.Module) -> Iterator[None]:
 
 
 def backward_hook(networks: Sequence[nn.Module]) -> str | None:
-    """Where networks have a hook on gradients, which `vmap` would not call, or None.
+    """Name of the first layer or parameter with a hook on gradients, or None.
 
-    A parameter's hook stays with the parameter, and is not one of the stacked ones.
+    `vmap` does not call a layer's hook, and a parameter's hook is not on the stacked parameters.
     """
     for network in networks:
         for name, layer in network.named_modules():

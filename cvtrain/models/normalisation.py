@@ -1,7 +1,7 @@
 """Normalisation by name: of hidden features over a batch, and of each vector by itself.
 
 torchcvnn's LayerNorm and RMSNorm take their statistics over all vectors of a batch, in evaluation
-too, so that what they make of one depends on the others; hence those here.
+too, so that the output of one depends on the others; the ones here normalise each vector alone.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ Normalisation: TypeAlias = Literal["none", "batch"]
 def normalisation_layers(
     normalisation: Normalisation, features: int, dtype: torch.dtype, dimensions: int = 1
 ) -> list[nn.Module]:
-    """What stands between a linear layer and its activation: nothing, or torchcvnn's complex batch
-    normalisation, which whitens Re and Im of a feature together and has a real Γ [features, 2, 2];
-    torch's, where `dtype` is real.
+    """Make the layers between a linear layer and its activation: none, or batch normalisation.
+
+    It is torchcvnn's complex one, which whitens Re and Im of a feature together and has a real
+    Γ [features, 2, 2]; torch's, if `dtype` is real.
 
     Trabelsi et al. 2018, Deep complex networks, section 3.5.
 

@@ -1,4 +1,4 @@
-"""What Python objects hold, as far as a function that is called with them may change it."""
+"""The state of Python objects, as far as a function that is called with them may change it."""
 
 from __future__ import annotations
 
@@ -22,50 +22,50 @@ from torch._C._functorch import is_batchedtensor
 from torch.nn.modules import module as everywhere
 
 LIBRARIES = frozenset({"torch", "torchcvnn", "lightning", "pytorch_lightning", "numpy", "cvtrain"})
-"""What these keep in their modules and classes is none of a network's."""
+"""Libraries whose modules and classes hold no state of a network."""
 INSTALLED = tuple(sysconfig.get_paths()[key] for key in ("stdlib", "purelib", "platlib"))
 
 LONGEST = 10_000
-"""Entries of a collection that are looked at one by one; of longer ones, as many as that."""
+"""Entries of a collection that are compared; of a longer one, as many from its beginning."""
 SAMPLED = 1 << 20
-"""Numbers of an array that are looked at; of larger ones, as many, evenly spread."""
+"""Numbers of an array that are compared; of a larger one, as many, evenly spread."""
 
 MOST = 200_000
-"""Values that are looked at in all."""
+"""Values that are compared in all."""
 
 _PLAIN = (bool, int, str, type(None), type(Ellipsis), range, slice)
 
 
 class _Same:
-    """Equal to that of the same object alone, which it keeps alive: an id could be given again."""
+    """Identity of an object, which it keeps alive: another object could get the same id."""
 
-    def __init__(self, kept: object) -> None:
-        self._kept = kept
+    def __init__(self, value: object) -> None:
+        self._value = value
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self._kept is other._kept
+        return isinstance(other, _Same) and self._value is other._value
 
     def __hash__(self) -> int:
-        return id(self._kept)
+        return id(self._value)
 
 
 class ObjectState:
-    """The state of a network and of all that its code may reach, at one moment.
+    """The state of a network and of all objects that its code may reach, at one moment.
 
-    Its own modules, classes, functions and objects are looked through: attributes, collections,
+    It covers the network's own modules, classes, functions and objects: attributes, collections,
     arrays, closures, default arguments, variables of the Python modules that define them, and the
-    random numbers of Python, NumPy and torch. Libraries' objects are compared by identity.
+    random states of Python, NumPy and torch. Objects of libraries are compared by identity.
     """
 
     def __init__(self, owned: Iterable[Tensor], packages: Iterable[str]) -> None:
         self._owned = {id(tensor) for tensor in owned}
         self._packages = frozenset(packages) - LIBRARIES - sys.stdlib_module_names
         self._seen: dict[int, object] = {}
-        self._found: dict[str, Hashable] = {}
+        self._tokens: dict[str, Hashable] = {}
 
     @classmethod
     def of(cls, network: nn.Module, owned: Iterable[Tensor]) -> ObjectState:
-        """Look at a network, but not into the tensors `owned`: its parameters and buffers."""
+        """Take the state of a network, without the tensors `owned`, its parameters and buffers."""
         kinds = {kind for layer in network.modules() for kind in type(layer).__mro__}
         state = cls(owned, {kind.__module__.partition(".")[0] for kind in kinds})
         state._look(network, type(network).__name__)
@@ -77,38 +77,38 @@ class ObjectState:
         return state
 
     def first_difference(self, later: ObjectState) -> str | None:
-        """Where this and a later state first differ, or None."""
-        for path, token in self._found.items():
+        """Path of the first object in which this and a later state differ, or None."""
+        for path, token in self._tokens.items():
             if later._found.get(path, _Same(later)) != token:
                 return path
-        return next((path for path in later._found if path not in self._found), None)
+        return next((path for path in later._found if path not in self._tokens), None)
 
     def _look(self, value: Any, path: str) -> None:
         if isinstance(value, _PLAIN):
-            self._found[path] = (type(value), str(value))
+            self._tokens[path] = (type(value), str(value))
         elif isinstance(value, float | complex | np.generic):
-            self._found[path] = (type(value), repr(value))  # a NaN is the same as itself
+            self._tokens[path] = (type(value), repr(value))  # a NaN is the same as itself
         elif isinstance(value, bytes | bytearray):
-            self._found[path] = zlib.crc32(value)
+            self._tokens[path] = zlib.crc32(value)
         elif id(value) in self._owned:
-            self._found[path] = "its own"
-        elif id(value) not in self._seen and len(self._found) < MOST:
+            self._tokens[path] = "its own"
+        elif id(value) not in self._seen and len(self._tokens) < MOST:
             self._seen[id(value)] = value
             self._look_into(value, path)
 
     def _look_into(self, value: Any, path: str) -> None:
         if isinstance(value, Tensor):
-            self._found[path] = _tensor(value)
+            self._tokens[path] = _tensor(value)
         elif isinstance(value, np.ndarray):
-            self._found[path] = _array(value)
+            self._tokens[path] = _array(value)
         elif isinstance(value, dict):
             self._mapping(value, path)
         elif isinstance(value, set | frozenset):
-            self._found[path] = (len(value), frozenset(map(_entry, value)))
+            self._tokens[path] = (len(value), frozenset(map(_entry, value)))
         elif isinstance(value, list | tuple | deque):
-            self._found[path] = len(value)
-            for place, entry in enumerate(itertools.islice(value, LONGEST)):
-                self._look(entry, f"{path}[{place}]")
+            self._tokens[path] = len(value)
+            for index, entry in enumerate(itertools.islice(value, LONGEST)):
+                self._look(entry, f"{path}[{index}]")
         elif isinstance(value, nn.Module):
             self._attributes(vars(value), path)
             self._look(type(value), path)
@@ -122,7 +122,7 @@ class ObjectState:
             self._object(value, path)
 
     def _mapping(self, value: Mapping[Any, Any], path: str) -> None:
-        self._found[path] = len(value)
+        self._tokens[path] = len(value)
         for key, entry in itertools.islice(value.items(), LONGEST):
             named = repr(key) if isinstance(key, _PLAIN) else f"{type(key).__name__} {id(key)}"
             self._look(entry, f"{path}[{named}]")
@@ -152,12 +152,12 @@ class ObjectState:
             self._module(value.__module__)
 
     def _class(self, kind: type) -> None:
-        for each in kind.__mro__:
-            if each is not kind:
-                self._look(each, each.__qualname__)
-            elif self._is_own(each.__module__):
-                self._attributes(_without_private(vars(each)), each.__qualname__)
-                self._module(each.__module__)
+        for base in kind.__mro__:
+            if base is not kind:
+                self._look(base, base.__qualname__)
+            elif self._is_own(base.__module__):
+                self._attributes(_without_private(vars(base)), base.__qualname__)
+                self._module(base.__module__)
 
     def _module(self, name: str) -> None:
         module = sys.modules.get(name)
@@ -167,19 +167,21 @@ class ObjectState:
 
     def _object(self, value: Any, path: str) -> None:
         if isinstance(value, torch.Generator):
-            self._found[path] = _checksum(value.get_state().numpy())
+            self._tokens[path] = _checksum(value.get_state().numpy())
         elif isinstance(value, random.Random):
-            self._found[path] = hash(value.getstate())
+            self._tokens[path] = hash(value.getstate())
         elif isinstance(value, np.random.Generator):
-            self._found[path] = repr(value.bit_generator.state)
+            self._tokens[path] = repr(value.bit_generator.state)
         elif isinstance(value, np.random.RandomState):
-            self._found[path] = repr(value.get_state())
+            self._tokens[path] = repr(value.get_state())
         elif isinstance(value, GeneratorType):
             frame = value.gi_frame
-            self._found[path] = -1 if frame is None else frame.f_lasti
+            self._tokens[path] = -1 if frame is None else frame.f_lasti
             self._look({} if frame is None else dict(frame.f_locals), path)
         elif isinstance(value, Iterator) and type(value).__module__ in ("builtins", "itertools"):
-            self._found[path] = repr(value) if isinstance(value, itertools.count) else _left(value)
+            self._tokens[path] = (
+                repr(value) if isinstance(value, itertools.count) else _remaining(value)
+            )
         elif self._is_own(type(value).__module__):
             slots = (
                 name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())
@@ -188,7 +190,7 @@ class ObjectState:
             self._attributes(getattr(value, "__dict__", {}), path)
             self._look(type(value), path)
         else:
-            self._found[path] = _Same(value)
+            self._tokens[path] = _Same(value)
 
     def _is_own(self, module: str | None) -> bool:
         """Whether a Python module is of the network's packages, or of nothing that is installed."""
@@ -198,7 +200,7 @@ class ObjectState:
         if package in self._packages:
             return True
         file = getattr(sys.modules.get(module or ""), "__file__", None)
-        return file is None or not any(Path(file).is_relative_to(each) for each in INSTALLED)
+        return file is None or not any(Path(file).is_relative_to(folder) for folder in INSTALLED)
 
 
 def _tensor(value: Tensor) -> Hashable:
@@ -227,8 +229,8 @@ def _entry(value: Any) -> Hashable:
     return (type(value), value) if isinstance(value, _PLAIN) else _Same(value)
 
 
-def _left(iterator: Any) -> Hashable:
-    """How much of an iterator is left, as far as it says."""
+def _remaining(iterator: Any) -> Hashable:
+    """What remains of an iterator, as far as it reveals that."""
     try:
         return repr(iterator.__reduce__()[2:])
     except TypeError:

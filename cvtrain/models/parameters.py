@@ -9,13 +9,13 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-MOST_TOLD = 160
-"""Characters of each list of names that do not fit."""
+LONGEST_LINE = 160
+"""Characters of torch's list of the names that do not fit."""
 
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """Entries of a network's parameters, shared ones once.
+    """Number of entries of a network's parameters; shared parameters count once.
 
     Attributes:
         complex: entries of complex parameters.
@@ -29,7 +29,7 @@ class ParameterCount:
 
     @property
     def real_degrees_of_freedom(self) -> int:
-        """A complex entry counts as two."""
+        """Real numbers in the parameters: a complex entry counts as two."""
         return 2 * self.complex + self.real
 
     @property
@@ -80,25 +80,25 @@ def cast_parameters(module: nn.Module, dtype: torch.dtype) -> None:
 
 
 def put_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Give a network the weights of a state dict, in the precision that it has.
+    """Load the weights of a state dict into a network, in the network's precision.
 
     Raises:
-        ValueError: they are of another network, or real ones stand for complex ones or the other
-            way round: ``load_state_dict`` would drop an imaginary part.
+        ValueError: the weights are of another network, or real where the network's are complex or
+            the other way round: ``load_state_dict`` would drop an imaginary part.
     """
     for name, tensor in module.state_dict().items():
-        given = weights.get(name)
-        if isinstance(given, Tensor) and given.is_complex() != tensor.is_complex():
-            kind = "complex" if given.is_complex() else "real"
+        weight = weights.get(name)
+        if isinstance(weight, Tensor) and weight.is_complex() != tensor.is_complex():
+            kind = "complex" if weight.is_complex() else "real"
             raise ValueError(f"its {name} is {kind}, here it is {tensor.dtype}")
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()[1:3]]
-        told = "; ".join(
-            line if len(line) <= MOST_TOLD else f"{line[:MOST_TOLD]}…" for line in lines
+        problems = "; ".join(
+            line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…" for line in lines
         )
-        raise ValueError(f"is of another network: {told}") from None
+        raise ValueError(f"is of another network: {problems}") from None
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ twice as many features, and its hidden widths are scaled by one factor so that i
 whole widths can, the real degrees of freedom of the complex network, in which a complex parameter
 counts as two. The factor lies between 1 (all parameters in the first layer, [2·in, w]) and √2 (all
 between hidden layers, since 2·w² = (√2·w)²). There, w itself would have half of the numbers, and
-2·w twice as many. From widths of 8 on, what is met is within 2 %; below, a width is a coarse step.
+2·w twice as many. From widths of 8 on, the number is met within 2 %; smaller ones are coarse steps.
 
 Mönning and Manandhar 2018, Evaluation of complex-valued neural networks on real-valued
 classification tasks; Barrachina et al. 2021, Complex-valued vs. real-valued neural networks for
@@ -210,7 +210,7 @@ def nearest_widths(
         low, high = (middle, high) if count(scaled(middle)) < wanted else (low, middle)
     below, above = scaled(low), scaled(high)
     between = [above[:first] + below[first:] for first in range(len(widths) + 1)]
-    return min(between, key=lambda found: abs(count(found) - wanted))
+    return min(between, key=lambda candidate: abs(count(candidate) - wanted))
 
 
 def _as_tuple(width: int | tuple[int, ...]) -> tuple[int, ...]:

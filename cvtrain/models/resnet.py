@@ -44,11 +44,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.residual = nn.Sequential(
             convolution(
-                in_channels,
-                out_channels,
-                stride=stride,
-                initialisation=initialisation,
-                dtype=dtype,
+                in_channels, out_channels, stride=stride, initialisation=initialisation, dtype=dtype
             ),
             *normalisation_layers(normalisation, out_channels, dtype, dimensions=2),
             activation_named(activation, dtype),

@@ -91,7 +91,7 @@ def _refusal(error: Exception) -> str:
     if isinstance(error, UnusableSample):
         raise InputError(f"data: {error}") from None
     if isinstance(error, StatefulForward):
-        return error.told
+        return error.change
     if is_out_of_memory(error):
         return f"a stack of {SIZES[0]} takes more memory than there is"
     failure = os_error_line(error) if isinstance(error, OSError) else machine_failure(error)

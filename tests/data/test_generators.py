@@ -8,6 +8,9 @@ import pytest
 import torch
 import yaml
 
+from cvtrain.config.public_targets import DATASETS
+from cvtrain.config.targets import resolve_target
+from cvtrain.data import Dataset
 from cvtrain.data.adding import adding
 from cvtrain.data.article import article
 from cvtrain.data.copy_memory import copy_memory
@@ -154,15 +157,16 @@ def test_an_argument_out_of_range_is_refused_by_its_name(generator, argument, va
     assert str(refused.value) == f"{argument}={shown}: {message}"
 
 
-@pytest.mark.parametrize("generator", GENERATORS)
-def test_the_configuration_states_the_defaults(generator):
-    text = (CONF / f"{generator.__name__}.yaml").read_text(encoding="utf-8")
-    defaults = {
+@pytest.mark.parametrize("name", DATASETS)
+def test_the_configuration_states_the_defaults_of_every_data_set(name):
+    text = (CONF / f"{name}.yaml").read_text(encoding="utf-8")
+    values = yaml.safe_load(text)
+    function = resolve_target("data", values.pop("_target_"), Dataset)
+    defaults = {}
+    for argument, parameter in inspect.signature(function).parameters.items():
+        default = "???" if parameter.default is parameter.empty else parameter.default
         # A list of the file is taken for a tuple.
-        name: list(default) if isinstance(default := parameter.default, tuple) else default
-        for name, parameter in inspect.signature(generator).parameters.items()
-        if name != "dtype"
-    }
-    target = f"{generator.__module__}.{generator.__name__}"
+        defaults[argument] = list(default) if isinstance(default, tuple) else default
+    assert defaults.pop("dtype") == "???"
     assert text.startswith("# ")
-    assert yaml.safe_load(text) == {"_target_": target} | defaults
+    assert values == defaults

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import socket
 from pathlib import Path
@@ -10,12 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 import cvtrain
-from cvtrain.config.compose import configuration_folder
 from cvtrain.data import idx_fft as shared
 from cvtrain.data.fashion_fft import fashion_fft
 from cvtrain.data.idx_fft import FASHION, interleaved
@@ -104,11 +101,8 @@ def test_images_are_transformed_in_pieces_without_a_seam(folder, monkeypatch):
     assert all(map(same, splits(load(folder)), splits(whole)))
 
 
-@pytest.mark.parametrize("generator", GENERATORS)
-def test_both_dtypes_see_the_same_data(folder, generator):
-    single, double = (
-        load(folder, dtype, generator) for dtype in (torch.complex64, torch.complex128)
-    )
+def test_both_dtypes_see_the_same_data(folder):
+    single, double = (load(folder, dtype) for dtype in (torch.complex64, torch.complex128))
     for s, d in zip(splits(single), splits(double), strict=True):
         assert (s.inputs.dtype, d.inputs.dtype) == (torch.complex64, torch.complex128)
         assert torch.equal(s.inputs, d.inputs.to(torch.complex64))
@@ -297,26 +291,11 @@ def test_images_without_a_pixel_or_without_an_image_are_refused(tmp_path):
         load(tmp_path)
 
 
-@pytest.mark.parametrize("generator", GENERATORS)
-def test_the_configuration_states_the_defaults(generator):
-    path = Path(configuration_folder(), "data", f"{generator.__name__}.yaml")
-    defaults = {
-        name: parameter.default
-        for name, parameter in inspect.signature(generator).parameters.items()
-        if name != "dtype"
-    }
-    target = f"{generator.__module__}.{generator.__name__}"
-    assert yaml.safe_load(path.read_text(encoding="utf-8")) == {"_target_": target} | defaults
-
-
-@pytest.mark.parametrize("data", ["mnist_fft", "fashion_fft"])
-def test_a_command_without_the_files_is_told_where_they_are(tmp_path, monkeypatch, data):
+def test_a_command_without_the_files_is_told_where_they_are(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    path = f"data/{data.removesuffix('_fft')}"
-    with pytest.raises(
-        InputError, match=f"^data: path={path}: there is no {IMAGES}, no .*https://"
-    ):
-        cvtrain.configure(f"data={data}", "model=cnn")
+    told = f"^data: path=data/mnist: there is no {IMAGES}, no .*https://"
+    with pytest.raises(InputError, match=told):
+        cvtrain.configure("data=mnist_fft", "model=cnn")
     assert not list(tmp_path.iterdir())
 
 

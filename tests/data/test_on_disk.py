@@ -1,12 +1,9 @@
 """What every data set of files keeps to, and its entry in the configuration."""
 
-import inspect
 import pickle
-from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 import cvtrain
 from cvtrain.config.point import Point
@@ -24,7 +21,6 @@ from tests.data.on_disk import SETS, read
 from tests.data.published_files import write_mstar
 from tests.models.member_networks import assert_engines_agree
 
-CONF = Path(__file__).parents[2] / "conf" / "data"
 CNN = ("model=cnn", "model.channels=[2,3]", "model.hidden=4")
 UNET = ("model=unet", "model.channels=[2,3]")
 
@@ -169,19 +165,9 @@ def test_wrong_arguments_are_named(function, argument, value, message):
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("function", SETS)
-def test_the_configuration_states_the_defaults_and_asks_for_the_path(function):
-    text = (CONF / f"{function.__name__}.yaml").read_text(encoding="utf-8")
-    defaults = {
-        name: parameter.default
-        for name, parameter in inspect.signature(function).parameters.items()
-        if name not in ("dtype", "path")
-    }
-    target = f"{function.__module__}.{function.__name__}"
-    assert text.startswith("# ")
-    assert yaml.safe_load(text) == {"_target_": target, "path": "???"} | defaults
+def test_the_path_is_asked_for():
     with pytest.raises(InputError, match=r"^data.path: a value is needed"):
-        cvtrain.configure(f"data={function.__name__}")
+        cvtrain.configure("data=mstar")
 
 
 def test_what_a_data_set_refuses_is_one_line_of_the_configuration():

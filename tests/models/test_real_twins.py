@@ -87,10 +87,7 @@ def test_a_degree_of_freedom_is_met_exactly_where_whole_widths_can():
     assert nearest_widths((), 17, sum) == ()
 
 
-@drawn(
-    widths=st.lists(st.integers(1, 40), min_size=1, max_size=4),
-    wanted=st.integers(1, 5000),
-)
+@drawn(widths=st.lists(st.integers(1, 40), min_size=1, max_size=4), wanted=st.integers(1, 5000))
 @settings(max_examples=50, deadline=None)
 def test_no_factor_comes_nearer(widths, wanted):
     def count(found):

@@ -1,7 +1,7 @@
-"""Batch normalisation whose running statistics can be those of each member of a stack.
+"""Batch normalisation that keeps running statistics for each member of a stack.
 
 New statistics are written into the buffers: under `vmap` over stacked buffers, into the stack's. A
-NaN there stays with its member.
+NaN stays with its member.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 
 class MemberComplexBatchNorm(nn.Module):
-    """To be mixed into torchcvnn's batch normalisation: the same numbers without a branch on them.
+    """Mixin for torchcvnn's batch normalisation: the same numbers without a branch on their values.
 
     With x = (Re z, Im z) of each channel, mean μ and covariance V over the batch and the remaining
     axes, or the running ones in evaluation::
@@ -52,7 +52,7 @@ class MemberComplexBatchNorm(nn.Module):
         matrix = _inverse_square_root(covariance, self.eps)
         if self.weight is not None:
             matrix = self.weight @ matrix
-        rr, ri, ir, ii = (each.reshape(by_channel) for each in matrix.flatten(-2).unbind(-1))
+        rr, ri, ir, ii = (entry.reshape(by_channel) for entry in matrix.flatten(-2).unbind(-1))
         re, im = centred.real, centred.imag
         y = torch.complex(rr * re + ri * im, ir * re + ii * im)
         if self.bias is not None:
@@ -65,8 +65,8 @@ class MemberComplexBatchNorm(nn.Module):
 
 
 class MemberBatchNorm(nn.Module):
-    """To be mixed into torch's batch normalisation of real features, whose cumulative average
-    (`momentum` None) reads its number of batches as a Python number.
+    """Mixin for torch's batch normalisation of real features, whose cumulative average (`momentum`
+    None) reads its number of batches as a Python number, which `vmap` does not allow.
 
     Attributes:
         running_mean, running_var: [C], real, or None.

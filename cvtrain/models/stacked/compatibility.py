@@ -1,4 +1,4 @@
-"""What networks differ in that does not stack: anything but the values of their tensors."""
+"""Check that networks can be stacked: they may differ only in the values of their tensors."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
 def difference(networks: Sequence[nn.Module]) -> str | None:
-    """Where networks first differ in more than the values of parameters and buffers, or None.
+    """Describe the first difference of networks but the values of parameters and buffers, or None.
 
-    They may differ in a layer, in the shape or dtype of a tensor or whether it is trained, or in a
-    plain attribute: a number, a text, a function, a tensor that is no buffer, or a collection of
-    such.
+    A difference is one in a layer, in the shape or dtype of a tensor or whether it is trained, or
+    in a plain attribute: a number, a text, a function, a tensor that is no buffer, or a collection
+    of such.
     """
-    first = networks[0]
-    return next((found for other in networks[1:] if (found := _difference(first, other))), None)
+    differences = (_difference(networks[0], other) for other in networks[1:])
+    return next(filter(None, differences), None)
 
 
 def _difference(left: nn.Module, right: nn.Module) -> str | None:
@@ -45,14 +45,14 @@ def _difference(left: nn.Module, right: nn.Module) -> str | None:
     return None
 
 
-def _layer(found: tuple[str, type] | None) -> str:
-    return "none" if found is None else f"{found[0]} {found[1].__name__}".strip()
+def _layer(named: tuple[str, type] | None) -> str:
+    return "none" if named is None else f"{named[0]} {named[1].__name__}".strip()
 
 
-def _tensor(found: tuple[str, Tensor] | None) -> str:
-    if found is None:
+def _tensor(named: tuple[str, Tensor] | None) -> str:
+    if named is None:
         return "none"
-    name, tensor = found
+    name, tensor = named
     dtype = str(tensor.dtype).removeprefix("torch.")
     frozen = "" if tensor.requires_grad or not isinstance(tensor, nn.Parameter) else " frozen"
     return f"{name} {list(tensor.shape)} {dtype}{frozen}"
@@ -72,15 +72,15 @@ def _alike(left: Any, right: Any) -> bool:
     if isinstance(left, FunctionType) and isinstance(right, FunctionType):
         return left.__code__ is right.__code__ and _alike(_bound(left), _bound(right))
     if isinstance(left, partial) and isinstance(right, partial):
-        parts = ((each.func, each.args, each.keywords) for each in (left, right))
+        parts = ((side.func, side.args, side.keywords) for side in (left, right))
         return _alike(*parts)
     if isinstance(left, BuiltinFunctionType) and isinstance(right, BuiltinFunctionType):
         return left is right
-    # Of other objects nothing is known: two instances of one class may well do the same.
+    # Other objects are taken to be alike if their classes are.
     return type(left) is type(right)
 
 
 def _bound(function: FunctionType) -> list[Any]:
-    """What a function has taken along from where it was defined."""
+    """Values that a function keeps from its definition: closure and defaults."""
     cells = [cell.cell_contents for cell in function.__closure__ or ()]
     return [cells, function.__defaults__, function.__kwdefaults__]

@@ -1,4 +1,4 @@
-"""Dropout whose masks are drawn by each member of a stack for itself."""
+"""Dropout in which each member of a stack has a mask of its own."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _AXES_OF_A_SAMPLE: dict[Callable[..., Any], int | None] = {
 
 
 class _MemberMask(torch.autograd.Function):
-    """The mask of each member; a function so that ``vmap`` leaves the loop over members to it."""
+    """The masks of all members; an autograd function, so that it is called once under ``vmap``."""
 
     @staticmethod
     def forward(
@@ -68,7 +68,7 @@ class _MemberMask(torch.autograd.Function):
 
 
 class _MemberDraws(TorchFunctionMode):
-    """Within it, torch's functions for dropout draw from the members' generators."""
+    """Mode in which torch's dropout functions draw from the members' generators."""
 
     def __init__(self, of_member: Tensor | None, generators: MemberGenerators) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class _MemberDraws(TorchFunctionMode):
 
 
 class MemberDropout(nn.Module):
-    """To be mixed into a layer of `DROPOUT_LAYERS`: its own forward with the members' masks.
+    """Mixin for the layers of `DROPOUT_LAYERS`: their forward with a mask for each member.
 
     On the host the masks are, bit for bit, those that the layer alone draws after
     ``torch.manual_seed(seed)``. Two differences: the entries of a mask are drawn in the order of
@@ -131,7 +131,7 @@ class MemberDropout(nn.Module):
         self._generators = generators
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The layer's own."""
+        """Call the layer's forward with the members' masks."""
         # An input may be common to all members, but never the parameters.
         of_member = next(self._network[0].parameters(), None)
         with _MemberDraws(of_member, self._generators):

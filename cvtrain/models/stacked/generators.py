@@ -9,12 +9,14 @@ from torch import Tensor
 
 
 class MemberGenerators:
-    """K generators. What member k draws depends on its seed and on its earlier draws alone, not on
-    K, on k, or on the other members.
+    """K random generators, one for each member of a stack.
+
+    The draws of member k depend on its seed and its earlier draws alone, not on K, k or the other
+    members.
 
     Args:
         seeds: one per member.
-        device: where the draws are wanted.
+        device: of the draws.
     """
 
     def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
@@ -24,21 +26,21 @@ class MemberGenerators:
         return len(self._generators)
 
     def seed(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
-        """Begin anew, each member as after ``torch.manual_seed(seed)``."""
+        """Reset every member's generator, as ``torch.manual_seed(seed)`` does."""
         self._device = torch.device(device)
         self._generators = [torch.Generator(self._device).manual_seed(seed) for seed in seeds]
 
     def state(self) -> Tensor:
-        """[K, bytes], uint8, on the host: for the host's generators the rows are those of
+        """States [K, bytes], uint8, on the host; on a CPU each row is as of
         ``torch.get_rng_state()``."""
         return torch.stack([generator.get_state() for generator in self._generators])
 
     def state_of(self, member: int) -> Tensor:
-        """The row of `state` of one member."""
+        """State [bytes] of one member, its row of `state`."""
         return self._generators[member].get_state()
 
     def restore(self, state: Tensor) -> None:
-        """Continue where `state` was taken, from as many generators on the same kind of device.
+        """Restore what `state` returned for as many generators on the same kind of device.
 
         Raises:
             ValueError: `state` has another number of rows.

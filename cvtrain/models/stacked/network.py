@@ -28,7 +28,7 @@ _MIXED_IN: dict[Callable[..., Any], type[nn.Module]] = {
 
 
 def stackable(network: nn.Module, generators: MemberGenerators) -> nn.Module:
-    """A deep copy of `network` that may be called under `vmap` with ``randomness="error"``.
+    """Make a deep copy of `network` that can be called under `vmap` with ``randomness="error"``.
 
     torchcvnn's batch normalisation, torch's with a cumulative average, and dropout are adapted in
     place: they keep their parameters, buffers, hooks and ``state_dict`` keys, and remain instances
@@ -51,8 +51,8 @@ def stackable(network: nn.Module, generators: MemberGenerators) -> nn.Module:
 
 
 class _WithBuffers(nn.Module):
-    """Gives beside the output the parameters and buffers as the forward leaves them, every name of
-    a shared one included."""
+    """Returns with the output the parameters and buffers after the forward, under all names of a
+    shared one."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -65,15 +65,14 @@ class _WithBuffers(nn.Module):
 
 
 class StackedNetwork(nn.Module):
-    """Network k of the stack has weights, buffers and random state of its own.
+    """K networks of one architecture as one module, each with its weights, buffers, random state.
 
-    In training mode a forward may change buffers, in place or by putting new tensors in their
-    place (``self.mean = …``). That it leaves nothing else behind is looked at in its 1st, 2nd, 4th,
-    8th, … call of either mode.
+    In training mode a forward may change buffers, in place or by assignment (``self.mean = …``).
+    Its 1st, 2nd, 4th, 8th, … call of either mode is checked to change nothing else.
 
     Args:
-        networks: the distinct ones, of one architecture.
-        members: for each of K members, which of the `networks` it starts as.
+        networks: distinct networks of one architecture.
+        members: index in `networks` of each of the K members' first weights.
         seeds: K, of the members' random states (dropout).
 
     Raises:
@@ -81,17 +80,17 @@ class StackedNetwork(nn.Module):
             hooks on gradients.
 
     Attributes:
-        network: holds the stacked tensors under their plain names; not to be called by itself.
+        network: holds the stacked tensors under their plain names; call the stack instead of it.
     """
 
     def __init__(
         self, networks: Sequence[nn.Module], members: Sequence[int], seeds: Sequence[int]
     ) -> None:
         super().__init__()
-        if (found := difference(networks)) is not None:
-            raise ValueError(f"the networks differ in {found}")
-        if (found := backward_hook(networks)) is not None:
-            raise ValueError(f"the network has a hook on the gradients of {found}")
+        if (part := difference(networks)) is not None:
+            raise ValueError(f"the networks differ in {part}")
+        if (layer := backward_hook(networks)) is not None:
+            raise ValueError(f"the network has a hook on the gradients of {layer}")
         self._generators = MemberGenerators(seeds)
         self._seeds = list(seeds)
         self.network = stackable(networks[0], self._generators)
@@ -113,24 +112,23 @@ class StackedNetwork(nn.Module):
         )
 
     def seed(self, device: torch.device) -> None:
-        """Begin the members' random states anew, on `device`."""
+        """Reset the members' random states to their seeds, on `device`."""
         self._generators.seed(self._seeds, device)
 
     def random_state_of(self, member: int) -> Tensor:
-        """[bytes], uint8: of the member's random numbers."""
+        """Random state [bytes], uint8, of one member."""
         return self._generators.state_of(member)
 
     def restore_random_states(self, states: Tensor) -> None:
-        """Continue where the members' `states` [K, bytes] were taken."""
+        """Restore the members' random `states` [K, bytes]."""
         self._generators.restore(states)
 
     def forward(self, x: Tensor, members: slice | None = None) -> Tensor:
-        """The outputs [K, N, …] of x [K, N, …]; for some `members` alone (in evaluation mode),
-        those of an x of as many.
+        """Outputs [K, N, …] of x [K, N, …]; in evaluation mode `members` selects some of the K.
 
         Raises:
-            StatefulForward: the network's own forward leaves something behind that a stack does not
-                keep for each member.
+            StatefulForward: the network's forward changes state that a stack does not keep for each
+                member.
         """
         parameters: dict[str, Tensor] = dict(self.named_parameters())
         buffers = dict(self.named_buffers())
@@ -138,16 +136,16 @@ class StackedNetwork(nn.Module):
             parameters = {name: tensor[members] for name, tensor in parameters.items()}
             buffers = {name: tensor[members] for name, tensor in buffers.items()}
         self._calls[self.training] += 1
-        looked_at = self._calls[self.training].bit_count() == 1
+        checked = self._calls[self.training].bit_count() == 1  # a power of two
         outputs: Tensor
-        with nothing_left_behind(self.network) if looked_at else nullcontext():
+        with nothing_left_behind(self.network) if checked else nullcontext():
             outputs, replaced = vmap(self._member)(parameters, buffers, x)
         for name, buffer in replaced.items():
             self._put(name, buffer, buffers[name])
         return outputs
 
     def member_state(self, member: int) -> dict[str, Tensor]:
-        """What ``state_dict()`` of the plain network would be, as views into the stack."""
+        """The ``state_dict()`` of one member as a plain network, as views into the stack."""
         return {name: tensor[member] for name, tensor in self.network.state_dict().items()}
 
     def _member(
@@ -155,25 +153,25 @@ class StackedNetwork(nn.Module):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The output, and the buffers that the forward replaced."""
         (network,) = self._called
-        output, *left = functional_call(network, (parameters, buffers), (x,))
+        output, *tensors_after = functional_call(network, (parameters, buffers), (x,))
         replaced: dict[str, Tensor] = {}
-        for given, after in zip((parameters, buffers), left, strict=True):
-            if after.keys() != self._names[given is buffers]:
-                changed = after.keys() ^ self._names[given is buffers]
+        for before, after in zip((parameters, buffers), tensors_after, strict=True):
+            if after.keys() != self._names[before is buffers]:
+                changed = after.keys() ^ self._names[before is buffers]
                 raise StatefulForward(f"its forward adds or removes {_shown(min(changed))}")
             for name, tensor in after.items():
-                # A shared tensor is given by its first name; moved to a device it is no longer one.
-                first = name if name in given else self._first_names.get(name, name)
-                if tensor is given.get(first):
+                # A shared tensor has its first name; moved to a device it is no longer shared.
+                first = name if name in before else self._first_names.get(name, name)
+                if tensor is before.get(first):
                     continue
-                if given is parameters or not self.training or name in self._first_names:
+                if before is parameters or not self.training or name in self._first_names:
                     mode = "" if self.training else " in evaluation mode"
                     raise StatefulForward(f"its forward replaces {_shown(name)}{mode}")
                 replaced[name] = tensor
         return output, replaced
 
     def _put(self, name: str, buffer: Tensor, before: Tensor) -> None:
-        """Take what the members' forwards put in the place of a buffer."""
+        """Store the tensor that the members' forwards assigned to a buffer."""
         if (buffer.shape, buffer.dtype) != (before.shape, before.dtype):
             raise StatefulForward(
                 f"its forward makes {_shown(name)} {list(buffer.shape[1:])} {buffer.dtype}"
@@ -181,7 +179,7 @@ class StackedNetwork(nn.Module):
         if buffer.requires_grad:
             raise StatefulForward(f"its forward leaves {_shown(name)} with a graph of gradients")
         path, _, leaf = name.rpartition(".")
-        # What is common to all members is one tensor seen K times, which could not be written into.
+        # A value common to all members is one tensor expanded K times, which cannot be written to.
         self.get_submodule(path)._buffers[leaf] = buffer.contiguous()
 
     def _replace(self, plain: Tensor, stacked: Tensor) -> None:
@@ -194,12 +192,12 @@ class StackedNetwork(nn.Module):
 
 
 def _shared_names(network: nn.Module) -> dict[str, str]:
-    """For every name of a tensor that has several, the first of them."""
+    """Map every name of a tensor with several names to the first of them."""
     names: dict[int, list[str]] = {}
     for kind in (network.named_parameters, network.named_buffers):
         for name, tensor in kind(remove_duplicate=False):
             names.setdefault(id(tensor), []).append(name)
-    return {name: each[0] for each in names.values() if len(each) > 1 for name in each}
+    return {name: shared[0] for shared in names.values() if len(shared) > 1 for name in shared}
 
 
 def _shown(name: str) -> str:
