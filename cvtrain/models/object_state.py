@@ -71,17 +71,17 @@ class ObjectState:
         state._look(network, type(network).__name__)
         for hooks in (everywhere._global_forward_hooks, everywhere._global_forward_pre_hooks):
             state._look(hooks, "the hooks of all modules")
-        state._found["the random numbers of Python"] = hash(random.getstate())
-        state._found["the random numbers of NumPy"] = repr(np.random.get_state())  # noqa: NPY002  # others use it
-        state._found["the random numbers of torch"] = _checksum(torch.get_rng_state().numpy())
+        state._tokens["the random numbers of Python"] = hash(random.getstate())
+        state._tokens["the random numbers of NumPy"] = repr(np.random.get_state())  # noqa: NPY002  # others use it
+        state._tokens["the random numbers of torch"] = _checksum(torch.get_rng_state().numpy())
         return state
 
     def first_difference(self, later: ObjectState) -> str | None:
         """Path of the first object in which this and a later state differ, or None."""
         for path, token in self._tokens.items():
-            if later._found.get(path, _Same(later)) != token:
+            if later._tokens.get(path, _Same(later)) != token:
                 return path
-        return next((path for path in later._found if path not in self._tokens), None)
+        return next((path for path in later._tokens if path not in self._tokens), None)
 
     def _look(self, value: Any, path: str) -> None:
         if isinstance(value, _PLAIN):
