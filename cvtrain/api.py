@@ -16,6 +16,7 @@ from cvtrain.config.compose import Composer, as_typed, configuration_folder
 from cvtrain.config.point import Point
 from cvtrain.config.schema import Config
 from cvtrain.experiments import registry
+from cvtrain.process.environment import import_from_working_directory
 from cvtrain.process.process_state import preserves_process_state
 from cvtrain.process.signals import signals_handled
 from cvtrain.runs.directory_lock import DirectoryLock, claim_directory
@@ -35,6 +36,7 @@ def configure(*overrides: str) -> Config:
     Raises:
         InputError: an override that does not fit, or a combination that does not train.
     """
+    import_from_working_directory()
     version.setbase("1.3")
     registry.register()
     loader = ConfigLoaderImpl(create_config_search_path(configuration_folder()))
@@ -57,6 +59,7 @@ def train(config: Config, output: str | Path | None = None) -> Path:
     Raises:
         Interrupted: Ctrl-C or SIGTERM; the run's files say so and are complete.
     """
+    import_from_working_directory()
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     directory = claim_directory(Path(output or config.output) / name, "output")
     point = Point(0, config.settled(in_sweep=False), (), directory.name)

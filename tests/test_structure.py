@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import cvtrain
+from cvtrain.process.environment import numeric_environment
 
 PACKAGE = Path(cvtrain.__file__).parent
 FLOORS = [
@@ -76,12 +78,18 @@ def test_no_modules_import_each_other_in_a_circle():
         pytest.fail(str(error))
 
 
-LIGHT = {
-    "cvtrain": ("torch", "lightning", "pandas", "hydra", "matplotlib"),
+HEAVY = ("torch", "lightning", "pandas", "hydra", "matplotlib")
+ALONE = {
+    "cvtrain": HEAVY,
+    "cvtrain.cli": HEAVY,
     "cvtrain.theory": ("torch", "lightning", "pandas", "hydra"),
     "cvtrain.config.compose": ("torch", "lightning", "pandas"),
     "cvtrain.config.schema": ("torch", "lightning", "pandas"),
     "cvtrain.config.targets": ("torch", "lightning", "pandas"),
+    "cvtrain.cli.train": ("torch", "lightning", "pandas"),
+}
+"""Modules, and what their import does not bring."""
+BESIDE_TORCH = {
     "cvtrain.gradients.convention": ("cvtrain.optim", "lightning", "hydra"),
     "cvtrain.gradients.clipping": ("cvtrain.optim", "lightning", "hydra"),
     "cvtrain.gradients.transform": ("cvtrain.optim", "lightning", "hydra"),
@@ -91,16 +99,34 @@ LIGHT = {
     "cvtrain.data": ("lightning", "hydra", "pandas"),
     "cvtrain.laws": ("lightning", "hydra", "pandas"),
     "cvtrain.analysis.verdict": ("lightning", "hydra", "matplotlib"),
-    "cvtrain.cli.train": ("torch", "lightning", "pandas"),
+    "cvtrain.training.monitor": (),
 }
+"""The same of modules that need torch."""
+IMPORTS_EACH = """
+import importlib, json, os, sys
+first, modules, variables = json.loads(sys.argv[1])
+for name in first:
+    importlib.import_module(name)
+for module in modules:
+    if os.fork() == 0:
+        importlib.import_module(module)
+        print(json.dumps([list(sys.modules), [v for v in variables if v in os.environ]]))
+        sys.stdout.flush()
+        os._exit(0)
+    assert os.wait()[1] == 0
+"""
 
 
-@pytest.mark.parametrize("module", LIGHT)
-def test_an_import_brings_nothing_heavy(module):
-    program = f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"
-    ended = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, check=True, text=True
-    )
-    brought = set(json.loads(ended.stdout))
-    assert module in brought
-    assert not brought & set(LIGHT[module])
+@pytest.mark.parametrize(
+    ("first", "modules"), [((), ALONE), (("torch", "numpy"), BESIDE_TORCH)], ids=["alone", "torch"]
+)
+def test_an_import_brings_nothing_heavy_and_only_commands_set_variables(first, modules):
+    variables = list(numeric_environment())
+    environment = {name: text for name, text in os.environ.items() if name not in variables}
+    program = [sys.executable, "-c", IMPORTS_EACH, json.dumps([first, list(modules), variables])]
+    ended = subprocess.run(program, env=environment, stdout=subprocess.PIPE, check=True, text=True)
+    for module, line in zip(modules, ended.stdout.splitlines(), strict=True):
+        brought, set_variables = json.loads(line)
+        assert module in brought
+        assert not set(brought) & set(modules[module]), module
+        assert set_variables == (variables if module.startswith("cvtrain.cli") else []), module

@@ -24,6 +24,7 @@ from cvtrain.data.dataset import Dataset
 from cvtrain.data.idx_download import downloads_refused
 from cvtrain.data.split import AnySplit
 from cvtrain.models.parameters import put_weights
+from cvtrain.process.environment import import_from_working_directory
 from cvtrain.process.errors import InputError, describe_error
 from cvtrain.process.exit_status import run_command
 from cvtrain.process.plain_console import PlainConsole
@@ -112,6 +113,7 @@ def evaluate(
     Raises:
         InputError: the run's files cannot be used, or do not fit together.
     """
+    import_from_working_directory()
     _, config = load_run_config(directory, trusted)
     with downloads_refused():
         dataset = load_dataset(config)

@@ -35,6 +35,7 @@ from cvtrain.config.compose import (
 from cvtrain.config.schema import check_config
 from cvtrain.config.sweep_size import check_points_wanted, product_size
 from cvtrain.experiments import registry
+from cvtrain.process.environment import import_from_working_directory
 from cvtrain.process.errors import InputError
 from cvtrain.process.exit_status import STOPPED_AND_KEPT, run_command, signal_behind
 from cvtrain.process.regular_file import is_directory
@@ -70,6 +71,7 @@ def run(given: list[str]) -> int:
         Interrupted: a signal came.
     """
     interruption.check()
+    import_from_working_directory()
     registry.register()
     given = list(map(as_typed, given))
     args = _parse(given)

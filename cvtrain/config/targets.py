@@ -9,12 +9,10 @@ trusts on this command line.
 from __future__ import annotations
 
 import inspect
-import sys
 import typing
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -89,10 +87,6 @@ def _trusted_target(said: str, parts: list[str], expected: type, trusted: tuple[
 
 
 def _find(said: str, parts: list[str]) -> Any:
-    # `python -m` sees the current directory, an installed command does not: a user's package
-    # should be found by either.
-    if str(Path.cwd()) not in sys.path and "" not in sys.path:
-        sys.path.append(str(Path.cwd()))
     for length in range(len(parts) - 1, 0, -1):
         name = ".".join(parts[:length])
         try:

@@ -263,7 +263,7 @@ def test_an_interrupted_stack_leaves_every_run_complete_to_its_last_step(tmp_pat
 
 PLACES = """
 import sys
-import cvtrain, torch
+import cvtrain.cli, torch
 from cvtrain.training.stack import alignment
 from cvtrain.models.stacked.network import StackedNetwork
 from cvtrain.training.task import build_model, load_dataset

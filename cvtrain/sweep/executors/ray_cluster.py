@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from cvtrain.process.environment import numeric_environment
 from cvtrain.process.errors import InputError, Interrupted, first_line
 from cvtrain.process.lifetime import scratch_directory
 from cvtrain.process.optional_dependencies import require_package
@@ -91,7 +92,8 @@ class RayCluster(Executor):
                 own["_temp_dir"] = folder
         # Workers import what this process imports, a user's own modules included.
         path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
-        variables = {"PYTHONPATH": path} | self._environment
+        numeric = {name: os.environ.get(name, text) for name, text in numeric_environment().items()}
+        variables = numeric | {"PYTHONPATH": path} | self._environment
         try:
             ray.init(
                 address=self._address or "local",

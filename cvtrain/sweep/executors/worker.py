@@ -8,6 +8,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from cvtrain.process.environment import import_from_working_directory
 from cvtrain.process.errors import Interrupted, StorageFailed, first_line
 from cvtrain.process.lifetime import temporary_files_in_scratch
 from cvtrain.process.signals import interruption
@@ -55,6 +56,7 @@ def train_for_owner(
         lease_seconds: how long the lease (`cvtrain.runs.lease`) may stay without a renewal.
     """
     os.chdir(directory)
+    import_from_working_directory()
     interruption.requested = None
     for number in signals:
         signal.signal(number, interruption.note)
