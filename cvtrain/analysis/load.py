@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,14 +12,13 @@ from typing import Any
 
 import pandas as pd
 
-from cvtrain.analysis.schema import check_run
 from cvtrain.process.errors import InputError, first_line
 from cvtrain.process.regular_file import is_directory, kind_of, read_regular
 from cvtrain.runs.journal import SWEEP_FILE, read_points
 from cvtrain.runs.metrics_csv import FILE_NAME as METRICS_FILE
 from cvtrain.runs.metrics_csv import MOST_BYTES
 from cvtrain.runs.run_json import FILE_NAME as RUN_FILE
-from cvtrain.runs.run_json import read_record
+from cvtrain.runs.run_json import flattened, read_run
 from cvtrain.runs.schema_1 import current_header
 
 OWN_COLUMNS = (
@@ -33,6 +32,8 @@ OWN_COLUMNS = (
     "error",
 )
 """What `Sweep.runs` takes from run.json as it is."""
+OWN_NAMES = frozenset({"run", "directory", "references", *OWN_COLUMNS})
+"""Columns of `Sweep.runs` besides configuration and signals."""
 LAST_STEP = 2**53
 """Up to it a float64 tells every integer from its neighbours."""
 
@@ -120,19 +121,18 @@ def load(path: str | Path) -> Sweep:
         row: dict[str, Any] = {"run": run, "directory": name}
         path = directory / name / RUN_FILE
         if kind_of(path) is not None:
-            content = read_record(path)
-            nested = content.get("config")
-            config = dict(flattened(nested)) if isinstance(nested, dict) else {}
-            check_run(path, content, config)
+            record = read_run(path)
+            config = dict(flattened(record.config))
+            for key in (*config, *record.final):
+                if key in OWN_NAMES:
+                    raise InputError(f"{path}: {key}: no run has a key or a signal of this name")
             keys |= dict.fromkeys(config)
-            row |= {own: content[own] for own in OWN_COLUMNS} | config
-            kinds = content.get("parameters", {})
-            row |= {f"parameters.{kind}": number for kind, number in kinds.items()}
-            # float() also reads what JSON has no token for: nan, inf, -inf.
-            row |= {tag: float(value) for tag, value in content["final"].items()}
-            if content.get("references"):
-                known = content["references"]
-                row["references"] = tuple((e["tag"], e["name"], e["value"]) for e in known)
+            row |= {column: getattr(record, column) for column in OWN_COLUMNS} | config
+            row |= {f"parameters.{kind}": number for kind, number in record.parameters.items()}
+            row |= record.final
+            if record.references:
+                references = record.references
+                row["references"] = tuple((e["tag"], e["name"], e["value"]) for e in references)
         else:
             row["status"] = "missing"
         rows.append(row)
@@ -196,21 +196,3 @@ def read_metrics(directory: Path) -> str:
         raise InputError(f"{path}: cannot be read: {error.strerror or first_line(error)}") from None
     header, end, rows = text[: text.rfind("\n") + 1].partition("\n")
     return current_header(header) + end + rows
-
-
-def flattened(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and their values; what is in a list becomes tuples, so that columns can be
-    compared."""
-    for key, value in section.items():
-        if isinstance(value, Mapping):
-            yield from flattened(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", _hashable(value)
-
-
-def _hashable(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return tuple(map(_hashable, value))
-    if isinstance(value, Mapping):  # in a list, as Lightning's callbacks are
-        return tuple((key, _hashable(item)) for key, item in value.items())
-    return value

@@ -31,7 +31,7 @@ from cvtrain.process.plain_console import PlainConsole
 from cvtrain.process.process_state import preserves_process_state
 from cvtrain.process.signals import interruption
 from cvtrain.runs.checkpoint import checkpoint_path, load_checkpoint
-from cvtrain.runs.recorded_run import load_run_config
+from cvtrain.runs.run_json import load_run_config
 from cvtrain.training.batch_loader import BatchLoader
 from cvtrain.training.evaluation_metrics import ModulusMetrics
 from cvtrain.training.metrics import Totals, measured

@@ -40,7 +40,7 @@ from cvtrain.process.errors import InputError
 from cvtrain.process.exit_status import STOPPED_AND_KEPT, run_command, signal_behind
 from cvtrain.process.regular_file import is_directory
 from cvtrain.process.signals import interruption
-from cvtrain.runs.links import resolved
+from cvtrain.runs.safe_names import resolved
 from cvtrain.sweep.resume import repeats_recorded_command, resumed_command, resumed_run
 
 if TYPE_CHECKING:

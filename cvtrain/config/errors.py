@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 
-def explain_invalid(error: ValidationError, known: Iterable[str], most: int = 3) -> list[str]:
-    """Lines that name a key, its value and what is allowed; `known` are the keys that there are."""
+def explain_invalid(
+    error: ValidationError,
+    known: Iterable[str],
+    most: int = 3,
+    show: Callable[[Any], str] = str,
+) -> list[str]:
+    """One line for each wrong value: its key, the value and what is allowed.
+
+    Args:
+        error: of pydantic.
+        known: the keys that exist, for suggestions.
+        most: how many lines.
+        show: the text of a value.
+    """
     keys = list(known)
-    return [_line(dict(detail), keys) for detail in error.errors()[:most]]
+    return [_line(dict(detail), keys, show) for detail in error.errors()[:most]]
 
 
-def _line(detail: Mapping[str, Any], known: Sequence[str]) -> str:
+def _line(detail: Mapping[str, Any], known: Sequence[str], show: Callable[[Any], str]) -> str:
     location = [str(part) for part in detail["loc"]]
     if len(location) > 1 and location[0] in ("clip", "scheduler", "logger"):
         del location[1]  # the kind, by which pydantic names the alternative it tried
     key = ".".join(location)
     if detail["type"] == "extra_forbidden":
-        return f"{key}={detail['input']}: no such key{suggestion(key, known)}"
+        return f"{key}={show(detail['input'])}: no such key{suggestion(key, known)}"
     if detail["type"] == "missing":
         return f"{key}: a value is needed"
     if detail["type"] == "union_tag_invalid":
         context = detail["ctx"]
         return f"{key}.kind={context['tag']}: should be one of {context['expected_tags']}"
-    wanted = detail["msg"].removeprefix("Input ").removeprefix("should ")
-    return f"{key}={detail['input']}: should {wanted}"
+    allowed = re.sub("^(Value error, |Input )?(should )?", "", detail["msg"])
+    return f"{key}={show(detail['input'])}: should {allowed}"
 
 
 def config_keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:

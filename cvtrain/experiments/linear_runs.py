@@ -16,7 +16,7 @@ from cvtrain.experiments.linear_problem import WEIGHTS, LinearProblem, linear_pr
 from cvtrain.process.errors import InputError
 from cvtrain.runs.metrics_csv import FILE_NAME as METRICS_FILE
 from cvtrain.runs.run_json import FILE_NAME as RUN_FILE
-from cvtrain.runs.run_json import read_record
+from cvtrain.runs.run_json import read_run
 from cvtrain.theory.moments import ComplexArray
 
 
@@ -47,7 +47,7 @@ def read_linear_run(directory: Path) -> LinearRun:
             cannot be read.
     """
     with readable(directory / RUN_FILE):
-        config = read_record(directory / RUN_FILE)["config"]
+        config = read_run(directory / RUN_FILE).config
         target = config["model"]["_target_"]
         settings = {"data": config["data"], "dtype": config["dtype"], "model._target_": target}
         problem = linear_problem(settings)

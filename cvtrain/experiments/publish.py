@@ -16,8 +16,8 @@ from cvtrain.process.regular_file import is_directory
 from cvtrain.process.signals import interruption
 from cvtrain.report.document import Document
 from cvtrain.report.lr_sweep import report_retuning
-from cvtrain.runs.links import resolved
-from cvtrain.runs.places import check_places
+from cvtrain.runs.directory_layout import check_layout
+from cvtrain.runs.safe_names import resolved
 
 NAMED_FAILURES = 10
 
@@ -56,7 +56,7 @@ def publish(directory: Path) -> None:
     from cvtrain.report.export import FOLDER, report_folder, write_report
 
     if is_directory(directory):
-        check_places(directory)
+        check_layout(directory)
     sweep = load(directory)
     interruption.check()
     document = report_on(sweep)

@@ -23,11 +23,10 @@ from cvtrain.analysis.scores import ACCURACY, SCORE
 from cvtrain.report.cells import rate_text
 from cvtrain.report.document import Document
 from cvtrain.report.export import markdown
-from cvtrain.runs.places import AGGREGATE
+from cvtrain.runs.directory_layout import AGGREGATE
 from cvtrain.runs.safe_names import shortened
-from cvtrain.runs.tensorboard.events import NAME_BEGINS
+from cvtrain.runs.tensorboard.events import NAME_BEGINS, scalar_events
 from cvtrain.runs.tensorboard.layout import band_layout
-from cvtrain.runs.tensorboard.scalar_events import scalar_events
 from cvtrain.runs.tensorboard.writer import TensorBoardFile
 
 FOLDER = AGGREGATE

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cvtrain.report.document import Document, Section, Sentence
-from cvtrain.runs.links import resolved
+from cvtrain.runs.safe_names import resolved
 
 
 def combined(documents: Mapping[str, Document], title: str, more: Sequence[Section]) -> Document:

@@ -22,10 +22,10 @@ from cvtrain.process.signals import interruption
 from cvtrain.report.document import Document, Table
 from cvtrain.report.figures.style import save_figure
 from cvtrain.report.html import page
+from cvtrain.runs.directory_layout import REPORT
 from cvtrain.runs.directory_lock import LOCK_FILE
 from cvtrain.runs.files import remove_unfinished, write_atomically
-from cvtrain.runs.places import REPORT
-from cvtrain.runs.run_json import write_json
+from cvtrain.runs.json_file import write_json
 
 FOLDER = REPORT
 SCHEMA = 1

@@ -1,13 +1,21 @@
-"""A directory of one's own: claimed by one command, and locked while it trains there."""
+"""Who may write in a directory: claimed by one command, locked and leased while it trains there.
+
+The lock keeps a second command out. The lease shows workers on other machines, where locks may not
+reach, that the command is alive: it rewrites a counter in a file, and a worker measures by its own
+clock how long the counter has not changed. Times of files are not compared: the clocks of two
+machines differ, and a network file system answers from its cache for a minute or more.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 import platform
+import threading
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 
 from filelock import FileLock, Timeout
 
@@ -15,18 +23,29 @@ from cvtrain.process.errors import InputError, StorageFailed
 from cvtrain.process.regular_file import read_regular
 from cvtrain.process.signals import interruption
 from cvtrain.runs.files import remove_unfinished
-from cvtrain.runs.lease import LEASE_FILE
-from cvtrain.runs.links import resolved
+from cvtrain.runs.safe_names import resolved
 
-LOCK_FILE = ".lock"
-OWNER_FILE = ".owner"
+LOCK_FILE, OWNER_FILE, LEASE_FILE = ".lock", ".owner", ".lease"
 MOST_BYTES = 4096
+"""Of the owner file."""
 WITHOUT_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 """Errors of a network file system whose server gives no locks."""
+LEASE_SECONDS = 180.0
+"""Without a renewal, after which workers leave: longer than caches of file systems and pauses."""
+RENEWALS = 18
+"""Within that time."""
+WIDTH = 20
+"""Characters of the lease's counter, always the same: a full disk takes what needs no new block."""
 
 
 class DirectoryLock:
-    """Keeps a second command out of a directory; the system releases it when its owner dies."""
+    """Context in which no other command can lock the directory.
+
+    The system releases the lock when its owner dies.
+
+    Raises:
+        InputError: another command has the lock, or the file system has no locks.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -63,27 +82,28 @@ class DirectoryLock:
         return self
 
     def check(self) -> None:
-        """Look whether the directory is still this one's.
+        """Check that the directory is still the one that was locked.
 
         Raises:
-            StorageFailed: it was removed, or is another command's.
+            StorageFailed: it was removed, or belongs to another command.
         """
         check_owner(self._directory, self._owner)
 
     def __exit__(self, *_: object) -> None:
-        # Another command may have made and locked a directory of this name, if ours was removed.
-        with suppress(OSError):  # what stays is a name that nobody holds
+        # If our directory was removed, another command may have made and locked one of this name.
+        with suppress(OSError):  # what stays is a file that nobody has locked
             if owner(self._directory) in (None, self._owner):
                 (self._directory / OWNER_FILE).unlink(missing_ok=True)
-                # While it is held: afterwards it may be another's. filelock takes none that is
-                # gone.
+                # Unlink before releasing: after release another process may own the file. filelock
+                # never takes a lock on a file that is unlinked.
                 (self._directory / LOCK_FILE).unlink(missing_ok=True)
         with suppress(OSError):
             self._lock.release()
 
 
 def owner(directory: Path) -> str | None:
-    """The process that has locked a directory, its machine and since when; None: there is none."""
+    """Process, machine and time of the lock on a directory; None without a lock, or if the file
+    system does not answer."""
     try:
         return read_owner(directory)
     except OSError:
@@ -91,10 +111,10 @@ def owner(directory: Path) -> str | None:
 
 
 def read_owner(directory: Path) -> str | None:
-    """The same, where a file system that does not answer is no answer.
+    """Process, machine and time of the lock on a directory; None without a lock.
 
     Raises:
-        OSError: whether there is an owner cannot be told.
+        OSError: the file system does not say.
     """
     try:
         content = read_regular(directory / OWNER_FILE, MOST_BYTES)
@@ -103,23 +123,23 @@ def read_owner(directory: Path) -> str | None:
     return content.decode(errors="replace").strip() or None
 
 
-def check_owner(directory: Path, wanted: str | None) -> None:
-    """Look whether a directory still has the owner that it had.
+def check_owner(directory: Path, expected: str | None) -> None:
+    """Check that a directory still has its owner.
 
     Args:
         directory: that was locked.
-        wanted: what `owner` said of it then; None: it was not locked.
+        expected: what `owner` returned then; None: it was not locked, and nothing is checked.
 
     Raises:
-        StorageFailed: it was removed, or is another command's.
+        StorageFailed: it was removed, or belongs to another command.
     """
-    if wanted is None:
+    if expected is None:
         return
     try:
-        found = read_owner(directory)
+        current = read_owner(directory)
     except OSError:  # a file system that does not answer now: the next write tells more
         return
-    if found != wanted:
+    if current != expected:
         raise StorageFailed(
             f"{directory}: was removed or replaced while its runs trained; nothing more is written"
             " there"
@@ -132,14 +152,18 @@ def claim_directory(wanted: Path, key: str) -> Path:
     `wanted` itself where it does not exist yet, else the first free one of `wanted_2`,
     `wanted_3`, …: two launches in one second get two directories.
 
+    Args:
+        wanted: path of the directory.
+        key: of the configuration that chose it, for the error line.
+
     Raises:
         InputError: it cannot be made, or its path cannot stand in a configuration.
     """
-    place = str(resolved(wanted))
-    if "${" in place:
-        raise InputError(f"{key}={place}: has ${{ in it, which stands for the value of another key")
-    if not place.isascii() and _is_no_text(place):
-        raise InputError(f"{key}={place}: is not UTF-8, of which every path should be")
+    path = str(resolved(wanted))
+    if "${" in path:
+        raise InputError(f"{key}={path}: has ${{ in it, which stands for the value of another key")
+    if not path.isascii() and not _is_text(path):
+        raise InputError(f"{key}={path}: should be UTF-8 text")
     for attempt in range(1, 1000):
         candidate = wanted if attempt == 1 else wanted.with_name(f"{wanted.name}_{attempt}")
         try:
@@ -154,9 +178,84 @@ def claim_directory(wanted: Path, key: str) -> Path:
     raise InputError(f"{key}={wanted}: a thousand directories of this name exist")
 
 
-def _is_no_text(path: str) -> bool:
+def _is_text(path: str) -> bool:
     try:
         path.encode()
     except UnicodeEncodeError:
-        return True
-    return False
+        return False
+    return True
+
+
+class Lease:
+    """Renews the lease of a directory in a thread, from `open` to `close`.
+
+    A renewal that fails is tried again at the next one; a file that was removed is made again.
+
+    Args:
+        directory: of the sweep.
+        seconds: without a renewal, after which a worker leaves.
+    """
+
+    def __init__(self, directory: Path, seconds: float = LEASE_SECONDS) -> None:
+        self._path = directory / LEASE_FILE
+        self._period = seconds / RENEWALS
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+        self._count = 0
+
+    def open(self) -> None:
+        """Write the file and start to renew it.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._write()
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop renewing the lease, and remove the file."""
+        self._ends.set()
+        self._thread.join()
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+    def _renew(self) -> None:
+        while not self._ends.wait(self._period):
+            with suppress(OSError):
+                self._write()
+
+    def _write(self) -> None:
+        self._count += 1
+        # Opened each time: another machine sees what was written when it was closed.
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            os.pwrite(descriptor, f"{self._count:0{WIDTH}d}\n".encode(), 0)
+        finally:
+            os.close(descriptor)
+
+
+class LeaseWatch:
+    """A worker's view of a lease.
+
+    Args:
+        directory: of the sweep.
+        seconds: how long the lease may stay unchanged.
+    """
+
+    def __init__(self, directory: Path, seconds: float = LEASE_SECONDS) -> None:
+        self._path, self._seconds = directory / LEASE_FILE, seconds
+        self._seen: bytes | None = None
+        self._changed = monotonic()
+
+    def expired(self) -> bool:
+        """Whether nobody has renewed the lease for too long.
+
+        A file that is missing or cannot be read is no renewal, and neither is its return.
+        """
+        try:
+            content = read_regular(self._path, 4 * WIDTH)
+        except OSError:
+            content = None
+        if content is not None and content != self._seen:
+            self._seen, self._changed = content, monotonic()
+        return monotonic() - self._changed > self._seconds

@@ -10,7 +10,7 @@ from typing import Any
 
 from cvtrain.process.regular_file import is_file, kind_of
 from cvtrain.runs import metrics_csv as metrics
-from cvtrain.runs.appended_file import Content
+from cvtrain.runs.files import Content
 from cvtrain.runs.schema_1 import current_tag
 from cvtrain.runs.tensorboard import events as event_file
 

@@ -13,7 +13,7 @@ from typing import Any, get_args
 from cvtrain.config.point import Point
 from cvtrain.process.errors import FilesChanged, InputError, StorageUnavailable
 from cvtrain.runs.files import remove_unfinished
-from cvtrain.runs.json_file import read_json
+from cvtrain.runs.json_file import read_json, write_json
 from cvtrain.runs.run_json import (
     CHECKPOINTS,
     FILE_NAME,
@@ -24,7 +24,6 @@ from cvtrain.runs.run_json import (
     is_readable,
     last_value,
     read_record,
-    write_json,
 )
 from cvtrain.runs.safe_names import is_plain
 from cvtrain.runs.versions import package_versions, source_commit

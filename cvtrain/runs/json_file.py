@@ -1,22 +1,27 @@
-"""Reading JSON that anybody may have written: bounded in size and depth, and text throughout."""
+"""JSON files: written whole or not at all, and read however anybody may have written them."""
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cvtrain.process.errors import InputError, StorageUnavailable, first_line
 from cvtrain.process.regular_file import read_regular
+from cvtrain.runs.files import write_atomically
 from cvtrain.runs.storage_errors import is_unavailable
 
 MOST_BYTES = 1 << 28
 DEEPEST = 64
 """Levels of lists and objects; what walks through them afterwards is recursive."""
+NONFINITE = ("nan", "inf", "-inf")
+"""How a file spells what JSON has no token for."""
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file.
+    """The content of any JSON file.
 
     Raises:
         StorageUnavailable: the file system fails.
@@ -50,10 +55,28 @@ def _refuse_depth(content: Any) -> None:
     for _ in range(DEEPEST):
         level = [
             item
-            for each in level
-            for item in (each.values() if isinstance(each, dict) else each)
+            for parent in level
+            for item in (parent.values() if isinstance(parent, dict) else parent)
             if isinstance(item, dict | list)
         ]
         if not level:
             return
     raise RecursionError
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write valid JSON atomically, NaN and infinities as strings."""
+    text = json.dumps(spelled(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    # A message, or a name of a file, may hold what is no text.
+    write_atomically(path, lambda file: file.write(text.encode(errors="replace")))
+
+
+def spelled(value: Any) -> Any:
+    """`value` with NaN and infinities as strings, since JSON has no tokens for them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
+    if isinstance(value, Mapping):
+        return {key: spelled(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [spelled(item) for item in value]
+    return value

@@ -7,25 +7,22 @@ import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
 from cvtrain.process.regular_file import open_regular
-from cvtrain.runs.appended_file import AppendedFile
+from cvtrain.runs.files import AppendedFile
 from cvtrain.runs.schema_1 import current_header
 
 FILE_NAME = "metrics.csv"
-
-
 TAIL = 1 << 17
 """Bytes at the end of a file in which the last row is looked for."""
 MOST_BYTES = 1 << 32
 """Of a table that is read whole."""
 DIGITS = 18
-"""Of a step: more are no step of any run."""
+"""Of a step; no run has a longer one."""
 
 
 def last_step(directory: Path) -> int | None:
-    """The step of the last complete row of a run that may still be written; None before it."""
+    """The step of the last complete row, also while the run is written; None before the first."""
     try:
         with open_regular(directory / FILE_NAME) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
@@ -37,7 +34,7 @@ def last_step(directory: Path) -> int | None:
 
 
 def value_at(directory: Path, step: int, tag: str) -> float | None:
-    """A signal of a run that may still be written, at one step; None where it was not measured."""
+    """A signal at one step, also while the run is written; None where it was not measured."""
     try:
         with (
             open_regular(directory / FILE_NAME, MOST_BYTES) as file,
@@ -52,8 +49,8 @@ def value_at(directory: Path, step: int, tag: str) -> float | None:
     return None
 
 
-class MetricsFile:
-    """Collects rows of signals under a fixed header; a missing signal is an empty cell.
+class MetricsFile(AppendedFile):
+    """Appends rows of signals under a fixed header; a missing signal is an empty cell.
 
     Numbers are written with `repr`, which reads back as the same float64; NaN and infinities are
     spelled `nan`, `inf` and `-inf`.
@@ -61,15 +58,15 @@ class MetricsFile:
     Args:
         directory: of the run.
         tags: the columns after `step`.
-        continued: whether the file is there already, header included.
+        continued: whether to append to an existing file, header included.
     """
 
     def __init__(self, directory: Path, tags: Sequence[str], continued: bool = False) -> None:
+        super().__init__(directory / FILE_NAME, continued)
         self.tags = tuple(tags)
         self._known = frozenset(tags)
-        self.file = AppendedFile(directory / FILE_NAME, continued)
         if not continued:
-            self.file.append(_header(self.tags))
+            self.append(_header(self.tags))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Keep a row for the next flush.
@@ -79,39 +76,16 @@ class MetricsFile:
         """
         self.require(values.keys())
         cells = [repr(values[tag]) if tag in values else "" for tag in self.tags]
-        self.file.append(f"{step},{','.join(cells)}\r\n".encode())
+        self.append(f"{step},{','.join(cells)}\r\n".encode())
 
     def require(self, tags: Iterable[str]) -> None:
-        """Refuse a row that has other tags.
+        """Check that the header has all tags of a row.
 
         Raises:
             KeyError: a tag that is not in the header.
         """
         if not self._known.issuperset(tags):
             raise KeyError(f"metrics.csv has no column {min(set(tags) - self._known)}")
-
-    def flush(self) -> None:
-        """Append to the file what is kept.
-
-        Raises:
-            FilesChanged: the file was removed or changed meanwhile.
-        """
-        self.file.flush()
-
-    def close(self) -> None:
-        """Flush; nothing is open between flushes."""
-        self.flush()
-
-    def __enter__(self) -> MetricsFile:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _header(tags: Sequence[str]) -> bytes:

@@ -1,17 +1,29 @@
-"""run.json: what one run is and how it ended."""
+"""run.json: what one run is and how it ended. A declared model, and the functions that read it."""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    TypeAdapter,
+    ValidationError,
+    WrapValidator,
+    with_config,
+)
+from typing_extensions import TypedDict
+
+from cvtrain.config.errors import explain_invalid
+from cvtrain.config.schema import Config, check_config
 from cvtrain.process.errors import InputError
-from cvtrain.runs.files import write_atomically
-from cvtrain.runs.json_file import read_json
+from cvtrain.runs.json_file import NONFINITE, read_json, write_json
 from cvtrain.runs.schema_1 import current_content
 
 SCHEMA = 2
@@ -22,6 +34,44 @@ Status = Literal["running", "interrupted", "finished", "diverged", "failed", "pr
 FILE_NAME = "run.json"
 CHECKPOINTS = "checkpoints"
 """The folder of a run directory."""
+LARGEST = 1e300
+"""Of a number that a report computes with: its double is finite."""
+
+
+def _read_number(value: Any, check: Callable[[Any], float]) -> float:
+    return float(value) if isinstance(value, str) and value in NONFINITE else check(value)
+
+
+def _check_time(value: str) -> str:
+    try:
+        if datetime.fromisoformat(value).year > 1970:
+            return value
+    except ValueError:
+        pass
+    raise ValueError("should be a date and a time after 1970")
+
+
+def _check_size(value: float) -> float:
+    if abs(value) >= LARGEST:
+        raise ValueError(f"should be less than {LARGEST:g}")
+    return value
+
+
+Whole = Annotated[int, Field(strict=True, gt=-(2**63), lt=2**63)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False), AfterValidator(_check_size)]
+Positive = Annotated[Number, Field(gt=0)]
+NotNegative = Annotated[Number, Field(ge=0)]
+Measured = Annotated[Number, WrapValidator(_read_number)]
+Time = Annotated[str, AfterValidator(_check_time)]
+
+
+@with_config(ConfigDict(extra="forbid"))
+class RecordedReference(TypedDict):
+    """A number that the data set knows of itself, e.g. the loss of its best linear network."""
+
+    tag: str
+    name: str
+    value: Number
 
 
 @dataclass
@@ -30,6 +80,7 @@ class RunRecord:
 
     Attributes:
         id: hash of the resolved point (`Config.identity`).
+        started: date and time, ISO 8601.
         steps: updates made.
         diverged_at: updates made when loss, gradient or weights ceased to be usable.
         stopped_at: updates made when early stopping or a callback ended the run.
@@ -37,26 +88,26 @@ class RunRecord:
         best: per validation metric the best value and its step.
         config: the resolved configuration.
         parameters: entries of complex and of real parameters that are trained.
-        references: what the data set knows of itself: tag, name and value of each number.
+        references: what the data set knows of itself.
     """
 
     id: str
     status: Status
     engine: Engine
-    stack_size: int
-    started: str
-    threads: int
+    stack_size: Whole
+    started: Time
+    threads: Whole
     versions: dict[str, str]
     config: dict[str, Any]
-    steps: int = 0
-    parameters: dict[str, int] = field(default_factory=dict)
-    references: list[dict[str, Any]] = field(default_factory=list)
-    diverged_at: int | None = None
-    stopped_at: int | None = None
-    final: dict[str, float] = field(default_factory=dict)
-    best: dict[str, dict[str, float]] = field(default_factory=dict)
+    steps: Whole = 0
+    parameters: dict[str, Whole] = field(default_factory=dict)
+    references: list[RecordedReference] = field(default_factory=list)
+    diverged_at: Whole | None = None
+    stopped_at: Whole | None = None
+    final: dict[str, Measured] = field(default_factory=dict)
+    best: dict[str, dict[str, Measured]] = field(default_factory=dict)
     error: str | None = None
-    wall_seconds: float = 0.0
+    wall_seconds: Number = 0.0
     schema: int = SCHEMA
 
     def write(self, directory: Path) -> None:
@@ -64,22 +115,95 @@ class RunRecord:
         write_json(directory / FILE_NAME, asdict(self))
 
 
-def spelled(value: Any) -> Any:
-    """`value` with NaN and infinities as strings, since JSON has no tokens for them."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
-    if isinstance(value, Mapping):
-        return {key: spelled(item) for key, item in value.items()}
+RecordedConfig = TypedDict(
+    "RecordedConfig",
+    {
+        "seed": Whole,
+        "max_steps": Whole,
+        "init_jitter": NotNegative,
+        "data._target_": str,
+        "data.circularity": NotRequired[Number],
+        "model._target_": str,
+        "objective.scale": Positive,
+        "convention.scale": Positive,
+        "convention.conjugate": StrictBool,
+        "clip.kind": str,
+        "optimizer._target_": str,
+        "optimizer.lr": Positive,
+        "optimizer.reference_lr": NotRequired[Positive],
+        "optimizer.semantics": NotRequired[str],
+        "goal.metric": NotRequired[str | None],
+        "goal.value": NotRequired[Number | None],
+        "report.margin": NotRequired[Positive | None],
+        "report.tuning_seeds": NotRequired[Whole],
+        "variant": NotRequired[str | None],
+        "analysis": NotRequired[str | None],
+    },
+)
+"""What a report needs of a configuration, which another version may have written."""
+
+RECORD: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
+CONFIG: TypeAdapter[RecordedConfig] = TypeAdapter(RecordedConfig)
+
+
+def read_run(path: Path) -> RunRecord:
+    """The content of a run.json, checked, with the names of the current schema.
+
+    Raises:
+        InputError: it cannot be read, is of an unknown schema, or the first key that is missing or
+            has a value that no run writes.
+    """
+    content = read_record(path)
+    try:
+        record = RECORD.validate_python(content)
+    except ValidationError as error:
+        raise InputError(f"{path}: {_line(error)}") from None
+    try:
+        CONFIG.validate_python(dict(flattened(record.config)))
+    except ValidationError as error:
+        raise InputError(f"{path}: config.{_line(error)}") from None
+    return record
+
+
+def _line(error: ValidationError) -> str:
+    (line,) = explain_invalid(error, (), most=1, show=lambda value: f"{value!r:.60}")
+    return line
+
+
+def flattened(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of a nested mapping; lists become tuples, which can be compared."""
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", _hashable(value)
+
+
+def _hashable(value: Any) -> Any:
     if isinstance(value, list | tuple):
-        return [spelled(item) for item in value]
+        return tuple(map(_hashable, value))
+    if isinstance(value, Mapping):  # in a list, as Lightning's callbacks are
+        return tuple((key, _hashable(item)) for key, item in value.items())
     return value
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write valid JSON atomically."""
-    text = json.dumps(spelled(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    # A message, or a name of a file, may hold what is no text.
-    write_atomically(path, lambda file: file.write(text.encode(errors="replace")))
+def load_run_config(directory: Path, trusted: tuple[str, ...] = ()) -> tuple[RunRecord, Config]:
+    """The content of a run's run.json, and its configuration, checked in full.
+
+    Args:
+        directory: of the run.
+        trusted: packages of the user's own; what the file says of them is ignored.
+
+    Raises:
+        InputError: the file cannot be used, or its configuration does not match its id.
+    """
+    path = directory / FILE_NAME
+    record = read_run(path)
+    # What was to become of that command's runs is not what this one is to do.
+    config = check_config(record.config | {"trusted_modules": trusted, "pause_at": None})
+    if config.identity != record.id:
+        raise InputError(f"{path}: was modified: its configuration does not match its id")
+    return record, config
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -104,14 +228,11 @@ def is_readable(schema: object) -> bool:
 
 
 def last_value(content: Mapping[str, Any], tag: str) -> float | None:
-    """The last value of a signal.
+    """The last value of a signal in an unchecked run.json, or None where it has no number for it.
 
     Args:
-        content: of a run.json, which anybody may have written.
+        content: of the run.json.
         tag: of the signal.
-
-    Returns:
-        None where the content has no number for it.
     """
     final = content.get("final")
     value = final.get(tag) if isinstance(final, Mapping) else None

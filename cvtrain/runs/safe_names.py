@@ -1,18 +1,22 @@
-"""Names of directories that any file system takes, and that lead nowhere else."""
+"""Paths that lead nowhere else: names that any file system takes, and where links end."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import re
+from pathlib import Path
 
 LONGEST_NAME = 120
-LONGEST_FOUND = 255
+"""Characters of the names that cvtrain makes."""
+LONGEST_FILE_NAME = 255
 """Bytes of a name, on common file systems."""
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,=+~-]*")
 
 
 def shortened(text: str) -> str:
-    """`text`, or where that is too long its beginning and a digest of all of it."""
+    """`text`, or where that is longer than `LONGEST_NAME` its beginning and a digest of it all."""
     if len(text) <= LONGEST_NAME:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -20,11 +24,30 @@ def shortened(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """`text` with `_` for every character that means something to a file system, to a shell, or
-    to Hydra, which would put the value of another key in the place of ``${key}``."""
+    """`text` with `_` for every character that a file system, a shell or Hydra would interpret.
+
+    Hydra would replace ``${key}`` by the value of another key.
+    """
     return re.sub(r"[^A-Za-z0-9_.,=+-]", "_", text)
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name, which may be a stranger's, is that of a directory and nothing more."""
-    return len(name) <= LONGEST_FOUND and PLAIN.fullmatch(name) is not None
+    """Whether `name`, read from any file, names a directory below and cannot lead elsewhere."""
+    return len(name) <= LONGEST_FILE_NAME and PLAIN.fullmatch(name) is not None
+
+
+def resolved(path: Path) -> Path:
+    """The absolute path that links lead to; of circular links, the one where the circle closes.
+
+    `Path.resolve` raises a RuntimeError for circular links.
+    """
+    return Path(os.path.realpath(path))
+
+
+def is_circular_link(path: Path) -> bool:
+    """Whether `path` is a link that leads to itself, directly or by way of other links."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False

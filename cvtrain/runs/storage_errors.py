@@ -17,7 +17,9 @@ from cvtrain.process.errors import (
     StorageFailed,
     StorageUnavailable,
     first_line,
+    os_error_line,
 )
+from cvtrain.process.lifetime import scratch_directory
 from cvtrain.process.regular_file import is_directory
 
 NO_MORE = frozenset(
@@ -150,3 +152,27 @@ def _path_of(error: OSError) -> Path | None:
 def _is_of_sqlite(error: sqlite3.OperationalError) -> bool:
     # The lowest byte is the kind of an error. Those of Python's own module have no number.
     return getattr(error, "sqlite_errorcode", -1) & 0xFF in OF_SQLITE
+
+
+@contextmanager
+def trial_directory() -> Iterator[Path]:
+    """Make a temporary directory for a training that is thrown away.
+
+    Raises:
+        StorageFailed: it cannot be made or written.
+    """
+    try:
+        with scratch_directory() as folder:
+            try:
+                yield folder
+            except StorageFailed as error:  # its line would promise that what was recorded is kept
+                raise _without_temporary_files(error.__cause__) from error
+    except OSError as error:
+        raise _without_temporary_files(error) from error
+
+
+def _without_temporary_files(error: BaseException | None) -> StorageFailed:
+    reason = os_error_line(error) if isinstance(error, OSError) else str(error)
+    return StorageFailed(
+        f"temporary files cannot be written ({reason}); TMPDIR=… names a directory that has room"
+    )

@@ -20,7 +20,7 @@ from cvtrain.config.schema import Config
 from cvtrain.config.sections import MlflowConfig, NoLoggerConfig, WandbConfig
 from cvtrain.process.errors import first_line
 from cvtrain.process.optional_dependencies import require_package
-from cvtrain.runs.tensorboard.hyperparameters import hyperparameters
+from cvtrain.runs.tensorboard.writer import hyperparameters
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

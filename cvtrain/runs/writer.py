@@ -11,13 +11,12 @@ from time import monotonic
 from torch import Tensor
 
 from cvtrain.process.errors import FilesChanged
-from cvtrain.runs.appended_file import AppendedFile
 from cvtrain.runs.file_snapshot import FileSnapshot, signal_files
+from cvtrain.runs.files import AppendedFile
 from cvtrain.runs.metrics_csv import MetricsFile
 from cvtrain.runs.row_buffer import RowBuffer
-from cvtrain.runs.tensorboard.events import NAME_BEGINS
+from cvtrain.runs.tensorboard.events import NAME_BEGINS, scalar_events
 from cvtrain.runs.tensorboard.layout import run_layout
-from cvtrain.runs.tensorboard.scalar_events import scalar_events
 from cvtrain.runs.tensorboard.writer import TensorBoardFile
 from cvtrain.runs.trackers import Trackers
 
@@ -140,8 +139,8 @@ class RunWriter:
 
     def _files(self, run: int) -> list[AppendedFile]:
         """The files that a run has, those of an earlier attempt included."""
-        tables = [self._tables[run].file] if self._tables else []
-        return [*tables, *self._older[run], self._boards[run].file]
+        tables = [self._tables[run]] if self._tables else []
+        return [*tables, *self._older[run], self._boards[run]]
 
     def flush(self) -> None:
         """Hand all that was written to the operating system.

@@ -11,7 +11,7 @@ from rich.table import Table
 from cvtrain.config.point import Point
 from cvtrain.process.plain_console import PlainConsole
 from cvtrain.runs.run_json import Engine
-from cvtrain.runs.temporary_directory import trial_directory
+from cvtrain.runs.storage_errors import trial_directory
 from cvtrain.sweep.packing import Pack, describe, pack
 from cvtrain.training.job import Job
 from cvtrain.training.preflight import structure

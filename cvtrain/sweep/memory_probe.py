@@ -23,7 +23,7 @@ from cvtrain.process.errors import (
     os_error_line,
 )
 from cvtrain.process.limits import free_host_memory
-from cvtrain.runs.temporary_directory import trial_directory
+from cvtrain.runs.storage_errors import trial_directory
 from cvtrain.training.job import Job
 from cvtrain.training.lightning_trainer import trainer_arguments
 from cvtrain.training.memory import is_out_of_memory

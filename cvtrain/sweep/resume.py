@@ -12,11 +12,11 @@ from cvtrain.config.point import Point
 from cvtrain.process.errors import InputError
 from cvtrain.process.plain_text import cvtrain_command
 from cvtrain.process.regular_file import is_file, kind_of
+from cvtrain.runs.directory_layout import check_layout
 from cvtrain.runs.journal import ENDED, SWEEP_FILE, Journal
-from cvtrain.runs.links import resolved
-from cvtrain.runs.places import check_places
 from cvtrain.runs.run_json import FILE_NAME as RUN_FILE
 from cvtrain.runs.run_json import read_record
+from cvtrain.runs.safe_names import resolved
 from cvtrain.runs.versions import package_versions
 from cvtrain.sweep.earlier_sweeps import latest_sweep, placed_points
 from cvtrain.sweep.recorded_command import (
@@ -79,7 +79,7 @@ def resumed_command(overrides: Sequence[str]) -> list[str]:
     rest = [(parsed, text) for parsed, text in given if parsed.key_or_group != KEY]
     output = [parsed.value() for parsed, _ in rest if parsed.key_or_group == "output"]
     directory = find_sweep(str(wanted[-1]), Path(str(output[-1]) if output else OUTPUT))
-    check_places(directory)
+    check_layout(directory)
     if "${" in str(directory):  # Hydra would put something else there: an environment variable
         raise InputError(f"{KEY}={directory}: a directory with ${{ in its name should be renamed")
     own = [text for _, text in rest]
@@ -110,7 +110,7 @@ def resumed_run(overrides: Sequence[str]) -> ResumedRun | None:
     sweep = resolved(directory).parent
     if is_file(sweep / SWEEP_FILE):
         raise InputError(f"{KEY}={directory}: is a run of a sweep; {KEY}={sweep} goes on with that")
-    check_places(directory)
+    check_layout(directory)
     trusted = given.pop(TRUSTED).value() if TRUSTED in given else []
     if not isinstance(trusted, list):
         raise InputError(f"{TRUSTED}={trusted}: should be a list, such as [{trusted}]")

@@ -22,8 +22,7 @@ from cvtrain.process.plain_console import PlainConsole
 from cvtrain.process.plain_text import printed_command, say
 from cvtrain.runs.directory_lock import DirectoryLock
 from cvtrain.runs.journal import TRACEBACK_FILE, Journal
-from cvtrain.runs.recorded_run import load_run_config
-from cvtrain.runs.run_json import RunRecord
+from cvtrain.runs.run_json import RunRecord, load_run_config
 from cvtrain.runs.storage_errors import translate_storage_errors
 from cvtrain.sweep.resume import KEY, how_to_go_on
 from cvtrain.training.job import Job
@@ -146,7 +145,7 @@ def go_on_and_show(
             )
         point = Point(0, config, (), directory.name)
         if Journal(directory.parent).ended(point) is not None:
-            raise InputError(f"{KEY}={directory}: this run has ended ({record.get('status')})")
+            raise InputError(f"{KEY}={directory}: this run has ended ({record.status})")
         preflight([point])
         _train_and_show(Job((point,), directory.parent))
 

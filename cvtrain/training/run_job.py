@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -18,9 +17,9 @@ from cvtrain.process.errors import FilesChanged, Interrupted, StorageUnavailable
 from cvtrain.process.signals import interruption
 from cvtrain.runs.checkpoint import save_checkpoint
 from cvtrain.runs.journal import Journal
-from cvtrain.runs.run_json import RunRecord, Status
+from cvtrain.runs.run_json import RecordedReference, RunRecord, Status
 from cvtrain.runs.storage_errors import storage_failure
-from cvtrain.runs.tensorboard.hyperparameters import hyperparameters
+from cvtrain.runs.tensorboard.writer import hyperparameters
 from cvtrain.runs.trackers import Trackers
 from cvtrain.runs.writer import RunWriter
 from cvtrain.training.job import Job
@@ -173,7 +172,10 @@ def _fit(
                 point.config.max_steps,
             )
     final = recorder.final
-    references = [asdict(reference) for reference in module.dataset.references]
+    references = [
+        RecordedReference(tag=reference.tag, name=reference.name, value=reference.value)
+        for reference in module.dataset.references
+    ]
     counted = count_parameters(weight[0] for weight in module.weights().values())
     for run, (point, record) in enumerate(zip(job.points, records, strict=True)):
         record.references = references

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from cvtrain.runs import lease
-from cvtrain.runs.lease import LEASE_FILE, Lease, LeaseWatch
+from cvtrain.runs import directory_lock
+from cvtrain.runs.directory_lock import LEASE_FILE, Lease, LeaseWatch
 
 SECONDS = 1.8
 
@@ -39,7 +39,7 @@ def clock(monkeypatch):
     class Clock:
         now = 0.0
 
-    monkeypatch.setattr(lease, "monotonic", lambda: Clock.now)
+    monkeypatch.setattr(directory_lock, "monotonic", lambda: Clock.now)
     return Clock
 
 
@@ -111,6 +111,6 @@ def test_a_renewal_that_fails_is_tried_again(tmp_path, held, monkeypatch, number
             raise OSError(number, os.strerror(number))
         return write_there(descriptor, content, offset)
 
-    monkeypatch.setattr(lease.os, "pwrite", pwrite)
+    monkeypatch.setattr(directory_lock.os, "pwrite", pwrite)
     assert becomes(lambda: len(failed) == 2)
     assert becomes(lambda: path.read_bytes() > failed[-1])

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from cvtrain.process.errors import FilesChanged
-from cvtrain.runs.appended_file import AppendedFile
+from cvtrain.runs.files import AppendedFile
 from cvtrain.runs.writer import RunWriter
 
 

@@ -24,8 +24,8 @@ from cvtrain.runs.checkpoint import load_checkpoint, save_checkpoint
 from cvtrain.runs.directory_lock import DirectoryLock, claim_directory
 from cvtrain.runs.files import write_atomically
 from cvtrain.runs.journal import Journal
+from cvtrain.runs.json_file import write_json
 from cvtrain.runs.metrics_csv import MetricsFile
-from cvtrain.runs.run_json import write_json
 from cvtrain.runs.tensorboard.writer import TensorBoardFile
 from cvtrain.runs.writer import RunWriter
 

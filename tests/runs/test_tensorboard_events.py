@@ -14,9 +14,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from cvtrain.process.errors import FilesChanged
-from cvtrain.runs.appended_file import AppendedFile
-from cvtrain.runs.tensorboard.events import EventFile, framed
-from cvtrain.runs.tensorboard.scalar_events import scalar_events
+from cvtrain.runs.files import AppendedFile
+from cvtrain.runs.tensorboard.events import EventFile, framed, scalar_events
 
 EDGES = (0.0, -0.0, 0.1, 1e-300, 1e300, -1e300, 3.4028235e38, math.inf, -math.inf, math.nan)
 

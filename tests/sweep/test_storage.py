@@ -17,8 +17,8 @@ import pytest
 from cvtrain.cli.train import main
 from cvtrain.process.errors import StorageFailed
 from cvtrain.process.lifetime import PREFIX
-from cvtrain.runs import appended_file
-from cvtrain.runs import files as atomic_file
+from cvtrain.runs import files
+from cvtrain.runs.files import AppendedFile
 from cvtrain.runs.storage_errors import storage_failure, translate_storage_errors
 from tests.sweep.small_sweep import assert_equal, resume, sweep
 
@@ -39,9 +39,9 @@ class Disk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
         self.root = root
         self.written, self.takes, self.error = 0, 1 << 30, errno.ENOSPC
-        flush, mkstemp = appended_file.AppendedFile.flush, tempfile.mkstemp
+        flush, mkstemp = AppendedFile.flush, tempfile.mkstemp
 
-        def counted_flush(file: appended_file.AppendedFile) -> None:
+        def counted_flush(file: AppendedFile) -> None:
             if file._pending:
                 self.count(file._path)
             flush(file)
@@ -50,8 +50,8 @@ class Disk:
             self.count(where["dir"])
             return mkstemp(**where)
 
-        monkeypatch.setattr(appended_file.AppendedFile, "flush", counted_flush)
-        monkeypatch.setattr(atomic_file.tempfile, "mkstemp", counted_mkstemp)
+        monkeypatch.setattr(AppendedFile, "flush", counted_flush)
+        monkeypatch.setattr(files.tempfile, "mkstemp", counted_mkstemp)
 
     def count(self, path: Path | str | None) -> None:
         if path is None or not Path(path).is_relative_to(self.root):
@@ -100,19 +100,19 @@ def refuse_temporary_directories(patch: pytest.MonkeyPatch, number: int) -> None
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(number, os.strerror(number), "/elsewhere")
 
-    patch.setattr("cvtrain.runs.temporary_directory.scratch_directory", refuse)
+    patch.setattr("cvtrain.runs.storage_errors.scratch_directory", refuse)
 
 
 def fill_temporary_directories(patch: pytest.MonkeyPatch, number: int) -> None:
-    place, flush = Path(tempfile.gettempdir()), appended_file.AppendedFile.flush
+    place, flush = Path(tempfile.gettempdir()), AppendedFile.flush
 
-    def refuse(file: appended_file.AppendedFile) -> None:
+    def refuse(file: AppendedFile) -> None:
         below = file._path.relative_to(place).parts if file._path.is_relative_to(place) else ("",)
         if below[0].startswith(PREFIX):
             raise OSError(number, os.strerror(number), str(file._path))
         flush(file)
 
-    patch.setattr(appended_file.AppendedFile, "flush", refuse)
+    patch.setattr(AppendedFile, "flush", refuse)
 
 
 NO_PLACE = "temporary files cannot be written"

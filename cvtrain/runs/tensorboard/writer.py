@@ -1,4 +1,4 @@
-"""What a run tells TensorBoard: one event per row, histograms, hparams in the same directory.
+"""A run in TensorBoard: one event per row, histograms, hyperparameters in the same directory.
 
 `SummaryWriter.add_hparams` would make a sub-run for every run, and `add_scalar` an event per value;
 the protocol buffers beneath them do neither.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from tensorboard.compat.proto.event_pb2 import Event
@@ -20,7 +19,8 @@ from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2, summary_v2
 from tensorboard.plugins.hparams import metadata as hparams_metadata
 from tensorboard.plugins.text.summary_v2 import text_pb
 
-from cvtrain.runs.appended_file import AppendedFile
+from cvtrain.config.schema import Config
+from cvtrain.gradients.convention import convention_name
 from cvtrain.runs.tensorboard.events import EventFile
 
 HISTOGRAM_BINS = 32
@@ -28,20 +28,8 @@ HPARAMS_FIRST = ("optimizer", "lr", "objective.scale", "convention", "seed")
 """What an ablation is about."""
 
 
-class TensorBoardFile:
-    """One run's event file.
-
-    Args:
-        directory: which exists.
-        began: Unix time in seconds, by which TensorBoard orders runs; None: now.
-    """
-
-    def __init__(self, directory: Path, began: float | None = None) -> None:
-        self._file = EventFile(directory, began)
-
-    def add(self, event: bytes) -> None:
-        """Keep a serialized event for the next flush."""
-        self._file.append(event)
+class TensorBoardFile(EventFile):
+    """One run's event file, with everything that TensorBoard shows of the run."""
 
     def histogram(self, step: int, tag: str, values: np.ndarray) -> None:
         """Keep a histogram of real values.
@@ -96,24 +84,28 @@ class TensorBoardFile:
         )
         self.summary(0, Summary(value=[value]))
 
-    def flush(self) -> None:
-        """Append to the file what is kept.
-
-        Raises:
-            FilesChanged: the file was removed or changed meanwhile.
-        """
-        self._file.flush()
-
-    @property
-    def file(self) -> AppendedFile:
-        """The file on disk."""
-        return self._file.file
-
-    def close(self) -> None:
-        """Flush; nothing is open between flushes."""
-        self.flush()
-
     def summary(self, step: int, summary: Summary) -> None:
         """Keep a summary of any kind for the next flush."""
         event = Event(step=step, wall_time=time.time(), summary=summary)
         self.add(event.SerializeToString())
+
+
+def hyperparameters(config: Config) -> dict[str, float | str | bool]:
+    """The columns of HPARAMS, TensorBoard's table of runs: the same for every configuration."""
+    return {
+        "optimizer": config.optimizer.target.rsplit(".", 1)[-1],
+        "semantics": config.optimizer.semantics,
+        "lr": config.optimizer.lr,
+        "lr_octave": config.lr_octave,
+        "objective.scale": config.objective.scale,
+        "convention": convention_name(config.convention.scale, config.convention.conjugate),
+        "clip": config.clip.kind,
+        "scheduler": config.scheduler.kind,
+        "data": config.data.target.rsplit(".", 1)[-1],
+        "model": config.model.target.rsplit(".", 1)[-1],
+        "dtype": config.dtype,
+        "batch_size": float(config.batch_size or 0),
+        "max_steps": float(config.max_steps),
+        "init_jitter": config.init_jitter,
+        "seed": float(config.seed),
+    }

@@ -20,8 +20,7 @@ from cvtrain.process.environment import numeric_environment
 from cvtrain.process.errors import InputError, Interrupted, first_line
 from cvtrain.process.lifetime import scratch_directory
 from cvtrain.process.optional_dependencies import require_package
-from cvtrain.runs.directory_lock import owner
-from cvtrain.runs.lease import LEASE_SECONDS, Lease
+from cvtrain.runs.directory_lock import LEASE_SECONDS, Lease, owner
 from cvtrain.sweep.executors.executor import (
     Executor,
     Outcome,

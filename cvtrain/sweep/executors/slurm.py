@@ -21,8 +21,7 @@ from cvtrain.process.lifetime import scratch_directory
 from cvtrain.process.limits import check_process_count
 from cvtrain.process.optional_dependencies import require_package
 from cvtrain.process.signals import children_shielded_from_ctrl_c
-from cvtrain.runs.directory_lock import owner
-from cvtrain.runs.lease import LEASE_SECONDS, Lease
+from cvtrain.runs.directory_lock import LEASE_SECONDS, Lease, owner
 from cvtrain.sweep.executors.executor import (
     Executor,
     Outcome,

@@ -12,8 +12,7 @@ from cvtrain.process.environment import import_from_working_directory
 from cvtrain.process.errors import Interrupted, StorageFailed, first_line
 from cvtrain.process.lifetime import temporary_files_in_scratch
 from cvtrain.process.signals import interruption
-from cvtrain.runs.directory_lock import read_owner
-from cvtrain.runs.lease import LeaseWatch
+from cvtrain.runs.directory_lock import LeaseWatch, read_owner
 from cvtrain.sweep.executors.executor import Outcome
 from cvtrain.training.job import Job
 from cvtrain.training.train import train
@@ -53,7 +52,7 @@ def train_for_owner(
             lock.
         signals: which ask to end the step, save it and leave.
         directory: to work in, as the sweep does: paths in configurations may be relative.
-        lease_seconds: how long the lease (`cvtrain.runs.lease`) may stay without a renewal.
+        lease_seconds: how long the sweep's `Lease` may stay without a renewal.
     """
     os.chdir(directory)
     import_from_working_directory()

@@ -1,4 +1,7 @@
-"""What lies in a directory of runs where files are written: anybody may have put it there."""
+"""Checks of a directory of runs before files in it are replaced, truncated or appended to.
+
+Anybody may have put anything there: a link that leads elsewhere, a pipe in the place of a file.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,12 @@ from pathlib import Path
 
 from cvtrain.process.errors import InputError
 from cvtrain.process.regular_file import kind_of
-from cvtrain.runs.directory_lock import LOCK_FILE, OWNER_FILE
+from cvtrain.runs.directory_lock import LEASE_FILE, LOCK_FILE, OWNER_FILE
 from cvtrain.runs.journal import SWEEP_FILE, TRACEBACK_FILE
-from cvtrain.runs.lease import LEASE_FILE
-from cvtrain.runs.links import refuse_links_that_leave
 from cvtrain.runs.metrics_csv import FILE_NAME as METRICS_FILE
 from cvtrain.runs.run_json import CHECKPOINTS
 from cvtrain.runs.run_json import FILE_NAME as RUN_FILE
+from cvtrain.runs.safe_names import is_circular_link, resolved
 from cvtrain.runs.tensorboard.events import NAME_BEGINS
 
 REPORT, AGGREGATE = "report", "+aggregate"
@@ -26,21 +28,22 @@ FILES = frozenset(
 )
 
 
-def check_places(directory: Path) -> None:
-    """Look through a directory of runs before files in it are replaced, cut off or appended to.
+def check_layout(directory: Path) -> None:
+    """Check that every path in a directory of runs is of the kind that its name says.
 
     Raises:
-        InputError: what has the name of a file is a directory, a pipe or a device, what has that of
-            a folder is none, a folder cannot be read, or a link leads out of the directory, to
-            itself or to nothing.
+        InputError: what has the name of a file is a directory, a pipe or a device; what has the
+            name of a folder is none; a folder cannot be read; or a link leads out of the directory,
+            to itself or to nothing.
     """
-    refuse_links_that_leave(directory)
+    refuse_outward_links(directory)
     for folder, folders, files in os.walk(directory, onerror=_refuse):
         for name in (*folders, *files):
             path = Path(folder, name)
             kind = kind_of(path)
             if name in FOLDERS and (kind != "a directory" or path.is_symlink()):
-                raise InputError(f"{path}: is {_told(path, kind)}, should be a directory")
+                shown = "a link" if path.is_symlink() else kind or "nothing that can be read"
+                raise InputError(f"{path}: is {shown}, should be a directory")
             if kind is None and path.is_symlink():
                 raise InputError(f"{path}: is a link to nothing, should be removed")
             if kind in ("a file", None) or (kind == "a directory" and not _has_name_of_file(path)):
@@ -48,14 +51,27 @@ def check_places(directory: Path) -> None:
             raise InputError(f"{path}: is {kind}, should be a file")
 
 
+def refuse_outward_links(directory: Path) -> None:
+    """Check that links in a directory stay in it.
+
+    Raises:
+        InputError: a symbolic link leads out of the directory, or to itself.
+    """
+    root = resolved(directory)
+    for folder, folders, files in os.walk(root):
+        for path in (Path(folder, name) for name in (*folders, *files)):
+            if not path.is_symlink():
+                continue
+            if is_circular_link(path):
+                raise InputError(f"{path}: is a link to itself; nothing is written there")
+            if not resolved(path).is_relative_to(root):
+                raise InputError(f"{path}: is a link out of {directory}; nothing is written there")
+
+
 def _has_name_of_file(path: Path) -> bool:
     of_checkpoint = path.parent.name == CHECKPOINTS and path.suffix == ".ckpt"
     of_report = path.parent.name == REPORT
     return path.name in FILES or path.name.startswith(NAME_BEGINS) or of_checkpoint or of_report
-
-
-def _told(path: Path, kind: str | None) -> str:
-    return "a link" if path.is_symlink() else kind or "nothing that can be read"
 
 
 def _refuse(error: OSError) -> None:
