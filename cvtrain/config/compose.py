@@ -1,15 +1,17 @@
 """Hydra's composition, made quick for many points and clear in its errors.
 
 Hydra composes a point in about 100 ms. Points of a sweep mostly differ in values, not in the files
-they are made of, so each distinct set of group choices is composed once and values are applied to
-copies of it by Hydra's own function.
+they are made of, so each distinct set of group choices is composed once. Hydra's own function then
+sets a point's values in that composition, and what was there is put back afterwards.
 """
 
 from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -22,7 +24,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, ValueType
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import Container, DictConfig, OmegaConf, open_dict
+from omegaconf._utils import split_key
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from cvtrain.config.sweep_size import check_axis
@@ -174,6 +177,7 @@ class Composer:
         self._loader = loader
         self.config_name = config_name
         self._bases: dict[tuple[str, ...], DictConfig] = {}
+        self._known: dict[tuple[str, ...], KnownValues] = {}
         self._options: dict[str, list[str]] = {}
 
     def options(self, group: str) -> list[str]:
@@ -208,15 +212,22 @@ class Composer:
         Raises:
             InputError: an override that does not fit the configuration.
         """
-        config = self.assemble(overrides)
-        try:
-            content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-        except MissingMandatoryValue as error:
-            raise InputError(f"{error.full_key}: a value is needed") from None
-        except OmegaConfBaseException as error:
-            raise InputError(f"{error.full_key}: {first_line(error)}") from None
-        assert isinstance(content, dict)
-        return {str(key): value for key, value in content.items()}
+        choices, values = self._split(overrides)
+        base = self._base(choices)
+        if choices not in self._known:
+            self._known[choices] = _known_values(base)
+        changed = {top_level(override) for override in values}
+        known = self._known[choices].unless(changed)
+        with values_set(base, values, self._apply) as config:
+            try:
+                return {
+                    str(key): known[key] if key in known else _resolved(config, str(key))
+                    for key in config
+                }
+            except MissingMandatoryValue as error:
+                raise InputError(f"{error.full_key}: a value is needed") from None
+            except OmegaConfBaseException as error:
+                raise InputError(f"{error.full_key}: {first_line(error)}") from None
 
     def assemble(self, overrides: Sequence[str]) -> DictConfig:
         """The configuration with its interpolations and missing values left as they are.
@@ -224,15 +235,17 @@ class Composer:
         Raises:
             InputError: an override that does not fit the configuration.
         """
+        choices, values = self._split(overrides)
+        with values_set(self._base(choices), values, self._apply) as config:
+            return copy.deepcopy(config)
+
+    def _split(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Override]]:
+        """The overrides that choose files, as texts, and those that set values of the task."""
         parsed = [parse_override(text) for text in overrides]
         choices = tuple(o.input_line or "" for o in parsed if self.options(o.key_or_group))
-        values = [
+        return choices, [
             o for o in parsed if not self.options(o.key_or_group) and not o.is_hydra_override()
         ]
-        config = copy.deepcopy(self._base(choices))
-        for override in values:
-            self._apply(override, config)
-        return config
 
     def _base(self, choices: tuple[str, ...]) -> DictConfig:
         if choices not in self._bases:
@@ -253,13 +266,148 @@ class Composer:
         from cvtrain.config.errors import suggestion
 
         try:
-            ConfigLoaderImpl._apply_overrides_to_config([override], config)
+            set_by_hydra(override, config)
         except (HydraException, OmegaConfBaseException) as error:
             key = override.key_or_group
             if not override.is_add() and OmegaConf.select(config, key) is None:
                 near = suggestion(key, _keys(config))
                 raise InputError(f"{override.input_line}: no such key{near}") from None
             raise InputError(f"{override.input_line}: {explain(error)}") from None
+
+
+@contextmanager
+def values_set(
+    config: DictConfig,
+    overrides: Sequence[Override],
+    set_value: Callable[[Override, DictConfig], None],
+) -> Iterator[DictConfig]:
+    """Inside, the configuration with the values of `overrides`: `config` itself, which has its own
+    values again afterwards, or a copy of it where an override reaches through an interpolation or
+    deletes a key.
+
+    Copying a configuration takes 6 ms, copying the nodes that change 0.1 ms.
+
+    Args:
+        config: without overrides.
+        overrides: that set values; none chooses a file.
+        set_value: sets one; `set_by_hydra`, or what explains its errors.
+    """
+    if not all(_stays_below_its_key(config, override) for override in overrides):
+        copied = copy.deepcopy(config)
+        for override in overrides:
+            set_value(override, copied)
+        yield copied
+        return
+    # OmegaConf copies whatever is assigned to a key; the nodes are exchanged below it.
+    nodes: dict[Any, Any] = config.__dict__["_content"]
+    changed = {top_level(override) for override in overrides}
+    before = {key: nodes[key] for key in changed if key in nodes}
+    nodes |= {key: copy.deepcopy(node) for key, node in before.items()}
+    try:
+        for override in overrides:
+            set_value(override, config)
+        yield config
+    finally:
+        for key in changed - before.keys():
+            nodes.pop(key, None)
+        nodes |= before
+
+
+def set_by_hydra(override: Override, config: DictConfig) -> None:
+    """Set one value as Hydra sets it."""
+    ConfigLoaderImpl._apply_overrides_to_config([override], config)
+
+
+def top_level(override: Override) -> str:
+    """The top-level key that an override changes something of."""
+    return str(split_key(override.key_or_group)[0])
+
+
+def _stays_below_its_key(config: DictConfig, override: Override) -> bool:
+    """Whether setting a value changes its top-level node alone, and leaves the order of keys."""
+    if override.is_delete():
+        return False
+    node: Any = config
+    path = split_key(override.key_or_group)
+    for depth, part in enumerate(path, start=1):
+        if not isinstance(node, DictConfig) or node._is_none() or node._is_missing():
+            return not isinstance(node, Container)
+        node = node._get_node(part, validate_access=False)
+        if node is None:
+            return True
+        is_container = isinstance(override.value(), dict | list)
+        if node._is_interpolation() and (depth < len(path) or is_container):
+            return False
+    return True
+
+
+@dataclass(frozen=True)
+class KnownValues:
+    """What a composition's top-level keys have, as plain values, without any override.
+
+    Attributes:
+        constants: by key, where there is no interpolation.
+        resolved: by key, where there are interpolations; empty where one is not a reference to
+            another key or a function of such references.
+        references: everything that stands in an interpolation.
+    """
+
+    constants: Mapping[str, Any]
+    resolved: Mapping[str, Any]
+    references: str
+
+    def unless(self, changed: Set[str]) -> dict[str, Any]:
+        """The values that stay as they are where the values of these keys change."""
+        known = {key: value for key, value in self.constants.items() if key not in changed}
+        words = set(re.findall(r"\w+", self.references))
+        if not words & changed:
+            known |= {key: value for key, value in self.resolved.items() if key not in changed}
+        return known
+
+
+def _known_values(config: DictConfig) -> KnownValues:
+    constants, opened = dict[str, Any](), dict[str, str]()
+    for key in map(str, config):
+        value = unresolved(config, key)
+        texts = [text for text in texts_in(value) if "${" in text or text == "???"]
+        if texts:
+            opened[key] = " ".join(texts)
+        else:
+            constants[key] = value
+    references = " ".join(opened.values())
+    resolvers = set(re.findall(r"\$\{\s*([\w.]+):", references))
+    resolved = {}
+    if resolvers <= set(RESOLVERS) and "???" not in references:
+        with suppress(OmegaConfBaseException):  # told of the point that it is wrong for
+            resolved = {key: _resolved(config, key) for key in opened}
+    return KnownValues(constants, resolved, references)
+
+
+def unresolved(config: DictConfig, key: str) -> Any:
+    """The plain value of a key, its interpolations as they are."""
+    node = config._get_node(key)
+    if isinstance(node, Container):
+        return OmegaConf.to_container(node, enum_to_str=True)
+    return None if node is None else node._value()
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text of a plain value."""
+    if isinstance(value, dict | list):
+        for inside in value.values() if isinstance(value, dict) else value:
+            yield from texts_in(inside)
+    elif isinstance(value, str):
+        yield value
+
+
+def _resolved(config: DictConfig, key: str) -> Any:
+    node = config._get_node(key)
+    if isinstance(node, Container) and not node._is_interpolation():
+        return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+    value = config[key]  # refused where it is missing, and of an interpolation what it stands for
+    if isinstance(value, Container):
+        return OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
+    return value
 
 
 def explain(error: Exception) -> str:

@@ -43,7 +43,7 @@ class HydraJob:
         self.config = config
         self._context, self._task_function = context, task_function
         self._return = JobReturn()
-        with self.configured():
+        with configured(self.config):
             # Resolved here, for it may refer to the job's number.
             directory = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir))
         with open_dict(config.hydra.runtime):
@@ -55,24 +55,12 @@ class HydraJob:
     @property
     def environment(self) -> dict[str, str]:
         """Variables to be set while the job runs."""
-        return {str(key): str(value) for key, value in self.config.hydra.job.env_set.items()}
-
-    @contextmanager
-    def configured(self) -> Iterator[None]:
-        """Inside, ``HydraConfig`` is this job's."""
-        outer = HydraConfig.instance().cfg
-        # Not a copy of its own node alone, as by `set_config`: that has the whole for a parent too.
-        whole: Any = self.config
-        HydraConfig.instance().cfg = whole
-        try:
-            yield
-        finally:
-            HydraConfig.instance().cfg = outer
+        return environment(self.config)
 
     def begin(self) -> None:
         """Make the directory, write `.hydra/`, open the log, tell the callbacks."""
         hydra = self.config.hydra
-        with self.configured():
+        with configured(self.config):
             overrides: Any = OmegaConf.to_container(hydra.overrides.task)
             hydra_config = _part(self.config, ["hydra"])
             self._return.cfg, self._return.hydra_cfg = self.task, hydra_config
@@ -92,27 +80,48 @@ class HydraJob:
 
     def end(self, outcome: float | Exception) -> JobReturn:
         """Tell the callbacks what came out; returns what the sweeper gets."""
-        failed = isinstance(outcome, Exception)
-        self._return.return_value = outcome
-        self._return.status = JobStatus.FAILED if failed else JobStatus.COMPLETED
-        self._return.task_name = JobRuntime.instance().get("name")
-        with self.configured():
+        returned(outcome, self._return)
+        with configured(self.config):
             _flush_loggers()
             self._context.callbacks.on_job_end(config=self.config, job_return=self._return)
         return self._return
 
 
-def kept(outcome: float) -> JobReturn:
-    """What the sweeper gets for a run that an earlier call trained: nothing begins or ends."""
-    returned = JobReturn(status=JobStatus.COMPLETED)
-    returned.return_value = outcome
-    return returned
+@contextmanager
+def configured(config: DictConfig) -> Iterator[None]:
+    """Inside, ``HydraConfig`` is that of `config`."""
+    outer = HydraConfig.instance().cfg
+    # Not a copy of its own node alone, as by `set_config`: that has the whole for a parent too.
+    HydraConfig.instance().cfg = config  # type: ignore[assignment]  # typed as Hydra's dataclass
+    try:
+        yield
+    finally:
+        HydraConfig.instance().cfg = outer
+
+
+def environment(config: DictConfig) -> dict[str, str]:
+    """Variables to be set while a job of this configuration runs."""
+    return {str(key): str(value) for key, value in config.hydra.job.env_set.items()}
+
+
+def returned(outcome: float | Exception, job: JobReturn | None = None) -> JobReturn:
+    """What the sweeper gets for a run: `job` completed by the outcome, or the outcome alone of a
+    run that an earlier call trained."""
+    job = JobReturn() if job is None else job
+    job.return_value = outcome
+    job.status = JobStatus.FAILED if isinstance(outcome, Exception) else JobStatus.COMPLETED
+    job.task_name = JobRuntime.instance().get("name")
+    return job
 
 
 def job_overrides(point: Point, root: Path) -> list[str]:
     """The overrides a launcher composes this point from; they also say where it goes."""
+    return [*point.overrides, *places(point, root)]
+
+
+def places(point: Point, root: Path) -> list[str]:
+    """The overrides that say where a point goes."""
     return [
-        *point.overrides,
         f"hydra.sweep.dir={quoted(str(root))}",
         f"hydra.sweep.subdir={quoted(point.directory)}",
     ]

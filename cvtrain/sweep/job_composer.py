@@ -23,28 +23,30 @@ class JobComposer:
     Args:
         loader: Hydra's.
         master: the configuration of the multirun.
+
+    Attributes:
+        given: what the command line says of Hydra's own keys.
     """
 
     def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
         self._loader, self._master = loader, master
         self._composer = Composer(loader, master.hydra.job.config_name)
         self._compositions: dict[tuple[str, ...], DictConfig] = {}
+        given = OmegaConf.to_container(master.hydra.overrides.hydra)
+        assert isinstance(given, list)
+        self.given = given
 
     def compose(self, overrides: Sequence[str], number: int) -> DictConfig:
         """The configuration of job `number`, Hydra's node included."""
-        parsed = [parse_override(text) for text in overrides]
-        choices = [override for override in parsed if self._chooses_files(override)]
-        values = [override for override in parsed if not self._chooses_files(override)]
-        config = copy.deepcopy(self._composition(choices))
+        parsed, choices, values = self.split(overrides)
+        config = copy.deepcopy(self.composition(choices))
         ConfigLoaderImpl._apply_overrides_to_config(values, config)
         task = [override for override in parsed if not override.is_hydra_override()]
         hydra = [override for override in parsed if override.is_hydra_override()]
-        given = OmegaConf.to_container(self._master.hydra.overrides.hydra)
-        assert isinstance(given, list)
         naming = config.hydra.job.config.override_dirname
         with open_dict(config.hydra):
             config.hydra.overrides.task = [override.input_line for override in task]
-            config.hydra.overrides.hydra = [*given, *(o.input_line for o in hydra)]
+            config.hydra.overrides.hydra = [*self.given, *(o.input_line for o in hydra)]
             config.hydra.job.override_dirname = get_overrides_dirname(
                 overrides=task,
                 kv_sep=naming.kv_sep,
@@ -55,7 +57,16 @@ class JobComposer:
             config.hydra.job.num = number
         return config
 
-    def _composition(self, choices: Sequence[Override]) -> DictConfig:
+    def split(
+        self, overrides: Sequence[str]
+    ) -> tuple[list[Override], list[Override], list[Override]]:
+        """Overrides parsed: all of them, those that choose files, and those that set values."""
+        parsed = [parse_override(text) for text in overrides]
+        choices = [override for override in parsed if self._chooses_files(override)]
+        return parsed, choices, [override for override in parsed if override not in choices]
+
+    def composition(self, choices: Sequence[Override]) -> DictConfig:
+        """What jobs with these choices have in common; they do not change it."""
         lines = tuple(override.input_line or "" for override in choices)
         if lines not in self._compositions:
             self._compositions[lines] = self._loader.load_sweep_config(self._master, list(lines))

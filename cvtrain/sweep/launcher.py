@@ -23,8 +23,9 @@ from omegaconf import DictConfig
 from cvtrain.config.point import Point
 from cvtrain.process.errors import InputError, SweepStopped
 from cvtrain.process.signals import interruption
-from cvtrain.sweep.hydra_jobs import HydraJob, job_overrides, kept
+from cvtrain.sweep.hydra_jobs import HydraJob, configured, job_overrides, returned
 from cvtrain.sweep.job_composer import JobComposer
+from cvtrain.sweep.point_jobs import PointJobs
 from cvtrain.sweep.task_function import composed_point, recorded_result, result_or_error
 
 if TYPE_CHECKING:
@@ -77,7 +78,9 @@ class StackLaunch:
         self._context, self._config, self._task_function = context, config, task_function
         self._max_stack, self._executor = max_stack, executor
         self._composer = JobComposer(context.config_loader, config)
+        self._has_callbacks = bool(getattr(context.callbacks, "callbacks", True))
         self._jobs: dict[int, HydraJob] = {}
+        self._begun: dict[int, JobReturn] = {}
         self._returns: dict[int, JobReturn] = {}
 
     def launch(self, overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
@@ -95,7 +98,7 @@ class StackLaunch:
         points = []
         for number, lines in enumerate(overrides, start=first):
             job = self._jobs[number] = self._job(lines, number)
-            with job.configured():
+            with configured(job.config):
                 points.append(composed_point(job.task))
         sweep = self._jobs[first].config.hydra.sweep
         return self._train(points, Path(str(sweep.dir)).absolute())
@@ -103,8 +106,8 @@ class StackLaunch:
     def launch_points(self, points: Sequence[Point], root: Path) -> list[JobReturn]:
         """Train points of one sweep into its directory `root`.
 
-        Hydra's configuration of a job, 0.2 MB and 20 ms, is composed when its run begins, and let
-        go of when it ends.
+        Hydra's configuration of each job, 0.2 MB and 20 ms, is composed only where callbacks are to
+        see it.
 
         Returns, raises: as `launch`; without the configurations.
         """
@@ -128,16 +131,20 @@ class StackLaunch:
         from cvtrain.sweep.packing import describe, pack
         from cvtrain.training.job import Job
 
-        anyone = self._job_of(points[0], root)
+        point_jobs = PointJobs(self._composer, root)
+        if points[0].number in self._jobs:
+            environment = self._jobs[points[0].number].environment
+        else:
+            environment = point_jobs.environment(points[0])
         chdir = bool(self._config.hydra.job.chdir)
         alone = "hydra.job.chdir gives every run a working directory" if chdir else None
-        with env_override(anyone.environment), self._executor as executor:
+        with env_override(environment), self._executor as executor:
             packs = pack(points, self._max_stack, alone, executor.workers, executor.sharing)
             for line in describe(packs):
                 print(f"cvtrain: {line}", file=sys.stderr)
             ended = dict(_ended(points, root))
             for number, value in ended.items():
-                self._returns[number] = kept(value)
+                self._returns[number] = returned(value)
             left = [
                 replace(each, points=tuple(p for p in each.points if p.number not in ended))
                 for each in packs
@@ -146,7 +153,7 @@ class StackLaunch:
             dispatch(
                 [Job(each.points, root, each.engine) for each in left],
                 executor,
-                lambda place: self._begin(left[place], root),
+                lambda place: self._begin(left[place], root, point_jobs),
                 lambda place, outcome: self._end(left[place], outcome, root, light),
                 partial(check_owner, root, owner(root)),
             )
@@ -158,16 +165,18 @@ class StackLaunch:
         config = self._composer.compose(overrides, number)
         return HydraJob(config, self._context, self._task_function)
 
-    def _job_of(self, point: Point, root: Path) -> HydraJob:
-        if point.number not in self._jobs:
-            self._jobs[point.number] = self._job(job_overrides(point, root), point.number)
-        return self._jobs[point.number]
-
-    def _begin(self, pack: Pack, root: Path) -> None:
+    def _begin(self, pack: Pack, root: Path, point_jobs: PointJobs) -> None:
         from cvtrain.sweep.task_function import log_task
 
         for point in pack.points:
-            self._job_of(point, root).begin()
+            interruption.check()
+            if self._has_callbacks and point.number not in self._jobs:
+                lines = job_overrides(point, root)
+                self._jobs[point.number] = self._job(lines, point.number)
+            if point.number in self._jobs:
+                self._jobs[point.number].begin()
+            else:
+                self._begun[point.number] = point_jobs.begin(point)
             log_task(point.config)
         # What is said while one run trains here is said in its own log.
         if len(pack.points) > 1 or not self._executor.here:
@@ -185,10 +194,13 @@ class StackLaunch:
         for point, value in zip(pack.points, values, strict=True):
             if isinstance(value, WorkerLost):
                 Journal(root).lose(point, str(value))
-            returned = self._jobs.pop(point.number).end(value)
-            # Of thousands of runs, the configurations would be a gigabyte.
-            kept_of_it = replace(returned, cfg=None, hydra_cfg=None) if light else returned
-            self._returns[point.number] = kept_of_it
+            if point.number in self._jobs:
+                ended = self._jobs.pop(point.number).end(value)
+                # Of thousands of runs, the configurations would be a gigabyte.
+                ended = replace(ended, cfg=None, hydra_cfg=None) if light else ended
+            else:
+                ended = returned(value, self._begun.pop(point.number))
+            self._returns[point.number] = ended
         self._log_as_hydra()
         failed = next((value for value in values if isinstance(value, Exception)), None)
         if failed is not None and pack.points[0].config.on_error == "stop":

@@ -103,7 +103,7 @@ def build_model(config: Config, dataset: Dataset) -> nn.Module:
     arguments = check_arguments("model", network, given, frozenset(filled))
     accepted = _accepted(network, filled)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        _seed(config.seed)
         try:
             model: nn.Module = network(**{**accepted, **arguments})
         except Exception as error:  # whatever a user's network comes up with
@@ -118,6 +118,15 @@ def build_model(config: Config, dataset: Dataset) -> nn.Module:
         jitter_parameters(model, config.init_jitter, generator)
     cast_parameters(model, complex_dtype(config))
     return model
+
+
+def _seed(seed: int) -> None:
+    """Do what ``torch.manual_seed`` does; where there is no GPU, that keeps a stack trace of every
+    call for good, which takes longer than many networks."""
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
 
 
 def load_initial_weights(model: nn.Module, path: str) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import shutil
 from collections.abc import Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hydra import version
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
@@ -16,14 +20,22 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, RunMode
+from hypothesis import given
+from hypothesis import strategies as st
 from omegaconf import OmegaConf
+from omegaconf._utils import get_omega_conf_dumper
 
 from cvtrain.cli.train import _task, main
 from cvtrain.config.compose import configuration_folder
+from cvtrain.config.point import Point
+from cvtrain.config.schema import Config
 from cvtrain.process.errors import SweepStopped
+from cvtrain.sweep.config_yaml import config_yaml
 from cvtrain.sweep.executors.in_process import InProcess
+from cvtrain.sweep.hydra_jobs import HydraJob, job_overrides
 from cvtrain.sweep.job_composer import JobComposer
 from cvtrain.sweep.launcher import StackLaunch
+from cvtrain.sweep.point_jobs import PointJobs
 from cvtrain.training.stack import Stack
 
 SHORT = ("max_steps=6", "model.hidden=[8]", "signals.validation_every=3")
@@ -96,6 +108,75 @@ def test_a_jobs_configuration_is_the_one_that_hydra_composes(tmp_path):
         expected.hydra.job.id = expected.hydra.job.num = number
         composed = quick.compose(overrides, number)
         assert OmegaConf.to_yaml(composed) == OmegaConf.to_yaml(expected), overrides
+
+
+@pytest.mark.parametrize("kind", ["cvtrain", "default", "none"])
+def test_points_begin_with_the_files_that_hydra_writes(tmp_path, kind):
+    setting = Setting(tmp_path, f"hydra/job_logging={kind}", "hydra.job.name=a_job")
+    composer = JobComposer(setting.loader, setting.master)
+    point_jobs = PointJobs(composer, tmp_path)
+    context = HydraContext(config_loader=setting.loader, callbacks=Told())
+    config = Config.model_construct()
+    for number, overrides in enumerate([*COMPOSED[:4], *COMPOSED[5:], ("resume='a b'",), ()] * 2):
+        point = Point(number, config, overrides, f"{number}_a=1,b=-2")
+        folder = tmp_path / point.directory / ".hydra"
+        begins = (
+            HydraJob(composer.compose(job_overrides(point, tmp_path), number), context, _task),
+            point_jobs,
+        )
+        written = []
+        for arguments, job in zip(((), (point,)), begins, strict=True):
+            with logging_put_back():
+                job.begin(*arguments)
+            written.append({path.name: path.read_bytes() for path in folder.iterdir()})
+            shutil.rmtree(folder)
+        assert written[0] == written[1], overrides
+        assert written[0].keys() == {"config.yaml", "hydra.yaml", "overrides.yaml"}
+
+
+def test_a_point_job_opens_the_log_that_hydra_opens(tmp_path):
+    setting = Setting(tmp_path)
+    point_jobs = PointJobs(JobComposer(setting.loader, setting.master), tmp_path)
+    with logging_put_back():
+        for number in range(2):
+            point_jobs.begin(Point(number, Config.model_construct(), (), f"run{number}"))
+            logging.getLogger(__name__).warning("number %d", number)
+    for number in range(2):
+        said = (tmp_path / f"run{number}" / "cvtrain.log").read_text()
+        assert f"number {number}\n" in said
+        assert f"number {1 - number}\n" not in said
+
+
+@contextmanager
+def logging_put_back():
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        for handler in set(root.handlers) - set(handlers):
+            handler.close()
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+TEXT = st.text(st.sampled_from("aA01_/=.,+-~ :#'\"\n\té{}[]&*!|>%@`eEyno"), max_size=90)
+CONTENT = st.recursive(
+    st.one_of(TEXT, st.integers().map(str), st.integers(), st.floats(), st.booleans(), st.none()),
+    lambda inside: st.one_of(st.lists(inside), st.dictionaries(TEXT, inside)),
+)
+
+
+@given(st.dictionaries(TEXT, CONTENT))
+def test_yaml_is_what_omegaconf_writes(content):
+    dumped = yaml.dump(
+        content,
+        default_flow_style=False,
+        allow_unicode=True,
+        sort_keys=False,
+        Dumper=get_omega_conf_dumper(),
+    )
+    assert config_yaml(content) == dumped
 
 
 def test_returns_are_in_the_order_of_the_jobs_whatever_was_packed(tmp_path):
