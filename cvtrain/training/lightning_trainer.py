@@ -183,8 +183,8 @@ def check_trainer(config: Config) -> None:
         with quiet_lightning():
             UninterruptedTrainer(**arguments)
     except Exception as error:  # Lightning's errors, missing packages
-        given = ", ".join(f"{name}={value}" for name, value in config.trainer.items())
-        raise InputError(f"trainer: Lightning refuses {given}: {describe_error(error)}") from None
+        shown = ", ".join(f"{name}={value}" for name, value in config.trainer.items())
+        raise InputError(f"trainer: Lightning refuses {shown}: {describe_error(error)}") from None
 
 
 def configured_callbacks(config: Config) -> list[Callback]:

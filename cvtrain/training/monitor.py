@@ -1,4 +1,4 @@
-"""The signals of a training step, for any LightningModule."""
+"""`GradientMonitor`: the signals of an update, for any LightningModule."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ from torch.nn import Parameter
 from cvtrain.training.autograd_gradients import AutogradGradients
 from cvtrain.training.signals import TRACED_ENTRIES, measure
 
-Kept = dict[str, Tensor]
+Tensors = dict[str, Tensor]
 
 
 class GradientMonitor(Callback):
     """Logs norms, real and imaginary parts of gradients, updates and weights.
 
-    The gradient is what autograd left in `p.grad`, before anything else changed it: clipping by the
-    Trainer, by `clip_gradients` or in a hook of the module; the scale of mixed precision is divided
-    out. (A hook on the parameter itself, `Tensor.register_hook`, is a part of autograd.) The
-    transformed gradient is what the optimizer got. They are measured as the engines of cvtrain
-    measure them (`cvtrain.training.signals.measure`) and go straight to the Trainer's loggers, in
-    one call per logged step: `self.log` would cost more than the step and keep only the real part
-    of a complex value.
+    ``grad/…`` is the gradient that autograd computed, before any clipping (by the Trainer, by
+    `clip_gradients` or in a hook of the module) and without the scale of mixed precision. A hook on
+    the parameter itself, `Tensor.register_hook`, counts as a part of autograd.
+    ``optimizer_grad/…`` is the gradient that the optimizer got. The signals are those of
+    `cvtrain.training.signals.measure`. They go to the Trainer's loggers in one call per logged
+    step; `self.log` would take longer than the step and keep only the real part of complex values.
 
-    A row has the step that `self.log` gives the values of the same batch, however many optimizers
-    step in it, and the cadence counts from step 0 of the training, also where it goes on from a
-    checkpoint.
+    A row has the step that `self.log` gives values of the same batch, however many optimizers step
+    in it. The cadence counts from step 0 of the training, also after resuming from a checkpoint.
 
     Args:
-        every_n_steps: steps between logged ones; a batch in which an optimizer steps several times,
-            or several do, is one row, of what each of them did first.
-        elementwise: complex parameters of at most so many entries are traced entry by entry,
+        every_n_steps: number of steps between rows. A batch in which several optimizers step, or
+            one steps several times, is one row with the first step of each.
+        elementwise: complex parameters of at most this many entries are traced entry by entry,
             larger ones at four fixed entries.
         per_parameter: add the gradient norms of each parameter.
+
+    Raises:
+        ValueError: `every_n_steps` is less than 1.
     """
 
     def __init__(
@@ -51,17 +52,17 @@ class GradientMonitor(Callback):
         self.every_n_steps = every_n_steps
         self.elementwise = elementwise
         self.per_parameter = per_parameter
-        self._weights: Kept = {}
-        self._gradients: Kept = {}
-        self._transformed: Kept = {}
-        self._next_weights: Kept = {}
+        self._weights: Tensors = {}
+        self._gradients: Tensors = {}
+        self._transformed: Tensors = {}
+        self._next_weights: Tensors = {}
         self._hooks: list[Any] = []
         self._autograd: AutogradGradients | None = None
         self._step = 0
         self._logged: int | None = None
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Watch the optimizers' steps."""
+        """Register hooks on the optimizers' steps."""
         self._logged = None
         for optimizer in trainer.optimizers:
             keep = partial(self._keep, trainer, module, optimizer)
@@ -73,12 +74,12 @@ class GradientMonitor(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Follow autograd where an update in this batch is to be logged."""
-        # The number of batches after which an optimizer stepped: the step of what `self.log` logs.
+        """Follow autograd if an update in this batch is logged."""
+        # The number of batches after which an optimizer stepped: the step that `self.log` uses.
         self._step = trainer.fit_loop.epoch_loop._batches_that_stepped
         window = self._step // self.every_n_steps
         if self._logged is None:
-            # Known here first: Lightning completes the number once it goes on from a checkpoint.
+            # Not in `on_train_start`: Lightning completes the number later when it resumes.
             self._logged = (self._step - 1) // self.every_n_steps
         if window != self._logged and self._autograd is None:
             self._autograd = AutogradGradients(dict(module.named_parameters()))
@@ -104,13 +105,13 @@ class GradientMonitor(Callback):
         self._forget()
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Stop watching."""
+        """Remove the hooks."""
         self._stop()
 
     def on_exception(
         self, trainer: Trainer, module: LightningModule, exception: BaseException
     ) -> None:
-        """Stop watching."""
+        """Remove the hooks."""
         self._stop()
 
     def _stop(self) -> None:
@@ -126,8 +127,8 @@ class GradientMonitor(Callback):
         self._weights, self._gradients, self._transformed, self._next_weights = {}, {}, {}, {}
 
     def _keep(self, trainer: Trainer, module: LightningModule, optimizer: Any) -> None:
-        """Keep weights and gradients before an optimizer's first update in a batch that is logged;
-        where it evaluates often, those of its first evaluation."""
+        """Copy weights and gradients before an optimizer's first update in a logged batch, at its
+        first evaluation if it evaluates several times."""
         if self._autograd is None:
             return
         scaler = getattr(trainer.precision_plugin, "scaler", None)
@@ -140,13 +141,13 @@ class GradientMonitor(Callback):
             transformed = torch.zeros_like(p) if p.grad is None else p.grad.detach().clone()
             if pending_scale is not None:
                 transformed = transformed / pending_scale.to(transformed.device)
-            left = self._autograd.of(name)
-            if left is None:
-                left = transformed
+            gradient = self._autograd.of(name)
+            if gradient is None:
+                gradient = transformed
             elif scale is not None:
-                left = left / scale
+                gradient = gradient / scale
             self._weights[name] = p.detach().clone().unsqueeze(0)
-            self._gradients[name] = left.unsqueeze(0)
+            self._gradients[name] = gradient.unsqueeze(0)
             self._transformed[name] = transformed.unsqueeze(0)
 
     def _keep_next(self, module: LightningModule, optimizer: Any, *_: Any) -> None:
@@ -158,26 +159,28 @@ class GradientMonitor(Callback):
 
 def _trained(module: LightningModule, optimizer: Any) -> dict[str, Parameter]:
     """The parameters that an optimizer trains, by their names in the module."""
-    own = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    return {name: p for name, p in module.named_parameters() if id(p) in own and p.requires_grad}
+    trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    return {
+        name: p for name, p in module.named_parameters() if id(p) in trained and p.requires_grad
+    }
 
 
 def _before_update(
     keep: Callable[[], None], optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-    """Call `keep` before an optimizer changes its parameters: after the closure, which makes the
-    gradients inside of the step, or at once where there is none."""
-    given_first = len(args) > 1  # after the optimizer itself
-    closure = args[1] if given_first else kwargs.get("closure")
+    """A pre-hook of `step` that calls `keep` before parameters change: after each evaluation of the
+    closure, which computes the gradients, or at once if there is no closure."""
+    positional = len(args) > 1  # the first argument is the optimizer
+    closure = args[1] if positional else kwargs.get("closure")
     if closure is None:
         keep()
         return None
 
-    def kept() -> Any:
+    def keeping_closure() -> Any:
         objective = closure()
         keep()
         return objective
 
-    if given_first:
-        return (args[0], kept, *args[2:]), kwargs
-    return args, {**kwargs, "closure": kept}
+    if positional:
+        return (args[0], keeping_closure, *args[2:]), kwargs
+    return args, {**kwargs, "closure": keeping_closure}

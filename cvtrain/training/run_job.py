@@ -133,8 +133,8 @@ def _status(point: Point, record: RunRecord, stops: bool) -> Status:
     if record.diverged_at is not None:
         return "diverged"
     complete = record.stopped_at is not None or record.steps >= point.config.max_steps
-    left = stops or interruption.requested is not None or point.config.pauses(record.steps)
-    return "interrupted" if left and not complete else "finished"
+    asked = stops or interruption.requested is not None or point.config.pauses(record.steps)
+    return "interrupted" if asked and not complete else "finished"
 
 
 def _fit(

@@ -1,7 +1,7 @@
-"""What is measured at an update, for K runs at once.
+"""The signals of an update, for K runs at once.
 
-Tensors carry a leading axis of K runs and are named as the plain module names its parameters. A
-complex quantity is never cast: it is split, by name, into real and imaginary parts.
+Tensors have a leading axis of K runs and the names of the plain module's parameters. Complex
+quantities are never cast: they are split into real and imaginary parts, which the tag names.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 TRACED_ENTRIES = 4
-"""How many entries of a parameter too large to be traced whole are traced."""
+"""Number of entries that are traced of a parameter too large to be traced whole."""
 
 Tensors = Mapping[str, Tensor]
 
@@ -34,10 +34,10 @@ def measure(
     Args:
         weights: parameters before the update, by name, [K, …].
         gradients: g = ∂L/∂Re w + i·∂L/∂Im w of the objective, as autograd left it.
-        transformed: what the optimizer got: the gradients after convention and clipping.
+        transformed: the gradients after convention and clipping, which the optimizer gets.
         next_weights: parameters after the update.
-        solution: w° by name, without the leading axis, where it is known for every parameter.
-        elementwise: complex parameters of at most so many entries are traced entry by entry,
+        solution: w° by name, without the leading axis, if it is known for every parameter.
+        elementwise: complex parameters of at most this many entries are traced entry by entry,
             larger ones at `TRACED_ENTRIES` fixed entries.
         per_parameter: add the gradient norms of each parameter.
 
@@ -45,9 +45,8 @@ def measure(
         ``grad/{norm,real_norm,imag_norm,circularity,nonfinite}``, ``optimizer_grad/norm``,
         ``update/{norm,ratio}``, the traces ``grad/<parameter>/{real,imag}[i,j]`` (for parameters
         traced whole under ``optimizer_grad/`` too) and the signals of `measure_weights`.
-        ``grad/circularity`` = |Σg²| / Σ|g|² over the entries of complex parameters (0 where they
-        are all zero): 0 for a gradient without a preferred direction in the plane, 1 for one on a
-        line.
+        ``grad/circularity`` = |Σg²| / Σ|g|² over the entries of complex parameters: 0 for a
+        gradient without a preferred direction in the plane (or zero), 1 for one on a line.
     """
     signals: dict[str, Tensor] = {"grad/norm": norm(gradients)}
     real, imag = parts(gradients)
@@ -65,20 +64,17 @@ def measure(
     signals["optimizer_grad/norm"] = norm(transformed)
     signals |= _traces("optimizer_grad", transformed, elementwise, whole=True)
     update_norm = norm({name: next_weights[name] - weights[name] for name in weights})
-    weight_norm = norm(weights)
+    of_weights = measure_weights(weights, solution=solution, elementwise=elementwise)
     signals["update/norm"] = update_norm
-    signals["update/ratio"] = update_norm / weight_norm
-    signals["weight/norm"] = weight_norm
-    if solution:
-        signals["weight/error"] = relative_error(weights, solution)
-    return signals | _traces("weight", weights, elementwise)
+    signals["update/ratio"] = update_norm / of_weights["weight/norm"]
+    return signals | of_weights
 
 
 def measure_weights(
     weights: Tensors, *, solution: Tensors | None = None, elementwise: int = TRACED_ENTRIES
 ) -> dict[str, Tensor]:
-    """Signals of the weights alone: ``weight/norm``, the traces ``weight/<parameter>/…``, and
-    ``weight/error`` = ‖w−w°‖/‖w°‖ where the solution w° is known."""
+    """Signals of the weights alone, [K] by tag: ``weight/norm``, ``weight/error`` = ‖w−w°‖/‖w°‖ if
+    the solution w° is known, and the traces ``weight/<parameter>/…``."""
     signals = {"weight/norm": norm(weights)}
     if solution:
         signals["weight/error"] = relative_error(weights, solution)
@@ -86,34 +82,34 @@ def measure_weights(
 
 
 def norm(tensors: Tensors) -> Tensor:
-    """√Σ|z|² over the entries z of all tensors, [K]."""
+    """√Σ|z|² over the entries z of all tensors [K, …]; real [K]."""
     norms = [torch.linalg.vector_norm(real_rows(tensor), dim=1) for tensor in tensors.values()]
     total: Tensor = torch.linalg.vector_norm(torch.stack(norms), dim=0)
     return total
 
 
 def relative_error(weights: Tensors, solution: Tensors) -> Tensor:
-    """‖w−w°‖/‖w°‖ over all parameters, [K]; w° has no leading axis."""
+    """‖w−w°‖/‖w°‖ over all parameters; real [K]. The solution w° has no leading axis."""
     error = norm({name: weights[name] - solution[name] for name in weights})
     return error / norm({name: solution[name].unsqueeze(0) for name in weights})
 
 
 def nonfinite(real: Tensor, imag: Tensor) -> Tensor:
-    """How many entries are NaN or infinite in either part, of what `parts` gives; int64 [K]."""
-    # x − x is 0 for finite x and NaN for others: half the time of `isfinite` of either part.
+    """Number of entries with a NaN or infinite part, int64 [K], from the result of `parts`."""
+    # x − x is 0 for finite x, else NaN: takes half the time of `isfinite` of both parts.
     unusable = real - real
     unusable[:, : imag.shape[1]] += imag - imag
     return unusable.isnan().sum(dim=1)
 
 
 def real_rows(stacked: Tensor) -> Tensor:
-    """[K, …] as real [K, n]: real and imaginary part of each complex entry side by side."""
+    """A tensor [K, …] as real [K, n], both parts of each complex entry side by side."""
     return rows(torch.view_as_real(stacked.resolve_conj()) if stacked.is_complex() else stacked)
 
 
 def parts(tensors: Tensors) -> tuple[Tensor, Tensor]:
-    """Real parts [K, n] of all entries, complex parameters first, and imaginary parts [K, m ≤ n]
-    of the complex ones, in the same order."""
+    """Real parts [K, n] of all entries, complex parameters first, and imaginary parts [K, m ≤ n] of
+    the complex entries in the same order."""
     complex_ones = [t for t in tensors.values() if t.is_complex()]
     real_ones = [t for t in tensors.values() if not t.is_complex()]
     real = [rows(t.real) for t in complex_ones] + [rows(t) for t in real_ones]
@@ -123,12 +119,12 @@ def parts(tensors: Tensors) -> tuple[Tensor, Tensor]:
 
 
 def rows(stacked: Tensor) -> Tensor:
-    """[K, …] as [K, n]; a scalar parameter, [K], has n = 1."""
+    """A tensor [K, …] as [K, n]; a scalar parameter [K] has n = 1."""
     return stacked.reshape(stacked.shape[0], -1)
 
 
 def circularity(real: Tensor, imag: Tensor) -> Tensor:
-    """|Σz²| / Σ|z|² of z = real + i·imag over the last axis; [K]; 0 where all z are 0.
+    """|Σz²| / Σ|z|² of z = real + i·imag over the last axis, [K]; 0 if all z are 0.
 
     The circularity quotient of Ollila, "On the circularity of a complex random variable", IEEE
     Signal Processing Letters 15, 2008.
@@ -142,18 +138,18 @@ def circularity(real: Tensor, imag: Tensor) -> Tensor:
 def _traces(
     group: str, tensors: Tensors, elementwise: int, whole: bool = False
 ) -> dict[str, Tensor]:
-    """``<group>/<parameter>/{real,imag}[i,j]`` of the traced entries of complex tensors; `whole`:
-    only of those of which every entry is traced."""
+    """Traces ``<group>/<parameter>/{real,imag}[i,j]`` of complex tensors, [K] by tag; with `whole`
+    only of those that are traced in every entry."""
     entries: list[Tensor] = []
     labels: list[str] = []
     for name, tensor in tensors.items():
         if not tensor.is_complex():
             continue
-        columns, told = traced_entries(tuple(tensor.shape[1:]), elementwise)
+        columns, entry_labels = traced_entries(tuple(tensor.shape[1:]), elementwise)
         if whole and len(columns) < math.prod(tensor.shape[1:]):
             continue
         entries.append(rows(tensor).index_select(1, columns.to(tensor.device)))
-        labels += [f"{name}/{{part}}{label}" for label in told]
+        labels += [f"{name}/{{part}}{label}" for label in entry_labels]
     if not labels:
         return {}
     joined = torch.view_as_real(torch.cat(entries, dim=1).resolve_conj())
@@ -166,10 +162,10 @@ def _traces(
 
 @lru_cache
 def traced_entries(shape: tuple[int, ...], elementwise: int) -> tuple[Tensor, list[str]]:
-    """Flat positions and labels such as ``[0,3]`` of the entries that are traced.
+    """Flat positions of the traced entries, int64 [n], and their labels, such as ``[0,3]``.
 
-    All of them in a parameter of at most `elementwise` entries; else the first, the last and those
-    at a third and two thirds, so that every run of a sweep shows the same ones.
+    These are all entries of a parameter with at most `elementwise` ones; else the first, the last
+    and those at a third and two thirds, so that every run of a sweep shows the same ones.
     """
     count = math.prod(shape)
     if count <= elementwise:
@@ -189,7 +185,8 @@ def _label(position: int, shape: tuple[int, ...]) -> str:
 
 
 def histograms(group: str, tensors: Tensors) -> dict[str, Tensor]:
-    """Real tensors [K, …] to draw: real, imag, abs and phase of complex ones, real ones alone."""
+    """Real tensors [K, …] by tag, of which histograms are drawn: real and imaginary part, modulus
+    and phase of complex tensors, and real tensors themselves."""
     drawn: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if tensor.is_complex():

@@ -190,19 +190,19 @@ def test_what_several_processes_average_is_autograds_gradient(tmp_path):
             return future
 
         parallel.register_comm_hook(None, tripled)
-        left = AutogradGradients(dict(layers.named_parameters()))
+        recorded = AutogradGradients(dict(layers.named_parameters()))
         torch.autograd.backward(parallel(torch.ones(1, 2)).sum())
         for name, p in layers.named_parameters():
-            assert torch.equal(left.of(name), p.grad)
+            assert torch.equal(recorded.of(name), p.grad)
         assert layers[1].bias.grad.item() == 3.0
-        left.remove()
+        recorded.remove()
     finally:
         torch.distributed.destroy_process_group()
 
 
 def test_a_backward_that_fails_spoils_no_later_one():
     weight = nn.Parameter(torch.ones(2))
-    left = AutogradGradients({"w": weight})
+    recorded = AutogradGradients({"w": weight})
 
     class Failing(torch.autograd.Function):
         @staticmethod
@@ -218,5 +218,5 @@ def test_a_backward_that_fails_spoils_no_later_one():
     with pytest.raises(MemoryError):
         torch.autograd.backward((Failing.apply(other * 1) + weight).sum())
     torch.autograd.backward((3 * weight + 2 * other).sum())
-    assert left.of("w").tolist() == weight.grad.tolist()
+    assert recorded.of("w").tolist() == weight.grad.tolist()
     assert second.of("v").tolist() == [2.0, 2.0]

@@ -73,16 +73,16 @@ def test_batches_from_disk_are_those_from_memory(workers):
     memory = split(11)
     disk = FileSplit(OnDisk(memory), range(11), workers)
     seeds = (3, 0, 3, 5)
-    here = BatchLoader(dataset(memory), orders(*seeds))
-    there = BatchLoader(dataset(disk), orders(*seeds))
+    from_memory = BatchLoader(dataset(memory), orders(*seeds))
+    from_disk = BatchLoader(dataset(disk), orders(*seeds))
     state = torch.get_rng_state()
     for number in (0, 1, 2, 2, 3, 7, 8, 0):  # epochs of three batches; again, ahead and back
-        expected, found = here.batch(number, CPU), there.batch(number, CPU)
-        assert torch.equal(found.inputs, expected.inputs)
-        assert torch.equal(found.targets, expected.targets)
-    for expected, found in zip(pieces(here, memory), pieces(there, disk), strict=True):
-        assert torch.equal(found.inputs, expected.inputs)
-    there.close()
+        expected, batch = from_memory.batch(number, CPU), from_disk.batch(number, CPU)
+        assert torch.equal(batch.inputs, expected.inputs)
+        assert torch.equal(batch.targets, expected.targets)
+    for expected, batch in zip(pieces(from_memory, memory), pieces(from_disk, disk), strict=True):
+        assert torch.equal(batch.inputs, expected.inputs)
+    from_disk.close()
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -115,8 +115,8 @@ def test_every_run_has_the_batches_of_its_own_seed():
     seeds = (3, 0, 3, 5)
     data = BatchLoader(dataset(memory), orders(*seeds))
     for number in range(5):
-        found = data.batch(number, CPU)
+        batch = data.batch(number, CPU)
         for run, order in enumerate(orders(*seeds)):
             samples = order.indices(number)
-            assert torch.equal(found.inputs[run], memory.inputs[samples])
-            assert torch.equal(found.targets[run], memory.targets[samples])
+            assert torch.equal(batch.inputs[run], memory.inputs[samples])
+            assert torch.equal(batch.targets[run], memory.targets[samples])

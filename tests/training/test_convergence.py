@@ -28,17 +28,17 @@ ACCURACIES = ([0.1, 0.2], [0.9, 0.94], [0.95, 0.9], [0.93, 0.9])
 
 
 def test_the_mean_loss_on_the_way_is_the_area_of_trapezoids_over_the_steps_made():
-    found = observed(STEPS, LOSSES, ACCURACIES).signals(ALIVE)["convergence/loss_auc"]
+    measured = observed(STEPS, LOSSES, ACCURACIES).signals(ALIVE)["convergence/loss_auc"]
     areas = (15 + 7.5 + 3.125, 35 + 20 + 7.5)
-    assert found.tolist() == pytest.approx([area / 25 for area in areas])
+    assert measured.tolist() == pytest.approx([area / 25 for area in areas])
     begun = observed((0,), LOSSES[:1], ACCURACIES[:1]).signals(ALIVE)["convergence/loss_auc"]
     assert begun.tolist() == [2.0, 4.0]
 
 
 def test_a_run_that_diverged_has_an_infinite_mean_loss():
     diverged = torch.tensor([False, True])
-    found = observed(STEPS, LOSSES, ACCURACIES).signals(diverged)["convergence/loss_auc"]
-    assert found.tolist() == [pytest.approx(1.025), math.inf]
+    measured = observed(STEPS, LOSSES, ACCURACIES).signals(diverged)["convergence/loss_auc"]
+    assert measured.tolist() == [pytest.approx(1.025), math.inf]
 
 
 def test_a_run_arrives_at_the_first_validation_that_reaches_the_goal_exactly_or_better():
@@ -64,9 +64,9 @@ def test_nineteen_of_twenty_are_95_percent_in_any_precision(dtype):
 
 def test_quarter_values_are_of_the_first_validation_from_a_quarter_of_the_planned_steps_on():
     def quarter(max_steps):
-        found = observed(STEPS, LOSSES, ACCURACIES, max_steps=max_steps).signals(ALIVE)
-        assert found["convergence/initial/loss"].tolist() == [2.0, 4.0]
-        return found["convergence/quarter/loss"].tolist()
+        measured = observed(STEPS, LOSSES, ACCURACIES, max_steps=max_steps).signals(ALIVE)
+        assert measured["convergence/initial/loss"].tolist() == [2.0, 4.0]
+        return measured["convergence/quarter/loss"].tolist()
 
     assert quarter(40) == [1.0, 3.0]
     assert quarter(44) == [0.5, 1.0]
@@ -99,8 +99,8 @@ def test_histories_go_on_from_what_each_run_had():
     begun = observed(STEPS[:2], LOSSES[:2], ACCURACIES[:2])
     gone_on = Convergence(GoalConfig(), "classification", METRICS, 40)
     gone_on.load_state_dict([begun.state_dict(run) for run in range(2)], torch.device("cpu"))
-    for place in (2, 3):
-        values = {"loss": LOSSES[place], "accuracy": ACCURACIES[place]}
-        gone_on.observe(STEPS[place], {n: torch.tensor(v) for n, v in values.items()})
-    for tag, found in gone_on.signals(ALIVE).items():
-        assert torch.equal(found, whole.signals(ALIVE)[tag]), tag
+    for index in (2, 3):
+        values = {"loss": LOSSES[index], "accuracy": ACCURACIES[index]}
+        gone_on.observe(STEPS[index], {n: torch.tensor(v) for n, v in values.items()})
+    for tag, measured in gone_on.signals(ALIVE).items():
+        assert torch.equal(measured, whole.signals(ALIVE)[tag]), tag

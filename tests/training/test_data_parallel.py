@@ -35,8 +35,8 @@ def group(tmp_path):
 
 def test_two_processes_have_the_gradients_of_one_imaginary_parts_included(tmp_path):
     for devices in (1, 2):
-        given = [*RUN, *SIGNALS, f"trainer.devices={devices}"]
-        assert main([*given, "optimizer=adam", f"hydra.run.dir={tmp_path / str(devices)}"]) == 0
+        common = [*RUN, *SIGNALS, f"trainer.devices={devices}"]
+        assert main([*common, "optimizer=adam", f"hydra.run.dir={tmp_path / str(devices)}"]) == 0
     one, two = (pd.read_csv(tmp_path / name / "metrics.csv") for name in ("1", "2"))
     assert list(one) == list(two)
     tags = [tag for tag in one if tag.startswith(("grad/", "optimizer_grad/", "weight/", "train/"))]
@@ -49,22 +49,25 @@ def test_two_processes_have_the_gradients_of_one_imaginary_parts_included(tmp_pa
     weights = [load_checkpoint(tmp_path / n / "checkpoints" / "last.ckpt")[0] for n in ("1", "2")]
     for name, weight in weights[0].items():
         assert torch.allclose(weights[1][name], weight, rtol=1e-9, atol=1e-12)
+    # Nothing of the other process is left.
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
+    assert not dist.is_initialized()
 
 
 @pytest.mark.long
 def test_more_processes_than_samples_in_the_last_batch(tmp_path):
     # 1078 = 1075 + 3 samples: the last batch of an epoch has three of them.
-    given = ["model.hidden=[4]", "dtype=complex128", "batch_size=43", "max_steps=27"]
+    common = ["model.hidden=[4]", "dtype=complex128", "batch_size=43", "max_steps=27"]
     for devices in (1, 4):
         more = [f"trainer.devices={devices}", f"hydra.run.dir={tmp_path / str(devices)}"]
-        assert main([*given, *more]) == 0
+        assert main([*common, *more]) == 0
     final = [read_record(tmp_path / n / "run.json")["final"] for n in ("1", "4")]
     for tag in ("val/loss", "weight/norm", "grad/imag_norm"):
         assert final[1][tag] == pytest.approx(final[0][tag], rel=1e-9)
 
 
 def test_a_signal_stops_every_process_at_one_step_and_resume_goes_on(tmp_path, monkeypatch):
-    sweep = ["model.hidden=[4]", "max_steps=60", "seed=0,1", "trainer.devices=2", "-m"]
+    sweep = ["model.hidden=[4]", "max_steps=60", "trainer.devices=2,1", "-m"]
     assert main([*sweep, f"hydra.sweep.dir={tmp_path / 'whole'}"]) == 0
     original = TrainingModule.after_update
 
@@ -76,12 +79,12 @@ def test_a_signal_stops_every_process_at_one_step_and_resume_goes_on(tmp_path, m
     with monkeypatch.context() as patch:
         patch.setattr(TrainingModule, "after_update", interrupted)
         assert main([*sweep, f"hydra.sweep.dir={tmp_path / 'stopped'}"]) == 143
-    left = read_record(tmp_path / "stopped" / "0_seed=0" / "run.json")
+    record = read_record(tmp_path / "stopped" / "0_trainer.devices=2" / "run.json")
     # The other process hears of it with the next batch.
-    assert (left["status"], left["steps"]) == ("interrupted", 27)
-    assert not (tmp_path / "stopped" / "1_seed=1").exists()
+    assert (record["status"], record["steps"]) == ("interrupted", 27)
+    assert not (tmp_path / "stopped" / "1_trainer.devices=1").exists()
     assert resume(tmp_path / "stopped") == 0
-    for name in ("0_seed=0", "1_seed=1"):
+    for name in ("0_trainer.devices=2", "1_trainer.devices=1"):
         texts = [
             (tmp_path / root / name / "metrics.csv").read_bytes() for root in ("whole", "stopped")
         ]
@@ -128,10 +131,3 @@ def test_a_share_has_the_value_of_the_batch_and_the_gradient_of_its_own(group):
     assert torch.equal(model.weight.grad, wanted)
     assert value.item() == loss(model, torch.arange(5)).item()
     assert not shares.stop
-
-
-def test_nothing_of_the_other_processes_is_left(tmp_path):
-    given = ["model.hidden=[4]", "max_steps=3", "trainer.devices=2"]
-    assert main([*given, f"hydra.run.dir={tmp_path / 'run'}"]) == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
-    assert not dist.is_initialized()

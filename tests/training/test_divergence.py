@@ -73,8 +73,8 @@ def test_a_negative_loss_is_bounded_by_its_size():
 
 @pytest.mark.parametrize("engine", ["single", "stack"])
 def test_the_bound_is_that_of_the_first_loss_however_often_a_run_was_stopped(tmp_path, engine):
-    given = ("model.hidden=[4]", "max_steps=24", "batch_size=16", "optimizer=adam")
-    configs = [configured(*given, f"seed={seed}") for seed in range(2 if engine == "stack" else 1)]
+    common = ("model.hidden=[4]", "max_steps=24", "batch_size=16", "optimizer=adam")
+    configs = [configured(*common, f"seed={seed}") for seed in range(2 if engine == "stack" else 1)]
     bounds = []
     for step in (8, 16):
         points = tuple(

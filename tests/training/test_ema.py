@@ -9,7 +9,7 @@ from cvtrain.training.ema import WeightAverage
 from tests.training.trained_runs import configured, largest_difference, stacked, trained
 
 SETTING = ("dtype=complex128", "model.hidden=[4]", "max_steps=30", "batch_size=32")
-NOTHING_HELD = torch.zeros(2, dtype=torch.bool)
+NOTHING_FROZEN = torch.zeros(2, dtype=torch.bool)
 
 
 def drawn(seed: int) -> dict[str, torch.Tensor]:
@@ -28,7 +28,7 @@ def test_the_average_is_the_sum_of_all_weights_with_decaying_shares():
     history = [drawn(seed) for seed in range(6)]
     average = WeightAverage(history[0], {}, decays)
     for updates, weights in enumerate(history[1:], 1):
-        average.update(weights, {}, NOTHING_HELD, updates)
+        average.update(weights, {}, NOTHING_FROZEN, updates)
     for name, m in average.state.items():
         d = decays.reshape(2, 1)
         expected = d**5 * history[0][name]
@@ -43,7 +43,7 @@ def test_statistics_are_averaged_without_what_they_were_before_any_batch_and_cou
     average = WeightAverage({}, history[0] | {"count": torch.zeros(2, dtype=torch.int64)}, decays)
     for updates, buffers in enumerate(history[1:], 1):
         counted = buffers | {"count": torch.full((2,), updates)}
-        average.update({}, counted, NOTHING_HELD, updates)
+        average.update({}, counted, NOTHING_FROZEN, updates)
     assert average.state["count"].tolist() == [4, 4]
     d = decays.reshape(2, 1)
     shares = [(1 - d) * d ** (4 - k) / (1 - d**4) for k in range(1, 5)]
@@ -53,12 +53,17 @@ def test_statistics_are_averaged_without_what_they_were_before_any_batch_and_cou
         torch.testing.assert_close(average.state[name], expected, rtol=1e-13, atol=1e-13)
 
 
-def test_the_averaged_network_is_validated_with_the_statistics_that_it_is_saved_with(tmp_path):
-    given = (*SETTING, "model.normalisation=batch", "ema.decay=0.9", "optimizer=adam")
-    together = stacked(tmp_path, given, (*given, "ema.decay=0.5"))
-    for run in (trained(tmp_path, *given), *together):
-        found = evaluate(run.directory, "test", "average")
-        assert found.values["loss"] == pytest.approx(run.record.final["test/loss"], rel=1e-10)
+def test_averages_are_tested_and_kept_as_the_best_with_the_statistics_they_are_saved_with(tmp_path):
+    averages = ("ema.decay=0.9", "model.normalisation=batch", "optimizer=adam")
+    common = (*SETTING, *averages, "signals.validation_every=10")
+    together = stacked(tmp_path, common, (*common, "ema.decay=0.5"))
+    for run in (trained(tmp_path, *common), *together):
+        last = evaluate(run.directory, "test", "average")
+        assert last.values["loss"] == pytest.approx(run.record.final["test/loss"], rel=1e-10)
+        best = run.record.best["val/loss"]
+        evaluated = evaluate(run.directory, "validation", "best")
+        assert evaluated.step == best["step"]
+        assert evaluated.values["loss"] == pytest.approx(best["value"], rel=1e-10)
 
 
 def test_runs_that_ended_keep_their_average():
@@ -69,18 +74,18 @@ def test_runs_that_ended_keep_their_average():
 
 
 def test_live_weights_are_the_average_for_a_while_and_then_themselves_again():
-    live, kept = drawn(1), drawn(1)
+    live, original = drawn(1), drawn(1)
     average = WeightAverage(drawn(0), {}, 0.5)
     with pytest.raises(KeyboardInterrupt), average.in_place_of(lambda: live):
         assert all(torch.equal(live[name], average.state[name]) for name in live)
         raise KeyboardInterrupt
-    assert all(torch.equal(live[name], kept[name]) for name in live)
+    assert all(torch.equal(live[name], original[name]) for name in live)
 
 
 def test_a_factor_of_two_in_lr_and_gradient_leaves_the_average_its_bits(tmp_path):
-    given = ("ema.decay=0.9", "optimizer=sgd", "optimizer.lr=0.125", *SETTING)
-    plain = trained(tmp_path, *given)
-    halved = trained(tmp_path, *given, "objective.scale=0.5", "optimizer.lr=0.25")
+    common = ("ema.decay=0.9", "optimizer=sgd", "optimizer.lr=0.125", *SETTING)
+    plain = trained(tmp_path, *common)
+    halved = trained(tmp_path, *common, "objective.scale=0.5", "optimizer.lr=0.25")
     assert all(torch.equal(averaged(plain)[name], m) for name, m in averaged(halved).items())
     assert plain.record.final["test/loss"] == halved.record.final["test/loss"]
 
@@ -113,19 +118,10 @@ def test_a_decay_of_one_never_moves_and_is_refused():
 
 
 def test_after_one_update_the_averaged_statistics_are_those_of_its_batch(tmp_path):
-    given = (*SETTING, "max_steps=1", "model.normalisation=batch", "ema.decay=0.9")
-    for run in (trained(tmp_path, *given), *stacked(tmp_path, given, (*given, "ema.decay=0.5"))):
+    common = (*SETTING, "max_steps=1", "model.normalisation=batch", "ema.decay=0.9")
+    for run in (trained(tmp_path, *common), *stacked(tmp_path, common, (*common, "ema.decay=0.5"))):
         average, weights = averaged(run), run.weights
         statistics = [name for name in weights if "running" in name]
         assert statistics
         for name in statistics:
             torch.testing.assert_close(average[name], weights[name], rtol=1e-13, atol=1e-13)
-
-
-def test_the_best_weights_are_averages_where_averages_are_validated(tmp_path):
-    given = (*SETTING, "ema.decay=0.9", "signals.validation_every=10")
-    for run in (trained(tmp_path, *given), *stacked(tmp_path, given, (*given, "ema.decay=0.5"))):
-        best = run.record.best["val/loss"]
-        found = evaluate(run.directory, "validation", "best")
-        assert found.step == best["step"]
-        assert found.values["loss"] == pytest.approx(best["value"], rel=1e-10)

@@ -41,10 +41,10 @@ SHORT = (
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_task_trains_alike_in_both_engines(tmp_path, task):
-    given = (*SHORT, f"data={task}", *TASKS[task])
-    alone = trained(tmp_path, *given, "seed=1")
+    common = (*SHORT, f"data={task}", *TASKS[task])
+    alone = trained(tmp_path, *common, "seed=1")
     points = tuple(
-        Point(seed, configured(*given, f"seed={seed}"), (), f"stack{seed}") for seed in (0, 1)
+        Point(seed, configured(*common, f"seed={seed}"), (), f"stack{seed}") for seed in (0, 1)
     )
     records = train(Job(points, tmp_path, "stack", multiple=1))
     together = Trained(records[1], tmp_path / "stack1")
@@ -65,6 +65,6 @@ def test_every_generated_task_is_here():
     from pathlib import Path
 
     from_files = {"fashion_fft", "miccai2023", "mnist_fft", "mstar", "polsf", "s1slc", "sample"}
-    there = {path.stem for path in (Path(__file__).parents[2] / "conf" / "data").glob("*.yaml")}
-    assert set(TASKS) == there - from_files - {"article"}
+    data_sets = {path.stem for path in (Path(__file__).parents[2] / "conf" / "data").glob("*.yaml")}
+    assert set(TASKS) == data_sets - from_files - {"article"}
     assert configured("data=article", "model=linear", NUMBERS, "batch_size=null").max_steps == 400

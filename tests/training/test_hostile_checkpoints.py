@@ -32,13 +32,9 @@ KINDS = ("single", "stack")
 
 
 def points(optimizer: str) -> tuple[Point, ...]:
-    given = ["model.hidden=[2]", "max_steps=8", "signals.validation_every=2", "batch_size=8"]
-    return tuple(
-        Point(
-            seed, cvtrain.configure(f"optimizer={optimizer}", f"seed={seed}", *given), (), f"{seed}"
-        )
-        for seed in (0, 1)
-    )
+    common = ["model.hidden=[2]", "max_steps=6", "signals.validation_every=2", "batch_size=8"]
+    configs = [cvtrain.configure(f"optimizer={optimizer}", f"seed={s}", *common) for s in (0, 1)]
+    return tuple(Point(seed, config, (), f"{seed}") for seed, config in enumerate(configs))
 
 
 def job(kind: str, root: Path, **changed: Any) -> Job:
@@ -52,8 +48,8 @@ def job(kind: str, root: Path, **changed: Any) -> Job:
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def left(request, tmp_path_factory):
-    """Runs that were interrupted after 4 of 8 updates."""
+def interrupted(request, tmp_path_factory):
+    """Runs that were interrupted after 4 of 6 updates."""
     root = tmp_path_factory.mktemp("hostile") / request.param
     train(job(request.param, root, pause_at=4))
     return request.param, root
@@ -72,28 +68,24 @@ def goes_on(kind: str, root: Path) -> list[str]:
     return [str(Journal(root).status(point.directory)) for point in wanted.points]
 
 
-def test_a_checkpoint_with_any_value_changed_is_used_or_left(left, tmp_path, share):
-    kind, root = left
+def with_a_value_changed(run: Path, draw: random.Random) -> None:
+    path = checkpoint_path(run, "last")
+    torch.save(with_another_value(torch.load(path, weights_only=True), draw, STRANGE), path)
+
+
+def with_bytes_changed_or_cut_off(run: Path, draw: random.Random) -> None:
+    path = draw.choice([checkpoint_path(run, "last"), *run.glob("events*"), run / "run.json"])
+    path.write_bytes(with_other_bytes(path.read_bytes(), draw))
+
+
+@pytest.mark.parametrize("change", [with_a_value_changed, with_bytes_changed_or_cut_off])
+def test_files_that_were_changed_are_used_or_left(interrupted, tmp_path, share, change):
+    kind, root = interrupted
     draw = random.Random(kind)
     ended: Counter[str] = Counter()
     for _ in range(share(MUTATIONS)):
         directory = copied(root, tmp_path / "runs")
-        path = checkpoint_path(directory / "0", "last")
-        content = with_another_value(torch.load(path, weights_only=True), draw, STRANGE)
-        torch.save(content, path)
-        ended.update(goes_on(kind, directory))
-    assert ended.keys() <= {"finished", "diverged"}, ended
-
-
-def test_files_with_any_bytes_changed_or_cut_off_are_used_or_left(left, tmp_path, share):
-    kind, root = left
-    draw = random.Random(kind)
-    ended: Counter[str] = Counter()
-    for _ in range(share(MUTATIONS)):
-        directory = copied(root, tmp_path / "runs")
-        run = directory / "0"
-        path = draw.choice([checkpoint_path(run, "last"), *run.glob("events*"), run / "run.json"])
-        path.write_bytes(with_other_bytes(path.read_bytes(), draw))
+        change(directory / "0", draw)
         ended.update(goes_on(kind, directory))
     assert ended.keys() <= {"finished", "diverged"}, ended
 
@@ -109,8 +101,8 @@ class Executes:
 
 
 @pytest.mark.parametrize("place", ["data.pkl", "whole"])
-def test_a_checkpoint_executes_nothing(left, tmp_path, place):
-    kind, root = left
+def test_a_checkpoint_executes_nothing(interrupted, tmp_path, place):
+    kind, root = interrupted
     directory = copied(root, tmp_path / "runs")
     path, made = checkpoint_path(directory / "0", "last"), tmp_path / "executed"
     if place == "whole":

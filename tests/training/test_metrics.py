@@ -110,21 +110,21 @@ def labelled(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 def test_what_has_no_label_does_not_count():
     output, labels = labelled(0)
     seen = labels != IGNORED
-    found = output.abs().argmax(dim=1)
-    expected = (found[seen] == labels[seen]).double().mean()
+    predicted = output.abs().argmax(dim=1)
+    expected = (predicted[seen] == labels[seen]).double().mean()
     assert accuracy(output, labels).item() == pytest.approx(expected.item())
     wrong = labels.clone()
     wrong[:, 1:] = IGNORED
-    wrong[:, :1] = found[:, :1]
+    wrong[:, :1] = predicted[:, :1]
     assert accuracy(output, wrong).item() == 1
 
 
 def test_mean_iou_is_that_of_the_classes_that_occur():
     output, labels = labelled(0)
     seen = (labels != IGNORED).numpy()
-    found, wanted = output.abs().argmax(dim=1).numpy()[seen], labels.numpy()[seen]
+    predicted, wanted = output.abs().argmax(dim=1).numpy()[seen], labels.numpy()[seen]
     ratios = [
-        np.sum((found == c) & (wanted == c)) / np.sum((found == c) | (wanted == c))
+        np.sum((predicted == c) & (wanted == c)) / np.sum((predicted == c) | (wanted == c))
         for c in range(3)
     ]
     assert mean_iou(output, labels).item() == pytest.approx(np.mean(ratios))
@@ -143,9 +143,9 @@ def test_a_split_is_measured_in_whatever_pieces_it_comes():
     images = (*labelled(0), {"accuracy": accuracy, "mean_iou": mean_iou})
     of_numbers = {"nmse": nmse, "nmse_db": nmse_db, "evm": error_vector_magnitude}
     for output, target, metrics in (images, (drawn(0, 40, 3), drawn(1, 40, 3), of_numbers)):
-        found = in_pieces(metrics, output, target, 2)
+        measured_values = in_pieces(metrics, output, target, 2)
         for name, metric in metrics.items():
-            assert found[name].item() == pytest.approx(metric(output, target).item())
+            assert measured_values[name].item() == pytest.approx(metric(output, target).item())
 
 
 def test_networks_side_by_side_have_the_bits_of_each_alone():
@@ -157,7 +157,7 @@ def test_networks_side_by_side_have_the_bits_of_each_alone():
         together.add(*piece)
     alone = [in_pieces(metrics, output, labels, 7) for output in outputs]
     for name, values in together.values().items():
-        assert torch.equal(values, torch.stack([each[name] for each in alone]))
+        assert torch.equal(values, torch.stack([values[name] for values in alone]))
 
 
 def test_the_loss_of_pieces_is_the_mean_over_what_is_labelled():
@@ -166,8 +166,8 @@ def test_the_loss_of_pieces_is_the_mean_over_what_is_labelled():
     data = digits_fft(dtype=torch.complex128)
     loss = measured(data, Objective("cross_entropy", scale=0.5))["loss"]
     expected = torch.nn.functional.cross_entropy(output.abs(), labels)
-    found = in_pieces({"loss": loss}, output, labels, 1)
-    assert found["loss"].item() == pytest.approx(expected.item())
+    measured_values = in_pieces({"loss": loss}, output, labels, 1)
+    assert measured_values["loss"].item() == pytest.approx(expected.item())
 
 
 def test_a_perfect_output_has_the_best_of_every_metric():

@@ -86,15 +86,15 @@ def test_a_monitor_leaves_no_hook_behind_even_where_training_fails(tmp_path):
             return super().training_step(batch, batch_idx)
 
         def configure_optimizers(self):
-            self.kept = super().configure_optimizers()
-            return self.kept
+            self.built = super().configure_optimizers()
+            return self.built
 
     module = Failing()
     with pytest.raises(RuntimeError, match="on purpose"):
         monitored(tmp_path, module, every_n_steps=2)
     for hooks in (
-        module.kept._optimizer_step_pre_hooks,
-        module.kept._optimizer_step_post_hooks,
+        module.built._optimizer_step_pre_hooks,
+        module.built._optimizer_step_post_hooks,
         module.layer.weight._backward_hooks,
         module.layer.weight._post_accumulate_grad_hooks,
     ):
@@ -170,9 +170,9 @@ def logging_too(kind):
 def test_rows_stand_where_lightning_logs(tmp_path, kind, trainer, steps):
     module = logging_too(kind)
     logged = monitored(tmp_path, module, every_n_steps=1, log_every_n_steps=1, **trainer)
-    theirs = [step for step, metrics in logged if "theirs" in metrics]
+    lightnings = [step for step, metrics in logged if "theirs" in metrics]
     assert [step for step, metrics in logged if "grad/norm" in metrics] == steps
-    assert set(steps) <= set(theirs)
+    assert set(steps) <= set(lightnings)
 
 
 @pytest.mark.parametrize(("at", "rest"), [(9, [12]), (10, [12]), (12, [12]), (11, [12])])

@@ -72,16 +72,13 @@ def test_a_stack_that_reads_late_leaves_the_same_files(tmp_path, as_on_a_gpu, ne
     assert [run.record.diverged_at for run in late] == [run.record.diverged_at for run in at_once]
     assert [run.record.status for run in late] == [run.record.status for run in at_once]
     assert all(same_files(a, b) for a, b in zip(late, at_once, strict=True))
+    if network == "linear":
+        steps = [run.record.diverged_at for run in late]
+        assert any(step is not None and step % 5 for step in steps), "between logged steps"
+        assert steps[-1] is None
 
 
-def test_divergence_between_logged_steps_is_among_what_is_tested(tmp_path):
-    members = [(*COMMON, *NETWORKS["linear"], f"optimizer.lr={rate}") for rate in RATES]
-    steps = [run.record.diverged_at for run in stacked(tmp_path, *members)]
-    assert any(step is not None and step % 5 for step in steps)
-    assert steps[-1] is None
-
-
-@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("rate", RATES[::2])
 def test_a_single_run_that_reads_late_leaves_the_same_files(tmp_path, as_on_a_gpu, rate):
     chosen = (*COMMON, *NETWORKS["linear"], f"optimizer.lr={rate}")
     at_once = trained(tmp_path, *chosen)
@@ -89,8 +86,13 @@ def test_a_single_run_that_reads_late_leaves_the_same_files(tmp_path, as_on_a_gp
     assert same_files(at_once, trained(tmp_path, *chosen))
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop", "adagrad"])
-@pytest.mark.parametrize("clip", ["none", "norm", "modulus", "split"])
+@pytest.mark.parametrize(
+    ("optimizer", "clip"),
+    [
+        *(("sgd", "none"), ("adam", "norm"), ("adamw", "modulus"), ("rmsprop", "split")),
+        ("adagrad", "norm"),
+    ],
+)
 def test_no_step_between_logged_ones_waits(tmp_path, as_on_a_gpu, monkeypatch, optimizer, clip):
     waited: dict[int, list[str]] = {}
     step = -1
@@ -120,5 +122,5 @@ def test_no_step_between_logged_ones_waits(tmp_path, as_on_a_gpu, monkeypatch, o
         stacked(tmp_path, *members)
     waited.pop(-1, None)  # before training
     # The last one is followed by what ends a run.
-    assert {at for at in waited if at % 5 and at != 33} == set(), waited
+    assert {at for at in waited if at % 5 and at != 17} == set(), waited
     assert waited, "logged steps look whether a run has diverged"

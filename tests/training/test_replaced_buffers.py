@@ -34,7 +34,7 @@ def test_buffers_that_a_forward_replaces_are_each_members_own(tmp_path, monkeypa
     (tmp_path / "replacing_network.py").write_text(REPLACING)
     monkeypatch.syspath_prepend(str(tmp_path))
     custom = ("model=custom", "model._target_=replacing_network.Replacing")
-    common = (*COMMON, *custom, "trusted_modules=[replacing_network]", "max_steps=60", *more)
+    common = (*COMMON, *custom, "trusted_modules=[replacing_network]", "max_steps=20", *more)
     chosen = [(*common, "optimizer=adam", f"seed={seed}") for seed in range(3)]
     root = tmp_path / "runs"
     root.mkdir()

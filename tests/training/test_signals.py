@@ -139,7 +139,7 @@ def test_norms_of_a_parameter_are_those_of_numpy_part_by_part(tensors):
     for name, gradient in gradients.items():
         for run in range(K):
             z = gradient[run].numpy().ravel()
-            found = {
+            measured = {
                 part: float(signals[tag][run])
                 for part in ("norm", "real_norm", "imag_norm")
                 if (tag := f"grad/{name}/{part}") in signals
@@ -147,7 +147,7 @@ def test_norms_of_a_parameter_are_those_of_numpy_part_by_part(tensors):
             norms = {"norm": np.linalg.norm(z), "real_norm": np.linalg.norm(z.real)}
             if gradient.is_complex():
                 norms["imag_norm"] = np.linalg.norm(z.imag)
-            assert found == pytest.approx(norms, rel=1e-12), name
+            assert measured == pytest.approx(norms, rel=1e-12), name
 
 
 def test_lazily_conjugated_tensors_are_measured_as_what_they_are(tensors):
@@ -157,17 +157,17 @@ def test_lazily_conjugated_tensors_are_measured_as_what_they_are(tensors):
     lazy = [conjugated(seed) for seed in (0, 10, 20, 30)]
     assert lazy[1]["layer.weight"].is_conj()
     resolved = [{name: t.resolve_conj() for name, t in group.items()} for group in lazy]
-    found, expected = (measure(*groups, per_parameter=True) for groups in (lazy, resolved))
-    assert found.keys() == expected.keys()
+    measured, expected = (measure(*groups, per_parameter=True) for groups in (lazy, resolved))
+    assert measured.keys() == expected.keys()
     for tag, values in expected.items():
-        assert torch.equal(found[tag], values), tag
+        assert torch.equal(measured[tag], values), tag
 
 
 def test_the_relative_error_is_relative_to_the_solution(tensors):
     solution = {name: t[0] for name, t in tensors(50).items()}
     weights = tensors(0)
-    found = measure_weights(weights, solution=solution)["weight/error"]
+    measured = measure_weights(weights, solution=solution)["weight/error"]
     w0 = np.concatenate([t.numpy().astype(complex).ravel() for t in solution.values()])
     for run in range(K):
         expected = np.linalg.norm(flat(weights, run) - w0) / np.linalg.norm(w0)
-        assert float(found[run]) == pytest.approx(expected, rel=1e-12)
+        assert float(measured[run]) == pytest.approx(expected, rel=1e-12)

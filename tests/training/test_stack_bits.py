@@ -6,21 +6,19 @@ import logging
 import os
 import subprocess
 import sys
+from itertools import cycle
 from pathlib import Path
 
 import pytest
 import torch
 
-from cvtrain.process.signals import interruption
 from cvtrain.runs.checkpoint import load_checkpoint
-from cvtrain.training.job import Job
 from cvtrain.training.stack import Stack
-from cvtrain.training.train import train
-from tests.training.trained_runs import Trained, configured, equal, stacked, trained
+from tests.training.trained_runs import Trained, equal, stacked, trained
 
 # 1078 samples: the sixteenth batch of 70 is a partial one.
 COMMON = (
-    "max_steps=34",
+    "max_steps=18",
     "batch_size=70",
     "signals.histograms_every=0",
     "signals.scalars_every=5",
@@ -64,9 +62,9 @@ def same_files(left: Trained, right: Trained) -> bool:
 @pytest.mark.parametrize(
     ("network", "clip"),
     [
-        ("mlp", "none"),
         ("mixed_mlp", "norm"),
         ("mlp", "modulus"),
+        pytest.param("mlp", "none", marks=pytest.mark.long),
         pytest.param("mixed_mlp", "none", marks=pytest.mark.long),
         pytest.param("mlp", "norm", marks=pytest.mark.long),
         pytest.param("mixed_mlp", "modulus", marks=pytest.mark.long),
@@ -74,11 +72,11 @@ def same_files(left: Trained, right: Trained) -> bool:
 )
 def test_a_runs_bits_do_not_depend_on_its_stack(tmp_path, network, clip, dtype):
     common = (*NETWORKS[network], f"clip={clip}", f"dtype={dtype}", "optimizer=adam")
-    chosen = [member(number, *common) for number in range(64)]
+    chosen = [member(number, *common) for number in range(41)]
     everyone = stacked(tmp_path, *chosen)
     (alone,) = stacked(tmp_path, chosen[3])
     assert same_files(alone, everyone[3])
-    for size, shift in ((5, 0), (29, 11), (37, 25)):
+    for size, shift in ((5, 0), (29, 11)):
         fewer = stacked(tmp_path, *chosen[shift : shift + size])
         assert all(same_files(run, everyone[shift + k]) for k, run in enumerate(fewer)), size
     order = torch.randperm(29, generator=torch.Generator().manual_seed(1)).tolist()
@@ -86,17 +84,12 @@ def test_a_runs_bits_do_not_depend_on_its_stack(tmp_path, network, clip, dtype):
     assert all(same_files(run, everyone[k]) for k, run in zip(order, shuffled, strict=True))
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_nor_on_the_number_of_threads(tmp_path, threads):
+def test_nor_on_the_number_of_threads(tmp_path, one_thread):
     chosen = [member(number, *NETWORKS["mlp"]) for number in range(11)]
-    default = torch.get_num_threads()
-    reference = stacked(tmp_path, *chosen)
-    try:
-        torch.set_num_threads(threads)
-        again = stacked(tmp_path, *chosen)
-    finally:
-        torch.set_num_threads(default)
-    assert all(same_files(a, b) for a, b in zip(reference, again, strict=True))
+    with_one = stacked(tmp_path, *chosen)
+    torch.set_num_threads(2)
+    with_two = stacked(tmp_path, *chosen)
+    assert all(same_files(a, b) for a, b in zip(with_one, with_two, strict=True))
 
 
 LAWS = {
@@ -122,8 +115,9 @@ LAWS = {
 }
 
 
-@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
-@pytest.mark.parametrize("optimizer", LAWS)
+@pytest.mark.parametrize(
+    ("optimizer", "dtype"), [*zip(LAWS, cycle(["complex64", "complex128"]), strict=False)]
+)
 def test_half_the_objective_is_absorbed_between_two_points_of_a_stack(tmp_path, optimizer, dtype):
     common, rate, mapped = LAWS[optimizer]
     whole = (*COMMON, f"dtype={dtype}", f"optimizer={optimizer}", "optimizer.lr=0.125", *common)
@@ -146,10 +140,10 @@ def test_a_neighbour_that_diverges_changes_nothing(tmp_path, optimizer):
     # Overflows within a few steps; the single engine ends it, the stack goes on around it.
     explosive = (*member(3, *common), "optimizer.lr=1e30")
     healthy = [member(number, *common) for number in range(6)]
-    beside = stacked(tmp_path, *healthy[:3], explosive, *healthy[3:])
+    with_diverging = stacked(tmp_path, *healthy[:3], explosive, *healthy[3:])
     without = stacked(tmp_path, *healthy)
-    frozen = beside.pop(3)
-    assert all(same_files(a, b) for a, b in zip(beside, without, strict=True))
+    frozen = with_diverging.pop(3)
+    assert all(same_files(a, b) for a, b in zip(with_diverging, without, strict=True))
     alone = trained(tmp_path, *explosive)
     assert frozen.record.status == alone.record.status == "diverged"
     assert frozen.record.diverged_at == alone.record.diverged_at == frozen.record.steps
@@ -164,20 +158,15 @@ def test_a_neighbour_that_diverges_changes_nothing(tmp_path, optimizer):
 def test_a_stack_in_which_all_diverge_ends_early(tmp_path):
     runs = stacked(tmp_path, *[(*member(k), "optimizer.lr=1e30") for k in range(3)])
     assert {run.record.status for run in runs} == {"diverged"}
-    assert all(run.record.steps < 34 for run in runs)
+    assert all(run.record.steps < 18 for run in runs)
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        torch.OutOfMemoryError("CUDA out of memory"),
-        RuntimeError("[enforce fail at alloc_cpu.cpp:130] DefaultCPUAllocator: not enough memory"),
-    ],
-    ids=["cuda", "host"],
-)
 def test_a_stack_too_large_for_memory_is_trained_in_halves_with_the_same_bits(
-    tmp_path, monkeypatch, caplog, error, one_thread
+    tmp_path, monkeypatch, caplog, one_thread
 ):
+    on_cuda = torch.OutOfMemoryError("CUDA out of memory")
+    on_host = RuntimeError("[enforce fail at alloc_cpu.cpp:130] DefaultCPUAllocator: not enough")
+    errors = cycle([on_cuda, on_host])
     chosen = [member(number) for number in range(27)]
     reference = stacked(tmp_path, *chosen)
     sizes = []
@@ -186,7 +175,7 @@ def test_a_stack_too_large_for_memory_is_trained_in_halves_with_the_same_bits(
     def limited(self, configs, *arguments):
         sizes.append(len(configs))
         if len(configs) > 9:
-            raise error
+            raise next(errors)
         original(self, configs, *arguments)
 
     monkeypatch.setattr(Stack, "__init__", limited)
@@ -215,7 +204,7 @@ def test_memory_that_runs_out_in_mid_training_leaves_no_trace(tmp_path, monkeypa
     original = Stack.batch_losses
 
     def failing(self, batch):
-        if batch == 20 and len(set(map(str, self._configs))) > 6:
+        if batch == 12 and len(set(map(str, self._configs))) > 6:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return original(self, batch)
 
@@ -239,28 +228,6 @@ def test_a_failure_is_told_in_every_run_of_the_stack(tmp_path, monkeypatch):
         assert '"status": "failed"' in (directory / "run.json").read_text()
 
 
-def test_an_interrupted_stack_leaves_every_run_complete_to_its_last_step(tmp_path, monkeypatch):
-    from cvtrain.config.point import Point
-    from cvtrain.process.errors import Interrupted
-    from cvtrain.runs.journal import Journal
-
-    points = tuple(Point(k, configured(*member(k)), (), f"run{k}") for k in range(3))
-    monkeypatch.setattr(interruption, "requested", None)
-
-    def progressed(step: int) -> None:
-        if step == 12:
-            interruption.requested = 2
-
-    with pytest.raises(Interrupted):
-        train(Job(points, tmp_path, "stack"), progressed)
-    for point in points:
-        content = Journal(tmp_path).read(point.directory)
-        assert content is not None
-        assert (content["status"], content["steps"]) == ("interrupted", 12)
-        _, step = load_checkpoint(tmp_path / point.directory / "checkpoints" / "last.ckpt")
-        assert step == 12
-
-
 PLACES = """
 import sys
 import cvtrain.cli, torch
@@ -279,16 +246,18 @@ print(torch.backends.cpu.get_cpu_capability(), size)
 """
 
 
-@pytest.mark.parametrize("capability", [None, "avx2", "avx512"])
+@pytest.mark.parametrize("capability", [None, "avx2"])
 def test_outputs_do_not_depend_on_the_place_in_a_stack(capability):
     environment = {k: v for k, v in os.environ.items() if k != "ATEN_CPU_CAPABILITY"}
     if capability is not None:
         flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-        if f"{capability}f" not in flags and capability not in flags.split():
+        if capability not in flags.split():
             pytest.skip(f"this CPU has no {capability}")
         environment["ATEN_CPU_CAPABILITY"] = capability
     done = subprocess.run(
         [sys.executable, "-c", PLACES], env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split()[1] == ("32" if capability == "avx512" else "16")
+    used, size = done.stdout.split()
+    assert (used == "AVX2") or capability is None
+    assert size == ("32" if used == "AVX512" else "16")

@@ -86,21 +86,21 @@ def test_each_network_ends_where_it_would_have_ended_alone(tmp_path, name):
 
 
 def test_numbers_per_network_cover_scale_convention_and_clip(tmp_path):
-    def trained(**given) -> StackedModule:
+    def trained(**numbers) -> StackedModule:
         networks = [Own(0), Own(0)]
         stack = StackedModule(
-            networks, nn.functional.cross_entropy, partial(Adam, lr=0.01, eps=0.0), **given
+            networks, nn.functional.cross_entropy, partial(Adam, lr=0.01, eps=0.0), **numbers
         )
         fit(stack, tmp_path)
         return stack
 
     # Adam without eps does not see a factor 2, so both members end with the same bits.
-    for given in (
+    for numbers in (
         {"scale": torch.tensor([1.0, 0.5])},
         {"convention": Convention(torch.tensor([1.0, 0.5]))},
         {"scale": torch.tensor([1, 0.5]), "clip": NormClip(torch.tensor([0.1, 0.05]), eps=0.0)},
     ):
-        first, second = (trained(**given).state_dict_of(k) for k in (0, 1))
+        first, second = (trained(**numbers).state_dict_of(k) for k in (0, 1))
         assert all(torch.equal(first[key], second[key]) for key in first)
 
 
@@ -179,7 +179,7 @@ def linear(*, bias: bool = True, dtype: torch.dtype = COMPLEX, trained: bool = T
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "told"),
+    ("first", "second", "message"),
     [
         (nn.Sequential(linear(), nn.Tanh()), nn.Sequential(linear(), nn.Sigmoid()), "1 Tanh, 1 Si"),
         (nn.Sequential(linear()), nn.Sequential(linear(), nn.Tanh()), r"layers \(none, 1 Tanh\)"),
@@ -191,8 +191,8 @@ def linear(*, bias: bool = True, dtype: torch.dtype = COMPLEX, trained: bool = T
         (Activated(lambda x: x, linear()), Activated(lambda x: 2 * x, linear()), "function, which"),
     ],
 )
-def test_networks_that_differ_in_more_than_values_are_told_where(first, second, told):
-    with pytest.raises(ValueError, match=f"the networks differ in .*{told}"):
+def test_networks_that_differ_in_more_than_values_are_told_where(first, second, message):
+    with pytest.raises(ValueError, match=f"the networks differ in .*{message}"):
         StackedModule([first, second], nn.functional.cross_entropy, Adam)
 
 
@@ -213,7 +213,7 @@ def test_functions_of_one_definition_are_alike():
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("numbers", "message"),
     [
         ({"scale": torch.ones(3)}, r"scale is \[3\] for 2 networks"),
         ({"seeds": [1]}, "seeds has 1 values for 2 networks"),
@@ -221,9 +221,9 @@ def test_functions_of_one_definition_are_alike():
         ({"clip": NormClip(torch.ones(5))}, r"clip.threshold is \[5\] for 2 networks"),
     ],
 )
-def test_a_wrong_number_of_numbers_is_told(given, told):
-    with pytest.raises(ValueError, match=told):
-        StackedModule([Own(0), Own(1)], nn.functional.cross_entropy, Adam, **given)
+def test_a_wrong_number_of_numbers_is_told(numbers, message):
+    with pytest.raises(ValueError, match=message):
+        StackedModule([Own(0), Own(1)], nn.functional.cross_entropy, Adam, **numbers)
 
 
 def test_what_would_mix_the_networks_is_refused(tmp_path):

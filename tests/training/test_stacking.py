@@ -24,9 +24,9 @@ def configs(*members: str, common: tuple[str, ...] = ()):
 def test_a_number_that_all_share_stays_a_number_and_others_are_one_for_each():
     assert along_stack([0.5, 0.5, 0.5]) == 0.5
     for numbers in ([0.5, 0.25], [1.0, 1.0, 2.0], [2.0, 1.0, 1.0]):
-        found = along_stack(numbers)
-        assert isinstance(found, torch.Tensor)
-        assert (found.tolist(), found.dtype) == (numbers, torch.float64)
+        stacked = along_stack(numbers)
+        assert isinstance(stacked, torch.Tensor)
+        assert (stacked.tolist(), stacked.dtype) == (numbers, torch.float64)
 
 
 def test_scales_conventions_and_decays_are_each_members_own():
