@@ -79,12 +79,12 @@ def test_a_signal_stops_every_process_at_one_step_and_resume_goes_on(tmp_path, m
     with monkeypatch.context() as patch:
         patch.setattr(TrainingModule, "after_update", interrupted)
         assert main([*sweep, f"hydra.sweep.dir={tmp_path / 'stopped'}"]) == 143
-    record = read_record(tmp_path / "stopped" / "0_trainer.devices=2" / "run.json")
+    record = read_record(tmp_path / "stopped" / "0_trainer_devices=2" / "run.json")
     # The other process hears of it with the next batch.
     assert (record["status"], record["steps"]) == ("interrupted", 27)
-    assert not (tmp_path / "stopped" / "1_trainer.devices=1").exists()
+    assert not (tmp_path / "stopped" / "1_trainer_devices=1").exists()
     assert resume(tmp_path / "stopped") == 0
-    for name in ("0_trainer.devices=2", "1_trainer.devices=1"):
+    for name in ("0_trainer_devices=2", "1_trainer_devices=1"):
         texts = [
             (tmp_path / root / name / "metrics.csv").read_bytes() for root in ("whole", "stopped")
         ]

@@ -12,7 +12,7 @@ from tests.training.trained_runs import largest_difference, stacked, trained
 
 METRICS = ("loss", "accuracy")
 SETTING = (
-    *("optimizer=adam", "dtype=complex128", "model.hidden=[8]", "max_steps=200", "batch_size=32"),
+    *("optimizer=adam", "dtype=complex128", "model.hidden=[8]", "max_steps=100", "batch_size=32"),
     *("signals.validation_every=5", "signals.scalars_every=50", "early_stopping.patience=2"),
     "signals.histograms_every=5",
 )
@@ -64,7 +64,7 @@ def test_runs_of_a_stack_end_when_they_would_have_ended_alone(runs):
     assert steps == [run.record.stopped_at for run in alone]
     assert len(set(steps)) == 3
     for one, other in zip(together, alone, strict=True):
-        assert (one.record.status, one.record.steps) == ("finished", one.record.stopped_at or 200)
+        assert (one.record.status, one.record.steps) == ("finished", one.record.stopped_at or 100)
         assert largest_difference(one, other) < 1e-10
         assert one.rows.index[-1] == other.rows.index[-1] == one.record.steps
         for tag in ("val/loss", "test/loss", "convergence/loss_auc", "weight/norm"):
