@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 import torch
 
-from cvtrain.analysis.verdict import Kind
+from cvtrain.analysis.answer import Kind
 from cvtrain.config.schema import Config
 from cvtrain.data.equalizer import equalizer
 from cvtrain.data.speckle import speckle

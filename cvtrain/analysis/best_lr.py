@@ -1,16 +1,28 @@
-"""Runs of one kind at the learning rate that the tuning seeds chose for them."""
+"""A run's score, the learning rate that is chosen by it, and the edge of a grid: in one place."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from cvtrain.analysis.load import Sweep
-from cvtrain.analysis.scores import best_rate, split_seeds
+from cvtrain.analysis.statistics import RealArray, trimmed_mean
+from cvtrain.config.sections import ReportConfig
 
+BoolArray = npt.NDArray[np.bool_]
+
+SCORE = "val/loss"
+"""Learning rates are chosen on it; the test split is looked at afterwards."""
+NOT_LEARNED = 0.9
+"""A run whose final validation loss is above this share of the untrained loss has not learned."""
+MOST_FAILING = 0.1
+"""A learning rate is eligible where no larger share of its runs fails: none of up to nine."""
 ACCURACY, DECIBELS = "test accuracy, %", "test NMSE, dB"
 
 
@@ -44,13 +56,81 @@ class Tuned:
 
 
 def scored_runs(sweep: Sweep) -> pd.DataFrame:
-    """The runs that have begun, with `score`: the validation loss, infinite where not finished."""
-    runs = sweep.runs[sweep.runs["status"] != "missing"].copy()
+    """The runs of a sweep that have begun, with the columns of `with_scores`."""
+    return with_scores(sweep.runs[sweep.runs["status"] != "missing"])
+
+
+def with_scores(runs: pd.DataFrame) -> pd.DataFrame:
+    """`runs` with three more columns.
+
+    - `score`: the final validation loss, infinite where the run did not finish or it is not a
+      number.
+    - `untrained_loss`: that of an output of zero (the logarithm of the number of classes, the power
+      of the targets), from run.json; where that does not hold it, the median initial loss of runs
+      that began at random weights; NaN where nothing is known.
+    - `not_learned`: whether a finished run's score is above `NOT_LEARNED` of the untrained loss.
+    """
+    runs = runs.copy()
+    for tag in (SCORE, "convergence/initial/loss", "untrained_loss", "start_from"):
+        if tag not in runs:
+            runs[tag] = math.nan
     finished = runs["status"] == "finished"
-    if "val/loss" not in runs:  # nothing has been validated yet
-        return runs.assign(score=math.inf)
-    runs["score"] = runs["val/loss"].where(finished, math.inf).fillna(math.inf)
+    loss = runs[SCORE].where(np.isfinite(runs[SCORE].astype(float)), math.inf)
+    runs["score"] = loss.where(finished, math.inf).astype(float)
+    initial = runs["convergence/initial/loss"].where(runs["start_from"].isna()).astype(float)
+    initial = initial.where(np.isfinite(initial))
+    alike = [key for key in ("data._target_", "objective.loss") if key in runs]
+    middle = initial.groupby([runs[key] for key in alike]).transform("median") if alike else initial
+    runs["untrained_loss"] = runs["untrained_loss"].astype(float).fillna(middle)
+    runs["not_learned"] = finished & (runs["score"] > NOT_LEARNED * runs["untrained_loss"])
     return runs
+
+
+def chosen_rate(losses: RealArray, fails: BoolArray, seeds: int | None = None) -> int | None:
+    """The column of the learning rate with the lowest 20 % trimmed mean loss.
+
+    A rate is eligible only with all seeds, and where no more than `MOST_FAILING` of them fail: else
+    it would be chosen on whatever happened to end well. Of equal ones the first is chosen.
+
+    Args:
+        losses: validation losses, `[seeds, rates]`; NaN where there is no result.
+        fails: which runs failed, `[seeds, rates]`; their losses count as infinite.
+        seeds: of which `MOST_FAILING` may fail, where some are left out here; None: those here.
+    """
+    if not losses.size:
+        return None
+    most = int(MOST_FAILING * (seeds or len(losses)))
+    eligible = ~np.isnan(losses).any(axis=0) & (fails.sum(axis=0) <= most)
+    means = trimmed_mean(np.where(fails, np.inf, losses))
+    means = np.where(eligible & np.isfinite(means), means, np.inf)
+    return int(means.argmin()) if np.isfinite(means).any() else None
+
+
+def best_rate(runs: pd.DataFrame) -> float | None:
+    """The learning rate that `chosen_rate` chooses among `runs`, with columns `seed`,
+    `optimizer.lr` and `score` (infinite for a run without a usable result)."""
+    table = runs.pivot_table(
+        index="seed", columns="optimizer.lr", values="score", aggfunc="last", dropna=False
+    )
+    losses = table.to_numpy(dtype=np.float64)
+    place = chosen_rate(losses, np.isinf(losses))
+    return None if place is None else float(table.columns[place])
+
+
+def at_edge(rate: float | None, rates: Sequence[float] | pd.Series) -> bool:
+    """Whether a learning rate is the smallest or largest of several, so that the best one may lie
+    beyond."""
+    return rate is not None and rate in (min(rates), max(rates)) and min(rates) < max(rates)
+
+
+def split_seeds(rows: pd.DataFrame) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Seeds that choose learning rates, and those that are compared; without enough seeds for
+    both, all of them choose, and none is held out."""
+    key = "report.tuning_seeds"
+    wanted = rows[key].iloc[0] if key in rows else None
+    number = ReportConfig().tuning_seeds if missing(wanted) else int(wanted or 0)
+    seeds = sorted(int(seed) for seed in rows["seed"].unique())
+    return tuple(seeds[:number]), tuple(seeds[number:])
 
 
 def judged_runs(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -74,8 +154,13 @@ def tuned(runs: pd.DataFrame) -> Tuned:
     chose = there.loc[there["tuning"], "score"]
     return Tuned(
         best_lr=best,
-        edge=best in (rates.min(), rates.max()) and rates.nunique() > 1,
+        edge=best is not None and at_edge(best, rates),
         score=math.inf if best is None else float(chose.mean()),
         best=there[there["judged"]],
         runs=runs,
     )
+
+
+def missing(value: Any) -> bool:
+    """Whether a cell of a table of runs holds nothing: None or NaN."""
+    return value is None or (isinstance(value, float) and math.isnan(value))

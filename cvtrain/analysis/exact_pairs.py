@@ -18,6 +18,7 @@ import pandas as pd
 from torch import Tensor
 
 from cvtrain.analysis.arms import ARM_KEYS, OTHER_KEYS, REFERENCE
+from cvtrain.analysis.best_lr import missing
 from cvtrain.analysis.checkpoint_diff import difference, last_weights
 from cvtrain.laws.table import CLIP_EXPONENTS, Values, defaults, exponents, law_of
 from cvtrain.process.errors import InputError
@@ -25,7 +26,7 @@ from cvtrain.process.errors import InputError
 NOT_COMPARED = frozenset(
     (
         *(*ARM_KEYS, *OTHER_KEYS, "lr_octave", "optimizer.reference_lr", "variant", "analysis"),
-        *("report.margin", "report.tuning_seeds", "checkpoint.every_n_steps"),
+        "checkpoint.every_n_steps",
     )
 )
 """What two runs of a pair may differ in, apart from what the law changes; the seed is added."""
@@ -36,15 +37,18 @@ DIGITS = 12
 
 @dataclass(frozen=True)
 class Pair:
-    """A run of the reference arm, and one that a law makes equal to it.
+    """A run, and another one that a law makes equal to it.
 
     Attributes:
         group, arm: of the other run.
         reference, other: their directories.
-        octaves: of the learning rate, from the reference's to the other's.
+        octaves: of the learning rate, from the first run's to the other's.
         exact: whether the law holds to the last bit: the factor is a power of two.
         numbers: real numbers compared, NaN-free.
         apart: max |w − w'| / max |w|; 0 where every bit is equal; NaN without weights.
+        device: type of the device of the other run.
+        base: arm of the first run: the reference, or for an arm that no law makes equal to the
+            reference the arm that one makes it equal to.
     """
 
     group: str
@@ -55,6 +59,8 @@ class Pair:
     exact: bool
     numbers: int
     apart: float
+    base: str = REFERENCE
+    device: str = "cpu"
 
     @property
     def equal(self) -> bool:
@@ -63,7 +69,7 @@ class Pair:
 
 
 def exact_pairs(runs: pd.DataFrame, config_keys: tuple[str, ...], directory: Path) -> list[Pair]:
-    """Every pair of finished or diverged runs that a law makes equal.
+    """Every pair of finished or diverged runs of different arms that a law makes equal.
 
     Args:
         runs: with `group` and `arm` (`cvtrain.analysis.arms.label_runs`).
@@ -75,11 +81,15 @@ def exact_pairs(runs: pd.DataFrame, config_keys: tuple[str, ...], directory: Pat
         row for row in ended.to_dict("records") if not row["init_jitter"] > 0
     ]
     keys = [without_factor(acting_configuration(row, config_keys), is_mixed(row)) for row in rows]
-    references = {
-        key: row
-        for key, row in zip(keys, rows, strict=True)
-        if key is not None and row["arm"] == REFERENCE
-    }
+    # The reference's run where there is one, else that of the arm with the least changed objective:
+    # “scale ½, wirtinger” is “scale 1, wirtinger” at another learning rate.
+    order = sorted(
+        (place for place, key in enumerate(keys) if key is not None),
+        key=lambda place: (rows[place]["arm"] != REFERENCE, -rows[place]["objective.scale"]),
+    )
+    bases: dict[Hashable, dict[Any, Any]] = {}
+    for place in order:
+        bases.setdefault(keys[place], rows[place])
 
     @cache
     def weights(name: str) -> dict[str, Tensor] | None:
@@ -90,8 +100,8 @@ def exact_pairs(runs: pd.DataFrame, config_keys: tuple[str, ...], directory: Pat
 
     found = []
     for key, row in zip(keys, rows, strict=True):
-        reference = references.get(key) if key is not None else None
-        if reference is None or row["arm"] == REFERENCE:
+        reference = bases.get(key) if key is not None else None
+        if reference is None or row["arm"] in (REFERENCE, reference["arm"]):
             continue
         left, right = weights(reference["directory"]), weights(row["directory"])
         found.append(
@@ -104,6 +114,8 @@ def exact_pairs(runs: pd.DataFrame, config_keys: tuple[str, ...], directory: Pat
                 exact=all(math.log2(c).is_integer() for c in factors(row)),
                 numbers=_real_numbers(right) if right is not None else 0,
                 apart=difference(left, right) if left and right else math.nan,
+                base=str(reference["arm"]),
+                device="cpu" if missing(row.get("device")) else str(row["device"]),
             )
         )
     return found
@@ -161,7 +173,7 @@ def without_factor(config: Mapping[Any, Any], mixed: bool) -> Hashable | None:
         (key, value)
         for key, value in sorted(config.items())
         if key not in NOT_COMPARED
-        and not key.startswith(("optimizer.", "clip.threshold", "clip.eps", "signals."))
+        and not key.startswith(("optimizer.", "clip.threshold", "clip.eps", "signals.", "report."))
     )
     kind = (name, config.get("optimizer.semantics"), int(config["seed"]))
     return (*kind, *described, rest, float(config["init_jitter"]))

@@ -32,7 +32,10 @@ OWN_COLUMNS = (
     "error",
 )
 """What `Sweep.runs` takes from run.json as it is."""
-OWN_NAMES = frozenset({"run", "directory", "references", *OWN_COLUMNS})
+NOTES = ("untrained_loss", "device")
+"""What `Sweep.runs` takes from run.json where it is there: the loss of an output of zero, and the
+type of the device that trained."""
+OWN_NAMES = frozenset({"run", "directory", "references", *OWN_COLUMNS, *NOTES})
 """Columns of `Sweep.runs` besides configuration and signals."""
 LAST_STEP = 2**53
 """Up to it a float64 tells every integer from its neighbours."""
@@ -130,6 +133,8 @@ def load(path: str | Path) -> Sweep:
             row |= {column: getattr(record, column) for column in OWN_COLUMNS} | config
             row |= {f"parameters.{kind}": number for kind, number in record.parameters.items()}
             row |= record.final
+            notes = ((name, getattr(record, name)) for name in NOTES)
+            row |= {name: value for name, value in notes if value is not None}
             if record.references:
                 references = record.references
                 row["references"] = tuple((e["tag"], e["name"], e["value"]) for e in references)

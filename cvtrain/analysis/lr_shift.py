@@ -6,12 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from cvtrain.analysis.equivalence import Interval, bootstrap_interval
-
-RealArray = npt.NDArray[np.float64]
+from cvtrain.analysis.statistics import Interval, RealArray, interval
 
 GOOD = 1.25
 """A learning rate is good where the validation loss is at most this many times the seed's best."""
@@ -21,7 +18,7 @@ DECIMALS = 9
 
 @dataclass(frozen=True)
 class Shift:
-    """From the reference to an arm, means over the seeds where both are known.
+    """From the reference to an arm, trimmed means over the seeds where both are known.
 
     Attributes:
         best: octaves of the best learning rate.
@@ -48,7 +45,7 @@ def shift(reference: pd.DataFrame, other: pd.DataFrame) -> Shift:
     both = [(a, b) for a, b in paired if a is not None and b is not None]
     # Octaves that a law makes equal differ in the last bit of a logarithm.
     moved = np.array([np.subtract(b, a) for a, b in both]).reshape(-1, 4).round(DECIMALS)
-    return Shift(*(bootstrap_interval(column[np.isfinite(column)]) for column in moved.T))
+    return Shift(*(interval(column[np.isfinite(column)]) for column in moved.T))
 
 
 def _landmarks(rows: pd.DataFrame) -> tuple[float, float, float, float] | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cvtrain.analysis.arms import NULL, REFERENCE, label_runs
+from cvtrain.analysis.best_lr import SCORE, at_edge, with_scores
 from cvtrain.analysis.difference import Difference, paired_difference
 from cvtrain.analysis.effective_lr import predicted_shift
 from cvtrain.analysis.exact_pairs import (
@@ -20,19 +20,13 @@ from cvtrain.analysis.exact_pairs import (
     is_mixed,
     obstacles,
 )
+from cvtrain.analysis.grid import Grid, grid_of
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.lr_shift import Shift, shift
+from cvtrain.analysis.metric import goal, metric_margin, setting, test_metric
+from cvtrain.analysis.optimum import NO_RATE, leave_one_out
 from cvtrain.config.sections import ReportConfig
-from cvtrain.training.convergence import DEFAULT_GOALS
-
-NOT_LEARNED = 0.9
-"""A run whose final validation loss is above this share of its initial one has not learned."""
-ACCURACY = "test/accuracy"
-ACCURACY_MARGIN = 0.005
-RELATIVE_MARGIN = 0.05
-"""The default of `report.margin`: half a percentage point, or a share of the reference's mean."""
-SCORE = "val/loss"
-"""Learning rates are chosen on it; the test split is looked at afterwards."""
+from cvtrain.training.metrics import RISING
 
 
 @dataclass(frozen=True)
@@ -40,15 +34,16 @@ class Arm:
     """One arm of a group, at its best learning rate.
 
     Attributes:
-        best_lr: of the lowest mean validation loss over the tuning seeds, a run that diverged or
-            failed counting as infinite; None where no learning rate has only usable runs.
+        grid: its runs by seed and learning rate.
+        best_lr: of the lowest trimmed mean validation loss over all seeds; None where no learning
+            rate is eligible (`cvtrain.analysis.best_lr.chosen_rate`).
         edge: whether it is the smallest or largest one that was tried (of several).
-        score: the mean validation loss there, over the judged seeds, as all of the following.
+        score: the mean validation loss there, over seeds, as all of the following.
         test_mean, test_spread: mean and standard deviation of the test metric there.
         steps_to_target: median there; infinite where most never arrive.
         runs, diverged, not_learned, failed, unfinished: numbers of runs, all learning rates.
         shift: octaves from the reference's best learning rate to this one's; None without either.
-        retuned: difference at the best learning rate of each.
+        retuned: difference where each seed is judged at the rate that the other seeds choose.
         unretuned: difference at the reference's best learning rate.
         prices: what the arm costs at each learning rate that both have, if left there.
         octaves: shifts of landmarks, from all seeds.
@@ -57,6 +52,7 @@ class Arm:
     """
 
     name: str
+    grid: Grid
     best_lr: float | None
     edge: bool
     score: float
@@ -83,7 +79,7 @@ class Price:
 
     Attributes:
         lr: the learning rate.
-        difference: of the test metric, over the judged seeds.
+        difference: of the test metric, over seeds.
         steps, reference_steps: medians of the steps to the target; infinite where most of the runs
             never arrive.
     """
@@ -99,12 +95,16 @@ class Group:
     """The arms of one optimizer (and setting).
 
     Attributes:
-        arms: the reference first, the jitter control last.
+        arms: the reference first, the null arm last.
         metric: tag of the test metric, e.g. ``test/accuracy``.
         goal: what "steps to target" means, e.g. ``accuracy 0.95``.
         margin: largest difference of the test metric that does not matter; NaN without a reference.
-        tuning: seeds that chose learning rates.
-        held_out: seeds that did not, and are compared; empty where all do both.
+        margin_loss: share of the test loss that does not matter.
+        decides_on: what the answer is read from, see `cvtrain.config.sections.ReportConfig`.
+        untrained: loss before training; NaN where it is not known.
+        max_steps: planned updates.
+        seeds: of all its runs.
+        seconds_per_seed: that the sweep took; NaN where it is not known.
     """
 
     name: str
@@ -112,8 +112,17 @@ class Group:
     metric: str
     goal: str
     margin: float = math.nan
-    tuning: tuple[int, ...] = ()
-    held_out: tuple[int, ...] = ()
+    margin_loss: float = ReportConfig().margin_loss
+    decides_on: str = "curves"
+    untrained: float = math.nan
+    max_steps: int = 0
+    seeds: tuple[int, ...] = ()
+    seconds_per_seed: float = math.nan
+
+    @property
+    def rising(self) -> bool:
+        """Whether more of the test metric is better."""
+        return self.metric.removeprefix("test/") in RISING
 
     def arm(self, name: str) -> Arm | None:
         """The arm of that name, where there is one."""
@@ -138,22 +147,18 @@ class Comparison:
 
 
 def compare(sweep: Sweep) -> Comparison:
-    """Choose learning rates on validation and the tuning seeds, compare arms on test and the other
-    seeds, pair by seed."""
+    """Choose learning rates on validation, compare arms on test, pair by seed."""
     begun = sweep.runs[sweep.runs["status"] != "missing"].copy()
     if begun.empty:
         return Comparison((), begun)
     for tag in (SCORE, "test/loss", "convergence/initial/loss", "convergence/steps_to_target"):
         if tag not in begun:
             begun[tag] = math.nan
-    runs = label_runs(begun, sweep.config_keys)
-    finished = runs["status"] == "finished"
-    runs["score"] = runs[SCORE].where(finished, math.inf).fillna(math.inf)
-    learned = runs[SCORE] <= NOT_LEARNED * runs["convergence/initial/loss"]
-    runs["not_learned"] = finished & ~learned
+    runs = with_scores(label_runs(begun, sweep.config_keys))
     pairs = exact_pairs(runs, sweep.config_keys, sweep.directory)
+    seconds = _seconds_per_seed(runs)
     groups = (
-        _group(str(name), rows, sweep.config_keys, [p for p in pairs if p.group == name])
+        _group(str(name), rows, sweep.config_keys, [p for p in pairs if p.group == name], seconds)
         for name, rows in runs.groupby("group", sort=False)
     )
     predicted = {
@@ -163,15 +168,14 @@ def compare(sweep: Sweep) -> Comparison:
     return Comparison(tuple(groups), runs, predicted)
 
 
-def _group(name: str, rows: pd.DataFrame, config_keys: Sequence[str], pairs: list[Pair]) -> Group:
+def _group(
+    name: str, rows: pd.DataFrame, config_keys: Sequence[str], pairs: list[Pair], seconds: float
+) -> Group:
     metric = test_metric(rows)
     names = list(rows["arm"].unique())
     names.sort(key=lambda arm: (arm == NULL, arm != REFERENCE))
-    tuning, held_out = split_seeds(rows)
     reference = rows[rows["arm"] == REFERENCE]
-    arms = [
-        _arm(arm, rows[rows["arm"] == arm], reference, metric, (tuning, held_out)) for arm in names
-    ]
+    arms = [_arm(arm, rows[rows["arm"] == arm], reference, metric) for arm in names]
     described = []
     for arm in arms:
         first = rows[rows["arm"] == arm.name].iloc[0]
@@ -181,45 +185,32 @@ def _group(name: str, rows: pd.DataFrame, config_keys: Sequence[str], pairs: lis
         described.append(replace(arm, pairs=ours, obstacles=why))
     base = described[0]
     scale = abs(base.test_mean) if base.name == REFERENCE else math.nan
+    known = rows["untrained_loss"].dropna()
     return Group(
         name,
         tuple(described),
         metric,
-        _goal(rows, metric),
-        margin=_margin(rows, metric, scale),
-        tuning=tuning,
-        held_out=held_out,
+        goal(rows, metric),
+        margin=metric_margin(rows, metric, scale),
+        margin_loss=float(setting(rows, "report.margin_loss", ReportConfig().margin_loss)),
+        decides_on=str(setting(rows, "report.decides_on", ReportConfig().decides_on)),
+        untrained=float(known.median()) if len(known) else math.nan,
+        max_steps=int(rows["max_steps"].max()),
+        seeds=tuple(sorted(int(seed) for seed in rows["seed"].unique())),
+        seconds_per_seed=seconds,
     )
 
 
-def split_seeds(rows: pd.DataFrame) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Seeds that choose learning rates, and those that are compared; without enough seeds for
-    both, all of them choose, and none is held out."""
-    key = "report.tuning_seeds"
-    wanted = rows[key].iloc[0] if key in rows else math.nan
-    number = ReportConfig().tuning_seeds if _missing(wanted) else int(wanted)
-    seeds = sorted(int(seed) for seed in rows["seed"].unique())
-    return tuple(seeds[:number]), tuple(seeds[number:])
-
-
-def _arm(
-    name: str,
-    own: pd.DataFrame,
-    reference: pd.DataFrame,
-    metric: str,
-    seeds: tuple[tuple[int, ...], tuple[int, ...]],
-) -> Arm:
-    tuning, held_out = seeds
-    judged = held_out or tuning
-    rates = own["optimizer.lr"]
-    best = best_rate(own[own["seed"].isin(tuning)])
-    reference_lr = best_rate(reference[reference["seed"].isin(tuning)])
-    there = own[(rates == best) & own["seed"].isin(judged)]
-    status = own["status"]
+def _arm(name: str, own: pd.DataFrame, reference: pd.DataFrame, metric: str) -> Arm:
+    grid = grid_of(own, metric)
+    best = _rate(grid)
+    rates, status = own["optimizer.lr"], own["status"]
+    there = own[rates == best]
     arm = Arm(
         name=name,
+        grid=grid,
         best_lr=best,
-        edge=best in (rates.min(), rates.max()) and rates.nunique() > 1,
+        edge=at_edge(best, rates),
         score=float(there["score"].mean()),
         test_mean=float(there[metric].mean()),
         test_spread=float(there[metric].std()),
@@ -230,21 +221,37 @@ def _arm(
         failed=int((status == "failed").sum()),
         unfinished=int(status.isin(["running", "interrupted"]).sum()),
     )
-    if name == REFERENCE or reference_lr is None:
+    base = grid_of(reference, metric) if len(reference) else None
+    reference_lr = _rate(base) if base is not None else None
+    if name == REFERENCE or base is None or reference_lr is None:
         return arm
-    baseline = reference[reference["seed"].isin(judged)]
-    at_best = baseline[baseline["optimizer.lr"] == reference_lr]
-    unchanged = own[(rates == reference_lr) & own["seed"].isin(judged)]
+    at_best = reference[reference["optimizer.lr"] == reference_lr]
     arm = replace(
         arm,
-        unretuned=paired_difference(at_best, unchanged, metric),
-        prices=tuple(_prices(baseline, own[own["seed"].isin(judged)], metric)),
+        unretuned=paired_difference(at_best, own[rates == reference_lr], metric),
+        prices=tuple(_prices(reference, own, metric)),
         octaves=shift(reference, own),
     )
     if best is None:
         return arm
-    retuned = paired_difference(at_best, there, metric)
+    retuned = paired_difference(_left_out(reference, base), _left_out(own, grid), metric)
     return replace(arm, shift=math.log2(best / reference_lr), retuned=retuned)
+
+
+def _rate(grid: Grid) -> float | None:
+    return None if grid.best is None else float(2.0 ** grid.octaves[grid.best])
+
+
+def _left_out(runs: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """Each seed's run at the learning rate that the other seeds choose."""
+    chosen = {
+        seed: grid.octaves[place]
+        for seed, place in zip(grid.seeds, leave_one_out(grid), strict=True)
+        if place != NO_RATE
+    }
+    octaves = np.log2(runs["optimizer.lr"].to_numpy(dtype=np.float64))
+    left_out: pd.DataFrame = runs[octaves == runs["seed"].map(chosen).to_numpy(dtype=np.float64)]
+    return left_out
 
 
 def _prices(reference: pd.DataFrame, own: pd.DataFrame, metric: str) -> Iterator[Price]:
@@ -260,36 +267,11 @@ def _prices(reference: pd.DataFrame, own: pd.DataFrame, metric: str) -> Iterator
             )
 
 
-def _margin(rows: pd.DataFrame, metric: str, reference: float) -> float:
-    """`report.margin`, or its default: absolute for accuracy, else a share of the reference."""
-    key = "report.margin"
-    given: Any = rows[key].iloc[0] if key in rows else None
-    if not _missing(given):
-        return float(given)
-    return ACCURACY_MARGIN if metric == ACCURACY else RELATIVE_MARGIN * reference
-
-
-def _missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def best_rate(runs: pd.DataFrame) -> float | None:
-    """The learning rate of the lowest mean score over seeds; the smaller of equal ones."""
-    means = runs.groupby("optimizer.lr")["score"].mean()
-    usable = means[np.isfinite(means)]
-    return None if usable.empty else float(usable.idxmin())
-
-
-def test_metric(runs: pd.DataFrame) -> str:
-    """The first metric that these runs' test split was measured by, before its loss."""
-    measured = runs.columns[runs.notna().any()]
-    tags = [tag for tag in measured if tag.startswith("test/") and tag != "test/loss"]
-    return tags[0] if tags else "test/loss"
-
-
-def _goal(runs: pd.DataFrame, metric: str) -> str:
-    usual = dict(DEFAULT_GOALS.values())
-    name, value = runs["goal.metric"].iloc[0], runs["goal.value"].iloc[0]
-    name = metric.removeprefix("test/") if pd.isna(name) else str(name).removeprefix("val/")
-    value = usual.get(name, math.nan) if pd.isna(value) else value
-    return f"{name} {value:g}"
+def _seconds_per_seed(runs: pd.DataFrame) -> float:
+    """What a sweep of one seed more would take longer, from when its runs began and ended."""
+    if not {"started", "wall_seconds"} <= set(runs):
+        return math.nan
+    began = pd.to_datetime(runs["started"], utc=True, format="ISO8601")
+    ended = began + pd.to_timedelta(runs["wall_seconds"].astype(float), unit="s")
+    took = (ended.max() - began.min()).total_seconds()
+    return float(took / max(runs["seed"].nunique(), 1))

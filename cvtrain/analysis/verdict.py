@@ -1,130 +1,182 @@
 """What each arm of a sweep came to: decided from laws, bits and statistics, nothing else.
 
-One of five answers:
+One of six answers:
 
-- **relabelling**: a law makes its runs equal to runs of the reference at another learning rate,
-  and all of those pairs are equal, bit for bit.
-- **absorbed**: with the learning rate retuned, the test metric is equivalent to the reference's
-  (TOST within a margin that was stated beforehand, over seeds that did not choose the rates).
-- **different**: with the learning rate retuned it is not: the paired test shows it at a false
-  discovery rate of 5 % over all arms of the sweep, and by more than the jitter control moves.
-- **never learns**: every run diverged or stayed where it began.
-- **inconclusive**: none of these, and why.
+- **relabelling**: a law makes its runs equal to runs of the reference, or of another arm, at
+  another learning rate, and all of those pairs are equal, bit for bit.
+- **law broken**: an exact law makes pairs of runs equal, and on a CPU one of them is not.
+- **absorbed**: once the learning rate is retuned the outcome is equivalent to the reference's,
+  within a margin that was stated beforehand, and training fails no more often.
+- **different**: it is not: the outcome differs from the reference's and from the jitter control's,
+  or training fails more often.
+- **never learns**: it stays at the untrained loss, where the reference learns.
+- **inconclusive**: none of these, why, and what it would take.
+
+What decides was said beforehand (`report.decides_on`): the curves laid on each other
+(`cvtrain.analysis.registration`), or the best learning rates (`cvtrain.analysis.optimum`), which
+also decide where there is no curve to lay. An answer takes both best rates inside the rates tried.
+p-values are adjusted for all arms of a sweep (Holm 1979), and hold for one look: who adds seeds
+until an answer appears has a larger share of false ones (five looks: 8 % instead of 5 %).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import replace
 
+from cvtrain.analysis.answer import (
+    Answer,
+    advice_of,
+    advice_of_law,
+    cost_text,
+    difference_text,
+    rest_text,
+)
 from cvtrain.analysis.arms import NULL, REFERENCE
-from cvtrain.analysis.difference import Difference, adjusted_p
-from cvtrain.analysis.equivalence import SEEDS_NEEDED, equivalence_p
-from cvtrain.analysis.scores import Arm, Group
-
-Kind = Literal["relabelling", "absorbed", "different", "never learns", "inconclusive"]
-
-LEVEL = 0.05
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What one arm came to.
-
-    Attributes:
-        kind: see above.
-        equivalence_p: of two one-sided tests; NaN without enough pairs.
-        difference_p: of the paired test, adjusted for all arms of the sweep (Benjamini and Hochberg
-            1995); NaN without enough pairs.
-        reason: what is missing for an answer, or None.
-    """
-
-    kind: Kind
-    equivalence_p: float
-    difference_p: float
-    reason: str | None = None
+from cvtrain.analysis.difference import Difference
+from cvtrain.analysis.evidence import Evidence, decided_by_law, evidence, learned, never_learns
+from cvtrain.analysis.metric import ACCURACY
+from cvtrain.analysis.price import moved, prices
+from cvtrain.analysis.scores import Group
+from cvtrain.analysis.statistics import holm, significant
 
 
 def decide(groups: Sequence[Group]) -> dict[tuple[str, str], Answer]:
-    """The answer for each arm by (group, arm); the reference and the jitter control have none."""
-    asked = [
-        (group, arm)
+    """The answer for each arm by (group, arm); the reference and the twin have none."""
+    found = [
+        evidence(group, arm)
         for group in groups
         if group.arm(REFERENCE) is not None
         for arm in group.arms
         if arm.name not in (REFERENCE, NULL)
     ]
-    tested = {
-        place: arm.retuned
-        for place, (group, arm) in enumerate(asked)
-        if arm.retuned is not None and not relabelled(arm) and _enough(group, arm.retuned)
-    }
-    adjusted = dict(zip(tested, adjusted_p(list(tested.values())), strict=True))
-    return {
-        (group.name, arm.name): _answer(group, arm, adjusted.get(place, math.nan))
-        for place, (group, arm) in enumerate(asked)
-    }
+    open_ = [each for each in found if not decided_by_law(each.law)]
+    adjusted = zip(
+        *(
+            holm([getattr(each, kind) for each in open_])
+            for kind in ("equivalence_p", "difference_p", "failure_p")
+        ),
+        strict=True,
+    )
+    by_place = dict(zip(map(id, open_), adjusted, strict=True))
+    nothing = (math.nan, math.nan, math.nan)
+    answers: dict[tuple[str, str], Answer] = {}
+    for each in found:
+        answer = _answer(each, *by_place.get(id(each), nothing))
+        answers[each.group.name, each.arm.name] = answer
+    return answers
 
 
-def relabelled(arm: Arm) -> bool:
-    """Whether a law makes its runs equal to the reference's, and they are, bit for bit."""
-    exact = [pair for pair in arm.pairs if pair.exact]
-    return not arm.obstacles and bool(exact) and all(pair.equal for pair in exact)
+def differs(difference: Difference, from_twin: Difference | None) -> bool:
+    """Whether the intervals of the differences from the reference and from the jitter control both
+    leave out 0, on the same side; without a twin that of the reference alone."""
+    both = [difference] if from_twin is None or from_twin.pairs < 2 else [difference, from_twin]
+    return all(each.low > 0 for each in both) or all(each.high < 0 for each in both)
 
 
-def never_learned(arm: Arm) -> bool:
-    """Whether every run of an arm diverged or stayed where it began."""
-    return arm.diverged + arm.not_learned == arm.runs
+def _answer(found: Evidence, equal_p: float, differ_p: float, fail_p: float) -> Answer:
+    group, arm, law = found.group, found.arm, found.law
+    grid, rising = found.reference.grid, group.rising
+    plain = Answer(
+        group.name,
+        arm.name,
+        "inconclusive",
+        advice=advice_of(found.registration),
+        outcome="",
+        law=law,
+        registration=found.registration,
+        twin=found.twin,
+        optimum=found.optimum,
+        equivalence_p=equal_p,
+        difference_p=differ_p,
+    )
+    if decided_by_law(law):
+        assert law is not None
+        base = group.arm(law.base)
+        against = None if law.base == REFERENCE else law.base
+        # What a law makes equal needs no runs of its own: it costs what the base costs there.
+        cost = prices(grid, moved((base or found.reference).grid, law.octaves), rising)
+        plain = replace(plain, prices=cost, cost=cost_text(cost, group.metric))
+        pairs = f"{law.equal} of {law.pairs} pairs"
+        if law.holds:
+            outcome = f"the same training, bit for bit ({pairs})"
+            return replace(
+                plain,
+                kind="relabelling",
+                advice=advice_of_law(law.octaves, against),
+                outcome=outcome,
+            )
+        reason = f"the law says bit for bit, but only {pairs} are equal"
+        return replace(plain, kind="law broken", outcome=f"law broken: {reason}", reason=reason)
+    cost = prices(grid, arm.grid, rising)
+    plain = replace(plain, prices=cost, cost=cost_text(cost, group.metric))
+    if not learned(grid, group.untrained):
+        reason = f"nothing has learned yet at {group.max_steps} steps; more steps or larger rates"
+        more = (f"max_steps={4 * group.max_steps}",)
+        return _open(replace(plain, advice="unknown", more_overrides=more), reason)
+    if never_learns(arm.grid, group.untrained):
+        return replace(plain, kind="never learns", advice="no rate helps", outcome="never learns")
+    return _by_statistics(found, plain, fail_p)
 
 
-def beyond_chaos(difference: Difference, null: Difference | None) -> bool:
-    """Whether a mean is larger than both ends of the jitter control's interval."""
-    if null is None or math.isnan(null.low):
-        return False
-    return abs(difference.mean) > max(abs(null.low), abs(null.high))
+def _by_statistics(found: Evidence, plain: Answer, fail_p: float) -> Answer:
+    group, optimum = found.group, found.optimum
+    if found.by_curves:
+        shown, within = rest_text(found.registration), f"{100 * group.margin_loss:g} %"
+    elif optimum is not None:
+        shown = difference_text(optimum, group.metric)
+        scale = 100 if group.metric == ACCURACY else 1
+        within = f"{scale * group.margin:.3g}{' points' if scale == 100 else ''}"
+    else:
+        return _open(plain, _without_rate(found))
+    fails = "" if optimum is None else optimum.failures.text
+    if significant(fail_p):
+        reason = f"training fails more often{fails}"
+        return replace(plain, kind="different", outcome=f"not the same: {reason}", reason=reason)
+    if found.edge:
+        return _open(plain, f"a best learning rate is at the edge of those tried: {shown}{fails}")
+    if significant(plain.equivalence_p) and not (optimum and optimum.failures.suspicious):
+        outcome = f"the outcome is equal within {within} ({shown}){fails}"
+        return replace(plain, kind="absorbed", outcome=outcome)
+    if significant(plain.difference_p):
+        reason = f"the outcome differs: {shown}{fails}"
+        return replace(plain, kind="different", outcome=f"not the same: {reason}", reason=reason)
+    return _with_seeds(found, plain, f"{shown}, equality is to be within {within}{fails}")
 
 
-def differs(difference: Difference, null: Difference | None) -> bool:
-    """Whether an interval leaves out 0, and by more than the jitter control moves, where run."""
-    if math.isnan(difference.low) or difference.low <= 0 <= difference.high:
-        return False
-    return null is None or null.pairs < 2 or beyond_chaos(difference, null)
+def _open(plain: Answer, reason: str) -> Answer:
+    return replace(plain, kind="inconclusive", outcome=f"inconclusive: {reason}", reason=reason)
 
 
-def _enough(group: Group, difference: Difference) -> bool:
-    return len(group.held_out) >= SEEDS_NEEDED and difference.pairs >= SEEDS_NEEDED
+def _without_rate(found: Evidence) -> str:
+    """Why an arm without a comparison has none."""
+    for who, arm in ((REFERENCE, found.reference), (found.arm.name, found.arm)):
+        if arm.best_lr is None:
+            return f"{who} has no usable learning rate: at each of them a run fails or is missing"
+    return "too few seeds in common"
 
 
-def _answer(group: Group, arm: Arm, difference_p_value: float) -> Answer:
-    none = math.nan
-    if relabelled(arm):
-        return Answer("relabelling", none, none)
-    if never_learned(arm):
-        return Answer("never learns", none, none)
-    reference, null = group.arm(REFERENCE), group.arm(NULL)
-    assert reference is not None  # `decide` asks for no arm without one
-    if reference.best_lr is None or arm.best_lr is None or arm.retuned is None:
-        who = REFERENCE if reference.best_lr is None else arm.name
-        return Answer("inconclusive", none, none, f"{who} has no usable learning rate")
-    if not _enough(group, arm.retuned):
-        told = f"{len(group.held_out)} seeds are held out from choosing learning rates"
-        if len(group.held_out) >= SEEDS_NEEDED:
-            told = f"only {arm.retuned.pairs} pairs of held-out seeds were measured"
-        return Answer("inconclusive", none, none, f"{told}; it takes {SEEDS_NEEDED}")
-    p = equivalence_p(arm.retuned.values, group.margin)
-    if p < LEVEL:
-        return Answer("absorbed", p, difference_p_value)
-    reason = None
-    if difference_p_value >= LEVEL:
-        reason = "neither a difference nor equivalence shows with so few seeds"
-    elif null is None or null.retuned is None or math.isnan(null.retuned.low):
-        reason = "a difference shows, but no jitter control was run beside it (null_arm=true)"
-    elif not beyond_chaos(arm.retuned, null.retuned):
-        reason = "a difference shows, but the jitter control moves as much"
-    elif arm.edge or reference.edge:
-        reason = "a difference shows, but a best learning rate is at the edge of those tried"
-    if reason is not None:
-        return Answer("inconclusive", p, difference_p_value, reason)
-    return Answer("different", p, difference_p_value)
+def _with_seeds(found: Evidence, plain: Answer, shown: str) -> Answer:
+    """An answer that more seeds would give, and how many."""
+    group, optimum = found.group, found.optimum
+    if found.twin is None and significant(found.registration.difference_p) and found.by_curves:
+        reason = f"a difference shows, but no jitter control says what chaos does: {shown}"
+        return _open(replace(plain, more_overrides=("null_arm=true",)), reason)
+    enough = None
+    if found.by_curves:
+        enough = found.registration.seeds_needed
+    elif optimum is not None:
+        enough = optimum.seeds_needed
+    if enough is None and optimum is not None and optimum.failures.suspicious:
+        enough = 2 * len(group.seeds)
+    if enough is None:
+        return _open(plain, f"no number of seeds is known that would be enough: {shown}")
+    more = max(enough - len(group.seeds), 1)
+    seconds = more * group.seconds_per_seed
+    time = "" if math.isnan(seconds) else f", {seconds:.0f} s"
+    wanted = f"seed=range({min(group.seeds)},{max(group.seeds) + 1 + more})"
+    return _open(
+        replace(plain, more_seeds=more, more_seconds=seconds, more_overrides=(wanted,)),
+        f"about {more} more seed{'s' if more > 1 else ''}{time} ({shown})",
+    )

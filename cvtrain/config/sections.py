@@ -182,8 +182,15 @@ AnyLoggerConfig = NoLoggerConfig | WandbConfig | MlflowConfig
 
 
 class ReportConfig(Section):
-    """How a sweep is judged; no run depends on it. `margin` None: 0.005 of accuracy, and 5 % of the
-    reference's mean of any other metric."""
+    """How a sweep is judged; no run depends on it.
+
+    `margin` is the largest difference of the test metric that does not matter (None: 0.005 of
+    accuracy, 5 % of the reference's mean of any other metric), `margin_loss` the share of the test
+    loss. `decides_on` says beforehand what the answer is read from: learning-rate curves laid on
+    each other, or the outcome at each arm's best rate.
+    """
 
     margin: Positive | None = None
+    margin_loss: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    decides_on: Literal["curves", "optimum"] = "curves"
     tuning_seeds: Count = 6

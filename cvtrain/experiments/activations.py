@@ -10,8 +10,13 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from cvtrain.analysis.best_lr import Tuned, judged_runs, scored_runs, tuned
-from cvtrain.analysis.difference import DISCOVERY_RATE, Difference, adjusted_p, paired_difference
-from cvtrain.analysis.equivalence import SEEDS_NEEDED
+from cvtrain.analysis.difference import (
+    DISCOVERY_RATE,
+    SEEDS_NEEDED,
+    Difference,
+    adjusted_p,
+    paired_difference,
+)
 from cvtrain.analysis.load import Sweep
 from cvtrain.experiments.registry import Experiment
 from cvtrain.process.errors import InputError
@@ -69,7 +74,7 @@ class Effect:
     @property
     def significant(self) -> bool:
         """Whether the difference is significant at the false discovery rate `DISCOVERY_RATE`."""
-        return self.p_value <= DISCOVERY_RATE
+        return self.p_value < DISCOVERY_RATE
 
 
 def combinations(sweep: Sweep) -> tuple[list[Combination], str]:

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from cvtrain.analysis.best_lr import with_scores
 from cvtrain.analysis.checkpoint_diff import difference, last_weights
 from cvtrain.analysis.difference import Difference, paired_difference
 from cvtrain.analysis.load import Sweep
-from cvtrain.analysis.scores import ACCURACY
+from cvtrain.analysis.metric import ACCURACY
 from cvtrain.analysis.verdict import differs
 from cvtrain.experiments.registry import Experiment, module_of
 from cvtrain.laws.table import defaults, exponents, rescaled_hyperparameters
@@ -103,9 +104,11 @@ class Finding:
     Attributes:
         setting, arm: what was compared with the setting's reference.
         apart: per seed max |w − w'| / max |w| over parameters, 0 where all bits are equal.
-        outcome: the test metric's paired difference.
+        outcome: the test metric's paired difference from the setting's reference.
         diverged: runs of the arm that diverged.
         missing: runs of the arm, or of the reference beside it, that have no usable weights.
+        from_control: the outcome's difference from the setting's jitter control; without pairs
+            where there is none.
     """
 
     setting: Setting
@@ -114,6 +117,7 @@ class Finding:
     outcome: Difference
     diverged: int
     missing: int
+    from_control: Difference | None = None
 
     @property
     def equal(self) -> bool:
@@ -204,7 +208,7 @@ def describe(name: str, results: Sequence[Finding]) -> list[str]:
             f"The {len(apart)} other arms end with other weights, by {min(medians):.1e}"
             f" ({_label(near)}) to {max(medians):.1e} ({_label(far)}) of the largest one."
         )
-        differing = [one for one in apart if differs(one.outcome, _control(results, one.setting))]
+        differing = [one for one in apart if differs(one.outcome, one.from_control)]
         largest = max(apart, key=lambda one: abs(one.outcome.mean))
         sentences.append(
             f"In {len(differing)} of them the outcome differs too; the largest change is that of"
@@ -217,12 +221,10 @@ def describe(name: str, results: Sequence[Finding]) -> list[str]:
 
 
 def _finding(sweep: Sweep, setting: Setting, arm: Arm, name: str) -> Finding:
-    runs = sweep.runs.assign(
-        score=sweep.runs["val/loss"].where(sweep.runs["status"] == "finished", np.inf)
-    )
-    reference, own = (
+    runs = with_scores(sweep.runs)
+    reference, own, control = (
         runs[runs["variant"] == variant_label(name, setting.name, each)]
-        for each in (REFERENCE, arm.name)
+        for each in (REFERENCE, arm.name, JITTERED)
     )
     pairs = reference.merge(own, on="seed", suffixes=("", "_other"))
     finished = (pairs["status"] == "finished") & (pairs["status_other"] == "finished")
@@ -238,13 +240,8 @@ def _finding(sweep: Sweep, setting: Setting, arm: Arm, name: str) -> Finding:
         paired_difference(reference, own, ACCURACY),
         diverged=int((own["status"] == "diverged").sum()),
         missing=max(len(reference), len(own)) - len(usable),
+        from_control=paired_difference(control, own, ACCURACY),
     )
-
-
-def _control(results: Sequence[Finding], setting: Setting) -> Difference | None:
-    """How far a jitter of the initial weights moves the outcome; None without that arm."""
-    jittered = (f.outcome for f in results if f.setting == setting and f.arm.name == JITTERED)
-    return next(jittered, None)
 
 
 def _label(finding: Finding) -> str:

@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 from cvtrain.analysis.arms import FRACTIONS, label_runs
+from cvtrain.analysis.best_lr import SCORE
 from cvtrain.analysis.load import Sweep
-from cvtrain.analysis.scores import ACCURACY, SCORE
+from cvtrain.analysis.metric import ACCURACY
 from cvtrain.report.cells import rate_text
 from cvtrain.report.document import Document
 from cvtrain.report.export import markdown

@@ -47,6 +47,11 @@ def report_retuning(sweep: Sweep) -> Document:
         title="What the factor 2 changed",
         verdict=tuple(headline(group, answers) for group in comparison.groups),
         sections=tuple(sections),
+        broken=tuple(
+            f"{answer.group}, {answer.arm}: {answer.outcome}"
+            for answer in answers.values()
+            if answer.kind == "law broken"
+        ),
         facts={"verdict": [_facts(g, answers) for g in comparison.groups]},
     )
 
@@ -141,8 +146,9 @@ def _facts(group: Group, answers: Answers) -> dict[str, Any]:
         "group": group.name,
         "metric": group.metric,
         "margin": group.margin,
-        "tuning_seeds": list(group.tuning),
-        "held_out_seeds": list(group.held_out),
+        "margin_loss": group.margin_loss,
+        "decides_on": group.decides_on,
+        "seeds": list(group.seeds),
         "arms": [
             {
                 "arm": arm.name,

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from cvtrain.analysis.answer import Answer
 from cvtrain.analysis.arms import NULL, REFERENCE
-from cvtrain.analysis.scores import ACCURACY, Arm, Group
-from cvtrain.analysis.verdict import Answer
+from cvtrain.analysis.metric import ACCURACY
+from cvtrain.analysis.scores import Arm, Group
 from cvtrain.report.cells import (
     Column,
     Record,
@@ -119,7 +120,8 @@ def difference_table(group: Group, arms: list[Arm], answers: Answers, slug: str)
     caption = (
         f"law’s pairs: runs that a law makes equal, and that are, bit for bit; else {unit}, arm −"
         " reference, paired by seed, 95 % intervals (Student); p equal: two one-sided tests, within"
-        f" ±{margin:.3g}; p differ: adjusted for all arms of the sweep"
+        f" ±{margin:.3g}; p differ: from the reference and from the control; both adjusted for all"
+        " arms (Holm)"
     )
     title = f"{group.name}: against {REFERENCE}"
     name = f"{slug}_differences"
@@ -146,8 +148,8 @@ def octave_table(arms: list[Arm], slug: str) -> Table:
 
     columns = (words("arm", "arm"), *(column(kind, head) for kind, head in LANDMARKS.items()))
     caption = (
-        "octaves, arm − reference, means over seeds with 95 % bootstrap intervals (one number where"
-        " all seeds agree); cliff: where runs begin to diverge or not to learn; window: validation"
+        "octaves, arm − reference, trimmed means over seeds, 95 % intervals (one number where all"
+        " seeds agree); cliff: where runs begin to diverge or not to learn; window: validation"
         " loss within 25 % of the seed's best; empty: beyond the rates tried"
     )
     title = "shifts of learning rates"
@@ -192,12 +194,8 @@ def _flat(kind: str, arm: Arm) -> dict[str, Any]:
 
 
 def _seeds(group: Group) -> str:
-    if group.held_out:
-        return (
-            f"learning rates chosen on {len(group.tuning)} seeds, all else measured on"
-            f" {len(group.held_out)} others"
-        )
-    return f"learning rates chosen, and all measured, on the same {len(group.tuning)} seeds"
+    seeds = f"{len(group.seeds)} seed{'s' if len(group.seeds) != 1 else ''}"
+    return f"learning rates chosen on {seeds}; differences: each seed at the rate the others choose"
 
 
 def _pairs_text(record: Record) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from cvtrain.analysis.answer import Answer, Kind
 from cvtrain.analysis.arms import NULL, REFERENCE
 from cvtrain.analysis.difference import Difference
-from cvtrain.analysis.equivalence import Interval
-from cvtrain.analysis.scores import ACCURACY, Arm, Group
-from cvtrain.analysis.verdict import Answer, Kind
-from cvtrain.report.cells import interval_text, rate_text, signed_text, spread_text
+from cvtrain.analysis.metric import ACCURACY
+from cvtrain.analysis.scores import Group
+from cvtrain.analysis.statistics import Interval
+from cvtrain.report.cells import interval_text, signed_text, spread_text
 from cvtrain.report.document import Sentence
 
 Answers = Mapping[tuple[str, str], Answer]
@@ -20,6 +21,7 @@ CLAUSES: dict[Kind, tuple[str, str]] = {
     "absorbed": ("is absorbed by retuning the learning rate", "are absorbed by retuning"),
     "different": ("makes a real difference, retuned or not", "make real differences"),
     "never learns": ("learns at no learning rate", "learn at no learning rate"),
+    "law broken": ("breaks an exact law", "break an exact law"),
     "inconclusive": ("is inconclusive", "are inconclusive"),
 }
 """Clauses for an answer, on one arm and on several."""
@@ -67,9 +69,8 @@ def describe_group(
     for arm in group.arms:
         if (group.name, arm.name) in answers:
             answer = answers[group.name, arm.name]
-            parts = _octaves(arm) + _unretuned(group, arm, reference)
-            text = "; ".join([_answer(group, arm, answer), *parts])
-            sentences.append(Sentence(f"{arm.name}: {text}.", rows[arm.name]))
+            text = "; ".join(filter(None, [answer.sentence.removesuffix("."), answer.cost]))
+            sentences.append(Sentence(f"{text}.", rows[arm.name]))
     control = group.arm(NULL)
     if control is not None and control.retuned is not None:
         text = interval(control.retuned, group.metric)
@@ -125,74 +126,6 @@ def octaves_text(shift: Interval) -> str:
     return f"{mean} [{low}, {high}]"
 
 
-def _answer(group: Group, arm: Arm, answer: Answer) -> str:
-    if answer.kind == "relabelling":
-        return _pairs(arm)
-    if answer.kind == "never learns":
-        return (
-            f"none of its {arm.runs} runs learned ({arm.diverged} diverged, {arm.not_learned}"
-            " stayed where they began)"
-        )
-    assert arm.retuned is not None or answer.reason is not None
-    difference = interval(arm.retuned, group.metric) if arm.retuned is not None else ""
-    margin = _unsigned(group.margin, group.metric)
-    if answer.kind == "absorbed":
-        text = f"retuned: {difference}, within ±{margin} ({_p(answer.equivalence_p)})"
-        if answer.difference_p < 0.05:
-            text += f", though a difference is significant ({_p(answer.difference_p)})"
-        return text
-    if answer.kind == "different":
-        why = f" Its cause: {', '.join(arm.obstacles)}" if arm.obstacles else ""
-        return (
-            f"retuned: {difference}, more than the jitter control ({_p(answer.difference_p)}).{why}"
-        )
-    return f"inconclusive: {answer.reason}" + (f"; retuned: {difference}" if difference else "")
-
-
-def _pairs(arm: Arm) -> str:
-    exact = [pair for pair in arm.pairs if pair.exact]
-    octaves = {pair.octaves for pair in exact}
-    place = "at the same learning rate"
-    if octaves != {0.0}:
-        place = f"at learning rates {_moved(max(octaves))}"
-    return (
-        f"{place}, {sum(pair.equal for pair in exact)} of {len(exact)} pairs of runs that the law"
-        f" makes equal end with equal bits ({sum(pair.numbers for pair in exact):,} numbers)"
-    )
-
-
-def _octaves(arm: Arm) -> list[str]:
-    if arm.octaves is None or arm.octaves.best.seeds == 0:
-        return []
-    shifts = [f"best lr {octaves_text(arm.octaves.best)} octaves"]
-    if arm.octaves.cliff.seeds:
-        shifts.append(f"cliff {octaves_text(arm.octaves.cliff)}")
-    return [", ".join(shifts)]
-
-
-def _unretuned(group: Group, arm: Arm, reference: Arm) -> list[str]:
-    """The cost of leaving the learning rate as it was."""
-    if arm.unretuned is None or not arm.unretuned.pairs or reference.best_lr is None:
-        return []
-    if arm.shift == 0:
-        return []  # the same runs
-    text = f"left at lr {rate_text(reference.best_lr)}: {interval(arm.unretuned, group.metric)}"
-    price = next((p for p in arm.prices if p.lr == reference.best_lr), None)
-    if price is not None and price.steps != price.reference_steps:
-        now, before = (_steps(steps) for steps in (price.steps, price.reference_steps))
-        text += f", {group.goal} {now} instead of {before}"
-    return [text]
-
-
-def _steps(steps: float) -> str:
-    return "never" if math.isinf(steps) else f"after {steps:g} steps"
-
-
-def _moved(octaves: float) -> str:
-    plural = "" if abs(octaves) == 1 else "s"
-    return f"{abs(octaves):.3g} octave{plural} {'higher' if octaves > 0 else 'lower'}"
-
-
 def _unit(metric: str) -> str:
     return f"{'points of ' if metric == ACCURACY else ''}{metric.replace('/', ' ')}"
 
@@ -202,17 +135,9 @@ def signed(value: float, metric: str) -> str:
     return signed_text(100 * value) if metric == ACCURACY else signed_text(value, "+.2g")
 
 
-def _unsigned(value: float, metric: str) -> str:
-    return f"{100 * value:g}" if metric == ACCURACY else f"{value:.2g}"
-
-
 def _rounded(octaves: float) -> str:
     text = signed_text(octaves)
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _p(value: float) -> str:
-    return f"p = {value:.2g}" if value >= 1e-4 else "p < 0.0001"
 
 
 def _join(names: Sequence[str]) -> str:

@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 from cvtrain.analysis.best_lr import ACCURACY, Tuned, judged_runs, scored_runs, tuned
 from cvtrain.analysis.difference import (
     DISCOVERY_RATE,
+    SEEDS_NEEDED,
     Difference,
     adjusted_p,
     paired_difference,
+    student_p,
 )
-from cvtrain.analysis.equivalence import SEEDS_NEEDED, difference_p
 from cvtrain.analysis.load import Sweep
 from cvtrain.report.cells import (
     difference_fields,
@@ -90,7 +91,7 @@ def _compare(
     first, second = (tuned(runs[runs["side"] == name]) for name in names)
     difference = paired_difference(first.best, second.best, "metric")
     optimizer = target.rsplit(".", 1)[-1]
-    p_value = difference_p(difference.values)
+    p_value = student_p(difference.values)
     return PairedComparison(task, optimizer, names, metric, (first, second), difference, p_value)
 
 
@@ -107,7 +108,7 @@ def significant_differences(comparisons: Sequence[PairedComparison]) -> list[str
     if not tested:
         return [f"Differences: inconclusive (it takes {SEEDS_NEEDED} held-out seeds)."]
     significant = [
-        one.outcome for one, p in zip(comparisons, p_values, strict=True) if p <= DISCOVERY_RATE
+        one.outcome for one, p in zip(comparisons, p_values, strict=True) if p < DISCOVERY_RATE
     ]
     return [
         f"{len(significant)} of {tested} differences are significant at a false discovery rate of"

@@ -11,10 +11,16 @@ import numpy as np
 import pandas as pd
 
 from cvtrain.analysis.arms import label_runs
-from cvtrain.analysis.difference import DISCOVERY_RATE, Difference, adjusted_p, paired_difference
-from cvtrain.analysis.equivalence import SEEDS_NEEDED
+from cvtrain.analysis.best_lr import best_rate, with_scores
+from cvtrain.analysis.difference import (
+    DISCOVERY_RATE,
+    SEEDS_NEEDED,
+    Difference,
+    adjusted_p,
+    paired_difference,
+)
 from cvtrain.analysis.load import Sweep
-from cvtrain.analysis.scores import SCORE, best_rate, test_metric
+from cvtrain.analysis.metric import test_metric
 from cvtrain.report.cells import (
     Column,
     Record,
@@ -73,10 +79,7 @@ def match(first: Sweep, second: Sweep) -> Matched:
     rows[0] = labelled
     if common:
         rows[1] = rows[1].assign(group=labelled["group"], arm=labelled["arm"])
-    for index, runs in enumerate(rows):
-        loss = runs[SCORE] if SCORE in runs else pd.Series(math.inf, index=runs.index)
-        score = loss.where(runs["status"] == "finished", math.inf).fillna(math.inf)
-        rows[index] = runs.assign(score=score)
+    rows = [with_scores(runs) for runs in rows]
     only = (len(points[0]) - len(common), len(points[1]) - len(common))
     return Matched(rows[0], rows[1], only, tuple(settings), _equal(rows[0], rows[1], keys))
 
@@ -99,7 +102,7 @@ def change_section(first: Sweep, second: Sweep, names: tuple[str, str]) -> Secti
         changed = [
             f"{record['group']}, {record['arm']}"
             for (record, _), p in zip(compared, p_values, strict=True)
-            if p <= DISCOVERY_RATE
+            if p < DISCOVERY_RATE
         ]
         sentences.append(
             f"At best learning rates the test metric of {len(changed)} of {tested} arms changed, at"

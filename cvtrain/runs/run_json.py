@@ -89,6 +89,9 @@ class RunRecord:
         config: the resolved configuration.
         parameters: entries of complex and of real parameters that are trained.
         references: what the data set knows of itself.
+        untrained_loss: validation loss of an output of zero: the logarithm of the number of
+            classes, the power of the targets; None where it is not known.
+        device: type of the device that trained, e.g. ``cpu``.
     """
 
     id: str
@@ -102,6 +105,8 @@ class RunRecord:
     steps: Whole = 0
     parameters: dict[str, Whole] = field(default_factory=dict)
     references: list[RecordedReference] = field(default_factory=list)
+    untrained_loss: Positive | None = None
+    device: str | None = None
     diverged_at: Whole | None = None
     stopped_at: Whole | None = None
     final: dict[str, Measured] = field(default_factory=dict)
@@ -135,6 +140,8 @@ RecordedConfig = TypedDict(
         "goal.metric": NotRequired[str | None],
         "goal.value": NotRequired[Number | None],
         "report.margin": NotRequired[Positive | None],
+        "report.margin_loss": NotRequired[Positive],
+        "report.decides_on": NotRequired[Literal["curves", "optimum"]],
         "report.tuning_seeds": NotRequired[Whole],
         "variant": NotRequired[str | None],
         "analysis": NotRequired[str | None],

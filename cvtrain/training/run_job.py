@@ -33,7 +33,7 @@ from cvtrain.training.module import TrainingModule, TrainingSettings
 from cvtrain.training.module_state import UnusableState
 from cvtrain.training.single import Single
 from cvtrain.training.stack import Stack
-from cvtrain.training.task import load_dataset
+from cvtrain.training.task import load_dataset, untrained_loss
 from cvtrain.training.training_state import save_state
 from cvtrain.training.update import Tensors
 
@@ -176,9 +176,12 @@ def _fit(
         RecordedReference(tag=reference.tag, name=reference.name, value=reference.value)
         for reference in module.dataset.references
     ]
+    untrained = untrained_loss(module.dataset, job.points[0].config)
     counted = count_parameters(weight[0] for weight in module.weights().values())
     for run, (point, record) in enumerate(zip(job.points, records, strict=True)):
         record.references = references
+        record.untrained_loss = untrained
+        record.device = trainer.strategy.root_device.type
         record.parameters = {"complex": counted.complex, "real": counted.real}
         ended_at = module.statuses.ended_at(run)
         record.diverged_at = module.statuses.diverged_at[run]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from inspect import signature
 from pathlib import Path
@@ -17,6 +18,7 @@ from cvtrain.config.sections import TargetConfig
 from cvtrain.config.targets import check_arguments, resolve_target
 from cvtrain.data.cache import DatasetCache
 from cvtrain.data.dataset import Dataset
+from cvtrain.data.split import Split
 from cvtrain.gradients.convention import convention_name, self_check
 from cvtrain.gradients.losses import Objective
 from cvtrain.models.parameters import (
@@ -156,6 +158,17 @@ def build_objective(config: Config) -> Objective:
     return Objective(
         loss=config.objective.loss, scale=config.objective.scale, delta=config.objective.delta
     )
+
+
+def untrained_loss(dataset: Dataset, config: Config) -> float | None:
+    """The validation loss of an output of zero: the logarithm of the number of classes, or the
+    power of the targets; None where the targets are not in memory."""
+    if dataset.task == "classification":
+        return math.log(dataset.out_features)
+    if not isinstance(dataset.validation, Split):
+        return None
+    targets = dataset.validation.targets
+    return float(build_objective(config).loss_value(torch.zeros_like(targets), targets)) or None
 
 
 def build_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:

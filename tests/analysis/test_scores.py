@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 
 from cvtrain.analysis.arms import NULL, REFERENCE
-from cvtrain.analysis.scores import best_rate, compare
+from cvtrain.analysis.best_lr import best_rate
+from cvtrain.analysis.scores import compare
 from tests.analysis.synthetic import HALVED, JITTERED, UNCONJUGATED, WIRTINGER, row, sweep_of
 
 RATES = (0.0625, 0.125, 0.25)
@@ -176,7 +177,7 @@ def test_the_goal_and_metric_are_the_tasks_own_or_the_configured_ones():
         "test/accuracy",
         "accuracy 0.95",
     )
-    chosen = row(0.1, target={"metric": "val/loss", "value": 0.25})
+    chosen = row(0.1, goal={"metric": "val/loss", "value": 0.25})
     assert only_group([chosen]).goal == "loss 0.25"
     regression = row(0.1) | {"test/nmse": 0.2}
     del regression["test/accuracy"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cvtrain.analysis.equivalence import SEEDS_NEEDED
+from cvtrain.analysis.difference import SEEDS_NEEDED
 from cvtrain.config.sections import ReportConfig
 from cvtrain.experiments.activations import against, combinations, effects, report_activations
 from cvtrain.process.errors import InputError

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from cvtrain.analysis.best_lr import ACCURACY, DECIBELS
-from cvtrain.analysis.equivalence import SEEDS_NEEDED
+from cvtrain.analysis.difference import SEEDS_NEEDED
 from cvtrain.config.sections import ReportConfig
 from cvtrain.experiments.split_vs_modulus import compare_semantics, describe
 from cvtrain.report.paired_comparison import comparison_curves

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cvtrain.analysis.equivalence import SEEDS_NEEDED
+from cvtrain.analysis.difference import SEEDS_NEEDED
 from cvtrain.cli.report import main
 from cvtrain.report.sweep_diff import change_section, match
 from tests.analysis.synthetic import HALVED, row, sweep_of, write_run

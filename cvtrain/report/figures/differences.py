@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cvtrain.analysis.arms import NULL, REFERENCE
-from cvtrain.analysis.scores import ACCURACY, Arm, Comparison, Group, Price
+from cvtrain.analysis.metric import ACCURACY
+from cvtrain.analysis.scores import Arm, Comparison, Group, Price
 from cvtrain.report.figures.learning_rates import arm_indices, metric_name
 from cvtrain.report.figures.style import (
     COLOURS,

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from cvtrain.analysis.arms import NULL
 from cvtrain.analysis.effective_lr import effective_rates
-from cvtrain.analysis.scores import ACCURACY, Comparison, Group
+from cvtrain.analysis.metric import ACCURACY
+from cvtrain.analysis.scores import Comparison, Group
 from cvtrain.report.figures.style import (
     COLOURS,
     MOST_COLUMNS,

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
 from cvtrain.analysis.arms import NULL, REFERENCE
+from cvtrain.analysis.best_lr import SCORE
 from cvtrain.analysis.load import Sweep
-from cvtrain.analysis.scores import SCORE, Comparison, Group
+from cvtrain.analysis.scores import Comparison, Group
 from cvtrain.report.figures.learning_rates import arm_indices
 from cvtrain.report.figures.style import (
     COLOURS,

@@ -1,0 +1,153 @@
+"""What is computed of one arm, before all arms of a sweep are judged together."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from cvtrain.analysis.answer import LawCheck
+from cvtrain.analysis.arms import NULL, REFERENCE
+from cvtrain.analysis.best_lr import NOT_LEARNED
+from cvtrain.analysis.grid import Grid
+from cvtrain.analysis.optimum import Optimum, at_optimum
+from cvtrain.analysis.registration import Registration, register
+from cvtrain.analysis.scores import Arm, Group
+
+AT_CHANCE = 1.1
+"""A loss up to this share of the untrained one has hardly moved."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was computed of one arm, before all arms are adjusted together.
+
+    Attributes:
+        group, arm, reference: what is compared.
+        law: pairs that a law makes equal, or None.
+        registration: the arm's curve on the reference's.
+        twin: the twin's curve on the reference's, or None.
+        from_twin: the arm's curve on the twin's, or None.
+        optimum: at the best rates, or None.
+    """
+
+    group: Group
+    arm: Arm
+    reference: Arm
+    law: LawCheck | None
+    registration: Registration
+    twin: Registration | None
+    from_twin: Registration | None
+    optimum: Optimum | None
+
+    @property
+    def by_curves(self) -> bool:
+        """Whether the curves decide."""
+        curves = self.registration.reason is None and self.registration.rest.known
+        return curves and (self.group.decides_on == "curves" or self.optimum is None)
+
+    @property
+    def equivalence_p(self) -> float:
+        """Of what decides; NaN without it."""
+        if self.by_curves:
+            return self.registration.equivalence_p
+        return math.nan if self.optimum is None else self.optimum.equivalence_p
+
+    @property
+    def difference_p(self) -> float:
+        """The larger one, from the reference and from its twin; NaN without a twin."""
+        if self.by_curves:
+            both = [self.registration, self.from_twin]
+            return float(np.max([r.difference_p if r else math.nan for r in both]))
+        return math.nan if self.optimum is None else self.optimum.difference_p
+
+    @property
+    def failure_p(self) -> float:
+        """Of the arm failing no more often at the best rates."""
+        return math.nan if self.optimum is None else self.optimum.failures.worse_p
+
+    @property
+    def edge(self) -> bool:
+        """Whether a best rate is at the edge of those tried."""
+        return self.arm.grid.edge or self.reference.grid.edge
+
+
+def evidence(group: Group, arm: Arm) -> Evidence:
+    """Compute what is known of an arm of `group`, which has a reference."""
+    reference, twin = group.arm(REFERENCE), group.arm(NULL)
+    assert reference is not None
+
+    def on(base: Arm, other: Arm) -> Registration:
+        return register(base.grid, other.grid, group.margin_loss, group.untrained)
+
+    return Evidence(
+        group,
+        arm,
+        reference,
+        law_check(arm),
+        registration=on(reference, arm),
+        twin=None if twin is None else on(reference, twin),
+        from_twin=None if twin is None else on(twin, arm),
+        optimum=at_optimum(
+            reference.grid,
+            arm.grid,
+            None if twin is None else twin.grid,
+            group.margin,
+            group.rising,
+        ),
+    )
+
+
+def law_check(arm: Arm) -> LawCheck | None:
+    """The pairs of an arm that a law makes equal, those with the reference where there are any."""
+    exact = [pair for pair in arm.pairs if pair.exact] or list(arm.pairs)
+    if not exact:
+        return None
+    bases = [pair.base for pair in exact]
+    base = REFERENCE if REFERENCE in bases else Counter(bases).most_common(1)[0][0]
+    octaves = Counter(p.octaves for p in exact if p.base == base).most_common(1)[0][0]
+    pairs = [p for p in exact if p.base == base]
+    strict = [p for p in pairs if p.exact and not math.isnan(p.apart)]
+    known = [p.apart for p in arm.pairs if not math.isnan(p.apart)]
+    return LawCheck(
+        base,
+        octaves,
+        len(strict),
+        sum(pair.equal for pair in strict),
+        sum(pair.numbers for pair in strict),
+        len(arm.pairs) - len(strict),
+        max(known, default=math.nan),
+        all(pair.device == "cpu" for pair in strict),
+    )
+
+
+def decided_by_law(law: LawCheck | None) -> bool:
+    """Whether pairs that a law makes equal tell all of an arm: they are, or on a CPU they are not;
+    on another device statistics decide about those that are not."""
+    return law is not None and law.pairs > 0 and (law.holds or law.on_cpu)
+
+
+def relabelled(arm: Arm) -> bool:
+    """Whether a law makes its runs equal to others', and they are, bit for bit."""
+    law = law_check(arm)
+    return law is not None and law.holds
+
+
+def learned(grid: Grid, untrained: float) -> bool:
+    """Whether the median run at some learning rate gets below `NOT_LEARNED` of the untrained loss,
+    where that is known."""
+    medians = grid.median_loss[np.isfinite(grid.median_loss)]
+    return bool(len(medians)) and not medians.min() > NOT_LEARNED * untrained
+
+
+def never_learns(grid: Grid, untrained: float) -> bool:
+    """Whether an arm stays at the untrained loss at every rate, and other rates would not help: the
+    best one is inside those tried, or at the smallest one it has hardly moved."""
+    medians = np.where(np.isnan(grid.median_loss), np.inf, grid.median_loss)
+    if math.isnan(untrained) or not np.isfinite(medians).any() or learned(grid, untrained):
+        return False
+    best = int(medians.argmin())
+    inside = 0 < best < len(medians) - 1
+    return inside or (best == 0 and bool(medians[0] <= AT_CHANCE * untrained))

@@ -1,0 +1,176 @@
+"""The runs of one arm as arrays over seeds and learning rates, and which of them failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from cvtrain.analysis.best_lr import NOT_LEARNED, BoolArray, chosen_rate
+from cvtrain.analysis.statistics import RealArray
+
+COLLAPSED = 0.5
+"""A run has collapsed if it gained less than this share of what its arm's median run gains."""
+RESULTS = ("finished", "diverged")
+"""Statuses of runs that have a result; a crashed or interrupted run has none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """One arm at several learning rates; every array is `[seeds, rates]`.
+
+    Attributes:
+        seeds: in the order of the rows.
+        octaves: log₂ of the learning rates, ascending.
+        loss: final validation loss; NaN where there is no result, infinite where it is no number or
+            the run diverged.
+        test_loss: of the test split, likewise.
+        metric: the test metric; NaN where there is no result or it is no number.
+        steps: to the goal; infinite where it was not reached, NaN without a result.
+        fails: of the runs that have a result, those that diverged, ended with a loss or a metric
+            that is no finite number, or collapsed: from the untrained loss they gained less than
+            half of what the median run of the arm gains at this or a smaller learning rate.
+    """
+
+    seeds: tuple[int, ...]
+    octaves: RealArray
+    loss: RealArray
+    test_loss: RealArray
+    metric: RealArray
+    steps: RealArray
+    fails: BoolArray
+
+    @property
+    def present(self) -> BoolArray:
+        """Which runs have a result."""
+        return ~np.isnan(self.loss)
+
+    @cached_property
+    def median_loss(self) -> RealArray:
+        """Median validation loss over seeds, `[rates]`: runs that failed count as infinite, a rate
+        at which half of the runs or more failed is infinite, one without a result NaN."""
+        losses = np.where(self.fails, np.inf, self.loss)
+        middles = np.full(len(self.octaves), np.nan)
+        for place in np.flatnonzero(self.present.any(axis=0)):
+            # Not the mean of the two in the middle, which infinity would be a part of.
+            ordered = np.sort(losses[self.present[:, place], place])
+            middles[place] = ordered[len(ordered) // 2]
+        return middles
+
+    @cached_property
+    def best(self) -> int | None:
+        """Column of the rate that `chosen_rate` chooses on all seeds."""
+        return chosen_rate(self.loss, self.fails)
+
+    @property
+    def least_failing(self) -> int | None:
+        """Column of the rate with the fewest failed runs among those that all seeds have a result
+        of; of equal ones that of the lowest loss."""
+        complete = np.flatnonzero(self.present.all(axis=0))
+        if not len(complete):
+            return None
+        order = np.lexsort((self.median_loss[complete], self.fails.sum(axis=0)[complete]))
+        return int(complete[order[0]])
+
+    @property
+    def lower_edge(self) -> bool:
+        """Whether the best rate is the smallest of several."""
+        return len(self.octaves) > 1 and self.best == 0
+
+    @property
+    def upper_edge(self) -> bool:
+        """Whether the best rate is the largest of several."""
+        return 1 < len(self.octaves) == (self.best if self.best is not None else -1) + 1
+
+    @property
+    def edge(self) -> bool:
+        """Whether the best rate is the smallest or largest of several."""
+        return self.lower_edge or self.upper_edge
+
+    def take(self, seeds: Sequence[int]) -> Grid:
+        """The rows of these seeds, in this order."""
+        rows = [self.seeds.index(seed) for seed in seeds]
+        names = ("loss", "test_loss", "metric", "steps", "fails")
+        arrays = {name: getattr(self, name)[rows] for name in names}
+        return replace(self, seeds=tuple(seeds), **arrays)
+
+
+def paired(*grids: Grid) -> tuple[Grid, ...]:
+    """The grids with the seeds that all of them have."""
+    common = sorted(set.intersection(*(set(grid.seeds) for grid in grids)))
+    return tuple(grid.take(common) for grid in grids)
+
+
+def grid_of(runs: pd.DataFrame, metric: str) -> Grid:
+    """The grid of the runs of one arm.
+
+    Args:
+        runs: as from `cvtrain.analysis.best_lr.with_scores`; of two runs of one seed and learning
+            rate, as in a folder of single runs, the later one counts.
+        metric: tag of the test metric.
+    """
+    runs = runs.drop_duplicates(["seed", "optimizer.lr"], keep="last")
+    seeds = sorted(int(seed) for seed in runs["seed"].unique())
+    rates = sorted(float(rate) for rate in runs["optimizer.lr"].unique())
+    rows = np.searchsorted(seeds, runs["seed"].to_numpy())
+    columns = np.searchsorted(rates, runs["optimizer.lr"].to_numpy(dtype=np.float64))
+    ended = runs["status"].isin(RESULTS).to_numpy()
+
+    def table(column: str) -> RealArray:
+        values = np.full((len(seeds), len(rates)), np.nan)
+        if column in runs:
+            values[rows, columns] = np.where(ended, runs[column].to_numpy(dtype=np.float64), np.nan)
+        return values
+
+    present = np.zeros((len(seeds), len(rates)), dtype=bool)
+    present[rows, columns] = ended
+    loss = np.where(present, table("score"), np.nan)
+    measured, steps, test_loss = (
+        table(metric),
+        table("convergence/steps_to_target"),
+        table("test/loss"),
+    )
+    untested = present & ~np.isfinite(measured)
+    untrained = float(np.nanmedian(runs["untrained_loss"])) if len(runs) else np.nan
+    fails = present & (~np.isfinite(loss) | untested)
+    fails |= collapsed(np.where(fails, np.inf, loss), untrained)
+    return Grid(
+        seeds=tuple(seeds),
+        octaves=np.log2(np.array(rates)),
+        loss=loss,
+        test_loss=np.where(present & ~np.isfinite(test_loss), np.inf, test_loss),
+        metric=np.where(np.isfinite(measured), measured, np.nan),
+        steps=np.where(present & np.isnan(steps), np.inf, steps),
+        fails=fails,
+    )
+
+
+def collapsed(losses: RealArray, untrained: float) -> BoolArray:
+    """Which runs gained less than `COLLAPSED` of what the arm's median run gains.
+
+    Args:
+        losses: final validation losses, `[seeds, rates]`, rates ascending; infinite for runs that
+            failed, NaN for those without a result.
+        untrained: loss before training.
+
+    Returns:
+        bool `[seeds, rates]`; a run that is slow because its learning rate is small has not
+        collapsed, since all others at that rate are as slow; and none has where the median run has
+        not learned.
+    """
+    if np.isnan(untrained):
+        return np.zeros(losses.shape, dtype=bool)
+    lowest = np.inf
+    found = np.zeros(losses.shape, dtype=bool)
+    for place in range(losses.shape[1]):
+        column = losses[:, place]
+        known = np.sort(column[~np.isnan(column)])
+        if len(known):
+            lowest = min(lowest, known[len(known) // 2])
+        gain = untrained - lowest
+        if lowest <= NOT_LEARNED * untrained:
+            found[:, place] = untrained - column < COLLAPSED * gain
+    return found

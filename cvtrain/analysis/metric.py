@@ -1,0 +1,46 @@
+"""What is measured of a group of runs, and which difference of it matters."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from cvtrain.analysis.best_lr import missing
+from cvtrain.training.convergence import DEFAULT_GOALS
+
+ACCURACY = "test/accuracy"
+ACCURACY_MARGIN = 0.005
+RELATIVE_MARGIN = 0.05
+"""The default of `report.margin`: half a percentage point, or a share of the reference's mean."""
+
+
+def metric_margin(rows: pd.DataFrame, metric: str, reference: float) -> float:
+    """`report.margin`, or its default: absolute for accuracy, else a share of the reference."""
+    given = setting(rows, "report.margin", None)
+    if given is not None:
+        return float(given)
+    return ACCURACY_MARGIN if metric == ACCURACY else RELATIVE_MARGIN * reference
+
+
+def setting(rows: pd.DataFrame, key: str, default: Any) -> Any:
+    """The value of a configuration key that all runs of a group share, or the default."""
+    value = rows[key].iloc[0] if key in rows else None
+    return default if missing(value) else value
+
+
+def test_metric(runs: pd.DataFrame) -> str:
+    """The first metric that these runs' test split was measured by, before its loss."""
+    measured = runs.columns[runs.notna().any()]
+    tags = [tag for tag in measured if tag.startswith("test/") and tag != "test/loss"]
+    return tags[0] if tags else "test/loss"
+
+
+def goal(runs: pd.DataFrame, metric: str) -> str:
+    """What "steps to target" means, e.g. ``accuracy 0.95``."""
+    usual = dict(DEFAULT_GOALS.values())
+    name, value = runs["goal.metric"].iloc[0], runs["goal.value"].iloc[0]
+    name = metric.removeprefix("test/") if pd.isna(name) else str(name).removeprefix("val/")
+    value = usual.get(name, math.nan) if pd.isna(value) else value
+    return f"{name} {value:g}"

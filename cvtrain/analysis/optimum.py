@@ -1,0 +1,261 @@
+"""Arms at their best learning rates: what the test metric comes to when each seed is judged at the
+rate that the other seeds choose, and how often training fails there.
+
+Leaving a seed out when its rate is chosen keeps its own luck out of the choice (Stone 1974,
+Cross-validatory choice and assessment of statistical predictions), while all seeds are judged. The
+differences of the seeds are not independent then, since their choices share seeds, and intervals
+are approximate (Bates, Hastie and Tibshirani 2024, Cross-validation: what does it estimate and how
+well does it do it?): their error is that of a bootstrap in which rates are chosen anew, and
+simulations with known truth in tests/analysis hold them to their level. The
+reference and the jitter control are two draws of one thing: an arm is compared with the mean of the
+two, and is different only if it is from either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from cvtrain.analysis.best_lr import chosen_rate
+from cvtrain.analysis.grid import Grid, paired
+from cvtrain.analysis.statistics import (
+    Interval,
+    RealArray,
+    Summary,
+    discordance_p,
+    summary,
+)
+
+IntArray = npt.NDArray[np.int64]
+NO_RATE = -1
+RESAMPLES = 200
+SEED = 20120
+"""Of the bootstrap, so that a report says the same each time."""
+
+
+@dataclass(frozen=True)
+class Failures:
+    """How often training fails, pair by pair, each arm at its own learning rate.
+
+    Attributes:
+        other, reference: failed runs of either.
+        pairs: of runs of equal seed.
+        only_other, only_reference: pairs of which one run alone failed.
+        worse_p: McNemar's exact one-sided p-value of "the arm fails more often".
+        unequal_p: of "not equally often", two-sided.
+    """
+
+    other: int
+    reference: int
+    pairs: int
+    only_other: int
+    only_reference: int
+    worse_p: float
+    unequal_p: float
+
+    @property
+    def text(self) -> str:
+        """E.g. ``; 5 of 16 runs fail, 0 of the reference's``; empty where none does."""
+        if not self.other + self.reference:
+            return ""
+        return f"; {self.other} of {self.pairs} runs fail, {self.reference} of the reference's"
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether the arm may fail more often, at a level of 25 %: two failures more in few seeds.
+        Nothing is called equal then, though the difference is not significant yet."""
+        return self.worse_p <= 0.25
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """An arm at its best learning rate against the reference at its own.
+
+    Attributes:
+        difference: of the test metric, arm − reference (mean of the reference and its twin), over
+            seeds; a run that failed counts as worse than any number.
+        equivalence_p: of two one-sided tests of `difference` within ±`margin`.
+        difference_p: the larger p-value of no difference from the reference and none from its twin;
+            NaN without a twin.
+        failures: of the two at these rates.
+        margin: largest difference that does not matter.
+        edge: whether the best rate of either is the smallest or largest one that was tried.
+        seeds_needed: that would answer; None where unknown.
+        differences: by seed; infinite where one of the pair failed.
+        octaves: from the reference's rate to the arm's, chosen on all seeds.
+    """
+
+    difference: Interval
+    equivalence_p: float
+    difference_p: float
+    failures: Failures
+    margin: float
+    edge: bool
+    seeds_needed: int | None
+    differences: tuple[float, ...]
+    octaves: float
+
+
+def leave_one_out(grid: Grid) -> IntArray:
+    """The column of the rate that the other seeds choose, for each seed, `[seeds]`; `NO_RATE` where
+    none is eligible. A single seed chooses for itself."""
+    rows = np.arange(len(grid.seeds))
+    others = [rows] if len(rows) == 1 else [rows[rows != row] for row in rows]
+    chosen = (chosen_rate(grid.loss[kept], grid.fails[kept], len(rows)) for kept in others)
+    return np.array([NO_RATE if place is None else place for place in chosen], dtype=np.int64)
+
+
+def judged(grid: Grid, rising: bool) -> tuple[RealArray, npt.NDArray[np.bool_]]:
+    """The test metric of each seed at the rate that the others choose, and whether that run failed.
+
+    Returns:
+        `[seeds]` each; a failed run has the worst value, ∓infinity, and a run without a result NaN.
+    """
+    columns = leave_one_out(grid)
+    rows = np.arange(len(columns))
+    values, fails = grid.metric[rows, columns], grid.fails[rows, columns]
+    values = np.where(fails, -np.inf if rising else np.inf, values)
+    unknown = (columns == NO_RATE) | ~grid.present[rows, columns]
+    return np.where(unknown, np.nan, values), fails & ~unknown
+
+
+def at_optimum(
+    reference: Grid, other: Grid, twin: Grid | None, margin: float, rising: bool
+) -> Optimum | None:
+    """Compare an arm with the reference, each at its best learning rate.
+
+    Args:
+        reference, other: the arms; seeds that all have are paired.
+        twin: the reference with jittered initial weights, or None.
+        margin: largest difference of the metric that does not matter.
+        rising: whether more of the metric is better.
+
+    Returns:
+        None where the reference has no eligible learning rate, or they have no seed in common.
+        Where the arm has none, its failures at the rate at which it fails least, and no difference.
+    """
+    grids = paired(reference, other) if twin is None else paired(reference, other, twin)
+    if not grids[0].seeds or grids[0].best is None:
+        return None
+    if grids[1].best is None:
+        return _failures_alone(grids[0], grids[1], margin)
+    if grids[-1].best is None:  # the control's
+        return at_optimum(reference, other, None, margin, rising)
+    values, fails = zip(*(judged(grid, rising) for grid in grids), strict=True)
+    bases = [values[0], *values[2:]]
+    choices = _rechosen(grids, rising)
+    pooled = _tested(values[1], _pooled(bases), choices[1], _pooled([choices[0], *choices[2:]]))
+    against = [
+        _tested(values[1], base, choices[1], again).difference_p()
+        for base, again in zip(bases, [choices[0], *choices[2:]], strict=True)
+    ]
+    known = ~np.isnan(values[0]) & ~np.isnan(values[1])
+    left, right = grids[0].best, grids[1].best
+    assert left is not None and right is not None
+    return Optimum(
+        difference=pooled.interval(),
+        equivalence_p=pooled.equivalence_p(margin),
+        difference_p=float(np.max(against)) if twin is not None else np.nan,
+        failures=failures(fails[0][known], fails[1][known]),
+        margin=margin,
+        edge=any(grid.edge for grid in grids[:2]),
+        seeds_needed=pooled.seeds_for_answer(margin),
+        differences=tuple(_difference(values[1], _pooled(bases)).tolist()),
+        octaves=float(grids[1].octaves[right] - grids[0].octaves[left]),
+    )
+
+
+def _failures_alone(reference: Grid, other: Grid, margin: float) -> Optimum | None:
+    best, least = reference.best, other.least_failing
+    if best is None or least is None:
+        return None
+    known = reference.present[:, best] & other.present[:, least]
+    nothing = Interval(np.nan, np.nan, np.nan, 0)
+    return Optimum(
+        nothing,
+        np.nan,
+        np.nan,
+        failures(reference.fails[known, best], other.fails[known, least]),
+        margin,
+        edge=False,
+        seeds_needed=None,
+        differences=(),
+        octaves=float(other.octaves[least] - reference.octaves[best]),
+    )
+
+
+def _tested(other: RealArray, base: RealArray, others: RealArray, bases: RealArray) -> Summary:
+    """The trimmed mean of the difference, with an error that knows of the choice of rates.
+
+    The seeds share the rates that are chosen, so that their spread says nothing of how other seeds
+    would choose. A bootstrap over seeds in which the rates are chosen anew does; the larger of its
+    error and Yuen's is taken.
+
+    Args:
+        other, base: per seed, `[seeds]`.
+        others, bases: the same in every bootstrap sample, `[seeds, samples]`.
+    """
+    found = summary(_difference(other, base))
+    with np.errstate(invalid="ignore"):
+        again = others - bases
+    means = np.array([summary(_known(column)).mean for column in again.T])
+    means = means[np.isfinite(means)]
+    if np.isnan(found.error) or len(means) < RESAMPLES / 2:
+        return found
+    return replace(found, error=max(found.error, float(means.std(ddof=1))))
+
+
+def _rechosen(grids: Sequence[Grid], rising: bool) -> list[RealArray]:
+    """The test metric of bootstrap samples of seeds, at the rate that each sample chooses; the same
+    samples for all arms, `[seeds, samples]` each."""
+    seeds = len(grids[0].seeds)
+    samples = np.random.default_rng(SEED).integers(0, seeds, (RESAMPLES, seeds))
+    found = []
+    for grid in grids:
+        columns = []
+        worst = -np.inf if rising else np.inf
+        values = np.where(grid.fails, worst, grid.metric)
+        for rows in samples:
+            place = chosen_rate(grid.loss[rows], grid.fails[rows])
+            columns.append(np.full(seeds, np.nan) if place is None else values[rows, place])
+        found.append(np.array(columns).T)
+    return found
+
+
+def failures(reference: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> Failures:
+    """McNemar's comparison of paired failures, bool `[pairs]` each."""
+    only_other, only_reference = int((other & ~reference).sum()), int((reference & ~other).sum())
+    worse, unequal = discordance_p(only_other, only_reference)
+    return Failures(
+        other=int(other.sum()),
+        reference=int(reference.sum()),
+        pairs=len(reference),
+        only_other=only_other,
+        only_reference=only_reference,
+        worse_p=worse,
+        unequal_p=unequal,
+    )
+
+
+def _pooled(arms: Sequence[RealArray]) -> RealArray:
+    """The mean of the reference and its twin, or the one of the two that is usable."""
+    bases = np.array(arms)
+    usable = np.isfinite(bases)
+    sums = np.where(usable, bases, 0.0).sum(axis=0)
+    counts = usable.sum(axis=0)
+    pooled: RealArray = np.where(counts > 0, sums / np.maximum(counts, 1), bases[0])
+    return pooled
+
+
+def _difference(other: RealArray, reference: RealArray) -> RealArray:
+    """`other` − `reference` without unknown ones; where both failed there is no difference to
+    speak of, and the pair is left out."""
+    with np.errstate(invalid="ignore"):
+        return _known(other - reference)
+
+
+def _known(values: RealArray) -> RealArray:
+    return np.asarray(values[~np.isnan(values)])

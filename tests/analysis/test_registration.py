@@ -1,0 +1,123 @@
+"""Curves laid on each other: exact where they are copies, and right about drawn ones."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cvtrain.analysis.registration import register
+from cvtrain.analysis.statistics import significant
+from tests.analysis.simulated import HALF, UNTRAINED, WHOLE, Truth, draw
+
+MARGIN = 0.05
+PLAIN, HEAVY = Truth(), Truth(heavy=True, collapse=0.03)
+
+
+def rng(draw_number=0):
+    return np.random.default_rng(1000 + draw_number)
+
+
+def registered(reference, other):
+    return register(reference, other, MARGIN, UNTRAINED)
+
+
+@pytest.mark.parametrize("octaves", [-1, 0, 1, 2])
+def test_a_copy_at_another_octave_moves_by_exactly_that_and_leaves_nothing(octaves):
+    reference = draw(rng(), PLAIN, 8)
+    found = registered(reference, replace(reference, octaves=WHOLE + octaves))
+    assert (found.shift.mean, found.shift.low, found.shift.high) == (octaves,) * 3
+    assert found.factor.mean == 2.0**octaves
+    assert found.rest.mean == pytest.approx(0, abs=1e-9)
+    assert found.equivalence_p == 0
+
+
+def test_the_way_back_is_the_way_there_with_the_other_sign():
+    one, two = draw(rng(1), PLAIN, 8), draw(rng(2), Truth(shift=0.4), 8)
+    there, back = registered(one, two), registered(two, one)
+    assert there.shift.mean == pytest.approx(-back.shift.mean)
+    assert there.rest.mean == pytest.approx(-back.rest.mean)
+
+
+def test_a_run_that_went_astray_or_is_missing_hardly_moves_a_curve():
+    one, two = draw(rng(1), PLAIN, 10), draw(rng(2), Truth(shift=0.4), 10)
+    plain = registered(one, two)
+    for loss, fails in ((math.inf, True), (2.3, True), (math.nan, False)):
+        losses, failed = two.loss.copy(), two.fails.copy()
+        losses[3, 2], failed[3, 2] = loss, fails
+        found = registered(one, replace(two, loss=losses, fails=failed))
+        assert found.shift.mean == pytest.approx(plain.shift.mean, abs=0.03)
+
+
+def test_seeds_that_one_arm_lacks_are_left_out():
+    one, two = draw(rng(1), PLAIN, 10), draw(rng(2), Truth(shift=0.4), 10)
+    found = registered(one.take(range(2, 10)), two.take(range(8)))
+    assert found.shift.seeds == 6
+    assert registered(one.take([0]), two.take([1])).reason == "the arms have no seed in common"
+
+
+@pytest.mark.parametrize(
+    ("grid", "reason"),
+    [
+        (draw(rng(), Truth(flat=True), 8), "flat|smallest"),
+        (draw(rng(), PLAIN, 8, np.arange(0.0, 3.0)), "smallest one tried"),
+        (draw(rng(), PLAIN, 8, np.arange(2.5, 5.0)), "smallest|fail"),
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_where_a_curve_is_flat_or_one_sided_there_is_nothing_to_register(grid, reason, turned):
+    pair = (draw(rng(1), PLAIN, 8), grid)
+    found = registered(*(reversed(pair) if turned else pair))
+    assert any(part in found.reason for part in reason.split("|"))
+    assert math.isnan(found.shift.mean) and math.isnan(found.equivalence_p)
+
+
+def test_a_best_rate_at_the_edge_is_noted():
+    one = draw(rng(1), PLAIN, 8)
+    assert not registered(one, draw(rng(2), PLAIN, 8)).edge
+    assert registered(one, draw(rng(2), PLAIN, 8, np.arange(-5.0, -0.5))).edge
+
+
+def rates(truth, base, seeds, octaves, draws):
+    """Shares of draws: intervals that hold the shift and the rest, equality, difference."""
+    found = []
+    for number in range(draws):
+        generator = rng(number)
+        one = draw(generator, base, seeds, octaves)
+        two = draw(generator, truth, seeds, octaves)
+        result = registered(one, two)
+        found.append(
+            (
+                result.shift.low <= truth.shift <= result.shift.high,
+                result.rest.low <= truth.rest <= result.rest.high,
+                significant(result.equivalence_p),
+                significant(result.difference_p),
+            )
+        )
+    return np.mean(found, axis=0)
+
+
+@pytest.mark.parametrize(("seeds", "octaves"), [(8, WHOLE), (16, HALF), (40, HALF), (200, HALF)])
+@pytest.mark.parametrize(
+    ("truth", "base"),
+    [
+        (PLAIN, PLAIN),
+        (Truth(shift=0.4), PLAIN),
+        (replace(HEAVY, shift=0.4), HEAVY),
+        (Truth(shift=0.4, rest=math.log1p(MARGIN)), PLAIN),
+    ],
+)
+def test_intervals_and_answers_are_right_as_often_as_they_say(seeds, octaves, truth, base, share):
+    draws = share(1000 if seeds < 100 else 300)
+    slack = 3 * math.sqrt(0.05 * 0.95 / draws)
+    shift, rest, equal, differ = rates(truth, base, seeds, octaves, draws)
+    assert 0.93 - slack <= shift <= 0.98 + slack
+    # The shift is that of the same seeds, so that intervals of the rest are on the safe side.
+    assert rest >= 0.93 - slack
+    if truth.rest:
+        assert equal <= 0.05 + slack
+    else:
+        assert differ <= 0.05 + slack
+        assert equal >= (0.5 if seeds == 8 else 0.9) - slack

@@ -1,0 +1,129 @@
+"""Statistics of paired differences: scipy's where it has them, closed forms, and known truths."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.stats import mstats
+
+from cvtrain.analysis.difference import Difference, adjusted_p, student_p
+from cvtrain.analysis.statistics import (
+    constant,
+    difference_p,
+    discordance_p,
+    equivalence_p,
+    holm,
+    interval,
+    significant,
+    summary,
+)
+
+
+def test_up_to_four_values_have_students_t():
+    values = np.array([0.1, 0.4, -0.2, 0.3])
+    student = stats.ttest_1samp(values, 0.0)
+    found, expected = interval(values), student.confidence_interval(0.95)
+    assert (found.mean, found.low, found.high) == pytest.approx(
+        (values.mean(), expected.low, expected.high)
+    )
+    assert difference_p(values) == pytest.approx(student.pvalue)
+
+
+@pytest.mark.parametrize("n", [5, 8, 10, 26, 41])
+def test_more_have_the_trimmed_mean_with_yuens_error(n):
+    values = np.random.default_rng(n).standard_t(3, n)
+    g = int(0.2 * n)
+    winsorized = np.asarray(mstats.winsorize(values, limits=(g / n, g / n)))
+    h = n - 2 * g
+    error = math.sqrt((n - 1) * winsorized.var(ddof=1) / (h * (h - 1)))
+    found = summary(values)
+    assert found.mean == pytest.approx(stats.trim_mean(values, 0.2))
+    assert (found.error, found.freedom) == (pytest.approx(error), h - 1)
+
+
+def test_two_one_sided_tests_pass_where_the_ninety_percent_interval_is_within_the_margin():
+    rng = np.random.default_rng(2)
+    for _ in range(50):
+        found = summary(rng.normal(0.001, 0.004, 12))
+        half = found.error * stats.t.ppf(0.95, found.freedom)
+        inside = found.mean - half > -0.005 and found.mean + half < 0.005
+        assert (found.equivalence_p(0.005) < 0.05) == inside
+
+
+def test_equal_differences_leave_no_doubt_and_infinite_ones_are_none():
+    assert equivalence_p(np.full(5, 0.001), 0.005) == 0
+    assert equivalence_p(np.full(5, 0.006), 0.005) == 1
+    assert difference_p(np.zeros(5)) == 1
+    assert difference_p(np.full(5, 0.1)) == 0
+    found = interval(np.full(5, 0.1))
+    assert (found.mean, found.low, found.high) == (0.1, 0.1, 0.1)
+    assert not constant(np.full(5, np.inf)) and not constant(np.array([1.0, np.inf]))
+    one_lost = np.array([0.001] * 5 + [np.inf])
+    assert math.isnan(equivalence_p(one_lost[:4:-1], 0.005))
+    assert math.isnan(equivalence_p(np.full(6, np.inf), 0.005))
+
+
+def test_infinite_values_count_as_worse_than_any_up_to_the_trimmed_share():
+    values = np.random.default_rng(1).normal(0, 1, 10)
+    lost = values.copy()
+    lost[values.argmin()] = -np.inf
+    assert summary(lost).mean == summary(values).mean
+    assert summary(lost).error == summary(values).error
+    lost[:5] = -np.inf
+    assert math.isnan(summary(lost).error)
+
+
+def test_ties_in_the_middle_do_not_make_an_interval_of_no_width():
+    values = np.array([-0.03, -0.01, 0, 0, 0, 0, 0, 0, 0.02, 0.03])
+    found = interval(values)
+    assert found.low < 0 < found.high
+    assert found.high - found.low > 0.01
+
+
+def test_mcnemars_test_is_the_binomial_of_the_pairs_of_which_one_failed():
+    assert discordance_p(0, 0) == (1.0, 1.0)
+    assert discordance_p(5, 0) == (pytest.approx(2**-5), pytest.approx(2**-4))
+    assert discordance_p(0, 5)[0] == 1.0
+    assert discordance_p(3, 1)[0] == pytest.approx(5 / 16)
+
+
+def test_holms_p_values_are_those_of_the_step_down():
+    plain = [0.01, math.nan, 0.04, 0.03, 0.005]
+    found = holm(plain)
+    assert math.isnan(found[1])
+    assert [found[i] for i in (0, 2, 3, 4)] == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert not significant(0.05) and significant(0.049) and not significant(math.nan)
+
+
+@pytest.mark.parametrize("truth", [0.0, 0.02])
+def test_the_number_of_seeds_is_enough_as_often_as_is_said(truth, share):
+    rng = np.random.default_rng(3)
+    pilot = truth + 0.01 * stats.norm.ppf((np.arange(10) + 0.5) / 10)
+    needed = summary(pilot).seeds_for_answer(0.005)
+    assert needed > 10
+    draws = share(4000)
+    answered = 0
+    for _ in range(draws):
+        found = summary(rng.normal(truth, 0.01, needed))
+        answered += significant(found.equivalence_p(0.005)) or significant(found.difference_p())
+    assert answered / draws > 0.7
+
+
+def test_p_values_of_many_contests_are_those_of_benjamini_and_hochberg():
+    rng = np.random.default_rng(8)
+    values = [rng.normal(mean, 1.0, 12) for mean in (0.0, 0.6, 0.9, 1.2, 0.3)]
+
+    def of(v):
+        return Difference(float(v.mean()), math.nan, math.nan, len(v), False, values=v)
+
+    found = adjusted_p([of(values[0]), of(values[0][:9]), *map(of, values[1:])])
+    assert math.isnan(found.pop(1))
+    plain = [stats.ttest_1samp(v, 0).pvalue for v in values]
+    ranked = sorted(plain)
+    for p, adjusted in zip(plain, found, strict=True):
+        expected = min(5 * q / rank for rank, q in enumerate(ranked, 1) if q >= p)
+        assert adjusted == pytest.approx(min(1, expected), rel=1e-9)
+    assert math.isnan(student_p(np.array([0.1, np.inf])))
