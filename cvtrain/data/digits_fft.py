@@ -5,9 +5,8 @@ import torch
 
 from cvtrain.data.arguments import ComplexDtype, Seed, checked_arguments
 from cvtrain.data.dataset import Dataset
-from cvtrain.data.random import data_generator
+from cvtrain.data.random import data_generator, stratified
 from cvtrain.data.split import Split
-from cvtrain.data.splits import stratified
 
 
 @checked_arguments

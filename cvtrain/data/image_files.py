@@ -21,8 +21,8 @@ from torch import Tensor
 from cvtrain.data.arguments import Amplitude
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.file_errors import reading
+from cvtrain.data.random import Parts
 from cvtrain.data.split import FileSplit, Samples
-from cvtrain.data.splits import Parts
 
 MEASURED = 100
 """Training images, evenly spaced, whose mean square modulus sets the scale."""

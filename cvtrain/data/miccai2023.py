@@ -14,9 +14,8 @@ from cvtrain.data.arguments import ComplexDtype, Count, Seed, Workers, checked_a
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.file_errors import data_folder, reading
 from cvtrain.data.image_files import finite, resized
-from cvtrain.data.random import data_generator
+from cvtrain.data.random import data_generator, whole_groups
 from cvtrain.data.split import FileSplit
-from cvtrain.data.splits import whole_groups
 
 View = Literal["sax", "lax"]
 Acceleration = Literal[4, 8, 10]

@@ -16,8 +16,7 @@ from cvtrain.data.arguments import Amplitude, ComplexDtype, Count, Seed, Workers
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.file_errors import check_size, data_folder, files_below, reading
 from cvtrain.data.image_files import LabelledFiles, image_dataset
-from cvtrain.data.random import data_generator
-from cvtrain.data.splits import stratified
+from cvtrain.data.random import data_generator, stratified
 from cvtrain.process.regular_file import open_regular
 
 CLASS_DEPTH = {

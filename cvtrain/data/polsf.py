@@ -16,8 +16,7 @@ from cvtrain.data.arguments import Amplitude, ComplexDtype, Count, Seed, Workers
 from cvtrain.data.dataset import IGNORED, Dataset
 from cvtrain.data.file_errors import check_size, data_folder, reading
 from cvtrain.data.image_files import finite, image_dataset
-from cvtrain.data.random import data_generator
-from cvtrain.data.splits import Parts, whole_groups
+from cvtrain.data.random import Parts, data_generator, whole_groups
 
 VOLUME = "VOL-ALOS2044980750-150324-HBQR1.1__A"
 POLARISATIONS = ("HH", "HV", "VH", "VV")

@@ -15,8 +15,7 @@ from cvtrain.data.arguments import Amplitude, ComplexDtype, Seed, Workers, check
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.file_errors import data_folder, reading
 from cvtrain.data.image_files import finite, image_dataset
-from cvtrain.data.random import data_generator
-from cvtrain.data.splits import stratified
+from cvtrain.data.random import data_generator, stratified
 
 CLASSES = 7
 CITIES = ("Sao Paulo", "Houston", "Chicago")

@@ -16,8 +16,7 @@ from torch import nn
 from cvtrain.config.schema import Config
 from cvtrain.config.sections import TargetConfig
 from cvtrain.config.targets import check_arguments, resolve_target
-from cvtrain.data.cache import DatasetCache
-from cvtrain.data.dataset import Dataset
+from cvtrain.data.dataset import Dataset, DatasetCache
 from cvtrain.data.split import Split
 from cvtrain.gradients.convention import convention_name, self_check
 from cvtrain.gradients.losses import Objective

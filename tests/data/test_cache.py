@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from cvtrain.data.cache import DatasetCache, bytes_in_memory
-from cvtrain.data.dataset import Dataset
+from cvtrain.data.dataset import Dataset, DatasetCache, bytes_in_memory
 from cvtrain.data.split import FileSplit, Split
 
 
