@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from cvtrain.gradients.convention import convention_name
+from cvtrain.process.errors import InputError
 
 REFERENCE = "scale 1, pytorch"
 NULL = "jitter control"
@@ -17,35 +19,98 @@ ARM_KEYS = ("objective.scale", "convention.scale", "convention.conjugate", "init
 RATE_KEYS = ("optimizer.lr", "optimizer.reference_lr", "lr_octave")
 OTHER_KEYS = ("seed", "null_arm", "output", "plan", "on_error", "trusted_modules")
 """What differs between the runs of one group without making another group of them."""
+DATA, OPTIMIZER = "data._target_", "optimizer._target_"
+NOT_ARMS = ("data.seed", "report.", "signals.", "checkpoint.", "goal.", "analysis", "start_from")
+"""Beginnings of keys that make no arms when they are swept."""
 
 
-def label_runs(runs: pd.DataFrame, config_keys: Sequence[str]) -> pd.DataFrame:
-    """`runs` with two more columns: `group` and `arm`.
+def label_runs(
+    runs: pd.DataFrame, config_keys: Sequence[str], *, ablations: bool = True
+) -> pd.DataFrame:
+    """`runs` with four more columns: `group`, `arm`, `reference` and `varied`.
 
-    A group is an optimizer, with whatever else of the configuration differs among its runs
-    besides arm, learning rate and seed: ``SGD``, or ``SGD, momentum=0.9``; what a `variant` fixes
-    is in its name. An arm is a reading of the gradient: ``scale ½, wirtinger``; jittered twins of
-    the reference are the ``jitter control``.
+    Where the gradient's factor was swept, arms are readings of the gradient (``scale ½,
+    wirtinger``), the reference is `REFERENCE`, and a group is an optimizer with whatever else
+    differs among its runs besides learning rate and seed: ``SGD``, or ``SGD, momentum=0.9``; what a
+    `variant` fixes is in its name. Else every other key that was swept makes arms, like
+    ``clip.kind=norm``; groups are optimizers and data sets. Optimizers are the arms where nothing
+    else was swept. The reference is then the first arm of a group, or the one that
+    `report.reference` names, and `varied` lists the keys. Jittered twins of the reference are the
+    ``jitter control``.
 
     Args:
         runs: rows of `cvtrain.analysis.load.Sweep.runs` that have begun.
         config_keys: those of its columns that are configuration.
+        ablations: whether other keys than the gradient's factor make arms.
+
+    Raises:
+        InputError: `report.reference` names no arm.
     """
     labelled = runs.copy()
     labelled["arm"] = [
         arm_name(*values) for values in labelled[list(ARM_KEYS)].itertuples(index=False, name=None)
     ]
     names = labelled["optimizer._target_"].str.rsplit(".", n=1).str[-1]
-    labelled["group"] = names
-    told = [key for key in config_keys if key not in (*ARM_KEYS, *RATE_KEYS, *OTHER_KEYS)]
+    settings = [key for key in config_keys if key not in (*ARM_KEYS, *RATE_KEYS, *OTHER_KEYS)]
+    if ablations and set(labelled["arm"]) <= {REFERENCE, NULL}:
+        varied = _varied_keys(labelled, settings)
+        if varied:
+            return _label_ablation(labelled, varied, names)
+    labelled["group"], labelled["reference"], labelled["varied"] = names, REFERENCE, ""
     for name in names.unique():
-        ours = labelled[names == name]
-        varying = [key for key in told if ours[key].map(repr).nunique() > 1]
+        rows = labelled[names == name]
+        varying = [key for key in settings if rows[key].map(repr).nunique() > 1]
         if "variant" in varying:
-            varying = ["variant", *(key for key in varying if not _follows(key, "variant", ours))]
-        settings = [_settings(row, varying) for row in ours[varying].to_dict("records")]
-        labelled.loc[ours.index, "group"] = [", ".join([name, *setting]) for setting in settings]
+            varying = ["variant", *(key for key in varying if not _follows(key, "variant", rows))]
+        texts = [_settings(row, varying) for row in rows[varying].to_dict("records")]
+        labelled.loc[rows.index, "group"] = [", ".join([name, *text]) for text in texts]
     return labelled
+
+
+def _varied_keys(rows: pd.DataFrame, settings: Sequence[str]) -> list[str]:
+    """The swept keys that make arms: without those that follow from another one, as the numbers of
+    an optimizer do, and without data set and optimizer, which make groups; the optimizer alone."""
+    varying = [
+        key
+        for key in settings
+        if not key.startswith(NOT_ARMS) and rows[key].map(repr).nunique() > 1
+    ]
+    if "variant" in varying:
+        return []
+    varying.sort(key=lambda key: (key != DATA, not key.endswith(("._target_", ".kind"))))
+    chosen: list[str] = []
+    for key in varying:
+        if not any(_follows(key, other, rows) for other in chosen):
+            chosen.append(key)
+    arms = [key for key in chosen if key not in (DATA, OPTIMIZER)]
+    return arms or [key for key in chosen if key == OPTIMIZER]
+
+
+def _label_ablation(rows: pd.DataFrame, varied: Sequence[str], names: pd.Series) -> pd.DataFrame:
+    texts = [", ".join(_settings(row, varied, True)) for row in rows[[*varied]].to_dict("records")]
+    group = pd.Series("optimizers", index=rows.index) if OPTIMIZER in varied else names
+    for key in (DATA, "data.seed"):
+        if key in rows and rows[key].nunique() > 1:
+            records = ({key: value} for value in rows[key])
+            group = group + [f", {text}" for record in records for text in _settings(record, [key])]
+    labelled = rows.assign(arm=texts, group=group, varied=", ".join(map(_short, varied)))
+    wanted = rows["report.reference"].iloc[0] if "report.reference" in rows else None
+    if isinstance(wanted, str) and wanted not in texts:
+        known = "; ".join(dict.fromkeys(texts))
+        raise InputError(f"report.reference={wanted}: should be one of {known}")
+    arms = labelled.groupby("group", sort=False)["arm"]
+    labelled["reference"] = arms.transform(
+        lambda names: wanted if wanted in set(names) else names.iloc[0]
+    )
+    twins = rows["init_jitter"] > 0
+    of_reference = labelled["arm"] == labelled["reference"]
+    labelled.loc[twins & ~of_reference, "arm"] += ", jittered"
+    labelled.loc[twins & of_reference, "arm"] = NULL
+    return labelled
+
+
+def _short(key: str) -> str:
+    return key.removesuffix("._target_").removeprefix("optimizer.")
 
 
 def arm_name(scale: float, convention_scale: float, conjugate: bool, jitter: float) -> str:
@@ -62,17 +127,20 @@ def _follows(key: str, other: str, rows: pd.DataFrame) -> bool:
     return bool((rows[key].map(repr).groupby(rows[other].map(repr)).nunique() == 1).all())
 
 
-def _settings(row: dict[str, object], keys: Sequence[str]) -> list[str]:
-    """E.g. ``momentum=0.9`` and ``data=system_id`` for each of `keys` that has a value."""
+def _settings(row: Mapping[Any, Any], keys: Sequence[str], whole: bool = False) -> list[str]:
+    """E.g. ``momentum=0.9`` and ``data=system_id`` for each of `keys` that has a value; as `whole`
+    for each of them."""
     shown = []
     for key in keys:
         value = row[key]
         # None, or a key that this run's configuration does not have.
         if value is None or (isinstance(value, float) and math.isnan(value)):
+            if whole:
+                shown.append(f"{_short(key)}=none")
             continue
         # Beside a missing value the table holds whole numbers as floats.
         text = str(value).removesuffix(".0")
         if key.endswith("._target_"):
             text = text.rsplit(".", 1)[-1]
-        shown.append(f"{key.removeprefix('optimizer.').removesuffix('._target_')}={text}")
+        shown.append(f"{_short(key)}={text}")
     return shown

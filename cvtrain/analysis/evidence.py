@@ -76,7 +76,7 @@ class Evidence:
 
 def evidence(group: Group, arm: Arm) -> Evidence:
     """Compute what is known of an arm of `group`, which has a reference."""
-    reference, twin = group.arm(REFERENCE), group.arm(NULL)
+    reference, twin = group.base, group.arm(NULL)
     assert reference is not None
 
     def on(base: Arm, other: Arm) -> Registration:

@@ -104,6 +104,8 @@ class Group:
         untrained: loss before training; NaN where it is not known.
         max_steps: planned updates.
         seeds: of all its runs.
+        reference: name of the arm that the others are compared with.
+        varied: the keys that make the arms; empty where they are readings of the gradient.
         seconds_per_seed: that the sweep took; NaN where it is not known.
     """
 
@@ -118,6 +120,13 @@ class Group:
     max_steps: int = 0
     seeds: tuple[int, ...] = ()
     seconds_per_seed: float = math.nan
+    reference: str = REFERENCE
+    varied: str = ""
+
+    @property
+    def base(self) -> Arm | None:
+        """The reference, where there is one."""
+        return self.arm(self.reference)
 
     @property
     def rising(self) -> bool:
@@ -162,7 +171,9 @@ def compare(sweep: Sweep) -> Comparison:
         for name, rows in runs.groupby("group", sort=False)
     )
     predicted = {
-        (str(first["group"]), str(first["arm"])): predicted_shift(first, is_mixed(first))
+        (str(first["group"]), str(first["arm"])): (
+            math.nan if first["varied"] else predicted_shift(first, is_mixed(first))
+        )
         for first in runs.drop_duplicates(["group", "arm"]).to_dict("records")
     }
     return Comparison(tuple(groups), runs, predicted)
@@ -173,18 +184,20 @@ def _group(
 ) -> Group:
     metric = test_metric(rows)
     names = list(rows["arm"].unique())
-    names.sort(key=lambda arm: (arm == NULL, arm != REFERENCE))
-    reference = rows[rows["arm"] == REFERENCE]
+    wanted, varied = str(rows["reference"].iloc[0]), str(rows["varied"].iloc[0])
+    names.sort(key=lambda arm: (arm == NULL, arm != wanted))
+    reference = rows[rows["arm"] == wanted]
     arms = [_arm(arm, rows[rows["arm"] == arm], reference, metric) for arm in names]
     described = []
     for arm in arms:
         first = rows[rows["arm"] == arm.name].iloc[0]
         config = acting_configuration(first, config_keys)
-        why = () if arm.name in (REFERENCE, NULL) else tuple(obstacles(config, is_mixed(first)))
+        plain = varied or arm.name in (wanted, NULL)
+        why = () if plain else tuple(obstacles(config, is_mixed(first)))
         ours = tuple(pair for pair in pairs if pair.arm == arm.name)
         described.append(replace(arm, pairs=ours, obstacles=why))
     base = described[0]
-    scale = abs(base.test_mean) if base.name == REFERENCE else math.nan
+    scale = abs(base.test_mean) if base.name == wanted else math.nan
     known = rows["untrained_loss"].dropna()
     return Group(
         name,
@@ -198,6 +211,8 @@ def _group(
         max_steps=int(rows["max_steps"].max()),
         seeds=tuple(sorted(int(seed) for seed in rows["seed"].unique())),
         seconds_per_seed=seconds,
+        reference=wanted,
+        varied=varied,
     )
 
 
@@ -223,7 +238,7 @@ def _arm(name: str, own: pd.DataFrame, reference: pd.DataFrame, metric: str) -> 
     )
     base = grid_of(reference, metric) if len(reference) else None
     reference_lr = _rate(base) if base is not None else None
-    if name == REFERENCE or base is None or reference_lr is None:
+    if own.index.equals(reference.index) or base is None or reference_lr is None:
         return arm
     at_best = reference[reference["optimizer.lr"] == reference_lr]
     arm = replace(

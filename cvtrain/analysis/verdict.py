@@ -47,9 +47,9 @@ def decide(groups: Sequence[Group]) -> dict[tuple[str, str], Answer]:
     found = [
         evidence(group, arm)
         for group in groups
-        if group.arm(REFERENCE) is not None
+        if group.base is not None
         for arm in group.arms
-        if arm.name not in (REFERENCE, NULL)
+        if arm.name not in (group.reference, NULL)
     ]
     open_ = [each for each in found if not decided_by_law(each.law)]
     adjusted = zip(
@@ -151,7 +151,7 @@ def _open(plain: Answer, reason: str) -> Answer:
 
 def _without_rate(found: Evidence) -> str:
     """Why an arm without a comparison has none."""
-    for who, arm in ((REFERENCE, found.reference), (found.arm.name, found.arm)):
+    for who, arm in ((found.group.reference, found.reference), (found.arm.name, found.arm)):
         if arm.best_lr is None:
             return f"{who} has no usable learning rate: at each of them a run fails or is missing"
     return "too few seeds in common"

@@ -41,10 +41,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         type=Path,
         help="of the page on several sweeps (else: report/ beside them)",
     )
+    parser.add_argument(
+        "--tables", action="store_true", help="of one sweep: print all tables, not its answer alone"
+    )
     given = parser.parse_args(arguments)
     try:
         if len(given.directories) == 1:
-            publish(given.directories[0])
+            publish(given.directories[0], given.tables)
         else:
             publish_together(given.directories, given.folder)
     except OSError as error:

@@ -187,10 +187,12 @@ class ReportConfig(Section):
     `margin` is the largest difference of the test metric that does not matter (None: 0.005 of
     accuracy, 5 % of the reference's mean of any other metric), `margin_loss` the share of the test
     loss. `decides_on` says beforehand what the answer is read from: learning-rate curves laid on
-    each other, or the outcome at each arm's best rate.
+    each other, or the outcome at each arm's best rate. `reference` names the arm that the others
+    are compared with, where the arms are no readings of the gradient.
     """
 
     margin: Positive | None = None
     margin_loss: Annotated[float, Field(gt=0, lt=1)] = 0.05
     decides_on: Literal["curves", "optimum"] = "curves"
+    reference: str | None = None
     tuning_seeds: Count = 6

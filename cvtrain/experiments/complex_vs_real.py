@@ -60,7 +60,7 @@ def report_complex_vs_real(sweep: Sweep) -> Document:
 
 def _kinds(runs: pd.DataFrame, sweep: Sweep) -> pd.Series:
     """Per run of the reference "complex" or "real", by its parameters; "" for other arms."""
-    arms = label_runs(runs, sweep.config_keys)["arm"]
+    arms = label_runs(runs, sweep.config_keys, ablations=False)["arm"]
     kinds = (runs["parameters.complex"] > 0).map({True: "complex", False: "real"})
     return kinds.where(arms == REFERENCE, "")
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cvtrain.analysis.arms import REFERENCE, label_runs
+from cvtrain.analysis.arms import label_runs
 from cvtrain.analysis.best_lr import judged_runs, scored_runs, tuned
 from cvtrain.analysis.load import Sweep
 from cvtrain.config.sections import TargetConfig
@@ -75,7 +75,7 @@ def _trained(runs: pd.DataFrame) -> list[Record]:
     records: list[Record] = []
     for (group, arm), rows in runs.groupby(["group", "arm"], sort=False):
         best = tuned(judged_runs(rows)[0]).best
-        if arm == REFERENCE and len(best):
+        if arm == rows["reference"].iloc[0] and len(best):
             rate = best["test/symbol_error_rate"].mean()
             kind = f"trained here ({len(best)} seeds; symbol error rate {100 * rate:.2f} %)"
             records.append({"method": str(group), "kind": kind, "mse": best["test/loss"].mean()})

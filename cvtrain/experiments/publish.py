@@ -44,8 +44,12 @@ def report_on(sweep: Sweep) -> Document:
     return replace(document, notes=(*document.notes, *_notes(sweep)))
 
 
-def publish(directory: Path) -> None:
+def publish(directory: Path, tables: bool = False) -> None:
     """Print the report on the runs in `directory`, and write its files into the folder report/.
+
+    Args:
+        directory: of a sweep or a run.
+        tables: print all tables, not the answer alone.
 
     Raises:
         InputError: the directory has no run, or one that cannot be read.
@@ -62,12 +66,14 @@ def publish(directory: Path) -> None:
     document = report_on(sweep)
     boards = aggregate(sweep)  # before anything is replaced: a damaged run ends the report here
     interruption.check()
-    print_document(document)
+    print_document(document, tables)
     with report_folder(directory / FOLDER) as folder:
         say(f"report:  {write_report(document, folder)}")
         interruption.check()
         write_boards(boards, sweep, document, folder)
     say(f"look:    {cvtrain_command('tensorboard', str(directory))}")
+    if document.next_command:
+        say(f"go on:   {document.next_command}")
     failure = document.failure()
     if failure is not None:
         raise RunFailed(failure)

@@ -33,7 +33,7 @@ NOT_CHOSEN = (*ARM_KEYS, *OTHER_KEYS, "optimizer.reference_lr", "lr_octave", "pa
 def report_search(sweep: Sweep) -> Document:
     """Report the trials with the lowest validation loss, of all and by arm, and the course."""
     runs = scored_runs(sweep)
-    labelled = label_runs(runs, sweep.config_keys)
+    labelled = label_runs(runs, sweep.config_keys, ablations=False)
     chosen = _sampled_keys(labelled, sweep.config_keys)
     arms = [_arm(arm, rows) for arm, rows in labelled.groupby("arm", sort=True)]
     best = labelled[labelled["score"] < math.inf].nsmallest(SHOWN, ["score", "run"])

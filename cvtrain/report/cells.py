@@ -20,11 +20,17 @@ class Column:
         heading: text of its head.
         show: makes the text of a cell from the record of its row.
         left: align to the left, as for words; numbers are aligned to the right.
+        status: whether each cell begins with a sign of `STATUS`, by which it is coloured.
     """
 
     heading: str
     show: Callable[[Record], str]
     left: bool = False
+    status: bool = False
+
+
+STATUS = {"✓": "good", "✗": "bad", "?": "open"}
+"""Signs of an outcome; a colour never stands alone."""
 
 
 def words(heading: str, key: str) -> Column:

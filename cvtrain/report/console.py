@@ -1,34 +1,71 @@
-"""A report on the terminal: notes, tables, sentences, and the verdict."""
+"""A report on the terminal: its answer, or its tables, sentences and verdict."""
 
 from __future__ import annotations
 
+from rich import box
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from cvtrain.process.plain_console import PlainConsole
+from cvtrain.process.plain_text import printable
+from cvtrain.report.cells import STATUS
 from cvtrain.report.document import Document, Table
 
 WIDTH = 118
 """Columns where the output is no terminal."""
+STYLES = {"good": "green", "bad": "red", "open": "yellow"}
 
 
-def print_document(document: Document) -> None:
-    """Print a report without its figures and long tables."""
+def print_document(document: Document, tables: bool = False) -> None:
+    """Print a report without its figures and long tables.
+
+    Args:
+        document: the report; of one with an answer that alone is printed, in a screenful.
+        tables: print its other tables and sentences too.
+    """
     console = PlainConsole()
     if not console.is_terminal:
         console = PlainConsole(width=WIDTH)
-
     for note in document.notes:
         console.print(note)
-    for section in document.sections:
-        shown = [table for table in section.tables if not table.detail]
-        for table in shown:
-            console.print(rich_table(table))
-        for sentence in section.sentences:
-            console.print(str(sentence))
-        if shown or section.sentences:
-            console.print("")
+    if document.answer is None or tables:
+        for section in document.sections:
+            summaries = [table for table in section.tables if not table.detail]
+            for table in summaries:
+                console.print(rich_table(table))
+            for sentence in section.sentences:
+                console.print(str(sentence))
+            if summaries or section.sentences:
+                console.print("")
+    if document.answer is not None:
+        console.print(f"{document.title}  {document.subject}".strip())
+        console.print(answer_table(document.answer))
     for sentence in document.verdict:
         console.print(str(sentence))
+
+
+def answer_table(table: Table) -> RichTable:
+    """The answer as a table of rich's, in which arms of a group that agree in all cells share a row
+    and cells are short: their first lines, except where they hold the outcome."""
+    rich = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in table.columns:
+        rich.add_column(column.heading)
+    rows: list[tuple[str, list[str], tuple[str, ...]]] = []
+    for group, arm, *cells in table.cells:
+        first = arm.split("\n")[0]
+        texts = tuple(
+            cell if column.status else cell.split("\n")[0]
+            for column, cell in zip(table.columns[2:], cells, strict=True)
+        )
+        if rows and not group and rows[-1][2] == texts:
+            rows[-1][1].append(first)
+        else:
+            rows.append((group, [first], texts))
+    for group, arms, texts in rows:
+        rich.add_row(group, ", ".join(arms), *map(_coloured, texts))
+    rich.caption = table.caption or None
+    rich.caption_justify = "left"
+    return rich
 
 
 def rich_table(table: Table) -> RichTable:
@@ -47,3 +84,8 @@ def rich_table(table: Table) -> RichTable:
     rich.caption = table.caption or None
     rich.caption_justify = "left"
     return rich
+
+
+def _coloured(cell: str) -> Text:
+    style = STYLES.get(STATUS.get(cell[:1], ""), "")
+    return Text(printable(cell, lines=True), style=style)

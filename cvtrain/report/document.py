@@ -103,6 +103,10 @@ class Document:
         notes: remarks on the runs: missing, failed or cut short.
         broken: claims of the experiment that do not hold.
         facts: the answer for programs, written into summary.json.
+        subject: what was run, in a line below the title.
+        answer: a table that stands before everything else, and on a terminal for all tables.
+        cover: the picture beside the answer.
+        next_command: the line that goes on to an answer where it is inconclusive.
     """
 
     title: str
@@ -111,16 +115,22 @@ class Document:
     notes: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    subject: str = ""
+    answer: Table | None = None
+    cover: Picture | None = None
+    next_command: str = ""
 
     @property
     def tables(self) -> list[Table]:
-        """The tables of all sections."""
-        return [table for section in self.sections for table in section.tables]
+        """The answer and the tables of all sections."""
+        first = [] if self.answer is None else [self.answer]
+        return [*first, *(table for section in self.sections for table in section.tables)]
 
     @property
     def pictures(self) -> list[Picture]:
-        """The pictures of all sections."""
-        return [picture for section in self.sections for picture in section.pictures]
+        """The cover and the pictures of all sections."""
+        first = [] if self.cover is None else [self.cover]
+        return [*first, *(picture for section in self.sections for picture in section.pictures)]
 
     def failure(self) -> str | None:
         """The broken claims in one line, or None where all hold."""

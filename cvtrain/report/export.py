@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from cvtrain.process.errors import InputError
 from cvtrain.process.plain_text import printable
 from cvtrain.process.signals import interruption
-from cvtrain.report.document import Document, Table
+from cvtrain.report.document import Document, Picture, Table
 from cvtrain.report.figures.style import save_figure
 from cvtrain.report.html import page
 from cvtrain.runs.directory_layout import REPORT
@@ -50,6 +50,9 @@ TEX_SPECIAL = str.maketrans(
         "×": r"$\times$",
         "·": r"$\cdot$",
         "→": r"$\rightarrow$",
+        "∂": r"$\partial$",
+        "✓": "",
+        "✗": "",
         "∞": r"$\infty$",
         "ρ": r"$\rho$",
         "φ": r"$\varphi$",
@@ -118,6 +121,8 @@ def summary(document: Document) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "title": document.title,
+        "subject": document.subject,
+        "answers": [dict(r) for r in document.answer.records] if document.answer else [],
         "verdict": [str(sentence) for sentence in document.verdict],
         "notes": list(document.notes),
         "broken": list(document.broken),
@@ -157,22 +162,25 @@ def as_tex(table: Table) -> str:
 
 def as_markdown(document: Document) -> str:
     """The whole report as Markdown, as code hosts render it."""
-    parts = [f"# {markdown(document.title)}", *(f"> {markdown(note)}" for note in document.notes)]
+    parts = [f"# {markdown(document.title)}"]
+    parts += [markdown(document.subject)] if document.subject else []
+    parts += [f"> {markdown(note)}" for note in document.notes]
+    parts += [_markdown_table(document.answer)] if document.answer is not None else []
     parts += [f"- {markdown(str(sentence))}" for sentence in document.verdict]
     parts += [f"**Does not hold:** {markdown(claim)}" for claim in document.broken]
+    parts += [f"To go on: `{document.next_command}`"] if document.next_command else []
+    parts += [_markdown_picture(document.cover)] if document.cover is not None else []
     for section in document.sections:
         parts.append(f"## {markdown(section.title)}")
         parts += [markdown(str(sentence)) for sentence in section.sentences]
         parts += [_markdown_table(table) for table in section.tables]
-        parts += [
-            f"![{markdown(picture.title)}]({picture.name}.svg)" for picture in section.pictures
-        ]
+        parts += map(_markdown_picture, section.pictures)
     return "\n\n".join(parts) + "\n"
 
 
 def markdown(text: str) -> str:
     """Escape a line of text, so that Markdown shows it as it is, in paragraphs and in tables."""
-    escaped = printable(text).strip().translate(MARKDOWN_SPECIAL)
+    escaped = printable(text.replace("\n", " ")).strip().translate(MARKDOWN_SPECIAL)
     return f"\\{escaped}" if escaped.startswith(MARKDOWN_BEGINNINGS) else escaped
 
 
@@ -184,12 +192,18 @@ def _markdown_table(table: Table) -> str:
         for number, cells in enumerate(table.cells, start=1)
     ]
     lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    text = f"**{markdown(table.title)}** (`{table.name}`)\n\n{lines}"
+    title = f"**{markdown(table.title)}** " if table.title else ""
+    text = f"{title}(`{table.name}`)\n\n{lines}"
     return f"{text}\n\n{markdown(table.caption)}" if table.caption else text
 
 
+def _markdown_picture(picture: Picture) -> str:
+    return f"![{markdown(picture.title)}]({picture.name}.svg)"
+
+
 def _tex_row(cells: tuple[str, ...]) -> str:
-    return " & ".join(printable(cell).translate(TEX_SPECIAL) for cell in cells) + r" \\"
+    texts = (printable(cell.replace("\n", " ")).translate(TEX_SPECIAL).strip() for cell in cells)
+    return " & ".join(texts) + r" \\"
 
 
 def _csv_cell(value: Any) -> str:

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from cvtrain.process.plain_text import printable
+from cvtrain.report.cells import STATUS
 from cvtrain.report.document import Document, Sentence
 
 
@@ -29,6 +30,8 @@ def page(document: Document, folder: Path) -> str:
         finalize=_printable,
     )
     environment.filters["linked"] = linked
+    environment.filters["lined"] = lined
+    environment.filters["status"] = lambda cell: STATUS.get(cell[:1], "")
 
     def embedded(name: str) -> str:
         content = base64.b64encode((folder / f"{name}.svg").read_bytes()).decode()
@@ -42,6 +45,12 @@ def page(document: Document, folder: Path) -> str:
 
 def _printable(value: object) -> object:
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def lined(cell: str) -> Markup:
+    """The text of a cell as HTML, in which lines after the first are small."""
+    first, *others = (escape(printable(line)) for line in cell.split("\n"))
+    return first + Markup("").join(Markup("<br><small>{}</small>").format(o) for o in others)
 
 
 def linked(sentence: Sentence) -> Markup:

@@ -1,4 +1,4 @@
-"""The report of a sweep over learning rates: the verdict, and the numbers behind it."""
+"""The report of a sweep over learning rates: the answer, and the numbers behind it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from cvtrain.analysis.arms import REFERENCE
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.scores import Comparison, Group, compare
 from cvtrain.analysis.verdict import decide
-from cvtrain.report.document import Document, Picture, Section
+from cvtrain.config.compose import as_override
+from cvtrain.process.plain_text import cvtrain_command
+from cvtrain.report.answers import Answers, answer_sentences, answer_table
+from cvtrain.report.document import Document, Picture, Section, Sentence
 from cvtrain.report.figures import differences, learning_rates, training
 from cvtrain.report.lr_sweep_tables import (
-    Answers,
     arm_table,
     difference_table,
     octave_table,
     price_table,
 )
-from cvtrain.report.narrative import describe_group, headline
+from cvtrain.report.narrative import describe_group, without_comparison
 from cvtrain.report.references import reference_section
 from cvtrain.runs.safe_names import shortened
 
@@ -31,28 +32,44 @@ from cvtrain.runs.safe_names import shortened
 def report_retuning(sweep: Sweep) -> Document:
     """Report the outcome of every arm of a sweep, per optimizer."""
     comparison = compare(sweep)
-    answers = decide(comparison.groups)
-    slugs = table_names([group.name for group in comparison.groups])
+    groups = comparison.groups
+    answers = decide(groups)
+    slugs = table_names([group.name for group in groups])
     sections = [
-        _group_section(group, answers, slug)
-        for group, slug in zip(comparison.groups, slugs, strict=True)
+        _group_section(group, answers, slug) for group, slug in zip(groups, slugs, strict=True)
     ]
     bounds = reference_section(sweep)
     if bounds is not None:
         sections.append(bounds)
+    cover = learning_rates.registered_curves(comparison, answers)
     pictures = tuple(_pictures(sweep, comparison))
     if pictures:
         sections.append(Section("Figures", pictures=pictures))
+    answered = {answer.group for answer in answers.values()}
+    alone = [(g.name, without_comparison(g)) for g in groups if g.name not in answered]
     return Document(
-        title="What the factor 2 changed",
-        verdict=tuple(headline(group, answers) for group in comparison.groups),
+        title=_question(groups),
+        subject=_subject(comparison),
+        answer=answer_table(groups, answers),
+        verdict=(
+            *answer_sentences(groups, answers),
+            *(Sentence(f"{name}: {reason}.") for name, reason in alone if reason is not None),
+        ),
+        next_command=_next_command(sweep, answers),
+        cover=None
+        if cover is None
+        else Picture(
+            "registered",
+            "Validation loss over the learning rate: as measured, and moved by each arm’s factor",
+            cover,
+        ),
         sections=tuple(sections),
         broken=tuple(
             f"{answer.group}, {answer.arm}: {answer.outcome}"
             for answer in answers.values()
             if answer.kind == "law broken"
         ),
-        facts={"verdict": [_facts(g, answers) for g in comparison.groups]},
+        facts={"verdict": [_facts(group, answers) for group in groups]},
     )
 
 
@@ -67,6 +84,46 @@ def table_names(groups: Sequence[str]) -> list[str]:
     return list(names)
 
 
+def _question(groups: Sequence[Group]) -> str:
+    varied = {group.varied for group in groups} - {""}
+    if varied:
+        return f"What does {', '.join(sorted(varied))} change?"
+    return "Does the factor 2 in w.grad matter here?"
+
+
+def _subject(comparison: Comparison) -> str:
+    """What was run, e.g. ``digits_fft, mixed_mlp, 350 runs of 200 steps, 5 seeds``."""
+    runs = comparison.runs
+    if runs.empty:
+        return ""
+    parts = []
+    for key in ("data._target_", "model._target_"):
+        names = list(dict.fromkeys(str(target).split(".")[-2:][0] for target in runs[key]))
+        parts.append(
+            ", ".join(names) if len(names) <= 3 else f"{len(names)} of {key.split('.')[0]}"
+        )
+    steps = sorted(set(runs["max_steps"].astype(int)))
+    of_steps = f"{steps[0]}" if len(steps) == 1 else f"{steps[0]} to {steps[-1]}"
+    seeds = runs["seed"].nunique()
+    parts.append(f"{len(runs)} run{'s' if len(runs) > 1 else ''} of {of_steps} steps")
+    parts.append(f"{seeds} seed{'s' if seeds > 1 else ''}")
+    return ", ".join(parts)
+
+
+def _next_command(sweep: Sweep, answers: Answers) -> str:
+    """The line that goes on to an answer for what is inconclusive; empty where none is known."""
+    wanted: dict[str, str] = {}
+    for answer in answers.values():
+        for override in answer.more_overrides:
+            key = override.partition("=")[0]
+            # Of several numbers of seeds the largest is enough for all.
+            wanted[key] = max(wanted.get(key, ""), override, key=lambda text: (len(text), text))
+    if not wanted:
+        return ""
+    begun = as_override("resume", str(sweep.directory))
+    return cvtrain_command(begun, *(wanted[key] for key in sorted(wanted)))
+
+
 def _group_section(group: Group, answers: Answers, slug: str) -> Section:
     tables = [arm_table(group, slug)]
     others = [arm for arm in group.arms if arm.prices]
@@ -76,8 +133,7 @@ def _group_section(group: Group, answers: Answers, slug: str) -> Section:
         moved = octave_table(others, slug)
         priced = price_table(group, others, slug)
         tables += [differed, moved, priced]
-        reference = group.arm(REFERENCE)
-        common = reference.best_lr if reference else None
+        common = group.base.best_lr if group.base else None
         for index, arm in enumerate(others):
             rows[arm.name] = (
                 differed.row_name(index),
@@ -95,6 +151,7 @@ def _pictures(sweep: Sweep, comparison: Comparison) -> Iterator[Picture]:
     if not comparison.groups:
         return
     compared = any(arm.prices for group in comparison.groups for arm in group.arms)
+    ablation = any(group.varied for group in comparison.groups)
     figures: list[tuple[str, str, Figure | None]] = []
     if comparison.runs["optimizer.lr"].nunique() > 1:
         figures += [
@@ -106,7 +163,7 @@ def _pictures(sweep: Sweep, comparison: Comparison) -> Iterator[Picture]:
             (
                 "effective_rates",
                 "The same over the effective learning rate: lr × the factor that the law leaves",
-                learning_rates.effective_rate_curves(comparison),
+                None if ablation else learning_rates.effective_rate_curves(comparison),
             ),
             (
                 "heat_maps",
@@ -148,6 +205,8 @@ def _facts(group: Group, answers: Answers) -> dict[str, Any]:
         "margin": group.margin,
         "margin_loss": group.margin_loss,
         "decides_on": group.decides_on,
+        "reference": group.reference,
+        "varied": group.varied,
         "seeds": list(group.seeds),
         "arms": [
             {

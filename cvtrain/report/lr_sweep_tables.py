@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from cvtrain.analysis.answer import Answer
-from cvtrain.analysis.arms import NULL, REFERENCE
+from cvtrain.analysis.arms import NULL
 from cvtrain.analysis.metric import ACCURACY
 from cvtrain.analysis.scores import Arm, Group
 from cvtrain.report.cells import (
@@ -123,7 +123,7 @@ def difference_table(group: Group, arms: list[Arm], answers: Answers, slug: str)
         f" ±{margin:.3g}; p differ: from the reference and from the control; both adjusted for all"
         " arms (Holm)"
     )
-    title = f"{group.name}: against {REFERENCE}"
+    title = f"{group.name}: against {group.reference}"
     name = f"{slug}_differences"
     return Table(name, title, columns, tuple(records), caption, numbered=True)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from cvtrain.analysis.answer import Answer, Kind
-from cvtrain.analysis.arms import NULL, REFERENCE
+from cvtrain.analysis.answer import Answer
+from cvtrain.analysis.arms import NULL
 from cvtrain.analysis.difference import Difference
 from cvtrain.analysis.metric import ACCURACY
 from cvtrain.analysis.scores import Group
@@ -16,39 +16,16 @@ from cvtrain.report.document import Sentence
 
 Answers = Mapping[tuple[str, str], Answer]
 
-CLAUSES: dict[Kind, tuple[str, str]] = {
-    "relabelling": ("is a relabelling of the learning rate, bit for bit", "are relabellings"),
-    "absorbed": ("is absorbed by retuning the learning rate", "are absorbed by retuning"),
-    "different": ("makes a real difference, retuned or not", "make real differences"),
-    "never learns": ("learns at no learning rate", "learn at no learning rate"),
-    "law broken": ("breaks an exact law", "break an exact law"),
-    "inconclusive": ("is inconclusive", "are inconclusive"),
-}
-"""Clauses for an answer, on one arm and on several."""
-
-
-def headline(group: Group, answers: Answers) -> Sentence:
-    """The answers for one optimizer in a sentence, without numbers."""
-    alone = without_comparison(group)
-    if alone is not None:
-        return Sentence(f"{group.name}: {alone}.")
-    clauses = []
-    for kind, (singular, plural) in CLAUSES.items():
-        names = [arm for (name, arm), a in answers.items() if name == group.name and a.kind == kind]
-        if names:
-            clauses.append(f"{_join(names)} {singular if len(names) == 1 else plural}")
-    return Sentence(f"{group.name}: {'; '.join(clauses)}.")
-
 
 def without_comparison(group: Group) -> str | None:
     """Why a group has nothing to compare, or None."""
-    reference = group.arm(REFERENCE)
+    reference = group.base
     if reference is None:
-        return f"nothing to compare with: no run of {REFERENCE}"
-    if all(arm.name in (REFERENCE, NULL) for arm in group.arms):
-        return f"nothing to compare: only {REFERENCE} was run"
+        return f"nothing to compare with: no run of {group.reference}"
+    if all(arm.name in (group.reference, NULL) for arm in group.arms):
+        return f"nothing to compare: only {group.reference} was run"
     if reference.best_lr is None:
-        return f"nothing to compare: {REFERENCE} has no usable learning rate"
+        return f"nothing to compare: {group.reference} has no usable learning rate"
     return None
 
 
@@ -62,7 +39,7 @@ def describe_group(
         answers: from `verdict.decide`.
         rows: by arm, the names of the table rows that hold its numbers.
     """
-    reference = group.arm(REFERENCE)
+    reference = group.base
     if reference is None or without_comparison(group) is not None:
         return []
     sentences = []
@@ -138,8 +115,3 @@ def signed(value: float, metric: str) -> str:
 def _rounded(octaves: float) -> str:
     text = signed_text(octaves)
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _join(names: Sequence[str]) -> str:
-    quoted = [f"“{name}”" for name in names]
-    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} and {quoted[-1]}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from cvtrain.analysis.arms import REFERENCE, label_runs
+from cvtrain.analysis.arms import label_runs
 from cvtrain.analysis.best_lr import judged_runs, scored_runs, tuned
 from cvtrain.analysis.load import Sweep
 from cvtrain.report.cells import Record, number, words
@@ -52,7 +52,7 @@ def _records(labelled: pd.DataFrame) -> Iterator[Record]:
         for tag, name, value in known[0] if known else ():
             if tag == "test/loss" and not set(rows["objective.loss"]) <= set(COMPARABLE_LOSSES):
                 continue
-            of_arm = judged_runs(rows[rows["arm"] == REFERENCE])[0]
+            of_arm = judged_runs(rows[rows["arm"] == rows["reference"]])[0]
             best = tuned(of_arm).best if len(of_arm) else of_arm
             if len(best) and tag in best:
                 mean = float(best[tag].mean())

@@ -142,6 +142,7 @@ RecordedConfig = TypedDict(
         "report.margin": NotRequired[Positive | None],
         "report.margin_loss": NotRequired[Positive],
         "report.decides_on": NotRequired[Literal["curves", "optimum"]],
+        "report.reference": NotRequired[str | None],
         "report.tuning_seeds": NotRequired[Whole],
         "variant": NotRequired[str | None],
         "analysis": NotRequired[str | None],

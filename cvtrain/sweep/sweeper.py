@@ -211,11 +211,14 @@ def experiment_of(config: DictConfig) -> str | None:
 
 
 def report(directory: Path, journal: Journal, points: Sequence[Point]) -> None:
-    """What came out: how many runs ended, and the report on all that have begun."""
+    """Say how many runs ended and how many were interrupted, and report on all that have begun."""
     from cvtrain.experiments.publish import publish
 
     counts = journal.count(points)
-    ended = sum(count for status, count in counts.items() if status not in (None, "running"))
+    waiting = (None, "running", "interrupted")
+    ended = sum(count for status, count in counts.items() if status not in waiting)
     if ended < len(points):
-        print(f"{ended} of {len(points)} runs ended", file=sys.stderr)
+        stopped = counts.get("interrupted", 0)
+        more = f", {stopped} were interrupted" if stopped else ""
+        print(f"{ended} of {len(points)} runs ended{more}", file=sys.stderr)
     publish(directory)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cvtrain.analysis.scores import compare
+from cvtrain.process.errors import InputError
 from tests.analysis.synthetic import HALVED, JITTERED, UNCONJUGATED, WIRTINGER, row, sweep_of
 
 
@@ -25,18 +26,63 @@ def test_arms_are_named_by_scale_and_convention(changed, name):
     assert [arm.name for arm in group.arms] == [name]
 
 
-def test_what_else_differs_makes_groups_that_are_named_by_it():
-    adam = {"optimizer___target_": "torch.optim.Adam"}
-    rows = [
-        row(0.1),
-        row(0.1, optimizer__momentum=0.9),
-        row(0.1, **adam),
-        row(0.1, **adam, optimizer__lr=0.5, seed=2, null_arm=False, lr_octave=2.0),
-    ]
-    for one in rows[2:]:
-        del one["optimizer.momentum"]
+ADAM = {"optimizer___target_": "torch.optim.Adam"}
+
+
+def test_beside_the_factor_what_else_differs_makes_groups_that_are_named_by_it():
+    rows = [row(0.1), row(0.1, optimizer__momentum=0.9), row(0.1, **HALVED), row(0.1, **ADAM)]
+    del rows[3]["optimizer.momentum"]
     groups = compare(sweep_of(rows)).groups
     assert [group.name for group in groups] == ["SGD, momentum=0", "SGD, momentum=0.9", "Adam"]
+    assert {(group.reference, group.varied) for group in groups} == {("scale 1, pytorch", "")}
+
+
+def labels(rows):
+    return {
+        group.name: (group.reference, [arm.name for arm in group.arms])
+        for group in compare(sweep_of(rows)).groups
+    }
+
+
+def test_any_other_swept_key_makes_arms_and_the_first_value_is_the_reference():
+    rows = [row(0.1, clip={"kind": "none"}), row(0.1, clip={"kind": "norm", "threshold": 0.5})]
+    rows += [one | {"optimizer._target_": "torch.optim.Adam"} for one in rows]
+    arms = ("clip.kind=none", ["clip.kind=none", "clip.kind=norm"])
+    assert labels(rows) == {"SGD": arms, "Adam": arms}
+    assert compare(sweep_of(rows)).groups[0].varied == "clip.kind"
+
+
+def test_two_swept_keys_make_an_arm_of_each_combination():
+    rows = [row(0.1, batch_size=b, optimizer__momentum=m) for b in (8, 16) for m in (0.0, 0.9)]
+    (found,) = labels(rows).values()
+    assert found[1] == [f"batch_size={b}, momentum={m:g}" for b in (8, 16) for m in (0, 0.9)]
+
+
+def test_optimizers_are_arms_where_nothing_else_was_swept_and_data_sets_are_groups():
+    optimizers = ("optimizer=SGD", ["optimizer=SGD", "optimizer=Adam"])
+    assert labels([row(0.1), row(0.1, **ADAM)]) == {"optimizers": optimizers}
+    data = {"data___target_": "cvtrain.data.system_id.system_id"}
+    found = labels([row(0.1, batch_size=b, **d) for d in ({}, data) for b in (8, 16)])
+    assert list(found) == ["SGD, data=digits_fft", "SGD, data=system_id"]
+
+
+def test_the_reference_is_the_one_that_is_asked_for_and_its_twins_are_the_control():
+    rows = [row(0.1, batch_size=b, init_jitter=j) for b in (8, 16) for j in (0.0, 1e-6)]
+    for one in rows:
+        one["report.reference"] = "batch_size=16"
+    (found,) = labels(rows).values()
+    arms = ["batch_size=16", "batch_size=8", "batch_size=8, jittered", "jitter control"]
+    assert found == ("batch_size=16", arms)
+    for one in rows:
+        one["report.reference"] = "batch_size=4"
+    with pytest.raises(InputError, match=r"report\.reference=batch_size=4: should be one of batch"):
+        labels(rows)
+
+
+def test_repetitions_of_a_split_are_groups_and_settings_of_the_report_are_nothing():
+    rows = [row(0.1, data__seed=s, batch_size=b) for s in (0, 1) for b in (8, 16)]
+    rows[0]["report.margin"] = 0.1
+    assert list(labels(rows)) == ["SGD, data.seed=0", "SGD, data.seed=1"]
 
 
 def test_settings_are_shown_as_they_were_given_and_left_out_where_there_are_none():

@@ -39,6 +39,17 @@ def test_the_verdict_comes_first_and_is_that_of_the_summary(opened, sweep):
     assert opened.evaluate("document.querySelector('main').firstElementChild.id") == "verdict"
 
 
+def test_the_answer_has_a_sign_and_a_colour_for_every_outcome(opened):
+    cells = opened.locator("#answers tbody td:nth-child(4)")
+    assert cells.count() == 6
+    texts, names = cells.all_inner_texts(), cells.evaluate_all("all => all.map(c => c.className)")
+    for text, name in zip(texts, names, strict=True):
+        assert {"✓": "good", "✗": "bad", "?": "open"}[text[0]] in name.split()
+    box = opened.locator("#figure-registered").bounding_box()
+    assert box is not None
+    assert box["y"] < 1200
+
+
 def test_every_figure_is_drawn(opened, sweep):
     summary = json.loads((sweep / "report" / "summary.json").read_text(encoding="utf-8"))
     named = [name for section in summary["sections"] for name in section["figures"]]
@@ -85,7 +96,7 @@ def test_text_and_links_can_be_told_from_the_paper(browser: Browser, sweep, sche
     style = "element => getComputedStyle(element)"
     paper = luminance(page.locator("body").evaluate(f"({style})(document.body).backgroundColor"))
     assert (paper < 0.1) == (scheme == "dark")
-    for selector in ("body", "nav a", ".below"):
+    for selector in ("body", "nav a", ".below", "#answers td:nth-child(4)"):
         colour = page.locator(selector).first.evaluate("element => getComputedStyle(element).color")
         lighter, darker = sorted((luminance(colour), paper), reverse=True)
         assert (lighter + 0.05) / (darker + 0.05) >= 4.5, selector
@@ -93,8 +104,11 @@ def test_text_and_links_can_be_told_from_the_paper(browser: Browser, sweep, sche
 
 
 def test_the_keyboard_reaches_sections_and_opens_long_tables(opened):
-    opened.keyboard.press("Tab")
     focused = "document.activeElement"
+    for _ in range(3):  # the answer, which may have to be scrolled, comes before the sections
+        opened.keyboard.press("Tab")
+        if opened.evaluate(f"{focused}.closest('nav') !== null"):
+            break
     assert opened.evaluate(f"{focused}.closest('nav') !== null")
     target = opened.evaluate(f"{focused}.getAttribute('href')")
     opened.keyboard.press("Enter")

@@ -12,13 +12,14 @@ from cvtrain.analysis.difference import Difference
 from cvtrain.analysis.scores import compare
 from cvtrain.analysis.verdict import decide
 from cvtrain.experiments.publish import publish
+from cvtrain.report.answers import answer_sentences
 from cvtrain.report.cells import rate_text
 from cvtrain.report.console import rich_table
 from cvtrain.report.export import write_report
 from cvtrain.report.figures.learning_rates import learning_rate_curves
 from cvtrain.report.figures.style import save_figure
 from cvtrain.report.lr_sweep import report_retuning, table_names
-from cvtrain.report.narrative import describe_group, headline, interval
+from cvtrain.report.narrative import describe_group, interval
 from tests.analysis.synthetic import (
     HALVED,
     JITTERED,
@@ -53,38 +54,47 @@ def told(*arms):
     group = group_of(*arms)
     answers = decide([group])
     rows = {each.name: (f"row {place}",) for place, each in enumerate(group.arms)}
-    return [str(headline(group, answers))] + [
-        str(each) for each in describe_group(group, answers, rows)
-    ]
+    verdict = [str(each) for each in answer_sentences([group], answers)]
+    return verdict, [str(each) for each in describe_group(group, answers, rows)]
 
 
 def test_a_sentence_has_the_advice_the_outcome_and_what_it_costs_not_to():
-    verdict, line = told(arm(), arm((0.4, 0.3, 0.2), shifts=(0.012, -0.002, 0.021), **WIRTINGER))
-    assert verdict == "SGD: “scale 1, wirtinger” is inconclusive."
+    verdict, (line,) = told(arm(), arm((0.4, 0.3, 0.2), (0.012, -0.002, 0.021), **WIRTINGER))
+    assert verdict[0] == "SGD with textbook gradient: inconclusive."
     assert line.startswith("scale 1, wirtinger: multiply the learning rate by 2.00: inconclusive: ")
     assert "; rate kept: " in line and "points of test accuracy" in line
     assert line.endswith("[row 1]")
 
 
 def test_an_arm_that_does_not_learn_where_the_reference_does_is_said_not_to():
-    verdict, line = told(arm(), arm((1.99, 1.98, 2.0), **UNCONJUGATED))
-    assert verdict.endswith("“scale 1, unconjugated” learns at no learning rate.")
+    verdict, (line,) = told(arm(), arm((1.99, 1.98, 2.0), **UNCONJUGATED))
+    assert verdict[0] == "SGD with gradient not conjugated: no learning rate works."
     assert line.startswith("scale 1, unconjugated: no rate helps: never learns")
 
 
 def test_an_arm_that_was_interrupted_is_not_said_to_learn_nowhere():
-    _, line = told(arm(), arm(status="interrupted", **HALVED))
+    _, (line,) = told(arm(), arm(status="interrupted", **HALVED))
     assert "scale ½, pytorch has no usable learning rate" in line
 
 
-def test_without_a_usable_reference_there_is_nothing_to_compare():
-    assert told(arm(**HALVED)) == ["SGD: nothing to compare with: no run of scale 1, pytorch."]
-    assert told(arm(), arm(**JITTERED)) == [
-        "SGD: nothing to compare: only scale 1, pytorch was run."
-    ]
-    assert told(arm(status="diverged"), arm(**HALVED)) == [
-        "SGD: nothing to compare: scale 1, pytorch has no usable learning rate."
-    ]
+@pytest.mark.parametrize(
+    ("arms", "reason"),
+    [
+        ([arm(**HALVED)], "nothing to compare with: no run of scale 1, pytorch"),
+        ([arm(), arm(**JITTERED)], "nothing to compare: only scale 1, pytorch was run"),
+        ([arm(status="diverged")], "nothing to compare: only scale 1, pytorch was run"),
+    ],
+)
+def test_without_a_reference_or_another_arm_there_is_nothing_to_compare(arms, reason):
+    document = report_retuning(sweep_of([one for rows in arms for one in rows]))
+    assert [str(each) for each in document.verdict] == [f"SGD: {reason}."]
+    assert document.answer is None
+
+
+def test_beside_a_reference_of_which_no_run_is_usable_an_arm_is_inconclusive():
+    verdict, lines = told(arm(status="diverged"), arm(**HALVED))
+    assert verdict[0] == "SGD with ½ in the loss: inconclusive."
+    assert lines == []
 
 
 def test_what_rounds_to_zero_has_no_sign():
@@ -143,14 +153,15 @@ def test_runs_that_never_reach_the_target_are_drawn_too(tmp_path):
     rows = [one | {"convergence/steps_to_target": math.inf} for one in [*arm(), *arm(**HALVED)]]
     document = report_retuning(sweep_of(rows))
     names = [picture.name for picture in document.pictures]
-    assert names == ["learning_rates", "effective_rates", "heat_maps", "shifts", "prices"]
+    assert names[:3] == ["registered", "learning_rates", "effective_rates"]
+    assert names[3:] == ["heat_maps", "shifts", "prices"]
     write_report(document, tmp_path)
 
 
 def test_the_table_has_a_line_per_arm_and_a_star_at_an_edge():
     rows = arm() + arm((0.5, 0.4, 0.2), **HALVED) + arm(status="diverged", **WIRTINGER)
     rows[-1]["status"] = "failed"
-    table = report_retuning(sweep_of(rows)).tables[0]
+    table = next(t for t in report_retuning(sweep_of(rows)).tables if t.name == "sgd_arms")
     console = Console(width=118, record=True, file=io.StringIO())
     console.print(rich_table(table))
     body = [line for line in console.export_text().split("\n") if line.startswith("│")]

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cvtrain.analysis.arms import NULL, REFERENCE
+from cvtrain.analysis.arms import NULL
 from cvtrain.analysis.metric import ACCURACY
 from cvtrain.analysis.scores import Arm, Comparison, Group, Price
 from cvtrain.report.figures.learning_rates import arm_indices, metric_name
@@ -88,7 +88,7 @@ def _ratio(price: Price) -> float:
 
 
 def _compared(group: Group) -> list[Arm]:
-    return [arm for arm in group.arms if arm.name != REFERENCE and arm.prices]
+    return [arm for arm in group.arms if arm.name != group.reference and arm.prices]
 
 
 def _shifts(axes: Axes, group: Group, comparison: Comparison, *, named: bool) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,8 @@ from matplotlib.figure import Figure
 from cvtrain.analysis.arms import NULL
 from cvtrain.analysis.effective_lr import effective_rates
 from cvtrain.analysis.metric import ACCURACY
-from cvtrain.analysis.scores import Comparison, Group
+from cvtrain.analysis.scores import Arm, Comparison, Group
+from cvtrain.report.answers import Answers, factor_octaves
 from cvtrain.report.figures.style import (
     COLOURS,
     MOST_COLUMNS,
@@ -23,6 +26,7 @@ from cvtrain.report.figures.style import (
     new_figure,
     octave_axis,
     paper_style,
+    style_of,
 )
 
 Rates = Callable[[pd.DataFrame], "pd.Series[float]"]
@@ -36,6 +40,62 @@ def learning_rate_curves(comparison: Comparison) -> Figure:
     the top marks a learning rate at which a run of the arm did not finish; it has no mean.
     """
     return _grid(comparison, 2, lambda rows: rows["optimizer.lr"], "learning rate")
+
+
+@paper_style
+def registered_curves(comparison: Comparison, answers: Answers) -> Figure | None:
+    """Per group a row: median validation loss over the learning rate as measured (left), and over
+    the learning rate divided by the factor that the arm's answer gives (right): where the factor is
+    right, the curves coincide. The jitter control is grey; a cross at the top marks a learning rate
+    at which half of the runs fail.
+
+    Returns:
+        None where no arm of several learning rates has an answer.
+    """
+    groups = [
+        group
+        for group in comparison.groups
+        if any((group.name, arm.name) in answers for arm in group.arms)
+        and any(len(arm.grid.octaves) > 1 for arm in group.arms)
+    ]
+    if not groups:
+        return None
+    figure = new_figure(2, 0.95 * len(groups))
+    indices = arm_indices(comparison)
+    lines = figure.subplots(len(groups), 2, squeeze=False, sharey="row")
+    for (measured, moved), group in zip(lines, groups, strict=True):
+        for arm in group.arms:
+            index = indices.get(arm.name)
+            _median_curve(measured, arm, 0.0, index)
+            answer = answers.get((group.name, arm.name))
+            octaves = 0.0 if answer is None else factor_octaves(answer)
+            if not math.isnan(octaves):
+                _median_curve(moved, arm, octaves, index)
+        measured.set_title(f"{group.name}: as measured")
+        moved.set_title(f"{group.name}: moved by each arm's factor")
+        logarithmic(measured)
+        measured.set_ylabel("validation loss")
+        last = group is groups[-1]
+        octave_axis(measured, "learning rate" if last else "")
+        octave_axis(moved, "learning rate / factor" if last else "")
+        for axes in (measured, moved):
+            light_grid(axes)
+    legend_below(figure)
+    return figure
+
+
+def _median_curve(axes: Axes, arm: Arm, octaves: float, index: int | None) -> None:
+    rates = 2.0 ** (arm.grid.octaves - octaves)
+    losses = arm.grid.median_loss
+    if index is None:
+        style: dict[str, Any] = {"color": "0.6", "linewidth": 3, "alpha": 0.6}
+    else:
+        style = style_of(index)
+    axes.plot(rates, np.where(np.isinf(losses), np.nan, losses), label=arm.name, **style)
+    lost = rates[np.isinf(losses)]
+    height = np.full(len(lost), 0.97 - 0.05 * (index or 0))
+    transform = axes.get_xaxis_transform()
+    axes.plot(lost, height, "x", color=style["color"], transform=transform)
 
 
 @paper_style

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
-from cvtrain.analysis.arms import NULL, REFERENCE
+from cvtrain.analysis.arms import NULL
 from cvtrain.analysis.best_lr import SCORE
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.scores import Comparison, Group
@@ -48,7 +48,7 @@ def convergence(sweep: Sweep, comparison: Comparison) -> Figure | None:
     figure = new_figure(2, len(groups))
     indices = arm_indices(comparison)
     for line, group in zip(figure.subplots(len(groups), 2, squeeze=False), groups, strict=True):
-        reference = group.arm(REFERENCE)
+        reference = group.base
         common = reference.best_lr if reference is not None else None
         for axes, lr in zip(line, (common, None), strict=True):
             for arm in group.arms:
@@ -158,7 +158,7 @@ def _traces(
     sweep: Sweep, comparison: Comparison, group: Group, seeds: int | None
 ) -> dict[str, list[pd.DataFrame]]:
     """By arm, tables of the traced entries of its runs at the reference's best learning rate."""
-    reference = group.arm(REFERENCE)
+    reference = group.base
     if reference is None or reference.best_lr is None:
         return {}
     traces = {}

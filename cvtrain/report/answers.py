@@ -1,0 +1,264 @@
+"""The answer of a sweep over learning rates, as it stands before everything else: one table of
+optimizers by arms, and a few plain sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from cvtrain.analysis.answer import UNCHANGED, Answer, arm_words, span
+from cvtrain.analysis.arms import REFERENCE
+from cvtrain.analysis.metric import ACCURACY
+from cvtrain.analysis.price import Price
+from cvtrain.analysis.scores import Group
+from cvtrain.analysis.statistics import Interval
+from cvtrain.report.cells import Column, Record
+from cvtrain.report.document import Sentence, Table
+
+Answers = Mapping[tuple[str, str], Answer]
+
+TABLE = "answers"
+SIGNS = {"relabelling": "✓", "absorbed": "✓", "inconclusive": "?"}
+"""Before an outcome; every other kind of answer has ✗."""
+
+
+def answer_table(groups: Sequence[Group], answers: Answers) -> Table | None:
+    """One row per optimizer and arm: what to do with the learning rate, whether the outcome is then
+    the same, and the cost of keeping the learning rate; None without answers."""
+    metrics = {group.name: group.metric for group in groups}
+    by_row = {
+        (group.name, arm.name): answers[group.name, arm.name]
+        for group in groups
+        for arm in group.arms
+        if (group.name, arm.name) in answers
+    }
+    if not by_row:
+        return None
+    first = dict(reversed(by_row))
+
+    def of(record: Record) -> Answer:
+        return by_row[record["group"], record["arm"]]
+
+    columns = (
+        Column("", lambda r: r["group"] if first[r["group"]] == r["arm"] else "", left=True),
+        Column(f"against {_against(groups)}", lambda r: _arm(r["arm"]), left=True),
+        Column("learning rate", lambda r: learning_rate(of(r)), left=True),
+        Column("then the same?", lambda r: outcome(of(r)), left=True, status=True),
+        Column("if kept instead", lambda r: kept(of(r), metrics[r["group"]]), left=True),
+    )
+    records = tuple(_record(answer) for answer in by_row.values())
+    return Table(TABLE, "", columns, records, _caption(groups, answers))
+
+
+def learning_rate(answer: Answer) -> str:
+    """What to do with the learning rate, in a cell: ``× 2, exactly``, ``× 1.33 [1.30, 1.36]``."""
+    law, registration = answer.law, answer.registration
+    if answer.kind == "relabelling" and law is not None:
+        text = "unchanged" if law.octaves == 0 else f"× {law.factor:g}"
+        of = "" if law.base == REFERENCE else f" of “{_short(law.base)}”"
+        return f"{text}{of}, exactly"
+    if answer.kind == "never learns":
+        return "none works"
+    if registration is None or registration.reason is not None:
+        return "unknown"
+    shift = registration.shift
+    if not shift.known:
+        return f"× {2**shift.mean:.2f}"
+    if max(abs(shift.low), abs(shift.high)) <= UNCHANGED:
+        return "unchanged"
+    return f"× {span(registration.factor, plus=False)}"
+
+
+def outcome(answer: Answer) -> str:
+    """Whether the outcome is the same at that learning rate, in a cell, behind a sign."""
+    sign = SIGNS.get(answer.kind, "✗")
+    text = answer.outcome
+    for long, short in SHORTER.items():
+        text = text.replace(long, short)
+    if answer.kind in ("relabelling", "absorbed"):
+        return f"{sign} yes, {text}"
+    return f"{sign} {text}" if answer.kind == "inconclusive" else f"{sign} no: {text}"
+
+
+SHORTER = {
+    "the same training, ": "",
+    "the outcome is equal ": "",
+    "not the same: ": "",
+    "law broken: ": "",
+    "inconclusive: about ": "",
+    "the outcome ": "it ",
+    " of test accuracy": "",
+    " of test loss": "",
+    "equality is to be within": "margin",
+}
+"""Phrases of an outcome, as they are in a narrow cell."""
+
+
+def _caption(groups: Sequence[Group], answers: Answers) -> str:
+    """What the columns mean, and the keys of the arms."""
+    units = {"points of test accuracy" if g.metric == ACCURACY else g.metric for g in groups}
+    keys = {arm: None for _, arm in answers if arm_words(arm) != arm}
+    legend = "; ".join(f"{_short(arm)}: {arm}" for arm in keys)
+    return (
+        f"{legend + '; ' if legend else ''}if kept: {', '.join(units)}; […]: 95 % intervals over"
+        " seeds"
+    )
+
+
+def kept(answer: Answer, metric: str) -> str:
+    """The cost of keeping the reference's learning rate, in a cell; empty where not measured."""
+    price = answer.prices.kept if answer.prices is not None else None
+    if price is None or "unchanged" in learning_rate(answer):
+        return ""
+    return _price(price, metric)
+
+
+def _price(price: Price, metric: str) -> str:
+    factor, digits = (100, 1) if metric == ACCURACY else (1, 4)
+    lines = ["many runs fail"]
+    if math.isfinite(price.difference.mean):
+        lines = [span(price.difference, digits, factor)]
+    if price.failures.other > price.failures.reference:
+        lines[0] += f", {price.failures.other} of {price.failures.pairs} fail"
+    if math.isinf(price.steps) and math.isfinite(price.best_steps):
+        lines.append("goal not reached")
+    elif price.steps != price.best_steps and not math.isnan(price.steps):
+        lines.append(f"goal after {price.steps:g} steps, not {price.best_steps:g}")
+    return "\n".join(lines)
+
+
+def answer_sentences(groups: Sequence[Group], answers: Answers) -> Iterator[Sentence]:
+    """Two to four sentences in plain words: on what is equal by a law, on the other answers, on the
+    largest cost of keeping the learning rate, and on what is inconclusive."""
+    by_kind: dict[str, list[Answer]] = {}
+    for answer in answers.values():
+        kind: str = answer.kind
+        if kind == "absorbed" and learning_rate(answer) == "unchanged":
+            kind = UNCHANGED_RATE
+        by_kind.setdefault(kind, []).append(answer)
+    exact = [one for one in by_kind.get("relabelling", []) if _law_base(one) == REFERENCE]
+    if exact:
+        pairs = sum(answer.law.pairs for answer in exact if answer.law is not None)
+        yield Sentence(
+            f"{_who(exact)}: nothing changes but the learning rate; {pairs} of {pairs} pairs of"
+            " runs are equal to the last bit."
+        )
+    copies = [one for one in by_kind.get("relabelling", []) if one not in exact]
+    if copies:
+        by_kind[COPY] = copies
+    clauses = [
+        f"{_who(by_kind[kind])}: {text}" for kind, text in CLAUSES.items() if kind in by_kind
+    ]
+    if clauses:
+        yield Sentence("; ".join(clauses) + ".")
+    dear = _dearest(groups, answers)
+    if dear is not None:
+        yield Sentence(dear)
+
+
+UNCHANGED_RATE = "absorbed at the same learning rate"
+COPY = "relabelling of another arm"
+CLAUSES = {
+    COPY: "the same training as another arm at another learning rate",
+    UNCHANGED_RATE: "leave the learning rate, the outcome is the same",
+    "absorbed": "the outcome is the same at the learning rate in the table",
+    "different": "the outcome is another one at every learning rate",
+    "never learns": "no learning rate works",
+    "law broken": "runs differ that an exact law makes equal",
+    "inconclusive": "inconclusive",
+}
+"""What sentences say of the arms of a kind."""
+
+
+def _dearest(groups: Sequence[Group], answers: Answers) -> str | None:
+    """What keeping the learning rate costs where it costs most; None where nothing is lost."""
+    metrics = {group.name: (group.metric, group.rising) for group in groups}
+    losses = []
+    for answer in answers.values():
+        metric, rising = metrics[answer.group]
+        text = kept(answer, metric)
+        price = answer.prices.kept if answer.prices is not None else None
+        if text and price is not None:
+            loss = price.difference.mean * (-1 if rising else 1)
+            losses.append((loss if math.isfinite(loss) else math.inf, answer, text))
+    if not losses:
+        return None
+    loss, answer, text = max(losses, key=lambda one: one[0])
+    if loss <= 0:
+        return None
+    who = f"{answer.group} with {_short(answer.arm)}"
+    unit = "points of test accuracy" if metrics[answer.group][0] == ACCURACY else ""
+    first, *more = text.split("\n")
+    told = ", ".join([f"{first} {unit}".strip(), *more])
+    return f"Keeping the learning rate costs most for {who}: {told}."
+
+
+def _who(same: Sequence[Answer]) -> str:
+    """E.g. ``SGD and Adam with ½ in the loss``."""
+    arms: dict[str, list[str]] = {}
+    for answer in same:
+        arms.setdefault(answer.group, []).append(_short(answer.arm))
+    groups: dict[str, list[str]] = {}
+    for group, names in arms.items():
+        groups.setdefault(_listed(names, "or"), []).append(group)
+    return "; ".join(f"{_listed(names, 'and')} with {text}" for text, names in groups.items())
+
+
+def _short(arm: str) -> str:
+    words = arm_words(arm)
+    return "both" if " and " in words else words.removesuffix(" ∂L/∂w*")
+
+
+def _listed(names: Sequence[str], last: str) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"
+
+
+def factor_octaves(answer: Answer) -> float:
+    """Octaves by which the answer moves the reference's learning rate; NaN where unknown."""
+    if answer.kind == "relabelling" and answer.law is not None and _law_base(answer) == REFERENCE:
+        return answer.law.octaves
+    if answer.registration is None or answer.registration.reason is not None:
+        return math.nan
+    return answer.registration.shift.mean
+
+
+def _law_base(answer: Answer) -> str | None:
+    return answer.law.base if answer.law is not None else None
+
+
+def _against(groups: Sequence[Group]) -> str:
+    references = {group.reference for group in groups}
+    return "plain PyTorch" if references == {REFERENCE} else " or ".join(sorted(references))
+
+
+def _arm(arm: str) -> str:
+    words, short = arm_words(arm), _short(arm)
+    if words == arm:
+        return arm
+    return f"{short}\n{'' if words == short else f'{words} · '}{arm}"
+
+
+def _record(answer: Answer) -> Record:
+    shift, rest = (
+        (answer.registration.factor, answer.registration.ratio)
+        if answer.registration is not None
+        else (None, None)
+    )
+    return {
+        "group": answer.group,
+        "arm": answer.arm,
+        "kind": answer.kind,
+        "advice": answer.advice,
+        "outcome": answer.outcome,
+        "cost": answer.cost,
+        **_ends("factor", shift),
+        **_ends("rest", rest),
+        "equivalence_p": answer.equivalence_p,
+        "difference_p": answer.difference_p,
+    }
+
+
+def _ends(name: str, interval: Interval | None) -> Record:
+    if interval is None:
+        interval = Interval(math.nan, math.nan, math.nan, 0)
+    return {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}

@@ -1,0 +1,148 @@
+"""The answer before everything else: its table, its sentences, in 80 columns and on the page."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import pytest
+from rich.console import Console
+
+from cvtrain.analysis.answer import Answer, LawCheck
+from cvtrain.analysis.arms import REFERENCE
+from cvtrain.analysis.registration import Registration
+from cvtrain.analysis.statistics import Interval
+from cvtrain.report.answers import factor_octaves, learning_rate, outcome
+from cvtrain.report.cells import STATUS
+from cvtrain.report.console import answer_table
+from cvtrain.report.lr_sweep import report_retuning
+from tests.analysis.synthetic import HALVED, WIRTINGER, row, sweep_of
+
+OCTAVES = range(-4, 2)
+NO = Interval(math.nan, math.nan, math.nan, 0)
+
+
+def runs(shift=0.0, seeds=6, **config):
+    """An arm whose curve is the reference's, moved by so many octaves: it falls by half per octave
+    up to octave 0, and rises after it."""
+    return [
+        row(
+            (0.1 + 0.2 * 2.0 ** -(octave - shift)) if octave - shift <= 0 else 0.9,
+            0.95,
+            seed=seed,
+            optimizer__lr=2.0**octave,
+            **config,
+        )
+        for octave in OCTAVES
+        for seed in range(seeds)
+    ]
+
+
+def registered(octaves, low, high, reason=None):
+    shift = Interval(octaves, low, high, 6)
+    return Registration(shift, NO, math.nan, math.nan, 0.05, False, reason=reason)
+
+
+def answered(kind, text="", **more):
+    return Answer("SGD", "scale ½, pytorch", kind, advice="", outcome=text, **more)
+
+
+def law(octaves, equal=16, base=REFERENCE):
+    return LawCheck(base, octaves, 16, equal, 100, 0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (answered("relabelling", law=law(1.0)), "× 2, exactly"),
+        (answered("relabelling", law=law(0.0)), "unchanged, exactly"),
+        (
+            answered("relabelling", law=law(1.0, base="scale 1, wirtinger")),
+            "× 2 of “textbook gradient”, exactly",
+        ),
+        (answered("absorbed", registration=registered(0.41, 0.40, 0.42)), "× 1.33 [1.32, 1.34]"),
+        (answered("absorbed", registration=registered(0.01, -0.03, 0.05)), "unchanged"),
+        (answered("inconclusive", registration=registered(1.0, math.nan, math.nan)), "× 2.00"),
+        (answered("inconclusive", registration=registered(math.nan, 0, 0, "flat")), "unknown"),
+        (answered("never learns"), "none works"),
+    ],
+)
+def test_a_cell_says_what_to_do_with_the_learning_rate(answer, text):
+    assert learning_rate(answer) == text
+
+
+@pytest.mark.parametrize(
+    ("answer", "text", "status"),
+    [
+        (
+            answered("relabelling", "the same training, bit for bit (16 of 16 pairs)"),
+            "✓ yes, bit for bit (16 of 16 pairs)",
+            "good",
+        ),
+        (
+            answered("absorbed", "the outcome is equal within 5 % (−0.5 % of test loss)"),
+            "✓ yes, within 5 % (−0.5 %)",
+            "good",
+        ),
+        (
+            answered("different", "not the same: the outcome differs: +9 % of test loss"),
+            "✗ no: it differs: +9 %",
+            "bad",
+        ),
+        (answered("inconclusive", "inconclusive: about 6 more seeds"), "? 6 more seeds", "open"),
+        (answered("law broken", "law broken: 15 of 16"), "✗ no: 15 of 16", "bad"),
+    ],
+)
+def test_a_cell_says_whether_the_outcome_is_then_the_same_behind_a_sign(answer, text, status):
+    assert outcome(answer) == text
+    assert STATUS[text[0]] == status
+
+
+def test_a_curve_is_moved_by_what_a_law_or_registration_says():
+    assert factor_octaves(answered("relabelling", law=law(1.0))) == 1.0
+    assert factor_octaves(answered("absorbed", registration=registered(0.4, 0.3, 0.5))) == 0.4
+    assert math.isnan(factor_octaves(answered("never learns")))
+
+
+def shown(document, width):
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(answer_table(document.answer))
+    return console.export_text()
+
+
+def test_the_answer_is_whole_in_80_columns_and_less_than_a_screenful():
+    arms = (runs(), runs(0.5, **WIRTINGER), runs(1.0, **HALVED), runs(1.5, **HALVED, **WIRTINGER))
+    adam = {"optimizer._target_": "torch.optim.Adam"}
+    rows = [one for rows in arms for one in rows]
+    document = report_retuning(sweep_of([*rows, *(one | adam for one in rows)]))
+    assert document.title == "Does the factor 2 in w.grad matter here?"
+    assert document.subject == "digits_fft, mlp, 288 runs of 20 steps, 6 seeds"
+    text = shown(document, 80)
+    assert "…" not in text.replace("[…]", "")
+    assert max(map(len, text.splitlines())) <= 80
+    words = " ".join(text.split())
+    for part in ("× 1.41", "× 2.00", "textbook gradient: scale 1, wirtinger"):
+        assert part in words, part
+    keys = {record["arm"] for record in document.answer.records}
+    assert keys == {"scale 1, wirtinger", "scale ½, pytorch", "scale ½, wirtinger"}
+
+
+def test_arms_of_a_group_that_agree_in_all_share_a_row_on_a_terminal():
+    arms = (runs(), runs(0.5, **WIRTINGER), runs(0.5, **HALVED))
+    text = shown(report_retuning(sweep_of([one for rows in arms for one in rows])), 118)
+    assert len([line for line in text.splitlines() if "× 1.41" in line]) == 1
+
+
+def test_an_ablation_of_ones_own_is_one_table_under_a_title_that_names_it():
+    none = runs(clip={"kind": "none"})
+    norm = runs(1.0, clip={"kind": "norm", "threshold": 0.5})
+    document = report_retuning(sweep_of([*none, *norm]))
+    assert document.title == "What does clip.kind change?"
+    (record,) = document.answer.records
+    assert (record["group"], record["arm"]) == ("SGD", "clip.kind=norm")
+    assert record["factor"] == pytest.approx(2.0)
+    assert "against clip.kind=none" in document.answer.headings
+    assert "clip.kind=norm" in shown(document, 80)
+    names = [picture.name for picture in document.pictures]
+    assert names[:2] == ["registered", "learning_rates"]
+    assert "effective_rates" not in names
