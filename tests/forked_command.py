@@ -14,8 +14,11 @@ import sys
 import tempfile
 import textwrap
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+
+PATIENCE = 60.0
 
 PROGRAM = """
     import json, os, signal, sys
@@ -65,23 +68,40 @@ class ForkedCommands:
         directory: Path,
         *arguments: str,
         killed_after: float | None = None,
+        killed_when: Callable[[], bool] | None = None,
         number: int = signal.SIGKILL,
+        unread: str | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """What `python -m cvtrain` does in `directory`; so many seconds after its fork it gets
-        signal `number`."""
+        """What `python -m cvtrain` does in `directory`.
+
+        It gets signal `number` so many seconds after its fork, or once `killed_when` is true.
+        The reader of the output `unread` ("out" or "err") leaves after the first line.
+        """
         assert self._process.stdin is not None
         with tempfile.TemporaryDirectory() as place:
             told = [Path(place) / name for name in ("out", "err")]
+            if unread is not None:
+                os.mkfifo(Path(place) / unread)
             asked = [str(directory), arguments, *map(str, told)]
             self._process.stdin.write(json.dumps(asked) + "\n")
             self._process.stdin.flush()
             child = int(self._line())
+            if unread is not None:
+                with (Path(place) / unread).open() as stream:
+                    stream.readline()
             if killed_after is not None:
                 time.sleep(killed_after)
+            until = time.monotonic() + PATIENCE
+            while killed_when is not None and not killed_when():
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            if killed_after is not None or killed_when is not None:
                 with suppress(ProcessLookupError):  # it was faster
                     os.kill(child, number)
             status = int(self._line())
-            out, err = (path.read_text(encoding="utf-8") for path in told)
+            out, err = (
+                "" if path.name == unread else path.read_text(encoding="utf-8") for path in told
+            )
         return subprocess.CompletedProcess(arguments, status, out, err)
 
     def close(self) -> None:

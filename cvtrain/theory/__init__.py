@@ -40,11 +40,9 @@ from cvtrain.theory.lms import (
     lms_misadjustment,
 )
 from cvtrain.theory.moments import augmented, sample_moments
-from cvtrain.theory.white_lms import WhiteInput
 
 __all__ = [
     "Fastest",
-    "WhiteInput",
     "augmented",
     "gd_fastest",
     "gd_learning_curve",

@@ -20,11 +20,12 @@ from cvtrain.theory.moments import (
 
 @dataclass(frozen=True)
 class Fastest:
-    """The settings of fastest convergence.
+    """The settings at which an error shrinks fastest.
 
     Attributes:
         lr: the learning rate.
-        rate: what the function calls the rate, a factor per step in [0, 1).
+        rate: the factor of the error per step there, in [0, 1); of ‖ε‖ for gradient descent, of
+            E[ε εᴴ] for LMS.
         momentum: β of `torch.optim.SGD`.
     """
 
@@ -57,7 +58,7 @@ def gd_stability_limit(
         ValueError: an argument is out of range.
     """
     if not 0 <= momentum < 1:
-        raise ValueError(f"momentum must be at least 0 and below 1, not {momentum!r}")
+        raise ValueError(f"momentum={momentum}: should be at least 0 and below 1")
     largest = float(eigenvalues_of(covariance)[-1])
     slowdown = 1 + 2 * momentum if nesterov else 1.0
     return nominal_rate((1 + momentum) / (slowdown * largest), gradient_factor)
@@ -66,7 +67,8 @@ def gd_stability_limit(
 def gd_fastest(covariance: npt.ArrayLike, *, gradient_factor: float = 1.0) -> Fastest:
     """Plain gradient descent: lr = 1/(λmax + λmin), where ‖ε‖ shrinks by (κ − 1)/(κ + 1) per step.
 
-    κ = λmax/λmin; `covariance` is R `[M, M]`, Hermitian positive definite.
+    κ = λmax/λmin are of `covariance`, R `[M, M]`, Hermitian positive definite; `gradient_factor`
+    multiplies PyTorch's gradient.
 
     Raises:
         ValueError: an argument is out of range.
@@ -81,7 +83,8 @@ def heavy_ball_fastest(covariance: npt.ArrayLike, *, gradient_factor: float = 1.
     """Momentum without Nesterov: lr = 2/(√λmax + √λmin)², β = ((√κ − 1)/(√κ + 1))² (Polyak 1964).
 
     ‖ε‖ shrinks by the rate √β per step, up to a factor linear in the number of steps: the
-    extreme eigenvalues give double roots. `covariance` is R `[M, M]`, Hermitian positive definite.
+    extreme eigenvalues give double roots. κ = λmax/λmin are of `covariance`, R `[M, M]`, Hermitian
+    positive definite; `gradient_factor` multiplies PyTorch's gradient.
 
     Raises:
         ValueError: an argument is out of range.
@@ -125,7 +128,7 @@ def gd_learning_curve(
     eigenvalues, vectors = np.linalg.eigh(hermitian("covariance", covariance))
     initial = np.asarray(error, dtype=np.complex128)
     if initial.shape != eigenvalues.shape:
-        raise ValueError(f"error must be [{eigenvalues.size}], not {list(initial.shape)}")
+        raise ValueError(f"error of shape {list(initial.shape)}: should be [{eigenvalues.size}]")
 
     # The first row is mode by mode what L_0 is made of, each further row its factor per step.
     modes = np.tile((1 - 2 * effective * eigenvalues) ** 2, (steps + 1, 1))

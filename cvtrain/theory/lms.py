@@ -67,7 +67,7 @@ def lms_excess_curve(
     r, p = checked_moments(covariance, pseudo_covariance)
     k = hermitian("error_covariance", error_covariance)
     if k.shape != r.shape:
-        raise ValueError(f"error_covariance must be {list(r.shape)}, not {list(k.shape)}")
+        raise ValueError(f"error_covariance of shape {list(k.shape)}: should be {list(r.shape)}")
 
     curve = np.empty(steps + 1)
     curve[0] = excess = np.trace(r @ k).real
@@ -88,9 +88,10 @@ def lms_contraction(
     batch: int = 1,
     gradient_factor: float = 1.0,
 ) -> float:
-    """The spectral radius of K ↦ K′ without its constant term: K's factor per step, in the end.
+    """The factor of K = E[ε εᴴ] per step, in the end: the spectral radius of K ↦ K′ without noise.
 
-    Arguments as in `lms_excess_curve`; takes memory of order M⁴.
+    K′ is that of `lms_excess_curve`, with R = `covariance` and P = `pseudo_covariance` (absent, 0),
+    both `[M, M]`, B = `batch` and μ = 2·lr·gradient_factor. Takes memory of order M⁴.
 
     Raises:
         ValueError: an argument is out of range.
@@ -107,13 +108,14 @@ def lms_mean_square_limit(
     batch: int = 1,
     gradient_factor: float = 1.0,
 ) -> float:
-    """The lr below which K converges, and at which it does not.
+    """The lr below which K = E[ε εᴴ] converges, and at which it does not.
 
     Without its constant term the map is K′ = (1 − μD + μ²G) K, with D and G self-adjoint under
     tr(KᴴL). It keeps K ⪰ 0, so its largest eigenvalue is its spectral radius, and that is below 1
     where μD − μ²G is positive definite: μ < 1/λmax(D^-½ G D^-½) (Al-Naffouri and Sayed 2003).
 
-    Arguments as in `lms_excess_curve`; takes memory of order M⁴.
+    K′ is that of `lms_excess_curve`, with R = `covariance` and P = `pseudo_covariance` (absent, 0),
+    both `[M, M]`, B = `batch` and μ = 2·lr·gradient_factor. Takes memory of order M⁴.
 
     Raises:
         ValueError: an argument is out of range.
@@ -135,7 +137,9 @@ def lms_misadjustment(
     """The steady state's tr(RK)/J_min, the excess error over the least one.
 
     For P = 0 it is S/(1 − S), S = Σᵢ μλᵢ/(B (2 − μλᵢ)); for small lr about lr·tr(R)/B.
-    Arguments as in `lms_excess_curve`; takes memory of order M⁴.
+
+    R = `covariance` and P = `pseudo_covariance` (absent, 0) are `[M, M]`, B = `batch` and
+    μ = 2·lr·gradient_factor. Takes memory of order M⁴.
 
     Raises:
         ValueError: an argument is out of range, or lr not below `lms_mean_square_limit`.
@@ -149,7 +153,7 @@ def lms_misadjustment(
         gradient_factor=gradient_factor,
     )
     if lr >= limit:
-        raise ValueError(f"lr must be below lms_mean_square_limit, here {limit:.6g}, not {lr!r}")
+        raise ValueError(f"lr={lr}: should be below lms_mean_square_limit, here {limit:.6g}")
     driven = mu / batch * np.diag(eigenvalues).ravel()
     k = np.linalg.solve(np.diag(decay) - mu * growth, driven).reshape(2 * eigenvalues.shape)
     return float(eigenvalues @ np.diagonal(k).real)
@@ -167,20 +171,21 @@ def lms_fastest(
     I − μD + μ²G (see `lms_mean_square_limit`) is convex in μ since G is positive semidefinite, and
     so is its largest eigenvalue: a bounded search finds its minimum, to seven digits of lr.
 
-    Arguments as in `lms_excess_curve`; takes memory of order M⁴.
+    R = `covariance` and P = `pseudo_covariance` (absent, 0) are `[M, M]`, B = `batch` and
+    `gradient_factor` multiplies PyTorch's gradient. Takes memory of order M⁴.
 
     Raises:
         ValueError: an argument is out of range.
     """
     _, decay, growth = _second_moment_map(covariance, pseudo_covariance, batch)
     limit = lms_mean_square_limit(covariance, pseudo_covariance=pseudo_covariance, batch=batch)
-    found = minimize_scalar(
+    minimum = minimize_scalar(
         lambda fraction: _radius(2 * limit * fraction, decay, growth),
         bounds=(0, 1),
         method="bounded",
         options={"xatol": 1e-9},
     )
-    return Fastest(nominal_rate(limit * float(found.x), gradient_factor), rate=float(found.fun))
+    return Fastest(nominal_rate(limit * float(minimum.x), gradient_factor), rate=float(minimum.fun))
 
 
 def _radius(mu: float, decay: RealArray, growth: ComplexArray) -> float:

@@ -11,18 +11,24 @@ ComplexArray = npt.NDArray[np.complex128]
 RealArray = npt.NDArray[np.float64]
 
 TOLERANCE = 1e-6
-"""Relative: the covariance of complex64 samples is Hermitian to about 1e-7."""
+"""Relative error up to which a matrix counts as Hermitian, symmetric or positive; the covariance of
+complex64 samples is Hermitian to about 1e-7."""
 
 
 def sample_moments(inputs: npt.ArrayLike) -> tuple[ComplexArray, ComplexArray]:
-    """R = XᴴX/N and P = (XᵀX/N)* of inputs X `[N, M]`, both `[M, M]` (see `cvtrain.theory`).
+    """The covariance R = XᴴX/N and pseudo-covariance P = (XᵀX/N)*, both `[M, M]`.
+
+    They are those of u = x*, which multiplies the error in the update (see `cvtrain.theory`).
+
+    Args:
+        inputs: X `[N, M]`, one sample xᵀ a row.
 
     Raises:
         ValueError: X is no matrix with at least one row and column, or not finite.
     """
     x = np.asarray(inputs, dtype=np.complex128)
     if x.ndim != 2 or 0 in x.shape or not np.isfinite(x).all():
-        raise ValueError(f"inputs must be finite and [N, M], not {list(x.shape)}")
+        raise ValueError(f"inputs of shape {list(x.shape)}: should be finite and [N, M]")
     return x.conj().T @ x / len(x), (x.T @ x / len(x)).conj()
 
 
@@ -36,7 +42,7 @@ def augmented(
         pseudo_covariance: P `[M, M]`, symmetric and possible together with R; absent, 0.
 
     Returns:
-        both `[2M, 2M]`.
+        The two matrices, both `[2M, 2M]`: arguments for widely-linear LMS.
 
     Raises:
         ValueError: an argument is out of range.
@@ -46,7 +52,7 @@ def augmented(
     both = np.block([[r, p], [p.conj(), r.conj()]])
     least, largest = np.linalg.eigvalsh(both)[[0, -1]]
     if largest <= 0 or least < -TOLERANCE * largest:
-        raise ValueError("covariance and pseudo_covariance are those of no random vector")
+        raise ValueError("covariance, pseudo_covariance: should be those of a random vector")
     return both, np.block([[p, r], [r.conj(), p.conj()]])
 
 
@@ -58,7 +64,7 @@ def hermitian(name: str, matrix: npt.ArrayLike) -> ComplexArray:
     """
     values = _square(name, matrix)
     if np.abs(values - values.conj().T).max() > TOLERANCE * np.abs(values).max():
-        raise ValueError(f"{name} must be Hermitian")
+        raise ValueError(f"{name}: should be Hermitian")
     return (values + values.conj().T) / 2
 
 
@@ -75,18 +81,18 @@ def eigenvalues_of(covariance: npt.ArrayLike, *, definite: bool = False) -> Real
     eigenvalues: RealArray = np.linalg.eigvalsh(hermitian("covariance", covariance)).astype(float)
     largest = float(eigenvalues[-1])
     if largest <= 0 or eigenvalues[0] < -TOLERANCE * largest:
-        raise ValueError("covariance must be positive semidefinite and not 0")
+        raise ValueError("covariance: should be positive semidefinite and not 0")
     # Rounding leaves zeros of either sign.
     resolution = eigenvalues.size * np.finfo(np.float64).eps * largest
     if definite and eigenvalues[0] <= resolution:
-        raise ValueError("covariance must be positive definite: it has an eigenvalue of 0")
+        raise ValueError("covariance: should be positive definite, has an eigenvalue of 0")
     return np.maximum(eigenvalues, 0)
 
 
 def checked_moments(
     covariance: npt.ArrayLike, pseudo_covariance: npt.ArrayLike | None
 ) -> tuple[ComplexArray, ComplexArray]:
-    """R and P as complex128, P = 0 where it is absent.
+    """R and P as complex128 `[M, M]`; P = 0 if it is absent.
 
     Raises:
         ValueError: R is not Hermitian positive definite, or P is not possible together with it.
@@ -98,7 +104,7 @@ def checked_moments(
 
 
 def nominal_rate(lr: float, gradient_factor: float) -> float:
-    """The lr that does with the gradient times `gradient_factor` what `lr` does with PyTorch's.
+    """lr / gradient_factor: the learning rate that makes the same steps from a scaled gradient.
 
     Raises:
         ValueError: gradient_factor is not positive.
@@ -108,7 +114,7 @@ def nominal_rate(lr: float, gradient_factor: float) -> float:
 
 
 def effective_rate(lr: float, gradient_factor: float) -> float:
-    """The inverse of `nominal_rate`.
+    """lr · gradient_factor: the learning rate that makes the same steps from PyTorch's gradient.
 
     Raises:
         ValueError: lr or gradient_factor is not positive.
@@ -122,24 +128,24 @@ def check_positive(name: str, value: float) -> None:
     """Raise ValueError unless `value` is a finite number above 0."""
     real = isinstance(value, int | float) and not isinstance(value, bool)
     if not real or not math.isfinite(value) or value <= 0:
-        raise ValueError(f"{name} must be a finite number above 0, not {value!r}")
+        raise ValueError(f"{name}={value}: should be a finite number above 0")
 
 
 def _symmetric(matrix: npt.ArrayLike, covariance: ComplexArray) -> ComplexArray:
     values = _square("pseudo_covariance", matrix)
     if values.shape != covariance.shape:
         raise ValueError(
-            f"pseudo_covariance must be {list(covariance.shape)}, not {list(values.shape)}"
+            f"pseudo_covariance of shape {list(values.shape)}: should be {list(covariance.shape)}"
         )
     if np.abs(values - values.T).max() > TOLERANCE * np.abs(covariance).max():
-        raise ValueError("pseudo_covariance must be symmetric")
+        raise ValueError("pseudo_covariance: should be symmetric")
     return (values + values.T) / 2
 
 
 def _square(name: str, matrix: npt.ArrayLike) -> ComplexArray:
     values = np.asarray(matrix, dtype=np.complex128)
     if values.ndim != 2 or values.shape[0] != values.shape[1] or values.size == 0:
-        raise ValueError(f"{name} must be a square matrix, not {list(values.shape)}")
+        raise ValueError(f"{name} of shape {list(values.shape)}: should be a square matrix")
     if not np.isfinite(values).all():
-        raise ValueError(f"{name} holds NaN or infinity")
+        raise ValueError(f"{name}: should be finite")
     return values

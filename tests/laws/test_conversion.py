@@ -10,6 +10,7 @@ import torch
 
 from cvtrain.cli import convert as command
 from cvtrain.laws import Side, convert, framework_convention
+from cvtrain.laws.conversion import sides
 from cvtrain.laws.table import CLASSES, LAWS, class_name, defaults
 from cvtrain.laws.verify import distance
 from cvtrain.process.errors import InputError
@@ -20,10 +21,9 @@ DESCENDING = ("pytorch", "jax", "wirtinger")
 EXACT = [name for name in CLASSES if LAWS[class_name(name)].obstacle is None]
 
 
-def sides(source, target, source_scale=1.0, target_scale=1.0):
-    return Side(framework_convention(source), source_scale), Side(
-        framework_convention(target), target_scale
-    )
+@pytest.fixture(autouse=True)
+def short_trainings(monkeypatch):
+    monkeypatch.setattr("cvtrain.laws.verify.STEPS", 30)
 
 
 def hyperparameters(optimizer):

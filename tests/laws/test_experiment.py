@@ -27,7 +27,7 @@ def settings(request):
 def experiment(settings, tmp_path_factory):
     directory = tmp_path_factory.mktemp("laws") / "sweep"
     chosen = [] if settings == 4 else ["model=mlp", "dtype=complex128"]
-    given = ["+experiment=laws", "max_steps=20", *chosen, f"hydra.sweep.dir={directory}"]
+    given = ["+experiment=laws", "max_steps=8", *chosen, f"hydra.sweep.dir={directory}"]
     return main(given), directory
 
 

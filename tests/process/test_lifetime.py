@@ -6,14 +6,18 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from cvtrain.process.lifetime import remove_abandoned, scratch_directory, temporary_files_in_scratch
+from cvtrain.process.lifetime import (
+    PREFIX,
+    remove_abandoned,
+    scratch_directory,
+    temporary_files_in_scratch,
+)
 
 HOLD = """
 import sys, time
@@ -99,20 +103,19 @@ def test_strangers_files_of_such_a_name_are_left_alone(temporary):
     assert (temporary / "cvtrain-file").exists()
 
 
-def test_a_command_that_was_killed_leaves_nothing_to_the_one_after_the_next(temporary):
-    folder = temporary / "tmp"
-    folder.mkdir()
-    sweep = ["-m", "cvtrain", "model.hidden=[4]", "max_steps=100000", "seed=0,1", "-m"]
-    with process(folder, *sweep, f"hydra.sweep.dir={temporary / 'sweep'}") as running:
-        until = time.monotonic() + 120
-        while not (temporary / "sweep" / "0_seed=0" / "run.json").exists():
-            assert running.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        running.kill()
-        running.wait()
-    assert list(folder.iterdir())
-    with process(folder, "-m", "cvtrain", "optimizer.lr=-1") as running:
-        running.wait()
-        assert running.returncode == 2
-    assert list(folder.iterdir()) == []
+def test_a_command_that_was_killed_leaves_nothing_to_the_one_after_the_next(commands, tmp_path):
+    """Its scratch directory is below the folder of temporary files of the test's processes."""
+
+    def scratch() -> set[Path]:
+        return set(Path(tempfile.gettempdir()).glob(f"{PREFIX}*"))
+
+    before = scratch()
+    commands.run(
+        tmp_path,
+        *("model.hidden=[4]", "max_steps=100000", "seed=0,1", "-m", "hydra.sweep.dir=sweep"),
+        killed_when=(tmp_path / "sweep" / "0_seed=0" / "run.json").exists,
+    )
+    abandoned = scratch() - before
+    assert abandoned
+    assert commands.run(tmp_path, "optimizer.lr=-1").returncode == 2
+    assert not abandoned & scratch()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,26 +24,18 @@ from cvtrain.process.signals import children_shielded_from_ctrl_c, interruption,
 from cvtrain.runs.checkpoint import load_checkpoint
 
 ENDLESS = ("max_steps=1000000", "model.hidden=[8]", "signals.histograms_every=0")
+SWEEP = ("seed=0,1", "-m")
 PATIENCE = 60.0
 
 
-def interrupted(root: Path, number: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Start the command, wait for its first rows, send the signal, wait for the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cvtrain", *ENDLESS, *arguments],
-        cwd=root,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    began = time.monotonic()
-    while not any(p.read_text().count("\n") > 3 for p in root.rglob("metrics.csv")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() - began < PATIENCE
-        time.sleep(0.05)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=PATIENCE)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+def rows_written(root: Path, runs: int = 1) -> Callable[[], bool]:
+    """Whether so many runs have written their first rows."""
+
+    def written() -> bool:
+        tables = [path.read_text() for path in root.rglob("metrics.csv")]
+        return sum(table.count("\n") > 3 for table in tables) >= runs
+
+    return written
 
 
 def check(run_directory: Path) -> None:
@@ -58,8 +51,9 @@ def check(run_directory: Path) -> None:
     ("number", "status"),
     [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long)],
 )
-def test_an_interrupted_run_leaves_valid_files(tmp_path, number, status):
-    done = interrupted(tmp_path, number)
+def test_an_interrupted_run_leaves_valid_files(commands, tmp_path, number, status):
+    started = rows_written(tmp_path)
+    done = commands.run(tmp_path, *ENDLESS, killed_when=started, number=number)
     assert done.returncode == status
     assert "interrupted" in done.stderr
     assert "Traceback" not in done.stderr
@@ -72,8 +66,9 @@ def test_an_interrupted_run_leaves_valid_files(tmp_path, number, status):
     ("number", "status"),
     [pytest.param(signal.SIGINT, 130, marks=pytest.mark.long), (signal.SIGTERM, 143)],
 )
-def test_an_interrupted_sweep_leaves_valid_files_and_no_lock(tmp_path, number, status):
-    done = interrupted(tmp_path, number, "seed=0,1", "-m")
+def test_an_interrupted_sweep_leaves_valid_files_and_no_lock(commands, tmp_path, number, status):
+    started = rows_written(tmp_path, runs=2)
+    done = commands.run(tmp_path, *ENDLESS, *SWEEP, killed_when=started, number=number)
     assert done.returncode == status
     assert "Traceback" not in done.stderr
     (directory,) = (tmp_path / "outputs" / "sweep").iterdir()
@@ -83,8 +78,10 @@ def test_an_interrupted_sweep_leaves_valid_files_and_no_lock(tmp_path, number, s
     assert len(json.loads((directory / "sweep.json").read_text())["points"]) == 2
 
 
-def test_a_run_that_has_not_begun_when_the_sweep_is_interrupted_leaves_nothing(tmp_path):
-    interrupted(tmp_path, signal.SIGINT, "seed=0,1", "-m", "hydra/launcher=basic")
+def test_a_run_that_has_not_begun_when_the_sweep_is_interrupted_leaves_nothing(commands, tmp_path):
+    started = rows_written(tmp_path)
+    one_by_one = (*SWEEP, "hydra/launcher=basic")
+    commands.run(tmp_path, *ENDLESS, *one_by_one, killed_when=started, number=signal.SIGINT)
     (directory,) = (tmp_path / "outputs" / "sweep").iterdir()
     check(directory / "0_seed=0")
     assert not (directory / "1_seed=1").exists()
@@ -124,9 +121,9 @@ def in_a_collection() -> None:
 
 
 def in_a_callback_of_a_weak_reference() -> None:
-    kept = Interrupted(0)  # anything that can be referred to
-    reference = weakref.ref(kept, lambda _: send())
-    del kept
+    target = Interrupted(0)  # anything that can be referred to
+    reference = weakref.ref(target, lambda _: send())
+    del target
     assert reference() is None
 
 
@@ -151,8 +148,9 @@ PLACES = [
 ]
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("arguments", [(), ("-m", "seed=0,1")])
+@pytest.mark.parametrize(
+    ("arguments", "place"), [*(((), place) for place in PLACES), (SWEEP, in_a_finaliser)]
+)
 def test_a_signal_that_is_dropped_on_its_way_is_seen_before_anything_is_made(
     command, monkeypatch, place, arguments
 ):
@@ -170,6 +168,7 @@ def test_a_signal_that_is_dropped_on_its_way_is_seen_before_anything_is_made(
     assert done.made == []
 
 
+@pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize(
     "patched",
     [
@@ -223,61 +222,70 @@ def test_a_block_inside_another_forgets_no_signal():
         assert signal.getsignal(signal.SIGTERM) == interruption.handle
 
 
-def closed_after_a_line(
-    root: Path, *arguments: str, module: str = "cvtrain", output: str = "stdout"
-) -> tuple[int, str]:
-    """Read one line of a command's output and close it; its status and the other output."""
-    other = "stderr" if output == "stdout" else "stdout"
-    command = [sys.executable, "-m", module, *arguments]
+def closed_after_a_line(root: Path, *arguments: str) -> tuple[int, str]:
+    """Read one line of a command's stdout and close it; its status and stderr."""
     with subprocess.Popen(
-        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "cvtrain", *arguments],
+        cwd=root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
-            stream, rest = getattr(process, output), getattr(process, other)
-            assert stream.readline()
-            stream.close()
-            told = rest.read()
-            return process.wait(PATIENCE), told
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert process.stdout.readline()
+            process.stdout.close()
+            error = process.stderr.read()
+            return process.wait(PATIENCE), error
         finally:
             process.kill()
 
 
-@pytest.mark.parametrize(
-    ("output", "arguments"),
-    [
-        ("stdout", ()),
-        ("stderr", ("seed=0,1", "-m")),
-        pytest.param(
-            "stderr", ("seed=0,1", "-m", "hydra.launcher.workers=2"), marks=pytest.mark.long
-        ),
-        pytest.param("stdout", ("seed=0,1", "-m", "hydra/launcher=basic"), marks=pytest.mark.long),
-    ],
-)
-def test_training_that_nobody_reads_ends_with_what_was_trained(tmp_path, output, arguments):
-    status, told = closed_after_a_line(tmp_path, *ENDLESS, *arguments, output=output)
+def test_training_that_nobody_reads_ends_with_what_was_trained(tmp_path):
+    status, error = closed_after_a_line(tmp_path, *ENDLESS)
     assert status == 128 + signal.SIGPIPE
-    assert "Traceback" not in told
-    if output == "stdout":
-        assert "its output was closed; what was trained is kept" in told
-    begun = list(tmp_path.rglob("run.json"))
-    if output == "stdout" and begun:  # its reader may go before anything is trained
-        assert "to go on: python -m cvtrain" in told
-    for path in begun:
-        assert json.loads(path.read_text())["status"] == "interrupted"
+    assert "Traceback" not in error
+    assert "its output was closed; what was trained is kept" in error
+    records = statuses(tmp_path)
+    if records:  # its reader may go before anything is trained
+        assert "to go on: python -m cvtrain" in error
+    assert set(records) <= {"interrupted"}
 
 
 @pytest.mark.parametrize(
-    ("module", "arguments"),
+    ("unread", "arguments"),
     [
-        ("cvtrain", ("--help",)),
-        pytest.param("cvtrain", ("--cfg", "job"), marks=pytest.mark.long),
-        pytest.param("cvtrain", ("--hydra-help",), marks=pytest.mark.long),
+        ("err", ()),
+        pytest.param("err", ("hydra.launcher.workers=2",), marks=pytest.mark.long),
+        pytest.param("out", ("hydra/launcher=basic",), marks=pytest.mark.long),
     ],
 )
-def test_a_text_that_is_not_read_to_its_end_is_nothing_wrong(tmp_path, module, arguments):
-    status, told = closed_after_a_line(tmp_path, *arguments, module=module)
+def test_a_sweep_that_nobody_reads_ends_with_what_was_trained(
+    commands, tmp_path, unread, arguments
+):
+    done = commands.run(tmp_path, *ENDLESS, *SWEEP, *arguments, unread=unread)
+    assert done.returncode == 128 + signal.SIGPIPE
+    assert "Traceback" not in done.stdout + done.stderr
+    assert set(statuses(tmp_path)) <= {"interrupted"}
+
+
+def statuses(root: Path) -> list[str]:
+    return [json.loads(path.read_text())["status"] for path in root.rglob("run.json")]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        pytest.param(("--cfg", "job"), marks=pytest.mark.long),
+        pytest.param(("--hydra-help",), marks=pytest.mark.long),
+    ],
+)
+def test_a_text_that_is_not_read_to_its_end_is_nothing_wrong(tmp_path, arguments):
+    status, error = closed_after_a_line(tmp_path, *arguments)
     assert status in (0, 128 + signal.SIGPIPE)  # it may have been faster
-    assert told == ""
+    assert error == ""
 
 
 def test_an_output_that_is_closed_at_a_write_is_a_status_alone(monkeypatch, capfd):

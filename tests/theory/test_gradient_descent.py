@@ -33,10 +33,15 @@ def descend(steps, *, convention="pytorch", scale=1.0, start=None, **settings):
     return np.array(losses)
 
 
-@pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
 @pytest.mark.parametrize(
-    ("convention", "scale", "factor"),
-    [("pytorch", 1.0, 1.0), ("pytorch", 0.5, 0.5), ("wirtinger", 1.0, 0.5)],
+    ("momentum", "nesterov", "convention", "scale", "factor"),
+    [
+        (0.0, False, "pytorch", 1.0, 1.0),
+        (0.9, False, "pytorch", 1.0, 1.0),
+        (0.9, True, "pytorch", 1.0, 1.0),
+        (0.0, False, "wirtinger", 1.0, 0.5),
+        (0.9, True, "pytorch", 0.5, 0.5),
+    ],
 )
 def test_sgd_converges_just_below_the_limit_and_diverges_just_above(
     momentum, nesterov, convention, scale, factor
@@ -117,21 +122,27 @@ def test_the_articles_own_step_is_beyond_its_limit():
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "message"),
     [
-        (lambda: theory.gd_stability_limit([[1, 1j], [1j, 1]]), "covariance must be Hermitian"),
-        (lambda: theory.gd_stability_limit([[0.0]]), "covariance must be positive semidefinite"),
+        (lambda: theory.gd_stability_limit([[1, 1j], [1j, 1]]), "covariance: should be Hermitian"),
+        (lambda: theory.gd_stability_limit([[0.0]]), "covariance: should be positive semidefinite"),
         (lambda: theory.gd_stability_limit([[1, 0], [0, -1]]), "positive semidefinite"),
-        (lambda: theory.gd_stability_limit([1.0, 2.0]), r"square matrix, not \[2\]"),
-        (lambda: theory.gd_stability_limit([[np.nan]]), "covariance holds NaN"),
-        (lambda: theory.gd_stability_limit(R, momentum=1.0), "momentum must be"),
-        (lambda: theory.gd_stability_limit(R, gradient_factor=0.0), "gradient_factor must be"),
+        (
+            lambda: theory.gd_stability_limit([1.0, 2.0]),
+            r"\[2\]: should be a square matrix",
+        ),
+        (lambda: theory.gd_stability_limit([[np.nan]]), "covariance: should be finite"),
+        (lambda: theory.gd_stability_limit(R, momentum=1.0), r"momentum=1\.0: should be"),
+        (
+            lambda: theory.gd_stability_limit(R, gradient_factor=0.0),
+            r"gradient_factor=0\.0",
+        ),
         (lambda: theory.gd_fastest([[1, 0], [0, 0]]), "eigenvalue of 0"),
-        (lambda: theory.gd_learning_curve(R, [1.0], lr=1.0, steps=1), r"error must be \[5\]"),
-        (lambda: theory.gd_learning_curve(R, np.ones(5), lr=-1.0, steps=1), "lr must be"),
-        (lambda: theory.sample_moments(np.ones(3)), r"inputs must be .* not \[3\]"),
+        (lambda: theory.gd_learning_curve(R, [1.0], lr=1.0, steps=1), r"\[1\]: should be \[5\]"),
+        (lambda: theory.gd_learning_curve(R, np.ones(5), lr=-1.0, steps=1), r"lr=-1\.0: should be"),
+        (lambda: theory.sample_moments(np.ones(3)), r"inputs of shape \[3\]: should be"),
     ],
 )
-def test_what_is_out_of_range_is_told_in_a_line(call, told):
-    with pytest.raises(ValueError, match=told):
+def test_what_is_out_of_range_is_refused_in_a_line(call, message):
+    with pytest.raises(ValueError, match=message):
         call()
