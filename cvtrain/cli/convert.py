@@ -83,13 +83,13 @@ def _table(conversion: Conversion) -> list[str]:
     assert conversion.values is not None
     rows = [
         (name, value, conversion.values[name], (conversion.real_values or {}).get(name))
-        for name, value in conversion.given.items()
+        for name, value in conversion.source_values.items()
         if value is not None
     ]
-    if conversion.clip_given is not None and conversion.clip is not None:
+    if conversion.source_clip is not None and conversion.clip is not None:
         rows += [
             (f"clip.{name}", value, conversion.clip[name], None)
-            for name, value in conversion.clip_given.items()
+            for name, value in conversion.source_clip.items()
         ]
     heads = ["", "source", "target"]
     if conversion.real_values is not None:
@@ -112,7 +112,7 @@ def _shown(value: Any) -> str:
 
 def _side(side: Side) -> str:
     half = "" if side.loss_scale == 1 else f", loss × {side.loss_scale:g}"
-    return f"{side.reading.name}{half}"
+    return f"{side.convention.name}{half}"
 
 
 class _Parser(ArgumentParser):

@@ -1,4 +1,4 @@
-"""Hyperparameters under one reading of the gradient, and those that do the same under another."""
+"""Hyperparameters under one reading of the gradient, and those that train alike under another."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from cvtrain.laws.table import (
 )
 from cvtrain.process.errors import InputError
 
-TORCHS_CLIP_EPS = 1e-6
+TORCH_CLIP_EPS = 1e-6
 LINEAR = ("SGD", "ASGD")
-"""Rules that are the same under `split` and `modulus`."""
+"""Rules that are the same under `split` and `modulus`: linear in the gradient."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """What reaches an optimizer: a reading of the gradient, and the factor that the loss has.
+    """One side of a conversion: how its framework reads the gradient, and a factor on its loss.
 
     Raises:
-        InputError: a factor that is not above 0.
+        InputError: the factor is not above 0.
     """
 
-    reading: FrameworkConvention
+    convention: FrameworkConvention
     loss_scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -41,28 +41,28 @@ class Side:
 
 @dataclass(frozen=True)
 class Conversion:
-    """Hyperparameters for the target that train as the given ones do at the source.
+    """Hyperparameters that train at the target as others do at the source.
 
     Attributes:
         optimizer: its name in conf/optimizer.
         source, target: the two sides.
         mixed: whether the network has real parameters beside complex ones.
-        given, clip_given: at the source, completed by the defaults; no clip: None.
-        complex_factor, real_factor: what the gradients of complex and of real parameters have at
-            the target, relative to the source.
-        values, clip: for the target; None where there are none.
-        real_values: for the real parameters, where they need others, or None.
+        source_values, source_clip: at the source, completed by the defaults; no clipping: None.
+        complex_factor, real_factor: by which the gradients of complex and of real parameters are
+            larger at the target than at the source.
+        values, clip: at the target; None where nothing trains alike.
+        real_values: at the target for the real parameters, or None where they need no others.
         obstacles: why nothing gives the same weights; `values` then are the nearest.
-        differences: how the rules of the two sides differ, which no hyperparameter mends.
-        condition: what else has to hold.
+        differences: how the rules of the two sides differ, whatever the hyperparameters.
+        condition: what else has to hold, or None.
     """
 
     optimizer: str
     source: Side
     target: Side
     mixed: bool
-    given: Values
-    clip_given: Values | None
+    source_values: Values
+    source_clip: Values | None
     complex_factor: float
     real_factor: float
     values: Values | None
@@ -79,30 +79,33 @@ class Conversion:
 
     @property
     def semantics(self) -> str | None:
-        """Those of the source's rules, or of the target's where it has none of its own."""
-        return self.source.reading.semantics or self.target.reading.semantics
+        """Those of the source's rules, or of the target's where the source has no rules."""
+        return self.source.convention.semantics or self.target.convention.semantics
 
     def overrides(self) -> list[str]:
-        """The target as overrides for `python -m cvtrain`, the source's rules included."""
+        """The target as overrides for `python -m cvtrain`, with the source's semantics."""
         if self.values is None:
             return []
-        target = self.target.reading
-        lines = [f"optimizer={self.optimizer}"]
-        lines += [f"optimizer.{name}={_text(v)}" for name, v in self._told(self.values).items()]
+        target = self.target.convention
+        overrides = [f"optimizer={self.optimizer}"]
+        overrides += [
+            f"optimizer.{name}={_text(value)}"
+            for name, value in self.values.items()
+            if value is not None
+        ]
         if self.semantics == "modulus":
-            lines.append("optimizer.semantics=modulus")
+            overrides.append("optimizer.semantics=modulus")
         if self.real_values is not None:
-            different = {name: v for name, v in self.real_values.items() if v != self.values[name]}
-            lines += [f"optimizer.real_parameters.{n}={_text(v)}" for n, v in different.items()]
+            overrides += [
+                f"optimizer.real_parameters.{name}={_text(value)}"
+                for name, value in self.real_values.items()
+                if value != self.values[name]
+            ]
         if self.clip is not None:
-            lines.append(f"clip={self.clip['kind']}")
-            lines += [f"clip.{n}={_text(v)}" for n, v in self.clip.items() if n != "kind"]
-        lines.append(f"objective.scale={_text(self.target.loss_scale)}")
-        return [*lines, f"convention={'wirtinger' if target.scale == 0.5 else 'pytorch'}"]
-
-    def _told(self, values: Values) -> Values:
-        """Those that differ from conf/optimizer's, or might."""
-        return {name: v for name, v in values.items() if v is not None}
+            overrides.append(f"clip={self.clip['kind']}")
+            overrides += [f"clip.{n}={_text(v)}" for n, v in self.clip.items() if n != "kind"]
+        overrides.append(f"objective.scale={_text(self.target.loss_scale)}")
+        return [*overrides, f"convention={'wirtinger' if target.scale == 0.5 else 'pytorch'}"]
 
 
 def convert(
@@ -114,101 +117,118 @@ def convert(
     clip: Mapping[str, Any] | None = None,
     mixed: bool = False,
 ) -> Conversion:
-    """What to use at the target to train as at the source.
+    """The hyperparameters that train at the target as `hyperparameters` do at the source.
 
     Args:
         optimizer: its name in conf/optimizer.
         hyperparameters: some or all, as used at the source; the others have torch's defaults.
         source, target: the two sides.
         clip: `kind` (norm, modulus or split), `threshold` and for norm `eps` at the source.
-        mixed: whether the network has real parameters beside complex ones: a convention acts on the
-            complex ones alone, which takes a group of parameters for either.
+        mixed: whether the network has real parameters beside complex ones. A convention acts on the
+            complex ones alone, so the two may need groups of parameters with other values.
 
     Raises:
         InputError: no such optimizer or hyperparameter, or a value out of range.
     """
-    given = complete(optimizer, hyperparameters)
-    law, kind = law_of(optimizer), class_name(optimizer)
+    source_values = complete(optimizer, hyperparameters)
+    source_clip = None if clip is None else _complete_clip(clip, source.convention)
+    law = law_of(optimizer)
     real_factor = target.loss_scale / source.loss_scale
-    complex_factor = real_factor * target.reading.scale / source.reading.scale
+    complex_factor = real_factor * target.convention.scale / source.convention.scale
     split = mixed and complex_factor != real_factor
-    clip_given = None if clip is None else _complete_clip(clip, source.reading)
-    obstacles: list[str] = []
-
-    if source.reading.conjugate or target.reading.conjugate:
-        which = "source" if source.reading.conjugate else "target"
-        obstacles.append(
+    values = real_values = target_clip = None
+    if source.convention.conjugate or target.convention.conjugate:
+        which = "source" if source.convention.conjugate else "target"
+        obstacles = [
             f"the {which} steps along g*, the mirror image of the gradient, which is a mistake and"
             " not a convention: no hyperparameters turn it into descent; conjugate it"
-        )
-        values = converted_clip = real_values = None
+        ]
     else:
-        values = rescaled_hyperparameters(optimizer, given, complex_factor)
-        real_values = (
-            rescaled_hyperparameters(optimizer, given, real_factor)
-            if split and law.entrywise
-            else None
+        values = rescaled_hyperparameters(optimizer, source_values, complex_factor)
+        if split and law.entrywise:
+            real_values = rescaled_hyperparameters(optimizer, source_values, real_factor)
+        if source_clip is not None:
+            target_clip = _scaled_clip(source_clip, complex_factor)
+        obstacles = _obstacles(
+            optimizer, source_values, source_clip, complex_factor, real_factor, split
         )
-        converted_clip = None if clip_given is None else _scaled_clip(clip_given, complex_factor)
-        if law.obstacle is not None and complex_factor != 1:
-            obstacles.append(law.obstacle)
-        if split and not law.entrywise:
-            obstacles.append(f"{kind} has one line and one curvature for all parameters")
-        if complex_factor != real_factor and given.get("line_search_fn") is not None:
-            obstacles.append(
-                "a line search compares the gradient with the objective, which did not change"
-            )
-        if split and clip_given is not None:
-            how = "norm" if clip_given["kind"] == "norm" else "threshold"
-            obstacles.append(
-                f"complex and real parameters share one {how} of clipping, and the gradients of the"
-                " complex ones alone have changed"
-            )
     return Conversion(
         optimizer=optimizer.lower(),
         source=source,
         target=target,
         mixed=mixed,
-        given=given,
-        clip_given=clip_given,
+        source_values=source_values,
+        source_clip=source_clip,
         complex_factor=complex_factor,
         real_factor=real_factor,
         values=values,
-        clip=converted_clip,
+        clip=target_clip,
         real_values=real_values if real_values != values else None,
         obstacles=tuple(obstacles),
         differences=_differences(
-            "AMSGrad" if given.get("amsgrad") else kind,
-            clip_given,
-            source.reading,
-            target.reading,
+            "AMSGrad" if source_values.get("amsgrad") else class_name(optimizer),
+            source_clip,
+            source.convention,
+            target.convention,
         ),
         condition=law.when,
     )
 
 
+def _obstacles(
+    optimizer: str,
+    values: Values,
+    clip: Values | None,
+    complex_factor: float,
+    real_factor: float,
+    split: bool,
+) -> list[str]:
+    """Why no hyperparameters make up for these factors on the gradients."""
+    law = law_of(optimizer)
+    obstacles = []
+    if law.obstacle is not None and complex_factor != 1:
+        obstacles.append(law.obstacle)
+    if split and not law.entrywise:
+        obstacles.append(
+            f"{class_name(optimizer)} has one line and one curvature for all parameters"
+        )
+    if complex_factor != real_factor and values.get("line_search_fn") is not None:
+        obstacles.append(
+            "a line search compares the gradient with the objective, which did not change"
+        )
+    if split and clip is not None:
+        shared = "norm" if clip["kind"] == "norm" else "threshold"
+        obstacles.append(
+            f"complex and real parameters share one {shared} of clipping, and the gradients of the"
+            " complex ones alone have changed"
+        )
+    return obstacles
+
+
 def _differences(
-    kind: str, clip: Values | None, source: FrameworkConvention, target: FrameworkConvention
+    rule: str, clip: Values | None, source: FrameworkConvention, target: FrameworkConvention
 ) -> tuple[str, ...]:
-    """Of the rules. A reading without rules of its own goes with those of the other side."""
-    told = []
+    """How the rules differ. A convention without rules of its own has those of the other side."""
+    differences = []
     if source.name != target.name:
-        for side in (source, target):
-            if kind in side.differences:
-                told.append(f"{side.name}: {side.differences[kind]}")
-        kinds = {source.semantics or target.semantics, target.semantics or source.semantics}
-        if len(kinds) > 1 and kind not in LINEAR:
-            told.append(
+        differences += [
+            f"{framework.name}: {framework.differences[rule]}"
+            for framework in (source, target)
+            if rule in framework.differences
+        ]
+        both = {source.semantics or target.semantics, target.semantics or source.semantics}
+        if len(both) > 1 and rule not in LINEAR:
+            differences.append(
                 f"{source.name} has {source.semantics} and {target.name} {target.semantics}"
                 " semantics: |g|² of the complex gradient against squares of Re and Im"
                 " (cvtrain.optim has both)"
             )
-    if clip is not None and clip["kind"] == "norm" and clip["eps"] != TORCHS_CLIP_EPS:
-        told.append(
+    if clip is not None and clip["kind"] == "norm" and clip["eps"] != TORCH_CLIP_EPS:
+        differences.append(
             "torch.nn.utils.clip_grad_norm_ adds 1e-6 to the norm, whatever it is told: about"
             " 1e-6/‖g‖ off (cvtrain's clip.eps can be set)"
         )
-    return tuple(told)
+    return tuple(differences)
 
 
 def _complete_clip(clip: Mapping[str, Any], source: FrameworkConvention) -> Values:
@@ -241,7 +261,11 @@ def _text(value: Any) -> str:
 def sides(
     source: str, target: str, source_scale: float = 1.0, target_scale: float = 1.0
 ) -> tuple[Side, Side]:
-    """Both sides by the names of their readings."""
+    """Both sides of a conversion, by the names of their conventions in `FRAMEWORKS`.
+
+    Raises:
+        InputError: there is no such convention, or a scale is not above 0.
+    """
     return Side(framework_convention(source), source_scale), Side(
         framework_convention(target), target_scale
     )

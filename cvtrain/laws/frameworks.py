@@ -21,16 +21,16 @@ SQUARED = (
 
 @dataclass(frozen=True)
 class FrameworkConvention:
-    """A framework's or a book's.
+    """How a framework or a book reads the gradient, and how its optimizers differ from torch's.
 
     Attributes:
         name: by which it is asked for.
-        scale: of what the optimizer receives, relative to g.
+        scale: of what the optimizer receives, relative to PyTorch's g.
         conjugate: whether it receives g*, with which no descent is made.
-        semantics: of its optimizers, or None where it has none of its own.
-        differences: by class of optimizer (or AMSGrad), how its rule differs from torch's.
+        semantics: `split` or `modulus`, of its optimizers; None where it has no optimizers.
+        differences: how its rule differs from torch's, by class of optimizer (or AMSGrad).
         clip_eps: what it adds to the norm when it clips by it.
-        source: where this is said.
+        source: where this is documented.
     """
 
     name: str
@@ -43,8 +43,8 @@ class FrameworkConvention:
 
 
 FRAMEWORKS = {
-    reading.name: reading
-    for reading in (
+    convention.name: convention
+    for convention in (
         FrameworkConvention(
             "pytorch",
             semantics="split",
@@ -104,7 +104,7 @@ FRAMEWORKS = {
 
 
 def framework_convention(name: str) -> FrameworkConvention:
-    """The reading of that name.
+    """The convention of that name in `FRAMEWORKS`, in upper or lower case.
 
     Raises:
         InputError: there is none.

@@ -23,7 +23,7 @@ class LawCase:
     """A law at work on one choice of hyperparameters.
 
     Attributes:
-        name: what is told of it.
+        name: under which the report shows it.
         optimizer: its name in conf/optimizer.
         values: hyperparameters that are not those of conf/optimizer.
         clip: numbers of the clipping by name, where there is one of the kind `clip_kind`.
@@ -39,15 +39,15 @@ class LawCase:
 
     @property
     def map(self) -> str:
-        """What the law does, e.g. ``lr·c⁻¹, weight_decay·c``; of what is not 0."""
+        """What the law does to hyperparameters that are not 0, e.g. ``lr·c⁻¹, weight_decay·c``."""
         values = defaults(self.optimizer) | self.values
-        told = [
+        factors = [
             f"{name}·c{SUPERSCRIPT[n]}"
             for name, n in exponents(self.optimizer, values).items()
             if values[name]
         ]
-        told += [f"clip.{name}·c" for name in self.clip]
-        return ", ".join(told) or "nothing"
+        factors += [f"clip.{name}·c" for name in self.clip]
+        return ", ".join(factors) or "nothing"
 
     def overrides(self, c: float) -> list[str]:
         """The training whose gradient is c times that of c = 1, and whose weights are the same."""
@@ -55,15 +55,15 @@ class LawCase:
             self.optimizer, {**defaults(self.optimizer), **self.values}, c
         )
         changed = {*self.values, *exponents(self.optimizer, values)}
-        lines = [f"optimizer={self.optimizer}", f"objective.scale={c!r}", *self.others]
-        lines += [f"optimizer.{name}={_text(values[name])}" for name in sorted(changed)]
+        overrides = [f"optimizer={self.optimizer}", f"objective.scale={c!r}", *self.others]
+        overrides += [f"optimizer.{name}={_text(values[name])}" for name in sorted(changed)]
         if self.clip_kind is not None:
-            lines.append(f"clip={self.clip_kind}")
-            lines += [
+            overrides.append(f"clip={self.clip_kind}")
+            overrides += [
                 f"clip.{name}={number * c ** CLIP_EXPONENTS[name]!r}"
                 for name, number in self.clip.items()
             ]
-        return lines
+        return overrides
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Control:
     """Two trainings of which one has ½ of the gradient, and that no law makes equal.
 
     Attributes:
-        name: what is told of it.
+        name: under which the report shows it.
         reference, halved: overrides of the two.
         equal_if_purely_complex: whether they are equal in a network without real parameters.
     """
@@ -84,131 +84,105 @@ class Control:
 
 SUPERSCRIPT = {-1: "⁻¹", 1: "", 2: "²"}
 
+MOMENTUM = {"momentum": 0.9}
+ADAM = {"lr": 2**-10, "eps": 1e-3}
+SGD = {"lr": 2**-9}
 LAW_CASES = (
-    LawCase("SGD", "sgd", {"lr": 0.001953125}),
-    LawCase("SGD with weight decay", "sgd", {"lr": 0.001953125} | DECAY),
+    LawCase("SGD", "sgd", SGD),
+    LawCase("SGD with weight decay", "sgd", SGD | DECAY),
     LawCase(
         "SGD, momentum and dampening",
         "sgd_momentum",
-        {"lr": 0.0009765625, "momentum": 0.9, "dampening": 0.3} | DECAY,
+        {"lr": 2**-10, "dampening": 0.3} | MOMENTUM | DECAY,
     ),
-    LawCase(
-        "SGD, Nesterov",
-        "sgd_momentum",
-        {"lr": 0.000244140625, "momentum": 0.9, "nesterov": True} | DECAY,
-    ),
-    LawCase("Adam", "adam", {"lr": 0.0009765625, "eps": 1e-3}),
-    LawCase("Adam with weight decay", "adam", {"lr": 0.0009765625, "eps": 1e-3} | DECAY),
-    LawCase("AMSGrad", "amsgrad", {"lr": 0.0009765625, "eps": 1e-3} | DECAY),
-    LawCase(
-        "Adam, decoupled decay",
-        "adam",
-        {"lr": 0.0009765625, "eps": 1e-3, "decoupled_weight_decay": True} | DECAY,
-    ),
-    LawCase("AdamW", "adamw", {"lr": 0.0009765625, "eps": 1e-3} | DECAY),
-    LawCase(
-        "Adam, modulus",
-        "adam",
-        {"lr": 0.0009765625, "eps": 1e-3},
-        others=("optimizer.semantics=modulus",),
-    ),
-    LawCase("NAdam", "nadam", {"lr": 0.0009765625, "eps": 1e-3} | DECAY),
-    LawCase("Adamax", "adamax", {"lr": 0.0009765625, "eps": 1e-3} | DECAY),
-    LawCase("RMSprop", "rmsprop", {"lr": 0.00048828125, "eps": 1e-3} | DECAY),
+    LawCase("SGD, Nesterov", "sgd_momentum", {"lr": 2**-12, "nesterov": True} | MOMENTUM | DECAY),
+    LawCase("Adam", "adam", ADAM),
+    LawCase("Adam with weight decay", "adam", ADAM | DECAY),
+    LawCase("AMSGrad", "amsgrad", ADAM | DECAY),
+    LawCase("Adam, decoupled decay", "adam", {"decoupled_weight_decay": True} | ADAM | DECAY),
+    LawCase("AdamW", "adamw", ADAM | DECAY),
+    LawCase("Adam, modulus", "adam", ADAM, others=("optimizer.semantics=modulus",)),
+    LawCase("NAdam", "nadam", ADAM | DECAY),
+    LawCase("Adamax", "adamax", ADAM | DECAY),
+    LawCase("RMSprop", "rmsprop", {"lr": 2**-11, "eps": 1e-3} | DECAY),
     LawCase(
         "RMSprop, centered, momentum",
         "rmsprop",
         {"lr": 0.00024414062, "eps": 1e-2, "centered": True, "momentum": 0.5} | DECAY,
     ),
     LawCase(
-        "Adagrad",
-        "adagrad",
-        {"lr": 0.00390625, "eps": 1e-3, "initial_accumulator_value": 0.01} | DECAY,
+        "Adagrad", "adagrad", {"lr": 2**-8, "eps": 1e-3, "initial_accumulator_value": 0.01} | DECAY
     ),
-    LawCase("Adadelta", "adadelta", {"lr": 0.0625, "eps": 1e-4} | DECAY),
-    LawCase("ASGD", "asgd", {"lr": 0.001953125, "lambd": 1e-2, "t0": 40.0} | DECAY),
-    LawCase("Rprop", "rprop", {"lr": 0.0001220703125}),
-    LawCase("Lion", "lion", {"lr": 0.000244140625} | DECAY),
-    LawCase("signSGD", "signsgd", {"lr": 0.000244140625, "momentum": 0.5}),
-    LawCase("Muon", "muon", {"lr": 0.00390625, "eps": 1e-3}),
+    LawCase("Adadelta", "adadelta", {"lr": 2**-4, "eps": 1e-4} | DECAY),
+    LawCase("ASGD", "asgd", {"lr": 2**-9, "lambd": 1e-2, "t0": 40.0} | DECAY),
+    LawCase("Rprop", "rprop", {"lr": 2**-13}),
+    LawCase("Lion", "lion", {"lr": 2**-12} | DECAY),
+    LawCase("signSGD", "signsgd", {"lr": 2**-12, "momentum": 0.5}),
+    LawCase("Muon", "muon", {"lr": 2**-8, "eps": 1e-3}),
     LawCase("L-BFGS", "lbfgs", {"tolerance_grad": 1e-4, "tolerance_change": 1e-9}, others=WHOLE),
-    LawCase("clip by norm", "sgd", {"lr": 0.001953125}, "norm", {"threshold": 0.25, "eps": 1e-6}),
-    LawCase("clip by modulus", "sgd", {"lr": 0.001953125}, "modulus", {"threshold": 0.01}),
-    LawCase("clip Re and Im", "sgd", {"lr": 0.001953125}, "split", {"threshold": 0.01}),
-    LawCase("cosine schedule", "sgd", {"lr": 0.001953125}, others=("scheduler=cosine",)),
+    LawCase("clip by norm", "sgd", SGD, "norm", {"threshold": 0.25, "eps": 1e-6}),
+    LawCase("clip by modulus", "sgd", SGD, "modulus", {"threshold": 0.01}),
+    LawCase("clip Re and Im", "sgd", SGD, "split", {"threshold": 0.01}),
+    LawCase("cosine schedule", "sgd", SGD, others=("scheduler=cosine",)),
 )
 """At learning rates where training is not chaotic, so that rounding stays rounding for c = ⅓."""
 
+HALF_OBJECTIVE = ("objective.scale=0.5",)
+HALF_GRADIENT = ("convention=wirtinger",)
+SGD_DECAY = ("optimizer=sgd", "optimizer.weight_decay=0.25")
+SGD_CLIP = ("optimizer=sgd", "clip=norm", "clip.threshold=0.2")
 WOLFE = ("optimizer=lbfgs", "optimizer.line_search_fn=strong_wolfe", *WHOLE)
+LBFGS = ("optimizer=lbfgs", "optimizer.tolerance_grad=0.1", *WHOLE)
+HALF_TOLERANCES = ("optimizer.tolerance_grad=5e-8", "optimizer.tolerance_change=5e-10")
 CONTROLS = (
     Control(
         "coupled weight decay kept",
-        ("optimizer=sgd", "optimizer.lr=0.0625", "optimizer.weight_decay=0.25"),
-        (
-            "optimizer=sgd",
-            "optimizer.lr=0.125",
-            "optimizer.weight_decay=0.25",
-            "objective.scale=0.5",
-        ),
+        (*SGD_DECAY, "optimizer.lr=0.0625"),
+        (*SGD_DECAY, "optimizer.lr=0.125", *HALF_OBJECTIVE),
     ),
     Control(
         "eps kept at 0.1",
         ("optimizer=adam", "optimizer.eps=0.1"),
-        ("optimizer=adam", "optimizer.eps=0.1", "objective.scale=0.5"),
+        ("optimizer=adam", "optimizer.eps=0.1", *HALF_OBJECTIVE),
     ),
     Control(
         "clip threshold kept",
-        ("optimizer=sgd", "optimizer.lr=0.0625", "clip=norm", "clip.threshold=0.2"),
-        (
-            "optimizer=sgd",
-            "optimizer.lr=0.125",
-            "clip=norm",
-            "clip.threshold=0.2",
-            "objective.scale=0.5",
-        ),
+        (*SGD_CLIP, "optimizer.lr=0.0625"),
+        (*SGD_CLIP, "optimizer.lr=0.125", *HALF_OBJECTIVE),
     ),
     Control(
         "RAdam by the nearest map",
         ("optimizer=radam", "optimizer.eps=1e-3"),
-        ("optimizer=radam", "optimizer.eps=5e-4", "objective.scale=0.5"),
+        ("optimizer=radam", "optimizer.eps=5e-4", *HALF_OBJECTIVE),
     ),
     Control(
         "complex gradients halved, one learning rate",
         ("optimizer=sgd", "optimizer.lr=0.046875"),
-        ("optimizer=sgd", "optimizer.lr=0.09375", "convention=wirtinger"),
+        ("optimizer=sgd", "optimizer.lr=0.09375", *HALF_GRADIENT),
         equal_if_purely_complex=True,
     ),
     Control(
         "L-BFGS line search, gradients halved",
         WOLFE,
-        (
-            *WOLFE,
-            "optimizer.tolerance_grad=5e-8",
-            "optimizer.tolerance_change=5e-10",
-            "convention=wirtinger",
-        ),
+        (*WOLFE, *HALF_TOLERANCES, *HALF_GRADIENT),
     ),
-    Control(
-        "L-BFGS, tolerances kept",
-        ("optimizer=lbfgs", "optimizer.tolerance_grad=0.1", *WHOLE),
-        ("optimizer=lbfgs", "optimizer.tolerance_grad=0.1", "objective.scale=0.5", *WHOLE),
-    ),
+    Control("L-BFGS, tolerances kept", LBFGS, (*LBFGS, *HALF_OBJECTIVE)),
 )
 
 
 def variants() -> list[list[str]]:
     """Every training as overrides; the one named ``variant`` says which it is."""
-    found = [
-        [*each.overrides(c), variant(each.name, c)]
-        for each in LAW_CASES
+    trainings = [
+        [*case.overrides(c), variant(case.name, c)]
+        for case in LAW_CASES
         for c in (1.0, *EXACT_FACTORS, ROUNDING_FACTOR)
     ]
     for control in CONTROLS:
-        found += [
+        trainings += [
             [*control.reference, variant(control.name, 1.0)],
             [*control.halved, variant(control.name, 0.5)],
         ]
-    return found
+    return trainings
 
 
 def variant(name: str, c: float) -> str:

@@ -28,7 +28,7 @@ class Candidate:
     """A rule, with a clipping before it, that may or may not turn with the plane.
 
     Attributes:
-        name: what is told of it.
+        name: under which the report shows it.
         optimizer: its name in conf/optimizer.
         values: its hyperparameters.
         semantics: `split` or `modulus`; None for a rule that has both and is linear.

@@ -1,4 +1,4 @@
-"""Exact laws: what a factor c on the gradient is worth in hyperparameters.
+"""The table of exact laws: what a factor c on the gradient is worth in hyperparameters.
 
 Multiplying by a power of two is exact in floating point, so "gradient × c" can be traded for
 hyperparameters × powers of c without any rounding: the weights are equal bit for bit. For other c
@@ -26,11 +26,12 @@ class Law:
     """Under g → c·g the same weights come from every hyperparameter × c^exponent.
 
     Attributes:
-        exponents: of the hyperparameters that change.
+        exponents: by name, of the hyperparameters that change; the others stay as they are.
         when: what else has to hold, or None.
         obstacle: why no constant map gives the same weights, or None; the exponents then are those
-            of the nearest one.
-        entrywise: whether every parameter may have a c of its own, in a group of its own.
+            of the nearest map.
+        entrywise: whether the law holds for each parameter alone, so that complex and real ones may
+            have different c, each in a group of its own.
     """
 
     exponents: Mapping[str, int]
@@ -66,10 +67,10 @@ LAWS: dict[str, Law] = {
         entrywise=False,
     ),
 }
-"""By class; derived and checked bit by bit, see the experiment `laws`."""
+"""By the class's name; the experiment `laws` trains both sides of each and compares the bits."""
 
 CLIP_EXPONENTS = {"threshold": 1, "eps": 1}
-"""Of clipping, by norm, modulus or Re and Im."""
+"""Of every kind of clipping: by norm (with eps), by modulus, of Re and Im."""
 
 CLASSES: dict[str, tuple[Callable[..., torch.optim.Optimizer], Values]] = {
     "sgd": (optim.SGD, {}),
@@ -90,42 +91,48 @@ CLASSES: dict[str, tuple[Callable[..., torch.optim.Optimizer], Values]] = {
     "muon": (optim.Muon, {}),
     "lbfgs": (torch.optim.LBFGS, {}),
 }
-"""By the name of the file in conf/optimizer: the class and the values that make the name."""
+"""By the name of the file in conf/optimizer: the class, and the values that the file sets apart."""
 
 
 def law_of(optimizer: str) -> Law:
-    """The law of an optimizer, by its name in conf/optimizer or its class's name.
+    """The law of an optimizer, by its name in conf/optimizer.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such optimizer.
     """
     return LAWS[class_name(optimizer)]
 
 
 def defaults(optimizer: str) -> Values:
-    """Every hyperparameter of an optimizer with the value it has when none is given.
+    """Every hyperparameter of an optimizer (its name in conf/optimizer) with its default.
 
     Raises:
         InputError: there is no such optimizer.
     """
-    kind, made = CLASSES[_key(optimizer)]
-    taken = inspect.signature(kind).parameters
-    values = {name: p.default for name, p in taken.items() if name != "params"}
-    for own in ("semantics", "stacked"):
-        values.pop(own, None)
-    return values | made
+    kind, set_apart = CLASSES[_key(optimizer)]
+    parameters = inspect.signature(kind).parameters
+    values = {name: parameter.default for name, parameter in parameters.items()}
+    for name in ("params", "semantics", "stacked"):
+        values.pop(name, None)
+    return values | set_apart
 
 
 def exponents(optimizer: str, hyperparameters: Mapping[str, Any]) -> dict[str, int]:
-    """The exponents of c that these hyperparameters need: decoupled weight decay stays as it is.
+    """The exponents of c by hyperparameter; decoupled weight decay stays as it is, and has none.
+
+    Args:
+        optimizer: its name in conf/optimizer.
+        hyperparameters: of which `decoupled_weight_decay` matters.
 
     Raises:
         InputError: there is no such optimizer.
     """
-    found = dict(law_of(optimizer).exponents)
-    if hyperparameters.get("decoupled_weight_decay"):
-        del found["weight_decay"]
-    return found
+    decoupled = hyperparameters.get("decoupled_weight_decay")
+    return {
+        name: exponent
+        for name, exponent in law_of(optimizer).exponents.items()
+        if not (decoupled and name == "weight_decay")
+    }
 
 
 def rescaled_hyperparameters(
@@ -134,12 +141,13 @@ def rescaled_hyperparameters(
     """The hyperparameters that give the same weights from a gradient c times as large.
 
     Args:
-        optimizer: its name.
+        optimizer: its name in conf/optimizer.
         hyperparameters: some or all of them; the others have their defaults.
         c: factor on the gradient, above 0.
 
     Returns:
-        all hyperparameters. Bit for bit for c = 2ᵏ and `Law.obstacle` None.
+        All hyperparameters. The weights are the same bit for bit for c = 2ᵏ, if `Law.obstacle` is
+        None.
 
     Raises:
         InputError: no such optimizer or hyperparameter, a value out of range, or c ≤ 0.
@@ -153,16 +161,16 @@ def rescaled_hyperparameters(
 
 
 def complete(optimizer: str, hyperparameters: Mapping[str, Any]) -> Values:
-    """The hyperparameters with the defaults of those that are not given.
+    """All hyperparameters of an optimizer: those of `hyperparameters`, and the others' defaults.
 
     Raises:
         InputError: no such optimizer or hyperparameter, or a value out of range.
     """
     values = defaults(optimizer)
-    for name, value in hyperparameters.items():
+    for name in hyperparameters:
         if name not in values:
-            there = ", ".join(values)
-            raise InputError(f"{name}={value}: {optimizer} has no such hyperparameter, but {there}")
+            known = ", ".join(values)
+            raise InputError(f"{name}: not a hyperparameter of {optimizer}; it takes {known}")
     values |= hyperparameters
     try:
         optimizer_class(optimizer)([torch.zeros(1, 1)], **values)
@@ -174,13 +182,13 @@ def complete(optimizer: str, hyperparameters: Mapping[str, Any]) -> Values:
 def _key(optimizer: str) -> str:
     name = optimizer.lower()
     if name not in CLASSES:
-        there = ", ".join(CLASSES)
-        raise InputError(f"{optimizer}: no law is known for such an optimizer; there are {there}")
+        known = ", ".join(CLASSES)
+        raise InputError(f"{optimizer}: no law is known for such an optimizer; there are {known}")
     return name
 
 
 def optimizer_class(optimizer: str) -> Callable[..., torch.optim.Optimizer]:
-    """The class of an optimizer.
+    """The class of an optimizer, by its name in conf/optimizer.
 
     Raises:
         InputError: there is no such optimizer.
@@ -189,7 +197,7 @@ def optimizer_class(optimizer: str) -> Callable[..., torch.optim.Optimizer]:
 
 
 def class_name(optimizer: str) -> str:
-    """Of an optimizer's class.
+    """The name of an optimizer's class, by its name in conf/optimizer.
 
     Raises:
         InputError: there is no such optimizer.

@@ -1,4 +1,4 @@
-"""How far apart the two sides of a conversion end, seen by training both."""
+"""Measures how far apart the two sides of a conversion end, by training both."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ SAMPLES, BATCH, INPUTS, OUTPUTS, HIDDEN = 96, 16, 6, 3, (8,)
 
 
 def distance(conversion: Conversion, dtype: torch.dtype = torch.complex128) -> float:
-    """max |w − w'| / max |w| over the parameters of a small network that both sides trained.
+    """max |w − w'| / max |w| over the parameters of a small network that both sides train.
 
-    A complex network of 6-8-3 units (cardioid), or a mixed one (modReLU, real head), trained for
-    100 steps of 16 samples by the rules of the source; L-BFGS sees all 96 samples. 0 where all bits
-    are equal. Rules in which the sides differ are not part of it.
+    The network is complex with 6-8-3 units (cardioid), or mixed (modReLU, real head), and is
+    trained for 100 steps of 16 samples by the rules of the source; L-BFGS sees all 96 samples. 0
+    means that all bits are equal. Differences between the rules of the sides are left out.
 
     Raises:
         ValueError: there are no hyperparameters for the target.
@@ -34,7 +34,7 @@ def distance(conversion: Conversion, dtype: torch.dtype = torch.complex128) -> f
     if conversion.values is None:
         raise ValueError("nothing to train the target with")
     source = _trained(
-        conversion, conversion.source, conversion.given, None, conversion.clip_given, dtype
+        conversion, conversion.source, conversion.source_values, None, conversion.source_clip, dtype
     )
     target = _trained(
         conversion,
@@ -65,7 +65,7 @@ def _trained(
         targets = network(inputs).detach().roll(1, 0)
     named = dict(network.named_parameters())
     optimizer = _optimizer(conversion, list(named.values()), values, real_values)
-    convention = Convention(side.reading.scale, side.reading.conjugate)
+    convention = Convention(side.convention.scale, side.convention.conjugate)
     whole = isinstance(optimizer, torch.optim.LBFGS)
 
     def evaluate(chosen: Tensor) -> float:
