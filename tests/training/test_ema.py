@@ -6,7 +6,13 @@ import torch
 from cvtrain.cli.evaluate import evaluate
 from cvtrain.runs.checkpoint import load_checkpoint
 from cvtrain.training.ema import WeightAverage
-from tests.training.trained_runs import configured, largest_difference, stacked, trained
+from tests.training.trained_runs import (
+    configured,
+    largest_difference,
+    stacked,
+    together_and_alone,
+    trained,
+)
 
 SETTING = ("dtype=complex128", "model.hidden=[4]", "max_steps=30", "batch_size=32")
 NOTHING_FROZEN = torch.zeros(2, dtype=torch.bool)
@@ -103,9 +109,7 @@ def test_the_average_is_what_is_validated_and_the_weights_are_what_is_trained(tm
 
 def test_both_engines_average_alike(tmp_path):
     members = [(*SETTING, f"ema.decay={decay}") for decay in (0.9, 0.5, 0.99)]
-    together = stacked(tmp_path, *members)
-    for member, run in zip(members, together, strict=True):
-        alone = trained(tmp_path, *member)
+    for run, alone in together_and_alone(tmp_path, *members):
         for name, m in averaged(alone).items():
             torch.testing.assert_close(averaged(run)[name], m, rtol=1e-11, atol=1e-12)
         for tag in ("val/loss", "test/accuracy"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.training.test_stack_equals_single import COMMON, assert_same_rows
-from tests.training.trained_runs import largest_difference, stacked, trained
+from tests.training.trained_runs import largest_difference, together_and_alone
 
 REPLACING = """
 import torch
@@ -39,8 +39,7 @@ def test_buffers_that_a_forward_replaces_are_each_members_own(tmp_path, monkeypa
     root = tmp_path / "runs"
     root.mkdir()
     accuracies = []
-    for together, overrides in zip(stacked(root, *chosen), chosen, strict=True):
-        alone = trained(root, *overrides)
+    for together, alone in together_and_alone(root, *chosen):
         assert largest_difference(together, alone) < 1e-10
         assert_same_rows(together, alone, 1e-9)
         assert together.weights["running_mean"].abs().max() > 0.01

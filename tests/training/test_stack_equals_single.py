@@ -20,6 +20,7 @@ from tests.training.trained_runs import (
     equal,
     largest_difference,
     stacked,
+    together_and_alone,
     trained,
 )
 
@@ -140,18 +141,25 @@ def test_two_hundred_steps_to_ten_digits(tmp_path, model, rule):
     clip = dict(zip(RULES, itertools.cycle(CLIPS), strict=False))[rule]
     rarely = ("signals.scalars_every=25", "signals.validation_every=100")
     chosen = members(200, *MODELS[model], *RULES[rule], *CLIPS[clip], *rarely)[1:3]
-    for together, overrides in zip(stacked(tmp_path, *chosen), chosen, strict=True):
-        alone = trained(tmp_path, *overrides)
+    for together, alone in together_and_alone(tmp_path, *chosen):
         assert together.record.status == alone.record.status == "finished"
         assert largest_difference(together, alone) < 1e-10
         assert_same_rows(together, alone, 1e-9)
 
 
-def test_steps_of_modrelu_at_a_rate_where_it_is_not_chaotic(tmp_path):
-    chosen = members(50, "model=mixed_mlp", "model.hidden=[16]")[:2]
-    chosen = [(*overrides, "optimizer.lr=0.001") for overrides in chosen]
-    for together, overrides in zip(stacked(tmp_path, *chosen), chosen, strict=True):
-        assert largest_difference(together, trained(tmp_path, *overrides)) < 1e-10
+@pytest.mark.parametrize(
+    ("steps", "more", "tolerance"),
+    [
+        (50, ("model=mixed_mlp", "model.hidden=[16]", "optimizer.lr=0.001"), 1e-10),
+        (50, (*MODELS["mlp"], "dtype=complex64"), 1e-4),
+        (20, (*MODELS["mlp"], "batch_size=null"), 1e-12),
+    ],
+    ids=["modrelu, not chaotic", "single precision", "full batches"],
+)
+def test_steps_to_as_many_digits_as_there_are(tmp_path, steps, more, tolerance):
+    chosen = [(*overrides, *more) for overrides in members(steps)[:2]]
+    for together, alone in together_and_alone(tmp_path, *chosen):
+        assert largest_difference(together, alone) < tolerance
 
 
 @pytest.mark.parametrize(("optimizer", "steps"), [("sgd", 60), ("adam", 20)])
@@ -169,8 +177,7 @@ def test_a_step_from_an_identical_state_where_training_is_chaotic(
     monkeypatch.setattr(single_engine, "build_model", continued)
     monkeypatch.setattr(stack_engine, "build_model", continued)
     once = [(*chosen, "max_steps=1", "seed=3"), (*chosen, "max_steps=1", "convention=wirtinger")]
-    for together, overrides in zip(stacked(tmp_path, *once), once, strict=True):
-        alone = trained(tmp_path, *overrides)
+    for together, alone in together_and_alone(tmp_path, *once):
         assert largest_difference(together, alone) < 1e-12
         assert_same_rows(together, alone, 1e-12)
 
@@ -184,35 +191,24 @@ def test_a_stack_of_one_is_the_single_run(tmp_path):
     assert together.record.stack_size == 1
 
 
-def test_single_precision_agrees_to_four_digits(tmp_path):
-    chosen = [(*overrides, "dtype=complex64") for overrides in members(50, *MODELS["mlp"])[:2]]
-    for together, overrides in zip(stacked(tmp_path, *chosen), chosen, strict=True):
-        assert largest_difference(together, trained(tmp_path, *overrides)) < 1e-4
+SCHEDULERS = {
+    "constant": (),
+    "cosine": ("scheduler.warmup_steps=5", "scheduler.final_factor=0.1"),
+    "warmup": ("scheduler.steps=7",),
+    "step": ("scheduler.every=9", "scheduler.factor=0.5"),
+    "exponential": ("scheduler.every=9", "scheduler.factor=0.5"),
+}
 
 
-@pytest.mark.parametrize("scheduler", ["cosine", "warmup", "step", "exponential"])
-def test_schedules_scale_each_learning_rate(tmp_path, scheduler):
-    fields = {
-        "cosine": ("scheduler.warmup_steps=5", "scheduler.final_factor=0.1"),
-        "warmup": ("scheduler.steps=7",),
-        "step": ("scheduler.every=9", "scheduler.factor=0.5"),
-        "exponential": ("scheduler.every=9", "scheduler.factor=0.5"),
-    }[scheduler]
+def test_schedules_scale_each_learning_rate(tmp_path):
+    common = members(30, *MODELS["mixed_mlp"], *RULES["adamw"])
     chosen = [
-        (*overrides, f"scheduler={scheduler}", *fields)
-        for overrides in members(30, *MODELS["mixed_mlp"], *RULES["adamw"])[:3]
+        (*overrides, f"scheduler={name}", *fields)
+        for overrides, (name, fields) in zip(common, SCHEDULERS.items(), strict=False)
     ]
-    chosen[2] = members(30, *MODELS["mixed_mlp"], *RULES["adamw"])[2]  # a constant among them
-    for together, overrides in zip(stacked(tmp_path, *chosen), chosen, strict=True):
-        alone = trained(tmp_path, *overrides)
+    for together, alone in together_and_alone(tmp_path, *chosen):
         assert largest_difference(together, alone) < 1e-12
         assert list(together.rows["train/lr"].dropna()) == list(alone.rows["train/lr"].dropna())
-
-
-def test_full_batches(tmp_path):
-    chosen = members(20, *MODELS["mlp"], "batch_size=null")[:2]
-    for together, overrides in zip(stacked(tmp_path, *chosen), chosen, strict=True):
-        assert largest_difference(together, trained(tmp_path, *overrides)) < 1e-12
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -66,6 +66,12 @@ def stacked(root: Path, *members: Sequence[str]) -> list[Trained]:
     )
     records = train(Job(points, root, "stack"))
     return [Trained(r, root / p.directory) for r, p in zip(records, points, strict=True)]
+
+
+def together_and_alone(root: Path, *members: Sequence[str]) -> Iterator[tuple[Trained, Trained]]:
+    """Each member as it is trained in one stack, and as a single run."""
+    for together, overrides in zip(stacked(root, *members), members, strict=True):
+        yield together, trained(root, *overrides)
 
 
 def largest_difference(left: Trained, right: Trained) -> float:
