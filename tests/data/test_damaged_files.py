@@ -205,9 +205,9 @@ def refusal(function, top):
 def test_a_damaged_file_is_named_before_training(copied, function, file, damage, message):
     top = copied(function, file)
     damage(top / file)
-    told = refusal(function, top)
-    assert told.startswith(f"{top / file}: ")
-    assert message in told
+    refused = refusal(function, top)
+    assert refused.startswith(f"{top / file}: ")
+    assert message in refused
 
 
 def test_a_damaged_chip_of_a_terabyte_is_not_read_into_memory(copied):
@@ -215,11 +215,11 @@ def test_a_damaged_chip_of_a_terabyte_is_not_read_into_memory(copied):
     IN_PLACE["huge"](top / CHIP)
     tracemalloc.start()
     with time_limit(30):
-        told = refusal(mstar, top)
+        refused = refusal(mstar, top)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert "Invalid header" in told
-    assert len(told) < 1000
+    assert "Invalid header" in refused
+    assert len(refused) < 1000
     assert peak < 100e6  # bytes
 
 

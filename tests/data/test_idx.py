@@ -77,11 +77,11 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("content", "told"), BAD.values(), ids=BAD)
-def test_what_is_wrong_is_a_line_that_names_the_file(tmp_path, content, told):
+@pytest.mark.parametrize(("content", "message"), BAD.values(), ids=BAD)
+def test_what_is_wrong_is_a_line_that_names_the_file(tmp_path, content, message):
     path = tmp_path / "values"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="^" + re.escape(f"{path}: {told}")) as refused:
+    with pytest.raises(ValueError, match="^" + re.escape(f"{path}: {message}")) as refused:
         read_idx(path, ANY)
     assert "\n" not in str(refused.value)
 

@@ -105,10 +105,10 @@ def test_a_mirror_with_a_fault_leaves_nothing_and_is_named_and_the_next_one_is_a
     monkeypatch.setattr(idx_download, "LARGEST", 60_000)
     monkeypatch.setattr(idx_download, "TIMEOUT", TIMEOUT)
     mirror = f"{server[1]}/{fault}/"
-    told = (
+    message = (
         rf"^images\.gz cannot be downloaded: {mirror}: .*{FAULTS[fault]}.* put it into {tmp_path}"
     )
-    with pytest.raises(ValueError, match=told) as refused:
+    with pytest.raises(ValueError, match=message) as refused:
         download(tmp_path, CHECKSUMS, [mirror])
     assert "\n" not in str(refused.value)
     assert contents(tmp_path) == {}
@@ -151,8 +151,8 @@ def test_an_interruption_leaves_no_part(tmp_path, server, monkeypatch, moment):
 
 def test_a_place_that_cannot_be_written_is_a_line(tmp_path, server, monkeypatch):
     (tmp_path / "file").touch()
-    told = re.escape(f"{tmp_path / 'file' / 'images.gz'}: cannot be written (")
-    with pytest.raises(ValueError, match=told):
+    message = re.escape(f"{tmp_path / 'file' / 'images.gz'}: cannot be written (")
+    with pytest.raises(ValueError, match=message):
         download(tmp_path / "file", CHECKSUMS, [f"{server[1]}/good/"])
 
     def full(_: int) -> None:
@@ -173,11 +173,11 @@ def test_without_a_network_every_mirror_is_named_with_its_reason(tmp_path, monke
     reason = "[Errno -2] Name or service not known"
     for source in (MNIST, FASHION):
         first, second = source.mirrors
-        told = (
+        message = (
             f"train-images-idx3-ubyte.gz cannot be downloaded: {first}: {reason};"
             f" {second}: {reason};"
         )
-        with pytest.raises(ValueError, match=re.escape(told)):
+        with pytest.raises(ValueError, match=re.escape(message)):
             download(tmp_path, dict(zip(FILES, source.checksums, strict=True)), source.mirrors)
 
 

@@ -210,9 +210,9 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("arguments", "told"), BAD.values(), ids=BAD)
-def test_an_argument_out_of_range_is_a_line(folder, arguments, told):
-    with pytest.raises(ValueError, match="^" + re.escape(told)):
+@pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD)
+def test_an_argument_out_of_range_is_a_line(folder, arguments, message):
+    with pytest.raises(ValueError, match="^" + re.escape(message)):
         load(folder, **arguments)
 
 
@@ -222,11 +222,11 @@ def test_files_that_are_not_there_are_named_with_the_way_to_them(tmp_path, gener
     write_digits(tmp_path, train=TRAIN)
     (tmp_path / IMAGES).unlink()
     (tmp_path / "t10k-labels-idx1-ubyte").unlink()
-    told = (
+    message = (
         f"path={tmp_path}: there is no {IMAGES}, no t10k-labels-idx1-ubyte, with or without .gz;"
         f" data.download=true fetches {source} from http"
     )
-    with pytest.raises(ValueError, match="^" + re.escape(told)):
+    with pytest.raises(ValueError, match="^" + re.escape(message)):
         load(tmp_path, generator=generator)
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -257,13 +257,13 @@ def test_home_may_be_written_as_a_tilde(folder, monkeypatch):
 def test_images_and_labels_of_different_counts_are_a_line(tmp_path):
     write_digits(tmp_path, train=TRAIN)
     write(tmp_path / LABELS, idx(digits()[1][: TRAIN - 1]))
-    told = f"{tmp_path / IMAGES} holds 700 images, {tmp_path / LABELS} 699 labels"
-    with pytest.raises(ValueError, match="^" + re.escape(told)):
+    message = f"{tmp_path / IMAGES} holds 700 images, {tmp_path / LABELS} 699 labels"
+    with pytest.raises(ValueError, match="^" + re.escape(message)):
         load(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         (LABELS, idx(np.arange(10, 30).repeat(35)), "label 29, should be 0 to 9"),
         (IMAGES, idx(np.ones((TRAIN, 28, 27))), "sizes 700×28×27, should be N×28×28"),
@@ -271,10 +271,10 @@ def test_images_and_labels_of_different_counts_are_a_line(tmp_path):
         ("t10k-images-idx3-ubyte", b"<html>", "not an IDX file"),
     ],
 )
-def test_a_file_of_another_content_is_a_line_that_names_it(tmp_path, name, content, told):
+def test_a_file_of_another_content_is_a_line_that_names_it(tmp_path, name, content, message):
     write_digits(tmp_path, train=TRAIN)
     write(tmp_path / name, content)
-    with pytest.raises(ValueError, match="^" + re.escape(f"{tmp_path / name}: {told}")):
+    with pytest.raises(ValueError, match="^" + re.escape(f"{tmp_path / name}: {message}")):
         load(tmp_path)
 
 
@@ -293,8 +293,8 @@ def test_images_without_a_pixel_or_without_an_image_are_refused(tmp_path):
 
 def test_a_command_without_the_files_is_told_where_they_are(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    told = f"^data: path=data/mnist: there is no {IMAGES}, no .*https://"
-    with pytest.raises(InputError, match=told):
+    message = f"^data: path=data/mnist: there is no {IMAGES}, no .*https://"
+    with pytest.raises(InputError, match=message):
         cvtrain.configure("data=mnist_fft", "model=cnn")
     assert not list(tmp_path.iterdir())
 

@@ -137,15 +137,15 @@ def test_a_patient_without_the_view_is_none_that_is_lost(tmp_path, written):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ({"acceleration": 8}, "has no MultiCoil/cine/TrainingSet/AccFactor08; it should be the"),
         ({"view": "lax"}, "no patient has cine_lax.mat"),
         ({"coils": 3}, "P001/cine_sax.mat: it has 2 coils, should be 3"),
     ],
 )
-def test_wrong_arguments_are_named(tmp_path, written, arguments, told):
-    with pytest.raises(ValueError, match=told):
+def test_wrong_arguments_are_named(tmp_path, written, arguments, message):
+    with pytest.raises(ValueError, match=message):
         read(tmp_path, **arguments)
 
 

@@ -1,4 +1,4 @@
-"""MSTAR's files: what is read is what was written, and what is no chip is told."""
+"""MSTAR's files: what is read is what was written, and what is no chip is refused."""
 
 from __future__ import annotations
 

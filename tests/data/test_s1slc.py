@@ -1,4 +1,4 @@
-"""S1SLC_CVDL's arrays: mapped, never copied whole, and told where they are not what they should."""
+"""S1SLC_CVDL's arrays: mapped, never copied whole, and named where they are wrong."""
 
 from __future__ import annotations
 

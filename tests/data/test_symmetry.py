@@ -28,7 +28,7 @@ def answers(problem):
     return x[:, 0] != x[:, 1] if problem == "xor" else (x == x[:, ::-1]).all(axis=1)
 
 
-def told(y):
+def answered(y):
     """The answer that outputs stand for."""
     return (y.real > 0) == (y.imag > 0)
 
@@ -61,7 +61,7 @@ def test_the_patterns_are_all_that_there_are_and_half_of_them_are_answered_by_ye
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_targets_stand_for_the_answers(problem):
     y = draw(problem).train.targets[:, 0]
-    assert told(y).numpy().tolist() == answers(problem).tolist()
+    assert answered(y).numpy().tolist() == answers(problem).tolist()
     assert torch.equal(y.real.abs(), torch.ones_like(y.real))
     assert torch.equal(y.imag.abs(), torch.ones_like(y.real))
 

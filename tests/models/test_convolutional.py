@@ -111,7 +111,7 @@ def test_both_engines_train_it_to_the_same_weights(tmp_path, model):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         (["model=cnn", "model.channels=[2,2,2,2]"], "images of 8×8 cannot be halved 4 times"),
         (["model=resnet", "model.channels=[]"], "channels=[]: should be at least one"),
@@ -122,7 +122,7 @@ def test_both_engines_train_it_to_the_same_weights(tmp_path, model):
         (["model=resnet", "model.activation=relu"], "activation=relu: should be one of"),
     ],
 )
-def test_what_makes_no_network_is_a_line(given, told):
+def test_what_makes_no_network_is_a_line(given, message):
     with pytest.raises(InputError) as refused:
         cvtrain.configure(*given)
-    assert told in str(refused.value)
+    assert message in str(refused.value)

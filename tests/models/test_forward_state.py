@@ -132,9 +132,9 @@ def test_what_is_left_behind_elsewhere_is_refused_by_its_name(make, where):
         steps(stack_of(make))
 
 
-@pytest.mark.parametrize(("make", "told"), REPLACES.items(), ids=lambda each: None)
-def test_buffers_and_parameters_that_are_replaced_otherwise_are_refused(make, told):
-    with pytest.raises(StatefulForward, match=f"its forward {told}: should"):
+@pytest.mark.parametrize(("make", "message"), REPLACES.items(), ids=lambda each: None)
+def test_buffers_and_parameters_that_are_replaced_otherwise_are_refused(make, message):
+    with pytest.raises(StatefulForward, match=f"its forward {message}: should"):
         steps(stack_of(make))
 
 

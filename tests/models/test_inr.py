@@ -134,7 +134,7 @@ def test_it_takes_on_a_chirp(activation, omega):
 
 
 @pytest.mark.parametrize(
-    ("bad", "told"),
+    ("bad", "message"),
     [
         ({"hidden": ()}, r"hidden=\[\]: should have at least one width"),
         ({"activation": "relu"}, "activation=relu: should be one of gabor, sine"),
@@ -144,8 +144,8 @@ def test_it_takes_on_a_chirp(activation, omega):
         ({"dtype": torch.float32}, "dtype=torch.float32: should be torch.complex64"),
     ],
 )
-def test_what_makes_no_network_is_refused(bad, told):
-    with pytest.raises(ValueError, match=told):
+def test_what_makes_no_network_is_refused(bad, message):
+    with pytest.raises(ValueError, match=message):
         built(**bad)
 
 

@@ -206,7 +206,7 @@ def test_a_residual_twin_corrects_the_image():
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "told"),
+    ("name", "given", "message"),
     [
         ("mlp", {"output": "Complex"}, "output=Complex: should be one of real, complex"),
         ("mlp", {"hidden": (3, 0)}, r"widths \[3, 0\]: should be at least 1"),
@@ -216,8 +216,8 @@ def test_a_residual_twin_corrects_the_image():
         ("unet", {"initialisation": "lecun"}, "initialisation=lecun: should be one of glorot"),
     ],
 )
-def test_what_makes_no_twin_is_refused(name, given, told):
-    with pytest.raises(ValueError, match=told):
+def test_what_makes_no_twin_is_refused(name, given, message):
+    with pytest.raises(ValueError, match=message):
         small(name, **given)
 
 

@@ -116,7 +116,7 @@ def test_a_stack_is_its_members(activation):
 
 
 @pytest.mark.parametrize(
-    ("shape", "outputs", "given", "told"),
+    ("shape", "outputs", "given", "message"),
     [
         ((8, 6), 3, {}, r"channels=\[2, 3, 4\]: images of 8×6 cannot be halved 2 times without a"),
         ((8, 8), 3, {"channels": ()}, r"channels=\[\]: at least one"),
@@ -126,8 +126,8 @@ def test_a_stack_is_its_members(activation):
         ((8, 8), 3, {"normalisation": "layer"}, "normalisation=layer: should be one of none"),
     ],
 )
-def test_what_makes_no_network_is_refused(shape, outputs, given, told):
-    with pytest.raises(ValueError, match=told):
+def test_what_makes_no_network_is_refused(shape, outputs, given, message):
+    with pytest.raises(ValueError, match=message):
         built(shape, outputs, **given)
 
 

@@ -157,7 +157,7 @@ def test_modrelu_may_have_a_bias_of_each_unit():
 
 
 @pytest.mark.parametrize(
-    ("shape", "given", "told"),
+    ("shape", "given", "message"),
     [
         ((2, 3, 4), {}, r"inputs of shape \[2, 3, 4\] are no sequences, which have \[T\] or"),
         ((5,), {"head": "Real"}, "head=Real: should be one of complex, real"),
@@ -167,8 +167,8 @@ def test_modrelu_may_have_a_bias_of_each_unit():
         ((5,), {"hidden": 0}, "hidden=0: should be at least 1"),
     ],
 )
-def test_what_makes_no_network_is_refused(shape, given, told):
-    with pytest.raises(ValueError, match=told):
+def test_what_makes_no_network_is_refused(shape, given, message):
+    with pytest.raises(ValueError, match=message):
         Urnn(shape, 2, **{"dtype": C128} | given)
 
 

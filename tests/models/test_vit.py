@@ -198,7 +198,7 @@ def test_a_member_of_a_stack_has_the_masks_it_has_alone():
 
 
 @pytest.mark.parametrize(
-    ("shape", "given", "told"),
+    ("shape", "given", "message"),
     [
         ((8, 6), {}, "patch_size=4: images of 8×6 do not come apart into patches of 4×4"),
         ((8, 8), {"patch_size": 0}, "patch_size=0: images of 8×8 do not come apart"),
@@ -213,8 +213,8 @@ def test_a_member_of_a_stack_has_the_masks_it_has_alone():
         ((8,), {}, r"inputs of shape \[8\] are no images"),
     ],
 )
-def test_what_makes_no_network_is_refused(shape, given, told):
-    with pytest.raises(ValueError, match=told):
+def test_what_makes_no_network_is_refused(shape, given, message):
+    with pytest.raises(ValueError, match=message):
         built(shape, **given)
 
 
