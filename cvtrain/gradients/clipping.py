@@ -22,7 +22,7 @@ Clipped: TypeAlias = tuple[dict[str, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class NoClip:
-    """Hands the gradient over as it is."""
+    """Returns the gradient as it is."""
 
     def clip(self, gradients: Mapping[str, Tensor]) -> Clipped:
         """The same tensors, and coefficients of 1."""
@@ -32,14 +32,15 @@ class NoClip:
 
 @dataclass(frozen=True)
 class NormClip:
-    """Clips the norm over all parameters of a point: g · min(1, threshold / (‖g‖ + eps)).
+    """Clips the norm over all parameters of a run: g · min(1, threshold / (‖g‖ + eps)).
 
-    Bits of torch.nn.utils.clip_grad_norm_ for K = 1. Complex and real parameters share one norm,
-    so what the convention makes of the complex ones changes how far the real ones are clipped.
+    For K = 1 it has the bits of torch.nn.utils.clip_grad_norm_. Complex and real parameters share
+    one norm, so what the convention makes of the complex ones changes how far the real ones are
+    clipped.
 
     Attributes:
         threshold: largest norm; a number, or a [K] tensor on the host.
-        eps: torch has it at 1e-6; likewise a number or [K].
+        eps: keeps a small norm from being divided by; 1e-6 in torch; a number or a [K] tensor.
 
     Raises:
         ValueError: one of them is negative or not finite.
@@ -67,7 +68,7 @@ class NormClip:
 
 @dataclass(frozen=True)
 class _EntryClip(ABC):
-    """Clips every entry by itself.
+    """Clips every entry alone, whatever the others are.
 
     Attributes:
         threshold: a number, or a [K] tensor on the host.

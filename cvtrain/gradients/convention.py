@@ -35,7 +35,7 @@ from cvtrain.gradients.stacked_number import column
 
 @dataclass(frozen=True)
 class Convention:
-    """Hands over scale · g, or scale · g*, of complex parameters.
+    """Turns the gradient g of complex parameters into scale · g, or scale · g*.
 
     Attributes:
         scale: relative to g = 2 ∂L/∂w*; a number, or a [K] tensor on the host.
@@ -77,7 +77,7 @@ CONVENTIONS = {
 
 
 def convention_name(scale: float, conjugate: bool) -> str:
-    """The name in `CONVENTIONS`, or e.g. ``scale=0.25`` or ``scale=0.25,conjugate``."""
+    """The convention's name in `CONVENTIONS`, or e.g. ``scale=0.25,conjugate`` if it has none."""
     for name, convention in CONVENTIONS.items():
         if convention == Convention(scale, conjugate):
             return name
@@ -99,7 +99,7 @@ def gradient_ratio(dtype: torch.dtype = torch.complex128) -> complex:
 
 
 def self_check(dtype: torch.dtype = torch.complex128) -> str:
-    """One line that says what ``w.grad`` is, after measuring it.
+    """Measure what ``w.grad`` is, and say it in one line.
 
     Raises:
         RuntimeError: it is not 2 ∂L/∂w*, on which everything here is built.

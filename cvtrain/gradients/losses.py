@@ -19,7 +19,7 @@ from torchcvnn.nn import ComplexMSELoss
 LossName: TypeAlias = Literal["complex_mse", "complex_huber", "cross_entropy"]
 
 TaskName: TypeAlias = Literal["classification", "regression"]
-"""What a data set asks for, which decides the losses and metrics that fit it."""
+"""What a data set is for; it decides which losses and metrics fit."""
 
 
 def complex_mse(output: Tensor, target: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ def complex_huber(output: Tensor, target: Tensor, delta: float) -> Tensor:
     Huber 1964, Robust estimation of a location parameter, on the modulus.
 
     Raises:
-        ValueError: as for `complex_mse`.
+        ValueError: output and target differ in shape, or one is real and the other complex.
     """
     _check_alike(output, target)
     modulus = (output - target).abs()
@@ -68,14 +68,14 @@ LOSSES: dict[LossName, Callable[..., Tensor]] = {
     "complex_huber": complex_huber,
     "cross_entropy": cross_entropy,
 }
-"""Each is called with output and target; complex_huber with `delta` too."""
+"""By name. Each takes output and target; complex_huber takes `delta` too."""
 
 TASK_OF_LOSS: dict[LossName, TaskName] = {
     "complex_mse": "regression",
     "complex_huber": "regression",
     "cross_entropy": "classification",
 }
-"""What its targets are of."""
+"""The task whose targets each loss takes."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ Number: TypeAlias = float | Tensor
 
 
 def float64(number: Number) -> Tensor:
-    """The number as a float64 tensor on the host, [] or [K]."""
+    """The number as a float64 tensor [] or [K] on the host."""
     return torch.as_tensor(number, dtype=torch.float64, device="cpu")
 
 
@@ -37,7 +37,10 @@ def column(number: Number, like: Tensor) -> Tensor:
 
 
 def on_host(value: Any) -> Any:
-    """Tensors as float64 on the host, where numbers are combined; a pair entry by entry."""
+    """Tensors as float64 on the host, where numbers are combined; a tuple entry by entry.
+
+    Anything else is returned as it is.
+    """
     if isinstance(value, Tensor):
         return value.detach().to("cpu", torch.float64)
     return tuple(on_host(entry) for entry in value) if isinstance(value, tuple | list) else value

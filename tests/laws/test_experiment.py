@@ -24,7 +24,17 @@ def settings(request):
 
 
 @pytest.fixture(scope="module")
-def experiment(settings, tmp_path_factory):
+def factors(request):
+    """One exact factor: tests/laws/test_table.py has others, `scripts/reproduce --quick` all."""
+    chosen = EXACT_FACTORS if request.config.getoption("--all") else (0.5,)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("cvtrain.laws.law_cases", "cvtrain.experiments.laws"):
+            patch.setattr(f"{module}.EXACT_FACTORS", chosen)
+        yield chosen
+
+
+@pytest.fixture(scope="module")
+def experiment(settings, factors, tmp_path_factory):
     directory = tmp_path_factory.mktemp("laws") / "sweep"
     chosen = [] if settings == 4 else ["model=mlp", "dtype=complex128"]
     given = ["+experiment=laws", "max_steps=8", *chosen, f"hydra.sweep.dir={directory}"]
@@ -37,15 +47,15 @@ def copied(experiment, tmp_path):
     return tmp_path / "sweep"
 
 
-def test_all_laws_hold_and_all_controls_differ(experiment, settings):
+def test_all_laws_hold_and_all_controls_differ(experiment, settings, factors):
     status, directory = experiment
     assert status == 0
-    found = [pair for pair in pairs(load(directory)) if pair.c in EXACT_FACTORS]
-    laws = {law.name for law in LAW_CASES}
-    held = [pair for pair in found if pair.name in laws]
-    assert len(held) == len(LAW_CASES) * len(EXACT_FACTORS) * settings
-    assert all(pair.equal for pair in held)
-    controls = [pair for pair in found if pair.name not in laws]
+    exact = [pair for pair in pairs(load(directory)) if pair.c in factors]
+    names = {law.name for law in LAW_CASES}
+    laws = [pair for pair in exact if pair.name in names]
+    assert len(laws) == len(LAW_CASES) * len(factors) * settings
+    assert all(pair.equal for pair in laws)
+    controls = [pair for pair in exact if pair.name not in names]
     assert len(controls) == len(CONTROLS) * settings
     equal = [pair for pair in controls if pair.equal]
     assert {pair.name for pair in equal} == {c.name for c in CONTROLS if c.equal_if_purely_complex}
@@ -58,7 +68,7 @@ def test_all_but_lbfgs_were_trained_in_stacks(experiment):
     assert set(single["optimizer._target_"]) == {"torch.optim.LBFGS"}
 
 
-def test_one_bit_breaks_a_law(copied, settings):
+def test_one_bit_breaks_a_law(copied, settings, factors):
     runs = load(copied).runs
     of_adamw = (runs["variant"] == "AdamW; c=0.5") & (runs["dtype"] == "complex128")
     chosen = runs[of_adamw]["directory"].iloc[0]
@@ -68,18 +78,17 @@ def test_one_bit_breaks_a_law(copied, settings):
     broken = document.failure()
     assert broken is not None
     assert broken.startswith("1 claims do not hold: AdamW, c = 0.5, Mlp complex128: ")
-    assert str(document.verdict[0]).startswith(
-        f"{78 * settings - 1} of {78 * settings} exact pairs"
-    )
+    promised = len(LAW_CASES) * len(factors) * settings
+    assert str(document.verdict[0]).startswith(f"{promised - 1} of {promised} exact pairs")
 
 
 def test_a_run_that_did_not_finish_breaks_its_law_too(copied):
     runs = load(copied).runs
-    of_lion = (runs["variant"] == "Lion; c=2") & (runs["dtype"] == "complex128")
+    of_lion = (runs["variant"] == "Lion; c=0.5") & (runs["dtype"] == "complex128")
     chosen = runs[of_lion]["directory"].iloc[0]
     record = copied / chosen / "run.json"
     record.write_text(record.read_text().replace('"finished"', '"diverged"'))
-    assert "Lion, c = 2, Mlp complex128: not trained to the end" in (
+    assert "Lion, c = 0.5, Mlp complex128: not trained to the end" in (
         report_laws(load(copied)).failure() or ""
     )
 
