@@ -35,14 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Print a conversion, as `main` does; what is wrong is raised."""
+    """Print a conversion, as `main` does, but raise errors instead of printing them."""
     conversion = _conversion(sys.argv[1:] if arguments is None else arguments)
     print("\n".join(account(conversion)))
     return EXACT if conversion.exact else INEXACT
 
 
 def account(conversion: Conversion) -> list[str]:
-    """The conversion as lines of text: a table, what stands against it, and overrides."""
+    """The conversion as lines of text: a table, obstacles to it, and overrides for cvtrain."""
     source, target = conversion.source, conversion.target
     lines = [
         f"{conversion.optimizer}: from {_side(source)} to {_side(target)},"
@@ -116,7 +116,7 @@ def _side(side: Side) -> str:
 
 
 class _Parser(ArgumentParser):
-    """Raises what is wrong with a command line instead of printing the usage and exiting."""
+    """Raises an InputError instead of printing the usage and exiting."""
 
     def error(self, message: str) -> NoReturn:
         raise InputError(message)
@@ -139,15 +139,15 @@ def _conversion(arguments: Sequence[str]) -> Conversion:
     )
     parser.add_argument("optimizer", help="a name in conf/optimizer")
     parser.add_argument("hyperparameters", nargs="*", metavar="NAME=VALUE", help="e.g. lr=1e-3")
-    given = parser.parse_intermixed_args(list(arguments))
-    hyperparameters, clip = _hyperparameters(given.hyperparameters)
+    options = parser.parse_intermixed_args(list(arguments))
+    hyperparameters, clip = _hyperparameters(options.hyperparameters)
     return convert(
-        given.optimizer,
+        options.optimizer,
         hyperparameters,
-        Side(framework_convention(given.source), given.from_loss_scale),
-        Side(framework_convention(given.target), given.to_loss_scale),
+        Side(framework_convention(options.source), options.from_loss_scale),
+        Side(framework_convention(options.target), options.to_loss_scale),
         clip=clip,
-        mixed=given.mixed,
+        mixed=options.mixed,
     )
 
 
@@ -156,8 +156,8 @@ def _hyperparameters(texts: Sequence[str]) -> tuple[Values, Values | None]:
     values: Values = {}
     clip: Values = {}
     for text in texts:
-        name, given, value = text.partition("=")
-        if not given:
+        name, separator, value = text.partition("=")
+        if not separator:
             raise InputError(f"{text}: should be NAME=VALUE")
         if name == "clip.eps":
             clip["eps"] = _value(name, value)

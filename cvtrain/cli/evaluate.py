@@ -47,7 +47,7 @@ MOST_CLASSES = 20
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a network makes of a split.
+    """Loss and metrics of a network on a split.
 
     Attributes:
         step: updates that its weights have had.
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Evaluate a run, as `main` does; what is wrong is raised."""
+    """Evaluate a run, as `main` does, but raise errors instead of printing them."""
     asked = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
     evaluation = evaluate(
         asked.run,
@@ -108,7 +108,7 @@ def evaluate(
         split: ``train``, ``validation`` or ``test``.
         checkpoint: ``best`` (lowest validation loss), ``last`` or ``average``.
         trusted: packages of the user's own that the run's `_target_`s may name.
-        predictions: whether to keep every output in memory, beside what is counted.
+        predictions: whether to keep every output in memory.
 
     Raises:
         InputError: the run's files cannot be used, or do not fit together.
@@ -118,7 +118,7 @@ def evaluate(
     with downloads_refused():
         dataset = load_dataset(config)
     if checkpoint == "average" and config.ema.decay is None:
-        raise InputError(f"{directory}: it has no averaged weights; ema.decay was not set")
+        raise InputError(f"{directory}: has no averaged weights: ema.decay was not set")
     path = checkpoint_path(directory, checkpoint)
     weights, step = load_checkpoint(path)
     # Its own weights are put in below; those that it started from may be gone.
@@ -126,7 +126,7 @@ def evaluate(
     try:
         put_weights(model, weights)
     except ValueError as error:
-        raise InputError(f"{path}: is not of this run's network: {error}") from None
+        raise InputError(f"{path}: should be of this run's network: {error}") from None
     try:
         return _evaluated(config, model, dataset, getattr(dataset, split), step, predictions)
     except InputError:
@@ -142,16 +142,16 @@ def _evaluated(
     model.eval()
     totals = Totals(measured(dataset, build_objective(config)))
     on_moduli = ModulusMetrics(dataset)
-    kept: list[tuple[Tensor, Tensor]] = []
+    pairs: list[tuple[Tensor, Tensor]] = []
     for piece in BatchLoader(dataset, ()).pieces(split, torch.device("cpu"), EVALUATION_PIECE):
         interruption.check()
         output = model(piece.inputs)
         totals.add(output, piece.targets)
         on_moduli.update(output, piece.targets)
         if keep:
-            kept.append((output, piece.targets))
+            pairs.append((output, piece.targets))
     counted = {name: value.item() for name, value in totals.values().items()}
-    outputs, targets = zip(*kept, strict=True) if keep else ((), ())
+    outputs, targets = zip(*pairs, strict=True) if keep else ((), ())
     return Evaluation(
         step,
         counted | on_moduli.compute(),
@@ -162,7 +162,7 @@ def _evaluated(
 
 
 def save_predictions(outputs: Tensor, targets: Tensor, path: Path) -> None:
-    """Write both as NumPy arrays of these names into one file (.npz), complex as they are.
+    """Write NumPy arrays `outputs` and `targets`, complex as they are, into one .npz file.
 
     Raises:
         InputError: it cannot be written, or exists.
@@ -173,7 +173,8 @@ def save_predictions(outputs: Tensor, targets: Tensor, path: Path) -> None:
         with path.open("xb") as file:
             np.savez(file, outputs=outputs.numpy(), targets=targets.numpy())
     except OSError as error:
-        raise InputError(f"--predictions {path}: {error.strerror}") from None
+        new = "should be a new file: " if isinstance(error, FileExistsError) else ""
+        raise InputError(f"--predictions {path}: {new}{error.strerror}") from None
 
 
 def _show(evaluation: Evaluation, title: str) -> None:
@@ -203,7 +204,7 @@ def _show(evaluation: Evaluation, title: str) -> None:
 
 class _Parser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; --help shows what is taken")
+        raise InputError(f"{message}; see --help")
 
 
 def _parser() -> ArgumentParser:

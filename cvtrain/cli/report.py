@@ -1,4 +1,4 @@
-"""`python -m cvtrain report DIRECTORY …`: say again, or for the first time, what runs came to."""
+"""`python -m cvtrain report DIRECTORY …`: print and write the results of runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Report on directories, as `main` does; what is wrong is raised."""
+    """Report on directories, as `main` does, but raise errors instead of printing them."""
     # Not at the top: it takes a second, in which a signal may come too.
     from cvtrain.experiments.publish import publish, publish_together
 
@@ -44,12 +44,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--tables", action="store_true", help="of one sweep: print all tables, not its answer alone"
     )
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        if len(given.directories) == 1:
-            publish(given.directories[0], given.tables)
+        if len(options.directories) == 1:
+            publish(options.directories[0], options.tables)
         else:
-            publish_together(given.directories, given.folder)
+            publish_together(options.directories, options.folder)
     except OSError as error:
         if isinstance(error, BrokenPipeError) or error.filename is None:
             raise

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run what `arguments` ask for; what is wrong is raised."""
+    """Run experiments, as `main` does, but raise errors instead of printing them."""
     experiments = suite()
     parser = argparse.ArgumentParser(
         prog="scripts/reproduce",
@@ -52,15 +52,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
         metavar="EXPERIMENT",
         help=f"only these, of {', '.join(experiments)}",
     )
-    given = parser.parse_args(arguments)
-    unknown = [name for name in given.experiments if name not in experiments]
+    options = parser.parse_args(arguments)
+    unknown = [name for name in options.experiments if name not in experiments]
     if unknown:
         raise InputError(
-            f"{unknown[0]} is no experiment of the suite; these are: {', '.join(experiments)}"
+            f"{unknown[0]}: should be an experiment of the suite: {', '.join(experiments)}"
         )
-    root = given.folder or Path("outputs") / ("reproduce_quick" if given.quick else "reproduce")
-    names = [name for name in experiments if name in given.experiments or not given.experiments]
-    return reproduce(root, names, given.quick)
+    root = options.folder or Path("outputs") / ("reproduce_quick" if options.quick else "reproduce")
+    names = [name for name in experiments if name in options.experiments or not options.experiments]
+    return reproduce(root, names, options.quick)
 
 
 def reproduce(root: Path, names: Sequence[str], quick: bool) -> int:
@@ -76,24 +76,24 @@ def reproduce(root: Path, names: Sequence[str], quick: bool) -> int:
         name: [f"+experiment={name}", *(quick_forms[name] if quick else ())] for name in names
     }
     broken = []
-    for place, name in enumerate(names, start=1):
+    for position, name in enumerate(names, start=1):
         interruption.check()
-        told = f"reproduce: {place} of {len(names)}: {name}"
+        progress = f"reproduce: {position} of {len(names)}: {name}"
         if complete(root, name, commands[name]) is not None:
-            print(f"{told}: complete already", file=sys.stderr)
+            print(f"{progress}: complete already", file=sys.stderr)
             continue
-        print(told, file=sys.stderr)
+        print(progress, file=sys.stderr)
         began = monotonic()
         status = _train(root, name, commands[name])
         if status in STOPPED:
             print("reproduce: stopped; the same command goes on from here", file=sys.stderr)
             return status
-        print(f"{told}: {monotonic() - began:.0f} s", file=sys.stderr)
+        print(f"{progress}: {monotonic() - began:.0f} s", file=sys.stderr)
         if status != REPRODUCED:
             broken.append(name)
-    found = {name: complete(root, name, command) for name, command in commands.items()}
-    done = [directory for directory in found.values() if directory is not None]
-    missing = [name for name, directory in found.items() if directory is None]
+    complete_ones = {name: complete(root, name, command) for name, command in commands.items()}
+    done = [directory for directory in complete_ones.values() if directory is not None]
+    missing = [name for name, directory in complete_ones.items() if directory is None]
     try:
         if done:
             publish_together(done, root / "report", TITLE, compare=False)
@@ -101,8 +101,8 @@ def reproduce(root: Path, names: Sequence[str], quick: bool) -> int:
         print(f"reproduce: {error}", file=sys.stderr)
         return FAILED
     if missing or broken:
-        what = ", ".join(dict.fromkeys((*missing, *broken)))
-        print(f"reproduce: not as claimed, or failed: {what}", file=sys.stderr)
+        failed = ", ".join(dict.fromkeys((*missing, *broken)))
+        print(f"reproduce: not as claimed, or failed: {failed}", file=sys.stderr)
         return FAILED
     return REPRODUCED
 
@@ -137,9 +137,9 @@ def attempt(root: Path, name: str, command: Sequence[str]) -> Path | None:
 
     numbered = {}
     for directory in root.glob(f"{name}*"):
-        found = re.fullmatch(rf"{re.escape(name)}(?:_(\d+))?", directory.name)
-        if found:
-            numbered[int(found[1] or 1)] = directory
+        match = re.fullmatch(rf"{re.escape(name)}(?:_(\d+))?", directory.name)
+        if match:
+            numbered[int(match[1] or 1)] = directory
     for number in sorted(numbered, reverse=True):
         try:
             content = read_record(numbered[number] / SWEEP_FILE)
@@ -154,15 +154,15 @@ def _train(root: Path, name: str, command: Sequence[str]) -> int:
     from cvtrain.cli.train import main as train
     from cvtrain.config.compose import as_override
 
-    begun = attempt(root, name, command)
-    if begun is not None:
-        given = [as_override("resume", str(begun.resolve()))]
+    earlier = attempt(root, name, command)
+    if earlier is not None:
+        overrides = [as_override("resume", str(earlier.resolve()))]
     else:
-        given = [*command, as_override("hydra.sweep.dir", str((root / name).resolve()))]
+        overrides = [*command, as_override("hydra.sweep.dir", str((root / name).resolve()))]
     # What it says is in its report; here only how it went on.
     with redirect_stdout(StringIO()):
         try:
-            return train(given)
+            return train(overrides)
         except Exception:  # the other experiments do not depend on it
             traceback.print_exc()
             return FAILED

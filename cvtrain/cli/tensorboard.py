@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Serve a directory, as `main` does; what is wrong is raised."""
+    """Serve a directory, as `main` does, but raise errors instead of printing them."""
     parser = argparse.ArgumentParser(
         prog="python -m cvtrain tensorboard",
         description="Start TensorBoard on a sweep or a run, for this machine alone (localhost), and"
@@ -44,11 +44,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("directory", type=Path, help="of a sweep, of one run, or of several")
     parser.add_argument("--port", type=int, help="else 6006 or the next free one; 0: a free one")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    for line in serve(given.directory, given.port):
+    for line in serve(options.directory, options.port):
         say(line)
     stop.wait()
     return STOPPED
@@ -62,7 +62,7 @@ def serve(directory: Path, port: int | None) -> list[str]:
         port: None: the first free one from 6006 on.
 
     Returns:
-        what to tell: the address, and one that shows the aggregates alone where there are any.
+        lines for the user: the address, and one that shows only aggregates where there are any.
 
     Raises:
         InputError: there is no event file in the directory, or the port is not free.
@@ -88,9 +88,9 @@ def serve(directory: Path, port: int | None) -> list[str]:
             address = board.launch()
     except program.TensorBoardServerException as error:
         raise InputError(f"{error.msg} (--port 0 takes a free one)") from None
-    told = [f"{len(runs)} runs: {address}"]
+    lines = [f"{len(runs)} runs: {address}"]
     if len(runs) > FEW and any(FOLDER in path.parts for path in runs):
         only = f"{address}?runFilter={quote(f'^(.*/)?{re.escape(FOLDER)}')}"
-        told.append(f"means and spreads over seeds, and learning-rate curves: {only}#timeseries")
-        told.append(f"TensorBoard shows more than {FEW} runs only where they are chosen: tick them")
-    return told
+        lines.append(f"means and spreads over seeds, and learning-rate curves: {only}#timeseries")
+        lines.append(f"TensorBoard hides runs where there are more than {FEW}: tick those to show")
+    return lines

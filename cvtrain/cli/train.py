@@ -1,4 +1,4 @@
-"""The command: Hydra's own, with its errors replaced by ours.
+"""The training command: Hydra's own, with its errors replaced by ours.
 
 `hydra.main` prints a traceback or a wrong reason for many mistakes, exits with 1 for all of them,
 and makes directories before a point is checked. Here every point is checked first; what is wrong
@@ -58,12 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         the exit status: 0, 1 (a run failed), 2 (bad input), 130 or 143 (Ctrl-C, SIGTERM), 141
         (nobody reads the output any more).
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    return run_command("cvtrain", lambda: run(given), STOPPED_AND_KEPT)
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    return run_command("cvtrain", lambda: run(typed), STOPPED_AND_KEPT)
 
 
-def run(given: list[str]) -> int:
-    """Run a command line; what is wrong is raised.
+def run(arguments: list[str]) -> int:
+    """Run a command line, as `main` does, but raise errors instead of printing them.
 
     Raises:
         InputError: bad input; nothing has been trained.
@@ -73,8 +73,8 @@ def run(given: list[str]) -> int:
     interruption.check()
     import_from_working_directory()
     registry.register()
-    given = list(map(as_typed, given))
-    args = _parse(given)
+    arguments = list(map(as_typed, arguments))
+    args = _parse(arguments)
     if args.experimental_rerun is not None:
         # Hydra would unpickle the file, and so execute what is in it.
         raise InputError(
@@ -82,7 +82,7 @@ def run(given: list[str]) -> int:
             " is in the file; resume=… goes on with a sweep or a run"
         )
     if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
-        _inform(given, args)
+        _inform(arguments, args)
         return 0
     from cvtrain.process.lifetime import temporary_files_in_scratch
 
@@ -132,31 +132,31 @@ def _compose_and_train(args: Namespace) -> None:
         _run(hydra, composer, config, overrides)
 
 
-def _parse(given: list[str]) -> Namespace:
+def _parse(arguments: list[str]) -> Namespace:
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:
-        raise InputError(f"{message}; --help shows what is taken")
+        raise InputError(f"{message}; see --help")
 
     parser.error = refuse  # type: ignore[method-assign]  # argparse would print its usage and exit
-    return parser.parse_intermixed_args(given)
+    return parser.parse_intermixed_args(arguments)
 
 
-def _inform(given: list[str], args: Namespace) -> None:
+def _inform(arguments: list[str], args: Namespace) -> None:
     """`--help`, `--cfg`, `--info` and completion are Hydra's own."""
     if args.cfg:
         composer = Composer(_hydra(args).config_loader, args.config_name or CONFIG_NAME)
         composer.assemble([text for text in args.overrides if not _sweeps(text)])
         _forget_hydra()
-    sys.argv[1:] = given
+    sys.argv[1:] = arguments
     decorate = hydra_main(configuration_folder(), CONFIG_NAME, VERSION_BASE)
-    told = StringIO()
+    output = StringIO()
     try:
         # Hydra prints a traceback where its output is closed before its end.
-        with redirect_stdout(told):
+        with redirect_stdout(output):
             decorate(_task)()
     finally:
-        sys.stdout.write(told.getvalue())
+        sys.stdout.write(output.getvalue())
 
 
 def _run(hydra: Hydra, composer: Composer, config: DictConfig, overrides: list[str]) -> None:
@@ -198,7 +198,7 @@ def _compose_leniently(hydra: Hydra, composer: Composer, overrides: list[str]) -
         override = parse_override(text)
         composer.check(override)
         if override.is_sweep_override() and override.is_hydra_override():
-            raise InputError(f"{text}: keys of Hydra have one value for a sweep")
+            raise InputError(f"{text}: should have one value: keys of Hydra cannot be swept")
     swept = [text for text in overrides if _sweeps(text)]
     check_points_wanted(product_size(map(parse_override, swept)), " ".join(swept))
     plain = [text for text in overrides if not _sweeps(text)]
@@ -225,7 +225,7 @@ def _hydra(args: Namespace) -> Hydra:
 
         extra = resolved(Path(args.config_dir))
         if not is_directory(extra):
-            raise InputError(f"--config-dir {args.config_dir}: there is no such directory")
+            raise InputError(f"--config-dir {args.config_dir}: should be an existing directory")
         path.prepend("command-line", f"file://{extra}", SearchPathQuery("schema"))
     return Hydra.create_main_hydra2("cvtrain", path)
 

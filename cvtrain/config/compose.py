@@ -80,20 +80,20 @@ register_resolvers(RESOLVERS, replace=False)
 
 @cache
 def parse_override(text: str) -> Override:
-    """One override, parsed.
+    """Parse one override.
 
     Raises:
-        InputError: the text is not an override, or one that no sweep has room for.
+        InputError: the text is not an override, or means more points than a sweep may have.
     """
     override = _parsed(text)
     if not override.key_or_group:
-        raise InputError(f"{text}: there is no key; overrides are key=value, group=option, key=a,b")
+        raise InputError(f"{text}: should be key=value, group=option or key=a,b")
     if len(override.key_or_group) > MOST_KEY_CHARACTERS:
         raise InputError(f"{text[:SHOWN]}…: no such key")
     if override.is_delete() and override.is_sweep_override():
-        raise InputError(f"{text}: a key is deleted or swept, not both")
+        raise InputError(f"{text}: should delete or sweep a key, not both")
     if override.value_type is ValueType.GLOB_CHOICE_SWEEP:  # it would need the group it is for
-        raise InputError(f"{text}: cannot be expanded; list the values")
+        raise InputError(f"{text}: should list its values; here glob() has none to choose from")
     if override.is_discrete_sweep():
         check_axis(override)
     return override
@@ -102,8 +102,8 @@ def parse_override(text: str) -> Override:
 def _parsed(text: str) -> Override:
     if len(text) > MOST_CHARACTERS:
         raise InputError(
-            f"{text[:SHOWN]}…: {len(text):,} characters; an override has at most"
-            f" {MOST_CHARACTERS:,}"
+            f"{text[:SHOWN]}…: should have at most {MOST_CHARACTERS:,} characters, has"
+            f" {len(text):,}"
         )
     try:
         override = OverridesParser.create().parse_override(text)
@@ -111,7 +111,7 @@ def _parsed(text: str) -> Override:
     except HydraException as error:
         reason = first_line(error).partition(" expecting {")[0]
         raise InputError(
-            f"{text}: {reason}; overrides are key=value, group=option, key=a,b; a value with one of"
+            f"{text}: should be key=value, group=option or key=a,b ({reason}); a value with one of"
             f" = , ( ) [ ] {{ }} in it needs quotes: {QUOTING}"
         ) from None
     except RecursionError:
@@ -120,7 +120,7 @@ def _parsed(text: str) -> Override:
         raise InputError(f"{text[:SHOWN]}…: {first_line(error).partition(';')[0]}") from None
     if deep:
         raise InputError(
-            f"{text[:SHOWN]}…: brackets stand inside each other at most {MOST_DEPTH} deep"
+            f"{text[:SHOWN]}…: should have brackets inside each other at most {MOST_DEPTH} deep"
         )
     return override
 
@@ -164,7 +164,7 @@ def as_typed(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InputError(f"{text}: is not UTF-8, of which every argument should be") from None
+        raise InputError(f"{text}: should be UTF-8 text") from None
     key, _, value = text.partition("=")
     named = key.lstrip("+") in PATH_KEYS and value != "null" and kind_of(Path(value)) is not None
     return as_override(key, value) if value and named else text
@@ -183,8 +183,8 @@ class Composer:
     def options(self, group: str) -> list[str]:
         """The choices of a group; empty where there is no such group."""
         if group not in self._options:
-            found = self._loader.get_group_options(group, ObjectType.CONFIG)
-            self._options[group] = sorted(found)
+            options = self._loader.get_group_options(group, ObjectType.CONFIG)
+            self._options[group] = sorted(options)
         return self._options[group]
 
     def check(self, override: Override) -> None:
@@ -204,7 +204,7 @@ class Composer:
         )
         for choice in wanted:
             if str(choice) not in options:
-                raise InputError(f"{group}={choice}: no such choice; one of {', '.join(options)}")
+                raise InputError(f"{group}={choice}: should be one of {', '.join(options)}")
 
     def compose(self, overrides: Sequence[str]) -> dict[str, Any]:
         """The resolved configuration of one point, without Hydra's own node.
@@ -412,16 +412,16 @@ def _resolved(config: DictConfig, key: str) -> Any:
 
 def explain(error: Exception) -> str:
     """A composition error in one line: Hydra's first line, and its cause's."""
-    said = [first_line(error), first_line(error.__cause__)]
-    return ": ".join(dict.fromkeys(part for part in said if part))
+    lines = [first_line(error), first_line(error.__cause__)]
+    return ": ".join(dict.fromkeys(line for line in lines if line))
 
 
 def _keys(config: Any, prefix: str = "") -> list[str]:
-    found = []
+    keys = []
     for key in config:
         name = f"{prefix}{key}"
-        found.append(name)
+        keys.append(name)
         node = config._get_node(key)
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
-            found += _keys(node, f"{name}.")
-    return found
+            keys += _keys(node, f"{name}.")
+    return keys

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in lines that name the key, its value and what is allowed."""
+"""Lines on a wrong configuration: each names a key, its value and what it should be."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def floats(content: Any, key: str = "") -> Iterator[tuple[str, float]]:
 
 
 def suggestion(key: str, known: Iterable[str]) -> str:
-    """'; did you mean …?' with the nearest known keys, or those that stand beside it."""
+    """'; did you mean …?' with the nearest known keys, or the other keys of the section."""
     keys = sorted(set(known))
     parent = key.rpartition(".")[0]
     candidates = [name for name in keys if name != parent]
     near = difflib.get_close_matches(key, candidates, n=2, cutoff=0.7)
     if near:
         return f"; did you mean {' or '.join(near)}?"
-    beside = [name for name in keys if name.rpartition(".")[0] == parent]
-    return f"; there are {', '.join(beside)}" if 0 < len(beside) <= 40 else ""
+    siblings = [name for name in keys if name.rpartition(".")[0] == parent]
+    return f"; there are {', '.join(siblings)}" if 0 < len(siblings) <= 40 else ""

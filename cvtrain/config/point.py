@@ -1,4 +1,4 @@
-"""A point of a sweep: one resolved configuration and where its run goes."""
+"""A point of a sweep: one resolved configuration and the place of its run directory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Point:
     Attributes:
         number: position in the sweep, from 0.
         config: the resolved, checked configuration.
-        overrides: the command-line form of what makes this point; composing them gives `config`.
+        overrides: command-line overrides; composing them gives `config`.
         directory: name of the run directory inside the sweep directory.
     """
 
@@ -25,5 +25,5 @@ class Point:
 
     @property
     def id(self) -> str:
-        """Hash of what the run's numbers depend on."""
+        """Hash of everything that the run's numbers depend on (`Config.identity`)."""
         return self.config.identity

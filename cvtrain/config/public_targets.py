@@ -63,12 +63,12 @@ class PublicNames:
 
     def describe(self, expected: type) -> str:
         """What may stand in the slot, for an error line."""
-        wanted = f"{expected.__module__.partition('.')[0]} {expected.__name__}"
+        kind = f"{expected.__module__.partition('.')[0]} {expected.__name__}"
         *first, last = [*self.modules, *([self.package] if self.package else [])]
         places = f"{', '.join(first)} or {last}" if first else last
         if self.functions:
-            return f"a function of {places} that returns a {wanted}"
-        return f"a {wanted} class of {places}"
+            return f"a function of {places} that returns a {kind}"
+        return f"a {kind} class of {places}"
 
 
 PUBLIC: Mapping[str, PublicNames] = MappingProxyType(
@@ -90,7 +90,7 @@ def public_classes(expected: type) -> Mapping[str, type]:
     (``torch.nn.modules.linear.Linear``).
     """
     public = PUBLIC[expected.__name__]
-    found: dict[str, type] = {}
+    classes: dict[str, type] = {}
     for module_name in public.modules:
         module = import_module(module_name)
         names = public.names or getattr(module, "__all__", None) or dir(module)
@@ -101,9 +101,9 @@ def public_classes(expected: type) -> Mapping[str, type]:
             if not (inspect.isclass(candidate) and issubclass(candidate, expected)):
                 continue
             if _is_below(home, module_name) and not name.startswith("_"):
-                found[f"{module_name}.{name}"] = candidate
-                found[f"{home}.{candidate.__qualname__}"] = candidate
-    return MappingProxyType(found)
+                classes[f"{module_name}.{name}"] = candidate
+                classes[f"{home}.{candidate.__qualname__}"] = candidate
+    return MappingProxyType(classes)
 
 
 def own_target(path: str, expected: type) -> Callable[..., Any] | None:
@@ -140,5 +140,5 @@ def is_public(target: Any, expected: type) -> bool:
 def is_own_package(name: str) -> bool:
     """Whether a user may trust the package as one of theirs: none of Python's, nor of those whose
     public classes can be named anyway."""
-    listed = {module.partition(".")[0] for each in PUBLIC.values() for module in each.modules}
-    return name not in {*listed, *sys.stdlib_module_names, "cvtrain", "hydra", "omegaconf"}
+    known = {module.partition(".")[0] for names in PUBLIC.values() for module in names.modules}
+    return name not in {*known, *sys.stdlib_module_names, "cvtrain", "hydra", "omegaconf"}

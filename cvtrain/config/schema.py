@@ -49,12 +49,12 @@ KEYS_WITHOUT_RESULT = (
 )
 """No number of a run depends on them."""
 
-LATER_KEYS: dict[str, Any] = {
+UNHASHED_DEFAULTS: dict[str, Any] = {
     "start_from": None,
     "early_stopping": {"patience": None, "metric": "loss", "min_delta": 0.0},
     "ema": {"decay": None},
 }
-"""Keys that runs of earlier versions do not have, at the values that change nothing."""
+"""Keys that are no part of an id at these values: ids of runs from before such a key stay valid."""
 
 HISTOGRAMS_EVERY = 100
 """Steps between histograms of a single run, where the configuration leaves it open."""
@@ -102,8 +102,11 @@ class Config(Section):
         return self.model_dump(mode="json", by_alias=True)
 
     def settled(self, *, in_sweep: bool) -> Config:
-        """With what depends on whether the run stands alone, where the configuration leaves it
-        open: histograms are for a single run."""
+        """Fill in what depends on whether the run stands alone: only a single run draws histograms.
+
+        Returns:
+            a copy; the configuration itself where it leaves nothing open.
+        """
         if self.signals.histograms_every is not None:
             return self
         every = 0 if in_sweep else HISTOGRAMS_EVERY
@@ -111,29 +114,34 @@ class Config(Section):
         return self.model_copy(update={"signals": signals})
 
     def tried(self, max_steps: int) -> Config:
-        """The same for a short training that is thrown away, of which no tracker is told."""
+        """A copy for a short training that is thrown away, without trackers."""
         update = {"max_steps": max_steps, "pause_at": None, "logger": NoLoggerConfig()}
         return self.model_copy(update=update)
 
     def pauses(self, step: int) -> bool:
-        """Whether the run leaves after `step` updates, for `resume` to go on with it."""
+        """Whether the run stops after `step` updates, for `resume` to continue it."""
         return self.pause_at is not None and step >= self.pause_at
 
     @property
     def identity(self) -> str:
-        """Hash of everything that a run's numbers depend on, and of nothing else: how often
-        histograms are drawn may be left open until the run begins."""
+        """Hash of everything that a run's numbers depend on, and of nothing else.
+
+        How often histograms are drawn is not part of it: it may be left open until the run begins.
+        """
         content = self.result_keys()
         content["target"] = content.pop("goal")  # ids are those that runs of schema 1 have
         del content["signals"]["histograms_every"]
-        for key, unused in LATER_KEYS.items():
+        for key, unused in UNHASHED_DEFAULTS.items():
             if content[key] == unused:
                 del content[key]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def result_keys(self) -> dict[str, Any]:
-        """`as_dict` without the keys that no file of a run depends on: where files go, what a
-        sweep does around its runs, and the two keys that `optimizer.lr` already contains."""
+        """`as_dict` without the keys that no number of a run depends on.
+
+        These are where files go, what a sweep does around its runs, and the two keys that
+        `optimizer.lr` already contains.
+        """
         content = self.as_dict()
         for key in KEYS_WITHOUT_RESULT:
             del content[key]
@@ -142,7 +150,11 @@ class Config(Section):
 
 
 def check_config(content: Mapping[str, Any]) -> Config:
-    """Fit a resolved mapping into `Config`, or raise `InputError` naming key, value and range."""
+    """Validate a resolved mapping as a `Config`.
+
+    Raises:
+        InputError: one line for each wrong value, with its key and what it should be.
+    """
     for key, value in floats(content):
         if not math.isfinite(value):
             raise InputError(f"{key}={value}: should be a finite number")

@@ -13,7 +13,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Section(BaseModel):
-    """Strict and frozen: no unknown keys, no conversions, no NaN or infinity."""
+    """Base of all sections. Strict and frozen: no unknown keys, no conversions, no NaN."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -42,8 +42,11 @@ class ModelConfig(TargetConfig):
 
 
 class OptimizerConfig(TargetConfig):
-    """An optimizer; `real_parameters` holds values that real parameters take instead, or None, and
-    `semantics` is how it treats a complex entry: as two reals, or as one number."""
+    """An optimizer.
+
+    `semantics` says how it treats a complex entry: as two reals (`split`) or as one number
+    (`modulus`). `real_parameters` holds values that replace those of real parameters.
+    """
 
     lr: Positive
     semantics: Literal["split", "modulus"] = "split"
@@ -88,20 +91,20 @@ class EntryClipConfig(Section):
 
 
 class ConstantConfig(Section):
-    """The learning rate stays."""
+    """A constant learning rate."""
 
     kind: Literal["constant"]
 
 
 class WarmupConfig(Section):
-    """The learning rate rises linearly over `steps`."""
+    """A learning rate that rises linearly over `steps`."""
 
     kind: Literal["warmup"]
     steps: Count
 
 
 class CosineConfig(Section):
-    """The learning rate falls along half a cosine to `final_factor`."""
+    """A learning rate that falls along half a cosine to `final_factor` of itself."""
 
     kind: Literal["cosine"]
     warmup_steps: Annotated[int, Field(ge=0, le=10**12)] = 0
@@ -109,7 +112,7 @@ class CosineConfig(Section):
 
 
 class DecayConfig(Section):
-    """The learning rate falls by `factor` per `every` steps: in steps or continuously."""
+    """A learning rate that falls by `factor` per `every` steps: in steps or continuously."""
 
     kind: Literal["step", "exponential"]
     every: Count
@@ -117,14 +120,14 @@ class DecayConfig(Section):
 
 
 class GoalConfig(Section):
-    """What "steps to target" means; None: the task's own metric and value."""
+    """The goal of "steps to target"; None: the task's own metric and value."""
 
     metric: str | None = None
     value: float | None = None
 
 
 class SignalsConfig(Section):
-    """How often and what is measured (steps; 0: never)."""
+    """What is measured, and after how many steps each time (0: never)."""
 
     scalars_every: Count = 10
     validation_every: Count = 50
@@ -134,14 +137,16 @@ class SignalsConfig(Section):
 
 
 class CheckpointConfig(Section):
-    """How often checkpoints/last.ckpt is written; None: only at the end."""
+    """Steps between two writings of checkpoints/last.ckpt; None: only at the end."""
 
     every_n_steps: Count | None = None
 
 
 class EarlyStoppingConfig(Section):
-    """A run ends after `patience` validations without one that is better by more than `min_delta`;
-    None: it does not."""
+    """End a run after `patience` validations that improve by no more than `min_delta`.
+
+    `patience` None: runs never end early.
+    """
 
     patience: Count | None = None
     metric: str = "loss"
@@ -149,8 +154,10 @@ class EarlyStoppingConfig(Section):
 
 
 class EmaConfig(Section):
-    """An exponential moving average of the weights, which is what is validated and tested; None:
-    there is none."""
+    """An exponential moving average of the weights, which is validated and tested in their place.
+
+    `decay` None: no average.
+    """
 
     decay: Annotated[float, Field(ge=0, lt=1)] | None = None
 
@@ -162,7 +169,7 @@ class NoLoggerConfig(Section):
 
 
 class WandbConfig(Section):
-    """Every run in Weights & Biases too (extra `wandb`)."""
+    """Log every run to Weights & Biases too (extra `wandb`)."""
 
     kind: Literal["wandb"]
     project: str
@@ -171,7 +178,7 @@ class WandbConfig(Section):
 
 
 class MlflowConfig(Section):
-    """Every run in MLflow too (extra `mlflow`)."""
+    """Log every run to MLflow too (extra `mlflow`)."""
 
     kind: Literal["mlflow"]
     experiment: str

@@ -1,6 +1,6 @@
-"""How many points a command line means, counted before any of them is made.
+"""The number of points that a command line asks for, counted before any of them is made.
 
-A range holds as many values as its numbers say, and Hydra expands all of them into memory.
+Hydra would expand a range of any length into memory.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ MOST_POINTS = 100_000
 
 
 def check_axis(override: Override) -> None:
-    """Refuse a swept key whose values are too many, none, or not finite.
+    """Check that a swept key has at least one value, finite ones, and not too many.
 
     Raises:
         InputError: with the number of values.
     """
     count = axis_length(override)
     if count == 0:
-        raise InputError(f"{override.input_line}: there is no value in it")
+        raise InputError(f"{override.input_line}: should have at least one value")
     check_points_wanted(count, str(override.input_line))
 
 
 def check_points_wanted(count: int, asked: str) -> None:
-    """Refuse more points than a sweep may have.
+    """Check that a sweep has room for so many points.
 
     Args:
-        count: how many are asked for.
-        asked: what asks for them, for the error line.
+        count: number of points.
+        asked: the text that asks for them, for the error line.
 
     Raises:
         InputError: with both numbers.
     """
     if count > MOST_POINTS:
-        raise InputError(f"{asked}: {_spelled(count)} points; a sweep has at most {MOST_POINTS:,}")
+        raise InputError(f"{asked}: {_spelled(count)} points; should be at most {MOST_POINTS:,}")
 
 
 def product_size(overrides: Iterable[Override], variants: int = 1) -> int:
-    """Points of a command line: the product of its axes' lengths, times `variants`.
+    """Number of points of a command line: the product of its axes' lengths, times `variants`.
 
     Of two overrides of one key the later one counts.
     """
@@ -53,7 +53,7 @@ def product_size(overrides: Iterable[Override], variants: int = 1) -> int:
 
 
 def axis_length(override: Override) -> int:
-    """How many values a swept key has; 1 for one whose values are only known to a group.
+    """Number of values of a swept key; 1 where only a group knows the values.
 
     Raises:
         InputError: a range that has no length.
@@ -72,7 +72,7 @@ def _range_length(swept: RangeSweep, text: str) -> int:
     except (OverflowError, ValueError):  # of infinity, of NaN
         raise InputError(f"{text}: start, stop and step of a range should be finite") from None
     if step == 0:
-        raise InputError(f"{text}: the step of a range must not be zero")
+        raise InputError(f"{text}: the step of a range should not be zero")
     return max(0, math.ceil((stop - start) / step))
 
 

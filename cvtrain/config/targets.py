@@ -1,4 +1,4 @@
-"""Classes and functions named in a configuration: which may be named, and with what arguments.
+"""Classes and functions that a configuration names: whether it may, and with what arguments.
 
 Neither a prefix nor a return annotation is a guard: torch itself holds functions that run shell
 commands, and one annotated `-> nn.Module` that executes its arguments. A `_target_` names a public
@@ -32,7 +32,7 @@ ROOTS = ("cvtrain", "torch", "torchcvnn", "lightning")
 
 
 def resolve_target(key: str, path: str, expected: type, trusted: tuple[str, ...] = ()) -> Any:
-    """The class or function called `path`, if it may stand in the slot `key`.
+    """Import the class or function called `path`, if it may stand in the slot `key`.
 
     Args:
         key: the slot, for the error line, e.g. ``model``.
@@ -43,7 +43,7 @@ def resolve_target(key: str, path: str, expected: type, trusted: tuple[str, ...]
     Raises:
         InputError: not public and not trusted, not found, or not of the expected type.
     """
-    said = f"{key}._target_={path}"
+    setting = f"{key}._target_={path}"
     for name in trusted:
         if not (name.isidentifier() and is_own_package(name)):
             raise InputError(
@@ -53,12 +53,12 @@ def resolve_target(key: str, path: str, expected: type, trusted: tuple[str, ...]
     # A name with two underscores before it is a way into Python's own machinery, or a program.
     plain = all(part.isidentifier() and not part.startswith("__") for part in parts)
     if not plain or len(parts) < 2:
-        raise InputError(f"{said}: should be a dotted path such as torch.nn.Linear")
+        raise InputError(f"{setting}: should be a dotted path such as torch.nn.Linear")
     if parts[0] in trusted:
-        return _trusted_target(said, parts, expected, trusted)
+        return _trusted_target(setting, parts, expected, trusted)
     if parts[0] not in ROOTS:
         raise InputError(
-            f"{said}: {parts[0]} is not a trusted module; trusted are"
+            f"{setting}: {parts[0]} is not a trusted module; trusted are"
             f" {', '.join((*ROOTS, *trusted))}"
             " (trusted_modules=[…] adds yours, or --trust where a run is evaluated)"
         )
@@ -66,45 +66,47 @@ def resolve_target(key: str, path: str, expected: type, trusted: tuple[str, ...]
     if target is None:
         near = suggestion(path, public_classes(expected)) if parts[0] != "cvtrain" else ""
         raise InputError(
-            f"{said}: should be {PUBLIC[expected.__name__].describe(expected)}, or of a package"
+            f"{setting}: should be {PUBLIC[expected.__name__].describe(expected)}, or of a package"
             f" of yours that trusted_modules names{near}"
         )
     return target
 
 
-def _trusted_target(said: str, parts: list[str], expected: type, trusted: tuple[str, ...]) -> Any:
-    target = _find(said, parts)
+def _trusted_target(
+    setting: str, parts: list[str], expected: type, trusted: tuple[str, ...]
+) -> Any:
+    target = _find(setting, parts)
     # A user's module shows what it imported, too: that is trusted no more than under its own name.
     home = str(getattr(target, "__module__", "")).split(".")[0]
     if home not in trusted and not is_public(target, expected):
-        raise InputError(f"{said}: it is defined in {home or 'no module'}, which is not trusted")
+        raise InputError(f"{setting}: it is defined in {home or 'no module'}, which is not trusted")
     if not _yields(target, expected):
         raise InputError(
-            f"{said}: should be a {expected.__module__.split('.')[0]} {expected.__name__} class,"
+            f"{setting}: should be a {expected.__module__.split('.')[0]} {expected.__name__} class,"
             " or a function annotated to return one"
         )
     return target
 
 
-def _find(said: str, parts: list[str]) -> Any:
+def _find(setting: str, parts: list[str]) -> Any:
     for length in range(len(parts) - 1, 0, -1):
         name = ".".join(parts[:length])
         try:
-            found: Any = import_module(name)
+            value: Any = import_module(name)
         except ModuleNotFoundError as error:
             if error.name is not None and name.startswith(error.name):
                 continue
-            raise InputError(f"{said}: importing {name} failed: {error}") from None
+            raise InputError(f"{setting}: importing {name} failed: {error}") from None
         except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}"
-            raise InputError(f"{said}: importing {name} failed: {reason}") from None
+            raise InputError(f"{setting}: importing {name} failed: {reason}") from None
         for part in parts[length:]:
-            if not hasattr(found, part):
-                near = suggestion(part, dir(found))
-                raise InputError(f"{said}: {name} has no {part}{near}")
-            found = getattr(found, part)
-        return found
-    raise InputError(f"{said}: there is no module {parts[0]}")
+            if not hasattr(value, part):
+                near = suggestion(part, dir(value))
+                raise InputError(f"{setting}: {name} has no {part}{near}")
+            value = getattr(value, part)
+        return value
+    raise InputError(f"{setting}: there is no module {parts[0]}")
 
 
 def _yields(target: Any, expected: type) -> bool:
@@ -120,7 +122,7 @@ def check_arguments(
     key: str,
     target: Callable[..., Any],
     arguments: Mapping[str, Any],
-    given_by_us: frozenset[str] = frozenset(),
+    filled_in: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
     """Arguments as the target's signature wants them (a list for a tuple is converted).
 
@@ -128,7 +130,7 @@ def check_arguments(
         key: the slot, for the error line.
         target: class or function.
         arguments: keyword arguments from the configuration.
-        given_by_us: names that the program fills in later, hence may be missing here.
+        filled_in: names that the program fills in later, hence may be missing here.
 
     Raises:
         InputError: an unknown or missing argument, one of the wrong type, or a nested `_target_`.
@@ -137,34 +139,34 @@ def check_arguments(
     checked: dict[str, Any] = {}
     for name, value in arguments.items():
         if isinstance(value, Mapping) and "_target_" in value:
-            raise InputError(f"{key}.{name}: a _target_ inside {key} is not taken")
+            raise InputError(f"{key}.{name}: should hold no _target_; {key} takes none inside it")
         if name not in adapters:
             if open_ended:
                 checked[name] = value
                 continue
-            taken = sorted(set(adapters) - given_by_us)
+            names = sorted(set(adapters) - filled_in)
             raise InputError(
                 f"{key}.{name}={value}: {target.__name__} takes no such argument;"
-                f" it takes {', '.join(taken)}"
+                f" it takes {', '.join(names)}"
             )
         converted = _convert(f"{key}.{name}", value, adapters[name])
         if isinstance(value, bool) and not isinstance(converted, bool):  # pydantic's true is 1
             raise InputError(f"{key}.{name}={value}: should be a number, not true or false")
         checked[name] = converted
-    missing = sorted(required - set(arguments) - given_by_us)
+    missing = sorted(required - set(arguments) - filled_in)
     if missing:
         raise InputError(f"{key}: {target.__name__} needs {', '.join(missing)}")
     return checked
 
 
-def _convert(said: str, value: Any, adapter: TypeAdapter[Any] | None) -> Any:
+def _convert(setting: str, value: Any, adapter: TypeAdapter[Any] | None) -> Any:
     if adapter is None:
         return value
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
         reasons = {detail["msg"].removeprefix("Input ") for detail in error.errors()}
-        raise InputError(f"{said}={value}: {'; or '.join(sorted(reasons))}") from None
+        raise InputError(f"{setting}={value}: {'; or '.join(sorted(reasons))}") from None
 
 
 @lru_cache

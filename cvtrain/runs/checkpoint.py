@@ -43,9 +43,9 @@ def save_checkpoint(
     """
     content = {
         "schema": SCHEMA,
-        "state_dict": _kept(dict(state_dict)),
+        "state_dict": _on_host(dict(state_dict)),
         "step": step,
-        **({} if training is None else {"training": _kept(training)}),
+        **({} if training is None else {"training": _on_host(training)}),
     }
     # Not into the file itself: a full disk would be told as an error of the zip format.
     serialized = io.BytesIO()
@@ -78,13 +78,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             file.seek(0)
             content = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
-        told = error.strerror or first_line(error)
+        reason = error.strerror or first_line(error)
         if is_unavailable(error):
-            raise StorageUnavailable(f"{path}: cannot be read: {told}") from error
-        raise InputError(f"{path}: cannot be read as a checkpoint: {told}") from None
+            raise StorageUnavailable(f"{path}: cannot be read: {reason}") from error
+        raise InputError(f"{path}: cannot be read as a checkpoint: {reason}") from None
     except Exception as error:  # a damaged pickle may raise anything
-        told = first_line(error) or type(error).__name__
-        raise InputError(f"{path}: cannot be read as a checkpoint: {told}") from None
+        reason = first_line(error) or type(error).__name__
+        raise InputError(f"{path}: cannot be read as a checkpoint: {reason}") from None
     if damaged is not None:
         raise InputError(f"{path}: is damaged (checksum of {damaged})")
     schema = content.get("schema") if isinstance(content, dict) else None
@@ -113,12 +113,12 @@ def _damaged_entry(file: BinaryIO) -> str | None:
         return archive.testzip()
 
 
-def _kept(value: Any) -> Any:
+def _on_host(value: Any) -> Any:
     """`value` on the host; a slice of a stack would otherwise save the whole stack's storage."""
     if isinstance(value, Tensor):
         return value.detach().cpu().clone()
     if isinstance(value, Mapping):
-        return {key: _kept(item) for key, item in value.items()}
+        return {key: _on_host(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_kept(item) for item in value)
+        return type(value)(_on_host(item) for item in value)
     return value

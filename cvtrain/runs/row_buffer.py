@@ -1,4 +1,4 @@
-"""Rows that wait on the device of their signals, to be fetched many at a time."""
+"""Rows of signals that stay on their device until they are fetched, many at a time."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Row:
 
 
 @dataclass(frozen=True)
-class _Held:
-    """A row on its device: per tag its kind, per kind the values of its tags, [·, K]."""
+class _DeviceRow:
+    """A row on its device: for each tag its kind, for each kind the values of its tags, [·, K]."""
 
     step: int
     wall_time: float
@@ -46,11 +46,11 @@ class _Held:
 
 
 class RowBuffer:
-    """Keeps rows of K runs as they were when added, whatever becomes of the signals' tensors."""
+    """Keeps copies of rows of K runs on their device; the tensors may change afterwards."""
 
     def __init__(self, runs: int) -> None:
         self._runs = runs
-        self._held: list[_Held] = []
+        self._waiting: list[_DeviceRow] = []
 
     def add(self, step: int, signals: Mapping[str, Tensor], runs: Sequence[int] | None) -> None:
         """Keep a row without waiting for the device.
@@ -74,14 +74,16 @@ class RowBuffer:
             if block.ndim != 2 or block.shape[1] < self._runs:
                 shape = list(block.shape[1:])
                 raise ValueError(f"signals of shape {shape} for {self._runs} runs")
-        kept = range(self._runs) if runs is None else (run for run in runs if run < self._runs)
-        self._held.append(_Held(step, time.time(), list(kept), tuple(signals), kinds, blocks))
+        positions = range(self._runs) if runs is None else (run for run in runs if run < self._runs)
+        self._waiting.append(
+            _DeviceRow(step, time.time(), list(positions), tuple(signals), kinds, blocks)
+        )
 
     def take(self) -> list[Row]:
         """Fetch all rows, one transfer per kind, and forget them, even if that fails."""
-        held, self._held = self._held, []
+        waiting, self._waiting = self._waiting, []
         blocks: dict[Kind, list[Tensor]] = {}
-        for row in held:
+        for row in waiting:
             for kind, block in row.blocks.items():
                 blocks.setdefault(kind, []).append(block[:, : self._runs])
         # float64 on the host, since not every device has it.
@@ -90,9 +92,9 @@ class RowBuffer:
             for kind, same in blocks.items()
         }
         rows = []
-        for row in held:
+        for row in waiting:
             values = np.empty((len(row.tags), self._runs))
-            for place, kind in enumerate(row.kinds):
-                values[place] = next(columns[kind])
+            for index, kind in enumerate(row.kinds):
+                values[index] = next(columns[kind])
             rows.append(Row(row.step, row.wall_time, row.runs, row.tags, values[:, row.runs]))
         return rows

@@ -70,10 +70,10 @@ def translate_storage_errors(root: Path) -> Iterator[None]:
     except InputError:  # it says what is wrong, whatever it came from
         raise
     except Exception as error:
-        told = storage_failure(error, root)
-        if told is None:
+        line = storage_failure(error, root)
+        if line is None:
             raise
-        raise StorageFailed(told) from error
+        raise StorageFailed(line) from error
 
 
 def storage_failure(error: BaseException, root: Path) -> str | None:

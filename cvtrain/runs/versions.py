@@ -13,13 +13,13 @@ PACKAGES = ("cvtrain", "torch", "lightning", "hydra-core", "torchcvnn", "numpy")
 @cache
 def package_versions() -> dict[str, str]:
     """Versions of the packages that a run's numbers depend on."""
-    found = {}
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:  # cvtrain run from a source tree that is not installed
             continue
-    return found
+    return versions
 
 
 @cache

@@ -216,13 +216,13 @@ class RunWriter:
             raise self.lost[0]
 
     def _go_on(self, earlier: Sequence[FileSnapshot]) -> None:
-        self._final = [dict(each.final) for each in earlier]
-        for run, (each, directory) in enumerate(zip(earlier, self._directories, strict=True)):
-            each.restore(directory)
-            self._tables.append(MetricsFile(directory, each.tags, continued=True))
+        self._final = [dict(snapshot.final) for snapshot in earlier]
+        for run, (snapshot, directory) in enumerate(zip(earlier, self._directories, strict=True)):
+            snapshot.restore(directory)
+            self._tables.append(MetricsFile(directory, snapshot.tags, continued=True))
             self._older[run] = [
                 AppendedFile(directory / name, continued=True)
-                for name in each.files
+                for name in snapshot.files
                 if name.startswith(NAME_BEGINS)
             ]
 

@@ -89,7 +89,7 @@ def test_the_command_prints_metrics_and_the_matrix(runs, capsys):
         (["nowhere"], "run.json"),
         (["{run}", "--split", "all"], "invalid choice: 'all'"),
         (["{run}", "--predictions", "outputs.csv"], "should end in .npz"),
-        (["{run}", "--checkpoint", "average"], "it has no averaged weights; ema.decay was not set"),
+        (["{run}", "--checkpoint", "average"], "has no averaged weights: ema.decay was not set"),
     ],
 )
 def test_bad_input_is_a_line_and_status_2(runs, capsys, arguments, told):
@@ -108,7 +108,7 @@ def test_weights_of_another_network_are_a_line(runs, tmp_path, capsys):
         (tmp_path / "checkpoints" / f"{name}.ckpt").write_bytes(content)
     assert main([str(tmp_path)]) == 2
     told = capsys.readouterr().err
-    assert "is not of this run's network: is of another network: Missing key(s)" in told
+    assert "should be of this run's network: is of another network: Missing key(s)" in told
     assert len(told.splitlines()) == 1
 
 

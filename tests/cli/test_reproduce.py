@@ -48,7 +48,7 @@ def test_an_experiment_opens_with_claim_expectation_time_and_command(name):
 def test_an_unknown_experiment_is_one_line_and_status_2(tmp_path, capsys):
     assert main(["swep", "--folder", str(tmp_path / "out")]) == 2
     told = capsys.readouterr().err
-    assert "swep is no experiment of the suite" in told
+    assert "swep: should be an experiment of the suite" in told
     assert told.count("\n") == 1
     assert not (tmp_path / "out").exists()
 

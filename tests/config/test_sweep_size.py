@@ -43,7 +43,7 @@ def test_ranges_are_counted_as_python_counts_them(start, stop, step):
     if wanted:
         assert axis_length(parse_override(text)) == wanted
     else:
-        with pytest.raises(InputError, match="no value"):
+        with pytest.raises(InputError, match="at least one value"):
             parse_override(text)
 
 

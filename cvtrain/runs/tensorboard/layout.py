@@ -34,9 +34,9 @@ def run_layout(tags: Iterable[str]) -> Summary | None:
             "norms of w.grad, Re and Im": [tag for part in PARTS if (tag := f"grad/{part}") in tags]
         },
         "entries, Re and Im": {
-            f"{found['of']}{found['at']}": [tag, tag.replace("/real[", "/imag[")]
+            f"{match['of']}{match['at']}": [tag, tag.replace("/real[", "/imag[")]
             for tag in tags
-            if (found := ENTRY.fullmatch(tag))
+            if (match := ENTRY.fullmatch(tag))
         },
     }
     categories = [
