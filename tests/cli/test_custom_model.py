@@ -11,6 +11,8 @@ from cvtrain.cli.train import main
 from cvtrain.runs.checkpoint import checkpoint_path, load_checkpoint
 from cvtrain.runs.run_json import read_record
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 PACKAGE = '''
 import torch
 from torch import nn

@@ -11,6 +11,8 @@ from cvtrain.cli.report import main
 from cvtrain.cli.train import main as train
 from tests.analysis.synthetic import HALVED, describe_sweep, write_run
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 FINAL = {
     "val/loss": 0.5,
     "test/loss": 0.5,

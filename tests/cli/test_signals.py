@@ -15,7 +15,10 @@ import pytest
 
 from tests.sweep.small_sweep import SMALL, assert_equal
 
-SWEEP = (*SMALL, "checkpoint.every_n_steps=9", "max_steps=100")
+SWEEP = (
+    *(*SMALL, "objective.scale=1", "seed=0,1"),  # two stacks of two runs
+    *("checkpoint.every_n_steps=9", "max_steps=100"),
+)
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE = 120.0
 

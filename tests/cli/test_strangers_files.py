@@ -15,6 +15,8 @@ from cvtrain.cli.train import main
 from cvtrain.config.schema import check_config
 from tests.sweep.small_sweep import SMALL, resume, sweep
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 RUN = ("model.hidden=[4]", "max_steps=6", "signals.validation_every=3", "optimizer=adam")
 EXECUTES = "torch.fx.graph_module.reduce_graph_module"
 """A function annotated to return a module, which executes its arguments."""

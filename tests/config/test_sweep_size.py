@@ -47,6 +47,27 @@ def test_ranges_are_counted_as_python_counts_them(start, stop, step):
             parse_override(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("seed=range(0,-inf,-1)", "should be finite"),
+        ("seed=range(0,3,nan)", "should be finite"),
+        ("seed=shuffle(range(0,1000000000))", "1,000,000,000 points; should be at most 100,000"),
+        ("seed=tag(a,range(0,1e15))", "more than 1,000,000,000,000 points"),
+        ("optimizer=range(0,1e9)", "1,000,000,000 points"),
+        ("optimizer.lr=range(0.1,0.2,1e-300)", "more than 1,000,000,000,000 points"),
+        (f"lr_octave={'9' * 5000}", "lr_octave=999.*4300 digits"),
+        (f"model.hidden={'[' * 300}{']' * 300}", "at most 20 deep"),
+        (f"model.hidden={'[' * 3000}{']' * 3000}", "at most 20 deep"),
+        (f"{'a.' * 1000}b=3", "a.a.a.*no such key"),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_what_no_sweep_has_room_for_is_refused_where_it_is_parsed(text, told):
+    with pytest.raises(InputError, match=told):
+        parse_override(text)
+
+
 def test_fractions_are_counted_exactly():
     override = parse_override("lr_octave=range(0,1,0.125)")
     assert axis_length(override) == Fraction(1) / Fraction(1, 8)

@@ -21,6 +21,8 @@ from cvtrain.runs.metrics_csv import value_at
 from cvtrain.runs.run_json import read_record
 from tests.sweep.small_sweep import record, resume, statuses, sweep
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 TWO_RUNS = ("optimizer=sgd", "seed=0", "max_steps=20", "clip=norm", "goal.value=0.5")
 
 
