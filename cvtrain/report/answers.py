@@ -39,12 +39,17 @@ def answer_table(groups: Sequence[Group], answers: Answers) -> Table | None:
     def of(record: Record) -> Answer:
         return by_row[record["group"], record["arm"]]
 
+    def cost(record: Record) -> tuple[str, str]:
+        return kept(of(record), metrics[record["group"]])
+
     columns = (
         Column("", lambda r: r["group"] if first[r["group"]] == r["arm"] else "", left=True),
-        Column(f"against {_against(groups)}", lambda r: _arm(r["arm"]), left=True),
+        Column(
+            f"against {_against(groups)}", lambda r: _short(r["arm"]), left=True, note=_arm_note
+        ),
         Column("learning rate", lambda r: learning_rate(of(r)), left=True),
         Column("then the same?", lambda r: outcome(of(r)), left=True, status=True),
-        Column("if kept instead", lambda r: kept(of(r), metrics[r["group"]]), left=True),
+        Column("if kept instead", lambda r: cost(r)[0], left=True, note=lambda r: cost(r)[1]),
     )
     records = tuple(_record(answer) for answer in by_row.values())
     return Table(TABLE, "", columns, records, _caption(groups, answers))
@@ -105,26 +110,27 @@ def _caption(groups: Sequence[Group], answers: Answers) -> str:
     )
 
 
-def kept(answer: Answer, metric: str) -> str:
-    """The cost of keeping the reference's learning rate, in a cell; empty where not measured."""
+def kept(answer: Answer, metric: str) -> tuple[str, str]:
+    """The cost of keeping the reference's learning rate: in the metric with failures, and in steps;
+    empty where it was not measured."""
     price = answer.prices.kept if answer.prices is not None else None
     if price is None or "unchanged" in learning_rate(answer):
-        return ""
+        return "", ""
     return _price(price, metric)
 
 
-def _price(price: Price, metric: str) -> str:
+def _price(price: Price, metric: str) -> tuple[str, str]:
     factor, digits = (100, 1) if metric == ACCURACY else (1, 4)
-    lines = ["many runs fail"]
+    text, steps = "many runs fail", ""
     if math.isfinite(price.difference.mean):
-        lines = [span(price.difference, digits, factor)]
+        text = span(price.difference, digits, factor)
     if price.failures.other > price.failures.reference:
-        lines[0] += f", {price.failures.other} of {price.failures.pairs} fail"
+        text += f", {price.failures.other} of {price.failures.pairs} fail"
     if math.isinf(price.steps) and math.isfinite(price.best_steps):
-        lines.append("goal not reached")
+        steps = "goal not reached"
     elif price.steps != price.best_steps and not math.isnan(price.steps):
-        lines.append(f"goal after {price.steps:g} steps, not {price.best_steps:g}")
-    return "\n".join(lines)
+        steps = f"goal after {price.steps:g} steps, not {price.best_steps:g}"
+    return text, steps
 
 
 def answer_sentences(groups: Sequence[Group], answers: Answers) -> Iterator[Sentence]:
@@ -178,7 +184,7 @@ def _dearest(groups: Sequence[Group], answers: Answers) -> str | None:
         metric, rising = metrics[answer.group]
         text = kept(answer, metric)
         price = answer.prices.kept if answer.prices is not None else None
-        if text and price is not None:
+        if text[0] and price is not None:
             loss = price.difference.mean * (-1 if rising else 1)
             losses.append((loss if math.isfinite(loss) else math.inf, answer, text))
     if not losses:
@@ -188,8 +194,7 @@ def _dearest(groups: Sequence[Group], answers: Answers) -> str | None:
         return None
     who = f"{answer.group} with {_short(answer.arm)}"
     unit = "points of test accuracy" if metrics[answer.group][0] == ACCURACY else ""
-    first, *more = text.split("\n")
-    told = ", ".join([f"{first} {unit}".strip(), *more])
+    told = ", ".join(filter(None, (f"{text[0]} {unit}".strip(), text[1])))
     return f"Keeping the learning rate costs most for {who}: {told}."
 
 
@@ -231,11 +236,13 @@ def _against(groups: Sequence[Group]) -> str:
     return "plain PyTorch" if references == {REFERENCE} else " or ".join(sorted(references))
 
 
-def _arm(arm: str) -> str:
+def _arm_note(record: Record) -> str:
+    """The whole words of an arm where they are longer, and its key; empty where it has no words."""
+    arm = record["arm"]
     words, short = arm_words(arm), _short(arm)
     if words == arm:
-        return arm
-    return f"{short}\n{'' if words == short else f'{words} · '}{arm}"
+        return ""
+    return str(arm) if words == short else f"{words} · {arm}"
 
 
 def _record(answer: Answer) -> Record:

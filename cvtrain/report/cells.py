@@ -21,12 +21,14 @@ class Column:
         show: makes the text of a cell from the record of its row.
         left: align to the left, as for words; numbers are aligned to the right.
         status: whether each cell begins with a sign of `STATUS`, by which it is coloured.
+        note: makes a small text below that of a cell, on the page alone.
     """
 
     heading: str
     show: Callable[[Record], str]
     left: bool = False
     status: bool = False
+    note: Callable[[Record], str] | None = None
 
 
 STATUS = {"✓": "good", "✗": "bad", "?": "open"}

@@ -46,21 +46,16 @@ def print_document(document: Document, tables: bool = False) -> None:
 
 def answer_table(table: Table) -> RichTable:
     """The answer as a table of rich's, in which arms of a group that agree in all cells share a row
-    and cells are short: their first lines, except where they hold the outcome."""
+    and no cell has a note."""
     rich = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in table.columns:
         rich.add_column(column.heading)
     rows: list[tuple[str, list[str], tuple[str, ...]]] = []
     for group, arm, *cells in table.cells:
-        first = arm.split("\n")[0]
-        texts = tuple(
-            cell if column.status else cell.split("\n")[0]
-            for column, cell in zip(table.columns[2:], cells, strict=True)
-        )
-        if rows and not group and rows[-1][2] == texts:
-            rows[-1][1].append(first)
+        if rows and not group and rows[-1][2] == tuple(cells):
+            rows[-1][1].append(arm)
         else:
-            rows.append((group, [first], texts))
+            rows.append((group, [arm], tuple(cells)))
     for group, arms, texts in rows:
         rich.add_row(group, ", ".join(arms), *map(_coloured, texts))
     rich.caption = table.caption or None

@@ -46,6 +46,14 @@ class Table:
         """The text of every cell, row by row."""
         return [tuple(column.show(record) for column in self.columns) for record in self.records]
 
+    @property
+    def notes(self) -> list[tuple[str, ...]]:
+        """The small text below every cell, row by row; empty without one."""
+        return [
+            tuple(column.note(record) if column.note else "" for column in self.columns)
+            for record in self.records
+        ]
+
     def row_name(self, index: int) -> str:
         """The name by which a sentence refers to the row `index`, counted from 0."""
         return f"{self.name} {index + 1}"

@@ -180,7 +180,7 @@ def as_markdown(document: Document) -> str:
 
 def markdown(text: str) -> str:
     """Escape a line of text, so that Markdown shows it as it is, in paragraphs and in tables."""
-    escaped = printable(text.replace("\n", " ")).strip().translate(MARKDOWN_SPECIAL)
+    escaped = printable(text).strip().translate(MARKDOWN_SPECIAL)
     return f"\\{escaped}" if escaped.startswith(MARKDOWN_BEGINNINGS) else escaped
 
 
@@ -202,7 +202,7 @@ def _markdown_picture(picture: Picture) -> str:
 
 
 def _tex_row(cells: tuple[str, ...]) -> str:
-    texts = (printable(cell.replace("\n", " ")).translate(TEX_SPECIAL).strip() for cell in cells)
+    texts = (printable(cell).translate(TEX_SPECIAL).strip() for cell in cells)
     return " & ".join(texts) + r" \\"
 
 

@@ -30,7 +30,6 @@ def page(document: Document, folder: Path) -> str:
         finalize=_printable,
     )
     environment.filters["linked"] = linked
-    environment.filters["lined"] = lined
     environment.filters["status"] = lambda cell: STATUS.get(cell[:1], "")
 
     def embedded(name: str) -> str:
@@ -45,12 +44,6 @@ def page(document: Document, folder: Path) -> str:
 
 def _printable(value: object) -> object:
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def lined(cell: str) -> Markup:
-    """The text of a cell as HTML, in which lines after the first are small."""
-    first, *others = (escape(printable(line)) for line in cell.split("\n"))
-    return first + Markup("").join(Markup("<br><small>{}</small>").format(o) for o in others)
 
 
 def linked(sentence: Sentence) -> Markup:
