@@ -134,7 +134,7 @@ def grid_of(runs: pd.DataFrame, metric: str) -> Grid:
         table("test/loss"),
     )
     untested = present & ~np.isfinite(measured)
-    untrained = float(np.nanmedian(runs["untrained_loss"])) if len(runs) else np.nan
+    untrained = float(runs["untrained_loss"].median())  # NaN where none is known
     fails = present & (~np.isfinite(loss) | untested)
     fails |= collapsed(np.where(fails, np.inf, loss), untrained)
     return Grid(
