@@ -165,8 +165,8 @@ class RuleOptimizer(FieldsAsArguments, Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         # torch keeps three fields by name when an optimizer is copied or pickled.
-        kept = {name: getattr(self, name) for name in ("rule", "semantics", "stacked")}
-        return super().__getstate__() | kept
+        fields_of_rule = {name: getattr(self, name) for name in ("rule", "semantics", "stacked")}
+        return super().__getstate__() | fields_of_rule
 
 
 def _entries(value: Any) -> tuple[Any, ...]:

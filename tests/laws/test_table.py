@@ -170,8 +170,8 @@ def test_the_tolerance_of_lbfgs_is_of_the_gradient():
         made.step(closure)
         return w.detach(), evaluations
 
-    given = {"max_iter": 200, "lr": 0.5, "tolerance_grad": 0.25, "tolerance_change": 0.0}
-    values = complete("lbfgs", given)
+    chosen = {"max_iter": 200, "lr": 0.5, "tolerance_grad": 0.25, "tolerance_change": 0.0}
+    values = complete("lbfgs", chosen)
     weights, steps = trained(values, 1.0)
     assert 2 < steps < 200
     moved = rescaled_hyperparameters("lbfgs", values, 0.25)

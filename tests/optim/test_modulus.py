@@ -336,8 +336,8 @@ def test_the_modulus_of_an_infinite_entry_is_infinite():
     inf, nan = math.inf, math.nan
     entries = [(inf, inf), (-inf, inf), (inf, -2), (0, -inf), (nan, 1), (1, nan), (3, -4), (0, 0)]
     z = torch.tensor([entries], dtype=torch.float64)
-    found = RealView(torch.view_as_complex(z), "modulus").magnitude(z).flatten().tolist()
-    assert found == pytest.approx([inf, inf, inf, inf, nan, nan, 5, 0], nan_ok=True)
+    moduli = RealView(torch.view_as_complex(z), "modulus").magnitude(z).flatten().tolist()
+    assert moduli == pytest.approx([inf, inf, inf, inf, nan, nan, 5, 0], nan_ok=True)
 
 
 def test_a_variance_that_rounding_would_make_negative_is_0():

@@ -188,22 +188,22 @@ def test_a_stack_has_the_bits_of_its_points(optimizer, axes):
 def test_a_neighbour_that_diverges_changes_nothing(optimizer, semantics):
     torch.manual_seed(6)
     weights = torch.randn(5, 7, 3, dtype=torch.complex64)
-    healthy, beside = (weights.clone().requires_grad_() for _ in range(2))
+    healthy, diverging = (weights.clone().requires_grad_() for _ in range(2))
     rates = torch.full((5,), 0.1, dtype=torch.float64)
     optimizers = [
-        optimizer([p], lr=rates, semantics=semantics, stacked=True) for p in (healthy, beside)
+        optimizer([p], lr=rates, semantics=semantics, stacked=True) for p in (healthy, diverging)
     ]
     for _ in range(5):
         healthy.grad = torch.randn_like(healthy)
-        beside.grad = healthy.grad.clone()
-        beside.grad[2] = torch.nan
+        diverging.grad = healthy.grad.clone()
+        diverging.grad[2] = torch.nan
         for o in optimizers:
             o.step()
-    kept = [0, 1, 3, 4]
-    assert torch.equal(healthy[kept], beside[kept])
+    others = [0, 1, 3, 4]
+    assert torch.equal(healthy[others], diverging[others])
     # The sign of NaN is 0 in torch.
     signs = optimizer in (Lion, SignSGD, Rprop) and semantics == "split"
-    assert beside[2].isnan().all() or (signs and not torch.equal(beside[2], healthy[2]))
+    assert diverging[2].isnan().all() or (signs and not torch.equal(diverging[2], healthy[2]))
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.3])

@@ -110,13 +110,13 @@ def test_the_layout_is_what_a_rule_keeps(kind, dtype, semantics):
     p = parameter(dtype=dtype)
     optimizer = trained(kind, p, semantics=semantics)
     magnitude = RealView(p.unsqueeze(0), semantics).no_magnitude().dtype
-    kept = {"number": ((), torch.float32), "tensor": (p.shape, p.dtype)}
-    kept["magnitude"] = p.shape, magnitude
+    expected = {"number": ((), torch.float32), "tensor": (p.shape, p.dtype)}
+    expected["magnitude"] = p.shape, magnitude
     layout = optimizer.rule.state_layout
     # Every optional piece is there: OPTIMIZERS asks for all of them.
     assert layout.keys() - optimizer.state[p].keys() <= {"max_exp_avg_sq"}
     for name, value in optimizer.state[p].items():
-        assert (tuple(value.shape), value.dtype) == kept[layout[name]]
+        assert (tuple(value.shape), value.dtype) == expected[layout[name]]
 
 
 def test_the_precision_is_converted():
