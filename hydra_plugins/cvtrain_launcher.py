@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cvtrain.config.point import Point
     from cvtrain.sweep.executors.executor import Executor
     from cvtrain.sweep.launcher import StackLaunch
+    from cvtrain.training.task import Tasks
 
 
 class StackLauncher(Launcher):
@@ -62,9 +63,11 @@ class StackLauncher(Launcher):
         """Train all jobs; their returns are in the order of `job_overrides`."""
         return self._batch().launch(job_overrides, initial_job_idx)
 
-    def launch_points(self, points: Sequence[Point], root: Path) -> Sequence[JobReturn]:
+    def launch_points(
+        self, points: Sequence[Point], root: Path, tasks: Tasks
+    ) -> Sequence[JobReturn]:
         """Train points that are composed and checked already into the sweep directory `root`."""
-        return self._batch().launch_points(points, root)
+        return self._batch().launch_points(points, root, tasks)
 
     def _batch(self) -> StackLaunch:
         from cvtrain.sweep.launcher import StackLaunch

@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from cvtrain.config.schema import Config
 from cvtrain.data.batches import BatchOrder
-from cvtrain.training.task import build_model, build_objective, build_optimizer, load_dataset
+from cvtrain.training.optimizer import build_optimizer
+from cvtrain.training.task import build_model, build_objective, load_dataset
 
 
 class Bare(LightningModule):

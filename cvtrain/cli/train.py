@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
 
     from cvtrain.config.sections import AnyLoggerConfig
+    from cvtrain.training.task import Tasks
 
 VERSION_BASE = "1.3"
 
@@ -165,12 +166,12 @@ def _run(hydra: Hydra, composer: Composer, config: DictConfig, overrides: list[s
     point = single_point(composer, overrides)
     from cvtrain.training.preflight import preflight
 
-    preflight([point])
+    tasks = preflight([point])
     interruption.check()
     if point.config.plan:
         from cvtrain.sweep.estimate import show_plan
 
-        show_plan([point], max_stack=1)
+        show_plan([point], 1, tasks)
         return
     from cvtrain.runs.directory_lock import claim_directory
 
@@ -179,13 +180,13 @@ def _run(hydra: Hydra, composer: Composer, config: DictConfig, overrides: list[s
 
     placed = [*overrides, f"hydra.run.dir={quoted(str(directory))}"]
     with translate_storage_errors(directory):
-        hydra.run(composer.config_name, _task, placed)
+        hydra.run(composer.config_name, lambda composed: _task(composed, tasks), placed)
 
 
-def _task(composed: DictConfig) -> float:
+def _task(composed: DictConfig, tasks: Tasks | None = None) -> float:
     from cvtrain.sweep.task_function import run_point
 
-    return run_point(composed)
+    return run_point(composed, tasks)
 
 
 def _sweeps(text: str) -> bool:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 from rich.table import Table
 
 from cvtrain.config.point import Point
 from cvtrain.process.plain_console import PlainConsole
-from cvtrain.runs.run_json import Engine
 from cvtrain.runs.storage_errors import trial_directory
-from cvtrain.sweep.packing import Pack, describe, pack
+from cvtrain.sweep.packing import describe, pack
 from cvtrain.training.job import Job
-from cvtrain.training.preflight import structure
-from cvtrain.training.task import describe_task, load_dataset
+from cvtrain.training.task import Task, Tasks
 from cvtrain.training.train import train
 
 CALIBRATION_STEPS = (20, 60)
@@ -32,25 +30,28 @@ class Cost:
     bytes: float
 
 
-def show_plan(points: Sequence[Point], max_stack: int | None, workers: int = 1) -> None:
+def show_plan(
+    points: Sequence[Point], max_stack: int | None, tasks: Tasks, workers: int = 1
+) -> None:
     """Print the points and what training them would cost, by training a little of each kind.
 
     Args:
         points: of a sweep, or one.
+        tasks: of the points.
         max_stack, workers: as for `cvtrain.sweep.packing.pack`; what workers train side by side
             takes as long here as one after another.
     """
     console = PlainConsole()
-    packs = pack(points, max_stack, workers=workers)
-    kinds: dict[str, list[Pack]] = {}
-    for each in packs:
-        config = each.points[0].config
-        kinds.setdefault(structure(config) + config.optimizer.target + each.engine, []).append(each)
+    jobs = pack(points, max_stack, workers=workers, tasks=tasks)
+    kinds: dict[tuple[Task, str, str], list[Job]] = {}
+    for job in jobs:
+        optimizer = job.points[0].config.optimizer.target
+        kinds.setdefault((job.task, optimizer, job.engine), []).append(job)
     seconds = size = 0.0
     for kind in kinds.values():
-        config, runs = kind[0].points[0].config, sum(len(each.points) for each in kind)
+        config, runs = kind[0].points[0].config, sum(len(job.points) for job in kind)
         cost = measure_cost(kind[0])
-        for line in describe_task(config):
+        for line in kind[0].task.describe(config):
             console.print(line, soft_wrap=True)
         console.print(
             f"{runs} points × {config.max_steps} steps, about {cost.seconds:.1f} s"
@@ -58,7 +59,7 @@ def show_plan(points: Sequence[Point], max_stack: int | None, workers: int = 1) 
         )
         seconds += cost.seconds * runs
         size += cost.bytes * runs
-    for line in describe(packs) if len(points) > 1 else []:
+    for line in describe(jobs) if len(points) > 1 else []:
         console.print(line, soft_wrap=True)
     table = Table(title="points", title_justify="left")
     table.add_column("run directory", overflow="fold")
@@ -75,13 +76,13 @@ def show_plan(points: Sequence[Point], max_stack: int | None, workers: int = 1) 
     )
 
 
-def measure_cost(kind: Pack) -> Cost:
-    """Time and disk of one run of a pack, from two short trainings in a temporary directory, of as
+def measure_cost(kind: Job) -> Cost:
+    """Time and disk of one run of a job, from two short trainings in a temporary directory, of as
     many of its points as tell what a run's share is."""
     points = kind.points[:CALIBRATION_RUNS]
     planned = points[0].config.max_steps
     short, long = (min(steps, planned) for steps in CALIBRATION_STEPS)
-    costs = [_trial(points, kind.engine, steps) for steps in (short, long)]
+    costs = [_trial(replace(kind, points=points), steps) for steps in (short, long)]
     if short == long:
         return costs[1]
     share = (planned - long) / (long - short)
@@ -91,14 +92,14 @@ def measure_cost(kind: Pack) -> Cost:
     )
 
 
-def _trial(points: Sequence[Point], engine: Engine, steps: int) -> Cost:
-    load_dataset(points[0].config)
+def _trial(job: Job, steps: int) -> Cost:
+    points, _ = job.points, job.task.dataset  # read before the clock starts
     shortened = tuple(
         Point(k, point.config.tried(steps), (), f"trial{k}") for k, point in enumerate(points)
     )
     with trial_directory() as root:
         began = perf_counter()
-        train(Job(shortened, root, engine))
+        train(replace(job, points=shortened, root=root))
         seconds = perf_counter() - began
         size = sum(file.stat().st_size for file in root.rglob("*") if file.is_file())
     return Cost(seconds / len(points), size / len(points))

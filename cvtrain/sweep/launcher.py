@@ -26,12 +26,18 @@ from cvtrain.process.signals import interruption
 from cvtrain.sweep.hydra_jobs import HydraJob, configured, job_overrides, returned
 from cvtrain.sweep.job_composer import JobComposer
 from cvtrain.sweep.point_jobs import PointJobs
-from cvtrain.sweep.task_function import composed_point, recorded_result, result_or_error
+from cvtrain.sweep.task_function import (
+    composed_point,
+    log_task,
+    recorded_result,
+    result_or_error,
+)
 
 if TYPE_CHECKING:
     from cvtrain.sweep.dispatch import Ended
     from cvtrain.sweep.executors.executor import Executor
-    from cvtrain.sweep.packing import Pack
+    from cvtrain.training.job import Job
+    from cvtrain.training.task import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -103,8 +109,10 @@ class StackLaunch:
         sweep = self._jobs[first].config.hydra.sweep
         return self._train(points, Path(str(sweep.dir)).absolute())
 
-    def launch_points(self, points: Sequence[Point], root: Path) -> list[JobReturn]:
-        """Train points of one sweep into its directory `root`.
+    def launch_points(
+        self, points: Sequence[Point], root: Path, tasks: Tasks | None = None
+    ) -> list[JobReturn]:
+        """Train points of one sweep, whose tasks are known, into its directory `root`.
 
         Hydra's configuration of each job, 0.2 MB and 20 ms, is composed only where callbacks are to
         see it.
@@ -117,7 +125,7 @@ class StackLaunch:
             replace(p, config=p.config.settled(in_sweep=True).model_copy(update={"resume": None}))
             for p in points
         ]
-        return self._train(ours, root.absolute(), light=True)
+        return self._train(ours, root.absolute(), tasks, light=True)
 
     def _set_up(self, jobs: int) -> None:
         setup_globals()
@@ -125,11 +133,16 @@ class StackLaunch:
         Path(str(self._config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         log.info("Launching %d jobs as stacks", jobs)
 
-    def _train(self, points: Sequence[Point], root: Path, light: bool = False) -> list[JobReturn]:
+    def _train(
+        self,
+        points: Sequence[Point],
+        root: Path,
+        tasks: Tasks | None = None,
+        light: bool = False,
+    ) -> list[JobReturn]:
         from cvtrain.runs.directory_lock import check_owner, owner
         from cvtrain.sweep.dispatch import dispatch
         from cvtrain.sweep.packing import describe, pack
-        from cvtrain.training.job import Job
 
         point_jobs = PointJobs(self._composer, root)
         if points[0].number in self._jobs:
@@ -139,22 +152,23 @@ class StackLaunch:
         chdir = bool(self._config.hydra.job.chdir)
         alone = "hydra.job.chdir gives every run a working directory" if chdir else None
         with env_override(environment), self._executor as executor:
-            packs = pack(points, self._max_stack, alone, executor.workers, executor.sharing)
-            for line in describe(packs):
+            limits = self._max_stack, alone, executor.workers, executor.sharing
+            jobs = pack(points, *limits, root=root, tasks=tasks)
+            for line in describe(jobs):
                 print(f"cvtrain: {line}", file=sys.stderr)
             ended = dict(_ended(points, root))
             for number, value in ended.items():
                 self._returns[number] = returned(value)
-            left = [
-                replace(each, points=tuple(p for p in each.points if p.number not in ended))
-                for each in packs
+            waiting = [
+                replace(job, points=tuple(p for p in job.points if p.number not in ended))
+                for job in jobs
+                if any(point.number not in ended for point in job.points)
             ]
-            left = [each for each in left if each.points]
             dispatch(
-                [Job(each.points, root, each.engine) for each in left],
+                waiting,
                 executor,
-                lambda place: self._begin(left[place], root, point_jobs),
-                lambda place, outcome: self._end(left[place], outcome, root, light),
+                lambda number: self._begin(waiting[number], point_jobs),
+                lambda number, outcome: self._end(waiting[number], outcome, light),
                 partial(check_owner, root, owner(root)),
             )
         return [self._returns[number] for number in sorted(self._returns)]
@@ -165,35 +179,33 @@ class StackLaunch:
         config = self._composer.compose(overrides, number)
         return HydraJob(config, self._context, self._task_function)
 
-    def _begin(self, pack: Pack, root: Path, point_jobs: PointJobs) -> None:
-        from cvtrain.sweep.task_function import log_task
-
-        for point in pack.points:
+    def _begin(self, job: Job, point_jobs: PointJobs) -> None:
+        for point in job.points:
             interruption.check()
             if self._has_callbacks and point.number not in self._jobs:
-                lines = job_overrides(point, root)
+                lines = job_overrides(point, job.root)
                 self._jobs[point.number] = self._job(lines, point.number)
             if point.number in self._jobs:
                 self._jobs[point.number].begin()
             else:
                 self._begun[point.number] = point_jobs.begin(point)
-            log_task(point.config)
+            log_task(job.task, point.config)
         # What is said while one run trains here is said in its own log.
-        if len(pack.points) > 1 or not self._executor.here:
+        if len(job.points) > 1 or not self._executor.here:
             self._log_as_hydra()
 
-    def _end(self, pack: Pack, outcome: Ended, root: Path, light: bool) -> None:
+    def _end(self, job: Job, outcome: Ended, light: bool) -> None:
         from cvtrain.runs.journal import Journal
         from cvtrain.sweep.executors.executor import WorkerLost
 
         values: Sequence[float | Exception]
         if isinstance(outcome, Exception):
-            values = [outcome] * len(pack.points)
+            values = [outcome] * len(job.points)
         else:
             values = [result_or_error(record) for record in outcome]
-        for point, value in zip(pack.points, values, strict=True):
+        for point, value in zip(job.points, values, strict=True):
             if isinstance(value, WorkerLost):
-                Journal(root).lose(point, str(value))
+                Journal(job.root).lose(point, str(value))
             if point.number in self._jobs:
                 ended = self._jobs.pop(point.number).end(value)
                 # Of thousands of runs, the configurations would be a gigabyte.
@@ -203,8 +215,8 @@ class StackLaunch:
             self._returns[point.number] = ended
         self._log_as_hydra()
         failed = next((value for value in values if isinstance(value, Exception)), None)
-        if failed is not None and pack.points[0].config.on_error == "stop":
-            raise SweepStopped(pack.points[0].directory) from failed
+        if failed is not None and job.points[0].config.on_error == "stop":
+            raise SweepStopped(job.points[0].directory) from failed
 
     def _log_as_hydra(self) -> None:
         configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)

@@ -25,8 +25,8 @@ from cvtrain.process.errors import (
 from cvtrain.process.limits import free_host_memory
 from cvtrain.runs.storage_errors import trial_directory
 from cvtrain.training.job import Job
-from cvtrain.training.lightning_trainer import trainer_arguments
 from cvtrain.training.memory import is_out_of_memory
+from cvtrain.training.task import Task
 from cvtrain.training.train import train
 
 SIZES = (2, 4)
@@ -54,8 +54,12 @@ class MemoryProbe:
         return self.fixed + members * self.per_member
 
 
-def probe_memory(config: Config) -> MemoryProbe:
+def probe_memory(config: Config, task: Task) -> MemoryProbe:
     """Train stacks of `SIZES` for two steps, measured and recorded like any other.
+
+    Args:
+        config: of a point.
+        task: of the point.
 
     Raises:
         InputError: a sample of the data cannot be read.
@@ -63,10 +67,9 @@ def probe_memory(config: Config) -> MemoryProbe:
         RunFailed: the trial failed for another reason of this machine, which says nothing of the
             network.
     """
-    on_cuda = trainer_arguments(config)["accelerator"] == "cuda"
-    measure = _peak_on_cuda if on_cuda else _peak_on_host
+    measure = _peak_on_cuda if task.accelerator == "cuda" else _peak_on_host
     try:
-        small, large = (measure(partial(_train, config, size)) for size in SIZES)
+        small, large = (measure(partial(_train, config, task, size)) for size in SIZES)
     except _Refused as refused:
         return MemoryProbe(str(refused))
     except (InputError, RunFailed):
@@ -100,15 +103,15 @@ def _refusal(error: Exception) -> str:
     return f"the network refuses to be stacked: {describe_error(error)}"
 
 
-def available_memory(config: Config) -> float:
-    """Bytes that a stack may take where `config` is trained: what is free, and what a container's
+def available_memory(task: Task) -> float:
+    """Bytes that a stack may take where `task` is trained: what is free, and what a container's
     limit leaves."""
-    if trainer_arguments(config)["accelerator"] == "cuda":
+    if task.accelerator == "cuda":
         return float(torch.cuda.mem_get_info()[0])
     return free_host_memory()
 
 
-def _train(config: Config, size: int) -> None:
+def _train(config: Config, task: Task, size: int) -> None:
     checkpoint = config.checkpoint.model_copy(update={"every_n_steps": None})
     tried = config.tried(min(STEPS, config.max_steps))
 
@@ -121,7 +124,7 @@ def _train(config: Config, size: int) -> None:
     points = tuple(map(point, range(size)))
     with trial_directory() as root:
         try:
-            train(Job(points, root, "stack", multiple=1))
+            train(Job(points, root, "stack", multiple=1, task=task))
         except Exception as error:  # whatever a user's network raises under vmap
             raise _Refused(_refusal(error)) from error
 

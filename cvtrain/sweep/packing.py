@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 from cvtrain.config.point import Point
 from cvtrain.process.signals import interruption
-from cvtrain.runs.run_json import Engine
 from cvtrain.sweep.memory_probe import MemoryProbe, available_memory, probe_memory
+from cvtrain.training.job import Job
 from cvtrain.training.stack import alignment
 from cvtrain.training.stacking import common_part, refusal
+from cvtrain.training.task import Task, Tasks
 
 MEMORY_SHARE = 0.7
 """Of the available memory, for one stack."""
-
-
-@dataclass(frozen=True)
-class Pack:
-    """Points trained together.
-
-    Attributes:
-        reason: why they are trained singly, where they might have been stacked.
-    """
-
-    points: tuple[Point, ...]
-    engine: Engine
-    reason: str | None = None
 
 
 def pack(
@@ -36,10 +24,13 @@ def pack(
     alone: str | None = None,
     workers: int = 1,
     sharing: int = 1,
-) -> list[Pack]:
+    *,
+    root: Path = Path(),
+    tasks: Tasks | None = None,
+) -> list[Job]:
     """Group points that fit together into stacks of about equal size.
 
-    Points that cannot be stacked make packs of one. So does a point with nothing to be stacked
+    Points that cannot be stacked make jobs of one. So does a point with nothing to be stacked
     with: alone it is cheaper by itself than in a stack filled up with copies.
 
     Args:
@@ -48,30 +39,38 @@ def pack(
         alone: why all of them are to be trained singly, where they are.
         workers: how many want something to do at a time.
         sharing: how many of them share the memory of this machine, or of one like it.
+        root: the sweep directory.
+        tasks: of the points; made here, where None.
     """
+    tasks = tasks or Tasks()
     if alone is not None:
-        return list(_singly(points, alone))
+        return [_single(point, alone, root, tasks) for point in points]
     groups: dict[str, list[Point]] = {}
     for point in points:
         groups.setdefault(common_part(point.config), []).append(point)
-    packed: list[Pack] = []
+    jobs: list[Job] = []
     for group in groups.values():
         interruption.check()
-        packed += _packs(group, max_stack, workers, sharing)
-    return packed
+        task = tasks.of(group[0].config)
+        sizes, reason = _stacks(group, task, max_stack, workers, sharing)
+        if sizes is None:
+            jobs += [_single(point, reason, root, tasks) for point in group]
+        else:
+            jobs += [Job(members, root, "stack", task=task) for members in balanced(group, sizes)]
+    return jobs
 
 
-def describe(packs: Sequence[Pack]) -> list[str]:
+def describe(jobs: Sequence[Job]) -> list[str]:
     """How many runs are trained in what way, and why some of them singly."""
-    stacked = [len(each.points) for each in packs if each.engine == "stack"]
+    stacked = [len(job.points) for job in jobs if job.engine == "stack"]
     lines = []
     if stacked:
         sizes = f"{min(stacked)} to {max(stacked)}" if len(set(stacked)) > 1 else f"{stacked[0]}"
         noun = "stack" if len(stacked) == 1 else "stacks"
         lines.append(f"{sum(stacked)} runs in {len(stacked)} {noun} of {sizes}")
-    single = [each for each in packs if each.engine == "single"]
-    for reason in dict.fromkeys(each.reason for each in single):
-        alike = [each.points[0] for each in single if each.reason == reason]
+    single = [job for job in jobs if job.engine == "single"]
+    for reason in dict.fromkeys(job.reason for job in single):
+        alike = [job.points[0] for job in single if job.reason == reason]
         noun = "run" if len(alike) == 1 else "runs"
         named = f" ({alike[0].directory}, …)" if len(alike) > 1 else f" ({alike[0].directory})"
         why = f": {reason}{named}" if reason is not None else ""
@@ -79,33 +78,33 @@ def describe(packs: Sequence[Pack]) -> list[str]:
     return lines
 
 
-def _packs(
-    group: Sequence[Point], max_stack: int | None, workers: int, sharing: int
-) -> Iterator[Pack]:
+def _stacks(
+    group: Sequence[Point], task: Task, max_stack: int | None, workers: int, sharing: int
+) -> tuple[int | None, str | None]:
+    """The largest size of the stacks that points of one kind make, or None and why they make none:
+    no reason is given where none was wanted."""
     if len(group) == 1 or max_stack == 1:
-        yield from _singly(group, None)
-        return
+        return None, None
     config = group[0].config
     reason = refusal(config)
-    if reason is None:
-        trial = probe_memory(config)
-        reason = trial.refusal
-    if reason is None:
-        multiple = alignment(config)
-        fitting = largest_stack(trial, available_memory(config) / sharing, multiple)
-        if fitting >= 2:
-            shared = max(2, -(-len(group) // workers))
-            limit = min(max_stack or len(group), fitting, shared)
-            yield from (Pack(points, "stack") for points in balanced(group, limit))
-            return
+    if reason is not None:
+        return None, reason
+    probe = probe_memory(config, task)
+    if probe.refusal is not None:
+        return None, probe.refusal
+    multiple = alignment(task)
+    fitting = largest_stack(probe, available_memory(task) / sharing, multiple)
+    if fitting < 2:
         least = max(multiple, 2)
-        reason = f"a stack of {least} takes {trial.bytes(least) / 1e9:.2g} GB, more than there is"
-    yield from _singly(group, reason)
+        size = probe.bytes(least) / 1e9
+        return None, f"a stack of {least} takes {size:.2g} GB, more than there is"
+    shared = max(2, -(-len(group) // workers))
+    return min(max_stack or len(group), fitting, shared), None
 
 
-def largest_stack(trial: MemoryProbe, memory: float, multiple: int) -> int:
+def largest_stack(probe: MemoryProbe, memory: float, multiple: int) -> int:
     """How many members, filled up to a `multiple`, fit into a share of `memory`, in bytes."""
-    fitting = max(0, int((MEMORY_SHARE * memory - trial.fixed) // trial.per_member))
+    fitting = max(0, int((MEMORY_SHARE * memory - probe.fixed) // probe.per_member))
     return fitting // multiple * multiple
 
 
@@ -116,5 +115,5 @@ def balanced(points: Sequence[Point], limit: int) -> list[tuple[Point, ...]]:
     return [tuple(points[begin:end]) for begin, end in pairwise(bounds)]
 
 
-def _singly(group: Sequence[Point], reason: str | None) -> Iterator[Pack]:
-    return (Pack((point,), "single", reason) for point in group)
+def _single(point: Point, reason: str | None, root: Path, tasks: Tasks) -> Job:
+    return Job((point,), root, "single", reason=reason, task=tasks.of(point.config))

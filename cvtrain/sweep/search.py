@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
@@ -43,6 +43,9 @@ from cvtrain.sweep.sweeper import (
     report,
     report_what_was_stopped,
 )
+
+if TYPE_CHECKING:
+    from cvtrain.training.task import Tasks
 
 KEY = "hydra.sweeper.search"
 MOST_BATCH = 10_000
@@ -121,14 +124,16 @@ def run_search(
     console.print(f"cvtrain: checking {len(samples)} points")
     from cvtrain.training.preflight import preflight
 
-    preflight(samples)
+    tasks = preflight(samples)
     first = samples[0].config
     if first.plan:
         from cvtrain.sweep.estimate import show_plan
 
         search = OptunaStudy(None, space, True, options.seed, options.batch)
         asked = search.ask(options.trials)
-        show_plan([trials.point(k, t.params) for k, t in enumerate(asked)], max_stack, workers)
+        show_plan(
+            [trials.point(k, t.params) for k, t in enumerate(asked)], max_stack, tasks, workers
+        )
         console.print(f"that is the first batch of {options.trials} trials")
         return
     if first.resume is None:
@@ -142,9 +147,9 @@ def run_search(
             trials.known = known_points(directory)
         OmegaConf.save(config, directory / "multirun.yaml")
         console.print(f"cvtrain: {options.trials} trials into {directory}", soft_wrap=True)
-        for line in networks(samples[:1]):
+        for line in networks([tasks.of(samples[0].config)]):
             console.print(line, soft_wrap=True)
-        _search(config, launcher, overrides, options, trials, directory, console)
+        _search(config, launcher, overrides, options, trials, tasks, directory, console)
         lock.check()
 
 
@@ -178,6 +183,7 @@ def _search(
     overrides: Sequence[str],
     options: SearchOptions,
     trials: _Trials,
+    tasks: Tasks,
     directory: Path,
     console: PlainConsole,
 ) -> None:
@@ -199,7 +205,7 @@ def _search(
                 command = recorded_command(config)
                 experiment = experiment_of(config)
                 journal.describe_sweep([*points.values()], experiment, overrides, command, kept)
-                pruned = _train(search, asked, batch, options, journal, launcher)
+                pruned = _train(search, asked, batch, options, journal, launcher, tasks)
                 for trial, point in zip(asked, batch, strict=True):
                     value = _value(journal.read(point.directory), options)
                     search.tell(trial, value, point.id in pruned)
@@ -218,12 +224,13 @@ def _train(
     options: SearchOptions,
     journal: Journal,
     launcher: Launcher,
+    tasks: Tasks,
 ) -> set[str]:
     """Train a batch, from rung to rung; returns the ids of those that were given up there."""
     for rung in (*_rungs(batch[0], options), None):
         waiting = [point for point in batch if not _is_at(journal, point, rung, options)]
         if waiting:
-            launch(launcher, [_paused(point, rung) for point in waiting], journal.root)
+            launch(launcher, [_paused(point, rung) for point in waiting], journal.root, tasks)
         if rung is None:
             break
         for trial, point in zip(asked, batch, strict=True):

@@ -27,7 +27,6 @@ from cvtrain.runs.storage_errors import translate_storage_errors
 from cvtrain.sweep.resume import KEY, how_to_go_on
 from cvtrain.training.job import Job
 from cvtrain.training.preflight import preflight
-from cvtrain.training.task import describe_task
 from cvtrain.training.train import train
 
 SHOWN = (
@@ -67,7 +66,7 @@ def _train_and_show(job: Job) -> float:
     """The same, in a directory that is locked."""
     (point,) = job.points
     console = PlainConsole()
-    for line in describe_task(point.config):
+    for line in job.task.describe(point.config):
         console.print(line, soft_wrap=True)
     bar = Progress(
         TextColumn("steps"),
@@ -146,8 +145,8 @@ def go_on_and_show(
         point = Point(0, config, (), directory.name)
         if Journal(directory.parent).ended(point) is not None:
             raise InputError(f"{KEY}={directory}: this run has ended ({record.status})")
-        preflight([point])
-        _train_and_show(Job((point,), directory.parent))
+        task = preflight([point]).of(config)
+        _train_and_show(Job((point,), directory.parent, task=task))
 
 
 def result_table(record: RunRecord) -> Table:

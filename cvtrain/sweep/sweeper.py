@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
@@ -26,6 +26,9 @@ from cvtrain.sweep.plan import Plan
 from cvtrain.sweep.progress import SweepProgress
 from cvtrain.sweep.recorded_command import configuration_flags, recorded_command, typed_again
 from cvtrain.sweep.resume import how_to_go_on, resumption
+
+if TYPE_CHECKING:
+    from cvtrain.training.task import Task, Tasks
 
 
 def run_sweep(
@@ -58,11 +61,11 @@ def run_sweep(
     console.print(f"cvtrain: checking {len(points)} points")
     from cvtrain.training.preflight import preflight
 
-    preflight(points)
+    tasks = preflight(points)
     if points[0].config.plan:
         from cvtrain.sweep.estimate import show_plan
 
-        show_plan(points, max_stack, workers)
+        show_plan(points, max_stack, tasks, workers)
         return []
     interruption.check()
     resumed = points[0].config.resume
@@ -72,7 +75,7 @@ def run_sweep(
         directory = Path(resumed)
     config.hydra.sweep.dir = str(directory)
     with translate_storage_errors(directory), DirectoryLock(directory) as lock:
-        returned = _train_and_report(config, launcher, overrides, points, directory, console)
+        returned = _train_and_report(config, launcher, overrides, points, tasks, directory, console)
         lock.check()
         return returned
 
@@ -82,6 +85,7 @@ def _train_and_report(
     launcher: Launcher,
     overrides: Sequence[str],
     points: Sequence[Point],
+    tasks: Tasks,
     directory: Path,
     console: PlainConsole,
 ) -> Sequence[JobReturn]:
@@ -96,7 +100,7 @@ def _train_and_report(
     OmegaConf.save(config, directory / "multirun.yaml")
     command = recorded_command(config)
     journal.describe_sweep(points, experiment_of(config), overrides, command, others)
-    for line in (*(f"cvtrain: {each}" for each in told), *networks(points)):
+    for line in (*(f"cvtrain: {each}" for each in told), *networks(tasks)):
         console.print(line, soft_wrap=True)
     returned: Sequence[JobReturn] = []
     try:
@@ -104,7 +108,7 @@ def _train_and_report(
             # All of them, though some have ended: what stacks with what is decided as ever, and
             # with it the engine and the bits of those that wait.
             if waiting:
-                returned = launch(launcher, points, directory)
+                returned = launch(launcher, points, directory, tasks)
     except BaseException:
         report_what_was_stopped(directory, journal, points, config, console)
         raise
@@ -185,20 +189,17 @@ def tell_how_to_go_on(console: PlainConsole, directory: Path, config: DictConfig
     console.print(line, soft_wrap=True)
 
 
-def networks(points: Sequence[Point]) -> list[str]:
+def networks(tasks: Iterable[Task]) -> list[str]:
     """Start-up summary: the data and networks of the sweep, each once."""
-    from cvtrain.training.preflight import structure
-    from cvtrain.training.task import describe_network
-
-    distinct = {structure(point.config): point.config for point in points}
-    lines = (line for config in distinct.values() for line in describe_network(config))
-    return list(dict.fromkeys(lines))
+    return list(dict.fromkeys(line for task in tasks for line in task.description))
 
 
-def launch(launcher: Launcher, points: Sequence[Point], root: Path) -> Sequence[JobReturn]:
+def launch(
+    launcher: Launcher, points: Sequence[Point], root: Path, tasks: Tasks
+) -> Sequence[JobReturn]:
     """Train the points by any of Hydra's launchers; those of cvtrain take them as they are."""
     if hasattr(launcher, "launch_points"):
-        returned: Sequence[JobReturn] = launcher.launch_points(points, root)
+        returned: Sequence[JobReturn] = launcher.launch_points(points, root, tasks)
         return returned
     jobs = [job_overrides(point, root) for point in points]
     return launcher.launch(jobs, initial_job_idx=points[0].number)

@@ -19,26 +19,33 @@ from cvtrain.runs.journal import RESULT
 
 if TYPE_CHECKING:
     from cvtrain.runs.run_json import RunRecord
+    from cvtrain.training.task import Task, Tasks
 
 registry.register()
 log = logging.getLogger(__name__)
 
 
-def run_point(composed: DictConfig) -> float:
+def run_point(composed: DictConfig, tasks: Tasks | None = None) -> float:
     """Train the composed point into the directory that Hydra made for it.
+
+    Args:
+        composed: without Hydra's node.
+        tasks: what the check of the point left; made here, where None.
 
     Returns:
         the validation loss at the end, for sweepers that search.
     """
     from cvtrain.runs.journal import Journal
     from cvtrain.training.job import Job
+    from cvtrain.training.task import Tasks
     from cvtrain.training.train import train
 
     hydra = HydraConfig.get()
     point = composed_point(composed)
     directory = Path(hydra.runtime.output_dir)
-    job = Job((point,), directory.parents[len(Path(point.directory).parts) - 1])
-    log_task(point.config)
+    root = directory.parents[len(Path(point.directory).parts) - 1]
+    job = Job((point,), root, task=(tasks or Tasks()).of(point.config))
+    log_task(job.task, point.config)
     if hydra.mode != RunMode.MULTIRUN:
         from cvtrain.sweep.single_run import train_and_show
 
@@ -80,12 +87,10 @@ def composed_point(composed: DictConfig) -> Point:
     )
 
 
-def log_task(config: Config) -> None:
+def log_task(task: Task, config: Config) -> None:
     """Tell the log of a run what it trains."""
-    from cvtrain.training.task import describe_task
-
     if log.isEnabledFor(logging.INFO):
-        for line in describe_task(config):
+        for line in task.describe(config):
             log.info(line)
 
 

@@ -9,6 +9,7 @@ from cvtrain.config.point import Point
 from cvtrain.runs.run_json import Engine
 from cvtrain.training.module_state import RunState
 from cvtrain.training.stack import alignment
+from cvtrain.training.task import Task
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Job:
             on the others (`cvtrain.training.stack.alignment`).
         earlier: where an attempt that was stopped left the points, all of them at one step; empty:
             they begin.
+        reason: why the points are trained singly, where they might have been stacked.
+        task: of all points; made of the first one, where None.
     """
 
     points: tuple[Point, ...]
@@ -29,14 +32,18 @@ class Job:
     engine: Engine = "single"
     multiple: int | None = None
     earlier: tuple[RunState, ...] = ()
+    reason: str | None = None
+    task: Task = None  # type: ignore[assignment]  # never None once it is made
 
     def __post_init__(self) -> None:
         if not self.points:
             raise ValueError("a job trains at least one point")
         if self.engine == "single" and len(self.points) != 1:
             raise ValueError(f"the single engine trains one point, not {len(self.points)}")
+        if self.task is None:
+            object.__setattr__(self, "task", Task(self.points[0].config))
 
     @property
     def size_multiple(self) -> int:
         """What the size of a stack is filled up to a multiple of."""
-        return self.multiple or alignment(self.points[0].config)
+        return self.multiple or alignment(self.task)

@@ -129,7 +129,7 @@ class UninterruptedTrainer(Trainer):
 
 
 def trainer_arguments(config: Config) -> dict[str, Any]:
-    """Keyword arguments for `lightning.pytorch.Trainer`.
+    """Keyword arguments for `lightning.pytorch.Trainer`, without `callbacks`.
 
     Raises:
         InputError: an argument that a key of cvtrain replaces, that Lightning does not know, or
@@ -147,7 +147,6 @@ def trainer_arguments(config: Config) -> dict[str, Any]:
         known = ", ".join(name for name in PROFILERS if name)
         raise InputError(f"trainer.profiler={arguments['profiler']}: should be one of {known}")
     arguments.pop("callbacks", None)
-    chosen = configured_callbacks(config)
     checked = check_arguments("trainer", Trainer, arguments)
     devices = devices_wanted(checked)
     accumulated = checked.get("accumulate_grad_batches", 1)
@@ -169,7 +168,17 @@ def trainer_arguments(config: Config) -> dict[str, Any]:
     checked["accelerator"] = accelerator
     # In a SLURM job Lightning would submit the job again by itself.
     checked.setdefault("plugins", [LightningEnvironment()])
-    return {**FIXED, **checked, "max_steps": config.max_steps, "callbacks": chosen}
+    return {**FIXED, **checked, "max_steps": config.max_steps}
+
+
+def new_trainer(config: Config) -> UninterruptedTrainer:
+    """The Trainer of one run or stack, with callbacks of its own.
+
+    Raises:
+        InputError: as `trainer_arguments`; or the callbacks are not acceptable.
+    """
+    callbacks = configured_callbacks(config)
+    return UninterruptedTrainer(**trainer_arguments(config), callbacks=callbacks)
 
 
 def check_trainer(config: Config) -> None:
@@ -178,10 +187,10 @@ def check_trainer(config: Config) -> None:
     Raises:
         InputError: Lightning refuses its arguments.
     """
-    arguments = trainer_arguments(config)
+    arguments, callbacks = trainer_arguments(config), configured_callbacks(config)
     try:
         with quiet_lightning():
-            UninterruptedTrainer(**arguments)
+            UninterruptedTrainer(**arguments, callbacks=callbacks)
     except Exception as error:  # Lightning's errors, missing packages
         shown = ", ".join(f"{name}={value}" for name, value in config.trainer.items())
         raise InputError(f"trainer: Lightning refuses {shown}: {describe_error(error)}") from None

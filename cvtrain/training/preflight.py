@@ -6,7 +6,6 @@ one trial forward and backward on a small batch.
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,6 @@ from torch import nn
 from cvtrain.config.point import Point
 from cvtrain.config.schema import Config
 from cvtrain.data.batches import BatchOrder
-from cvtrain.data.dataset import Dataset
 from cvtrain.data.split import Split
 from cvtrain.gradients.losses import TASK_OF_LOSS
 from cvtrain.process.errors import InputError, RunFailed, describe_error, machine_failure
@@ -28,35 +26,39 @@ from cvtrain.runs.trackers import check_tracker
 from cvtrain.training.convergence import Convergence
 from cvtrain.training.data_parallel import check_data_parallel
 from cvtrain.training.lightning_trainer import check_trainer, trainer_arguments
-from cvtrain.training.metrics import measured, metrics_of
+from cvtrain.training.metrics import metrics_of
+from cvtrain.training.optimizer import build_optimizer
 from cvtrain.training.schedule import learning_rate_factor
-from cvtrain.training.task import build_model, build_objective, build_optimizer, load_dataset
+from cvtrain.training.task import Task, Tasks
 from cvtrain.training.update import evaluates_often
 from cvtrain.training.validation import EarlyStopping
 
 TRIAL_SAMPLES = 4
 
 
-def preflight(points: Sequence[Point]) -> None:
+def preflight(points: Sequence[Point]) -> Tasks:
     """Check every point against its data, network, optimizer and trainer.
+
+    Returns:
+        their tasks.
 
     Raises:
         InputError: what is wrong, with the point's overrides where there are several points.
         RunFailed: the machine failed, which says nothing of the points.
     """
     with within_free_memory():
-        _check_points(points)
+        return _check_points(points)
 
 
-def _check_points(points: Sequence[Point]) -> None:
-    models: dict[str, nn.Module] = {}
+def _check_points(points: Sequence[Point]) -> Tasks:
+    tasks, models = Tasks(), dict[Task, nn.Module]()
     for point in points:
         interruption.check()
         try:
-            key = structure(point.config)
-            if key not in models:
-                models[key] = check_structure(point.config)
-            check_numbers(point.config, models[key])
+            task = tasks.of(point.config)
+            if task not in models:
+                models[task] = check_structure(task)
+            check_numbers(point.config, models[task])
         except InputError as error:
             if (failure := machine_failure(error)) is not None:
                 raise RunFailed(
@@ -67,27 +69,19 @@ def _check_points(points: Sequence[Point]) -> None:
             raise InputError(
                 f"{error}\nin point {point.number}: {' '.join(point.overrides)}"
             ) from None
+    return tasks
 
 
-def structure(config: Config) -> str:
-    """What of a configuration decides whether it fits together: everything but numbers."""
-    content = config.as_dict()
-    decisive = ("data", "model", "dtype", "batch_size", "goal", "start_from", "early_stopping")
-    kept = {key: content[key] for key in decisive}
-    kept["loss"] = content["objective"]["loss"]
-    kept["trainer"] = content["trainer"]
-    return json.dumps(kept, sort_keys=True)
-
-
-def check_structure(config: Config) -> nn.Module:
+def check_structure(task: Task) -> nn.Module:
     """Trial forward and backward; returns the network that was tried.
 
     Raises:
         InputError: they failed, or something complex became real on the way.
     """
+    config = task.config
     check_trainer(config)
     check_tracker(config)
-    dataset = load_dataset(config)
+    dataset = task.dataset
     try:
         BatchOrder(len(dataset.train), config.batch_size, config.seed)
     except ValueError as error:
@@ -101,7 +95,7 @@ def check_structure(config: Config) -> nn.Module:
     metrics = ("loss", *metrics_of(dataset))
     Convergence(config.goal, dataset.task, metrics, config.max_steps)
     EarlyStopping(config.early_stopping, metrics)
-    model = build_model(config, dataset)
+    model = task.model()
     check_data_parallel(config.trainer, model)
     samples = dataset.train.take(torch.arange(min(TRIAL_SAMPLES, len(dataset.train))))
     inputs = samples.inputs
@@ -109,7 +103,7 @@ def check_structure(config: Config) -> nn.Module:
     named = f"model._target_={config.model.target}: a trial forward and backward on a {seen} batch"
     try:
         with _lost_imaginary_parts_refused(), torch.random.fork_rng(devices=[]):
-            _forward_and_backward(config, model, dataset, samples)
+            _forward_and_backward(task, model, samples)
     except Exception as error:  # whatever a user's network comes up with
         raise InputError(f"{named} failed: {describe_error(error)}") from None
     for name, parameter in model.named_parameters():
@@ -134,9 +128,8 @@ def _lost_imaginary_parts_refused() -> Iterator[None]:
         torch.set_warn_always(always)
 
 
-def _forward_and_backward(
-    config: Config, model: nn.Module, dataset: Dataset, samples: Split
-) -> None:
+def _forward_and_backward(task: Task, model: nn.Module, samples: Split) -> None:
+    dataset = task.dataset
     before = samples.inputs.clone()
     output = model(samples.inputs)
     if not torch.equal(samples.inputs, before):
@@ -148,13 +141,13 @@ def _forward_and_backward(
         raise ValueError(f"it returns shape {list(output.shape)}, the data want {wanted}")
     if dataset.task == "regression" and not output.is_complex():
         raise TypeError(f"it returns {output.dtype}, the data want complex numbers")
-    for name, function in measured(dataset, build_objective(config)).items():
+    for name, function in task.metrics.items():
         value = function(output, samples.targets)
         if value.is_complex() or value.dim() != 0:
             raise TypeError(
                 f"the {name} is {value.dtype} of shape {list(value.shape)}, not a real number"
             )
-    loss = build_objective(config).loss_value(output, samples.targets)
+    loss = task.objective.loss_value(output, samples.targets)
     torch.autograd.backward(loss)
     if all(parameter.grad is None for parameter in model.parameters()):
         raise RuntimeError("no parameter got a gradient")

@@ -24,16 +24,15 @@ from cvtrain.runs.trackers import Trackers
 from cvtrain.runs.writer import RunWriter
 from cvtrain.training.job import Job
 from cvtrain.training.lightning_trainer import (
-    UninterruptedTrainer,
+    new_trainer,
     quiet_lightning,
-    trainer_arguments,
 )
 from cvtrain.training.memory import is_out_of_memory, retain_freed_memory
 from cvtrain.training.module import TrainingModule, TrainingSettings
 from cvtrain.training.module_state import UnusableState
 from cvtrain.training.single import Single
 from cvtrain.training.stack import Stack
-from cvtrain.training.task import load_dataset, untrained_loss
+from cvtrain.training.task import untrained_loss
 from cvtrain.training.training_state import save_state
 from cvtrain.training.update import Tensors
 
@@ -225,9 +224,9 @@ def _prepare(job: Job, settings: TrainingSettings) -> tuple[Trainer, TrainingMod
     configs = [point.config for point in job.points]
     if job.earlier:  # the weights that they started from may be gone
         configs = [config.model_copy(update={"start_from": None}) for config in configs]
-    dataset = load_dataset(configs[0])
+    dataset = job.task.dataset
     torch.manual_seed(configs[0].seed)
-    trainer = UninterruptedTrainer(**trainer_arguments(configs[0]))
+    trainer = new_trainer(configs[0])
     if job.engine == "single":
         return trainer, Single(configs[0], dataset, settings)
     return trainer, Stack(configs, dataset, job.size_multiple, settings)

@@ -14,8 +14,9 @@ from cvtrain.data.split import AnySplit
 from cvtrain.training.data_parallel import Shares, devices_wanted
 from cvtrain.training.metrics import Totals, measured
 from cvtrain.training.module import TrainingModule, TrainingSettings
+from cvtrain.training.optimizer import build_optimizer
 from cvtrain.training.schedule import learning_rate_factor
-from cvtrain.training.task import build_model, build_objective, build_optimizer
+from cvtrain.training.task import build_model, build_objective
 
 EVALUATION_PIECE = 8192
 """Largest number of samples that are evaluated at once."""

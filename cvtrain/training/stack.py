@@ -15,23 +15,22 @@ from cvtrain.data.dataset import Dataset
 from cvtrain.data.split import AnySplit
 from cvtrain.gradients.stacked_number import Number, float64
 from cvtrain.models.stacked.network import StackedNetwork
-from cvtrain.training.lightning_trainer import trainer_arguments
 from cvtrain.training.metrics import Totals, measured
 from cvtrain.training.module import TrainingModule, TrainingSettings
 from cvtrain.training.stacking import stack_optimizer, stack_schedule
-from cvtrain.training.task import build_model, build_objective
+from cvtrain.training.task import Task, build_model, build_objective
 
 EVALUATION_PIECE = 1024
 """Largest number of samples of each member that are evaluated at once."""
 
 
-def alignment(config: Config) -> int:
-    """The number of which a stack's size is a multiple where `config` is trained.
+def alignment(task: Task) -> int:
+    """The number of which a stack's size is a multiple where `task` is trained.
 
     Vectorised loops, split among threads, treat the end of an array differently. In a stack of
     whole vectors per thread no member lies there, so its bits do not depend on the others.
     """
-    if trainer_arguments(config)["accelerator"] != "cpu":
+    if task.accelerator != "cpu":
         return 1
     vector = 16 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 8
     return vector * torch.get_num_threads()

@@ -29,8 +29,8 @@ from cvtrain.gradients.stacked_number import Number
 from cvtrain.optim import RuleOptimizer
 from cvtrain.optim.torch_equivalents import rule_optimizer
 from cvtrain.process.errors import InputError
+from cvtrain.training.optimizer import optimizer_arguments, parameter_groups, real_values_given
 from cvtrain.training.schedule import Constant, learning_rate_factor, stack_schedules
-from cvtrain.training.task import optimizer_arguments, parameter_groups, real_values_given
 
 
 def common_part(config: Config) -> str:

@@ -1,10 +1,11 @@
-"""From a checked configuration to the objects of a training: data, model, objective, optimizer."""
+"""From a checked configuration to what it trains: data, network, objective, metrics."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
+from functools import cached_property
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -21,27 +22,21 @@ from cvtrain.data.split import Split
 from cvtrain.gradients.convention import convention_name, self_check
 from cvtrain.gradients.losses import Objective
 from cvtrain.models.parameters import (
+    ParameterCount,
     cast_parameters,
     count_parameters,
     jitter_parameters,
     put_weights,
 )
-from cvtrain.optim import RuleOptimizer
-from cvtrain.optim.torch_equivalents import rule_optimizer
 from cvtrain.process.errors import InputError, describe_error, first_line
 from cvtrain.process.regular_file import is_directory
 from cvtrain.runs.checkpoint import checkpoint_path, load_checkpoint
+from cvtrain.training.metrics import Metric, measured
 
 _kept = DatasetCache(most_bytes=2**30)
 
 JITTER_STREAM = 0x6A697474
 """Keeps the noise of `init_jitter` apart from the initial weights drawn from the same seed."""
-
-REFUSED_OPTIMIZERS = {
-    "Muon": "it refuses complex parameters; optimizer=muon takes them",
-    "Adafactor": "it refuses complex parameters",
-    "SparseAdam": "it refuses complex parameters",
-}
 
 
 def complex_dtype(config: Config) -> torch.dtype:
@@ -170,121 +165,132 @@ def untrained_loss(dataset: Dataset, config: Config) -> float | None:
     return float(build_objective(config).loss_value(torch.zeros_like(targets), targets)) or None
 
 
-def build_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimizer over the model's parameters, real ones in a group of their own where
-    `optimizer.real_parameters` gives them other values.
+class Task:
+    """What a configuration trains: its data, network, objective, metrics and Trainer.
 
-    Raises:
-        InputError: the class refuses complex parameters or one of its arguments.
+    Each is made when it is first asked for. Configurations that differ in numbers alone share a
+    task (`Tasks`): `config` stands for all of them.
+
+    Args:
+        config: a checked configuration.
     """
-    optimizer, arguments, real_values = optimizer_arguments(config)
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    groups: list[nn.Parameter] | list[dict[str, Any]] = parameters
-    if real_values:
-        # As the defaults of all, since torch checks the values of a group of its own not at all.
-        _instance(optimizer, parameters, arguments | real_values, "optimizer.real_parameters")
-        groups = parameter_groups(parameters, {}, real_values)
-    return _instance(optimizer, groups, arguments, "optimizer")
 
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._counts: ParameterCount | None = None
 
-def optimizer_arguments(
-    config: Config,
-) -> tuple[type[torch.optim.Optimizer], dict[str, Any], dict[str, Any]]:
-    """The optimizer's class, its checked arguments, and those that real parameters take instead.
+    def __getstate__(self) -> dict[str, Any]:
+        """The configuration and what was counted: another process makes its own data."""
+        return {"config": self.config, "_counts": self._counts}
 
-    Raises:
-        InputError: the class refuses complex parameters or one of its arguments.
-    """
-    slot = config.optimizer
-    optimizer = resolve_target(
-        "optimizer", slot.target, torch.optim.Optimizer, config.trusted_modules
-    )
-    name = optimizer.__name__
-    if name in REFUSED_OPTIMIZERS and optimizer.__module__.startswith("torch."):
-        raise InputError(f"optimizer._target_={slot.target}: {REFUSED_OPTIMIZERS[name]}")
-    optimizer, semantics = _with_semantics(optimizer, slot.semantics)
-    if slot.arguments.get("fused"):
-        raise InputError("optimizer.fused=True: torch's fused optimizers refuse complex parameters")
-    filled = frozenset({"params"})
-    arguments = check_arguments(
-        "optimizer", optimizer, slot.arguments | {"lr": slot.lr} | semantics, filled
-    )
-    given = real_values_given(config)
-    real_values = check_arguments("optimizer.real_parameters", optimizer, given, filled)
-    return optimizer, arguments, real_values
+    @property
+    def dataset(self) -> Dataset:
+        """The data; a process keeps data sets up to a total size (`load_dataset`)."""
+        return load_dataset(self.config)
 
+    def model(self, config: Config | None = None) -> nn.Module:
+        """A new network, with the initial weights that a configuration of this task draws.
 
-def _with_semantics(
-    optimizer: type[torch.optim.Optimizer], semantics: str
-) -> tuple[Any, dict[str, Any]]:
-    """The class that has the semantics, and the argument that asks it for them."""
-    if semantics == "split" and not issubclass(optimizer, RuleOptimizer):
-        return optimizer, {}
-    rule = rule_optimizer(optimizer)
-    if rule is None or "semantics" not in signature(rule).parameters:
-        raise InputError(
-            f"optimizer.semantics={semantics}: {optimizer.__name__} takes Re and Im as two reals"
-            " and has no other form"
+        Args:
+            config: has the seed; that of the task, where None.
+
+        Raises:
+            InputError: the class or one of its arguments is not acceptable.
+        """
+        model = build_model(config or self.config, self.dataset)
+        if self._counts is None:
+            self._counts = count_parameters(model.parameters())
+        return model
+
+    @property
+    def objective(self) -> Objective:
+        """The loss and its scale."""
+        return build_objective(self.config)
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """The loss, unscaled, and the metrics of the data, by name."""
+        return measured(self.dataset, self.objective)
+
+    @property
+    def parameter_count(self) -> ParameterCount:
+        """How many complex and real parameters the network has."""
+        if self._counts is None:
+            self.model()
+        assert self._counts is not None
+        return self._counts
+
+    @property
+    def trainer_arguments(self) -> dict[str, Any]:
+        """Arguments of Lightning's Trainer but for callbacks, of which every run has its own.
+
+        Raises:
+            InputError: one of them is not acceptable.
+        """
+        # Lightning takes seconds to import, and data are also asked for where nothing trains.
+        from cvtrain.training.lightning_trainer import trainer_arguments
+
+        return trainer_arguments(self.config)
+
+    @cached_property
+    def accelerator(self) -> str:
+        """``cpu``, ``cuda`` or ``mps``: where the task is trained."""
+        return str(self.trainer_arguments["accelerator"])
+
+    @cached_property
+    def description(self) -> tuple[str, ...]:
+        """Lines on the data, the network (purely complex or mixed, both kinds counted), and what
+        torch leaves in `w.grad`."""
+        config, dataset, count = self.config, self.dataset, self.parameter_count
+        sizes = "/".join(str(len(s)) for s in (dataset.train, dataset.validation, dataset.test))
+        shape = "×".join(str(size) for size in dataset.input_shape) or "1"
+        return (
+            f"data       {_last_name(config.data.target)}: {sizes} samples of {shape}"
+            f" {config.dtype}, {dataset.task} onto {dataset.out_features}",
+            f"network    {_last_name(config.model.target)}: {count.kind},"
+            f" {count.complex:,} complex and {count.real:,} real parameters"
+            f" ({count.real_degrees_of_freedom:,} real degrees of freedom,"
+            f" {count.bytes / 1e3:,.1f} kB)",
+            f"gradient   {self_check(complex_dtype(config))}",
         )
-    return rule, {"semantics": semantics}
+
+    def describe(self, config: Config) -> list[str]:
+        """Start-up summary of a run of this task: `description`, and what is done with gradients
+        by `config`."""
+        convention = convention_name(config.convention.scale, config.convention.conjugate)
+        return [
+            *self.description,
+            f"optimizer  {_last_name(config.optimizer.target)}, lr {config.optimizer.lr:g};"
+            f" objective {config.objective.scale:g} × {config.objective.loss};"
+            f" convention {convention}",
+        ]
 
 
-def real_values_given(config: Config) -> dict[str, Any]:
-    """The values that real parameters take instead of those of all."""
-    given = config.optimizer.real_parameters
-    return {name: value for name, value in given.items() if value is not None}
+class Tasks:
+    """The tasks of a sweep's points: one for each distinct `structure`."""
+
+    def __init__(self) -> None:
+        self._by_structure: dict[str, Task] = {}
+
+    def of(self, config: Config) -> Task:
+        """The task of a configuration."""
+        key = structure(config)
+        if key not in self._by_structure:
+            self._by_structure[key] = Task(config)
+        return self._by_structure[key]
+
+    def __iter__(self) -> Iterator[Task]:
+        return iter(self._by_structure.values())
 
 
-def parameter_groups(
-    parameters: Sequence[nn.Parameter],
-    complex_values: dict[str, Any],
-    real_values: dict[str, Any],
-) -> list[dict[str, Any]]:
-    """Groups for an optimizer: the complex parameters, then the real ones, where there are any."""
-    groups = [
-        {"params": [p for p in parameters if p.is_complex()], **complex_values},
-        {"params": [p for p in parameters if not p.is_complex()], **real_values},
-    ]
-    return [group for group in groups if group["params"]]
-
-
-def _instance(
-    optimizer: Any, parameters: Any, arguments: dict[str, Any], key: str
-) -> torch.optim.Optimizer:
-    try:
-        built: torch.optim.Optimizer = optimizer(parameters, **arguments)
-    except (TypeError, ValueError, RuntimeError) as error:
-        name = optimizer.__name__
-        raise InputError(f"{key}: {name} refuses its arguments: {first_line(error)}") from None
-    return built
-
-
-def describe_task(config: Config) -> list[str]:
-    """Start-up summary of a run: that of `describe_network`, and what is asked of the gradient."""
-    convention = convention_name(config.convention.scale, config.convention.conjugate)
-    return [
-        *describe_network(config),
-        f"optimizer  {_last_name(config.optimizer.target)}, lr {config.optimizer.lr:g};"
-        f" objective {config.objective.scale:g} × {config.objective.loss};"
-        f" convention {convention}",
-    ]
-
-
-def describe_network(config: Config) -> list[str]:
-    """Data, network (purely complex or mixed, both kinds counted), and the self-check of torch."""
-    dataset = load_dataset(config)
-    count = count_parameters(build_model(config, dataset).parameters())
-    sizes = "/".join(str(len(s)) for s in (dataset.train, dataset.validation, dataset.test))
-    shape = "×".join(str(size) for size in dataset.input_shape) or "1"
-    return [
-        f"data       {_last_name(config.data.target)}: {sizes} samples of {shape}"
-        f" {config.dtype}, {dataset.task} onto {dataset.out_features}",
-        f"network    {_last_name(config.model.target)}: {count.kind},"
-        f" {count.complex:,} complex and {count.real:,} real parameters"
-        f" ({count.real_degrees_of_freedom:,} real degrees of freedom,"
-        f" {count.bytes / 1e3:,.1f} kB)",
-        f"gradient   {self_check(complex_dtype(config))}",
-    ]
+def structure(config: Config) -> str:
+    """What of a configuration decides whether it fits together: everything but numbers."""
+    content = config.as_dict()
+    decisive = ("data", "model", "dtype", "batch_size", "goal", "start_from", "early_stopping")
+    kept = {key: content[key] for key in decisive}
+    kept["loss"] = content["objective"]["loss"]
+    kept["trainer"] = content["trainer"]
+    return json.dumps(kept, sort_keys=True)
 
 
 def _last_name(target: str) -> str:

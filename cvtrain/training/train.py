@@ -19,7 +19,6 @@ from cvtrain.runs.run_json import RunRecord
 from cvtrain.runs.storage_errors import storage_failure, translate_storage_errors
 from cvtrain.training.data_parallel import devices_wanted, processes_beside
 from cvtrain.training.job import Job
-from cvtrain.training.lightning_trainer import trainer_arguments
 from cvtrain.training.memory import is_out_of_memory
 from cvtrain.training.module_state import RunState, UnusableState
 from cvtrain.training.run_job import Progressed, train_and_record
@@ -63,7 +62,7 @@ def _other_processes(job: Job) -> AbstractContextManager[None]:
     config = job.points[0].config
     return processes_beside(
         devices_wanted(config.trainer),
-        trainer_arguments(config)["accelerator"] == "cuda",
+        job.task.accelerator == "cuda",
         partial(_train_in_process, job),
         job.root,
         job.root / job.points[0].directory,

@@ -28,7 +28,7 @@ from cvtrain.config.schema import Config
 from cvtrain.config.targets import check_arguments
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.idx_download import downloads_refused
-from cvtrain.training.lightning_trainer import trainer_arguments
+from cvtrain.training.lightning_trainer import configured_callbacks, trainer_arguments
 from tests.config.acceptable_targets import acceptable
 
 MARK = "hostile"
@@ -200,7 +200,7 @@ def make(target: Callable[..., Any], **arguments: Any) -> None:
 def make_callback(config: Config, path: str, **arguments: Any) -> None:
     slot = {"_target_": path, **arguments}
     changed = config.model_copy(update={"trainer": {**config.trainer, "callbacks": [slot]}})
-    trainer_arguments(changed)
+    configured_callbacks(changed)
 
 
 def make_trainer(config: Config) -> Trainer:

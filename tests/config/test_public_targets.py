@@ -122,7 +122,7 @@ def test_no_function_of_these_packages_and_no_metric_is_acceptable_under_any_pat
         "cvtrain.training.task._build_dataset",
         "cvtrain.training.task.load_dataset",
         "cvtrain.training.task.build_model",
-        "cvtrain.training.task.build_optimizer",
+        "cvtrain.training.optimizer.build_optimizer",
         "cvtrain.data.idx_fft.idx_fft",
         "cvtrain.data.mnist_fft.idx_fft",
         "cvtrain.data.image_files.image_dataset",

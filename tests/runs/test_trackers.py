@@ -15,9 +15,9 @@ from cvtrain.process.errors import InputError
 from cvtrain.runs import trackers as tracker_module
 from cvtrain.sweep.estimate import measure_cost
 from cvtrain.sweep.memory_probe import probe_memory
-from cvtrain.sweep.packing import Pack
 from cvtrain.training.job import Job
 from cvtrain.training.preflight import preflight
+from cvtrain.training.task import Task
 from cvtrain.training.train import train
 
 SMALL = ("model.hidden=[4]", "max_steps=6", "signals.scalars_every=2", "signals.validation_every=3")
@@ -154,8 +154,9 @@ def test_trials_are_no_runs_of_a_tracker(monkeypatch):
         tracker_module, "_opened", lambda config, _: opened.append(config.logger.kind)
     )
     both = points("logger=mlflow", "logger.experiment=cvtrain")
-    assert probe_memory(both[0].config).refusal is None
-    measure_cost(Pack(tuple(both), "stack"))
+    task = Task(both[0].config)
+    assert probe_memory(both[0].config, task).refusal is None
+    measure_cost(Job(both, Path(), "stack"))
     assert set(opened) == {"none"}
 
 

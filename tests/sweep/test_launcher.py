@@ -7,7 +7,6 @@ import logging
 import os
 import shutil
 from collections.abc import Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ from cvtrain.sweep.job_composer import JobComposer
 from cvtrain.sweep.launcher import StackLaunch
 from cvtrain.sweep.point_jobs import PointJobs
 from cvtrain.training.stack import Stack
+from tests.restored_logging import logging_put_back
 
 SHORT = ("max_steps=6", "model.hidden=[8]", "signals.validation_every=3")
 
@@ -145,19 +145,6 @@ def test_a_point_job_opens_the_log_that_hydra_opens(tmp_path):
         said = (tmp_path / f"run{number}" / "cvtrain.log").read_text()
         assert f"number {number}\n" in said
         assert f"number {1 - number}\n" not in said
-
-
-@contextmanager
-def logging_put_back():
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    try:
-        yield
-    finally:
-        for handler in set(root.handlers) - set(handlers):
-            handler.close()
-        root.handlers[:] = handlers
-        root.setLevel(level)
 
 
 TEXT = st.text(st.sampled_from("aA01_/=.,+-~ :#'\"\n\té{}[]&*!|>%@`eEyno"), max_size=90)

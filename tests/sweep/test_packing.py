@@ -9,7 +9,9 @@ from cvtrain.sweep import packing
 from cvtrain.sweep.memory_probe import MemoryProbe, _peak_on_host, _train, probe_memory
 from cvtrain.sweep.packing import balanced, describe, largest_stack, pack
 from cvtrain.sweep.plan import Plan
+from cvtrain.training.job import Job
 from cvtrain.training.stacking import common_part, stack_numbers
+from cvtrain.training.task import Task
 from tests.training.trained_runs import composer, configured
 
 SMALL = ("model.hidden=[8]", "max_steps=10", "signals.histograms_every=0")
@@ -181,11 +183,11 @@ def test_what_cannot_be_stacked_is_named_with_its_reason(tmp_path, monkeypatch, 
 
 def test_memory_bounds_the_size(monkeypatch):
     chosen = points("seed=range(0,20)")
-    trial = probe_memory(chosen[0].config)
+    trial = probe_memory(chosen[0].config, Task(chosen[0].config))
     assert trial.refusal is None
     monkeypatch.setattr(packing, "alignment", lambda config: 4)
 
-    def packs_where_there_is_room_for(members: int) -> list[packing.Pack]:
+    def packs_where_there_is_room_for(members: int) -> list[Job]:
         available = trial.bytes(members) / packing.MEMORY_SHARE * 1.001
         monkeypatch.setattr(packing, "available_memory", lambda config: available)
         return pack(chosen, None)
@@ -210,7 +212,8 @@ def test_the_largest_stack_is_the_one_that_still_fits():
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_memory_is_foreseen_to_a_fifth_and_linear(optimizer):
     config = configured("model=mlp", "signals.histograms_every=0", f"optimizer={optimizer}")
-    trial = probe_memory(config)
+    task = Task(config)
+    trial = probe_memory(config, task)
     for size in (24, 48):
-        seen = _peak_on_host(lambda size=size: _train(config, size))
+        seen = _peak_on_host(lambda size=size: _train(config, task, size))
         assert 0.8 < seen / trial.bytes(size) < 1.25, size

@@ -233,11 +233,11 @@ import sys
 import cvtrain.cli, torch
 from cvtrain.training.stack import alignment
 from cvtrain.models.stacked.network import StackedNetwork
-from cvtrain.training.task import build_model, load_dataset
+from cvtrain.training.task import Task, build_model, load_dataset
 
 config = cvtrain.configure("model=mlp", "model.hidden=[13,7]", "dtype=complex64")
 torch.set_num_threads(2)
-size, inputs = alignment(config), load_dataset(config).test.inputs
+size, inputs = alignment(Task(config)), load_dataset(config).test.inputs
 network = StackedNetwork([build_model(config, load_dataset(config))], [0] * size, [0] * size)
 outputs = network(inputs.expand(size, *inputs.shape))
 assert len(inputs) % 2 == 1, "odd sizes end within a vector"

@@ -1,0 +1,111 @@
+"""From a checked configuration to the optimizer of its network's parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from inspect import signature
+from typing import Any
+
+import torch
+from torch import nn
+
+from cvtrain.config.schema import Config
+from cvtrain.config.targets import check_arguments, resolve_target
+from cvtrain.optim import RuleOptimizer
+from cvtrain.optim.torch_equivalents import rule_optimizer
+from cvtrain.process.errors import InputError, first_line
+
+REFUSED_OPTIMIZERS = {
+    "Muon": "it refuses complex parameters; optimizer=muon takes them",
+    "Adafactor": "it refuses complex parameters",
+    "SparseAdam": "it refuses complex parameters",
+}
+
+
+def build_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer over the model's parameters, real ones in a group of their own where
+    `optimizer.real_parameters` gives them other values.
+
+    Raises:
+        InputError: the class refuses complex parameters or one of its arguments.
+    """
+    optimizer, arguments, real_values = optimizer_arguments(config)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups: list[nn.Parameter] | list[dict[str, Any]] = parameters
+    if real_values:
+        # As the defaults of all, since torch checks the values of a group of its own not at all.
+        _instance(optimizer, parameters, arguments | real_values, "optimizer.real_parameters")
+        groups = parameter_groups(parameters, {}, real_values)
+    return _instance(optimizer, groups, arguments, "optimizer")
+
+
+def optimizer_arguments(
+    config: Config,
+) -> tuple[type[torch.optim.Optimizer], dict[str, Any], dict[str, Any]]:
+    """The optimizer's class, its checked arguments, and those that real parameters take instead.
+
+    Raises:
+        InputError: the class refuses complex parameters or one of its arguments.
+    """
+    slot = config.optimizer
+    optimizer = resolve_target(
+        "optimizer", slot.target, torch.optim.Optimizer, config.trusted_modules
+    )
+    name = optimizer.__name__
+    if name in REFUSED_OPTIMIZERS and optimizer.__module__.startswith("torch."):
+        raise InputError(f"optimizer._target_={slot.target}: {REFUSED_OPTIMIZERS[name]}")
+    optimizer, semantics = _with_semantics(optimizer, slot.semantics)
+    if slot.arguments.get("fused"):
+        raise InputError("optimizer.fused=True: torch's fused optimizers refuse complex parameters")
+    filled = frozenset({"params"})
+    arguments = check_arguments(
+        "optimizer", optimizer, slot.arguments | {"lr": slot.lr} | semantics, filled
+    )
+    given = real_values_given(config)
+    real_values = check_arguments("optimizer.real_parameters", optimizer, given, filled)
+    return optimizer, arguments, real_values
+
+
+def _with_semantics(
+    optimizer: type[torch.optim.Optimizer], semantics: str
+) -> tuple[Any, dict[str, Any]]:
+    """The class that has the semantics, and the argument that asks it for them."""
+    if semantics == "split" and not issubclass(optimizer, RuleOptimizer):
+        return optimizer, {}
+    rule = rule_optimizer(optimizer)
+    if rule is None or "semantics" not in signature(rule).parameters:
+        raise InputError(
+            f"optimizer.semantics={semantics}: {optimizer.__name__} takes Re and Im as two reals"
+            " and has no other form"
+        )
+    return rule, {"semantics": semantics}
+
+
+def real_values_given(config: Config) -> dict[str, Any]:
+    """The values that real parameters take instead of those of all."""
+    given = config.optimizer.real_parameters
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def parameter_groups(
+    parameters: Sequence[nn.Parameter],
+    complex_values: dict[str, Any],
+    real_values: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """Groups for an optimizer: the complex parameters, then the real ones, where there are any."""
+    groups = [
+        {"params": [p for p in parameters if p.is_complex()], **complex_values},
+        {"params": [p for p in parameters if not p.is_complex()], **real_values},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def _instance(
+    optimizer: Any, parameters: Any, arguments: dict[str, Any], key: str
+) -> torch.optim.Optimizer:
+    try:
+        built: torch.optim.Optimizer = optimizer(parameters, **arguments)
+    except (TypeError, ValueError, RuntimeError) as error:
+        name = optimizer.__name__
+        raise InputError(f"{key}: {name} refuses its arguments: {first_line(error)}") from None
+    return built
