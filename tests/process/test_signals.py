@@ -174,7 +174,7 @@ def test_a_signal_that_is_dropped_on_its_way_is_seen_before_anything_is_made(
     [
         "cvtrain.training.preflight.check_numbers",
         "cvtrain.sweep.packing.common_part",
-        "cvtrain.sweep.launcher.job_overrides",
+        "cvtrain.sweep.point_jobs.places",
         "cvtrain.experiments.publish.load",
         "cvtrain.experiments.publish.report_on",
         "cvtrain.report.export.save_figure",
