@@ -22,7 +22,6 @@ from cvtrain.experiments.registry import Experiment
 from cvtrain.process.errors import InputError
 from cvtrain.report.cells import (
     Column,
-    Record,
     difference_fields,
     interval,
     learning_rate,
@@ -106,11 +105,8 @@ def report_activations(sweep: Sweep) -> Document:
     steps = effects(combined)
     choice = min(combined, key=lambda one: one.tuned.score)
     behind = against(choice, combined)
-    picture = Picture(
-        "activation_curves",
-        "Test metric of held-out seeds over the learning rate",
-        activation_curves(combined, metric),
-    )
+    title = "Test metric of held-out seeds over the learning rate"
+    picture = Picture("activation_curves", title, activation_curves(combined, metric))
     main = (_main_table(combined, metric), _effect_table("effects", "one factor changed", steps))
     every = (
         _combination_table(combined, metric),
@@ -270,6 +266,7 @@ def _effect_table(name: str, title: str, effects: Sequence[Effect]) -> Table:
             **difference_fields(effect.difference),
             "p_value": effect.p_value,
             "significant": effect.significant,
+            "text": "yes" if effect.significant else "no",
         }
         for effect in effects
     )
@@ -278,7 +275,7 @@ def _effect_table(name: str, title: str, effects: Sequence[Effect]) -> Table:
         words("other factors", "others"),
         interval("difference"),
         p_value("p, adjusted", "p_value"),
-        Column("significant", _significance),
+        Column("significant", lambda r: "too few seeds" if math.isnan(r["p_value"]) else r["text"]),
     )
     caption = (
         "differences of the test metric, paired by held-out seed, with 95 % intervals; p of"
@@ -286,12 +283,6 @@ def _effect_table(name: str, title: str, effects: Sequence[Effect]) -> Table:
         f" {SEEDS_NEEDED} seeds on"
     )
     return Table(name, title, columns, records, caption, detail=name == "behind")
-
-
-def _significance(record: Record) -> str:
-    if math.isnan(record["p_value"]):
-        return "too few seeds"
-    return "yes" if record["significant"] else "no"
 
 
 def activation_curves(combined: Sequence[Combination], metric: str) -> Figure:
