@@ -47,7 +47,8 @@ def describe_group(
         if (group.name, arm.name) in answers:
             answer = answers[group.name, arm.name]
             text = "; ".join(filter(None, [answer.sentence.removesuffix("."), answer.cost]))
-            sentences.append(Sentence(f"{text}.", rows[arm.name]))
+            # Without a learning rate to be compared at, an arm has no rows.
+            sentences.append(Sentence(f"{text}.", rows.get(arm.name, ())))
     control = group.arm(NULL)
     if control is not None and control.retuned is not None:
         text = interval(control.retuned, group.metric)
