@@ -17,6 +17,7 @@ class CheckedSweeper(BasicSweeper):
     Args:
         params: the sweep's axes, as strings: ``{"seed": "0,1,2"}``.
         variants: lists of overrides, each of which is trained at every combination of the axes.
+        fewer: rules that leave out points, see `cvtrain.sweep.fewer_points`.
         search: options of `cvtrain.sweep.search.SearchOptions`: points that Optuna chooses instead.
     """
 
@@ -24,10 +25,12 @@ class CheckedSweeper(BasicSweeper):
         self,
         params: dict[str, str] | None = None,
         variants: Sequence[Sequence[str]] | None = None,
+        fewer: Sequence[Mapping[str, Mapping[str, Any]]] | None = None,
         search: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(max_batch_size=None, params=params)
         self._variants = [list(variant) for variant in variants or ()]
+        self._fewer = list(fewer or ())
         self._search = search
 
     def sweep(self, arguments: list[str]) -> Any:
@@ -47,4 +50,11 @@ class CheckedSweeper(BasicSweeper):
             )
         from cvtrain.sweep.sweeper import run_sweep
 
-        return run_sweep(self.hydra_context, self.config, self.launcher, overrides, self._variants)
+        return run_sweep(
+            self.hydra_context,
+            self.config,
+            self.launcher,
+            overrides,
+            self._variants,
+            self._fewer,
+        )

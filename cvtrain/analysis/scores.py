@@ -195,6 +195,9 @@ def _group(
         plain = varied or arm.name in (wanted, NULL)
         why = () if plain else tuple(obstacles(config, is_mixed(first)))
         ours = tuple(pair for pair in pairs if pair.arm == arm.name)
+        if arm.edge and ours and all(pair.equal for pair in ours):
+            # A few points are enough for a law, and too few to be tuned.
+            arm = replace(arm, retuned=None, unretuned=None)
         described.append(replace(arm, pairs=ours, obstacles=why))
     base = described[0]
     scale = abs(base.test_mean) if base.name == wanted else math.nan

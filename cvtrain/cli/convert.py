@@ -22,6 +22,8 @@ from cvtrain.process.exit_status import run_command
 
 NAME = "cvtrain convert"
 EXACT, INEXACT = 0, 1
+ROUNDING = 1e-9
+"""Weights of two trainings that are equal up to rounding lie no farther apart, relatively."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,12 +39,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Print a conversion, as `main` does, but raise errors instead of printing them."""
     conversion = _conversion(sys.argv[1:] if arguments is None else arguments)
-    print("\n".join(account(conversion)))
-    return EXACT if conversion.exact else INEXACT
+    apart = None if conversion.values is None else distance(conversion)
+    print("\n".join(account(conversion, apart)))
+    return EXACT if conversion.exact and apart is not None and apart <= ROUNDING else INEXACT
 
 
-def account(conversion: Conversion) -> list[str]:
-    """The conversion as lines of text: a table, obstacles to it, and overrides for cvtrain."""
+def account(conversion: Conversion, apart: float | None = None) -> list[str]:
+    """The conversion as lines of text: a table, obstacles to it, and overrides for cvtrain.
+
+    Args:
+        conversion: with values for the target, or without.
+        apart: from `cvtrain.laws.verify.distance`; None: it is trained here.
+    """
     source, target = conversion.source, conversion.target
     lines = [
         f"{conversion.optimizer}: from {_side(source)} to {_side(target)},"
@@ -59,7 +67,7 @@ def account(conversion: Conversion) -> list[str]:
         return lines
     if conversion.condition is not None and not conversion.obstacles:
         lines.append(f"holds where {conversion.condition}")
-    lines.append(_seen(conversion))
+    lines.append(_seen(conversion, distance(conversion) if apart is None else apart))
     return [
         *lines,
         "",
@@ -68,13 +76,14 @@ def account(conversion: Conversion) -> list[str]:
     ]
 
 
-def _seen(conversion: Conversion) -> str:
-    apart = distance(conversion)
+def _seen(conversion: Conversion, apart: float) -> str:
     trained = "a small network trained on either side ended"
     ended = f"{trained} with equal bits" if apart == 0 else f"{trained} {apart:.2g} apart"
     if conversion.obstacles:
         spared = " (it did not come to what stands against it)" if apart == 0 else ", relatively"
         return f"the nearest: {ended}{spared}"
+    if not apart <= ROUNDING:
+        return f"not exact: {ended}, relatively, which is more than rounding does"
     beginning = "exact but for the rules" if conversion.differences else "exact"
     return f"{beginning}: {ended}" if apart == 0 else f"{beginning}, up to rounding: {ended}"
 

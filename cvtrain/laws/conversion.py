@@ -171,7 +171,7 @@ def convert(
             source.convention,
             target.convention,
         ),
-        condition=law.when,
+        condition=law.when or _accumulators(class_name(optimizer), values, real_values),
     )
 
 
@@ -186,7 +186,7 @@ def _obstacles(
     """Why no hyperparameters make up for these factors on the gradients."""
     law = law_of(optimizer)
     obstacles = []
-    if law.obstacle is not None and complex_factor != 1:
+    if law.obstacle is not None and (complex_factor != 1 or (split and real_factor != 1)):
         obstacles.append(law.obstacle)
     if split and not law.entrywise:
         obstacles.append(
@@ -229,6 +229,18 @@ def _differences(
             " 1e-6/‖g‖ off (cvtrain's clip.eps can be set)"
         )
     return tuple(differences)
+
+
+def _accumulators(kind: str, values: Values | None, real: Values | None) -> str | None:
+    """What torch.optim.Adagrad needs beside a group of its own for real parameters."""
+    name = "initial_accumulator_value"
+    if kind != "Adagrad" or values is None or real is None or values[name] == real[name]:
+        return None
+    return (
+        f"in plain torch state[p]['sum'] of real parameters is filled with {real[name]:g} before"
+        f" the first step: torch.optim.Adagrad fills it with the constructor's {name}, and ignores"
+        " that of a group (cvtrain does it)"
+    )
 
 
 def _complete_clip(clip: Mapping[str, Any], source: FrameworkConvention) -> Values:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.errors import HydraException
@@ -18,6 +19,7 @@ from cvtrain.experiments.registry import check_analysis
 from cvtrain.process.errors import InputError
 from cvtrain.process.signals import interruption
 from cvtrain.runs.safe_names import plain, shortened
+from cvtrain.sweep.fewer_points import fewer_points
 
 NULL_JITTER = 1e-6
 """Relative noise on the initial weights in the null arm: what chaos alone does."""
@@ -36,6 +38,7 @@ class Plan:
         composer: Composer,
         overrides: Sequence[str],
         variants: Sequence[Sequence[str]] = (),
+        fewer: Sequence[Mapping[str, Mapping[str, Any]]] = (),
     ) -> Plan:
         """Expand, compose and check every point; the twins of the null arm come last.
 
@@ -43,11 +46,13 @@ class Plan:
             composer: composes one point.
             overrides: with sweeps (``key=a,b``); a later one replaces an earlier one of its key.
             variants: overrides without sweeps that come on top of every combination of these.
+            fewer: rules that leave out combinations, see `cvtrain.sweep.fewer_points`.
 
         Raises:
             InputError: the first thing that is wrong with any point.
         """
         combinations, swept = expand(composer, overrides, max(1, len(variants)))
+        combinations = fewer_points(combinations, fewer)
         if variants:
             combinations = [[*axes, *added] for axes in combinations for added in variants]
             swept |= {"variant"}

@@ -37,6 +37,7 @@ def run_sweep(
     launcher: Launcher,
     overrides: Sequence[str],
     variants: Sequence[Sequence[str]] = (),
+    fewer: Sequence[Mapping[str, Mapping[str, Any]]] = (),
 ) -> Sequence[JobReturn]:
     """Train every point that `overrides` mean, through any of Hydra's launchers.
 
@@ -44,6 +45,7 @@ def run_sweep(
         context, config, launcher: what Hydra gives a sweeper at its set-up.
         overrides: the experiment's axes, then the command line's.
         variants: overrides that come on top, one list after another.
+        fewer: rules that leave out points.
 
     Returns:
         one job return per point.
@@ -56,7 +58,7 @@ def run_sweep(
     """
     console = PlainConsole(stderr=True)
     composer = Composer(context.config_loader, config.hydra.job.config_name)
-    points = Plan.compose(composer, overrides, variants).points
+    points = Plan.compose(composer, overrides, variants, fewer).points
     max_stack, workers = launcher_limits(launcher)
     console.print(f"cvtrain: checking {len(points)} points")
     from cvtrain.training.preflight import preflight

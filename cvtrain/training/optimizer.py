@@ -36,7 +36,19 @@ def build_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
         # As the defaults of all, since torch checks the values of a group of its own not at all.
         _instance(optimizer, parameters, arguments | real_values, "optimizer.real_parameters")
         groups = parameter_groups(parameters, {}, real_values)
-    return _instance(optimizer, groups, arguments, "optimizer")
+    built = _instance(optimizer, groups, arguments, "optimizer")
+    if isinstance(built, torch.optim.Adagrad):
+        fill_accumulators(built)
+    return built
+
+
+def fill_accumulators(optimizer: torch.optim.Adagrad) -> None:
+    """Begin the sums of squares at each group's `initial_accumulator_value`: torch takes the
+    constructor's for all of them."""
+    for group in optimizer.param_groups:
+        value = group["initial_accumulator_value"]
+        for p in group["params"]:
+            optimizer.state[p]["sum"].fill_(complex(value, value) if p.is_complex() else value)
 
 
 def optimizer_arguments(

@@ -14,6 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from cvtrain.config.compose import Composer, configuration_folder, parse_override, quoted
+from cvtrain.process.errors import InputError
 from cvtrain.sweep.plan import Plan, directory_name, swept_values
 
 SWEEP = ["+experiment=sweep"]
@@ -70,7 +71,7 @@ def test_every_point_of_the_sweep_equals_hydras_own_composition(composer, hydras
         assert composer.compose(point.overrides) == hydras_own(point.overrides)
 
 
-def test_the_sweep_has_350_points_of_which_70_are_the_null_arm(composer):
+def test_the_sweep_has_350_points_of_which_70_are_jitter_controls_and_fewer_by_its_rules(composer):
     points = Plan.compose(composer, [*AXES, *SWEEP]).points
     assert len(points) == 350
     twins = [point for point in points if point.config.init_jitter > 0]
@@ -78,6 +79,16 @@ def test_the_sweep_has_350_points_of_which_70_are_the_null_arm(composer):
     assert {(p.config.objective.scale, p.config.convention.scale) for p in twins} == {(1.0, 1.0)}
     assert len({point.id for point in points}) == 350
     assert len({point.directory for point in points}) == 350
+    fewer = [
+        {"where": {"objective.scale": 0.5}, "keep": {"lr_octave": [-2, -1], "seed": [0, 7]}},
+        {"where": {"objective.scale": 0.5, "optimizer": "sgd"}, "keep": {"lr_octave": [5]}},
+    ]
+    points = Plan.compose(composer, [*AXES, *SWEEP], fewer=fewer).points
+    halved = [point.config for point in points if point.config.objective.scale == 0.5]
+    assert {(config.lr_octave, config.seed) for config in halved} == {(-2.0, 0), (-1.0, 0)}
+    assert len(points) == 210 + len(halved) == 210 + 8
+    with pytest.raises(InputError, match="should have where and keep"):
+        Plan.compose(composer, [*AXES, *SWEEP], fewer=[{"keep": {}}])
 
 
 def test_learning_rates_go_by_octaves_of_each_optimizers_reference(composer):

@@ -157,6 +157,33 @@ def test_the_command_prints_a_table_and_overrides(capsys):
     assert command.main(["--from", "unconjugated", "--to", "pytorch", "sgd"]) == 1
 
 
+def test_an_obstacle_stands_in_the_way_where_real_parameters_alone_have_another_factor(capsys):
+    """Half of the loss makes up for the complex parameters' factor, not for the real ones'."""
+    sides_ = ["--from", "wirtinger", "--to", "pytorch", "--to-loss-scale", "0.5"]
+    assert command.main([*sides_, "--mixed", "radam", "lr=0.01", "eps=1e-3"]) == 1
+    printed = capsys.readouterr().out
+    assert "no exact conversion: its first steps are plain momentum" in printed
+    assert "exact, up to rounding" not in printed
+    assert command.main([*sides_, "radam", "lr=0.01", "eps=1e-3"]) == 0
+
+
+def test_what_ends_farther_apart_than_rounding_is_not_called_exact(capsys, monkeypatch):
+    monkeypatch.setattr(command, "distance", lambda _: 1e-6)
+    assert command.main(["--from", "wirtinger", "--to", "pytorch", "adam"]) == 1
+    assert "not exact: a small network" in capsys.readouterr().out
+    monkeypatch.setattr(command, "distance", lambda _: 1e-12)
+    assert command.main(["--from", "wirtinger", "--to", "pytorch", "adam"]) == 0
+    assert "exact, up to rounding" in capsys.readouterr().out
+
+
+def test_plain_torch_is_told_of_accumulators_that_it_would_not_fill():
+    given = {"initial_accumulator_value": 0.1}
+    made = convert("adagrad", given, *sides("wirtinger", "pytorch"), mixed=True)
+    assert "torch.optim.Adagrad fills it with the constructor's" in made.condition
+    assert convert("adagrad", {}, *sides("wirtinger", "pytorch"), mixed=True).condition is None
+    assert convert("adagrad", given, *sides("wirtinger", "pytorch")).condition is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

@@ -7,6 +7,7 @@ from itertools import cycle
 import pytest
 import torch
 
+from cvtrain.training.optimizer import fill_accumulators
 from tests.training.trained_runs import equal, trained
 
 DIGITS = ("max_steps=30", "signals.histograms_every=0", "batch_size=60", "model.hidden=[16,16]")
@@ -131,3 +132,20 @@ def test_the_complex_network_equals_its_real_pair_formulation(tmp_path):
     for name, weight in run.weights.items():
         difference = (torch.view_as_real(weight) - pairs[name]).abs().max()
         assert float(difference.detach()) < 1e-12
+
+
+def test_accumulators_of_real_parameters_begin_at_their_own_value():
+    """torch fills all of them with the constructor's."""
+    complex_, real = torch.zeros(2, dtype=torch.complex64), torch.zeros(2)
+    groups = [{"params": [complex_]}, {"params": [real], "initial_accumulator_value": 0.25}]
+    optimizer = torch.optim.Adagrad(groups, initial_accumulator_value=0.5)
+    fill_accumulators(optimizer)
+    assert optimizer.state[complex_]["sum"].tolist() == [0.5 + 0.5j] * 2
+    assert optimizer.state[real]["sum"].tolist() == [0.25] * 2
+
+
+def test_no_other_optimizer_of_torch_makes_its_state_from_the_constructors_values():
+    kinds = ["SGD", "Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adadelta", "Rprop"]
+    kinds += ["ASGD", "LBFGS", "Adagrad"]
+    made = {kind: getattr(torch.optim, kind)([torch.zeros(2)], lr=0.1) for kind in kinds}
+    assert [kind for kind, optimizer in made.items() if optimizer.state] == ["Adagrad"]
