@@ -37,6 +37,8 @@ LEAST_HEIGHT = math.log(1.25)
 """Of the levels of log loss that are compared: a curve that falls by less is flat."""
 DECIMALS = 9
 """Of shifts: octaves that a law makes equal differ in the last bit of a logarithm."""
+TOLERANCE = 0.01
+"""Octaves by which a place may lie beyond the rates tried, whose end then stands for it."""
 LEVELS = 64
 """At so many levels the distance is taken; it is a straight line between any two of them."""
 
@@ -159,7 +161,7 @@ def _gap(base: Grid, moved: Grid, row: int, by: float) -> float:
     if not len(others) or not len(octaves):
         return math.nan
     places = octaves + by
-    inside = (places >= others[0] - 1e-6) & (places <= others[-1] + 1e-6)
+    inside = (places >= others[0] - TOLERANCE) & (places <= others[-1] + TOLERANCE)
     if not inside.any():
         return math.nan
     gaps = np.interp(places[inside], others, other_values) - values[inside]

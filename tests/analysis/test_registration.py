@@ -74,6 +74,12 @@ def test_where_a_curve_is_flat_or_one_sided_there_is_nothing_to_register(grid, r
     assert math.isnan(found.shift.mean) and math.isnan(found.equivalence_p)
 
 
+def test_a_hair_beyond_the_rates_tried_there_still_is_a_rest():
+    one = draw(rng(1), Truth(spread=0.0), 8, np.arange(-2.0, 3.0))
+    found = registered(one, replace(one, octaves=one.octaves + 0.002))
+    assert found.rest.known and found.rest.seeds == 8
+
+
 def test_a_best_rate_at_the_edge_is_noted():
     one = draw(rng(1), PLAIN, 8)
     assert not registered(one, draw(rng(2), PLAIN, 8)).edge
