@@ -55,7 +55,7 @@ class StackLauncher(Launcher):
 
     @abstractmethod
     def _executor(self, job: DictConfig) -> Executor:
-        """The same, of Hydra's configuration of jobs."""
+        """Make the executor from this launcher's options and from Hydra's node `hydra.job`."""
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -81,10 +81,10 @@ class StackLauncher(Launcher):
 
 
 class StackedLauncher(StackLauncher):
-    """On this machine.
+    """Launcher that trains on this machine.
 
     Args:
-        max_stack: as above.
+        max_stack: largest number of runs in one stack; None: what fits into memory.
         workers: processes that train side by side; 1: this one.
     """
 
@@ -100,10 +100,10 @@ class StackedLauncher(StackLauncher):
 
 
 class RayLauncher(StackLauncher):
-    """On a Ray cluster.
+    """Launcher that trains on a Ray cluster.
 
     Args:
-        max_stack: as above.
+        max_stack: largest number of runs in one stack; None: what fits into memory.
         options: of `cvtrain.sweep.executors.ray_cluster.RayCluster`.
     """
 
@@ -118,10 +118,10 @@ class RayLauncher(StackLauncher):
 
 
 class SlurmLauncher(StackLauncher):
-    """By SLURM.
+    """Launcher that trains in jobs of SLURM.
 
     Args:
-        max_stack: as above.
+        max_stack: largest number of runs in one stack; None: what fits into memory.
         options: of `cvtrain.sweep.executors.slurm.Slurm`.
     """
 

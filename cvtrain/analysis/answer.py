@@ -55,7 +55,7 @@ class LawCheck:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one arm came to.
+    """Result of the comparison of one arm with the reference.
 
     Attributes:
         group, arm: which.
@@ -66,7 +66,7 @@ class Answer:
         reason: why the answer is inconclusive or "different", else None.
         law: pairs that a law makes equal, or None.
         registration: of the arm's curve on the reference's, or None without a reference.
-        twin: the same of the jitter control: how much of a shift and of a rest is noise.
+        control: the same of the jitter control: how much of a shift and of a rest is noise.
         optimum: at the best learning rates, or None.
         prices: of not retuning, or None.
         equivalence_p, difference_p: adjusted for all arms of the sweep (Holm 1979); NaN where they
@@ -86,7 +86,7 @@ class Answer:
     reason: str | None = None
     law: LawCheck | None = None
     registration: Registration | None = None
-    twin: Registration | None = None
+    control: Registration | None = None
     optimum: Optimum | None = None
     prices: Prices | None = None
     equivalence_p: float = math.nan

@@ -12,7 +12,7 @@ from cvtrain.gradients.convention import convention_name
 from cvtrain.process.errors import InputError
 
 REFERENCE = "scale 1, pytorch"
-NULL = "jitter control"
+CONTROL = "jitter control"
 FRACTIONS = {0.5: "½", 0.25: "¼", 0.125: "⅛"}
 
 ARM_KEYS = ("objective.scale", "convention.scale", "convention.conjugate", "init_jitter")
@@ -35,8 +35,8 @@ def label_runs(
     `variant` fixes is in its name. Else every other key that was swept makes arms, like
     ``clip.kind=norm``; groups are optimizers and data sets. Optimizers are the arms where nothing
     else was swept. The reference is then the first arm of a group, or the one that
-    `report.reference` names, and `varied` lists the keys. Jittered twins of the reference are the
-    ``jitter control``.
+    `report.reference` names, and `varied` lists the keys. The reference with jittered
+    initial weights is the ``jitter control``.
 
     Args:
         runs: rows of `cvtrain.analysis.load.Sweep.runs` that have begun.
@@ -52,7 +52,7 @@ def label_runs(
     ]
     names = labelled["optimizer._target_"].str.rsplit(".", n=1).str[-1]
     settings = [key for key in config_keys if key not in (*ARM_KEYS, *RATE_KEYS, *OTHER_KEYS)]
-    if ablations and set(labelled["arm"]) <= {REFERENCE, NULL}:
+    if ablations and set(labelled["arm"]) <= {REFERENCE, CONTROL}:
         varied = _varied_keys(labelled, settings)
         if varied:
             return _label_ablation(labelled, varied, names)
@@ -102,10 +102,10 @@ def _label_ablation(rows: pd.DataFrame, varied: Sequence[str], names: pd.Series)
     labelled["reference"] = arms.transform(
         lambda names: wanted if wanted in set(names) else names.iloc[0]
     )
-    twins = rows["init_jitter"] > 0
+    controls = rows["init_jitter"] > 0
     of_reference = labelled["arm"] == labelled["reference"]
-    labelled.loc[twins & ~of_reference, "arm"] += ", jittered"
-    labelled.loc[twins & of_reference, "arm"] = NULL
+    labelled.loc[controls & ~of_reference, "arm"] += ", jittered"
+    labelled.loc[controls & of_reference, "arm"] = CONTROL
     return labelled
 
 
@@ -118,7 +118,7 @@ def arm_name(scale: float, convention_scale: float, conjugate: bool, jitter: flo
     named = f"scale {FRACTIONS.get(scale, f'{scale:g}')}"
     arm = f"{named}, {convention_name(convention_scale, bool(conjugate))}"
     if jitter > 0:
-        return NULL if arm == REFERENCE else f"{arm}, jittered"
+        return CONTROL if arm == REFERENCE else f"{arm}, jittered"
     return arm
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cvtrain.analysis.answer import LawCheck
-from cvtrain.analysis.arms import NULL, REFERENCE
+from cvtrain.analysis.arms import CONTROL, REFERENCE
 from cvtrain.analysis.best_lr import NOT_LEARNED
 from cvtrain.analysis.grid import Grid
 from cvtrain.analysis.optimum import Optimum, at_optimum
@@ -28,8 +28,8 @@ class Evidence:
         group, arm, reference: what is compared.
         law: pairs that a law makes equal, or None.
         registration: the arm's curve on the reference's.
-        twin: the twin's curve on the reference's, or None.
-        from_twin: the arm's curve on the twin's, or None.
+        control: the jitter control's curve on the reference's, or None.
+        from_control: the arm's curve on the jitter control's, or None.
         optimum: at the best rates, or None.
     """
 
@@ -38,8 +38,8 @@ class Evidence:
     reference: Arm
     law: LawCheck | None
     registration: Registration
-    twin: Registration | None
-    from_twin: Registration | None
+    control: Registration | None
+    from_control: Registration | None
     optimum: Optimum | None
 
     @property
@@ -50,22 +50,25 @@ class Evidence:
 
     @property
     def equivalence_p(self) -> float:
-        """Of what decides; NaN without it."""
+        """p-value of equivalence: of the registered curves if they decide, else at the best
+        rates; NaN if there is neither."""
         if self.by_curves:
             return self.registration.equivalence_p
         return math.nan if self.optimum is None else self.optimum.equivalence_p
 
     @property
     def difference_p(self) -> float:
-        """The larger one, from the reference and from its twin; NaN without a twin."""
+        """The larger p-value of no difference, from the reference and from the jitter control; NaN
+        without a control."""
         if self.by_curves:
-            both = [self.registration, self.from_twin]
+            both = [self.registration, self.from_control]
             return float(np.max([r.difference_p if r else math.nan for r in both]))
         return math.nan if self.optimum is None else self.optimum.difference_p
 
     @property
     def failure_p(self) -> float:
-        """Of the arm failing no more often at the best rates."""
+        """One-sided p-value (McNemar) of the arm failing no more often than the reference, each
+        at its best rate."""
         return math.nan if self.optimum is None else self.optimum.failures.worse_p
 
     @property
@@ -76,10 +79,10 @@ class Evidence:
 
 def evidence(group: Group, arm: Arm) -> Evidence:
     """Compute what is known of an arm of `group`, which has a reference."""
-    reference, twin = group.base, group.arm(NULL)
+    reference, control = group.base, group.arm(CONTROL)
     assert reference is not None
 
-    def on(base: Arm, other: Arm) -> Registration:
+    def registered(base: Arm, other: Arm) -> Registration:
         return register(base.grid, other.grid, group.margin_loss, group.untrained)
 
     return Evidence(
@@ -87,13 +90,13 @@ def evidence(group: Group, arm: Arm) -> Evidence:
         arm,
         reference,
         law_check(arm),
-        registration=on(reference, arm),
-        twin=None if twin is None else on(reference, twin),
-        from_twin=None if twin is None else on(twin, arm),
+        registration=registered(reference, arm),
+        control=None if control is None else registered(reference, control),
+        from_control=None if control is None else registered(control, arm),
         optimum=at_optimum(
             reference.grid,
             arm.grid,
-            None if twin is None else twin.grid,
+            None if control is None else control.grid,
             group.margin,
             group.rising,
         ),

@@ -64,7 +64,7 @@ class Pair:
 
     @property
     def equal(self) -> bool:
-        """Whether all bits are."""
+        """Whether the weights of both runs are equal, bit for bit."""
         return self.apart == 0
 
 

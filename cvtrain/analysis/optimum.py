@@ -75,11 +75,11 @@ class Optimum:
     """An arm at its best learning rate against the reference at its own.
 
     Attributes:
-        difference: of the test metric, arm − reference (mean of the reference and its twin), over
-            seeds; a run that failed counts as worse than any number.
+        difference: of the test metric, arm − mean of reference and jitter control, over seeds; a
+            run that failed counts as worse than any number.
         equivalence_p: of two one-sided tests of `difference` within ±`margin`.
-        difference_p: the larger p-value of no difference from the reference and none from its twin;
-            NaN without a twin.
+        difference_p: the larger p-value of no difference from the reference and of none from the
+            jitter control; NaN without a control.
         failures: of the two at these rates.
         margin: largest difference that does not matter.
         edge: whether the best rate of either is the smallest or largest one that was tried.
@@ -123,13 +123,13 @@ def judged(grid: Grid, rising: bool) -> tuple[RealArray, npt.NDArray[np.bool_]]:
 
 
 def at_optimum(
-    reference: Grid, other: Grid, twin: Grid | None, margin: float, rising: bool
+    reference: Grid, other: Grid, control: Grid | None, margin: float, rising: bool
 ) -> Optimum | None:
     """Compare an arm with the reference, each at its best learning rate.
 
     Args:
         reference, other: the arms; seeds that all have are paired.
-        twin: the reference with jittered initial weights, or None.
+        control: the reference with jittered initial weights, or None.
         margin: largest difference of the metric that does not matter.
         rising: whether more of the metric is better.
 
@@ -137,7 +137,7 @@ def at_optimum(
         None where the reference has no eligible learning rate, or they have no seed in common.
         Where the arm has none, its failures at the rate at which it fails least, and no difference.
     """
-    grids = paired(reference, other) if twin is None else paired(reference, other, twin)
+    grids = paired(reference, other) if control is None else paired(reference, other, control)
     if not grids[0].seeds or grids[0].best is None:
         return None
     if grids[1].best is None:
@@ -158,7 +158,7 @@ def at_optimum(
     return Optimum(
         difference=pooled.interval(),
         equivalence_p=pooled.equivalence_p(margin),
-        difference_p=float(np.max(against)) if twin is not None else np.nan,
+        difference_p=float(np.max(against)) if control is not None else np.nan,
         failures=failures(fails[0][known], fails[1][known]),
         margin=margin,
         edge=any(grid.edge for grid in grids[:2]),
@@ -241,7 +241,7 @@ def failures(reference: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> 
 
 
 def _pooled(arms: Sequence[RealArray]) -> RealArray:
-    """The mean of the reference and its twin, or the one of the two that is usable."""
+    """The mean of the reference and the jitter control, or the one of the two that is usable."""
     bases = np.array(arms)
     usable = np.isfinite(bases)
     sums = np.where(usable, bases, 0.0).sum(axis=0)

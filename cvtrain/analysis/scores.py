@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from cvtrain.analysis.arms import NULL, REFERENCE, label_runs
+from cvtrain.analysis.arms import CONTROL, REFERENCE, label_runs
 from cvtrain.analysis.best_lr import SCORE, at_edge, with_scores
 from cvtrain.analysis.difference import Difference, paired_difference
 from cvtrain.analysis.effective_lr import predicted_shift
@@ -185,14 +185,14 @@ def _group(
     metric = test_metric(rows)
     names = list(rows["arm"].unique())
     wanted, varied = str(rows["reference"].iloc[0]), str(rows["varied"].iloc[0])
-    names.sort(key=lambda arm: (arm == NULL, arm != wanted))
+    names.sort(key=lambda arm: (arm == CONTROL, arm != wanted))
     reference = rows[rows["arm"] == wanted]
     arms = [_arm(arm, rows[rows["arm"] == arm], reference, metric) for arm in names]
     described = []
     for arm in arms:
         first = rows[rows["arm"] == arm.name].iloc[0]
         config = acting_configuration(first, config_keys)
-        plain = varied or arm.name in (wanted, NULL)
+        plain = varied or arm.name in (wanted, CONTROL)
         why = () if plain else tuple(obstacles(config, is_mixed(first)))
         ours = tuple(pair for pair in pairs if pair.arm == arm.name)
         if arm.edge and ours and all(pair.equal for pair in ours):

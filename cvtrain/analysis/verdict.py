@@ -33,7 +33,7 @@ from cvtrain.analysis.answer import (
     difference_text,
     rest_text,
 )
-from cvtrain.analysis.arms import NULL, REFERENCE
+from cvtrain.analysis.arms import CONTROL, REFERENCE
 from cvtrain.analysis.difference import Difference
 from cvtrain.analysis.evidence import Evidence, decided_by_law, evidence, learned, never_learns
 from cvtrain.analysis.metric import ACCURACY
@@ -43,13 +43,13 @@ from cvtrain.analysis.statistics import holm, significant
 
 
 def decide(groups: Sequence[Group]) -> dict[tuple[str, str], Answer]:
-    """The answer for each arm by (group, arm); the reference and the twin have none."""
+    """The answer for each arm by (group, arm); the reference and the control have none."""
     found = [
         evidence(group, arm)
         for group in groups
         if group.base is not None
         for arm in group.arms
-        if arm.name not in (group.reference, NULL)
+        if arm.name not in (group.reference, CONTROL)
     ]
     open_ = [each for each in found if not decided_by_law(each.law)]
     adjusted = zip(
@@ -68,10 +68,14 @@ def decide(groups: Sequence[Group]) -> dict[tuple[str, str], Answer]:
     return answers
 
 
-def differs(difference: Difference, from_twin: Difference | None) -> bool:
+def differs(difference: Difference, from_control: Difference | None) -> bool:
     """Whether the intervals of the differences from the reference and from the jitter control both
-    leave out 0, on the same side; without a twin that of the reference alone."""
-    both = [difference] if from_twin is None or from_twin.pairs < 2 else [difference, from_twin]
+    leave out 0, on the same side; without a control that of the reference alone."""
+    both = (
+        [difference]
+        if from_control is None or from_control.pairs < 2
+        else [difference, from_control]
+    )
     return all(each.low > 0 for each in both) or all(each.high < 0 for each in both)
 
 
@@ -86,7 +90,7 @@ def _answer(found: Evidence, equal_p: float, differ_p: float, fail_p: float) -> 
         outcome="",
         law=law,
         registration=found.registration,
-        twin=found.twin,
+        control=found.control,
         optimum=found.optimum,
         equivalence_p=equal_p,
         difference_p=differ_p,
@@ -160,7 +164,7 @@ def _without_rate(found: Evidence) -> str:
 def _with_seeds(found: Evidence, plain: Answer, shown: str) -> Answer:
     """An answer that more seeds would give, and how many."""
     group, optimum = found.group, found.optimum
-    if found.twin is None and significant(found.registration.difference_p) and found.by_curves:
+    if found.control is None and significant(found.registration.difference_p) and found.by_curves:
         reason = f"a difference shows, but no jitter control says what chaos does: {shown}"
         return _open(replace(plain, more_overrides=("null_arm=true",)), reason)
     enough = None

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1, le=10**12)]
-"""Of steps and the like: what counts them is exact, and a run of so many takes a human life."""
+"""A number of steps or samples. The limit keeps counters exact; no run reaches it."""
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -45,7 +45,7 @@ class OptimizerConfig(TargetConfig):
     """An optimizer.
 
     `semantics` says how it treats a complex entry: as two reals (`split`) or as one number
-    (`modulus`). `real_parameters` holds values that replace those of real parameters.
+    (`modulus`). `real_parameters` holds the values that real parameters take instead.
     """
 
     lr: Positive

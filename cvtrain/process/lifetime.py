@@ -24,7 +24,7 @@ ATTEMPTS = 10
 
 
 def exit_with_parent() -> None:
-    """End this process when its parent ends, which may be resumed: both would write the same files.
+    """End this process when its parent ends: a resumed sweep would write the same files.
 
     Ctrl-C, which reaches all processes of a terminal, is left to the parent.
     """

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from cvtrain.analysis.answer import Answer
-from cvtrain.analysis.arms import NULL
+from cvtrain.analysis.arms import CONTROL
 from cvtrain.analysis.metric import ACCURACY
 from cvtrain.analysis.scores import Arm, Group
 from cvtrain.report.cells import (
@@ -86,7 +86,7 @@ def difference_table(group: Group, arms: list[Arm], answers: Answers, slug: str)
         records.append(
             {
                 "arm": arm.name,
-                "answer": answer.kind if answer else NULL,
+                "answer": answer.kind if answer else CONTROL,
                 "law_pairs": len(exact),
                 "equal_pairs": sum(pair.equal for pair in exact),
                 "numbers_compared": sum(pair.numbers for pair in exact),

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from cvtrain.analysis.answer import Answer
-from cvtrain.analysis.arms import NULL
+from cvtrain.analysis.arms import CONTROL
 from cvtrain.analysis.difference import Difference
 from cvtrain.analysis.metric import ACCURACY
 from cvtrain.analysis.scores import Group
@@ -22,7 +22,7 @@ def without_comparison(group: Group) -> str | None:
     reference = group.base
     if reference is None:
         return f"nothing to compare with: no run of {group.reference}"
-    if all(arm.name in (group.reference, NULL) for arm in group.arms):
+    if all(arm.name in (group.reference, CONTROL) for arm in group.arms):
         return f"nothing to compare: only {group.reference} was run"
     if reference.best_lr is None:
         return f"nothing to compare: {group.reference} has no usable learning rate"
@@ -49,10 +49,10 @@ def describe_group(
             text = "; ".join(filter(None, [answer.sentence.removesuffix("."), answer.cost]))
             # Without a learning rate to be compared at, an arm has no rows.
             sentences.append(Sentence(f"{text}.", rows.get(arm.name, ())))
-    control = group.arm(NULL)
+    control = group.arm(CONTROL)
     if control is not None and control.retuned is not None:
         text = interval(control.retuned, group.metric)
-        sentences.append(Sentence(f"{NULL}, retuned too: {text}.", rows[NULL][:1]))
+        sentences.append(Sentence(f"{CONTROL}, retuned too: {text}.", rows[CONTROL][:1]))
     return sentences
 
 

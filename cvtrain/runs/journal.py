@@ -1,4 +1,4 @@
-"""Who is trained, and how far: the one reader and writer of statuses."""
+"""The status of each run: every read and write of it goes through `Journal`."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from cvtrain.runs.versions import package_versions, source_commit
 SWEEP_FILE = "sweep.json"
 TRACEBACK_FILE = "traceback.txt"
 MOST_POINTS = 10**9
+"""Numbers of points in a sweep.json that are taken for numbers: larger ones are no point's."""
 NAME_SHOWN = 60
 ENDED: tuple[Status, ...] = ("finished", "diverged", "pruned")
 """A run that diverged is a result as any other."""
@@ -157,21 +158,21 @@ class Journal:
         begun = record.id, record.started
         return content is None or (content.get("id"), content.get("started")) == begun
 
-    def lose(self, point: Point, error: str) -> None:
-        """Note for a process that is no more that its run failed."""
+    def mark_failed(self, point: Point, error: str) -> None:
+        """Record that a run failed whose process has died."""
         content = self.read(point.directory)
         if content is not None and content.get("status") == "running":
             failed = content | {"status": "failed", "error": error}
             write_json(self.run_directory(point) / FILE_NAME, failed)
 
-    def leave(self, point: Point) -> None:
-        """Note that a run which its file calls running was interrupted."""
+    def mark_interrupted(self, point: Point) -> None:
+        """Record that a run whose file says `running` was interrupted."""
         content = self.read(point.directory)
         if content is not None and content.get("status") == "running":
             write_json(self.run_directory(point) / FILE_NAME, content | {"status": "interrupted"})
 
-    def prune(self, point: Point) -> None:
-        """Note that a search has given up a run that it had interrupted."""
+    def mark_pruned(self, point: Point) -> None:
+        """Record that a search has given up an interrupted run."""
         content = self.read(point.directory)
         if content is not None:
             write_json(self.run_directory(point) / FILE_NAME, content | {"status": "pruned"})

@@ -207,7 +207,7 @@ def load_run_config(directory: Path, trusted: tuple[str, ...] = ()) -> tuple[Run
     """
     path = directory / FILE_NAME
     record = read_run(path)
-    # What was to become of that command's runs is not what this one is to do.
+    # Trust and pauses belong to the command that runs now, not to the one that made the file.
     config = check_config(record.config | {"trusted_modules": trusted, "pause_at": None})
     if config.identity != record.id:
         raise InputError(f"{path}: was modified: its configuration does not match its id")

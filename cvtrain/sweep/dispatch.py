@@ -12,9 +12,9 @@ from cvtrain.sweep.executors.executor import Executor, WorkerLost
 from cvtrain.training.job import Job
 
 ATTEMPTS = 3
-"""Of a job whose worker is lost every time."""
+"""How often a job is begun before it fails because its worker was lost each time."""
 POLL_SECONDS = 0.2
-"""Between two looks at whether a signal came."""
+"""Longest time between two checks for a signal."""
 
 Ended = list[RunRecord] | Exception
 
@@ -43,18 +43,18 @@ def dispatch(
         StorageFailed: directories cannot be written any more.
     """
     waiting, running = deque(range(len(jobs))), set[int]()
-    known, lost = set[int](), Counter[int]()
-    told = False
+    begun_jobs, losses = set[int](), Counter[int]()
+    interrupt_sent = False
     with interruption.deferred():
         while running or (waiting and interruption.requested is None):
-            if interruption.requested is not None and not told:
-                told = True
+            if interruption.requested is not None and not interrupt_sent:
+                interrupt_sent = True
                 executor.interrupt()
             check()
-            while waiting and len(running) < executor.workers and not told:
+            while waiting and len(running) < executor.workers and not interrupt_sent:
                 number = waiting.popleft()
-                if number not in known:
-                    known.add(number)
+                if number not in begun_jobs:
+                    begun_jobs.add(number)
                     begun(number)
                 running.add(number)
                 executor.start(number, jobs[number])
@@ -64,11 +64,11 @@ def dispatch(
                 if isinstance(outcome, StorageFailed):
                     raise outcome
                 if isinstance(outcome, Interrupted | WorkerLost):
-                    lost[number] += isinstance(outcome, WorkerLost)
-                    again = lost[number] < ATTEMPTS
+                    losses[number] += isinstance(outcome, WorkerLost)
+                    again = losses[number] < ATTEMPTS
                     if again:
                         waiting.appendleft(number)
-                    if again or told:
+                    if again or interrupt_sent:
                         continue
                 assert isinstance(outcome, list | Exception)
                 ended(number, outcome)

@@ -64,8 +64,10 @@ def check_launcher(executor: Executor, max_stack: object, job: DictConfig) -> No
 
 
 class StackLaunch:
-    """One batch of points, as a launcher gets it from a sweeper: as points from ours, which has
-    composed and checked them; as overrides from any other.
+    """Trains one batch of jobs.
+
+    The sweeper of cvtrain passes points that it has composed and checked (`launch_points`); other
+    sweepers of Hydra pass overrides (`launch`).
 
     Args:
         context, config, task_function: what Hydra gives a launcher at its set-up.
@@ -117,15 +119,20 @@ class StackLaunch:
         Hydra's configuration of each job, 0.2 MB and 20 ms, is composed only where callbacks are to
         see it.
 
-        Returns, raises: as `launch`; without the configurations.
+        Returns:
+            one job return per point, in their order; without configurations.
+
+        Raises:
+            SweepStopped: a run failed under ``on_error=stop``.
+            Interrupted: a signal came.
         """
         self._set_up(len(points))
-        ours = [
-            # Which sweep goes on is the command's affair: a run is what it would have been in it.
+        settled = [
+            # `resume` belongs to the command: a resumed run has the configuration that it had.
             replace(p, config=p.config.settled(in_sweep=True).model_copy(update={"resume": None}))
             for p in points
         ]
-        return self._train(ours, root.absolute(), tasks, light=True)
+        return self._train(settled, root.absolute(), tasks, light=True)
 
     def _set_up(self, jobs: int) -> None:
         setup_globals()
@@ -190,7 +197,7 @@ class StackLaunch:
             else:
                 self._begun[point.number] = point_jobs.begin(point)
             log_task(job.task, point.config)
-        # What is said while one run trains here is said in its own log.
+        # A run that trains alone in this process has the log to itself.
         if len(job.points) > 1 or not self._executor.here:
             self._log_as_hydra()
 
@@ -205,7 +212,7 @@ class StackLaunch:
             values = [result_or_error(record) for record in outcome]
         for point, value in zip(job.points, values, strict=True):
             if isinstance(value, WorkerLost):
-                Journal(job.root).lose(point, str(value))
+                Journal(job.root).mark_failed(point, str(value))
             if point.number in self._jobs:
                 ended = self._jobs.pop(point.number).end(value)
                 # Of thousands of runs, the configurations would be a gigabyte.

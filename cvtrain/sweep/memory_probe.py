@@ -38,7 +38,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
 @dataclass(frozen=True)
 class MemoryProbe:
-    """What a trial told.
+    """Memory that a short training of a stack took.
 
     Attributes:
         refusal: why the configuration is not trained in a stack, or None.

@@ -36,8 +36,8 @@ def pack(
     Args:
         points: of a sweep.
         max_stack: largest size of a stack, beside what memory allows; 1: none is made.
-        alone: why all of them are to be trained singly, where they are.
-        workers: how many want something to do at a time.
+        alone: the reason for training every point by itself; None: points may be stacked.
+        workers: how many jobs are trained at a time.
         sharing: how many of them share the memory of this machine, or of one like it.
         root: the sweep directory.
         tasks: of the points; made here, where None.
@@ -81,8 +81,8 @@ def describe(jobs: Sequence[Job]) -> list[str]:
 def _stacks(
     group: Sequence[Point], task: Task, max_stack: int | None, workers: int, sharing: int
 ) -> tuple[int | None, str | None]:
-    """The largest size of the stacks that points of one kind make, or None and why they make none:
-    no reason is given where none was wanted."""
+    """The largest size of stacks of these points; or None, with the reason why they cannot be
+    stacked, or without one where stacks are not wanted."""
     if len(group) == 1 or max_stack == 1:
         return None, None
     config = group[0].config

@@ -40,7 +40,7 @@ class _Composition:
     Attributes:
         config: Hydra's node included; its own node has what was set for the last point.
         content: the same as plain values, interpolations as they are.
-        plain_logging: whether the logging of a job is quickly told from its directory.
+        plain_logging: whether the logging of jobs differs in their directories alone.
     """
 
     config: DictConfig
@@ -49,7 +49,7 @@ class _Composition:
 
 
 class PointJobs:
-    """Begins the runs of points that a sweeper of ours has composed.
+    """Begins the runs of points that cvtrain's sweeper has composed.
 
     Args:
         composer: of the sweep's jobs.

@@ -102,12 +102,12 @@ class SweepProgress:
         """How much of the runs that train now is done, from a few of them: in runs, and in steps of
         all runs, the ended ones as if none had stopped before its last."""
         begun = sorted(self._begun)
-        asked = begun[:: max(1, len(begun) // ASKED)]
-        steps = [last_step(self._journal.root / directory) or 0 for directory in asked]
-        shares = [step / self._waiting[at] for step, at in zip(steps, asked, strict=True)]
-        each = len(begun) / max(1, len(asked))
-        self._underway = each * sum(shares)
-        self._steps = self._ended_steps + each * sum(steps)
+        sampled = begun[:: max(1, len(begun) // ASKED)]
+        steps = [last_step(self._journal.root / directory) or 0 for directory in sampled]
+        shares = [step / self._waiting[at] for step, at in zip(steps, sampled, strict=True)]
+        runs_per_sample = len(begun) / max(1, len(sampled))
+        self._underway = runs_per_sample * sum(shares)
+        self._steps = self._ended_steps + runs_per_sample * sum(steps)
 
     def _left(self) -> str:
         told = [f"{n} {status}" for status, n in self._counts.items() if n and status != "finished"]

@@ -120,11 +120,10 @@ def recorded_command(config: DictConfig) -> list[str]:
     Args:
         config: Hydra's own node included.
     """
-    given = config.hydra.overrides
     # Not resolved: the value of an environment variable is no part of the command.
-    given = OmegaConf.to_container(config.hydra.overrides)
-    assert isinstance(given, dict)
-    texts = [str(text) for kind in ("hydra", "task") for text in given[kind]]
+    overrides = OmegaConf.to_container(config.hydra.overrides)
+    assert isinstance(overrides, dict)
+    texts = [str(text) for kind in ("hydra", "task") for text in overrides[kind]]
     return [t for t in texts if parse_override(t).key_or_group not in OF_THE_FIRST_COMMAND]
 
 

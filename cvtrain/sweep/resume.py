@@ -39,13 +39,13 @@ class Resumption:
         points: all of them, those that are there already under their directories' names.
         waiting: those that have not ended.
         left_out: entries of sweep.json that the command no longer has; they stay as they are.
-        told: what is worth a line each.
+        notes: lines to print before training.
     """
 
     points: tuple[Point, ...]
     waiting: tuple[Point, ...]
     left_out: tuple[Mapping[str, Any], ...]
-    told: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -172,22 +172,24 @@ def resumption(journal: Journal, points: Sequence[Point]) -> Resumption:
     waiting = tuple(point for point in merged if journal.ended(point) is None)
     left_out = tuple(entry for id, entry in there.items() if id not in asked)
     new = [point.directory for point in merged if point.id not in there]
-    told = [f"{len(merged) - len(waiting)} of {len(merged)} runs have ended already"]
+    notes = [f"{len(merged) - len(waiting)} of {len(merged)} runs have ended already"]
     begun_again = [point.directory for point in waiting if not _is_known(journal, point)]
     if begun_again:
-        told.append(
+        notes.append(
             f"{len(begun_again)} runs begin again, their {RUN_FILE} cannot be used:"
             f" {_listed(begun_again)}"
         )
     if new:
-        told.append(f"{len(new)} points are new: {_listed(new)}")
+        notes.append(f"{len(new)} points are new: {_listed(new)}")
     if left_out:
         names = [entry["directory"] for entry in left_out]
-        told.append(f"{len(names)} points are not asked for and stay as they are: {_listed(names)}")
+        notes.append(
+            f"{len(names)} points are not asked for and stay as they are: {_listed(names)}"
+        )
     changed = _changed_versions(journal.root)
     if changed:
-        told.append(f"made by other versions, so numbers may differ: {', '.join(changed)}")
-    return Resumption(merged, waiting, left_out, tuple(told))
+        notes.append(f"made by other versions, so numbers may differ: {', '.join(changed)}")
+    return Resumption(merged, waiting, left_out, tuple(notes))
 
 
 def _is_known(journal: Journal, point: Point) -> bool:

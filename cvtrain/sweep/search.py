@@ -75,7 +75,7 @@ class SearchOptions(Section):
 
     @property
     def worst(self) -> float:
-        """What no trial is worse than."""
+        """The worst possible value of the metric: infinity or −infinity."""
         return math.inf if self.direction == "minimize" else -math.inf
 
 
@@ -240,7 +240,7 @@ def _train(
             # Asked also of those that ended in an earlier call: the study has to be told as then.
             given_up = search.gives_up(trial, rung, value)
             if given_up and journal.ended(point) is None:
-                journal.prune(point)
+                journal.mark_pruned(point)
     return {point.id for point in batch if journal.status(point.directory) == "pruned"}
 
 
@@ -286,7 +286,8 @@ def _value(content: Mapping[str, Any] | None, options: SearchOptions) -> float |
 
 def _line(search: OptunaStudy, options: SearchOptions) -> str:
     states = [trial.state.name for trial in search.study.get_trials(deepcopy=False)]
-    line = f"cvtrain: {search.told} of {options.trials} trials, {states.count('PRUNED')} pruned"
+    pruned = states.count("PRUNED")
+    line = f"cvtrain: {search.ended_trials} of {options.trials} trials, {pruned} pruned"
     with suppress(ValueError):
         best = search.study.best_trial
         line += f", best {options.metric} {best.value:.4g}"

@@ -59,8 +59,8 @@ class OptunaStudy:
                 load_if_exists=True,
             )
         except Exception as error:  # a stranger's file may hold anything
-            told = first_line(error) or type(error).__name__
-            raise InputError(f"{self._place}: cannot be read as a study: {told}") from None
+            reason = first_line(error) or type(error).__name__
+            raise InputError(f"{self._place}: cannot be read as a study: {reason}") from None
         for left in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             trial = Trial(self.study, left._trial_id)
             trial.set_user_attr(AGAIN, True)
@@ -68,7 +68,7 @@ class OptunaStudy:
             self.study.enqueue_trial(left.params)
 
     @property
-    def told(self) -> int:
+    def ended_trials(self) -> int:
         """Trials that have ended, those that failed in this call included."""
         counted = (TrialState.COMPLETE, TrialState.PRUNED)
         return self._failed + len(self.study.get_trials(deepcopy=False, states=counted))
@@ -79,10 +79,11 @@ class OptunaStudy:
         Raises:
             InputError: the study was made with another space.
         """
-        told = self.told
+        ended = self.ended_trials
         trials = []
-        for number in range(told, min(told - told % self._batch + self._batch, most)):
+        for number in range(ended, min(ended - ended % self._batch + self._batch, most)):
             self.study.sampler = TPESampler(
+                # A prime apart: the seeds of two searches have no trials in common.
                 seed=(self._seed * 1_000_003 + number) % 2**32,
                 n_startup_trials=self._batch,
                 multivariate=True,

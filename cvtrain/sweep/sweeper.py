@@ -94,15 +94,15 @@ def _train_and_report(
     journal = Journal(directory)
     waiting = points
     others: Sequence[Mapping[str, Any]] = ()
-    told = [f"{len(points)} runs into {directory}"]
+    lines = [f"{len(points)} runs into {directory}"]
     if points[0].config.resume is not None:
         found = resumption(journal, points)
         points, waiting, others = found.points, found.waiting, found.left_out
-        told += found.told
+        lines += found.notes
     OmegaConf.save(config, directory / "multirun.yaml")
     command = recorded_command(config)
     journal.describe_sweep(points, experiment_of(config), overrides, command, others)
-    for line in (*(f"cvtrain: {each}" for each in told), *networks(tasks)):
+    for line in (*(f"cvtrain: {text}" for text in lines), *networks(tasks)):
         console.print(line, soft_wrap=True)
     returned: Sequence[JobReturn] = []
     try:
@@ -143,17 +143,17 @@ def refuse_failed(
     gone = [name for name, status in statuses.items() if status in (None, "running")]
     described = (journal.root / SWEEP_FILE).exists()
     if failed or gone or not described:
-        told = [f"{len(failed)} of {len(points)} {kind} failed"] if failed else []
+        reasons = [f"{len(failed)} of {len(points)} {kind} failed"] if failed else []
         if gone and not failed:  # beside failures they may not have begun (on_error=stop)
-            told.append(
+            reasons.append(
                 f"{len(gone)} of {len(points)} {kind} have no result (was {gone[0]} removed while"
                 " it trained?)"
             )
         if described:
             tell_how_to_go_on(console, journal.root, config)
         else:
-            told.append(f"{journal.root / SWEEP_FILE}: was removed while the sweep trained")
-        raise RunFailed("; ".join(told))
+            reasons.append(f"{journal.root / SWEEP_FILE}: was removed while the sweep trained")
+        raise RunFailed("; ".join(reasons))
 
 
 def launcher_limits(launcher: Launcher) -> tuple[int | None, int]:

@@ -95,15 +95,16 @@ def log_task(task: Task, config: Config) -> None:
 
 
 def result(record: RunRecord) -> float:
-    """What a sweeper that searches is told of a run: its last validation loss."""
+    """The last validation loss of a run: the value that a search minimises."""
     return record.final["val/loss"]
 
 
 def result_or_error(record: RunRecord) -> float | Exception:
-    """The same; of a run that failed in a stack whose other runs did not, its error."""
+    """The last validation loss of a run, or its error if it failed in a stack whose others did
+    not."""
     return RuntimeError(record.error) if record.status == "failed" else result(record)
 
 
 def recorded_result(content: Mapping[str, Any]) -> float:
-    """The same of the run.json of a run that has ended."""
+    """The last validation loss in the run.json of a run that has ended."""
     return float(content["final"][RESULT])

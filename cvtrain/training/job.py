@@ -21,8 +21,8 @@ class Job:
         engine: `single` takes one point.
         multiple: the stack is filled up to a multiple of this; None: so that no run's bits depend
             on the others (`cvtrain.training.stack.alignment`).
-        earlier: where an attempt that was stopped left the points, all of them at one step; empty:
-            they begin.
+        earlier: states of the points in their checkpoints, all of one step; empty: training
+            begins at step 0.
         reason: why the points are trained singly, where they might have been stacked.
         task: of all points; made of the first one, where None.
     """

@@ -125,7 +125,7 @@ def _leave(job: Job, journal: Journal, records: Sequence[RunRecord]) -> None:
                 journal.end(point, record, "interrupted")
     for point in job.points:  # also those whose end could not be written
         with suppress(FilesChanged, OSError, StorageUnavailable):
-            journal.leave(point)
+            journal.mark_interrupted(point)
 
 
 def _status(point: Point, record: RunRecord, stops: bool) -> Status:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cvtrain.analysis.arms import NULL, REFERENCE
+from cvtrain.analysis.arms import CONTROL, REFERENCE
 from cvtrain.analysis.best_lr import best_rate
 from cvtrain.analysis.scores import compare
 from tests.analysis.synthetic import HALVED, JITTERED, UNCONJUGATED, WIRTINGER, row, sweep_of
@@ -164,7 +164,7 @@ def test_the_reference_comes_first_and_the_null_arm_last():
     ]
     names = [arm.name for arm in only_group(rows).arms]
     assert names[0] == REFERENCE
-    assert names[-1] == NULL
+    assert names[-1] == CONTROL
     assert names[1:-1] == [
         "scale 1, unconjugated",
         "scale ½, pytorch",

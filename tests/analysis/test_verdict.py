@@ -63,7 +63,7 @@ def test_a_curve_that_moved_is_absorbed_with_the_factor_of_the_learning_rate():
     assert shift.low < 0.4 < shift.high and shift.high - shift.low < 0.1
     assert found.advice.startswith("multiply the learning rate by 1.3")
     assert found.outcome.startswith("the outcome is equal within 5 %")
-    assert abs(found.twin.shift.mean) < 0.03
+    assert abs(found.control.shift.mean) < 0.03
 
 
 def test_a_curve_that_did_not_move_is_left_alone():

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cvtrain.analysis.arms import NULL
+from cvtrain.analysis.arms import CONTROL
 from cvtrain.analysis.metric import ACCURACY
 from cvtrain.analysis.scores import Arm, Comparison, Group, Price
 from cvtrain.report.figures.learning_rates import arm_indices, metric_name
@@ -110,7 +110,7 @@ def _shifts(axes: Axes, group: Group, comparison: Comparison, *, named: bool) ->
                 linewidth=1.0,
                 label=label,
             )
-        if arm.name != NULL:
+        if arm.name != CONTROL:
             predicted = comparison.predicted_shifts[group.name, arm.name]
             if not math.isnan(predicted):
                 axes.vlines(predicted, row - 0.4, row + 0.4, color="0.2", label="by the law")
@@ -133,7 +133,7 @@ def _price(upper: Axes, lower: Axes, group: Group, arm: Arm, index: int | None) 
     )
     ratio = np.array([_ratio(price) for price in arm.prices])
     if index is None:
-        upper.fill_between(lr, low, high, color="0.6", alpha=0.45, label=f"{NULL} (95 %)")
+        upper.fill_between(lr, low, high, color="0.6", alpha=0.45, label=f"{CONTROL} (95 %)")
         lower.plot(lr, ratio, color="0.6", linewidth=3, alpha=0.6)
         return
     style = style_of(index)

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cvtrain.analysis.arms import NULL
+from cvtrain.analysis.arms import CONTROL
 from cvtrain.analysis.effective_lr import effective_rates
 from cvtrain.analysis.metric import ACCURACY
 from cvtrain.analysis.scores import Arm, Comparison, Group
@@ -127,7 +127,7 @@ def heat_maps(comparison: Comparison) -> Figure:
 
 def arm_indices(comparison: Comparison) -> dict[str, int]:
     """An index into the line styles for every arm, so that a colour means one arm everywhere."""
-    names = (arm.name for group in comparison.groups for arm in group.arms if arm.name != NULL)
+    names = (arm.name for group in comparison.groups for arm in group.arms if arm.name != CONTROL)
     return {name: index for index, name in enumerate(dict.fromkeys(names))}
 
 
@@ -172,10 +172,10 @@ def _curves(
         whole = by_rate["score"].max() < np.inf
         values = factor * by_rate[column].agg(["mean", "min", "max"])[whole]
         lr = values.index.to_numpy(dtype=float)
-        if arm.name == NULL:
+        if arm.name == CONTROL:
             if not values.empty:
                 ends = values["min"], values["max"]
-                axes.fill_between(lr, *ends, color="0.6", alpha=0.45, label=f"{NULL} (range)")
+                axes.fill_between(lr, *ends, color="0.6", alpha=0.45, label=f"{CONTROL} (range)")
             continue
         index = indices[arm.name]
         named = (("mean", "mean"), ("low", "min"), ("high", "max"))

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
-from cvtrain.analysis.arms import NULL
+from cvtrain.analysis.arms import CONTROL
 from cvtrain.analysis.best_lr import SCORE
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.scores import Comparison, Group
@@ -53,7 +53,7 @@ def convergence(sweep: Sweep, comparison: Comparison) -> Figure | None:
         for axes, lr in zip(line, (common, None), strict=True):
             for arm in group.arms:
                 rate = arm.best_lr if lr is None else lr
-                if arm.name != NULL and rate is not None:
+                if arm.name != CONTROL and rate is not None:
                     rows = cell_runs(comparison, group, arm.name, rate)
                     _loss_band(axes, sweep, rows, indices[arm.name], arm.name)
             where = "each at its own lr" if lr is None else "all at the reference's lr"
@@ -163,7 +163,7 @@ def _traces(
         return {}
     traces = {}
     for arm in group.arms:
-        if arm.name != NULL:
+        if arm.name != CONTROL:
             rows = cell_runs(comparison, group, arm.name, reference.best_lr).sort_values("seed")
             tables = sweep.signals(lambda tag: TRACED.fullmatch(tag) is not None, rows[:seeds])
             usable = [t.dropna() for t in tables.values() if _first_entry(t)[0]]

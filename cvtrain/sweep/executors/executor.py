@@ -1,4 +1,4 @@
-"""What trains jobs, several at a time, wherever that is."""
+"""Interface of the backends that train jobs: in process, worker processes, Ray, SLURM."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from cvtrain.runs.run_json import RunRecord
 from cvtrain.training.job import Job
 
 Outcome = list[RunRecord] | BaseException
-"""Of a job: the records of its runs, or what ended it: `WorkerLost`, `Interrupted` (its runs are
-saved at a step), `StorageFailed`, or the failure of its runs."""
+"""Of a job: the records of its runs, or the exception that ended it: `WorkerLost`, `Interrupted`
+(its runs are saved at a step), `StorageFailed`, or the failure of its runs."""
 
 
 LONGEST_LEASE = 86_400
+"""Seconds: jobs of a command that was killed end within a day."""
 
 
 class WorkerLost(Exception):
-    """What trained a job was killed, or died; its runs go on from their last checkpoint."""
+    """The process that trained a job died; its runs continue from their last checkpoint."""
 
 
 class Executor(ABC):
-    """Trains jobs between ``with`` and its end, which nothing that trains outlives.
+    """Context manager that trains jobs; leaving it interrupts them and waits until they are saved.
 
     Attributes:
         workers: how many jobs it takes at a time.
@@ -51,11 +52,11 @@ class Executor(ABC):
 
     @abstractmethod
     def start(self, number: int, job: Job) -> None:
-        """Have a job trained; no other that is trained now has its number."""
+        """Begin to train a job. `number` identifies it among those that are being trained."""
 
     @abstractmethod
     def ended(self, seconds: float) -> list[tuple[int, Outcome]]:
-        """Numbers and outcomes of jobs that have ended, waiting for one at most so long."""
+        """Wait up to `seconds` for a job to end; returns numbers and outcomes of all that have."""
 
     @abstractmethod
     def interrupt(self) -> None:
@@ -63,10 +64,10 @@ class Executor(ABC):
 
 
 def check_lease(seconds: object) -> float:
-    """The seconds of a lease, which are a number above 0.
+    """Check the duration of a lease, in seconds.
 
     Raises:
-        InputError: they are none.
+        InputError: it is no number, or out of range.
     """
     number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if isinstance(seconds, int | float) and number and 0 < seconds <= LONGEST_LEASE:

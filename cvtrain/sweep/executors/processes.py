@@ -21,7 +21,7 @@ from cvtrain.training.job import Job
 
 
 class Processes(Executor):
-    """So many processes of this machine.
+    """Executor of worker processes on this machine.
 
     Args:
         workers: processes; each has its share of the cores, and one GPU where there are any.
@@ -78,7 +78,7 @@ def _outcome(future: Future[Outcome]) -> Outcome:
 
 
 class _Worker:
-    """One process, and one more in its place where it is lost.
+    """A worker process; a new one takes its place if it dies.
 
     A pool of one: what breaks it breaks no other.
     """

@@ -1,4 +1,4 @@
-"""What runs where a job is trained that another process has handed out."""
+"""Training a job in a worker: a process that gets it from the command of the sweep."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def train_for_owner(
 
     Args:
         job: what to train.
-        owned_by: what `claimed_directory.owner` says of the sweep that wants it; None: it has no
+        owned_by: the `cvtrain.runs.directory_lock.read_owner` of the sweep; None: it has no
             lock.
         signals: which ask to end the step, save it and leave.
         directory: to work in, as the sweep does: paths in configurations may be relative.
