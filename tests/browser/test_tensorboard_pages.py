@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-RUNS = 60
+RUNS = 42
 PATIENCE = 60_000
 """Milliseconds: a slow machine draws slowly."""
 
@@ -51,7 +51,8 @@ def runs(address: str) -> list[str]:
 def test_scalars_list_the_aggregates_first_and_every_run(page: Page, address, runs):
     assert len([name for name in runs if name[0].isdigit()]) == RUNS
     page.goto(f"{address}#scalars")
-    first, last = ("+aggregate/arms/Adam,null_arm", next(n for n in runs if n.startswith("00_")))
+    first = "+aggregate/arms/Adam,jitter_control"
+    last = next(name for name in runs if name.startswith("00_"))
     expect(page.get_by_text(first).first).to_be_visible(timeout=PATIENCE)
     places = [page.get_by_text(name).first.bounding_box() for name in (first, last)]
     assert places[0] is not None
@@ -62,7 +63,7 @@ def test_scalars_list_the_aggregates_first_and_every_run(page: Page, address, ru
 
 def test_time_series_draw_u_curves_over_the_octaves_of_the_learning_rate(page, address, runs):
     arms = [name for name in runs if "/arms/" in name]
-    assert len(arms) == 10
+    assert len(arms) == 8  # half of SGD's loss is at one learning rate here
     page.goto(f"{address}?runFilter=aggregate/arms#timeseries")
     page.get_by_text("over_octave").first.click(timeout=PATIENCE)
     expect(page.locator("scalar-card").first).to_be_visible(timeout=PATIENCE)

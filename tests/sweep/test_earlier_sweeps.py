@@ -51,7 +51,7 @@ def test_times_are_compared_as_times(tmp_path, capsys):
 
 
 def test_where_all_are_damaged_there_is_none(tmp_path, capsys):
-    described(tmp_path, "wrong", schema=2)
+    described(tmp_path, "wrong", schema=3)
     with pytest.raises(InputError, match="no sweep is below"):
         find_sweep("latest", tmp_path)
     assert "passed over" in capsys.readouterr().err
