@@ -48,6 +48,7 @@ class CheckedSweeper(BasicSweeper):
             return run_search(
                 self.hydra_context, self.config, self.launcher, overrides, self._search
             )
+        from cvtrain.sweep.fewer_points import without_typed_axes
         from cvtrain.sweep.sweeper import run_sweep
 
         return run_sweep(
@@ -56,5 +57,5 @@ class CheckedSweeper(BasicSweeper):
             self.launcher,
             overrides,
             self._variants,
-            self._fewer,
+            without_typed_axes(self._fewer, arguments),
         )

@@ -1,8 +1,9 @@
 """Points that a sweep leaves out: what a law makes equal takes fewer points, not none.
 
 A rule is ``{where: {objective.scale: 0.5}, keep: {lr_octave: [-2, -1]}}``: of the combinations with
-these values only those with one of the values to keep are trained. A key whose values to keep are
-not on the axis that a command line gives is no restriction, so that an arm never vanishes.
+these values only those with one of the values to keep are trained. An axis that the command line
+sets is trained whole, and a key whose values to keep are not on its axis is no restriction, so that
+an arm never vanishes.
 """
 
 from __future__ import annotations
@@ -37,6 +38,23 @@ def fewer_points(combinations: list[list[str]], rules: Sequence[Rule]) -> list[l
                 if values.get(key) in wanted or not _matches(values, rule["where"])
             ]
     return combinations
+
+
+def without_typed_axes(rules: Sequence[Rule], typed: Sequence[str]) -> list[Rule]:
+    """The rules without the values to keep of keys that are set on the command line.
+
+    Args:
+        rules: of an experiment.
+        typed: overrides of the command line.
+    """
+    keys = {parse_override(text).key_or_group for text in typed}
+    return [
+        {
+            part: {key: kept for key, kept in content.items() if part != "keep" or key not in keys}
+            for part, content in rule.items()
+        }
+        for rule in rules
+    ]
 
 
 def _matches(values: Mapping[str, str], where: Mapping[str, Any]) -> bool:

@@ -59,7 +59,7 @@ def test_a_file_cut_in_half_or_by_a_byte_is_named_and_changes_no_verdict(
         path.write_bytes(whole[: len(whole) // 2 if half else -1])
         assert main([str(trained)]) == 0
         told = " ".join(capsys.readouterr().out.split())
-        assert f"{name} of 1 of 16 ended runs is cut short" in told
+        assert f"{name} of 1 of 20 ended runs is cut short" in told
         assert path.parent.name[:20] in told
         assert verdict(trained) == expected
     finally:

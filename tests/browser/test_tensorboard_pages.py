@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-RUNS = 42
+RUNS = 60
 PATIENCE = 60_000
 """Milliseconds: a slow machine draws slowly."""
 
@@ -63,7 +63,7 @@ def test_scalars_list_the_aggregates_first_and_every_run(page: Page, address, ru
 
 def test_time_series_draw_u_curves_over_the_octaves_of_the_learning_rate(page, address, runs):
     arms = [name for name in runs if "/arms/" in name]
-    assert len(arms) == 8  # half of SGD's loss is at one learning rate here
+    assert len(arms) == 10
     page.goto(f"{address}?runFilter=aggregate/arms#timeseries")
     page.get_by_text("over_octave").first.click(timeout=PATIENCE)
     expect(page.locator("scalar-card").first).to_be_visible(timeout=PATIENCE)

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from cvtrain.config.compose import Composer, configuration_folder, parse_override, quoted
 from cvtrain.process.errors import InputError
+from cvtrain.sweep.fewer_points import fewer_points, without_typed_axes
 from cvtrain.sweep.plan import Plan, directory_name, swept_values
 
 SWEEP = ["+experiment=sweep"]
@@ -89,6 +90,15 @@ def test_the_sweep_has_350_points_of_which_70_are_jitter_controls_and_fewer_by_i
     assert len(points) == 210 + len(halved) == 210 + 8
     with pytest.raises(InputError, match="should have where and keep"):
         Plan.compose(composer, [*AXES, *SWEEP], fewer=[{"keep": {}}])
+
+
+def test_an_axis_that_the_command_line_sets_is_trained_whole():
+    rules = [{"where": {"optimizer": "adam"}, "keep": {"lr_octave": [-1], "seed": [0]}}]
+    typed = without_typed_axes(rules, ["lr_octave=0,1", "max_steps=4"])
+    assert typed == [{"where": {"optimizer": "adam"}, "keep": {"seed": [0]}}]
+    points = [[f"optimizer={o}", f"lr_octave={lr}"] for o in ("sgd", "adam") for lr in (-1, 0)]
+    assert len(fewer_points(points, rules)) == 3
+    assert fewer_points(points, typed) == points
 
 
 def test_learning_rates_go_by_octaves_of_each_optimizers_reference(composer):
