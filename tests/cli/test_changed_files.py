@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import random
 import shutil
@@ -29,6 +28,7 @@ from cvtrain.process.errors import InputError
 from tests.data.idx_files import write_digits
 from tests.data.published_files import write_mstar, write_s1slc, write_sample
 from tests.mutations import IN_PLACE, time_limit, with_another_value, with_other_bytes
+from tests.restored_logging import close_logs
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -145,14 +145,6 @@ def changed(root: Path, draw: random.Random) -> str:
         way = draw.choice(list(IN_PLACE))
         IN_PLACE[way](path)
     return f"{path.relative_to(root)}: {way}"
-
-
-def close_logs() -> None:
-    """Close what an earlier command's log goes to: a stream that was captured for it alone."""
-    for handler in list(logging.root.handlers):
-        if type(handler) in (logging.StreamHandler, logging.FileHandler):
-            logging.root.removeHandler(handler)
-            handler.close()
 
 
 def entries(place: Path) -> list[str]:
