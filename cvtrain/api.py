@@ -12,7 +12,8 @@ from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 
-from cvtrain.config.compose import Composer, as_typed, configuration_folder
+from cvtrain.config.compose import Composer, configuration_folder
+from cvtrain.config.overrides import as_typed
 from cvtrain.config.point import Point
 from cvtrain.config.schema import Config
 from cvtrain.experiments import registry

@@ -152,7 +152,7 @@ def attempt(root: Path, name: str, command: Sequence[str]) -> Path | None:
 
 def _train(root: Path, name: str, command: Sequence[str]) -> int:
     from cvtrain.cli.train import main as train
-    from cvtrain.config.compose import as_override
+    from cvtrain.config.overrides import as_override
 
     earlier = attempt(root, name, command)
     if earlier is not None:

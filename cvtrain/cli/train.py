@@ -23,15 +23,8 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from cvtrain.config.compose import (
-    CONFIG_NAME,
-    Composer,
-    as_typed,
-    configuration_folder,
-    explain,
-    parse_override,
-    quoted,
-)
+from cvtrain.config.compose import CONFIG_NAME, Composer, configuration_folder
+from cvtrain.config.overrides import as_typed, explain, parse_override, quoted
 from cvtrain.config.schema import check_config
 from cvtrain.config.sweep_size import check_points_wanted, product_size
 from cvtrain.experiments import registry

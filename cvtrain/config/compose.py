@@ -12,37 +12,24 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Override, ValueType
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import Container, DictConfig, OmegaConf, open_dict
 from omegaconf._utils import split_key
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from cvtrain.config.sweep_size import check_axis
+from cvtrain.config.overrides import explain, parse_override
+from cvtrain.config.resolvers import RESOLVERS
 from cvtrain.process.errors import InputError, first_line
-from cvtrain.process.regular_file import kind_of
 
 CONFIG_NAME = "config"
-PATH_KEYS = ("resume", "start_from", "data.path")
-QUOTING = "\"key='a=b'\""
-MOST_CHARACTERS = 10_000
-"""Of an override: the parser takes seconds for so many."""
-MOST_KEY_CHARACTERS = 200
-"""Of a key, which is looked for as a group's folder: a file system takes some 255."""
-MOST_DEPTH = 20
-"""Of lists and mappings inside each other: OmegaConf walks through them by recursion."""
-SHOWN = 60
-"""Characters of an override that is too long, in the line on it."""
 
 
 def configuration_folder() -> str:
@@ -52,122 +39,6 @@ def configuration_folder() -> str:
         if (folder / f"{CONFIG_NAME}.yaml").is_file():
             return str(folder)
     raise FileNotFoundError(f"no conf/{CONFIG_NAME}.yaml in {package} or beside it")
-
-
-def _learning_rate(reference: float, octave: float) -> float:
-    return float(reference * 2.0**octave)
-
-
-RESOLVERS: Mapping[str, Callable[..., Any]] = MappingProxyType({"learning_rate": _learning_rate})
-"""The functions that conf/ uses, without those of experiments (`cvtrain.experiments.registry`).
-
-``${learning_rate:reference_lr,lr_octave}`` is reference_lr · 2^lr_octave.
-"""
-
-
-def register_resolvers(
-    resolvers: Mapping[str, Callable[..., Any]], *, replace: bool = True
-) -> None:
-    """Make functions known to OmegaConf by their names, instead of others where `replace`."""
-    for name, function in resolvers.items():
-        if replace or not OmegaConf.has_resolver(name):
-            OmegaConf.register_new_resolver(name, function, replace=True)
-
-
-# Whoever imports this into an application of Hydra's keeps resolvers of the same names.
-register_resolvers(RESOLVERS, replace=False)
-
-
-@cache
-def parse_override(text: str) -> Override:
-    """Parse one override.
-
-    Raises:
-        InputError: the text is not an override, or means more points than a sweep may have.
-    """
-    override = _parsed(text)
-    if not override.key_or_group:
-        raise InputError(f"{text}: should be key=value, group=option or key=a,b")
-    if len(override.key_or_group) > MOST_KEY_CHARACTERS:
-        raise InputError(f"{text[:SHOWN]}…: no such key")
-    if override.is_delete() and override.is_sweep_override():
-        raise InputError(f"{text}: should delete or sweep a key, not both")
-    if override.value_type is ValueType.GLOB_CHOICE_SWEEP:  # it would need the group it is for
-        raise InputError(f"{text}: should list its values; here glob() has none to choose from")
-    if override.is_discrete_sweep():
-        check_axis(override)
-    return override
-
-
-def _parsed(text: str) -> Override:
-    if len(text) > MOST_CHARACTERS:
-        raise InputError(
-            f"{text[:SHOWN]}…: should have at most {MOST_CHARACTERS:,} characters, has"
-            f" {len(text):,}"
-        )
-    try:
-        override = OverridesParser.create().parse_override(text)
-        deep = _depth(override.value()) > MOST_DEPTH
-    except HydraException as error:
-        reason = first_line(error).partition(" expecting {")[0]
-        raise InputError(
-            f"{text}: should be key=value, group=option or key=a,b ({reason}); a value with one of"
-            f" = , ( ) [ ] {{ }} in it needs quotes: {QUOTING}"
-        ) from None
-    except RecursionError:
-        deep = True
-    except ValueError as error:  # a number with thousands of digits
-        raise InputError(f"{text[:SHOWN]}…: {first_line(error).partition(';')[0]}") from None
-    if deep:
-        raise InputError(
-            f"{text[:SHOWN]}…: should have brackets inside each other at most {MOST_DEPTH} deep"
-        )
-    return override
-
-
-def _depth(value: Any) -> int:
-    if isinstance(value, ChoiceSweep):
-        return max(map(_depth, value.list), default=0)
-    inside = value.values() if isinstance(value, dict) else value
-    return 1 + max(map(_depth, inside), default=0) if isinstance(value, list | dict) else 0
-
-
-def quoted(text: str) -> str:
-    """`text` as a quoted value of an override, whatever characters it holds."""
-    # In a quoted value a backslash is itself, except before a quote.
-    escaped = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + (r"\'" if m[2] else ""), text)
-    return f"'{escaped}'"
-
-
-def as_override(key: str, text: str) -> str:
-    """``key=text``, with `text` in quotes only where it needs them."""
-    plain = f"{key}={text}"
-    try:
-        parsed = parse_override(plain)
-    except InputError:
-        return f"{key}={quoted(text)}"
-    return plain if parsed.value() == text else f"{key}={quoted(text)}"
-
-
-def as_typed(text: str) -> str:
-    """An argument of the command line, with the path of something that is there in quotes.
-
-    Names of run directories have ``=`` and commas in them, which mean something to Hydra.
-
-    Args:
-        text: e.g. ``start_from=outputs/0_optimizer=sgd,seed=0``; what is no override of one of
-            `PATH_KEYS`, or names nothing that is there, is returned as it is.
-
-    Raises:
-        InputError: it is no text.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"{text}: should be UTF-8 text") from None
-    key, _, value = text.partition("=")
-    named = key.lstrip("+") in PATH_KEYS and value != "null" and kind_of(Path(value)) is not None
-    return as_override(key, value) if value and named else text
 
 
 class Composer:
@@ -408,12 +279,6 @@ def _resolved(config: DictConfig, key: str) -> Any:
     if isinstance(value, Container):
         return OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
     return value
-
-
-def explain(error: Exception) -> str:
-    """A composition error in one line: Hydra's first line, and its cause's."""
-    lines = [first_line(error), first_line(error.__cause__)]
-    return ": ".join(dict.fromkeys(line for line in lines if line))
 
 
 def _keys(config: Any, prefix: str = "") -> list[str]:

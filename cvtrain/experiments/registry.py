@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from omegaconf import DictConfig, OmegaConf
 
 from cvtrain import experiments
-from cvtrain.config import compose
+from cvtrain.config import resolvers
 from cvtrain.process.errors import InputError
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _stability_limit(*, _root_: DictConfig) -> float:
 
 
 RESOLVERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
-    {**compose.RESOLVERS, "variants": _variants, "stability_limit": _stability_limit}
+    {**resolvers.RESOLVERS, "variants": _variants, "stability_limit": _stability_limit}
 )
 """The resolvers that conf/ uses, including those of experiments.
 
@@ -120,7 +120,7 @@ RESOLVERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
 
 def register(*, replace: bool = True) -> None:
     """Register `RESOLVERS` with OmegaConf; with `replace`, instead of others of these names."""
-    compose.register_resolvers(RESOLVERS, replace=replace)
+    resolvers.register_resolvers(RESOLVERS, replace=replace)
 
 
 # A Hydra application that imports this keeps its own resolvers of the same names.

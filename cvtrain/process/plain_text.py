@@ -52,8 +52,8 @@ def printed_command(*words: str) -> str:
 def cvtrain_command(*arguments: str) -> str:
     """The line that runs cvtrain with these arguments, of which the first may name a command.
 
-    An override whose value is a user's text comes from `cvtrain.config.compose.as_override`, which
-    puts it in Hydra's quotes where it needs them.
+    An override whose value is a user's text comes from `cvtrain.config.overrides.as_override`,
+    which puts it in Hydra's quotes where it needs them.
     """
     return printed_command("python", "-m", "cvtrain", *arguments)
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.scores import Comparison, Group, compare
 from cvtrain.analysis.verdict import decide
-from cvtrain.config.compose import as_override
+from cvtrain.config.overrides import as_override
 from cvtrain.process.plain_text import cvtrain_command
 from cvtrain.report.answers import Answers, answer_sentences, answer_table
 from cvtrain.report.document import Document, Picture, Section, Sentence

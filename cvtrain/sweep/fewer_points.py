@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cvtrain.config.compose import parse_override
+from cvtrain.config.overrides import parse_override
 from cvtrain.process.errors import InputError
 
 Rule = Mapping[str, Mapping[str, Any]]

@@ -19,7 +19,7 @@ from hydra.core.utils import (
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from cvtrain.config.compose import quoted
+from cvtrain.config.overrides import quoted
 from cvtrain.config.point import Point
 
 

@@ -10,7 +10,8 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from cvtrain.config.compose import Composer, parse_override
+from cvtrain.config.compose import Composer
+from cvtrain.config.overrides import parse_override
 
 PLACES = ("hydra.sweep.dir", "hydra.sweep.subdir")
 """Keys of Hydra's own that differ from job to job and choose no file."""

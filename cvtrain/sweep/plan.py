@@ -11,7 +11,8 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from cvtrain.config.compose import Composer, explain, parse_override
+from cvtrain.config.compose import Composer
+from cvtrain.config.overrides import explain, parse_override
 from cvtrain.config.point import Point
 from cvtrain.config.schema import Config, check_config
 from cvtrain.config.sweep_size import check_points_wanted, product_size

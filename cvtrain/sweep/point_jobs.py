@@ -17,13 +17,7 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, configure_log
 from omegaconf import DictConfig, open_dict
 
-from cvtrain.config.compose import (
-    set_by_hydra,
-    texts_in,
-    top_level,
-    unresolved,
-    values_set,
-)
+from cvtrain.config.compose import set_by_hydra, texts_in, top_level, unresolved, values_set
 from cvtrain.config.point import Point
 from cvtrain.sweep.config_yaml import config_yaml
 from cvtrain.sweep.hydra_jobs import configured, environment, places

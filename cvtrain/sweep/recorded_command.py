@@ -14,7 +14,8 @@ from pathlib import Path
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from cvtrain.config.compose import CONFIG_NAME, configuration_folder, parse_override
+from cvtrain.config.compose import CONFIG_NAME, configuration_folder
+from cvtrain.config.overrides import parse_override
 from cvtrain.config.schema import KEYS_WITHOUT_RESULT
 from cvtrain.experiments.registry import RESOLVERS
 from cvtrain.process.errors import InputError

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cvtrain.config.compose import as_override, parse_override, quoted
+from cvtrain.config.overrides import as_override, parse_override, quoted
 from cvtrain.config.point import Point
 from cvtrain.process.errors import InputError
 from cvtrain.process.plain_text import cvtrain_command

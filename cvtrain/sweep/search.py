@@ -16,8 +16,9 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import Trial
 from pydantic import Field, ValidationError
 
-from cvtrain.config.compose import Composer, parse_override
+from cvtrain.config.compose import Composer
 from cvtrain.config.errors import config_keys, explain_invalid
+from cvtrain.config.overrides import parse_override
 from cvtrain.config.point import Point
 from cvtrain.config.sections import Section
 from cvtrain.config.sweep_size import MOST_POINTS

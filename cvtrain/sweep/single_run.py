@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from cvtrain.config.compose import as_override
+from cvtrain.config.overrides import as_override
 from cvtrain.config.point import Point
 from cvtrain.config.schema import Config
 from cvtrain.config.sections import AnyLoggerConfig

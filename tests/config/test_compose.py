@@ -13,7 +13,8 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from cvtrain.config.compose import Composer, configuration_folder, parse_override, quoted
+from cvtrain.config.compose import Composer, configuration_folder
+from cvtrain.config.overrides import parse_override, quoted
 from cvtrain.process.errors import InputError
 from cvtrain.sweep.fewer_points import fewer_points, without_typed_axes
 from cvtrain.sweep.plan import Plan, directory_name, swept_values

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvtrain.config.compose import parse_override
+from cvtrain.config.overrides import parse_override
 from cvtrain.config.sweep_size import axis_length, product_size
 from cvtrain.process.errors import InputError
 

@@ -16,7 +16,7 @@ import matplotlib as mpl
 import pytest
 from rich.table import Table as RichTable
 
-from cvtrain.config.compose import as_override, as_typed, parse_override
+from cvtrain.config.overrides import as_override, as_typed, parse_override
 from cvtrain.process.errors import InputError
 from cvtrain.process.plain_console import PlainConsole
 from cvtrain.process.plain_text import cvtrain_command, printable, printed_command, say

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cvtrain.cli.train import main
-from cvtrain.config.compose import as_override
+from cvtrain.config.overrides import as_override
 from cvtrain.config.schema import check_config
 from cvtrain.process.errors import Interrupted
 from cvtrain.sweep import single_run

@@ -11,7 +11,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cvtrain.cli.train import main
-from cvtrain.config.compose import quoted
+from cvtrain.config.overrides import quoted
 from cvtrain.process.errors import InputError, Interrupted
 from cvtrain.runs import journal
 from cvtrain.runs.directory_lock import DirectoryLock

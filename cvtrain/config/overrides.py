@@ -1,0 +1,125 @@
+"""Overrides as the command line gives them: read with clear errors, and written with quotes."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, ValueType
+from hydra.errors import HydraException
+
+from cvtrain.config.sweep_size import check_axis
+from cvtrain.process.errors import InputError, first_line
+from cvtrain.process.regular_file import kind_of
+
+PATH_KEYS = ("resume", "start_from", "data.path")
+QUOTING = "\"key='a=b'\""
+MOST_CHARACTERS = 10_000
+"""Of an override: the parser takes seconds for so many."""
+MOST_KEY_CHARACTERS = 200
+"""Of a key, which is looked for as a group's folder: a file system takes some 255."""
+MOST_DEPTH = 20
+"""Of lists and mappings inside each other: OmegaConf walks through them by recursion."""
+SHOWN = 60
+"""Characters of an override that is too long, in the line on it."""
+
+
+@cache
+def parse_override(text: str) -> Override:
+    """Parse one override.
+
+    Raises:
+        InputError: the text is not an override, or means more points than a sweep may have.
+    """
+    override = _parsed(text)
+    if not override.key_or_group:
+        raise InputError(f"{text}: should be key=value, group=option or key=a,b")
+    if len(override.key_or_group) > MOST_KEY_CHARACTERS:
+        raise InputError(f"{text[:SHOWN]}…: no such key")
+    if override.is_delete() and override.is_sweep_override():
+        raise InputError(f"{text}: should delete or sweep a key, not both")
+    if override.value_type is ValueType.GLOB_CHOICE_SWEEP:  # it would need the group it is for
+        raise InputError(f"{text}: should list its values; here glob() has none to choose from")
+    if override.is_discrete_sweep():
+        check_axis(override)
+    return override
+
+
+def _parsed(text: str) -> Override:
+    if len(text) > MOST_CHARACTERS:
+        raise InputError(
+            f"{text[:SHOWN]}…: should have at most {MOST_CHARACTERS:,} characters, has"
+            f" {len(text):,}"
+        )
+    try:
+        override = OverridesParser.create().parse_override(text)
+        deep = _depth(override.value()) > MOST_DEPTH
+    except HydraException as error:
+        reason = first_line(error).partition(" expecting {")[0]
+        raise InputError(
+            f"{text}: should be key=value, group=option or key=a,b ({reason}); a value with one of"
+            f" = , ( ) [ ] {{ }} in it needs quotes: {QUOTING}"
+        ) from None
+    except RecursionError:
+        deep = True
+    except ValueError as error:  # a number with thousands of digits
+        raise InputError(f"{text[:SHOWN]}…: {first_line(error).partition(';')[0]}") from None
+    if deep:
+        raise InputError(
+            f"{text[:SHOWN]}…: should have brackets inside each other at most {MOST_DEPTH} deep"
+        )
+    return override
+
+
+def _depth(value: Any) -> int:
+    if isinstance(value, ChoiceSweep):
+        return max(map(_depth, value.list), default=0)
+    inside = value.values() if isinstance(value, dict) else value
+    return 1 + max(map(_depth, inside), default=0) if isinstance(value, list | dict) else 0
+
+
+def quoted(text: str) -> str:
+    """`text` as a quoted value of an override, whatever characters it holds."""
+    # In a quoted value a backslash is itself, except before a quote.
+    escaped = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + (r"\'" if m[2] else ""), text)
+    return f"'{escaped}'"
+
+
+def as_override(key: str, text: str) -> str:
+    """``key=text``, with `text` in quotes only where it needs them."""
+    plain = f"{key}={text}"
+    try:
+        parsed = parse_override(plain)
+    except InputError:
+        return f"{key}={quoted(text)}"
+    return plain if parsed.value() == text else f"{key}={quoted(text)}"
+
+
+def as_typed(text: str) -> str:
+    """An argument of the command line, with the path of something that is there in quotes.
+
+    Names of run directories have ``=`` and commas in them, which mean something to Hydra.
+
+    Args:
+        text: e.g. ``start_from=outputs/0_optimizer=sgd,seed=0``; what is no override of one of
+            `PATH_KEYS`, or names nothing that is there, is returned as it is.
+
+    Raises:
+        InputError: it is no text.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{text}: should be UTF-8 text") from None
+    key, _, value = text.partition("=")
+    named = key.lstrip("+") in PATH_KEYS and value != "null" and kind_of(Path(value)) is not None
+    return as_override(key, value) if value and named else text
+
+
+def explain(error: Exception) -> str:
+    """A composition error in one line: Hydra's first line, and its cause's."""
+    lines = [first_line(error), first_line(error.__cause__)]
+    return ": ".join(dict.fromkeys(line for line in lines if line))
