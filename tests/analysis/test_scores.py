@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from cvtrain.analysis.arms import CONTROL, REFERENCE
-from cvtrain.analysis.best_lr import best_rate
+from cvtrain.analysis.best_lr import best_rate, chosen_rate
 from cvtrain.analysis.scores import compare
 from tests.analysis.synthetic import HALVED, JITTERED, UNCONJUGATED, WIRTINGER, row, sweep_of
 
@@ -58,6 +58,14 @@ def test_a_rate_where_one_run_did_not_finish_is_not_the_best(status, kind):
     assert arm.best_lr == 0.125
     counted = {"diverged": arm.diverged, "failed": arm.failed, "unfinished": arm.unfinished}
     assert [name for name, count in counted.items() if count] == [kind]
+
+
+def test_a_rate_that_one_seed_did_not_try_is_not_the_best():
+    losses = np.tile([0.5, 0.1], (6, 1))  # of six values the highest is trimmed, a missing one too
+    fails = np.zeros(losses.shape, dtype=bool)
+    assert chosen_rate(losses, fails) == 1
+    losses[3, 1] = math.nan
+    assert chosen_rate(losses, fails) == 0
 
 
 def test_of_equal_rates_the_smaller_is_the_best():
@@ -156,7 +164,7 @@ def test_a_single_seed_has_a_difference_but_no_interval():
     assert found.pairs == 1
 
 
-def test_the_reference_comes_first_and_the_null_arm_last():
+def test_the_reference_comes_first_and_the_jitter_control_last():
     rows = [
         one
         for arm in (JITTERED, UNCONJUGATED, HALVED, {}, HALVED | JITTERED)
