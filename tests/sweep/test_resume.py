@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,6 +21,7 @@ from cvtrain.runs.journal import Journal
 from cvtrain.sweep.launcher import StackLaunch
 from cvtrain.sweep.plan import Plan
 from cvtrain.sweep.resume import resumption
+from cvtrain.sweep.sweeper import report
 from tests.sweep.small_sweep import RUNS, SMALL, assert_equal, resume, sweep
 from tests.training.trained_runs import composer
 
@@ -213,6 +215,13 @@ def test_ctrl_c_tells_how_to_go_on_whatever_becomes_of_the_report(
     assert sweep(directory, "optimizer=sgd", "seed=0", "max_steps=5") == 130
     told = f"cvtrain: to go on: python -m cvtrain resume={directory}\n"
     assert capsys.readouterr().err.count(told) == 1
+
+
+def test_interrupted_runs_have_not_ended(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("cvtrain.experiments.publish.publish", lambda directory: None)
+    counts = {"finished": 1, "diverged": 1, "failed": 1, "interrupted": 2, None: 1}
+    report(tmp_path, SimpleNamespace(count=lambda points: counts), range(6))
+    assert capsys.readouterr().err == "3 of 6 runs ended, 2 were interrupted\n"
 
 
 def start(arguments: list[str]) -> subprocess.Popen[str]:
