@@ -103,11 +103,11 @@ def _caption(groups: Sequence[Group], answers: Answers) -> str:
     """What the columns mean, and the keys of the arms."""
     units = {"points of test accuracy" if g.metric == ACCURACY else g.metric for g in groups}
     keys = {arm: None for _, arm in answers if arm_words(arm) != arm}
-    legend = "; ".join(f"{_short(arm)}: {arm}" for arm in keys)
-    return (
-        f"{legend + '; ' if legend else ''}if kept: {', '.join(units)}; […]: 95 % intervals over"
-        " seeds"
-    )
+    parts = [f"{_short(arm)}: {arm}" for arm in keys]
+    if any(" of test loss" in answer.outcome for answer in answers.values()):
+        parts.append("%: of test loss")
+    parts += [f"if kept: {', '.join(units)}", "[…]: 95 % intervals over seeds"]
+    return "; ".join(parts)
 
 
 def kept(answer: Answer, metric: str) -> tuple[str, str]:
