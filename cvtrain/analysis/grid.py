@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from cvtrain.analysis.best_lr import NOT_LEARNED, BoolArray, chosen_rate
+from cvtrain.analysis.best_lr import NOT_LEARNED, BoolArray, at_edge, chosen_rate
 from cvtrain.analysis.statistics import RealArray
 
 COLLAPSED = 0.5
@@ -24,7 +24,7 @@ class Grid:
 
     Attributes:
         seeds: in the order of the rows.
-        octaves: log₂ of the learning rates, ascending.
+        rates: learning rates as they were configured, ascending, `[rates]`.
         loss: final validation loss; NaN where there is no result, infinite where it is no number or
             the run diverged.
         test_loss: of the test split, likewise.
@@ -36,12 +36,17 @@ class Grid:
     """
 
     seeds: tuple[int, ...]
-    octaves: RealArray
+    rates: RealArray
     loss: RealArray
     test_loss: RealArray
     metric: RealArray
     steps: RealArray
     fails: BoolArray
+
+    @cached_property
+    def octaves(self) -> RealArray:
+        """log₂ of the learning rates, `[rates]`. Not every rate is 2 to the power of its octave."""
+        return np.asarray(np.log2(self.rates))
 
     @property
     def present(self) -> BoolArray:
@@ -53,7 +58,7 @@ class Grid:
         """Median validation loss over seeds, `[rates]`: runs that failed count as infinite, a rate
         at which half of the runs or more failed is infinite, one without a result NaN."""
         losses = np.where(self.fails, np.inf, self.loss)
-        middles = np.full(len(self.octaves), np.nan)
+        middles = np.full(len(self.rates), np.nan)
         for place in np.flatnonzero(self.present.any(axis=0)):
             # Not the mean of the two in the middle, which infinity would be a part of.
             ordered = np.sort(losses[self.present[:, place], place])
@@ -66,6 +71,11 @@ class Grid:
         return chosen_rate(self.loss, self.fails)
 
     @property
+    def best_rate(self) -> float | None:
+        """The learning rate of column `best`."""
+        return None if self.best is None else float(self.rates[self.best])
+
+    @property
     def least_failing(self) -> int | None:
         """Column of the rate with the fewest failed runs among those that all seeds have a result
         of; of equal ones that of the lowest loss."""
@@ -76,19 +86,9 @@ class Grid:
         return int(complete[order[0]])
 
     @property
-    def lower_edge(self) -> bool:
-        """Whether the best rate is the smallest of several."""
-        return len(self.octaves) > 1 and self.best == 0
-
-    @property
-    def upper_edge(self) -> bool:
-        """Whether the best rate is the largest of several."""
-        return 1 < len(self.octaves) == (self.best if self.best is not None else -1) + 1
-
-    @property
     def edge(self) -> bool:
         """Whether the best rate is the smallest or largest of several."""
-        return self.lower_edge or self.upper_edge
+        return at_edge(self.best_rate, self.rates.tolist())
 
     def take(self, seeds: Sequence[int]) -> Grid:
         """The rows of these seeds, in this order."""
@@ -139,7 +139,7 @@ def grid_of(runs: pd.DataFrame, metric: str) -> Grid:
     fails |= collapsed(np.where(fails, np.inf, loss), untrained)
     return Grid(
         seeds=tuple(seeds),
-        octaves=np.log2(np.array(rates)),
+        rates=np.array(rates),
         loss=loss,
         test_loss=np.where(present & ~np.isfinite(test_loss), np.inf, test_loss),
         metric=np.where(np.isfinite(measured), measured, np.nan),

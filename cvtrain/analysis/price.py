@@ -77,7 +77,7 @@ def regret(reference: Grid, rising: bool) -> tuple[Price, ...]:
 def moved(grid: Grid, octaves: float) -> Grid:
     """The grid of an arm that a law makes equal to `grid`'s at a learning rate by so many octaves
     higher."""
-    return replace(grid, octaves=grid.octaves + octaves)
+    return replace(grid, rates=grid.rates * 2.0**octaves)
 
 
 def price_at(tuned: Grid, best: int, other: Grid, octave: float, rising: bool) -> Price | None:

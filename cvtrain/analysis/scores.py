@@ -6,11 +6,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 import pandas as pd
 
 from cvtrain.analysis.arms import CONTROL, REFERENCE, label_runs
-from cvtrain.analysis.best_lr import SCORE, at_edge, with_scores
+from cvtrain.analysis.best_lr import SCORE, with_scores
 from cvtrain.analysis.difference import Difference, paired_difference
 from cvtrain.analysis.effective_lr import predicted_shift
 from cvtrain.analysis.exact_pairs import (
@@ -221,14 +220,14 @@ def _group(
 
 def _arm(name: str, own: pd.DataFrame, reference: pd.DataFrame, metric: str) -> Arm:
     grid = grid_of(own, metric)
-    best = _rate(grid)
+    best = grid.best_rate
     rates, status = own["optimizer.lr"], own["status"]
     there = own[rates == best]
     arm = Arm(
         name=name,
         grid=grid,
         best_lr=best,
-        edge=at_edge(best, rates),
+        edge=grid.edge,
         score=float(there["score"].mean()),
         test_mean=float(there[metric].mean()),
         test_spread=float(there[metric].std()),
@@ -240,7 +239,7 @@ def _arm(name: str, own: pd.DataFrame, reference: pd.DataFrame, metric: str) -> 
         unfinished=int(status.isin(["running", "interrupted"]).sum()),
     )
     base = grid_of(reference, metric) if len(reference) else None
-    reference_lr = _rate(base) if base is not None else None
+    reference_lr = base.best_rate if base is not None else None
     if own.index.equals(reference.index) or base is None or reference_lr is None:
         return arm
     at_best = reference[reference["optimizer.lr"] == reference_lr]
@@ -256,20 +255,14 @@ def _arm(name: str, own: pd.DataFrame, reference: pd.DataFrame, metric: str) -> 
     return replace(arm, shift=math.log2(best / reference_lr), retuned=retuned)
 
 
-def _rate(grid: Grid) -> float | None:
-    return None if grid.best is None else float(2.0 ** grid.octaves[grid.best])
-
-
 def _left_out(runs: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     """Each seed's run at the learning rate that the other seeds choose."""
     chosen = {
-        seed: grid.octaves[place]
+        seed: grid.rates[place]
         for seed, place in zip(grid.seeds, leave_one_out(grid), strict=True)
         if place != NO_RATE
     }
-    octaves = np.log2(runs["optimizer.lr"].to_numpy(dtype=np.float64))
-    left_out: pd.DataFrame = runs[octaves == runs["seed"].map(chosen).to_numpy(dtype=np.float64)]
-    return left_out
+    return runs[runs["optimizer.lr"] == runs["seed"].map(chosen)]
 
 
 def _prices(reference: pd.DataFrame, own: pd.DataFrame, metric: str) -> Iterator[Price]:

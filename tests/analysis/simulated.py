@@ -78,5 +78,5 @@ def draw(rng: np.random.Generator, truth: Truth, seeds: int, octaves: RealArray 
     fails = collapsed(loss, UNTRAINED)
     steps: npt.NDArray[np.float64] = np.full(shape, 100.0)
     return Grid(
-        tuple(range(seeds)), octaves, loss, np.exp(test), np.minimum(accuracy, 1), steps, fails
+        tuple(range(seeds)), 2.0**octaves, loss, np.exp(test), np.minimum(accuracy, 1), steps, fails
     )

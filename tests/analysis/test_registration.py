@@ -27,7 +27,7 @@ def registered(reference, other):
 @pytest.mark.parametrize("octaves", [-1, 0, 1, 2])
 def test_a_copy_at_another_octave_moves_by_exactly_that_and_leaves_nothing(octaves):
     reference = draw(rng(), PLAIN, 8)
-    found = registered(reference, replace(reference, octaves=WHOLE + octaves))
+    found = registered(reference, replace(reference, rates=2.0 ** (WHOLE + octaves)))
     assert (found.shift.mean, found.shift.low, found.shift.high) == (octaves,) * 3
     assert found.factor.mean == 2.0**octaves
     assert found.rest.mean == pytest.approx(0, abs=1e-9)
@@ -76,7 +76,7 @@ def test_where_a_curve_is_flat_or_one_sided_there_is_nothing_to_register(grid, r
 
 def test_a_hair_beyond_the_rates_tried_there_still_is_a_rest():
     one = draw(rng(1), Truth(spread=0.0), 8, np.arange(-2.0, 3.0))
-    found = registered(one, replace(one, octaves=one.octaves + 0.002))
+    found = registered(one, replace(one, rates=one.rates * 2**0.002))
     assert found.rest.known and found.rest.seeds == 8
 
 

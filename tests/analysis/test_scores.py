@@ -68,6 +68,16 @@ def test_a_rate_that_one_seed_did_not_try_is_not_the_best():
     assert chosen_rate(losses, fails) == 0
 
 
+def test_the_best_rate_is_one_that_was_tried_though_it_is_no_power_of_two():
+    rates = (0.01, 0.03, 0.1)  # 2 to the power of log₂ 0.03 is another number
+    arm = only_group(curve(0.5, 0.3, 0.4, rates=rates)).arm(REFERENCE)
+    assert (arm.best_lr, arm.edge, arm.score) == (0.03, False, 0.3)
+    assert arm.test_mean == pytest.approx(0.91)
+    rows = curve(0.5, 0.3, 0.4, rates=rates) + curve(0.5, 0.3, 0.4, rates=rates, **HALVED)
+    other = only_group(rows).arm("scale ½, pytorch")
+    assert other.retuned.pairs == other.unretuned.pairs == len(SEEDS)
+
+
 def test_of_equal_rates_the_smaller_is_the_best():
     assert best_rate(compare(sweep_of(curve(0.3, 0.3, 0.3))).runs) == 0.0625
 
