@@ -14,9 +14,6 @@ from cvtrain.analysis.statistics import Interval
 
 Kind = Literal["relabelling", "absorbed", "different", "never learns", "law broken", "inconclusive"]
 
-UNCHANGED = 0.1
-"""Octaves: a learning rate that should move by less, whole interval, is left as it is."""
-
 
 @dataclass(frozen=True)
 class LawCheck:
@@ -157,8 +154,10 @@ def advice_of(registration: Registration) -> str:
     if registration.reason is not None:
         return f"the learning rate's factor is unknown ({registration.reason})"
     if not shift.known:
-        return f"multiply the learning rate by {2**shift.mean:.2f} (one seed: no interval)"
-    if max(abs(shift.low), abs(shift.high)) <= UNCHANGED:
+        return (
+            f"multiply the learning rate by {registration.factor.mean:.2f} (one seed: no interval)"
+        )
+    if registration.unchanged:
         return f"leave the learning rate ({span(shift)} octaves)"
     return f"multiply the learning rate by {span(registration.factor, plus=False)}"
 

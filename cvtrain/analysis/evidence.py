@@ -132,12 +132,6 @@ def decided_by_law(law: LawCheck | None) -> bool:
     return law is not None and law.pairs > 0 and (law.holds or law.on_cpu)
 
 
-def relabelled(arm: Arm) -> bool:
-    """Whether a law makes its runs equal to others', and they are, bit for bit."""
-    law = law_check(arm)
-    return law is not None and law.holds
-
-
 def learned(grid: Grid, untrained: float) -> bool:
     """Whether the median run at some learning rate gets below `NOT_LEARNED` of the untrained loss,
     where that is known."""

@@ -53,6 +53,15 @@ class Grid:
         """Which runs have a result."""
         return ~np.isnan(self.loss)
 
+    def ranked_metric(self, rising: bool) -> RealArray:
+        """The test metric, where a failed run has the worst value, `[seeds, rates]`.
+
+        Args:
+            rising: whether more of the metric is better: the worst value is then −infinity, else
+                infinity.
+        """
+        return np.where(self.fails, -np.inf if rising else np.inf, self.metric)
+
     @cached_property
     def median_loss(self) -> RealArray:
         """Median validation loss over seeds, `[rates]`: runs that failed count as infinite, a rate

@@ -26,6 +26,7 @@ from cvtrain.analysis.statistics import (
     RealArray,
     Summary,
     discordance_p,
+    known_differences,
     summary,
 )
 
@@ -84,7 +85,7 @@ class Optimum:
         margin: largest difference that does not matter.
         edge: whether the best rate of either is the smallest or largest one that was tried.
         seeds_needed: that would answer; None where unknown.
-        differences: by seed; infinite where one of the pair failed.
+        differences: by seed, for summary.json; infinite where one of the pair failed.
         octaves: from the reference's rate to the arm's, chosen on all seeds.
     """
 
@@ -116,8 +117,7 @@ def judged(grid: Grid, rising: bool) -> tuple[RealArray, npt.NDArray[np.bool_]]:
     """
     columns = leave_one_out(grid)
     rows = np.arange(len(columns))
-    values, fails = grid.metric[rows, columns], grid.fails[rows, columns]
-    values = np.where(fails, -np.inf if rising else np.inf, values)
+    values, fails = grid.ranked_metric(rising)[rows, columns], grid.fails[rows, columns]
     unknown = (columns == NO_RATE) | ~grid.present[rows, columns]
     return np.where(unknown, np.nan, values), fails & ~unknown
 
@@ -163,7 +163,7 @@ def at_optimum(
         margin=margin,
         edge=any(grid.edge for grid in grids[:2]),
         seeds_needed=pooled.seeds_for_answer(margin),
-        differences=tuple(_difference(values[1], _pooled(bases)).tolist()),
+        differences=tuple(known_differences(values[1], _pooled(bases)).tolist()),
         octaves=float(grids[1].octaves[right] - grids[0].octaves[left]),
     )
 
@@ -198,10 +198,10 @@ def _tested(other: RealArray, base: RealArray, others: RealArray, bases: RealArr
         other, base: per seed, `[seeds]`.
         others, bases: the same in every bootstrap sample, `[seeds, samples]`.
     """
-    found = summary(_difference(other, base))
+    found = summary(known_differences(other, base))
     with np.errstate(invalid="ignore"):
         again = others - bases
-    means = np.array([summary(_known(column)).mean for column in again.T])
+    means = np.array([summary(column[~np.isnan(column)]).mean for column in again.T])
     means = means[np.isfinite(means)]
     if np.isnan(found.error) or len(means) < RESAMPLES / 2:
         return found
@@ -216,8 +216,7 @@ def _rechosen(grids: Sequence[Grid], rising: bool) -> list[RealArray]:
     found = []
     for grid in grids:
         columns = []
-        worst = -np.inf if rising else np.inf
-        values = np.where(grid.fails, worst, grid.metric)
+        values = grid.ranked_metric(rising)
         for rows in samples:
             place = chosen_rate(grid.loss[rows], grid.fails[rows])
             columns.append(np.full(seeds, np.nan) if place is None else values[rows, place])
@@ -248,14 +247,3 @@ def _pooled(arms: Sequence[RealArray]) -> RealArray:
     counts = usable.sum(axis=0)
     pooled: RealArray = np.where(counts > 0, sums / np.maximum(counts, 1), bases[0])
     return pooled
-
-
-def _difference(other: RealArray, reference: RealArray) -> RealArray:
-    """`other` − `reference` without unknown ones; where both failed there is no difference to
-    speak of, and the pair is left out."""
-    with np.errstate(invalid="ignore"):
-        return _known(other - reference)
-
-
-def _known(values: RealArray) -> RealArray:
-    return np.asarray(values[~np.isnan(values)])

@@ -9,7 +9,7 @@ import numpy as np
 
 from cvtrain.analysis.grid import Grid, paired
 from cvtrain.analysis.optimum import Failures, failures
-from cvtrain.analysis.statistics import Interval, RealArray, interval
+from cvtrain.analysis.statistics import Interval, RealArray, interval, known_differences
 
 REGRET_OCTAVES = (-2, -1, 1, 2)
 """A quarter to four times the best learning rate."""
@@ -91,14 +91,19 @@ def price_at(tuned: Grid, best: int, other: Grid, octave: float, rising: bool) -
     if not known.any():
         return None
     fails = left.fails[known, best], right.fails[known, column]
-    worst = -np.inf if rising else np.inf
-    metric = _difference(left.metric[known, best], right.metric[known, column], *fails, worst)
+    metrics = (
+        right.ranked_metric(rising)[known, column],
+        left.ranked_metric(rising)[known, best],
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(left.test_loss[known, best]), np.log(right.test_loss[known, column])
+        logs = (
+            np.where(fails[1], np.inf, np.log(right.test_loss[known, column])),
+            np.where(fails[0], np.inf, np.log(left.test_loss[known, best])),
+        )
     return Price(
         octave=float(octave),
-        difference=interval(metric),
-        loss=interval(_difference(*logs, *fails, np.inf)),
+        difference=interval(known_differences(*metrics)),
+        loss=interval(known_differences(*logs)),
         failures=failures(*fails),
         steps=float(np.median(right.steps[known, column])),
         best_steps=float(np.median(left.steps[known, best])),
@@ -114,11 +119,3 @@ def column_of(octaves: RealArray | Sequence[float], octave: float) -> int | None
 def _kept(tuned: Grid, other: Grid, rising: bool) -> Price | None:
     best = tuned.best
     return None if best is None else price_at(tuned, best, other, tuned.octaves[best], rising)
-
-
-def _difference(
-    left: RealArray, right: RealArray, left_fails: RealArray, right_fails: RealArray, worst: float
-) -> RealArray:
-    with np.errstate(invalid="ignore"):
-        found = np.where(right_fails, worst, right) - np.where(left_fails, worst, left)
-    return np.asarray(found[~np.isnan(found)])

@@ -39,6 +39,8 @@ DECIMALS = 9
 """Of shifts: octaves that a law makes equal differ in the last bit of a logarithm."""
 TOLERANCE = 0.01
 """Octaves by which a place may lie beyond the rates tried, whose end then stands for it."""
+UNCHANGED = 0.1
+"""Octaves: a learning rate whose shift lies within, its whole interval, is left as it is."""
 LEVELS = 64
 """At so many levels the distance is taken; it is a straight line between any two of them."""
 
@@ -58,7 +60,7 @@ class Registration:
         margin: share of the test loss that does not matter, e.g. 0.05.
         edge: whether the best rate of either is the smallest or largest one that was tried.
         seeds_needed: that would answer whether the rest is within the margin; None where unknown.
-        shifts, rests: by seed, `[seeds]`.
+        shifts, rests: by seed, `[seeds]`, for summary.json.
         reason: why there is nothing to register, else None; all numbers are NaN then.
     """
 
@@ -72,6 +74,12 @@ class Registration:
     shifts: tuple[float, ...] = ()
     rests: tuple[float, ...] = ()
     reason: str | None = None
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the learning rate may stay: the whole interval of the shift is within
+        `UNCHANGED` octaves."""
+        return self.shift.known and max(abs(self.shift.low), abs(self.shift.high)) <= UNCHANGED
 
     @property
     def factor(self) -> Interval:

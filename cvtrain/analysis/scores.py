@@ -66,14 +66,14 @@ class Arm:
     shift: float | None = None
     retuned: Difference | None = None
     unretuned: Difference | None = None
-    prices: tuple[Price, ...] = ()
+    prices: tuple[SameRate, ...] = ()
     octaves: Shift | None = None
     pairs: tuple[Pair, ...] = ()
     obstacles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Price:
+class SameRate:
     """An arm against the reference at one learning rate, the same for both.
 
     Attributes:
@@ -94,7 +94,7 @@ class Group:
     """The arms of one optimizer (and setting).
 
     Attributes:
-        arms: the reference first, the null arm last.
+        arms: the reference first, the jitter control last.
         metric: tag of the test metric, e.g. ``test/accuracy``.
         goal: what "steps to target" means, e.g. ``accuracy 0.95``.
         margin: largest difference of the test metric that does not matter; NaN without a reference.
@@ -185,19 +185,23 @@ def _group(
     names = list(rows["arm"].unique())
     wanted, varied = str(rows["reference"].iloc[0]), str(rows["varied"].iloc[0])
     names.sort(key=lambda arm: (arm == CONTROL, arm != wanted))
-    reference = rows[rows["arm"] == wanted]
-    arms = [_arm(arm, rows[rows["arm"] == arm], reference, metric) for arm in names]
+    by_arm = {arm: rows[rows["arm"] == arm] for arm in names}
+    grids = {arm: grid_of(runs, metric) for arm, runs in by_arm.items()}
+    arms = [
+        _arm(arm, (by_arm[arm], grids[arm]), (by_arm.get(wanted), grids.get(wanted)), metric)
+        for arm in names
+    ]
     described = []
     for arm in arms:
         first = rows[rows["arm"] == arm.name].iloc[0]
         config = acting_configuration(first, config_keys)
         plain = varied or arm.name in (wanted, CONTROL)
         why = () if plain else tuple(obstacles(config, is_mixed(first)))
-        ours = tuple(pair for pair in pairs if pair.arm == arm.name)
-        if arm.edge and ours and all(pair.equal for pair in ours):
+        arm_pairs = tuple(pair for pair in pairs if pair.arm == arm.name)
+        if arm.edge and arm_pairs and all(pair.equal for pair in arm_pairs):
             # A few points are enough for a law, and too few to be tuned.
             arm = replace(arm, retuned=None, unretuned=None)
-        described.append(replace(arm, pairs=ours, obstacles=why))
+        described.append(replace(arm, pairs=arm_pairs, obstacles=why))
     base = described[0]
     scale = abs(base.test_mean) if base.name == wanted else math.nan
     known = rows["untrained_loss"].dropna()
@@ -218,34 +222,38 @@ def _group(
     )
 
 
-def _arm(name: str, own: pd.DataFrame, reference: pd.DataFrame, metric: str) -> Arm:
-    grid = grid_of(own, metric)
+def _arm(
+    name: str,
+    arm_runs: tuple[pd.DataFrame, Grid],
+    reference_runs: tuple[pd.DataFrame | None, Grid | None],
+    metric: str,
+) -> Arm:
+    (own, grid), (reference, base) = arm_runs, reference_runs
     best = grid.best_rate
     rates, status = own["optimizer.lr"], own["status"]
-    there = own[rates == best]
+    at_best = own[rates == best]
     arm = Arm(
         name=name,
         grid=grid,
         best_lr=best,
         edge=grid.edge,
-        score=float(there["score"].mean()),
-        test_mean=float(there[metric].mean()),
-        test_spread=float(there[metric].std()),
-        steps_to_target=float(there["convergence/steps_to_target"].median()),
+        score=float(at_best["score"].mean()),
+        test_mean=float(at_best[metric].mean()),
+        test_spread=float(at_best[metric].std()),
+        steps_to_target=float(at_best["convergence/steps_to_target"].median()),
         runs=len(own),
         diverged=int((status == "diverged").sum()),
         not_learned=int(own["not_learned"].sum()),
         failed=int((status == "failed").sum()),
         unfinished=int(status.isin(["running", "interrupted"]).sum()),
     )
-    base = grid_of(reference, metric) if len(reference) else None
-    reference_lr = base.best_rate if base is not None else None
-    if own.index.equals(reference.index) or base is None or reference_lr is None:
+    if reference is None or base is None or base is grid or base.best_rate is None:
         return arm
-    at_best = reference[reference["optimizer.lr"] == reference_lr]
+    reference_lr = base.best_rate
+    reference_at_best = reference[reference["optimizer.lr"] == reference_lr]
     arm = replace(
         arm,
-        unretuned=paired_difference(at_best, own[rates == reference_lr], metric),
+        unretuned=paired_difference(reference_at_best, own[rates == reference_lr], metric),
         prices=tuple(_prices(reference, own, metric)),
         octaves=shift(reference, own),
     )
@@ -265,16 +273,16 @@ def _left_out(runs: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     return runs[runs["optimizer.lr"] == runs["seed"].map(chosen)]
 
 
-def _prices(reference: pd.DataFrame, own: pd.DataFrame, metric: str) -> Iterator[Price]:
-    there = set(reference["optimizer.lr"])
+def _prices(reference: pd.DataFrame, own: pd.DataFrame, metric: str) -> Iterator[SameRate]:
+    reference_rates = set(reference["optimizer.lr"])
     for lr, rows in own.groupby("optimizer.lr"):
-        if lr in there:
-            beside = reference[reference["optimizer.lr"] == lr]
-            yield Price(
+        if lr in reference_rates:
+            reference_rows = reference[reference["optimizer.lr"] == lr]
+            yield SameRate(
                 float(lr),  # type: ignore[arg-type]  # pandas types the keys of groups too widely
-                paired_difference(beside, rows, metric),
+                paired_difference(reference_rows, rows, metric),
                 float(rows["convergence/steps_to_target"].median()),
-                float(beside["convergence/steps_to_target"].median()),
+                float(reference_rows["convergence/steps_to_target"].median()),
             )
 
 

@@ -168,14 +168,12 @@ def interval(values: RealArray) -> Interval:
     return summary(values).interval()
 
 
-def difference_p(values: RealArray) -> float:
-    """The p-value of no difference of `values` `[n]` from 0: the trimmed t test, two-sided."""
-    return summary(values).difference_p()
-
-
-def equivalence_p(values: RealArray, margin: float) -> float:
-    """The p-value of two one-sided trimmed t tests of `values` `[n]` against ±margin."""
-    return summary(values).equivalence_p(margin)
+def known_differences(other: RealArray, reference: RealArray) -> RealArray:
+    """`other` − `reference`, `[n]` each, without pairs of which one is unknown (NaN), or of which
+    both are infinite: there is no difference to speak of where both runs failed."""
+    with np.errstate(invalid="ignore"):
+        differences = other - reference
+    return np.asarray(differences[~np.isnan(differences)])
 
 
 def discordance_p(only_other: int, only_reference: int) -> tuple[float, float]:

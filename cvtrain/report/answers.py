@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from cvtrain.analysis.answer import UNCHANGED, Answer, arm_words, span
+from cvtrain.analysis.answer import Answer, arm_words, span
 from cvtrain.analysis.arms import REFERENCE
 from cvtrain.analysis.metric import ACCURACY
 from cvtrain.analysis.price import Price
@@ -40,7 +40,7 @@ def answer_table(groups: Sequence[Group], answers: Answers) -> Table | None:
         return by_row[record["group"], record["arm"]]
 
     def cost(record: Record) -> tuple[str, str]:
-        return kept(of(record), metrics[record["group"]])
+        return cost_of_keeping_rate(of(record), metrics[record["group"]])
 
     columns = (
         Column("", lambda r: r["group"] if first[r["group"]] == r["arm"] else "", left=True),
@@ -59,19 +59,26 @@ def learning_rate(answer: Answer) -> str:
     """What to do with the learning rate, in a cell: ``× 2, exactly``, ``× 1.33 [1.30, 1.36]``."""
     law, registration = answer.law, answer.registration
     if answer.kind == "relabelling" and law is not None:
-        text = "unchanged" if law.octaves == 0 else f"× {law.factor:g}"
+        text = "unchanged" if leaves_rate(answer) else f"× {law.factor:g}"
         of = "" if law.base == REFERENCE else f" of “{_short(law.base)}”"
         return f"{text}{of}, exactly"
     if answer.kind == "never learns":
         return "none works"
     if registration is None or registration.reason is not None:
         return "unknown"
-    shift = registration.shift
-    if not shift.known:
-        return f"× {2**shift.mean:.2f}"
-    if max(abs(shift.low), abs(shift.high)) <= UNCHANGED:
+    if leaves_rate(answer):
         return "unchanged"
+    if not registration.shift.known:
+        return f"× {registration.factor.mean:.2f}"
     return f"× {span(registration.factor, plus=False)}"
+
+
+def leaves_rate(answer: Answer) -> bool:
+    """Whether the learning rate that the answer names is the base's own."""
+    if answer.kind == "relabelling" and answer.law is not None:
+        return answer.law.octaves == 0
+    registration = answer.registration
+    return answer.kind != "never learns" and registration is not None and registration.unchanged
 
 
 def outcome(answer: Answer) -> str:
@@ -110,11 +117,11 @@ def _caption(groups: Sequence[Group], answers: Answers) -> str:
     return "; ".join(parts)
 
 
-def kept(answer: Answer, metric: str) -> tuple[str, str]:
+def cost_of_keeping_rate(answer: Answer, metric: str) -> tuple[str, str]:
     """The cost of keeping the reference's learning rate: in the metric with failures, and in steps;
     empty where it was not measured."""
     price = answer.prices.kept if answer.prices is not None else None
-    if price is None or "unchanged" in learning_rate(answer):
+    if price is None or leaves_rate(answer):
         return "", ""
     return _price(price, metric)
 
@@ -139,7 +146,7 @@ def answer_sentences(groups: Sequence[Group], answers: Answers) -> Iterator[Sent
     by_kind: dict[str, list[Answer]] = {}
     for answer in answers.values():
         kind: str = answer.kind
-        if kind == "absorbed" and learning_rate(answer) == "unchanged":
+        if kind == "absorbed" and leaves_rate(answer):
             kind = UNCHANGED_RATE
         by_kind.setdefault(kind, []).append(answer)
     exact = [one for one in by_kind.get("relabelling", []) if _law_base(one) == REFERENCE]
@@ -182,7 +189,7 @@ def _dearest(groups: Sequence[Group], answers: Answers) -> str | None:
     losses = []
     for answer in answers.values():
         metric, rising = metrics[answer.group]
-        text = kept(answer, metric)
+        text = cost_of_keeping_rate(answer, metric)
         price = answer.prices.kept if answer.prices is not None else None
         if text[0] and price is not None:
             loss = price.difference.mean * (-1 if rising else 1)
@@ -194,8 +201,8 @@ def _dearest(groups: Sequence[Group], answers: Answers) -> str | None:
         return None
     who = f"{answer.group} with {_short(answer.arm)}"
     unit = "points of test accuracy" if metrics[answer.group][0] == ACCURACY else ""
-    told = ", ".join(filter(None, (f"{text[0]} {unit}".strip(), text[1])))
-    return f"Keeping the learning rate costs most for {who}: {told}."
+    cost = ", ".join(filter(None, (f"{text[0]} {unit}".strip(), text[1])))
+    return f"Keeping the learning rate costs most for {who}: {cost}."
 
 
 def _who(same: Sequence[Answer]) -> str:

@@ -12,9 +12,7 @@ from scipy.stats import mstats
 from cvtrain.analysis.difference import Difference, adjusted_p, student_p
 from cvtrain.analysis.statistics import (
     constant,
-    difference_p,
     discordance_p,
-    equivalence_p,
     holm,
     interval,
     significant,
@@ -29,7 +27,7 @@ def test_up_to_four_values_have_students_t():
     assert (found.mean, found.low, found.high) == pytest.approx(
         (values.mean(), expected.low, expected.high)
     )
-    assert difference_p(values) == pytest.approx(student.pvalue)
+    assert summary(values).difference_p() == pytest.approx(student.pvalue)
 
 
 @pytest.mark.parametrize("n", [5, 8, 10, 26, 41])
@@ -54,16 +52,16 @@ def test_two_one_sided_tests_pass_where_the_ninety_percent_interval_is_within_th
 
 
 def test_equal_differences_leave_no_doubt_and_infinite_ones_are_none():
-    assert equivalence_p(np.full(5, 0.001), 0.005) == 0
-    assert equivalence_p(np.full(5, 0.006), 0.005) == 1
-    assert difference_p(np.zeros(5)) == 1
-    assert difference_p(np.full(5, 0.1)) == 0
+    assert summary(np.full(5, 0.001)).equivalence_p(0.005) == 0
+    assert summary(np.full(5, 0.006)).equivalence_p(0.005) == 1
+    assert summary(np.zeros(5)).difference_p() == 1
+    assert summary(np.full(5, 0.1)).difference_p() == 0
     found = interval(np.full(5, 0.1))
     assert (found.mean, found.low, found.high) == (0.1, 0.1, 0.1)
     assert not constant(np.full(5, np.inf)) and not constant(np.array([1.0, np.inf]))
     one_lost = np.array([0.001] * 5 + [np.inf])
-    assert math.isnan(equivalence_p(one_lost[:4:-1], 0.005))
-    assert math.isnan(equivalence_p(np.full(6, np.inf), 0.005))
+    assert math.isnan(summary(one_lost[:4:-1]).equivalence_p(0.005))
+    assert math.isnan(summary(np.full(6, np.inf)).equivalence_p(0.005))
 
 
 def test_infinite_values_count_as_worse_than_any_up_to_the_trimmed_share():

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from cvtrain.analysis.arms import CONTROL
 from cvtrain.analysis.metric import ACCURACY
-from cvtrain.analysis.scores import Arm, Comparison, Group, Price
+from cvtrain.analysis.scores import Arm, Comparison, Group, SameRate
 from cvtrain.report.figures.learning_rates import arm_indices, metric_name
 from cvtrain.report.figures.style import (
     COLOURS,
@@ -81,7 +81,7 @@ def _linear(group: Group) -> float:
     return 2 * margin if margin > 0 else 1.0
 
 
-def _ratio(price: Price) -> float:
+def _ratio(price: SameRate) -> float:
     """Ratio of the steps to the target; NaN where one side never reaches it, or begins there."""
     both = (price.steps, price.reference_steps)
     return price.steps / price.reference_steps if all(0 < n < math.inf for n in both) else math.nan
