@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -98,6 +99,10 @@ class Answer:
         return f"{self.arm}: {self.advice}: {self.outcome}."
 
 
+Answers = Mapping[tuple[str, str], Answer]
+"""The answers of a sweep, by the names of group and arm."""
+
+
 def arm_words(arm: str) -> str:
     """An arm as people say it: ``½ in the loss``, ``textbook gradient ∂L/∂w*``.
 
@@ -120,16 +125,26 @@ def arm_words(arm: str) -> str:
     return " and ".join(parts) or "PyTorch's gradient"
 
 
-def signed(value: float, digits: int = 2) -> str:
-    """E.g. ``+0.41``, ``−0.5``, ``0``."""
-    text = f"{value:+.{digits}f}"
+def signed_text(value: float, form: str = "+.2f") -> str:
+    """A number with its sign, e.g. ``+0.41``; "0" where the digits round to it, since "−0.00" would
+    claim a direction.
+
+    Args:
+        value: the number.
+        form: format specification with a sign.
+    """
+    text = f"{value:{form}}"
     return "0" if float(text) == 0 else text.replace("-", "−")
 
 
 def span(interval: Interval, digits: int = 2, scale: float = 1.0, plus: bool = True) -> str:
     """E.g. ``+0.41 [+0.40, +0.42]``; the mean alone where there is no interval, or no width."""
     ends = [scale * value for value in (interval.mean, interval.low, interval.high)]
-    shown = [signed(v, digits) if plus else f"{v:.{digits}f}" for v in ends if math.isfinite(v)]
+    shown = [
+        signed_text(v, f"+.{digits}f") if plus else f"{v:.{digits}f}"
+        for v in ends
+        if math.isfinite(v)
+    ]
     if len(shown) < 3 or shown[1] == shown[2]:
         return shown[0] if shown else "unknown"
     return f"{shown[0]} [{shown[1]}, {shown[2]}]"

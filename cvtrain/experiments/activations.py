@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from cvtrain.analysis.answer import signed_text
 from cvtrain.analysis.best_lr import Tuned, judged_runs, scored_runs, tuned
 from cvtrain.analysis.difference import (
     DISCOVERY_RATE,
@@ -29,7 +30,6 @@ from cvtrain.report.cells import (
     number,
     p_value,
     rate_text,
-    signed_text,
     spread_text,
     words,
 )

@@ -14,11 +14,12 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from cvtrain import theory
+from cvtrain.analysis.answer import signed_text
 from cvtrain.analysis.load import Sweep
 from cvtrain.experiments.linear_problem import WIDELY_LINEAR
 from cvtrain.experiments.linear_runs import read_linear_run
 from cvtrain.experiments.registry import Experiment
-from cvtrain.report.cells import Column, number, signed_text, spread_text, words
+from cvtrain.report.cells import Column, number, spread_text, words
 from cvtrain.report.document import Document, Picture, Section, Sentence, Table
 from cvtrain.report.figures.style import COLOURS, MARKERS, light_grid, new_figure, paper_style
 

@@ -4,9 +4,9 @@ optimizers by arms, and a few plain sentences."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from cvtrain.analysis.answer import Answer, arm_words, span
+from cvtrain.analysis.answer import Answer, Answers, arm_words, span
 from cvtrain.analysis.arms import REFERENCE
 from cvtrain.analysis.metric import ACCURACY
 from cvtrain.analysis.price import Price
@@ -14,8 +14,6 @@ from cvtrain.analysis.scores import Group
 from cvtrain.analysis.statistics import Interval
 from cvtrain.report.cells import Column, Record
 from cvtrain.report.document import Sentence, Table
-
-Answers = Mapping[tuple[str, str], Answer]
 
 TABLE = "answers"
 SIGNS = {"relabelling": "✓", "absorbed": "✓", "inconclusive": "?"}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cvtrain.analysis.answer import signed_text
 from cvtrain.analysis.difference import Difference
 
 Record = Mapping[str, Any]
@@ -87,12 +88,6 @@ def p_value(heading: str, key: str) -> Column:
 def number_text(value: float, form: str = ".4g") -> str:
     """A number with a true minus sign (U+2212); empty for NaN."""
     return "" if math.isnan(value) else f"{value:{form}}".replace("-", "−")
-
-
-def signed_text(value: float, form: str = "+.2f") -> str:
-    """A number with its sign; "0" where the digits round to it: "−0.00" would claim a direction."""
-    text = f"{value:{form}}"
-    return "0" if float(text) == 0 else text.replace("-", "−")
 
 
 def interval_text(mean: float, low: float, high: float, form: str = "+.2f") -> str:

@@ -10,12 +10,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from cvtrain.analysis.answer import Answers
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.scores import Comparison, Group, compare
 from cvtrain.analysis.verdict import decide
 from cvtrain.config.overrides import as_override
 from cvtrain.process.plain_text import cvtrain_command
-from cvtrain.report.answers import Answers, answer_sentences, answer_table
+from cvtrain.report.answers import answer_sentences, answer_table
 from cvtrain.report.document import Document, Picture, Section, Sentence
 from cvtrain.report.figures import differences, learning_rates, training
 from cvtrain.report.lr_sweep_tables import (

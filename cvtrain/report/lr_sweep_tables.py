@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from cvtrain.analysis.answer import Answer
+from cvtrain.analysis.answer import Answers
 from cvtrain.analysis.arms import CONTROL
 from cvtrain.analysis.metric import ACCURACY
 from cvtrain.analysis.scores import Arm, Group
@@ -24,7 +23,6 @@ from cvtrain.report.cells import (
 from cvtrain.report.document import Table
 from cvtrain.report.narrative import difference_text, metric_text, octaves_text
 
-Answers = Mapping[tuple[str, str], Answer]
 LANDMARKS = {
     "best": "best lr",
     "cliff": "cliff",

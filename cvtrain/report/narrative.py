@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from cvtrain.analysis.answer import Answer
+from cvtrain.analysis.answer import Answers, signed_text
 from cvtrain.analysis.arms import CONTROL
 from cvtrain.analysis.difference import Difference
 from cvtrain.analysis.metric import ACCURACY
 from cvtrain.analysis.scores import Group
 from cvtrain.analysis.statistics import Interval
-from cvtrain.report.cells import interval_text, signed_text, spread_text
+from cvtrain.report.cells import interval_text, spread_text
 from cvtrain.report.document import Sentence
-
-Answers = Mapping[tuple[str, str], Answer]
 
 
 def without_comparison(group: Group) -> str | None:

@@ -11,11 +11,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cvtrain.analysis.answer import Answers
 from cvtrain.analysis.arms import CONTROL
 from cvtrain.analysis.effective_lr import effective_rates
 from cvtrain.analysis.metric import ACCURACY
 from cvtrain.analysis.scores import Arm, Comparison, Group
-from cvtrain.report.answers import Answers, factor_octaves
+from cvtrain.report.answers import factor_octaves
 from cvtrain.report.figures.style import (
     COLOURS,
     MOST_COLUMNS,
