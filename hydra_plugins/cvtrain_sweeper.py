@@ -30,7 +30,7 @@ class CheckedSweeper(BasicSweeper):
     ) -> None:
         super().__init__(max_batch_size=None, params=params)
         self._variants = [list(variant) for variant in variants or ()]
-        self._fewer = list(fewer or ())
+        self._fewer = fewer if fewer is not None else ()
         self._search = search
 
     def sweep(self, arguments: list[str]) -> Any:

@@ -17,44 +17,64 @@ from cvtrain.process.errors import InputError
 Rule = Mapping[str, Mapping[str, Any]]
 
 
-def fewer_points(combinations: list[list[str]], rules: Sequence[Rule]) -> list[list[str]]:
+def fewer_points(combinations: list[list[str]], rules: Any) -> list[list[str]]:
     """The combinations of overrides that the rules leave.
 
     Raises:
-        InputError: a rule has other parts than `where` and `keep`.
+        InputError: the rules have another form.
     """
-    for rule in rules:
-        if set(rule) != {"where", "keep"}:
-            raise InputError(f"hydra.sweeper.fewer={dict(rule)}: should have where and keep")
+    for rule in checked_rules(rules):
         for key, kept in rule["keep"].items():
             wanted = set(map(_text, kept))
-            rows = [(each, _values(each)) for each in combinations]
+            rows = [(combination, _values(combination)) for combination in combinations]
             concerned = [values for _, values in rows if _matches(values, rule["where"])]
             if not wanted & {values.get(key) for values in concerned}:
                 continue
             combinations = [
-                each
-                for each, values in rows
+                combination
+                for combination, values in rows
                 if values.get(key) in wanted or not _matches(values, rule["where"])
             ]
     return combinations
 
 
-def without_typed_axes(rules: Sequence[Rule], typed: Sequence[str]) -> list[Rule]:
+def without_typed_axes(rules: Any, typed: Sequence[str]) -> list[Rule]:
     """The rules without the values to keep of keys that are set on the command line.
 
     Args:
         rules: of an experiment.
         typed: overrides of the command line.
+
+    Raises:
+        InputError: the rules have another form.
     """
     keys = {parse_override(text).key_or_group for text in typed}
     return [
         {
-            part: {key: kept for key, kept in content.items() if part != "keep" or key not in keys}
-            for part, content in rule.items()
+            "where": rule["where"],
+            "keep": {key: kept for key, kept in rule["keep"].items() if key not in keys},
         }
-        for rule in rules
+        for rule in checked_rules(rules)
     ]
+
+
+def checked_rules(rules: Any) -> list[Rule]:
+    """Rules as a configuration has them.
+
+    Raises:
+        InputError: they are no list of mappings with `where` and `keep`, mappings too; the values
+            of `keep` are lists.
+    """
+    if not isinstance(rules, Sequence) or isinstance(rules, str):
+        raise InputError(f"hydra.sweeper.fewer={rules}: should be a list of rules")
+    for rule in rules:
+        formed = isinstance(rule, Mapping) and set(rule) == {"where", "keep"}
+        if not formed or not all(isinstance(part, Mapping) for part in rule.values()):
+            raise InputError(f"hydra.sweeper.fewer={rule}: should have where and keep, as mappings")
+        for key, kept in rule["keep"].items():
+            if not isinstance(kept, Sequence) or isinstance(kept, str):
+                raise InputError(f"hydra.sweeper.fewer: keep.{key}={kept}: should be a list")
+    return list(rules)
 
 
 def _matches(values: Mapping[str, str], where: Mapping[str, Any]) -> bool:

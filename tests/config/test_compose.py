@@ -102,6 +102,21 @@ def test_an_axis_that_the_command_line_sets_is_trained_whole():
     assert fewer_points(points, typed) == points
 
 
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        (3, "fewer=3: should be a list of rules"),
+        ("x", "fewer=x: should be a list of rules"),
+        ([3], "fewer=3: should have where and keep"),
+        ([{"where": 1, "keep": 2}], "should have where and keep, as mappings"),
+        ([{"where": {}, "keep": {"seed": 1}}], "keep.seed=1: should be a list"),
+    ],
+)
+def test_rules_of_another_form_are_refused(rules, message):
+    with pytest.raises(InputError, match=message):
+        without_typed_axes(rules, [])
+
+
 def test_learning_rates_go_by_octaves_of_each_optimizers_reference(composer):
     for name in ("sgd", "adam"):
         at_reference = composer.compose([f"optimizer={name}"])["optimizer"]
