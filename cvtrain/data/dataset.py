@@ -69,15 +69,16 @@ class Dataset:
         if self.task not in get_args(TaskName):
             raise ValueError(f"task={self.task}: should be one of {', '.join(get_args(TaskName))}")
         if self.class_names and len(self.class_names) != self.out_features:
-            raise ValueError(f"{len(self.class_names)} class_names for {self.out_features} classes")
+            names = len(self.class_names)
+            raise ValueError(f"class_names: {names} names, should be {self.out_features}")
         if len(self.train) == 0:
-            raise ValueError("train split: it is empty")
+            raise ValueError("train split: should hold samples, is empty")
         # The sample that all others are compared with; set so because the class is frozen.
         object.__setattr__(self, "first", self.train.take(torch.arange(1)))
         for name in ("train", "validation", "test"):
             split: AnySplit = getattr(self, name)
             if len(split) == 0:
-                raise ValueError(f"{name} split: it is empty")
+                raise ValueError(f"{name} split: should hold samples, is empty")
             checked = split if isinstance(split, Split) else split.take(torch.arange(1))
             problem = self.problem(checked)
             if problem is not None:
@@ -110,7 +111,7 @@ class Dataset:
                 f" should be {reference.dtype} of shape {list(self.input_shape)} as in train"
             )
         if not torch.isfinite(inputs).all():
-            return "inputs hold NaN or infinity"
+            return "inputs should be finite, hold NaN or infinity"
         if self.task == "classification":
             return self._label_problem(targets, len(inputs))
         wanted = (len(inputs), self.out_features, *self.positions)
@@ -120,10 +121,10 @@ class Dataset:
                 f" should be {inputs.dtype} of shape {list(wanted)}"
             )
         if not torch.isfinite(targets).all():
-            return "targets hold NaN or infinity"
+            return "targets should be finite, hold NaN or infinity"
         alphabet = self.alphabet
         if alphabet is not None and not (targets.unsqueeze(-1) == alphabet).any(dim=-1).all():
-            return "targets are not all of the alphabet"
+            return "targets should all be of the alphabet"
         return None
 
     def _label_problem(self, labels: Tensor, samples: int) -> str | None:
@@ -135,7 +136,7 @@ class Dataset:
             )
         labels = labels[labels != IGNORED]
         if not len(labels):
-            return "there is no label"
+            return "there is no label, should be one at least"
         lowest, highest = int(labels.min()), int(labels.max())
         if lowest < 0 or highest >= self.out_features:
             return f"labels span {lowest} to {highest}, should be 0 to {self.out_features - 1}"

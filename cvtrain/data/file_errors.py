@@ -24,7 +24,7 @@ def data_folder(path: str, expected: str) -> Path:
     directory = Path(path).expanduser()
     if not directory.is_dir():
         problem = "is a file, not a folder" if directory.exists() else "does not exist"
-        raise ValueError(f"path={path} {problem}; {expected}")
+        raise ValueError(f"path={path}: {problem}; {expected}")
     return directory
 
 
@@ -46,7 +46,7 @@ def check_size(file: Path, wanted: int) -> None:
     """Raise ValueError if a file has fewer bytes than its header states."""
     size = file.stat().st_size
     if size < wanted:
-        raise ValueError(f"it is cut short: {size} bytes, its header wants {wanted}")
+        raise ValueError(f"it is cut short: {size} bytes, its header states {wanted}")
 
 
 @contextmanager

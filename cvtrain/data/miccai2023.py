@@ -160,7 +160,7 @@ def _patients(top: Path, view: View, acceleration: int) -> tuple[Patient, ...]:
     file_name, sub_key = f"cine_{view}.mat", f"kspace_sub{acceleration:02d}"
     for directory in (full, sub):
         if not directory.is_dir():
-            raise ValueError(f"path={top} has no {directory.relative_to(top)}; {EXPECTED}")
+            raise ValueError(f"path={top}: has no {directory.relative_to(top)}; {EXPECTED}")
     names_full, names_sub = (
         {file.parent.name for file in directory.glob(f"*/{file_name}")} for directory in (full, sub)
     )

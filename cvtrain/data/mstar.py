@@ -78,7 +78,7 @@ def mstar(
     classes = _chips(data_folder(path, EXPECTED))
     if len(classes) < 2:
         content = f"one class alone, {', '.join(classes)}" if classes else "no file HB*"
-        raise ValueError(f"path={path} holds {content}; {EXPECTED}")
+        raise ValueError(f"path={path}: holds {content}; {EXPECTED}")
     names = tuple(sorted(classes))
     files = tuple(file for name in names for file in classes[name])
     labels = np.repeat(np.arange(len(names)), [len(classes[name]) for name in names])

@@ -62,9 +62,7 @@ def whole_groups(name: str, count: int, generator: np.random.Generator) -> Parts
         ValueError: there are fewer than three.
     """
     if count < 3:
-        raise ValueError(
-            f"{count} {name}: at least 3 are needed, for training, validation and test"
-        )
+        raise ValueError(f"{count} {name}: should be 3 or more, for training, validation and test")
     held_out = max(1, round(0.2 * count))
     order = generator.permutation(count)
     cuts = [count - 2 * held_out, count - held_out]

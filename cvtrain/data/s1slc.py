@@ -62,15 +62,15 @@ def s1slc(
         if city.name in CITIES or any((city / name).exists() for name in FILES)
     )
     if not cities:
-        raise ValueError(f"path={path} holds no such arrays; {EXPECTED}")
+        raise ValueError(f"path={path}: holds no such arrays; {EXPECTED}")
     labels = [_checked_labels(city) for city in cities]
     all_labels = np.concatenate(labels)
     if len(np.unique(all_labels)) < 2:
-        raise ValueError(f"path={path} holds one class alone; at least two are needed")
+        raise ValueError(f"path={path}: holds one class, should be two or more")
     shapes = {_map(city / name).shape[1:] for city in cities for name in POLARISATIONS}
     if len(shapes) > 1:
         listed = " and ".join("×".join(map(str, shape)) for shape in sorted(shapes)[:2])
-        raise ValueError(f"path={path} holds patches of different sizes, {listed}")
+        raise ValueError(f"path={path}: patches should be of one size, are {listed}")
     parts = stratified(all_labels, data_generator(seed))
     return image_dataset(
         Patches(cities, labels), parts, CLASSES, amplitude=amplitude, workers=workers, dtype=dtype

@@ -66,11 +66,11 @@ def sample(
     listed = {(name, file) for kind in KINDS for name in names for file in filelist[kind][name]}
     missing = sorted((name, file) for name, file in listed if file not in files_of_class[name])
     if sum(map(bool, files_of_class.values())) < 2:
-        raise ValueError(f"path={path} holds the files of fewer than two classes; {EXPECTED}")
+        raise ValueError(f"path={path}: holds the files of fewer than two classes; {EXPECTED}")
     if complete and missing:
         raise ValueError(
-            f"path={path} lacks {len(missing)} of {len(listed)} files, e.g."
-            f" {'/'.join(missing[0])}; data.complete=false takes what is there"
+            f"path={path}: lacks {len(missing)} of {len(listed)} files, e.g."
+            f" {'/'.join(missing[0])}; data.complete=false reads the others"
         )
     for files in files_of_class.values():
         for file in files.values():

@@ -102,11 +102,11 @@ class Objective:
         if self.loss not in LOSSES:
             raise ValueError(f"loss={self.loss}: should be one of {', '.join(LOSSES)}")
         if self.loss != "complex_huber" and self.delta is not None:
-            raise ValueError(f"delta={self.delta}: {self.loss} has no delta")
+            raise ValueError(f"delta={self.delta}: should be null, as loss={self.loss} has none")
         if self.loss == "complex_huber" and not (
             self.delta is not None and 0 < self.delta < math.inf
         ):
-            raise ValueError(f"delta={self.delta}: complex_huber needs a positive, finite delta")
+            raise ValueError(f"delta={self.delta}: should be finite and above 0 in complex_huber")
 
     def loss_value(self, output: Tensor, target: Tensor) -> Tensor:
         """The unscaled loss, a real number.
@@ -118,7 +118,7 @@ class Objective:
         options = {} if self.delta is None else {"delta": self.delta}
         loss = LOSSES[self.loss](output, target, **options)
         if loss.is_complex():
-            raise TypeError(f"{self.loss} is {loss.dtype}; a loss that is minimised is real")
+            raise TypeError(f"loss={self.loss}: should be real, is {loss.dtype}")
         return loss
 
     def value(self, output: Tensor, target: Tensor) -> Tensor:
@@ -129,6 +129,6 @@ class Objective:
 def _check_alike(output: Tensor, target: Tensor) -> None:
     if output.shape != target.shape or output.is_complex() != target.is_complex():
         raise ValueError(
-            f"output is {output.dtype} of shape {list(output.shape)},"
-            f" target {target.dtype} of shape {list(target.shape)}"
+            f"output is {output.dtype} of shape {list(output.shape)}, should be as the target,"
+            f" {target.dtype} of shape {list(target.shape)}"
         )

@@ -225,7 +225,7 @@ def _differences(
             )
     if clip is not None and clip["kind"] == "norm" and clip["eps"] != TORCH_CLIP_EPS:
         differences.append(
-            "torch.nn.utils.clip_grad_norm_ adds 1e-6 to the norm, whatever it is told: about"
+            "torch.nn.utils.clip_grad_norm_ adds 1e-6 to the norm, whatever its arguments: about"
             " 1e-6/‖g‖ off (cvtrain's clip.eps can be set)"
         )
     return tuple(differences)

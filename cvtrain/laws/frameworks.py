@@ -110,7 +110,5 @@ def framework_convention(name: str) -> FrameworkConvention:
         InputError: there is none.
     """
     if name.lower() not in FRAMEWORKS:
-        raise InputError(
-            f"{name}: no such framework or convention; there are {', '.join(FRAMEWORKS)}"
-        )
+        raise InputError(f"{name}: should be a framework or convention of {', '.join(FRAMEWORKS)}")
     return FRAMEWORKS[name.lower()]

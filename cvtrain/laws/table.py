@@ -183,7 +183,7 @@ def _key(optimizer: str) -> str:
     name = optimizer.lower()
     if name not in CLASSES:
         known = ", ".join(CLASSES)
-        raise InputError(f"{optimizer}: no law is known for such an optimizer; there are {known}")
+        raise InputError(f"optimizer={optimizer}: should be one with a known law: {known}")
     return name
 
 

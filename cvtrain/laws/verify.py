@@ -32,7 +32,7 @@ def distance(conversion: Conversion, dtype: torch.dtype = torch.complex128) -> f
         ValueError: there are no hyperparameters for the target.
     """
     if conversion.values is None:
-        raise ValueError("nothing to train the target with")
+        raise ValueError("conversion.values=None: should be the target's hyperparameters")
     source = _trained(
         conversion, conversion.source, conversion.source_values, None, conversion.source_clip, dtype
     )

@@ -13,7 +13,7 @@ from cvtrain.optim.hyperparameters import Betas, Nonnegative
 from cvtrain.optim.rule import Hyperparameters, Rule, Update
 from cvtrain.optim.rule_optimizer import RuleOptimizer
 from cvtrain.optim.semantics import RealView, State, StateLayout
-from cvtrain.optim.weight_decay import coupled, decoupled
+from cvtrain.optim.weight_decay import decay
 
 
 class AdamRule(Rule):
@@ -29,14 +29,11 @@ class AdamRule(Rule):
 
     def update(self, w: Tensor, g: Tensor, state: State, h: Hyperparameters) -> Update:
         """The next w, [K, ...] in its dtype, and the next t, m, v."""
-        lr, eps, weight_decay = h["lr"], h["eps"], h["weight_decay"]
+        lr, eps = h["lr"], h["eps"]
         beta1, beta2 = map(float64, h["betas"])
         t = state["step"].cpu() + 1
         view = RealView(w, self.semantics)
-        if h["decoupled_weight_decay"]:
-            w = decoupled(w, lr, weight_decay)
-        else:
-            g = coupled(g, w, weight_decay)
+        w, g = decay(w, g, h)
 
         w, g, m, v = map(view.of, (w, g, state["exp_avg"], state["exp_avg_sq"]))
         m = torch.lerp(m, g, column(1 - beta1, m))

@@ -90,13 +90,13 @@ class RuleOptimizer(FieldsAsArguments, Optimizer):
         self.rule.check(group)
         for p in group["params"]:
             if self.stacked and p.dim() == 0:
-                raise ValueError("a stacked parameter needs a leading axis")
+                raise ValueError("stacked=True: parameters should have a leading axis")
             members = p.shape[0] if self.stacked else 1
             for name in self.defaults:
                 for number in _entries(group[name]):
                     if isinstance(number, Tensor) and number.numel() not in (1, members):
                         raise ValueError(
-                            f"{name} has {number.numel()} values for {members} stacked members"
+                            f"{name}: {number.numel()} values should be 1, or {members} as members"
                         )
 
     @overload

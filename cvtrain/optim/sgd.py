@@ -26,7 +26,7 @@ class SGDRule(Rule):
         if h["nesterov"]:
             mu, tau = float64(h["momentum"]), float64(h["dampening"])
             if bool((mu == 0).any()) or bool((tau != 0).any()):
-                raise ValueError("nesterov=True: needs a momentum above 0 and no dampening")
+                raise ValueError("nesterov=True: should have momentum > 0 and dampening = 0")
 
     def update(self, w: Tensor, g: Tensor, state: State, h: Hyperparameters) -> Update:
         """The next w and b, both [K, ...] in the parameter's dtype."""

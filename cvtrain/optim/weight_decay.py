@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cvtrain.gradients.stacked_number import Number, column, float64, where_nonzero
+from cvtrain.optim.rule import Hyperparameters
 
 
 def coupled(g: Tensor, w: Tensor, weight_decay: Number) -> Tensor:
@@ -32,6 +33,13 @@ def decoupled(w: Tensor, lr: Number, weight_decay: Number) -> Tensor:
         lambda: column(1 - float64(lr) * float64(weight_decay), w) * w,
         plain=w,
     )
+
+
+def decay(w: Tensor, g: Tensor, h: Hyperparameters) -> tuple[Tensor, Tensor]:
+    """w and g after weight decay, `decoupled` or `coupled` by h["decoupled_weight_decay"]."""
+    if h["decoupled_weight_decay"]:
+        return decoupled(w, h["lr"], h["weight_decay"]), g
+    return w, coupled(g, w, h["weight_decay"])
 
 
 def descend(w: Tensor, lr: Number, d: Tensor) -> Tensor:

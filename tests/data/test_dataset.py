@@ -38,7 +38,7 @@ def test_every_pixel_may_have_a_target_of_its_own():
     of = Dataset(train=some, validation=some, test=some, task="classification", out_features=2)
     assert of.positions == (4, 5)
     nothing = Split(images, torch.full_like(labels, IGNORED))
-    with pytest.raises(ValueError, match="validation split: there is no label"):
+    with pytest.raises(ValueError, match="validation split: there is no label, should be"):
         replace(of, validation=nothing)
     with pytest.raises(ValueError, match=re.escape("should be torch.int64 of shape [6, 4, 5]")):
         replace(of, test=Split(images, labels[:, :2]))
@@ -51,21 +51,21 @@ def test_every_pixel_may_have_a_target_of_its_own():
 def test_classes_have_a_name_each_or_none():
     good = classification(Split(INPUTS, LABELS))
     assert replace(good, class_names=("a", "b", "c")).class_names == ("a", "b", "c")
-    with pytest.raises(ValueError, match="2 class_names for 3 classes"):
+    with pytest.raises(ValueError, match="class_names: 2 names, should be 3"):
         replace(good, class_names=("a", "b"))
 
 
 def test_targets_are_symbols_of_the_alphabet_where_there_is_one():
     good = regression(Split(INPUTS, OUTPUTS))
     assert replace(good, alphabet=torch.tensor([1, 1j])).alphabet is not None
-    with pytest.raises(ValueError, match="not all of the alphabet"):
+    with pytest.raises(ValueError, match="should all be of the alphabet"):
         replace(good, alphabet=torch.tensor([-1, 1j]))
 
 
 @pytest.mark.parametrize(
     ("make", "split", "message"),
     [
-        (classification, Split(INPUTS[:0], LABELS[:0]), "it is empty"),
+        (classification, Split(INPUTS[:0], LABELS[:0]), "should hold samples, is empty"),
         (classification, Split(INPUTS.real, LABELS), "inputs are torch.float32, should be complex"),
         (
             classification,
@@ -73,12 +73,12 @@ def test_targets_are_symbols_of_the_alphabet_where_there_is_one():
             "of shape [1, 3], should be torch.complex64 of",
         ),
         (classification, Split(INPUTS.to(torch.complex128), LABELS), "inputs are torch.complex128"),
-        (classification, Split(INPUTS * NAN, LABELS), "inputs hold NaN or infinity"),
+        (classification, Split(INPUTS * NAN, LABELS), "inputs should be finite"),
         (classification, Split(INPUTS, LABELS + 1), "labels span 1 to 3, should be 0 to 2"),
         (classification, Split(INPUTS, LABELS - 1), "labels span -1 to 1, should be 0 to 2"),
         (classification, Split(INPUTS, LABELS[:5]), "should be torch.int64 of shape [6]"),
         (classification, Split(INPUTS, LABELS.float()), "labels are torch.float32 of shape [6]"),
-        (regression, Split(INPUTS, OUTPUTS * NAN), "targets hold NaN or infinity"),
+        (regression, Split(INPUTS, OUTPUTS * NAN), "targets should be finite"),
         (regression, Split(INPUTS, OUTPUTS[:, :1]), "should be torch.complex64 of shape"),
         (regression, Split(INPUTS, OUTPUTS[:5]), "targets are torch.complex64 of shape [5, 2]"),
         (regression, Split(INPUTS, OUTPUTS.real), "targets are torch.float32 of shape [6, 2]"),

@@ -131,7 +131,7 @@ def test_two_downloads_at_once_leave_one_whole_file(tmp_path, server):
     one = {"images.gz": CHECKSUMS["images.gz"]}
     with ThreadPoolExecutor(2) as pool:
         both = [pool.submit(download, tmp_path, one, [f"{server[1]}/together/"]) for _ in range(2)]
-    assert [each.result() for each in both] == [None, None]
+    assert [download.result() for download in both] == [None, None]
     assert server[0].asked == ["/together/images.gz"] * 2
     assert contents(tmp_path) == {"images.gz": CONTENT["images.gz"]}
 

@@ -151,5 +151,5 @@ def test_wrong_arguments_are_named(tmp_path, written, arguments, message):
 
 def test_two_patients_are_too_few(tmp_path):
     write_miccai2023(tmp_path, patients=2)
-    with pytest.raises(ValueError, match="2 patients: at least 3 are needed"):
+    with pytest.raises(ValueError, match="2 patients: should be 3 or more"):
         read(tmp_path)

@@ -159,7 +159,7 @@ def test_wrong_arguments_are_named(function, argument, value, message):
         function(**{"path": "/nowhere/at all", "dtype": torch.complex64, argument: value})
     if argument == "path":
         problem = "is a file, not a folder" if value == __file__ else "does not exist"
-        assert str(refused.value).startswith(f"path={value} {problem}; it should")
+        assert str(refused.value).startswith(f"path={value}: {problem}; it should")
     else:
         assert str(refused.value).startswith(f"{argument}={value}: {message}")
     assert "\n" not in str(refused.value)
@@ -171,5 +171,5 @@ def test_the_path_is_asked_for():
 
 
 def test_what_a_data_set_refuses_is_one_line_of_the_configuration():
-    with pytest.raises(InputError, match=r"^data: path=/nowhere does not exist; it should hold"):
+    with pytest.raises(InputError, match=r"^data: path=/nowhere: does not exist; it should hold"):
         cvtrain.configure("data=mstar", "data.path=/nowhere", "model=cnn")

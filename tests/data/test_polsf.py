@@ -90,7 +90,7 @@ def test_no_pixel_is_in_two_splits_whatever_the_stride(scene, stride):
     ("arguments", "message"),
     [
         ({"block_size": 15}, "block_size=15: should be an integer of at least 16"),
-        ({"block_size": 512}, "1 blocks of 512×512 with labels: at least 3 are needed"),
+        ({"block_size": 512}, "1 blocks of 512×512 with labels: should be 3 or more"),
         ({"patch_stride": 1000}, "no patch is left for training"),
     ],
 )

@@ -40,7 +40,7 @@ def test_the_generator_alone_draws_the_parts():
 
 
 def test_two_groups_are_too_few():
-    with pytest.raises(ValueError, match="2 patients: at least 3 are needed"):
+    with pytest.raises(ValueError, match="2 patients: should be 3 or more"):
         whole_groups("patients", 2, np.random.default_rng(0))
 
 

@@ -117,14 +117,14 @@ def test_a_city_without_arrays_is_an_incomplete_download(tmp_path, written):
 def test_patches_of_two_sizes_are_refused(tmp_path, written):
     for name in ("HH.npy", "HV.npy"):
         np.save(tmp_path / "Chicago" / name, np.ones((21, 4, 4), complex))
-    with pytest.raises(ValueError, match="patches of different sizes, 4×4 and 8×8"):
+    with pytest.raises(ValueError, match="patches should be of one size, are 4×4 and 8×8"):
         read(tmp_path)
 
 
 def test_one_class_is_none(tmp_path, written):
     for city in CITIES:
         np.save(tmp_path / city / "Labels.npy", np.full(21, 3))
-    with pytest.raises(ValueError, match="holds one class alone"):
+    with pytest.raises(ValueError, match="holds one class, should be two"):
         read(tmp_path)
 
 

@@ -77,8 +77,8 @@ def test_an_incomplete_download_is_told_with_what_is_missing(complete):
     finally:
         gone.write_bytes(content)
     assert str(refused.value) == (
-        f"path={complete} lacks 1 of 1984 files, e.g. m60/{gone.name};"
-        " data.complete=false takes what is there"
+        f"path={complete}: lacks 1 of 1984 files, e.g. m60/{gone.name};"
+        " data.complete=false reads the others"
     )
 
 

@@ -24,7 +24,7 @@ def on_the_grid(size: int, **given) -> np.ndarray:
 
 def test_every_point_of_the_grid_is_in_one_split():
     data = wave_field(size=20, dtype=DTYPE)
-    assert [len(each) for each in (data.train, data.validation, data.test)] == [240, 80, 80]
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [240, 80, 80]
     assert np.isfinite(on_the_grid(20)).all()
 
 

@@ -57,8 +57,8 @@ def test_norm_clip_has_the_bits_of_clip_grad_norm(dtype, seed, threshold):
         norm = nn.utils.clip_grad_norm_(expected, threshold)
         clipped, _ = NormClip(threshold).clip(chosen)
         assert torch.equal(total_norm(chosen), norm[None])
-        for ours, theirs in zip(clipped.values(), expected, strict=True):
-            assert torch.equal(ours[0], theirs.grad)
+        for own, torchs in zip(clipped.values(), expected, strict=True):
+            assert torch.equal(own[0], torchs.grad)
 
 
 @DTYPES
@@ -68,10 +68,8 @@ def test_split_clip_is_clip_grad_value_on_two_real_parameters(dtype):
     expected = parameters(pairs)
     nn.utils.clip_grad_value_(expected, 0.4)
     clipped, _ = SplitClip(0.4).clip(g)
-    for ours, theirs in zip(clipped.values(), expected, strict=True):
-        assert torch.equal(
-            torch.view_as_real(ours)[0] if ours.is_complex() else ours[0], theirs.grad
-        )
+    for own, torchs in zip(clipped.values(), expected, strict=True):
+        assert torch.equal(torch.view_as_real(own)[0] if own.is_complex() else own[0], torchs.grad)
 
 
 @DTYPES
@@ -194,6 +192,6 @@ def test_a_lazily_conjugated_gradient_is_clipped_as_what_it_is(kind):
     g = {name: z.conj() for name, z in gradients(3, torch.complex128).items()}
     assert g["weight"].is_conj()
     resolved = {name: z.resolve_conj() for name, z in g.items()}
-    (found, coefficient), (expected, same) = kind(0.5).clip(g), kind(0.5).clip(resolved)
+    (clipped, coefficient), (expected, same) = kind(0.5).clip(g), kind(0.5).clip(resolved)
     assert torch.equal(coefficient, same)
-    assert all(torch.equal(found[name], z) for name, z in expected.items())
+    assert all(torch.equal(clipped[name], z) for name, z in expected.items())

@@ -92,7 +92,7 @@ def test_real_parameters_have_a_group_of_their_own_in_a_mixed_network():
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "given", "clip", "mixed", "reason"),
+    ("optimizer", "hyperparameters", "clip", "mixed", "reason"),
     [
         ("radam", {"lr": 0.01}, None, False, "first steps are plain momentum"),
         ("lbfgs", {"line_search_fn": "strong_wolfe"}, None, False, "a line search compares"),
@@ -101,11 +101,13 @@ def test_real_parameters_have_a_group_of_their_own_in_a_mixed_network():
     ],
 )
 def test_what_has_no_exact_map_says_why_and_how_far_off_the_nearest_is(
-    monkeypatch, optimizer, given, clip, mixed, reason
+    monkeypatch, optimizer, hyperparameters, clip, mixed, reason
 ):
     if optimizer == "lbfgs":  # whose line searches part after some more steps
         monkeypatch.setattr("cvtrain.laws.verify.STEPS", 100)
-    made = convert(optimizer, given, *sides("wirtinger", "pytorch"), clip=clip, mixed=mixed)
+    made = convert(
+        optimizer, hyperparameters, *sides("wirtinger", "pytorch"), clip=clip, mixed=mixed
+    )
     assert not made.exact
     assert reason in " ".join(made.obstacles)
     assert distance(made) > 1e-4
@@ -120,7 +122,7 @@ def test_a_missing_conjugate_is_a_mistake_and_has_no_map(source, target):
     assert made.values is None
     assert made.overrides() == []
     assert "which is a mistake" in made.obstacles[0]
-    with pytest.raises(ValueError, match="nothing to train"):
+    with pytest.raises(ValueError, match="should be the target's hyperparameters"):
         distance(made)
 
 
@@ -177,18 +179,21 @@ def test_what_ends_farther_apart_than_rounding_is_not_called_exact(capsys, monke
 
 
 def test_plain_torch_is_told_of_accumulators_that_it_would_not_fill():
-    given = {"initial_accumulator_value": 0.1}
-    made = convert("adagrad", given, *sides("wirtinger", "pytorch"), mixed=True)
+    hyperparameters = {"initial_accumulator_value": 0.1}
+    made = convert("adagrad", hyperparameters, *sides("wirtinger", "pytorch"), mixed=True)
     assert "torch.optim.Adagrad fills it with the constructor's" in made.condition
     assert convert("adagrad", {}, *sides("wirtinger", "pytorch"), mixed=True).condition is None
-    assert convert("adagrad", given, *sides("wirtinger", "pytorch")).condition is None
+    assert convert("adagrad", hyperparameters, *sides("wirtinger", "pytorch")).condition is None
 
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("--from", "matlab", "--to", "jax", "adam"), "matlab: no such framework or convention"),
-        (("--from", "jax", "--to", "pytorch", "shampoo"), "shampoo: no law is known"),
+        (("--from", "matlab", "--to", "jax", "adam"), "matlab: should be a framework"),
+        (
+            ("--from", "jax", "--to", "pytorch", "shampoo"),
+            "optimizer=shampoo: should be one with a known",
+        ),
         (("--from", "jax", "--to", "pytorch", "adam", "mu=1"), "mu: not a hyperparameter of adam"),
         (("--from", "jax", "--to", "pytorch", "adam", "lr"), "lr: should be NAME=VALUE"),
         (("--from", "jax", "--to", "pytorch", "adam", "clip.value=1"), "clip.value: should be"),

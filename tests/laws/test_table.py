@@ -37,13 +37,13 @@ def test_every_file_of_conf_optimizer_has_its_law():
 
 
 def test_every_law_is_demonstrated():
-    shown = {class_name(each.optimizer) for each in LAW_CASES}
+    shown = {class_name(case.optimizer) for case in LAW_CASES}
     assert shown == {name for name, law in LAWS.items() if law.obstacle is None}
     moved = {
-        (class_name(each.optimizer), name)
-        for each in LAW_CASES
-        for name in exponents(each.optimizer, each.values)
-        if (defaults(each.optimizer) | each.values)[name] != 0
+        (class_name(case.optimizer), name)
+        for case in LAW_CASES
+        for name in exponents(case.optimizer, case.values)
+        if (defaults(case.optimizer) | case.values)[name] != 0
     }
     assert moved >= {
         (name, h) for name, law in LAWS.items() if not law.obstacle for h in law.exponents
@@ -81,7 +81,7 @@ def test_a_factor_is_above_0(c):
 
 
 def test_an_optimizer_without_a_law_is_refused():
-    with pytest.raises(InputError, match="shampoo: no law is known for such an optimizer"):
+    with pytest.raises(InputError, match="optimizer=shampoo: should be one with a known law"):
         law_of("shampoo")
 
 

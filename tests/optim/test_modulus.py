@@ -9,22 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from cvtrain.optim import (
-    ASGD,
-    SGD,
-    Adadelta,
-    Adagrad,
-    Adam,
-    Adamax,
-    AdamW,
-    Lion,
-    Muon,
-    NAdam,
-    RAdam,
-    RMSprop,
-    Rprop,
-    SignSGD,
-)
+from cvtrain import optim
 from cvtrain.optim.semantics import RealView
 
 STEPS = 30
@@ -146,29 +131,29 @@ class Reference:
 
 
 CASES = {
-    "adam": (Adam, {"lr": 0.1}),
-    "amsgrad": (Adam, {"lr": 0.1, "amsgrad": True, "weight_decay": 0.1, "eps": 0.01}),
-    "adamw": (AdamW, {"lr": 0.1, "weight_decay": 0.3}),
-    "nadam": (NAdam, {"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-3, "momentum_decay": 0.1}),
-    "radam": (RAdam, {"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-3}),
-    "adamax": (Adamax, {"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-3}),
+    "adam": (optim.Adam, {"lr": 0.1}),
+    "amsgrad": (optim.Adam, {"lr": 0.1, "amsgrad": True, "weight_decay": 0.1, "eps": 0.01}),
+    "adamw": (optim.AdamW, {"lr": 0.1, "weight_decay": 0.3}),
+    "nadam": (optim.NAdam, {"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-3, "momentum_decay": 0.1}),
+    "radam": (optim.RAdam, {"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-3}),
+    "adamax": (optim.Adamax, {"lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-3}),
     "rmsprop": (
-        RMSprop,
+        optim.RMSprop,
         {"lr": 0.1, "alpha": 0.9, "eps": 1e-3, "momentum": 0.5, "centered": True},
     ),
     "adagrad": (
-        Adagrad,
+        optim.Adagrad,
         {"lr": 0.1, "eps": 1e-3, "initial_accumulator_value": 0.3, "lr_decay": 0.1},
     ),
-    "adadelta": (Adadelta, {"lr": 0.5, "eps": 1e-3}),
-    "rprop": (Rprop, {"lr": 0.1}),
-    "lion": (Lion, {"lr": 0.1, "weight_decay": 0.2}),
-    "signsgd": (SignSGD, {"lr": 0.1}),
-    "signum": (SignSGD, {"lr": 0.1, "momentum": 0.9}),
-    "sgd": (SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}),
-    "asgd": (ASGD, {"lr": 0.1, "lambd": 0.1}),
-    "muon": (Muon, {"lr": 0.1, "momentum": 0.9}),
-    "muon_plain": (Muon, {"lr": 0.1, "momentum": 0.9, "nesterov": False}),
+    "adadelta": (optim.Adadelta, {"lr": 0.5, "eps": 1e-3}),
+    "rprop": (optim.Rprop, {"lr": 0.1}),
+    "lion": (optim.Lion, {"lr": 0.1, "weight_decay": 0.2}),
+    "signsgd": (optim.SignSGD, {"lr": 0.1}),
+    "signum": (optim.SignSGD, {"lr": 0.1, "momentum": 0.9}),
+    "sgd": (optim.SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}),
+    "asgd": (optim.ASGD, {"lr": 0.1, "lambd": 0.1}),
+    "muon": (optim.Muon, {"lr": 0.1, "momentum": 0.9}),
+    "muon_plain": (optim.Muon, {"lr": 0.1, "momentum": 0.9, "nesterov": False}),
 }
 REFERENCES = {
     **{
@@ -254,21 +239,21 @@ def test_split_turns_with_the_plane_by_right_angles_alone(name):
 @pytest.mark.parametrize(
     ("optimizer", "semantics", "step"),
     [
-        (SGD, "split", -3 - 4j),
-        (SGD, "modulus", -3 - 4j),
-        (Adam, "split", -1 - 1j),
-        (Adam, "modulus", -0.6 - 0.8j),
-        (AdamW, "modulus", -0.6 - 0.8j),
-        (NAdam, "modulus", None),
-        (Adamax, "modulus", -0.6 - 0.8j),
-        (Adagrad, "split", -1 - 1j),
-        (Adagrad, "modulus", -0.6 - 0.8j),
-        (SignSGD, "split", -1 - 1j),
-        (SignSGD, "modulus", -0.6 - 0.8j),
-        (Lion, "modulus", -0.6 - 0.8j),
-        (Rprop, "split", -1 - 1j),
-        (Rprop, "modulus", -0.6 - 0.8j),
-        (Muon, "modulus", None),
+        (optim.SGD, "split", -3 - 4j),
+        (optim.SGD, "modulus", -3 - 4j),
+        (optim.Adam, "split", -1 - 1j),
+        (optim.Adam, "modulus", -0.6 - 0.8j),
+        (optim.AdamW, "modulus", -0.6 - 0.8j),
+        (optim.NAdam, "modulus", None),
+        (optim.Adamax, "modulus", -0.6 - 0.8j),
+        (optim.Adagrad, "split", -1 - 1j),
+        (optim.Adagrad, "modulus", -0.6 - 0.8j),
+        (optim.SignSGD, "split", -1 - 1j),
+        (optim.SignSGD, "modulus", -0.6 - 0.8j),
+        (optim.Lion, "modulus", -0.6 - 0.8j),
+        (optim.Rprop, "split", -1 - 1j),
+        (optim.Rprop, "modulus", -0.6 - 0.8j),
+        (optim.Muon, "modulus", None),
     ],
 )
 def test_the_first_step_for_3_plus_4i(optimizer, semantics, step):
@@ -285,7 +270,7 @@ def test_isotropic_steps_of_split_are_the_root_of_2_times_longer():
     for semantics in ("split", "modulus"):
         generator = torch.Generator().manual_seed(0)
         w = torch.zeros(4000, dtype=torch.complex128, requires_grad=True)
-        made = Adam([w], lr=1.0, betas=(0.9, 0.999), semantics=semantics)
+        made = optim.Adam([w], lr=1.0, betas=(0.9, 0.999), semantics=semantics)
         for _ in range(200):
             before = w.detach().clone()
             w.grad = torch.randn(4000, dtype=torch.complex128, generator=generator)
@@ -296,10 +281,10 @@ def test_isotropic_steps_of_split_are_the_root_of_2_times_longer():
 
 def test_the_modulus_neither_overflows_nor_underflows():
     size = 1e-30, 1e30
-    for each in size:
+    for scale in size:
         w = torch.zeros(1, dtype=torch.complex64, requires_grad=True)
-        w.grad = torch.tensor([complex(3 * each, -4 * each)], dtype=torch.complex64)
-        SignSGD([w], lr=1.0, semantics="modulus").step()
+        w.grad = torch.tensor([complex(3 * scale, -4 * scale)], dtype=torch.complex64)
+        optim.SignSGD([w], lr=1.0, semantics="modulus").step()
         torch.testing.assert_close(w.detach(), torch.tensor([-0.6 + 0.8j]))
     assert torch.tensor(size[1]).square().isinf()
 
@@ -309,7 +294,7 @@ def test_muon_makes_a_matrix_nearly_unitary(shape):
     generator = torch.Generator().manual_seed(0)
     w = torch.zeros(shape, dtype=torch.complex128, requires_grad=True)
     w.grad = torch.randn(shape, dtype=torch.complex128, generator=generator)
-    Muon([w], lr=1.0).step()
+    optim.Muon([w], lr=1.0).step()
     step = w.detach().reshape(shape[0] if shape else 1, -1)
     adjusted = step / math.sqrt(max(1.0, step.shape[0] / step.shape[1]))
     values = torch.linalg.svdvals(adjusted)
@@ -322,7 +307,7 @@ def test_muon_of_a_real_matrix_is_torchs_to_its_precision():
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(6, 4, generator=generator)
     mine, torchs = start.clone().requires_grad_(), start.clone().requires_grad_()
-    optimizers = Muon([mine], lr=0.1), torch.optim.Muon([torchs], lr=0.1)
+    optimizers = optim.Muon([mine], lr=0.1), torch.optim.Muon([torchs], lr=0.1)
     for _ in range(10):
         g = torch.randn(6, 4, generator=generator)
         mine.grad, torchs.grad = g.clone(), g.clone()
@@ -351,7 +336,7 @@ def test_centred_rmsprop_stays_finite_where_the_gradient_does_not_change():
     generator = torch.Generator().manual_seed(0)
     w = torch.zeros(1000, dtype=torch.complex64, requires_grad=True)
     w.grad = torch.randn(1000, dtype=torch.complex64, generator=generator)
-    made = RMSprop([w], lr=1e-3, alpha=0.3, eps=1e-3, centered=True, semantics="modulus")
+    made = optim.RMSprop([w], lr=1e-3, alpha=0.3, eps=1e-3, centered=True, semantics="modulus")
     for _ in range(STEPS):
         made.step()
     assert bool(w.detach().abs().isfinite().all())
@@ -365,7 +350,7 @@ def test_the_length_of_muons_steps_follows_the_shape_as_it_is_asked_to(shape):
         generator = torch.Generator().manual_seed(0)
         w = torch.zeros(shape, dtype=torch.complex128, requires_grad=True)
         w.grad = torch.randn(shape, dtype=torch.complex128, generator=generator)
-        Muon([w], lr=1.0, adjust_lr_fn=adjustment).step()
+        optim.Muon([w], lr=1.0, adjust_lr_fn=adjustment).step()
         steps[adjustment] = w.detach()
     assert torch.equal(steps[None], steps["original"])
     ratio = 0.2 * math.sqrt(max(rows, columns)) / math.sqrt(max(1, rows / columns))

@@ -79,8 +79,8 @@ def test_a_schedule_is_made_from_its_file(path):
 
 @pytest.mark.parametrize("theirs", OF_TORCH, ids=lambda kind: kind.__name__)
 def test_defaults_are_those_of_torch(theirs):
-    ours, torchs = (inspect.signature(kind).parameters for kind in (OF_TORCH[theirs], theirs))
-    common = [name for name in ours if name in torchs and name != "params"]
+    own, torchs = (inspect.signature(kind).parameters for kind in (OF_TORCH[theirs], theirs))
+    common = [name for name in own if name in torchs and name != "params"]
     assert "lr" in common
-    for each in common:
-        assert ours[each].default == torchs[each].default, each
+    for name in common:
+        assert own[name].default == torchs[name].default, name

@@ -8,38 +8,23 @@ import pickle
 import pytest
 import torch
 
-from cvtrain.optim import (
-    ASGD,
-    SGD,
-    Adadelta,
-    Adagrad,
-    Adam,
-    Adamax,
-    AdamW,
-    Lion,
-    Muon,
-    NAdam,
-    RAdam,
-    RMSprop,
-    Rprop,
-    SignSGD,
-)
+from cvtrain import optim
 
 OPTIMIZERS = [
-    (SGD, {"lr": 0.1, "momentum": 0.9}),
-    (Adam, {"lr": 0.1, "amsgrad": True}),
-    (AdamW, {"betas": (0.8, 0.9)}),
-    (RMSprop, {"lr": 0.1, "momentum": 0.9, "centered": True}),
-    (Adagrad, {"lr": 0.1, "initial_accumulator_value": 0.1}),
-    (NAdam, {"lr": 0.1}),
-    (RAdam, {"betas": (0.8, 0.9)}),
-    (Adamax, {"lr": 0.1}),
-    (Adadelta, {"lr": 0.5}),
-    (Rprop, {"lr": 0.1}),
-    (ASGD, {"lr": 0.1, "t0": 2.0}),
-    (Lion, {"lr": 0.1}),
-    (SignSGD, {"lr": 0.1, "momentum": 0.5}),
-    (Muon, {"lr": 0.1}),
+    (optim.SGD, {"lr": 0.1, "momentum": 0.9}),
+    (optim.Adam, {"lr": 0.1, "amsgrad": True}),
+    (optim.AdamW, {"betas": (0.8, 0.9)}),
+    (optim.RMSprop, {"lr": 0.1, "momentum": 0.9, "centered": True}),
+    (optim.Adagrad, {"lr": 0.1, "initial_accumulator_value": 0.1}),
+    (optim.NAdam, {"lr": 0.1}),
+    (optim.RAdam, {"betas": (0.8, 0.9)}),
+    (optim.Adamax, {"lr": 0.1}),
+    (optim.Adadelta, {"lr": 0.5}),
+    (optim.Rprop, {"lr": 0.1}),
+    (optim.ASGD, {"lr": 0.1, "t0": 2.0}),
+    (optim.Lion, {"lr": 0.1}),
+    (optim.SignSGD, {"lr": 0.1, "momentum": 0.5}),
+    (optim.Muon, {"lr": 0.1}),
 ]
 SEMANTICS = pytest.mark.parametrize("semantics", ["split", "modulus"])
 
@@ -82,26 +67,26 @@ def test_training_goes_on_from_a_saved_state(optimizer, hyperparameters, stacked
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "chosen"),
+    ("own_class", "torch_class", "chosen"),
     [
-        (Adam, torch.optim.Adam, {"amsgrad": True}),
-        (AdamW, torch.optim.AdamW, {"amsgrad": True}),
-        (RMSprop, torch.optim.RMSprop, {"momentum": 0.9, "centered": True}),
-        (Adagrad, torch.optim.Adagrad, {"initial_accumulator_value": 0.5}),
-        (NAdam, torch.optim.NAdam, {"betas": (0.8, 0.9)}),
-        (RAdam, torch.optim.RAdam, {"betas": (0.8, 0.9)}),
-        (Adamax, torch.optim.Adamax, {"betas": (0.8, 0.9)}),
-        (Adadelta, torch.optim.Adadelta, {"rho": 0.7}),
-        (Rprop, torch.optim.Rprop, {"lr": 0.1}),
-        (ASGD, torch.optim.ASGD, {"lr": 0.1, "t0": 3.0}),
+        (optim.Adam, torch.optim.Adam, {"amsgrad": True}),
+        (optim.AdamW, torch.optim.AdamW, {"amsgrad": True}),
+        (optim.RMSprop, torch.optim.RMSprop, {"momentum": 0.9, "centered": True}),
+        (optim.Adagrad, torch.optim.Adagrad, {"initial_accumulator_value": 0.5}),
+        (optim.NAdam, torch.optim.NAdam, {"betas": (0.8, 0.9)}),
+        (optim.RAdam, torch.optim.RAdam, {"betas": (0.8, 0.9)}),
+        (optim.Adamax, torch.optim.Adamax, {"betas": (0.8, 0.9)}),
+        (optim.Adadelta, torch.optim.Adadelta, {"rho": 0.7}),
+        (optim.Rprop, torch.optim.Rprop, {"lr": 0.1}),
+        (optim.ASGD, torch.optim.ASGD, {"lr": 0.1, "t0": 3.0}),
     ],
 )
-def test_a_state_of_torchs_own_optimizer_is_taken_over(ours, theirs, chosen):
+def test_a_state_of_torchs_own_optimizer_is_taken_over(own_class, torch_class, chosen):
     p = parameter()
-    first = theirs([p], foreach=False, **chosen)
+    first = torch_class([p], foreach=False, **chosen)
     take_steps(p, first, 5, seed=1)
     q = p.detach().clone().requires_grad_()
-    second = ours([q])
+    second = own_class([q])
     second.load_state_dict(through_a_file(first.state_dict()))
     take_steps(p, first, 5, seed=2)
     take_steps(q, second, 5, seed=2)
@@ -113,7 +98,7 @@ def test_a_state_of_torchs_own_optimizer_is_taken_over(ours, theirs, chosen):
 )
 def test_a_copy_is_an_optimizer_of_its_own(duplicate):
     p = parameter()
-    original = Adam([p])
+    original = optim.Adam([p])
     take_steps(p, original, 2, seed=1)
     twin = duplicate(original)
     (q,) = twin.param_groups[0]["params"]
@@ -129,7 +114,7 @@ def test_the_gradient_is_neither_written_nor_kept(
     optimizer, hyperparameters, weight_decay, semantics
 ):
     p = parameter()
-    if optimizer is not Rprop:
+    if optimizer is not optim.Rprop:
         hyperparameters = hyperparameters | {"weight_decay": weight_decay}
     rule = optimizer([p], **hyperparameters, semantics=semantics)
     for _ in range(3):
@@ -159,7 +144,7 @@ def test_an_update_changes_none_of_its_arguments(optimizer, hyperparameters, sem
 
 def test_a_closure_is_evaluated_with_gradients_and_its_value_returned():
     p = parameter()
-    optimizer = SGD([p], lr=0.1)
+    optimizer = optim.SGD([p], lr=0.1)
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
@@ -175,7 +160,7 @@ def test_a_closure_is_evaluated_with_gradients_and_its_value_returned():
 def test_a_parameter_without_gradient_stays():
     p, q = parameter(0), parameter(1)
     start = q.detach().clone()
-    take_steps(p, Adam([p, q]), 2, seed=1)
+    take_steps(p, optim.Adam([p, q]), 2, seed=1)
     assert torch.equal(q, start)
 
 
@@ -183,56 +168,74 @@ def test_a_lazily_conjugated_gradient_is_taken():
     p, q = parameter(), parameter()
     g = torch.randn(3, 4, dtype=torch.complex64)
     p.grad, q.grad = g.conj(), g.conj().resolve_conj()
-    Adam([p]).step()
-    Adam([q]).step()
+    optim.Adam([p]).step()
+    optim.Adam([q]).step()
     assert torch.equal(p, q)
 
 
 NOT_A_SIZE = (-1.0, math.nan, math.inf)
 REFUSED = [
-    *((optimizer, {"lr": x}) for optimizer in (SGD, Adam, AdamW) for x in NOT_A_SIZE),
-    *((optimizer, {"weight_decay": x}) for optimizer in (SGD, Adam, AdamW) for x in NOT_A_SIZE),
-    *((SGD, {"momentum": x}) for x in NOT_A_SIZE),
-    *((SGD, {"momentum": 0.9, "dampening": x}) for x in (math.nan, math.inf, -math.inf)),
-    *((Adam, {"eps": x}) for x in NOT_A_SIZE),
-    *((Adam, {"betas": (x, 0.9)}) for x in (*NOT_A_SIZE, 1.0)),
-    *((AdamW, {"betas": (0.9, x)}) for x in (*NOT_A_SIZE, 1.0)),
     *(
-        (RMSprop, {name: x})
+        (optimizer, {"lr": x})
+        for optimizer in (optim.SGD, optim.Adam, optim.AdamW)
+        for x in NOT_A_SIZE
+    ),
+    *(
+        (optimizer, {"weight_decay": x})
+        for optimizer in (optim.SGD, optim.Adam, optim.AdamW)
+        for x in NOT_A_SIZE
+    ),
+    *((optim.SGD, {"momentum": x}) for x in NOT_A_SIZE),
+    *((optim.SGD, {"momentum": 0.9, "dampening": x}) for x in (math.nan, math.inf, -math.inf)),
+    *((optim.Adam, {"eps": x}) for x in NOT_A_SIZE),
+    *((optim.Adam, {"betas": (x, 0.9)}) for x in (*NOT_A_SIZE, 1.0)),
+    *((optim.AdamW, {"betas": (0.9, x)}) for x in (*NOT_A_SIZE, 1.0)),
+    *(
+        (optim.RMSprop, {name: x})
         for name in ("lr", "alpha", "eps", "weight_decay", "momentum")
         for x in NOT_A_SIZE
     ),
     *(
-        (Adagrad, {name: x})
+        (optim.Adagrad, {name: x})
         for name in ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
         for x in NOT_A_SIZE
     ),
-    (SGD, {"nesterov": True}),
-    (SGD, {"nesterov": True, "momentum": 0.9, "dampening": 0.1}),
+    (optim.SGD, {"nesterov": True}),
+    (optim.SGD, {"nesterov": True, "momentum": 0.9, "dampening": 0.1}),
     *(
         (kind, {name: x})
-        for kind in (NAdam, RAdam, Adamax)
+        for kind in (optim.NAdam, optim.RAdam, optim.Adamax)
         for name in ("lr", "eps", "weight_decay")
         for x in NOT_A_SIZE
     ),
-    *((kind, {"betas": (0.9, 1.0)}) for kind in (NAdam, RAdam, Adamax, Lion)),
-    *((NAdam, {"momentum_decay": x}) for x in NOT_A_SIZE),
-    *((Adadelta, {name: x}) for name in ("lr", "rho", "eps", "weight_decay") for x in NOT_A_SIZE),
-    (Adadelta, {"rho": 1.0}),
-    *((Rprop, {"lr": x}) for x in NOT_A_SIZE),
-    *((Rprop, {"etas": etas}) for etas in ((0.0, 1.2), (1.0, 1.2), (0.5, 1.0), (math.nan, 1.2))),
-    *((Rprop, {"step_sizes": (x, 1.0)}) for x in NOT_A_SIZE),
     *(
-        (ASGD, {name: x})
+        (kind, {"betas": (0.9, 1.0)})
+        for kind in (optim.NAdam, optim.RAdam, optim.Adamax, optim.Lion)
+    ),
+    *((optim.NAdam, {"momentum_decay": x}) for x in NOT_A_SIZE),
+    *(
+        (optim.Adadelta, {name: x})
+        for name in ("lr", "rho", "eps", "weight_decay")
+        for x in NOT_A_SIZE
+    ),
+    (optim.Adadelta, {"rho": 1.0}),
+    *((optim.Rprop, {"lr": x}) for x in NOT_A_SIZE),
+    *(
+        (optim.Rprop, {"etas": etas})
+        for etas in ((0.0, 1.2), (1.0, 1.2), (0.5, 1.0), (math.nan, 1.2))
+    ),
+    *((optim.Rprop, {"step_sizes": (x, 1.0)}) for x in NOT_A_SIZE),
+    *(
+        (optim.ASGD, {name: x})
         for name in ("lr", "lambd", "alpha", "t0", "weight_decay")
         for x in NOT_A_SIZE
     ),
-    *((Lion, {name: x}) for name in ("lr", "weight_decay") for x in NOT_A_SIZE),
-    (SignSGD, {"momentum": 1.0}),
-    *((Muon, {name: x}) for name in ("lr", "eps", "weight_decay") for x in NOT_A_SIZE),
-    (Muon, {"momentum": 1.0}),
-    (Muon, {"ns_coefficients": (1.0, 2.0)}),
-    (Muon, {"adjust_lr_fn": "twice"}),
+    *((optim.Lion, {name: x}) for name in ("lr", "weight_decay") for x in NOT_A_SIZE),
+    (optim.SignSGD, {"momentum": 1.0}),
+    *((optim.Muon, {name: x}) for name in ("lr", "eps", "weight_decay") for x in NOT_A_SIZE),
+    (optim.Muon, {"momentum": 1.0}),
+    (optim.Muon, {"ns_coefficients": (1.0, 2.0)}),
+    (optim.Muon, {"adjust_lr_fn": "twice"}),
 ]
 
 
@@ -246,10 +249,12 @@ def test_a_bad_hyperparameter_is_refused(optimizer, hyperparameters):
 def test_one_bad_member_of_a_stack_is_refused(bad):
     rates = torch.tensor([0.1, bad, 0.1], dtype=torch.float64)
     with pytest.raises(ValueError, match="lr"):
-        SGD([parameter()], lr=rates, stacked=True)
+        optim.SGD([parameter()], lr=rates, stacked=True)
 
 
-@pytest.mark.parametrize("optimizer", [Adam, SGD, Lion, Rprop, Muon, SignSGD])
+@pytest.mark.parametrize(
+    "optimizer", [optim.Adam, optim.SGD, optim.Lion, optim.Rprop, optim.Muon, optim.SignSGD]
+)
 def test_semantics_of_another_name_are_refused(optimizer):
     weight = torch.ones(2, 2, dtype=torch.complex64, requires_grad=True)
     with pytest.raises(ValueError, match="semantics='Modulus': should be split or modulus"):
@@ -257,7 +262,7 @@ def test_semantics_of_another_name_are_refused(optimizer):
 
 
 def test_a_group_with_a_bad_hyperparameter_is_refused_and_not_added():
-    optimizer = Adam([parameter()])
+    optimizer = optim.Adam([parameter()])
     with pytest.raises(ValueError, match="eps"):
         optimizer.add_param_group({"params": [parameter(1)], "eps": -1.0})
     assert len(optimizer.param_groups) == 1
@@ -265,7 +270,7 @@ def test_a_group_with_a_bad_hyperparameter_is_refused_and_not_added():
 
 def test_no_parameters_are_refused():
     with pytest.raises(ValueError, match="empty"):
-        SGD([])
+        optim.SGD([])
 
 
 @SEMANTICS

@@ -8,21 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from cvtrain import optim
 from cvtrain.gradients.stacked_number import power
-from cvtrain.optim import (
-    ASGD,
-    SGD,
-    Adadelta,
-    Adagrad,
-    Adam,
-    Adamax,
-    AdamW,
-    NAdam,
-    RAdam,
-    RMSprop,
-    Rprop,
-    RuleOptimizer,
-)
 
 DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 SHAPES = ((), (7, 5), (33,))
@@ -78,32 +65,32 @@ ASGD_CASES = [
 ]
 DECOUPLED = {"decoupled_weight_decay": True, "weight_decay": 0.03}
 CASES = [
-    *((SGD, torch.optim.SGD, case) for case in SGD_CASES),
-    *((Adam, torch.optim.Adam, case) for case in ADAM_CASES),
-    *((AdamW, torch.optim.AdamW, case) for case in ADAM_CASES),
-    *((RMSprop, torch.optim.RMSprop, case) for case in RMSPROP_CASES),
-    *((Adagrad, torch.optim.Adagrad, case) for case in ADAGRAD_CASES),
-    *((NAdam, torch.optim.NAdam, case) for case in MOMENT_CASES),
-    *((NAdam, torch.optim.NAdam, case | DECOUPLED) for case in MOMENT_CASES[::3]),
-    (NAdam, torch.optim.NAdam, {"momentum_decay": 0.3}),
-    *((RAdam, torch.optim.RAdam, case) for case in MOMENT_CASES),
-    *((RAdam, torch.optim.RAdam, case | DECOUPLED) for case in MOMENT_CASES[::3]),
-    *((Adamax, torch.optim.Adamax, case) for case in MOMENT_CASES),
-    *((Adadelta, torch.optim.Adadelta, case) for case in ADADELTA_CASES),
-    *((Rprop, torch.optim.Rprop, case) for case in RPROP_CASES),
-    *((ASGD, torch.optim.ASGD, case) for case in ASGD_CASES),
-    (Adam, torch.optim.Adam, DECOUPLED),
-    (SGD, torch.optim.SGD, {}),
-    (Adam, torch.optim.Adam, {}),
-    (AdamW, torch.optim.AdamW, {}),
-    (RMSprop, torch.optim.RMSprop, {}),
-    (Adagrad, torch.optim.Adagrad, {}),
-    (NAdam, torch.optim.NAdam, {}),
-    (RAdam, torch.optim.RAdam, {}),
-    (Adamax, torch.optim.Adamax, {}),
-    (Adadelta, torch.optim.Adadelta, {}),
-    (Rprop, torch.optim.Rprop, {}),
-    (ASGD, torch.optim.ASGD, {}),
+    *((optim.SGD, torch.optim.SGD, case) for case in SGD_CASES),
+    *((optim.Adam, torch.optim.Adam, case) for case in ADAM_CASES),
+    *((optim.AdamW, torch.optim.AdamW, case) for case in ADAM_CASES),
+    *((optim.RMSprop, torch.optim.RMSprop, case) for case in RMSPROP_CASES),
+    *((optim.Adagrad, torch.optim.Adagrad, case) for case in ADAGRAD_CASES),
+    *((optim.NAdam, torch.optim.NAdam, case) for case in MOMENT_CASES),
+    *((optim.NAdam, torch.optim.NAdam, case | DECOUPLED) for case in MOMENT_CASES[::3]),
+    (optim.NAdam, torch.optim.NAdam, {"momentum_decay": 0.3}),
+    *((optim.RAdam, torch.optim.RAdam, case) for case in MOMENT_CASES),
+    *((optim.RAdam, torch.optim.RAdam, case | DECOUPLED) for case in MOMENT_CASES[::3]),
+    *((optim.Adamax, torch.optim.Adamax, case) for case in MOMENT_CASES),
+    *((optim.Adadelta, torch.optim.Adadelta, case) for case in ADADELTA_CASES),
+    *((optim.Rprop, torch.optim.Rprop, case) for case in RPROP_CASES),
+    *((optim.ASGD, torch.optim.ASGD, case) for case in ASGD_CASES),
+    (optim.Adam, torch.optim.Adam, DECOUPLED),
+    (optim.SGD, torch.optim.SGD, {}),
+    (optim.Adam, torch.optim.Adam, {}),
+    (optim.AdamW, torch.optim.AdamW, {}),
+    (optim.RMSprop, torch.optim.RMSprop, {}),
+    (optim.Adagrad, torch.optim.Adagrad, {}),
+    (optim.NAdam, torch.optim.NAdam, {}),
+    (optim.RAdam, torch.optim.RAdam, {}),
+    (optim.Adamax, torch.optim.Adamax, {}),
+    (optim.Adadelta, torch.optim.Adadelta, {}),
+    (optim.Rprop, torch.optim.Rprop, {}),
+    (optim.ASGD, torch.optim.ASGD, {}),
 ]
 
 
@@ -114,13 +101,13 @@ def bits(tensor: Tensor) -> Tensor:
     return real.nan_to_num(nan=12345.0, posinf=math.inf, neginf=-math.inf).view(integers)
 
 
-def assert_same_bits(ours: Tensor, torchs: Tensor) -> None:
-    assert ours.dtype == torchs.dtype
-    assert torch.equal(bits(ours.detach().clone()), bits(torchs.detach().clone()))
+def assert_same_bits(own: Tensor, torchs: Tensor) -> None:
+    assert own.dtype == torchs.dtype
+    assert torch.equal(bits(own.detach().clone()), bits(torchs.detach().clone()))
 
 
 def twins(shapes=SHAPES) -> tuple[list[Tensor], list[Tensor]]:
-    """Parameters of every dtype, for ours and for torch's."""
+    """Parameters of every dtype, for cvtrain's class and for torch's."""
     torch.manual_seed(3)
     start = [torch.randn(shape, dtype=dtype) for dtype in DTYPES for shape in shapes]
     return [t.clone().requires_grad_() for t in start], [t.clone().requires_grad_() for t in start]
@@ -132,26 +119,27 @@ def give(gradients: list[Tensor], *lists: list[Tensor]) -> None:
             p.grad = g.clone()
 
 
-def assert_same_state(ours: RuleOptimizer, theirs: torch.optim.Optimizer) -> None:
-    states = zip(ours.state.values(), theirs.state.values(), strict=True)
-    for our_state, their_state in states:
-        filled = {name: t for name, t in their_state.items() if t is not None}
-        assert our_state.keys() == filled.keys()
+def assert_same_state(own: optim.RuleOptimizer, torchs: torch.optim.Optimizer) -> None:
+    states = zip(own.state.values(), torchs.state.values(), strict=True)
+    for own_state, torch_state in states:
+        filled = {name: t for name, t in torch_state.items() if t is not None}
+        assert own_state.keys() == filled.keys()
         for name, tensor in filled.items():
-            assert_same_bits(our_state[name], tensor)
+            assert_same_bits(own_state[name], tensor)
 
 
-@pytest.mark.parametrize(("ours", "theirs", "case"), CASES)
-def test_weights_and_state_have_torchs_bits(ours, theirs, case):
+@pytest.mark.parametrize(("own_class", "torch_class", "case"), CASES)
+def test_weights_and_state_have_torchs_bits(own_class, torch_class, case):
     mine, torchs = twins()
-    our_optimizer, their_optimizer = ours(mine, **case), theirs(torchs, foreach=False, **case)
+    own_optimizer = own_class(mine, **case)
+    torch_optimizer = torch_class(torchs, foreach=False, **case)
     for _ in range(STEPS):
         give([torch.randn_like(p) for p in mine], mine, torchs)
-        our_optimizer.step()
-        their_optimizer.step()
+        own_optimizer.step()
+        torch_optimizer.step()
     for p, q in zip(mine, torchs, strict=True):
         assert_same_bits(p, q)
-    assert_same_state(our_optimizer, their_optimizer)
+    assert_same_state(own_optimizer, torch_optimizer)
 
 
 SPECIAL = torch.tensor([0.0, -0.0, math.inf, -math.inf, math.nan, 1e-40, -1e-40, 1.0, -2.5, 3e38])
@@ -162,17 +150,18 @@ def special(like: Tensor) -> Tensor:
     return torch.view_as_complex(values) if like.is_complex() else values[:, 0]
 
 
-@pytest.mark.parametrize(("ours", "theirs", "case"), CASES[::3])
-def test_signed_zeros_infinities_and_nan_have_torchs_bits(ours, theirs, case):
+@pytest.mark.parametrize(("own_class", "torch_class", "case"), CASES[::3])
+def test_signed_zeros_infinities_and_nan_have_torchs_bits(own_class, torch_class, case):
     mine, torchs = twins(shapes=((41,),))
     with torch.no_grad():
         for p, q in zip(mine, torchs, strict=True):
             q.copy_(p.copy_(special(p)))
-    our_optimizer, their_optimizer = ours(mine, **case), theirs(torchs, foreach=False, **case)
+    own_optimizer = own_class(mine, **case)
+    torch_optimizer = torch_class(torchs, foreach=False, **case)
     for _ in range(4):
         give([special(p) for p in mine], mine, torchs)
-        our_optimizer.step()
-        their_optimizer.step()
+        own_optimizer.step()
+        torch_optimizer.step()
         for p, q in zip(mine, torchs, strict=True):
             assert_same_bits(p, q)
 
@@ -186,7 +175,7 @@ def test_groups_and_torchs_schedulers_work_as_with_torch():
             {"params": parameters[1::2], "lr": 0.3, "betas": (0.5, 0.7), "weight_decay": 0.1},
         ]
 
-    optimizers = (Adam(groups(mine)), torch.optim.Adam(groups(torchs), foreach=False))
+    optimizers = (optim.Adam(groups(mine)), torch.optim.Adam(groups(torchs), foreach=False))
     schedulers = [
         torch.optim.lr_scheduler.OneCycleLR(o, max_lr=[0.1, 0.4], total_steps=STEPS)
         for o in optimizers
@@ -201,13 +190,13 @@ def test_groups_and_torchs_schedulers_work_as_with_torch():
 
 
 PAIRS = [
-    (SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}, False),
-    (Adam, {"lr": 0.01, "weight_decay": 0.01, "amsgrad": True}, False),
-    (Adam, {"lr": 0.01}, True),
-    (Adam, {"lr": 0.01, "amsgrad": True}, True),
-    (AdamW, {"lr": 0.01}, True),
-    (RMSprop, {"lr": 0.01, "momentum": 0.9, "centered": True}, True),
-    (Adagrad, {"lr": 0.1, "lr_decay": 0.1}, True),
+    (optim.SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}, False),
+    (optim.Adam, {"lr": 0.01, "weight_decay": 0.01, "amsgrad": True}, False),
+    (optim.Adam, {"lr": 0.01}, True),
+    (optim.Adam, {"lr": 0.01, "amsgrad": True}, True),
+    (optim.AdamW, {"lr": 0.01}, True),
+    (optim.RMSprop, {"lr": 0.01, "momentum": 0.9, "centered": True}, True),
+    (optim.Adagrad, {"lr": 0.1, "lr_decay": 0.1}, True),
 ]
 
 

@@ -13,23 +13,15 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import cvtrain
+from cvtrain import optim
 from cvtrain.models import MixedMlp
-from cvtrain.optim import (
-    SGD,
-    Adadelta,
-    Adagrad,
-    Adam,
-    Adamax,
-    AdamW,
-    NAdam,
-    RAdam,
-    RMSprop,
-    Rprop,
-)
 from cvtrain.optim.semantics import RealView
 from tests.optim.test_rule_optimizer import OPTIMIZERS, SEMANTICS, parameter, take_steps
 
-WITH_MAGNITUDES = (Adam, AdamW, RMSprop, Adagrad, NAdam, RAdam, Adamax, Adadelta, Rprop)
+WITH_MAGNITUDES = (
+    *(optim.Adam, optim.AdamW, optim.NAdam, optim.RAdam, optim.Adamax),
+    *(optim.RMSprop, optim.Adagrad, optim.Adadelta, optim.Rprop),
+)
 HYPERPARAMETERS = dict(OPTIMIZERS)
 OTHER = {"split": "modulus", "modulus": "split"}
 
@@ -72,13 +64,13 @@ def test_a_state_of_the_other_semantics_is_refused(kind, semantics):
 @pytest.mark.parametrize("kind", WITH_MAGNITUDES)
 def test_torchs_state_is_refused_under_modulus(kind):
     p = parameter()
-    theirs = getattr(torch.optim, kind.__name__)([p], foreach=False)
-    take_steps(p, theirs, 2, seed=1)
-    refused(trained(kind, semantics="modulus"), theirs.state_dict(), "split, which torch has too")
+    other = getattr(torch.optim, kind.__name__)([p], foreach=False)
+    take_steps(p, other, 2, seed=1)
+    refused(trained(kind, semantics="modulus"), other.state_dict(), "split, which torch has too")
 
 
 @SEMANTICS
-@pytest.mark.parametrize("kind", [each for each in HYPERPARAMETERS if each not in WITH_MAGNITUDES])
+@pytest.mark.parametrize("kind", [kind for kind in HYPERPARAMETERS if kind not in WITH_MAGNITUDES])
 def test_what_both_semantics_keep_alike_is_taken_over(kind, semantics):
     p = parameter()
     first = trained(kind, p, semantics=OTHER[semantics])
@@ -92,14 +84,15 @@ def test_what_both_semantics_keep_alike_is_taken_over(kind, semantics):
 
 
 @SEMANTICS
-@pytest.mark.parametrize("ours", HYPERPARAMETERS)
-def test_a_state_of_another_rule_is_refused(ours, semantics):
-    optimizer = ours([parameter()], semantics=semantics)
-    for theirs in HYPERPARAMETERS:
-        saved = saved_state(theirs, semantics)
-        if {ours, theirs} <= {Adam, AdamW}:  # one rule, and the switch is a saved hyperparameter
-            ours([parameter()], semantics=semantics).load_state_dict(saved)
-        elif ours is not theirs:
+@pytest.mark.parametrize("loader", HYPERPARAMETERS)
+def test_a_state_of_another_rule_is_refused(loader, semantics):
+    optimizer = loader([parameter()], semantics=semantics)
+    for other in HYPERPARAMETERS:
+        saved = saved_state(other, semantics)
+        # One rule, and the switch is a saved hyperparameter.
+        if {loader, other} <= {optim.Adam, optim.AdamW}:
+            loader([parameter()], semantics=semantics).load_state_dict(saved)
+        elif loader is not other:
             refused(optimizer, saved, "state dict: ")
 
 
@@ -120,9 +113,9 @@ def test_the_layout_is_what_a_rule_keeps(kind, dtype, semantics):
 
 
 def test_the_precision_is_converted():
-    saved = trained(Adam).state_dict()
+    saved = trained(optim.Adam).state_dict()
     q = parameter(dtype=torch.complex128)
-    optimizer = Adam([q])
+    optimizer = optim.Adam([q])
     optimizer.load_state_dict(saved)
     assert optimizer.state[q]["exp_avg"].dtype == torch.complex128
     assert torch.equal(optimizer.state[q]["exp_avg"], saved["state"][0]["exp_avg"])
@@ -130,9 +123,9 @@ def test_the_precision_is_converted():
 
 
 def test_a_count_that_older_versions_kept_as_a_number_is_taken():
-    saved = trained(Adam).state_dict()
+    saved = trained(optim.Adam).state_dict()
     p = parameter()
-    optimizer = Adam([p])
+    optimizer = optim.Adam([p])
     saved["state"][0]["step"] = 2
     optimizer.load_state_dict(saved)
     assert optimizer.state[p]["step"].item() == 2.0
@@ -158,18 +151,18 @@ def test_a_count_that_older_versions_kept_as_a_number_is_taken():
     ],
 )
 def test_a_state_that_does_not_fit_is_refused(change, match):
-    saved = copy.deepcopy(trained(Adam).state_dict())
+    saved = copy.deepcopy(trained(optim.Adam).state_dict())
     change(saved)
-    refused(trained(Adam), saved, match)
+    refused(trained(optim.Adam), saved, match)
 
 
 def test_a_complex_state_is_not_cast_onto_a_real_parameter():
-    saved = trained(SGD).state_dict()
-    refused(SGD([parameter(dtype=torch.float32)]), saved, "is complex: should be real")
+    saved = trained(optim.SGD).state_dict()
+    refused(optim.SGD([parameter(dtype=torch.float32)]), saved, "is complex: should be real")
 
 
 def test_a_state_of_a_stack_is_refused_by_a_plain_optimizer_and_the_other_way_round():
-    plain, stacked = trained(Adam), trained(Adam, stacked=True)
+    plain, stacked = trained(optim.Adam), trained(optim.Adam, stacked=True)
     refused(plain, copy.deepcopy(stacked.state_dict()), r"\['step'\] has shape \[3\]")
     refused(stacked, copy.deepcopy(plain.state_dict()), r"\['step'\] has shape \[\]: .* \[3\]")
 
@@ -179,7 +172,7 @@ def stack_of_two(semantics):
     for seed in range(2):
         torch.manual_seed(seed)
         networks.append(MixedMlp(3, 2, hidden=(4,), dtype=torch.complex64))
-    rule = partial(Adam, lr=torch.tensor([0.01, 0.02]), semantics=semantics)
+    rule = partial(optim.Adam, lr=torch.tensor([0.01, 0.02]), semantics=semantics)
     return cvtrain.StackedModule(networks, nn.functional.cross_entropy, rule)
 
 

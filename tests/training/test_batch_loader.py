@@ -98,7 +98,7 @@ def test_a_sample_that_does_not_fit_is_told_when_it_is_read():
     damaged = split(11)
     damaged.inputs[7] = torch.nan
     data = BatchLoader(dataset(FileSplit(OnDisk(damaged), range(11))), orders(0))
-    with pytest.raises(ValueError, match="of samples read, inputs hold NaN or infinity"):
+    with pytest.raises(ValueError, match="of samples read, inputs should be finite"):
         for number in range(3):
             data.batch(number, CPU)
 
