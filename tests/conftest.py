@@ -51,8 +51,8 @@ def blank_figures() -> Iterator[None]:
     def save_blank(figure: Figure, path: Path) -> list[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         written = [path.with_suffix(ending) for ending in (".svg", ".png")]
-        for each in written:
-            Figure(figsize=(0.1, 0.1)).savefig(each)
+        for file in written:
+            Figure(figsize=(0.1, 0.1)).savefig(file)
         return written
 
     with pytest.MonkeyPatch.context() as patch:

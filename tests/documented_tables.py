@@ -42,9 +42,9 @@ def experiment_header(name: str) -> dict[str, str]:
     lines = options("experiment")[name].read_text(encoding="utf-8").splitlines()
     header: dict[str, str] = {}
     for line in takewhile(lambda line: line.startswith("#"), lines[1:]):
-        if found := re.match(r"# (\w+): +(.*)", line):
-            heading = found[1]
-            header[heading] = found[2]
+        if match := re.match(r"# (\w+): +(.*)", line):
+            heading = match[1]
+            header[heading] = match[2]
         else:
             header[heading] += " " + line.removeprefix("#").strip()
     return header
@@ -54,14 +54,14 @@ def settings(lines: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """Dotted key, default and comment of each setting of a YAML file with one level of nesting."""
     section = ""
     for line in lines:
-        found = SETTING.match(line)
-        if found is None:
+        match = SETTING.match(line)
+        if match is None:
             continue
-        if not found["indent"]:
-            section = f"{found['key']}." if not found["value"] else ""
-        key = section.rstrip(".") if section and not found["indent"] else section + found["key"]
-        if found["value"] or found["comment"]:
-            yield key, found["value"], found["comment"] or ""
+        if not match["indent"]:
+            section = f"{match['key']}." if not match["value"] else ""
+        key = section.rstrip(".") if section and not match["indent"] else section + match["key"]
+        if match["value"] or match["comment"]:
+            yield key, match["value"], match["comment"] or ""
 
 
 def escaped(text: str) -> str:
@@ -213,7 +213,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
 
 def written_again(text: str) -> str:
     """A document with its tables made anew."""
-    return PLACE.sub(lambda found: found[1] + TABLES[found[2]]() + found[4], text)
+    return PLACE.sub(lambda match: match[1] + TABLES[match[2]]() + match[4], text)
 
 
 if __name__ == "__main__":

@@ -19,24 +19,24 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 class Snippet:
     """A block of code, or one command of a block."""
 
-    place: str
+    page: str
     text: str
 
 
 def snippets(language: str) -> list[Snippet]:
     """The blocks in a language."""
     return [
-        Snippet(place, found[2])
-        for place, text in TEXTS.items()
-        for found in BLOCK.finditer(text)
-        if found[1] == language
+        Snippet(page, match[2])
+        for page, text in TEXTS.items()
+        for match in BLOCK.finditer(text)
+        if match[1] == language
     ]
 
 
 def shell_lines() -> list[Snippet]:
     """The lines of the blocks for a shell."""
     return [
-        Snippet(block.place, line)
+        Snippet(block.page, line)
         for block in snippets("bash")
         for line in block.text.splitlines()
         if line.strip()
@@ -50,6 +50,6 @@ def without_code(text: str) -> str:
 
 def quoted() -> Iterator[tuple[str, str]]:
     """What stands in backticks in prose and tables, with its place."""
-    for place, text in TEXTS.items():
-        for found in re.findall(r"`([^`\n]+)`", without_code(text)):
-            yield place, found
+    for page, text in TEXTS.items():
+        for match in re.findall(r"`([^`\n]+)`", without_code(text)):
+            yield page, match

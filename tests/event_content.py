@@ -19,17 +19,19 @@ def events(directory: Path) -> list[bytes]:
     """Every event of a run directory, serialized, in the order in which TensorBoard reads them."""
     paths = sorted(directory.glob("events.out.tfevents.*"))
     read = (
-        Event.FromString(each) for path in paths for each in RawEventFileLoader(str(path)).Load()
+        Event.FromString(content)
+        for path in paths
+        for content in RawEventFileLoader(str(path)).Load()
     )
     return [_without_times(event) for event in read if not event.HasField("file_version")]
 
 
 def histogram_steps(directory: Path) -> list[int]:
     """The steps of which a run has histograms."""
-    told = (Event.FromString(content) for content in events(directory))
+    parsed = (Event.FromString(content) for content in events(directory))
     plugins = (
         (event.step, value.metadata.plugin_data.plugin_name)
-        for event in told
+        for event in parsed
         for value in event.summary.value
     )
     return sorted({step for step, plugin in plugins if plugin == "histograms"})

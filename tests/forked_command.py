@@ -78,16 +78,16 @@ class ForkedCommands:
         The reader of the output `unread` ("out" or "err") leaves after the first line.
         """
         assert self._process.stdin is not None
-        with tempfile.TemporaryDirectory() as place:
-            told = [Path(place) / name for name in ("out", "err")]
+        with tempfile.TemporaryDirectory() as folder:
+            outputs = [Path(folder) / name for name in ("out", "err")]
             if unread is not None:
-                os.mkfifo(Path(place) / unread)
-            asked = [str(directory), arguments, *map(str, told)]
+                os.mkfifo(Path(folder) / unread)
+            asked = [str(directory), arguments, *map(str, outputs)]
             self._process.stdin.write(json.dumps(asked) + "\n")
             self._process.stdin.flush()
             child = int(self._line())
             if unread is not None:
-                with (Path(place) / unread).open() as stream:
+                with (Path(folder) / unread).open() as stream:
                     stream.readline()
             if killed_after is not None:
                 time.sleep(killed_after)
@@ -100,7 +100,7 @@ class ForkedCommands:
                     os.kill(child, number)
             status = int(self._line())
             out, err = (
-                "" if path.name == unread else path.read_text(encoding="utf-8") for path in told
+                "" if path.name == unread else path.read_text(encoding="utf-8") for path in outputs
             )
         return subprocess.CompletedProcess(arguments, status, out, err)
 

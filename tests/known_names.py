@@ -20,11 +20,11 @@ def leaves(content: object, prefix: str) -> set[str]:
     """Dotted keys of a nested mapping, of every depth."""
     if not isinstance(content, dict):
         return set()
-    found = set()
+    names = set()
     for key, value in content.items():
         name = f"{prefix}{key}"
-        found |= {name, *leaves(value, f"{name}.")}
-    return found
+        names |= {name, *leaves(value, f"{name}.")}
+    return names
 
 
 @cache

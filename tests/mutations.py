@@ -26,13 +26,13 @@ def with_another_value(content: Any, draw: random.Random, values: Sequence[Any])
     """A copy in which one place holds one of `values`, or is left out."""
     changed = copy.deepcopy(content)
     *above, key = draw.choice(list(places(changed)))
-    there = changed
+    node = changed
     for step in above:
-        there = there[step]
-    if draw.random() < 0.2 and isinstance(there, dict):
-        del there[key]
+        node = node[step]
+    if draw.random() < 0.2 and isinstance(node, dict):
+        del node[key]
     else:
-        there[key] = draw.choice(values)
+        node[key] = draw.choice(values)
     return changed
 
 

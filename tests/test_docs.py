@@ -73,10 +73,10 @@ def workplace(tmp_path_factory, blank_figures) -> Path:
         shutil.copytree(outputs / "sweep" / "first", outputs / name)
     (root / "mypackage.py").write_text(PACKAGE)
     for block in (*snippets("python"), *snippets("yaml")):
-        if found := FILE.match(block.text):
-            path = root / found[1]
+        if match := FILE.match(block.text):
+            path = root / match[1]
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(block.text[len(found[0]) :], encoding="utf-8")
+            path.write_text(block.text[len(match[0]) :], encoding="utf-8")
     return root
 
 
@@ -90,13 +90,13 @@ def here(workplace: Path, monkeypatch) -> Path:
 @pytest.mark.parametrize(
     "snippet",
     [s for s in snippets("python") if not FILE.match(s.text)],
-    ids=lambda s: f"{s.place}: {s.text.splitlines()[0]}",
+    ids=lambda s: f"{s.page}: {s.text.splitlines()[0]}",
 )
 def test_a_snippet_of_python_runs_and_prints_what_it_says(snippet, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice about workers and loggers
-        exec(compile(snippet.text, snippet.place, "exec"), {"module": Module()})
+        exec(compile(snippet.text, snippet.page, "exec"), {"module": Module()})
     printed = capsys.readouterr().out
     if "2+2j" in snippet.text:
         assert "2.+2.j" in printed
@@ -112,7 +112,7 @@ def test_a_snippet_of_python_runs_and_prints_what_it_says(snippet, tmp_path, mon
         assert "'eps': 4e-08" in printed
 
 
-@pytest.mark.parametrize("snippet", shell_lines(), ids=lambda s: f"{s.place}: {s.text}")
+@pytest.mark.parametrize("snippet", shell_lines(), ids=lambda s: f"{s.page}: {s.text}")
 def test_a_command_is_taken(snippet, here, commands, monkeypatch):
     line = snippet.text
     for shown, meant in PLACES.items():
@@ -123,7 +123,7 @@ def test_a_command_is_taken(snippet, here, commands, monkeypatch):
     program, arguments = words[0], words[1:]
     if program in ("cvtrain", "scripts/cvtrain"):
         assert program == "cvtrain" or (ROOT / program).is_file()
-        take_cvtrain(arguments, snippet.place, commands, monkeypatch)
+        take_cvtrain(arguments, snippet.page, commands, monkeypatch)
     elif program == "scripts/reproduce":
         assert set(arguments) <= {"--quick"}
         with pytest.raises(SystemExit) as ended:
@@ -145,7 +145,7 @@ def test_a_command_is_taken(snippet, here, commands, monkeypatch):
         assert words == ["source", ".venv/bin/activate"]
 
 
-def take_cvtrain(arguments: list[str], place: str, commands, monkeypatch) -> None:
+def take_cvtrain(arguments: list[str], page: str, commands, monkeypatch) -> None:
     """What cvtrain does with a command line, short of training."""
     if arguments[:1] and arguments[0] in main.COMMANDS:
         command = {"convert": convert, "evaluate": evaluate, "report": report}.get(arguments[0])
@@ -158,9 +158,9 @@ def take_cvtrain(arguments: list[str], place: str, commands, monkeypatch) -> Non
         assert command.main(arguments[1:]) == 0
         return
     informs = "--help" in arguments or "--cfg" in arguments
-    if informs or place == "docs/experiments.md":  # those train elsewhere, and some are large
-        told = commands.run(Path.cwd(), *arguments, *([] if informs else ["--cfg", "job"]))
-        assert told.returncode == 0, told.stderr
+    if informs or page == "docs/experiments.md":  # those train elsewhere, and some are large
+        outcome = commands.run(Path.cwd(), *arguments, *([] if informs else ["--cfg", "job"]))
+        assert outcome.returncode == 0, outcome.stderr
         return
     monkeypatch.setattr("cvtrain.sweep.estimate.show_plan", lambda *_, **__: None)
     single = "resume=outputs/default/paused" in arguments
@@ -179,13 +179,13 @@ def anchors(text: str) -> set[str]:
     return {heading.replace(" ", "-") for heading in plain}
 
 
-@pytest.mark.parametrize("place", TEXTS)
-def test_links_lead_somewhere(place):
-    for target in re.findall(r"\]\(([^)]+)\)", without_code(TEXTS[place])):
+@pytest.mark.parametrize("page", TEXTS)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)]+)\)", without_code(TEXTS[page])):
         if target.startswith("https://"):
             continue
         name, _, anchor = target.partition("#")
-        path = (ROOT / place).parent / name if name else ROOT / place
+        path = (ROOT / page).parent / name if name else ROOT / page
         assert path.exists(), target
         if anchor:
             document = str(path.resolve().relative_to(ROOT))

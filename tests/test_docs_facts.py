@@ -36,9 +36,9 @@ READERS_OWN = {"MyNet", "NAME", "antenna", "mine"}
 
 @pytest.mark.parametrize("name", sorted(TABLES))
 def test_a_table_is_that_of_the_code(name):
-    (place,) = [p for p, text in TEXTS.items() if f"<!-- table: {name} -->" in text]
-    shown = {found[2]: found[3] for found in PLACE.finditer(TEXTS[place])}
-    made = {found[2]: found[3] for found in PLACE.finditer(written_again(TEXTS[place]))}
+    (page,) = [p for p, text in TEXTS.items() if f"<!-- table: {name} -->" in text]
+    shown = {match[2]: match[3] for match in PLACE.finditer(TEXTS[page])}
+    made = {match[2]: match[3] for match in PLACE.finditer(written_again(TEXTS[page]))}
     assert shown[name] == made[name], "python tests/documented_tables.py writes it again"
 
 
@@ -49,8 +49,8 @@ def exists(word: str) -> bool | None:
         return None  # a call, an argument of one, or a file that a run writes
     if re.match(r"(cvtrain|conf|docs|tests|scripts|hydra_plugins)/", word):
         return "NAME" in word or (ROOT / word).exists()
-    if found := re.fullmatch(r"[+~]?([a-z_]+(?:[./][a-z_]+)*)=(\S+)", word):
-        key, value = found[1], found[2]
+    if match := re.fullmatch(r"[+~]?([a-z_]+(?:[./][a-z_]+)*)=(\S+)", word):
+        key, value = match[1], match[2]
         if key in settable:
             return set(value.split(",")) <= settable[key] | READERS_OWN
         return key in keys
@@ -73,10 +73,10 @@ def importable(path: str) -> bool:
 
 
 def test_names_in_backticks_exist():
-    words = [(place, word) for place, text in quoted() for word in text.split()]
-    looked_up = {(place, word): exists(word) for place, word in words}
+    words = [(page, word) for page, text in quoted() for word in text.split()]
+    looked_up = {(page, word): exists(word) for page, word in words}
     assert sum(known is not None for known in looked_up.values()) > 100
-    assert [each for each, known in looked_up.items() if known is False] == []
+    assert [word_of_page for word_of_page, known in looked_up.items() if known is False] == []
 
 
 def test_overrides_in_the_headers_of_experiments_exist():

@@ -39,9 +39,9 @@ def test_all_150_faults_apply_exactly_once_and_make_python(table):
 
 def test_the_tests_of_every_fault_are_there(table):
     for fault in table.read_table():
-        files = [each for each in shlex.split(fault.tests) if each.startswith("tests")]
+        files = [path for path in shlex.split(fault.tests) if path.startswith("tests")]
         assert files
-        assert all((ROOT / each).exists() for each in files), fault.tests
+        assert all((ROOT / path).exists() for path in files), fault.tests
 
 
 def test_a_fault_that_applies_no_more_or_twice_is_an_error(table, tmp_path):
@@ -51,13 +51,13 @@ def test_a_fault_that_applies_no_more_or_twice_is_an_error(table, tmp_path):
         return table.Fault(1, "kind", "code.py", old, new, "tests", "all of it")
 
     assert table.mutated(fault("c = 2", "c = 3"), tmp_path) == "a = 1\nb = 1\nc = 3\n"
-    for old, new, told in (
+    for old, new, message in (
         ("= 1", "= 2", "has its text 2 times"),
         ("d = 1", "d = 2", "has its text 0 times"),
         ("c = 2", "c = 2", "changes nothing"),
         ("c = 2", "c = (", "makes no Python"),
     ):
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=message):
             table.mutated(fault(old, new), tmp_path)
 
 
@@ -68,25 +68,25 @@ def test_a_fault_is_seen_by_a_test_that_fails_with_it_and_passes_without(
     code, tests = tmp_path / "code.py", tmp_path / "tests"
     tests.mkdir()
     code.write_text("def double(x):\n    return 2 * x\n")
-    found = "from pathlib import Path\nsource = Path(__file__).parents[1] / 'code.py'\n"
+    preamble = "from pathlib import Path\nsource = Path(__file__).parents[1] / 'code.py'\n"
     (tests / "test_sees.py").write_text(
-        found + "def test(): assert '2 * x' in source.read_text()\n"
+        preamble + "def test(): assert '2 * x' in source.read_text()\n"
     )
     (tests / "test_blind.py").write_text("def test(): pass\n")
     (tests / "test_broken.py").write_text("def test(): assert False\n")
 
-    def copied(place):
-        shutil.copytree(tmp_path, place, ignore=shutil.ignore_patterns("place"))
-        return place
+    def copied(copy):
+        shutil.copytree(tmp_path, copy, ignore=shutil.ignore_patterns("copy"))
+        return copy
 
     monkeypatch.setattr(trial, "_copied", copied)
     names = ("test_sees", "test_blind", "test_broken", "test_none")
-    given = [
+    faults = [
         table.Fault(number, "kind", "code.py", "2 * x", "3 * x", f"tests/{name}.py", "it")
         for number, name in enumerate(names)
     ]
-    place = tmp_path / "place"
-    place.mkdir()
-    outcomes = {f.number: outcome for f, outcome, _ in trial.Mutation(given, 2, place).run()}
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    outcomes = {f.number: outcome for f, outcome, _ in trial.Mutation(faults, 2, copy).run()}
     assert outcomes == {0: "seen", 1: "not seen", 2: "error", 3: "error"}
     assert "2 * x" in code.read_text()

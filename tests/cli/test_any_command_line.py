@@ -51,10 +51,10 @@ def keys() -> list[str]:
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown):
         assert main(["--cfg", "job"]) == 0
-    found = list(_keys(yaml.safe_load(shown.getvalue())))
-    assert {"optimizer.lr", "data.seed", "signals.scalars_every"} <= set(found)
+    names = list(_keys(yaml.safe_load(shown.getvalue())))
+    assert {"optimizer.lr", "data.seed", "signals.scalars_every"} <= set(names)
     # It would decide here what is trained; the tests of `resume` say what of it is taken.
-    return [key for key in found if key not in ("plan", "resume")]
+    return [key for key in names if key not in ("plan", "resume")]
 
 
 def _keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -75,8 +75,8 @@ def drawn(draw: random.Random, keys: list[str]) -> str:
         return draw.choice((*TEXTS, *keys))
     key = draw.choice(keys)
     if draw.random() < 0.1:
-        place = draw.randrange(len(key))
-        key = key[:place] + draw.choice("x._@:=/[ é") + key[place + 1 :]
+        position = draw.randrange(len(key))
+        key = key[:position] + draw.choice("x._@:=/[ é") + key[position + 1 :]
     values = [draw.choice(draw.choice((NUMBERS, NUMBERS, TEXTS)))]
     while draw.random() < 0.15:
         values.append(draw.choice(draw.choice((NUMBERS, TEXTS))))
@@ -90,12 +90,12 @@ def test_any_command_line_ends_in_a_plan_or_in_a_few_lines(command, keys, share)
         line = [drawn(draw, keys) for _ in range(draw.choice((1, 1, 1, 2, 3)))]
         line += ["-m"] * (draw.random() < 0.3)
         outcome = command("plan=true", *line)
-        told = [text for text in outcome.err.splitlines() if "cvtrain: checking" not in text]
+        lines = [text for text in outcome.err.splitlines() if "cvtrain: checking" not in text]
         assert outcome.status in (0, 2), (line, outcome.err)
         assert "Traceback" not in outcome.out + outcome.err, (line, outcome.err)
         assert outcome.made == [], line
         if outcome.status == 2:
-            assert 1 <= len(told) <= 4, (line, outcome.err)
-            assert told[0].startswith("cvtrain: "), (line, outcome.err)
+            assert 1 <= len(lines) <= 4, (line, outcome.err)
+            assert lines[0].startswith("cvtrain: "), (line, outcome.err)
         statuses.append(outcome.status)
     assert {0, 2} == set(statuses)

@@ -58,7 +58,7 @@ def read_everything(dataset: Any) -> None:
         split.take(torch.arange(min(4, len(split))))
 
 
-def told(reads: Callable[[], object]) -> int:
+def status_of(reads: Callable[[], object]) -> int:
     """The exit status of a function that tells by an error what is wrong."""
     try:
         reads()
@@ -74,17 +74,17 @@ def read_images(folder: Path) -> None:
 
 
 COMMANDS: dict[str, Callable[[Path], int]] = {
-    "report": lambda place: report([str(place / "finished")]),
-    "evaluate": lambda place: evaluate([str(place / "run")]),
-    "start_from": lambda place: told(
-        lambda: cvtrain.configure(*SMALL, f"start_from={place / 'run'}")
+    "report": lambda folder: report([str(folder / "finished")]),
+    "evaluate": lambda folder: evaluate([str(folder / "run")]),
+    "start_from": lambda folder: status_of(
+        lambda: cvtrain.configure(*SMALL, f"start_from={folder / 'run'}")
     ),
-    "resume a run": lambda place: train([f"resume={place / 'run'}"]),
-    "resume a sweep": lambda place: train([f"resume={place / 'left'}"]),
-    "latest": lambda place: train(["resume=latest", f"output={place}"]),
-    "idx": lambda place: told(lambda: read_images(place / "idx")),
+    "resume a run": lambda folder: train([f"resume={folder / 'run'}"]),
+    "resume a sweep": lambda folder: train([f"resume={folder / 'left'}"]),
+    "latest": lambda folder: train(["resume=latest", f"output={folder}"]),
+    "idx": lambda folder: status_of(lambda: read_images(folder / "idx")),
 } | {
-    name: lambda place, name=name: told(lambda: read_everything(DATA[name][1](place / name)))
+    name: lambda folder, name=name: status_of(lambda: read_everything(DATA[name][1](folder / name)))
     for name in DATA
 }
 ROOTS = {
@@ -111,20 +111,20 @@ RARE = (".yaml", ".log", ".svg", ".png", ".tex", ".html", ".md")
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory):
     """A sweep that finished, one and a run that were left half-way, and data."""
-    place = tmp_path_factory.mktemp("changed")
+    folder = tmp_path_factory.mktemp("changed")
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
+        patch.chdir(folder)
         axes = [*SMALL, "seed=0,1", "objective.scale=1,0.5", "-m"]
         assert train([*axes, "hydra.sweep.dir=finished"]) == 0
         assert train([*SMALL, "seed=0,1", "-m", "hydra.sweep.dir=left", "pause_at=2"]) == 0
         assert train([*SMALL, "hydra.run.dir=run", "pause_at=2"]) == 0
         shutil.copytree("left", "outputs/outputs/x/left")
         shutil.copytree("finished", "outputs/outputs/x/finished")
-    (place / "idx").mkdir()
-    write_digits(place / "idx", train=60)
+    (folder / "idx").mkdir()
+    write_digits(folder / "idx", train=60)
     for name, (write, _) in DATA.items():
-        write(place / name)
-    return place
+        write(folder / name)
+    return folder
 
 
 def changed(root: Path, draw: random.Random) -> str:
@@ -147,10 +147,10 @@ def changed(root: Path, draw: random.Random) -> str:
     return f"{path.relative_to(root)}: {way}"
 
 
-def entries(place: Path) -> list[str]:
+def entries(folder: Path) -> list[str]:
     """Everything there, as names: nothing is opened."""
     return sorted(
-        f"{folder}/{name}" for folder, *found in os.walk(place) for name in (*found[0], *found[1])
+        f"{parent}/{name}" for parent, *names in os.walk(folder) for name in (*names[0], *names[1])
     )
 
 
@@ -167,35 +167,35 @@ def test_any_file_changed_in_any_way_ends_a_command_in_a_result_or_a_line(
     for case in range(share(CASES)):
         (name,) = draw.choices(list(SHARES), list(SHARES.values()))
         root = ROOTS.get(name, name)
-        place = tmp_path / "place"
-        shutil.rmtree(place, ignore_errors=True)
-        shutil.copytree(origin / root, place / root)
-        what = f"{part}.{case}, {name}, {changed(place / root, draw)}"
-        before, began = entries(place), monotonic()
+        folder = tmp_path / "copy"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(origin / root, folder / root)
+        case_name = f"{part}.{case}, {name}, {changed(folder / root, draw)}"
+        before, began = entries(folder), monotonic()
         capsys.readouterr()
         close_logs()
         try:
             with time_limit(SECONDS):
-                status = COMMANDS[name](place if name != "latest" else place / "outputs/outputs")
+                status = COMMANDS[name](folder if name != "latest" else folder / "outputs/outputs")
         except Exception:
-            wrong.append(f"{what}: {traceback.format_exc()}")
+            wrong.append(f"{case_name}: {traceback.format_exc()}")
             continue
         except SystemExit as error:
-            wrong.append(f"{what}: exit {error.code}")
+            wrong.append(f"{case_name}: exit {error.code}")
             continue
         err = capsys.readouterr().err
         ended[name, status] += 1
         if "Traceback" in err or status not in (0, 1, 2):
-            wrong.append(f"{what}: status {status}: {err}")
-        if status == 2 and entries(place) != before:
-            made = sorted(set(entries(place)) ^ set(before))
-            wrong.append(f"{what}: refused, but made or lost {made[:5]}")
-        if [path.name for path in tmp_path.iterdir()] != ["place"] or len(
-            list(place.iterdir())
+            wrong.append(f"{case_name}: status {status}: {err}")
+        if status == 2 and entries(folder) != before:
+            made = sorted(set(entries(folder)) ^ set(before))
+            wrong.append(f"{case_name}: refused, but made or lost {made[:5]}")
+        if [path.name for path in tmp_path.iterdir()] != ["copy"] or len(
+            list(folder.iterdir())
         ) > 1:
-            wrong.append(f"{what}: a stray file or directory")
+            wrong.append(f"{case_name}: a stray file or directory")
         if monotonic() - began > SECONDS:
-            wrong.append(f"{what}: slow")
+            wrong.append(f"{case_name}: slow")
     with capsys.disabled():
         print(f"\n{share(CASES)} changed files: {len(wrong)} wrong; status of each command:")
         for (name, status), count in sorted(ended.items()):

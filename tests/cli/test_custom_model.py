@@ -101,7 +101,7 @@ def test_a_users_network_is_swept_as_stacks(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("arguments", "message"),
     [
         (["trusted_modules=[]"], "wavelab is not a trusted module"),
         (["trusted_modules=[wavelab]"], "MyNet needs width"),
@@ -121,17 +121,17 @@ def test_a_users_network_is_swept_as_stacks(tmp_path):
         ),
     ],
 )
-def test_what_does_not_fit_is_told_before_anything_trains(tmp_path, capsys, given, told):
-    overrides = ["model=custom", "model._target_=wavelab.MyNet", *given]
+def test_what_does_not_fit_is_told_before_anything_trains(tmp_path, capsys, arguments, message):
+    overrides = ["model=custom", "model._target_=wavelab.MyNet", *arguments]
     assert main(overrides) == 2
-    said = capsys.readouterr().err
-    assert told in said
-    assert "Traceback" not in said
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
     assert not (tmp_path / "outputs").exists()
 
 
 @pytest.mark.parametrize(
-    ("how", "told"),
+    ("how", "message"),
     [
         ("no super", "Broken refuses its arguments: AttributeError: "),
         ("AttributeError", "AttributeError: 'Broken' object has no attribute 'layers'"),
@@ -143,11 +143,11 @@ def test_what_does_not_fit_is_told_before_anything_trains(tmp_path, capsys, give
         ("lossy", "discards the imaginary part"),
     ],
 )
-def test_a_bug_in_a_network_is_a_line_however_often_it_is_tried(tmp_path, capsys, how, told):
+def test_a_bug_in_a_network_is_a_line_however_often_it_is_tried(tmp_path, capsys, how, message):
     overrides = ["model=custom", "model._target_=wavelab.Broken", "trusted_modules=[wavelab]"]
     for _ in range(2):
         assert main([*overrides, f"+model.args.how='{how}'"]) == 2
-        said = capsys.readouterr().err
-        assert told in said
-        assert len(said.splitlines()) == 1
+        error = capsys.readouterr().err
+        assert message in error
+        assert len(error.splitlines()) == 1
     assert not (tmp_path / "outputs").exists()

@@ -232,8 +232,8 @@ def test_a_point_of_a_stacked_sweep_and_the_run_alone_agree_to_four_digits(
     directory = only(tmp_path / "outputs" / "default")
     (twin,) = sweep[1].glob("*scale=1,convention=pytorch,lr_octave=0,seed=0")
     assert content(directory)["id"] == content(twin)["id"]
-    ours, theirs = (pd.read_csv(path / "metrics.csv") for path in (directory, twin))
-    pd.testing.assert_frame_equal(ours, theirs, rtol=1e-4, atol=1e-6)
+    metrics, metrics_of_twin = (pd.read_csv(path / "metrics.csv") for path in (directory, twin))
+    pd.testing.assert_frame_equal(metrics, metrics_of_twin, rtol=1e-4, atol=1e-6)
 
 
 def test_a_point_of_a_sweep_trained_singly_and_the_run_alone_are_the_same_bytes(commands, tmp_path):

@@ -22,8 +22,8 @@ CHANNEL = ("data=equalizer", "model=mlp", "objective=complex_mse", "max_steps=40
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     root = tmp_path_factory.mktemp("evaluate")
-    for name, given in (("digits", DIGITS), ("channel", CHANNEL)):
-        assert command.main([*given, f"hydra.run.dir={root / name}"]) == 0
+    for name, words in (("digits", DIGITS), ("channel", CHANNEL)):
+        assert command.main([*words, f"hydra.run.dir={root / name}"]) == 0
     return root
 
 
@@ -31,59 +31,59 @@ def runs(tmp_path_factory):
 def test_the_last_weights_have_the_numbers_of_the_run(runs, name):
     final = read_record(runs / name / "run.json")["final"]
     for split, prefix in (("test", "test/"), ("validation", "val/")):
-        found = evaluate(runs / name, split, "last").values
-        while_training = [key for key in found if prefix + key in final]
+        values = evaluate(runs / name, split, "last").values
+        while_training = [key for key in values if prefix + key in final]
         assert len(while_training) >= 2
-        assert {key: found[key] for key in while_training} == {
+        assert {key: values[key] for key in while_training} == {
             key: final[prefix + key] for key in while_training
         }
 
 
 def test_the_best_weights_have_the_lowest_validation_loss(runs):
     best = read_record(runs / "digits" / "run.json")["best"]["val/loss"]
-    found = evaluate(runs / "digits", "validation")
-    assert found.values["loss"] == best["value"]
-    assert found.step == best["step"]
+    evaluation = evaluate(runs / "digits", "validation")
+    assert evaluation.values["loss"] == best["value"]
+    assert evaluation.step == best["step"]
 
 
 def test_the_confusion_matrix_counts_every_sample_under_its_class(runs):
-    found = evaluate(runs / "digits", "test", "last", predictions=True)
-    assert found.predictions is not None
-    outputs, _ = found.predictions
+    evaluation = evaluate(runs / "digits", "test", "last", predictions=True)
+    assert evaluation.predictions is not None
+    outputs, _ = evaluation.predictions
     targets = digits_fft(dtype=torch.complex64).test.targets
-    assert found.confusion is not None
-    assert torch.equal(found.confusion.sum(dim=1), torch.bincount(targets))
-    right = found.confusion.trace().item() / len(targets)
-    assert right == pytest.approx(found.values["accuracy"])
+    assert evaluation.confusion is not None
+    assert torch.equal(evaluation.confusion.sum(dim=1), torch.bincount(targets))
+    right = evaluation.confusion.trace().item() / len(targets)
+    assert right == pytest.approx(evaluation.values["accuracy"])
     for true, predicted in ((3, 8), (0, 0)):
         count = ((targets == true) & (outputs.argmax(dim=1) == predicted)).sum()
-        assert found.confusion[true, predicted] == count
+        assert evaluation.confusion[true, predicted] == count
     assert evaluate(runs / "channel").confusion is None
 
 
 def test_predictions_are_written_complex_and_once(runs, tmp_path, capsys):
-    given = [str(runs / "channel"), "--predictions", str(tmp_path / "outputs.npz")]
-    assert main(given) == 0
+    words = [str(runs / "channel"), "--predictions", str(tmp_path / "outputs.npz")]
+    assert main(words) == 0
     assert "symbol_error_rate" in capsys.readouterr().out
     with np.load(tmp_path / "outputs.npz") as arrays:
         outputs, targets = arrays["outputs"], arrays["targets"]
     assert outputs.dtype == targets.dtype == np.complex64
     mean = (np.abs(outputs - targets) ** 2).mean()
     assert mean == pytest.approx(evaluate(runs / "channel").values["loss"], rel=1e-5)
-    assert main(given) == 2
+    assert main(words) == 2
     assert "File exists" in capsys.readouterr().err
 
 
 def test_the_command_prints_metrics_and_the_matrix(runs, capsys):
     assert main([str(runs / "digits"), "--split", "train", "--checkpoint", "last"]) == 0
-    told = capsys.readouterr().out
-    assert "train split, weights after 40 updates (last)" in told
-    assert "accuracy" in told
-    assert "true in rows" in told
+    message = capsys.readouterr().out
+    assert "train split, weights after 40 updates (last)" in message
+    assert "accuracy" in message
+    assert "true in rows" in message
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ([], "the following arguments are required: run"),
         (["nowhere"], "run.json"),
@@ -92,11 +92,11 @@ def test_the_command_prints_metrics_and_the_matrix(runs, capsys):
         (["{run}", "--checkpoint", "average"], "has no averaged weights: ema.decay was not set"),
     ],
 )
-def test_bad_input_is_a_line_and_status_2(runs, capsys, arguments, told):
-    given = [text.format(run=runs / "digits") for text in arguments]
-    assert main(given) == 2
+def test_bad_input_is_a_line_and_status_2(runs, capsys, arguments, message):
+    words = [text.format(run=runs / "digits") for text in arguments]
+    assert main(words) == 2
     error = capsys.readouterr().err
-    assert told in error
+    assert message in error
     assert "Traceback" not in error
 
 
@@ -107,9 +107,9 @@ def test_weights_of_another_network_are_a_line(runs, tmp_path, capsys):
         content = (runs / "channel" / "checkpoints" / f"{name}.ckpt").read_bytes()
         (tmp_path / "checkpoints" / f"{name}.ckpt").write_bytes(content)
     assert main([str(tmp_path)]) == 2
-    told = capsys.readouterr().err
-    assert "should be of this run's network: is of another network: Missing key(s)" in told
-    assert len(told.splitlines()) == 1
+    message = capsys.readouterr().err
+    assert "should be of this run's network: is of another network: Missing key(s)" in message
+    assert len(message.splitlines()) == 1
 
 
 class Executes:

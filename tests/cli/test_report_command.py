@@ -89,7 +89,7 @@ def test_an_experiment_is_held_against_its_claim_again(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (lambda sweep: (sweep / "0" / "run.json").write_text("{"), "0/run.json: cannot be read"),
         (lambda sweep: (sweep / "0" / "run.json").write_text("[]"), "schema=None: should be 1"),
@@ -97,12 +97,12 @@ def test_an_experiment_is_held_against_its_claim_again(tmp_path, capsys):
         (lambda sweep: (sweep / "sweep.json").write_bytes(b"\xff"), "sweep.json: cannot be read"),
     ],
 )
-def test_what_cannot_be_read_is_one_line_and_status_2(sweep, capsys, spoil, told):
+def test_what_cannot_be_read_is_one_line_and_status_2(sweep, capsys, spoil, message):
     spoil(sweep)
     assert main([str(sweep)]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert told in captured.err
+    assert message in captured.err
     assert captured.err.count("\n") == 1
 
 

@@ -47,49 +47,49 @@ def test_an_experiment_opens_with_claim_expectation_time_and_command(name):
 
 def test_an_unknown_experiment_is_one_line_and_status_2(tmp_path, capsys):
     assert main(["swep", "--folder", str(tmp_path / "out")]) == 2
-    told = capsys.readouterr().err
-    assert "swep: should be an experiment of the suite" in told
-    assert told.count("\n") == 1
+    error = capsys.readouterr().err
+    assert "swep: should be an experiment of the suite" in error
+    assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 
 def test_what_is_complete_is_not_run_again_and_all_of_it_is_on_one_page(small, tmp_path, capsys):
-    given = ["--quick", "--folder", str(tmp_path)]
-    assert main(given) == 0
+    arguments = ["--quick", "--folder", str(tmp_path)]
+    assert main(arguments) == 0
     capsys.readouterr()
     records = sorted(tmp_path.glob("*/*/run.json"))
     written = [path.stat().st_mtime_ns for path in records]
     summary = json.loads((tmp_path / "report" / "summary.json").read_text(encoding="utf-8"))
     assert [text.partition(":")[0] for text in summary["verdict"]] == ["weight_decay", "sweep"]
-    assert main(given) == 0
-    told = capsys.readouterr().err
-    assert told.count("complete already") == 2
+    assert main(arguments) == 0
+    error = capsys.readouterr().err
+    assert error.count("complete already") == 2
     assert [path.stat().st_mtime_ns for path in records] == written
 
 
 def test_an_experiment_that_is_not_complete_is_gone_on_with(small, tmp_path, capsys):
-    given = ["weight_decay", "--quick", "--folder", str(tmp_path)]
-    assert main(given) == 0
-    record, kept, *_ = (tmp_path / "weight_decay").glob("*/run.json")
-    written = kept.stat().st_mtime_ns
+    arguments = ["weight_decay", "--quick", "--folder", str(tmp_path)]
+    assert main(arguments) == 0
+    record, finished_run, *_ = (tmp_path / "weight_decay").glob("*/run.json")
+    written = finished_run.stat().st_mtime_ns
     content = json.loads(record.read_text(encoding="utf-8"))
     record.write_text(json.dumps(content | {"status": "interrupted"}), encoding="utf-8")
     command = ["+experiment=weight_decay", *SMALL]
     assert complete(tmp_path, "weight_decay", command) is None
-    assert main(given) == 0
+    assert main(arguments) == 0
     assert complete(tmp_path, "weight_decay", command) == tmp_path / "weight_decay"
     assert json.loads(record.read_text(encoding="utf-8"))["status"] == "finished"
-    assert kept.stat().st_mtime_ns == written
+    assert finished_run.stat().st_mtime_ns == written
 
 
 def test_what_another_command_made_is_kept_and_not_taken_for_this_one(
     small, tmp_path, capsys, monkeypatch
 ):
-    given = ["weight_decay", "--quick", "--folder", str(tmp_path)]
-    assert main(given) == 0
+    arguments = ["weight_decay", "--quick", "--folder", str(tmp_path)]
+    assert main(arguments) == 0
     longer = tuple("max_steps=12" if text == "max_steps=10" else text for text in SMALL)
     monkeypatch.setattr(module, "suite", lambda: {"weight_decay": longer})
-    assert main(given) == 0
+    assert main(arguments) == 0
     command = ["+experiment=weight_decay", *longer]
     assert complete(tmp_path, "weight_decay", command) == tmp_path / "weight_decay_2"
     assert (tmp_path / "weight_decay").exists()
@@ -99,13 +99,13 @@ def test_an_experiment_that_fails_stops_no_other_and_is_named(small, tmp_path, c
     broken = {**small, "weight_decay": ("max_steps=-1",)}
     monkeypatch.setattr(module, "suite", lambda: broken)
     assert main(["--quick", "--folder", str(tmp_path)]) == 1
-    told = capsys.readouterr().err
-    assert "not as claimed, or failed: weight_decay" in told
+    error = capsys.readouterr().err
+    assert "not as claimed, or failed: weight_decay" in error
     command = ["+experiment=sweep", *broken["sweep"]]
     assert complete(tmp_path, "sweep", command) is not None
 
 
 def test_a_signal_ends_the_suite_with_its_status(small, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("cvtrain.cli.train.main", lambda given: 130)
+    monkeypatch.setattr("cvtrain.cli.train.main", lambda arguments: 130)
     assert main(["--quick", "--folder", str(tmp_path)]) == 130
     assert "the same command goes on from here" in capsys.readouterr().err

@@ -52,30 +52,30 @@ def in_a_process(
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
-def assert_signals_lose_nothing(run: Run, place: Path, moments: int) -> None:
+def assert_signals_lose_nothing(run: Run, folder: Path, moments: int) -> None:
     """Interrupt a sweep again and again, going on with it each time, and compare with a whole."""
-    whole = place / "whole"
+    whole = folder / "whole"
     began = time.monotonic()
-    done = run(place, *SWEEP, f"hydra.sweep.dir={whole}", "-m", after=None, number=0)
+    done = run(folder, *SWEEP, f"hydra.sweep.dir={whole}", "-m", after=None, number=0)
     assert done.returncode == 0, done.stderr
     took = time.monotonic() - began
     draw = random.Random(moments)
     made = sweeps = 0
     while made < moments:
         sweeps += 1
-        directory = place / str(sweeps)
+        directory = folder / str(sweeps)
         arguments = [*SWEEP, f"hydra.sweep.dir={directory}", "-m"]
         status = 1
         while status != 0:
             number = draw.choice(NUMBERS)
             after = draw.uniform(0.05, 1.0) * took if made < moments else None
-            done = run(place, *arguments, after=after, number=number)
+            done = run(folder, *arguments, after=after, number=number)
             status = done.returncode
             # Killed by it: before the command began, or when all was done.
             assert status in (0, 128 + number, -number), done.stderr
-            for told in (done.stdout, done.stderr):
-                assert "Traceback" not in told, told
-                assert "Exception ignored" not in told, told
+            for output in (done.stdout, done.stderr):
+                assert "Traceback" not in output, output
+                assert "Exception ignored" not in output, output
             if status > 0:
                 assert done.stderr.count("cvtrain: interrupted") == 1, done.stderr
             made += after is not None

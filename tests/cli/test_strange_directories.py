@@ -45,49 +45,49 @@ def line_of(text: str, begins: str) -> str:
 def test_start_report_resume_and_tensorboard_work_in_a_directory_of_any_name(
     tmp_path, monkeypatch, capsys, name, command
 ):
-    place = tmp_path / name
-    place.mkdir(parents=True)
-    monkeypatch.chdir(place)
+    folder = tmp_path / name
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
     assert command(*SMALL, "hydra.run.dir=run").status == 0
     # Of a single run.
-    weights = cvtrain.configure(*SMALL, f"start_from={place / 'run'}")
-    assert weights.start_from == str(place / "run")
-    assert "has ended (finished)" in command(f"resume={place / 'run'}").err
+    weights = cvtrain.configure(*SMALL, f"start_from={folder / 'run'}")
+    assert weights.start_from == str(folder / "run")
+    assert "has ended (finished)" in command(f"resume={folder / 'run'}").err
     # Of a sweep, by the paths that it printed.
     swept = command(*SMALL, "seed=0,1", "optimizer=sgd,adam", "-m", "hydra.sweep.dir=s")
     assert swept.status == 0, swept.err
-    assert (place / "s" / "report" / "index.html").is_file()
-    runs = cvtrain.load(place / "s").runs
+    assert (folder / "s" / "report" / "index.html").is_file()
+    runs = cvtrain.load(folder / "s").runs
     assert (runs["status"] == "finished").all()
     *module, printed = words(line_of(swept.out, "look:"))[1:]
     assert module == ["cvtrain", "tensorboard"]
-    assert Path(printed) == place / "s"
-    for number, run in enumerate(sorted((place / "s").glob("*/run.json"))):
+    assert Path(printed) == folder / "s"
+    for number, run in enumerate(sorted((folder / "s").glob("*/run.json"))):
         content = read_record(run)
         content["config"]["variant"] = VARIANTS[number % len(VARIANTS)]
         write_json(run, content)
     capsys.readouterr()
-    assert report([str(place / "s")]) == 0
+    assert report([str(folder / "s")]) == 0
     out = capsys.readouterr().out
     assert "variant=a[/b]" in out
     assert "\x1b" not in out
-    path = next((place / "s").glob("*optimizer=sgd*"))
+    path = next((folder / "s").glob("*optimizer=sgd*"))
     assert cvtrain.configure(*SMALL, f"start_from={path}").start_from == str(path)
     assert command("resume=s").status == 0
     # One that was stopped goes on by the command that it printed.
     stopped = command(*SMALL, "seed=0,1", "-m", "hydra.sweep.dir=p", "pause_at=2")
     assert stopped.status == 0
-    given = words(how_to_go_on(place / "p").removeprefix("cvtrain: to go on: "))[2:]
-    assert command(*given).status == 0
-    assert {read_record(run)["status"] for run in (place / "p").glob("*/run.json")} == {"finished"}
+    arguments = words(how_to_go_on(folder / "p").removeprefix("cvtrain: to go on: "))[2:]
+    assert command(*arguments).status == 0
+    assert {read_record(run)["status"] for run in (folder / "p").glob("*/run.json")} == {"finished"}
     # TensorBoard, as the printed line starts it; in a process of its own, for it leaves threads.
-    given = [sys.executable, "-m", *module, printed, "--port", "0"]
-    with subprocess.Popen(given, stdout=subprocess.PIPE, text=True) as board:
+    arguments = [sys.executable, "-m", *module, printed, "--port", "0"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as board:
         try:
             assert board.stdout is not None
             address = re.search(r"http://\S+", board.stdout.readline())
             assert address is not None
             with urlopen(f"{address[0]}data/plugin/scalars/tags", timeout=60) as answer:
-                assert set(json.load(answer)) >= {path.name for path in (place / "s").glob("*=*")}
+                assert set(json.load(answer)) >= {path.name for path in (folder / "s").glob("*=*")}
         finally:
             board.terminate()

@@ -65,11 +65,11 @@ def change_command(directory: Path, change: Callable[[list], list]) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
-def refused(capsys, status: int, *told: str) -> None:
+def refused(capsys, status: int, *message: str) -> None:
     captured = capsys.readouterr().err
     assert status == 2
     assert len(captured.splitlines()) == 1, captured
-    for text in told:
+    for text in message:
         assert text in captured
 
 
@@ -143,9 +143,9 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize(("added", "told", "wanted"), COMMANDS)
+@pytest.mark.parametrize(("added", "message", "wanted"), COMMANDS)
 def test_a_recorded_command_brings_no_trust_no_address_and_no_environment(
-    copies, capsys, monkeypatch, added, told, wanted
+    copies, capsys, monkeypatch, added, message, wanted
 ):
     monkeypatch.setenv("SECRET", "hunter2")
     change_command(copies / "sweep", lambda command: [*command, *added])
@@ -156,7 +156,7 @@ def test_a_recorded_command_brings_no_trust_no_address_and_no_environment(
     assert status == 2
     assert len(captured.err.splitlines()) == 1
     assert "is not taken from a file" in captured.err
-    assert told in captured.err
+    assert message in captured.err
     assert wanted in captured.err
     assert "beside resume" in captured.err
 
@@ -223,8 +223,8 @@ def test_a_file_begins_no_download(copies, capsys, monkeypatch, way):
     else:
         change_run(copies / "run", lambda config: config.update(data=data))
         command = evaluate.main if way == "evaluate" else main
-        given = str(copies / "run") if way == "evaluate" else f"resume={copies / 'run'}"
-        status = command([given])
+        argument = str(copies / "run") if way == "evaluate" else f"resume={copies / 'run'}"
+        status = command([argument])
     captured = capsys.readouterr().err
     assert status == 2
     assert "a download is not begun because a file says data.download=true" in captured

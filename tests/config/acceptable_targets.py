@@ -12,7 +12,7 @@ from cvtrain.config.public_targets import PUBLIC, own_target, public_classes
 
 def acceptable(expected: type) -> dict[str, Callable[..., Any]]:
     """What a slot takes that expects `expected`, the same object under one of its paths."""
-    found: dict[str, Callable[..., Any]] = dict(public_classes(expected))
+    by_path: dict[str, Callable[..., Any]] = dict(public_classes(expected))
     package = PUBLIC[expected.__name__].package
     if package is not None:
         for module_name in [package, *modules_of(package)]:
@@ -20,11 +20,11 @@ def acceptable(expected: type) -> dict[str, Callable[..., Any]]:
                 path = f"{module_name}.{name}"
                 target = own_target(path, expected)
                 if target is not None:
-                    found[path] = target
-    return {path: target for target, path in {id(t): (t, p) for p, t in found.items()}.values()}
+                    by_path[path] = target
+    return {path: target for target, path in {id(t): (t, p) for p, t in by_path.items()}.values()}
 
 
 def modules_of(package: str) -> list[str]:
     """The modules of a package, at any depth."""
     folders = import_module(package).__path__
-    return [found.name for found in pkgutil.walk_packages(folders, f"{package}.")]
+    return [by_path.name for by_path in pkgutil.walk_packages(folders, f"{package}.")]

@@ -130,8 +130,8 @@ class Watch:
             return
         self.on = False  # what `repr` does is not what is watched
         try:
-            told = repr(args)[:300]
-            tainted = MARK in told or self.folder in told
+            shown = repr(args)[:300]
+            tainted = MARK in shown or self.folder in shown
             if event == "open":
                 writes = isinstance(args[1], str) and args[1].strip("rbtU") != ""
                 bad = writes or (tainted and not self.reads)
@@ -146,17 +146,17 @@ class Watch:
             else:
                 bad = tainted or event in NEVER
             if bad:
-                self.seen.append(f"{self.what}: {event}{told}")
+                self.seen.append(f"{self.what}: {event}{shown}")
         finally:
             self.on = True
 
-    def notices(self, what: str, function: Callable[[], Any]) -> bool:
-        self.call(what, function)
+    def notices(self, label: str, function: Callable[[], Any]) -> bool:
+        self.call(label, function)
         noticed, self.seen = self.seen, []
         return bool(noticed)
 
-    def call(self, what: str, function: Callable[[], Any]) -> bool:
-        self.what, self.on = what, True
+    def call(self, label: str, function: Callable[[], Any]) -> bool:
+        self.what, self.on = label, True
         try:
             function()
         except Exception:  # a refusal; what matters is what was done before
@@ -168,28 +168,28 @@ class Watch:
 
 def named_parameters(target: Callable[..., Any]) -> list[inspect.Parameter]:
     """Those of a class that hands on all it is given are its base's."""
-    for each in inspect.getmro(target) if inspect.isclass(target) else (target,):
-        parameters = inspect.signature(each).parameters.values()
-        found = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-        if found or not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return [p for p in found if p.name != "mode" or each is target]
+    for member in inspect.getmro(target) if inspect.isclass(target) else (target,):
+        parameters = inspect.signature(member).parameters.values()
+        named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        if named or not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return [p for p in named if p.name != "mode" or member is target]
     return []
 
 
 def constructions(
-    target: Callable[..., Any], values: list[Any], given: dict[str, Any]
+    target: Callable[..., Any], values: list[Any], fixed: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     """Arguments: once all plausible, then each of them hostile in turn, then all of them."""
-    parameters = [p for p in named_parameters(target) if p.name not in given]
+    parameters = [p for p in named_parameters(target) if p.name not in fixed]
     plain = {p.name: REQUIRED.get(p.name, 2) for p in parameters if p.default is p.empty}
     plain |= {p.name: SMALLER[p.name] for p in parameters if p.name in SMALLER}
     if plain.get("size") == 2:
         plain["size"] = (2, 2)
-    yield given | plain
+    yield fixed | plain
     for value in values:
         for parameter in parameters:
-            yield given | plain | {parameter.name: value}
-        yield given | {p.name: value for p in parameters}
+            yield fixed | plain | {parameter.name: value}
+        yield fixed | {p.name: value for p in parameters}
 
 
 def make(target: Callable[..., Any], **arguments: Any) -> None:
@@ -209,12 +209,12 @@ def make_trainer(config: Config) -> Trainer:
 
 def canaries(folder: Path) -> list[tuple[str, Callable[[], Any]]]:
     """What a target must not do, to see that it would be noticed."""
-    kept = folder / f"{MARK}.pkl"
+    pickle_file = folder / f"{MARK}.pkl"
     return [
         ("executes text", lambda: eval(f"'{MARK}'.upper()")),
-        ("reads a file", kept.read_bytes),
+        ("reads a file", pickle_file.read_bytes),
         ("looks into a folder", lambda: list(folder.iterdir())),
-        ("unpickles", lambda: torch.load(kept, weights_only=False)),
+        ("unpickles", lambda: torch.load(pickle_file, weights_only=False)),
         ("writes", lambda: (folder / "new").write_text("")),
         ("connects", lambda: urlopen(f"http://127.0.0.1:9/{MARK}")),
         ("starts a program", lambda: subprocess.run(["true"])),
@@ -237,13 +237,13 @@ def main(folder: Path) -> None:
         accepted = made[expected.__name__] = {}
         for path, target in acceptable(expected).items():
             parameters = [nn.Parameter(torch.ones(2, dtype=torch.complex64))]
-            given = {"params": parameters} if expected is torch.optim.Optimizer else {}
+            fixed = {"params": parameters} if expected is torch.optim.Optimizer else {}
             watch.reads = path.rpartition(".")[2] in READERS
             if expected is Callback:  # they have a gate of their own
                 maker = partial(make_callback, config, path)
             else:
                 maker = partial(make, target)
-            for arguments in constructions(target, values, given):
+            for arguments in constructions(target, values, fixed):
                 came = watch.call(f"{path}({arguments})"[:200], partial(maker, **arguments))
                 accepted[path] = accepted.get(path, False) or came
             # As a configuration gives them: checked against the signature first.

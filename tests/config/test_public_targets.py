@@ -79,16 +79,16 @@ def test_no_function_of_these_packages_and_no_metric_is_acceptable_under_any_pat
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] not in (*ROOTS, "torchmetrics"):
             continue
-        for attribute, found in list(vars(module).items()):
+        for attribute, value in list(vars(module).items()):
             path = f"{name}.{attribute}"
             for expected in SLOTS:
                 taken = public_classes(expected).get(path) or own_target(path, expected)
                 tried += 1
                 # Not `isinstance`: deprecated names warn when they are looked at.
-                if issubclass(type(found), FUNCTIONS) or name.startswith("torchmetrics"):
+                if issubclass(type(value), FUNCTIONS) or name.startswith("torchmetrics"):
                     assert taken is None or attribute in DATASETS, path
                 if taken is not None:
-                    assert taken is found
+                    assert taken is value
                     assert any(taken is known for known in acceptable(expected).values()), path
     assert tried > 100_000
 
@@ -133,10 +133,10 @@ def test_no_function_of_these_packages_and_no_metric_is_acceptable_under_any_pat
     ],
 )
 def test_what_runs_loads_or_fetches_is_refused_in_every_slot(expected, path):
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as message:
         resolve_target("slot", path, expected)
-    assert str(told.value).startswith(f"slot._target_={path}: ")
-    assert len(str(told.value).splitlines()) == 1
+    assert str(message.value).startswith(f"slot._target_={path}: ")
+    assert len(str(message.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("expected", SLOTS)
@@ -180,15 +180,15 @@ def test_of_a_trusted_package_its_own_classes_and_functions_are_acceptable(wavel
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("reduce_graph_module", "it is defined in torch, which is not trusted"),
         ("nn.modules.module.torch.hub.load", "it is defined in torch, which is not trusted"),
         ("unsaid", "should be a torch Module class, or a function annotated to return one"),
     ],
 )
-def test_of_a_trusted_package_what_it_imports_is_not_trusted(wavelab, name, told):
-    with pytest.raises(InputError, match=told):
+def test_of_a_trusted_package_what_it_imports_is_not_trusted(wavelab, name, message):
+    with pytest.raises(InputError, match=message):
         resolve_target("model", f"wavelab.{name}", nn.Module, ("wavelab",))
 
 

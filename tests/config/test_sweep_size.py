@@ -48,7 +48,7 @@ def test_ranges_are_counted_as_python_counts_them(start, stop, step):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("seed=range(0,-inf,-1)", "should be finite"),
         ("seed=range(0,3,nan)", "should be finite"),
@@ -63,8 +63,8 @@ def test_ranges_are_counted_as_python_counts_them(start, stop, step):
     ],
     ids=lambda text: text[:30],
 )
-def test_what_no_sweep_has_room_for_is_refused_where_it_is_parsed(text, told):
-    with pytest.raises(InputError, match=told):
+def test_what_no_sweep_has_room_for_is_refused_where_it_is_parsed(text, message):
+    with pytest.raises(InputError, match=message):
         parse_override(text)
 
 

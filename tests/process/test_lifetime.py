@@ -65,13 +65,13 @@ def test_a_scratch_directory_is_removed_at_its_end(temporary):
 
 def test_that_of_a_killed_process_goes_and_that_of_a_living_one_stays(temporary):
     with process(temporary, "-c", HOLD) as killed, process(temporary, "-c", HOLD) as living:
-        left, held = Path(first_line(killed)), Path(first_line(living))
+        abandoned, held = Path(first_line(killed)), Path(first_line(living))
         remove_abandoned()
-        assert (left / "file").exists()
+        assert (abandoned / "file").exists()
         killed.kill()
         killed.wait()
         with scratch_directory():
-            assert not left.exists()
+            assert not abandoned.exists()
             assert (held / "file").exists()
 
 

@@ -29,7 +29,7 @@ def test_too_large_a_request_is_an_error_inside_and_the_limit_is_taken_back(half
 
 
 @pytest.mark.parametrize(
-    ("given", "named"),
+    ("arguments", "named"),
     [
         (["model.hidden=[1000000]"], "model: MixedMlp refuses its arguments"),
         (["data=equalizer", "objective=complex_mse", "data.taps=100000"], "data: it cannot be"),
@@ -37,9 +37,9 @@ def test_too_large_a_request_is_an_error_inside_and_the_limit_is_taken_back(half
     ],
 )
 def test_a_size_that_the_machine_has_no_memory_for_is_a_line(
-    command, half_a_gigabyte, given, named
+    command, half_a_gigabyte, arguments, named
 ):
-    outcome = command(*given, "max_steps=2")
+    outcome = command(*arguments, "max_steps=2")
     assert outcome.status == 2
     assert named in outcome.err
     assert outcome.made == []

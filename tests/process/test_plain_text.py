@@ -237,8 +237,8 @@ def test_an_argument_or_a_directory_that_is_no_text_is_refused(tmp_path, command
     outcome = command("start_from=a\udcff")
     assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err == "cvtrain: start_from=a\\udcff: should be UTF-8 text\n"
-    for name, told in (("a${b}", "has ${ in it"), ("a\udcff", "should be UTF-8")):
-        with pytest.raises(InputError, match=re.escape(told)):
+    for name, message in (("a${b}", "has ${ in it"), ("a\udcff", "should be UTF-8")):
+        with pytest.raises(InputError, match=re.escape(message)):
             claim_directory(tmp_path / name / "run", "output")
     assert list(tmp_path.iterdir()) == []
 

@@ -149,16 +149,17 @@ PLACES = [
 
 
 @pytest.mark.parametrize(
-    ("arguments", "place"), [*(((), place) for place in PLACES), (SWEEP, in_a_finaliser)]
+    ("arguments", "interrupt"),
+    [*(((), interrupt) for interrupt in PLACES), (SWEEP, in_a_finaliser)],
 )
 def test_a_signal_that_is_dropped_on_its_way_is_seen_before_anything_is_made(
-    command, monkeypatch, place, arguments
+    command, monkeypatch, interrupt, arguments
 ):
     compose = Composer.compose
 
-    def interrupted(*given: Any) -> Any:
-        place()
-        return compose(*given)
+    def interrupted(*args: Any) -> Any:
+        interrupt()
+        return compose(*args)
 
     monkeypatch.setattr(Composer, "compose", interrupted)
     done = command("max_steps=10", *arguments)
@@ -184,9 +185,9 @@ def test_at_no_stage_a_sweep_goes_on_after_a_signal(command, monkeypatch, patche
     home, _, name = patched.rpartition(".")
     function = getattr(sys.modules.get(home) or __import__(home, fromlist=[name]), name)
 
-    def interrupted(*given: Any) -> Any:
+    def interrupted(*args: Any) -> Any:
         in_a_finaliser()
-        return function(*given)
+        return function(*args)
 
     monkeypatch.setattr(patched, interrupted)
     done = command("max_steps=10", "model.hidden=[4]", "seed=0,1", "-m")
