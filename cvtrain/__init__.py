@@ -1,7 +1,7 @@
 """Training experiments for complex-valued neural networks: what the factor 2 in w.grad changes.
 
 cvtrain.configure("+experiment=article")   a checked configuration, from command-line overrides
-cvtrain.train(config, output="outputs")    one run, as `python -m cvtrain` makes it
+cvtrain.train(config, output="outputs")    one run, as `cvtrain` makes it
 cvtrain.load("outputs/sweep/…")            a sweep's runs and curves as pandas tables
 cvtrain.GradientMonitor(…)                 the signals, for any LightningModule
 cvtrain.StackedModule(…)                   K networks of your own, trained as one

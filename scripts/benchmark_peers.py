@@ -128,7 +128,8 @@ def _compiled(weights: list[Any], size: int, steps: int) -> Any:
         import jax
         import jax.numpy as jnp
     except ImportError:
-        raise SystemExit("--peers: JAX is missing; pip install '.[peers]'") from None
+        command = ".venv/bin/python -m pip install -e '.[peers]'"
+        raise SystemExit(f"--peers: needs jax: {command}") from None
     if (size, steps) in _COMPILED:
         return _COMPILED[size, steps]
 

@@ -118,26 +118,20 @@ def test_a_command_is_taken(snippet, here, commands, monkeypatch):
     for shown, meant in PLACES.items():
         line = line.replace(shown, meant)
     words = shlex.split(line, comments=True)
-    if words[:3] == ["python", "-m", "cvtrain"]:
-        words = ["cvtrain", *words[3:]]
     program, arguments = words[0], words[1:]
     if program in ("cvtrain", "scripts/cvtrain"):
         assert program == "cvtrain" or (ROOT / program).is_file()
         take_cvtrain(arguments, snippet.page, commands, monkeypatch)
-    elif program == "scripts/reproduce":
-        assert set(arguments) <= {"--quick"}
-        with pytest.raises(SystemExit) as ended:
-            reproduce.main([*arguments, "--help"])
-        assert ended.value.code == 0
     elif program == "scripts/test":
         assert (ROOT / program).is_file()
     elif program == "python":
         script = (ROOT / arguments[0]).read_text(encoding="utf-8")
         assert all(word in script for word in arguments if word.startswith("--"))
-    elif program == "pip":
-        assert arguments[0] == "install"
-        for extra in re.findall(r"cvtrain\[(\w+)\]", snippet.text):
-            assert extra in PYPROJECT["project"]["optional-dependencies"]
+    elif program == ".venv/bin/python":
+        assert arguments[:3] == ["-m", "pip", "install"]
+        extras = re.search(r"-e \.\[([\w,]+)\]$", " ".join(words))
+        assert extras is not None
+        assert set(extras[1].split(",")) <= set(PYPROJECT["project"]["optional-dependencies"])
     elif program == "eval":
         assert arguments == ["$(cvtrain -sc install=bash)"]
         assert "complete -o nospace" in commands.run(here, "-sc", "install=bash").stdout
@@ -149,6 +143,11 @@ def take_cvtrain(arguments: list[str], page: str, commands, monkeypatch) -> None
     """What cvtrain does with a command line, short of training."""
     if arguments[:1] and arguments[0] in main.COMMANDS:
         command = {"convert": convert, "evaluate": evaluate, "report": report}.get(arguments[0])
+        if arguments[0] == "reproduce":
+            assert set(arguments[1:]) <= {"--quick"}
+            with pytest.raises(SystemExit, match="0"):
+                reproduce.main([*arguments[1:], "--help"])
+            return
         if command is None:
             assert arguments[0] == "tensorboard"
             with warnings.catch_warnings():
@@ -201,7 +200,7 @@ def test_every_document_and_picture_is_linked_and_pictures_are_small():
 
 def test_the_converter_prints_what_the_page_shows(capsys):
     text = TEXTS["docs/laws.md"]
-    line = re.search(r"^python -m cvtrain convert (.*)$", text, re.MULTILINE)[1]
+    line = re.search(r"^scripts/cvtrain convert (.*)$", text, re.MULTILINE)[1]
     shown = re.search(r"```text\n(adamw: .*?)```", text, re.DOTALL)[1]
     assert convert.main(line.split()) == 0
     assert capsys.readouterr().out.startswith(shown)

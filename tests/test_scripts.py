@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = [ROOT / f"scripts/{name}" for name in ("cvtrain", "mutate", "reproduce", "test")]
+SCRIPTS = [ROOT / f"scripts/{name}" for name in ("cvtrain", "mutate", "test")]
 SCRIPTS.append(ROOT / ".ci/run")
 
 # Notes what it is asked for in $CALLS. `-m $FAILING` fails; `-m venv` gives a directory that holds
@@ -37,7 +37,7 @@ case "$1 $2" in
   "-m $FAILING") exit 3 ;;
   "-m venv") rm -rf "$4" && mkdir -p "$4/bin" && cp "$0" "$4/bin/python" ;;
   "-m pip") if [ -e "$CALLS.pip" ]; then source "$CALLS.pip"; fi ;;
-  "-m cvtrain") printf '<%s>\\n' "$PWD" "${{@:3}}" ;;
+  "-m cvtrain") printf '<%s>\\n' "$PWD" "${{@:3}}"; echo "$CVTRAIN_COMMAND" >"$CALLS.command" ;;
   "-m "*) ;;
   *) exec "{sys.executable}" "$@" ;;
 esac
@@ -165,6 +165,8 @@ def test_a_symlink_to_the_script_serves_the_repository_that_it_leads_to(copy: Co
     link.symlink_to("../the copy/scripts/cvtrain")
     done = subprocess.run([link], env=copy.environment, cwd="/", capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "</>\n"), done.stderr
+    # What the program begins its lines for pasting with.
+    assert Path(f"{copy.calls_file}.command").read_text() == f"{link}\n"
     assert copy.stamp.exists()
 
 

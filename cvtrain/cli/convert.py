@@ -1,6 +1,6 @@
-"""`python -m cvtrain convert`: hyperparameters under another reading of the gradient.
+"""`cvtrain convert`: hyperparameters under another reading of the gradient.
 
-    python -m cvtrain convert --from wirtinger --to pytorch adamw lr=1e-3 eps=1e-8 clip.norm=1
+    cvtrain convert --from wirtinger --to pytorch adamw lr=1e-3 eps=1e-8 clip.norm=1
 
 Frameworks are those of `cvtrain.laws.FRAMEWORKS`. The exit status is 0 where the two sides end with
 the same weights, 1 where nothing makes them, and 2 for bad input.
@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import ast
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
+from cvtrain.cli.parser import CommandParser
 from cvtrain.laws import FRAMEWORKS, Conversion, Side, convert, framework_convention
 from cvtrain.laws.table import Values
 from cvtrain.laws.verify import distance
@@ -124,19 +124,8 @@ def _side(side: Side) -> str:
     return f"{side.convention.name}{half}"
 
 
-class _Parser(ArgumentParser):
-    """Raises an InputError instead of printing the usage and exiting."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(message)
-
-
 def _conversion(arguments: Sequence[str]) -> Conversion:
-    parser = _Parser(
-        "python -m cvtrain convert",
-        description=__doc__,
-        formatter_class=RawDescriptionHelpFormatter,
-    )
+    parser = CommandParser("convert", str(__doc__))
     names = ", ".join(FRAMEWORKS)
     parser.add_argument("--from", dest="source", required=True, help=names)
     parser.add_argument("--to", dest="target", required=True, help="likewise")

@@ -1,6 +1,6 @@
-"""`python -m cvtrain evaluate`: a run's network on any split of its data.
+"""`cvtrain evaluate`: a run's network on any split of its data.
 
-    python -m cvtrain evaluate outputs/default/… --split validation --predictions outputs.npz
+    cvtrain evaluate outputs/default/… --split validation --predictions outputs.npz
 
 The exit status is 0, or 2 for bad input. Nothing in the run's files is executed.
 """
@@ -8,17 +8,16 @@ The exit status is 0, or 2 for bad input. Nothing in the run's files is executed
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import torch
 from rich.table import Table
 from torch import Tensor, nn
 
+from cvtrain.cli.parser import CommandParser
 from cvtrain.config.schema import Config
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.idx_download import downloads_refused
@@ -202,17 +201,8 @@ def _show(evaluation: Evaluation, title: str) -> None:
     console.print(matrix)
 
 
-class _Parser(ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see --help")
-
-
-def _parser() -> ArgumentParser:
-    parser = _Parser(
-        prog="python -m cvtrain evaluate",
-        description=__doc__,
-        formatter_class=RawDescriptionHelpFormatter,
-    )
+def _parser() -> CommandParser:
+    parser = CommandParser("evaluate", str(__doc__))
     parser.add_argument("run", type=Path, help="directory of a run")
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument(

@@ -1,15 +1,19 @@
-"""`python -m cvtrain report DIRECTORY …`: print and write the results of runs."""
+"""`cvtrain report DIRECTORY …`: print and write the results of runs."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from cvtrain.cli.parser import CommandParser
 from cvtrain.process.errors import InputError
 from cvtrain.process.exit_status import run_command
 
 NAME = "cvtrain report"
+DESCRIPTION = """\
+Print what the runs of a sweep came to, finished or not, and write it into its folder report/: a
+page, tables and figures. Of several sweeps: one page on all, and of two also what changed from the
+first to the second."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,19 +31,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
     # Not at the top: it takes a second, in which a signal may come too.
     from cvtrain.experiments.publish import publish, publish_together
 
-    parser = argparse.ArgumentParser(
-        prog="python -m cvtrain report",
-        description="Print what the runs of a sweep came to, finished or not, and write it into"
-        " its folder report/: a page, tables and figures. Of several sweeps: one page on all, and"
-        " of two also what changed from the first to the second.",
-    )
+    parser = CommandParser("report", DESCRIPTION)
     parser.add_argument(
         "directories", nargs="+", type=Path, metavar="DIRECTORY", help="of a sweep, or of one run"
     )
     parser.add_argument(
         "--folder",
         type=Path,
-        help="of the page on several sweeps (else: report/ beside them)",
+        help="of the page on several sweeps (default: report/ next to them)",
     )
     parser.add_argument(
         "--tables", action="store_true", help="of one sweep: print all tables, not its answer alone"

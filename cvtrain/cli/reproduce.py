@@ -1,8 +1,7 @@
-"""`python -m cvtrain reproduce`: every experiment of the ablation suite, and one report on all."""
+"""`cvtrain reproduce`: every experiment of the ablation suite, and one report on all."""
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 import traceback
@@ -12,6 +11,7 @@ from io import StringIO
 from pathlib import Path
 from time import monotonic
 
+from cvtrain.cli.parser import CommandParser
 from cvtrain.experiments.registry import suite
 from cvtrain.process.errors import InputError, RunFailed
 from cvtrain.process.exit_status import FAILED, run_command
@@ -19,6 +19,9 @@ from cvtrain.process.signals import interruption
 
 TITLE = "What the factor 2 in w.grad changes: every experiment"
 NAME = "cvtrain reproduce"
+DESCRIPTION = """\
+Run every experiment of the ablation suite and build one report on all of them. What was trained
+already is not trained again."""
 REPRODUCED = 0
 STOPPED = (130, 141, 143)
 
@@ -37,11 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run experiments, as `main` does, but raise errors instead of printing them."""
     experiments = suite()
-    parser = argparse.ArgumentParser(
-        prog="scripts/reproduce",
-        description="Run every experiment of the ablation suite and build one report on all of"
-        " them. What was trained already is not trained again.",
-    )
+    parser = CommandParser("reproduce", DESCRIPTION)
     parser.add_argument("--quick", action="store_true", help="few seeds and steps: minutes")
     parser.add_argument(
         "--folder", type=Path, help="where to (else outputs/reproduce, or outputs/reproduce_quick)"

@@ -140,7 +140,7 @@ def interaction_experiment(
     Args:
         name: of the experiment, whose module has `settings` in its constant ``SETTINGS``.
         settings: what is compared with what.
-        quick: overrides of its quick form in `python -m cvtrain reproduce --quick`.
+        quick: overrides of its quick form in `cvtrain reproduce --quick`.
     """
     return Experiment(report_interaction, partial(variants, name, settings), quick)
 

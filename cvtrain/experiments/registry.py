@@ -37,7 +37,7 @@ class Experiment:
         report: makes its report; None: the report on learning rates.
         variants: returns lists of overrides, each of which is trained at every combination of the
             YAML's axes; the YAML refers to them by ``hydra.sweeper.variants: ${variants:NAME}``.
-        quick: overrides with which it takes seconds in `python -m cvtrain reproduce --quick`; None:
+        quick: overrides with which it takes seconds in `cvtrain reproduce --quick`; None:
             it is not part of that suite.
     """
 
@@ -73,7 +73,7 @@ def names() -> list[str]:
 
 
 def suite() -> dict[str, tuple[str, ...]]:
-    """The experiments that `python -m cvtrain reproduce` runs, with the overrides of its quick
+    """The experiments that `cvtrain reproduce` runs, with the overrides of its quick
     form."""
     quick_forms = {name: experiment(name).quick for name in names()}
     return {name: quick for name, quick in quick_forms.items() if quick is not None}

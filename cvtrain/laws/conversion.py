@@ -83,7 +83,7 @@ class Conversion:
         return self.source.convention.semantics or self.target.convention.semantics
 
     def overrides(self) -> list[str]:
-        """The target as overrides for `python -m cvtrain`, with the source's semantics."""
+        """The target as overrides for `cvtrain`, with the source's semantics."""
         if self.values is None:
             return []
         target = self.target.convention

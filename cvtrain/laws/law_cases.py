@@ -1,6 +1,6 @@
 """Pairs of trainings that a law makes equal, and controls that must differ.
 
-Each is a list of overrides for `python -m cvtrain`; the experiment `laws` trains them all. The
+Each is a list of overrides for `cvtrain`; the experiment `laws` trains them all. The
 gradient's factor c comes from ``objective.scale``, which acts on all parameters alike.
 """
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
 import sys
+from functools import cache
+from pathlib import Path
 from typing import TextIO
 
 NO_SHAPE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -12,6 +16,9 @@ NO_SHAPE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u206
 a path that are not UTF-8."""
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+STARTED_AS = "CVTRAIN_COMMAND"
+"""Environment variable in which scripts/cvtrain passes on the path by which it was called."""
 
 
 def printable(text: str, lines: bool = False) -> str:
@@ -52,10 +59,43 @@ def printed_command(*words: str) -> str:
 def cvtrain_command(*arguments: str) -> str:
     """The line that runs cvtrain with these arguments, of which the first may name a command.
 
+    It starts cvtrain as this process was started, so that it works in the shell that shows it.
     An override whose value is a user's text comes from `cvtrain.config.overrides.as_override`,
     which puts it in Hydra's quotes where it needs them.
     """
-    return printed_command("python", "-m", "cvtrain", *arguments)
+    return printed_command(*own_command(), *arguments)
+
+
+@cache
+def own_command() -> tuple[str, ...]:
+    """The words that start cvtrain in the way in which this process was started.
+
+    They are ``scripts/cvtrain``, by the path that was typed, the installed ``cvtrain``, or
+    ``python -m cvtrain``, with the paths of programs that the shell would not find by their names.
+    """
+    script = os.environ.get(STARTED_AS)
+    if script:
+        return (script,)
+    started = Path(sys.argv[0])
+    if started.name == "cvtrain":
+        return (_program(started),)
+    return (_program(Path(sys.executable)), "-m", "cvtrain")
+
+
+def python_command() -> str:
+    """The word that starts the Python which runs this process, in the shell that started it."""
+    return _program(Path(sys.executable))
+
+
+def _program(path: Path) -> str:
+    """The word by which a shell in the working directory runs the program at `path`."""
+    path = path.absolute()
+    for name in (path.name, "python"):
+        in_search_path = shutil.which(name)
+        if in_search_path is not None and Path(in_search_path).absolute() == path:
+            return name
+    below = path.is_relative_to(Path.cwd())
+    return str(path.relative_to(Path.cwd())) if below else str(path)
 
 
 def _shell_word(word: str) -> str:

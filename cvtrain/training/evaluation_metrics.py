@@ -1,4 +1,4 @@
-"""Metrics of torchmetrics that `python -m cvtrain evaluate` measures on whole splits.
+"""Metrics of torchmetrics that `cvtrain evaluate` measures on whole splits.
 
 They take real numbers: the scores of classes, the moduli of images. The metrics that are measured
 during training are in `cvtrain.training.metrics`.

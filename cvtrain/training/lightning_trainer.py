@@ -30,7 +30,7 @@ REPLACED_TRAINER_ARGUMENTS = {
     "limit_train_batches": "max_steps",
     "limit_val_batches": "signals.validation_every (a validation is of the whole split)",
     "limit_test_batches": "data, whose test split is measured as a whole",
-    "limit_predict_batches": "python -m cvtrain evaluate",
+    "limit_predict_batches": "the command evaluate",
     "overfit_batches": "max_steps",
     "fast_dev_run": "max_steps",
     "gradient_clip_val": "clip (norm, modulus or split)",
@@ -98,7 +98,7 @@ REPLACED_CALLBACKS: dict[type[Callback], str] = {
     callbacks.LearningRateFinder: "sweep lr_octave (+experiment=sweep), or optimizer.lr",
     callbacks.BatchSizeFinder: "set batch_size",
     callbacks.GradientAccumulationScheduler: "use trainer.accumulate_grad_batches",
-    callbacks.BasePredictionWriter: "use python -m cvtrain evaluate RUN --predictions FILE.npz",
+    callbacks.BasePredictionWriter: "use the command: evaluate RUN --predictions FILE.npz",
     callbacks.DeviceStatsMonitor: "leave it out; there is no logger of Lightning's to write to",
     callbacks.ThroughputMonitor: "leave it out; there is no logger of Lightning's to write to",
     callbacks.BaseFinetuning: "start from weights with start_from, and freeze layers in the network"

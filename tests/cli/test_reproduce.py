@@ -41,7 +41,7 @@ def test_an_experiment_opens_with_claim_expectation_time_and_command(name):
     text = (EXPERIMENT_FILES / f"{name}.yaml").read_text(encoding="utf-8")
     places = [text.index(f"# {word}:") for word in ("Claim", "Expected", "Takes", "Command")]
     assert places == sorted(places)
-    assert f"python -m cvtrain +experiment={name}" in text
+    assert f"scripts/cvtrain +experiment={name}" in text
     assert yaml.safe_load(text)
 
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("blank_figures")
 SMALL = ("seed=0,1", "max_steps=20", "model.hidden=[8]", "signals.scalars_every=20")
 
 
-# `scripts/reproduce --quick` trains the others too, and checks them against the same claims.
+# `scripts/cvtrain reproduce --quick` trains the others too and checks the same claims.
 QUICK = ("clipping", "mixed")
 INTERACTIONS = (*QUICK, "epsilon", "precision", "schedules", "weight_decay")
 

@@ -16,7 +16,7 @@ from cvtrain.experiments.linear_problem import LinearProblem
 from cvtrain.experiments.lms import allowed_errors, report_lms, settings
 from cvtrain.experiments.stability import report_stability, trials
 
-# scripts/reproduce, which every change must pass too, holds the same claims.
+# scripts/cvtrain reproduce, which every change must pass too, holds the same claims.
 pytestmark = pytest.mark.long
 
 REPLICATES = 24

@@ -19,13 +19,13 @@ pytestmark = pytest.mark.usefixtures("blank_figures")
 
 @pytest.fixture(scope="module")
 def settings(request):
-    """Networks × dtypes: one of them, for `scripts/reproduce --quick` trains them all."""
+    """Networks × dtypes: one of them, for `scripts/cvtrain reproduce --quick` trains them all."""
     return 4 if request.config.getoption("--all") else 1
 
 
 @pytest.fixture(scope="module")
 def factors(request):
-    """One exact factor: tests/laws/test_table.py has others, `scripts/reproduce --quick` all."""
+    """One exact factor; tests/laws/test_table.py has others, `cvtrain reproduce --quick` all."""
     chosen = EXACT_FACTORS if request.config.getoption("--all") else (0.5,)
     with pytest.MonkeyPatch.context() as patch:
         for module in ("cvtrain.laws.law_cases", "cvtrain.experiments.laws"):

@@ -19,7 +19,14 @@ from rich.table import Table as RichTable
 from cvtrain.config.overrides import as_override, as_typed, parse_override
 from cvtrain.process.errors import InputError
 from cvtrain.process.plain_console import PlainConsole
-from cvtrain.process.plain_text import cvtrain_command, printable, printed_command, say
+from cvtrain.process.plain_text import (
+    STARTED_AS,
+    cvtrain_command,
+    own_command,
+    printable,
+    printed_command,
+    say,
+)
 from cvtrain.report.cells import words
 from cvtrain.report.console import print_document, rich_table
 from cvtrain.report.document import Document, Picture, Section, Sentence, Table
@@ -193,7 +200,45 @@ def test_a_shell_passes_every_word_of_a_printed_command_as_it_is():
     assert "\x1b" not in line
     ended = subprocess.run(["bash", "-c", line], capture_output=True, check=True, text=True)
     assert json.loads(ended.stdout) == words
-    assert cvtrain_command("report", "a b") == "python -m cvtrain report 'a b'"
+
+
+@pytest.fixture
+def started(tmp_path, monkeypatch):
+    """`started(program, python, script)`: the command of a process that was started like this."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("cvtrain", "python", "python3.12", ".venv/bin/cvtrain", ".venv/bin/python"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    def command(program: str, python: str = "python", script: str = "") -> str:
+        monkeypatch.setattr(sys, "argv", [str(tmp_path / program)])
+        monkeypatch.setattr(sys, "executable", str(tmp_path / python))
+        monkeypatch.setenv(STARTED_AS, script)
+        own_command.cache_clear()
+        return cvtrain_command("report", "a b")
+
+    yield command
+    own_command.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("process", "begins"),
+    [
+        (("__main__.py",), "python -m cvtrain"),
+        (("__main__.py", "python3.12"), "python3.12 -m cvtrain"),
+        (("__main__.py", ".venv/bin/python"), ".venv/bin/python -m cvtrain"),
+        (("../__main__.py", "../python"), "/python -m cvtrain"),
+        (("cvtrain",), "cvtrain"),
+        ((".venv/bin/cvtrain", ".venv/bin/python"), ".venv/bin/cvtrain"),
+        (("__main__.py", ".venv/bin/python", "scripts/cvtrain"), "scripts/cvtrain"),
+        (("__main__.py", ".venv/bin/python", "/a b/cvtrain"), "'/a b/cvtrain'"),
+    ],
+)
+def test_a_printed_command_starts_cvtrain_as_this_process_was_started(started, process, begins):
+    command = started(*process)
+    assert command.endswith(f"{begins} report 'a b'")
+    assert begins.startswith("/") or command == f"{begins} report 'a b'"
 
 
 @pytest.mark.parametrize("word", STRANGE_WORDS)

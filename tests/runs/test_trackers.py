@@ -163,5 +163,5 @@ def test_trials_are_no_runs_of_a_tracker(monkeypatch):
 def test_a_package_that_is_not_installed_is_told_with_its_extra(monkeypatch):
     (point, _) = points("logger=wandb")
     monkeypatch.setattr("cvtrain.process.optional_dependencies.find_spec", lambda package: None)
-    with pytest.raises(InputError, match=r"logger=wandb: .*pip install 'cvtrain\[wandb\]'"):
+    with pytest.raises(InputError, match=r"logger=wandb: needs .*-m pip install .*\[wandb\]"):
         preflight([point])

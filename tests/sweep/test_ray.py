@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from cvtrain.cli.train import main
+from cvtrain.process.optional_dependencies import install_command
 from tests.sweep.small_sweep import (
     SMALL,
     assert_equal,
@@ -102,4 +103,4 @@ def test_no_node_that_is_large_enough_is_a_line(tmp_path, capsys):
 def test_a_missing_extra_is_named(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("cvtrain.process.optional_dependencies.find_spec", lambda name: None)
     assert main([*SMALL, ON_RAY, f"hydra.sweep.dir={tmp_path / 'x'}", "-m"]) == 2
-    assert "pip install 'cvtrain[ray]'" in capsys.readouterr().err
+    assert install_command("ray") in capsys.readouterr().err

@@ -17,6 +17,7 @@ import pytest
 
 from cvtrain.cli.train import main
 from cvtrain.process.errors import Interrupted
+from cvtrain.process.plain_text import cvtrain_command
 from cvtrain.runs.journal import Journal
 from cvtrain.sweep.launcher import StackLaunch
 from cvtrain.sweep.plan import Plan
@@ -213,7 +214,7 @@ def test_ctrl_c_tells_how_to_go_on_whatever_becomes_of_the_report(
         monkeypatch.setattr(StackLaunch, "launch_points", raising(Interrupted(signal.SIGINT)))
     directory = tmp_path / "sweep"
     assert sweep(directory, "optimizer=sgd", "seed=0", "max_steps=5") == 130
-    told = f"cvtrain: to go on: python -m cvtrain resume={directory}\n"
+    told = f"cvtrain: to go on: {cvtrain_command(f'resume={directory}')}\n"
     assert capsys.readouterr().err.count(told) == 1
 
 
@@ -242,7 +243,7 @@ def test_ctrl_c_tells_how_to_go_on(tmp_path):
         running.send_signal(signal.SIGINT)
         _, told = running.communicate()
     assert running.returncode == 130
-    assert f"cvtrain: to go on: python -m cvtrain resume={directory}\n" in told
+    assert f" -m cvtrain resume={directory}\n" in told.partition("to go on:")[2]
 
 
 def test_new_points_are_numbered_after_the_largest_number_there_is(tmp_path):

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from cvtrain.cli.train import main
+from cvtrain.process.optional_dependencies import install_command
 from tests.sweep.small_sweep import (
     SMALL,
     assert_equal,
@@ -190,4 +191,4 @@ def test_wrong_options_are_a_line(tmp_path, capsys, given, told):
 def test_a_missing_extra_is_named(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("cvtrain.process.optional_dependencies.find_spec", lambda name: None)
     assert main([*SMALL, *LOCAL, f"hydra.sweep.dir={tmp_path / 'x'}", "-m"]) == 2
-    assert "pip install 'cvtrain[slurm]'" in capsys.readouterr().err
+    assert install_command("slurm") in capsys.readouterr().err
