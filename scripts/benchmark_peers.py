@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from cvtrain.config.schema import Config
 from cvtrain.data.batches import BatchOrder
 from cvtrain.training.optimizer import build_optimizer
-from cvtrain.training.task import build_model, build_objective, load_dataset
+from cvtrain.training.task import Task
 
 
 class Bare(LightningModule):
@@ -23,9 +23,8 @@ class Bare(LightningModule):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.data = load_dataset(config).train
-        self.model = build_model(config, load_dataset(config))
-        self.objective = build_objective(config)
+        task = Task(config)
+        self.data, self.model, self.objective = task.dataset.train, task.model(), task.objective
 
     def train_dataloader(self) -> object:
         """Shuffled batches, as most people make them."""
@@ -106,8 +105,8 @@ def jax_stack(configs: list[Config]) -> None:
 
 
 def _arrays(configs: list[Config]) -> tuple[Any, Any, Any, tuple[Any, Any]]:
-    dataset = load_dataset(configs[0])
-    models = {config.seed: build_model(config, dataset) for config in configs}
+    task = Task(configs[0])
+    models = {config.seed: task.model(config) for config in configs}
     names = dict(models[configs[0].seed].named_parameters())
     weights = [
         np.stack([models[c.seed].get_parameter(name).detach().numpy() for c in configs])
@@ -115,8 +114,8 @@ def _arrays(configs: list[Config]) -> tuple[Any, Any, Any, tuple[Any, Any]]:
     ]
     rates = np.array([config.optimizer.lr for config in configs], dtype=np.float32)
     shape = (configs[0].max_steps, len(configs), configs[0].batch_size)
-    drawn = np.random.default_rng(0).integers(len(dataset.train), size=shape)
-    data = dataset.train.inputs.flatten(1).numpy(), dataset.train.targets.numpy()
+    drawn = np.random.default_rng(0).integers(len(task.dataset.train), size=shape)
+    data = task.dataset.train.inputs.flatten(1).numpy(), task.dataset.train.targets.numpy()
     return weights, rates, drawn, data
 
 

@@ -18,8 +18,6 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from cvtrain.cli.parser import CommandParser
-from cvtrain.config.schema import Config
-from cvtrain.data.dataset import Dataset
 from cvtrain.data.idx_download import downloads_refused
 from cvtrain.data.split import AnySplit
 from cvtrain.models.parameters import put_weights
@@ -33,9 +31,9 @@ from cvtrain.runs.checkpoint import checkpoint_path, load_checkpoint
 from cvtrain.runs.run_json import load_run_config
 from cvtrain.training.batch_loader import BatchLoader
 from cvtrain.training.evaluation_metrics import ModulusMetrics
-from cvtrain.training.metrics import Totals, measured
+from cvtrain.training.metrics import Totals
 from cvtrain.training.single import EVALUATION_PIECE
-from cvtrain.training.task import build_model, build_objective, load_dataset
+from cvtrain.training.task import Task
 
 NAME = "cvtrain evaluate"
 SPLITS = ("train", "validation", "test")
@@ -114,20 +112,21 @@ def evaluate(
     """
     import_from_working_directory()
     _, config = load_run_config(directory, trusted)
+    # Its own weights are put in below; those that it started from may be gone.
+    task = Task(config.model_copy(update={"start_from": None}))
     with downloads_refused():
-        dataset = load_dataset(config)
+        split_data: AnySplit = getattr(task.dataset, split)
     if checkpoint == "average" and config.ema.decay is None:
         raise InputError(f"{directory}: has no averaged weights: ema.decay was not set")
     path = checkpoint_path(directory, checkpoint)
     weights, step = load_checkpoint(path)
-    # Its own weights are put in below; those that it started from may be gone.
-    model = build_model(config.model_copy(update={"start_from": None}), dataset)
+    model = task.model()
     try:
         put_weights(model, weights)
     except ValueError as error:
         raise InputError(f"{path}: should be of this run's network: {error}") from None
     try:
-        return _evaluated(config, model, dataset, getattr(dataset, split), step, predictions)
+        return _evaluated(task, model, split_data, step, predictions)
     except InputError:
         raise
     except Exception as error:  # whatever a user's network, or a stranger's data, come up with
@@ -135,11 +134,9 @@ def evaluate(
 
 
 @torch.no_grad()
-def _evaluated(
-    config: Config, model: nn.Module, dataset: Dataset, split: AnySplit, step: int, keep: bool
-) -> Evaluation:
+def _evaluated(task: Task, model: nn.Module, split: AnySplit, step: int, keep: bool) -> Evaluation:
     model.eval()
-    totals = Totals(measured(dataset, build_objective(config)))
+    dataset, totals = task.dataset, Totals(task.metrics)
     on_moduli = ModulusMetrics(dataset)
     pairs: list[tuple[Tensor, Tensor]] = []
     for piece in BatchLoader(dataset, ()).pieces(split, torch.device("cpu"), EVALUATION_PIECE):

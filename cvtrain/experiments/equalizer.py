@@ -15,13 +15,13 @@ from cvtrain.analysis.arms import label_runs
 from cvtrain.analysis.best_lr import judged_runs, scored_runs, tuned
 from cvtrain.analysis.load import Sweep
 from cvtrain.config.sections import TargetConfig
+from cvtrain.data.load import build_dataset
 from cvtrain.data.split import Split, in_memory
 from cvtrain.experiments.registry import Experiment
 from cvtrain.process.errors import InputError
 from cvtrain.report.cells import Record, number, words
 from cvtrain.report.document import Document, Section, Sentence, Table
 from cvtrain.report.lr_sweep import report_retuning
-from cvtrain.training.task import build_dataset
 
 Array = npt.NDArray[np.complex128]
 

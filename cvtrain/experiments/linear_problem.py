@@ -13,10 +13,10 @@ import numpy as np
 from cvtrain import theory
 from cvtrain.config.sections import TargetConfig
 from cvtrain.data.dataset import Dataset
+from cvtrain.data.load import build_dataset
 from cvtrain.data.split import in_memory
 from cvtrain.process.errors import InputError
 from cvtrain.theory.moments import ComplexArray
-from cvtrain.training.task import build_dataset
 
 LINEAR = "cvtrain.models.linear.Linear"
 WIDELY_LINEAR = "cvtrain.models.widely_linear.WidelyLinear"

@@ -55,8 +55,8 @@ class Cnn(nn.Module):
         height, width = (size // 2 ** len(channels) for size in shape[-2:])
         if height * width == 0:
             raise ValueError(
-                f"channels={list(channels)}: images of {shape[-2]}×{shape[-1]} cannot be halved"
-                f" {len(channels)} times"
+                f"channels={list(channels)}: should be fewer; images of"
+                f" {shape[-2]}×{shape[-1]} cannot be halved {len(channels)} times"
             )
         blocks: list[nn.Module] = []
         for inputs, outputs in pairwise(depths):

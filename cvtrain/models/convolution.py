@@ -73,7 +73,7 @@ def image_channels(input_shape: tuple[int, ...]) -> int:
     """
     if len(input_shape) not in (2, 3):
         raise ValueError(
-            f"inputs of shape {list(input_shape)} are no images, which have [H, W] or [C, H, W]"
+            f"input_shape={list(input_shape)}: should be that of images, [H, W] or [C, H, W]"
         )
     return 1 if len(input_shape) == 2 else input_shape[0]
 

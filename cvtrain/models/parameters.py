@@ -90,7 +90,7 @@ def put_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
         weight = weights.get(name)
         if isinstance(weight, Tensor) and weight.is_complex() != tensor.is_complex():
             kind = "complex" if weight.is_complex() else "real"
-            raise ValueError(f"its {name} is {kind}, here it is {tensor.dtype}")
+            raise ValueError(f"{name} is {kind}, should be {tensor.dtype}")
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:

@@ -52,7 +52,7 @@ class UnetLayers(nn.Module):
     ) -> None:
         super().__init__()
         if not channels:
-            raise ValueError("channels=[]: at least one")
+            raise ValueError("channels=[]: should be at least one")
 
         def block(inputs: int, outputs: int) -> nn.Sequential:
             layers: list[nn.Module] = []
@@ -130,13 +130,13 @@ class Unet(nn.Module):
         height, width = input_shape[-2:]
         if height % factor or width % factor:
             raise ValueError(
-                f"channels={list(channels)}: images of {height}×{width} cannot be halved"
-                f" {len(channels) - 1} times without a remainder"
+                f"channels={list(channels)}: should be fewer; images of {height}×{width}"
+                f" cannot be halved {len(channels) - 1} times without a remainder"
             )
         if residual and in_channels != out_features:
             raise ValueError(
-                f"residual=True: {out_features} outputs are not added to images of {in_channels}"
-                " channels"
+                f"residual=True: should be false where {out_features} outputs would be added to"
+                f" images of {in_channels} channels"
             )
         self.residual = residual
         self.layers = UnetLayers(

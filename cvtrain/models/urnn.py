@@ -109,7 +109,7 @@ class Urnn(nn.Module):
         super().__init__()
         if len(input_shape) not in (1, 2):
             raise ValueError(
-                f"inputs of shape {list(input_shape)} are no sequences, which have [T] or"
+                f"input_shape={list(input_shape)}: should be that of sequences, [T] or"
                 " [T, features]"
             )
         for name, value, allowed in (("head", head, Head), ("outputs", outputs, Steps)):

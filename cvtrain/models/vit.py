@@ -77,7 +77,10 @@ class Vit(nn.Module):
             allowed = ", ".join(VECTOR_NORMALISATIONS)
             raise ValueError(f"normalisation={normalisation}: should be one of {allowed}")
         if normalisation == "layer" and heads == width:
-            raise ValueError(f"heads={heads}: layer norm makes 0 of the one entry of each head")
+            raise ValueError(
+                f"heads={heads}: should be less than width={width}, as layer norm makes 0 of the"
+                " one entry of a head"
+            )
         check_complex(dtype)
         norm = partial(VECTOR_NORMALISATIONS[normalisation], dtype=dtype)
         self.embedding = nn.Conv2d(channels, width, patch_size, stride=patch_size, dtype=dtype)
@@ -119,8 +122,8 @@ class Vit(nn.Module):
 def _check_sizes(height: int, width: int, patch_size: int, vector: int, heads: int) -> None:
     if patch_size < 1 or height % patch_size or width % patch_size:
         raise ValueError(
-            f"patch_size={patch_size}: images of {height}×{width} do not come apart into patches"
-            f" of {patch_size}×{patch_size}"
+            f"patch_size={patch_size}: should divide height and width of the images,"
+            f" {height}×{width}"
         )
     if heads < 1 or vector < 1 or vector % heads:
         raise ValueError(f"width={vector}: should be a multiple of heads={heads}")

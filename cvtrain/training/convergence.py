@@ -114,11 +114,11 @@ class Convergence:
 
     def state_dict(self, run: int) -> dict[str, Any]:
         """The validations of run number `run`: their steps, and values [validations] by metric."""
-        seen = {
+        values_by_metric = {
             name: torch.stack([values[run] for values in history])
             for name, history in self._values.items()
         }
-        return {"steps": list(self._steps), "seen": seen}
+        return {"steps": list(self._steps), "seen": values_by_metric}
 
     def load_state_dict(self, states: Sequence[Mapping[str, Any]], device: torch.device) -> None:
         """Restore the states that `state_dict` returned for each of the K runs.

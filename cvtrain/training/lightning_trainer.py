@@ -94,13 +94,13 @@ REPLACED_CALLBACKS: dict[type[Callback], str] = {
     callbacks.OnExceptionCheckpoint: "use checkpoint.every_n_steps",
     callbacks.StochasticWeightAveraging: "use ema.decay",
     callbacks.WeightAveraging: "use ema.decay",
-    callbacks.LearningRateMonitor: "leave it out; train/lr is always recorded",
+    callbacks.LearningRateMonitor: "train/lr is always recorded",
     callbacks.LearningRateFinder: "sweep lr_octave (+experiment=sweep), or optimizer.lr",
     callbacks.BatchSizeFinder: "set batch_size",
     callbacks.GradientAccumulationScheduler: "use trainer.accumulate_grad_batches",
     callbacks.BasePredictionWriter: "use the command: evaluate RUN --predictions FILE.npz",
-    callbacks.DeviceStatsMonitor: "leave it out; there is no logger of Lightning's to write to",
-    callbacks.ThroughputMonitor: "leave it out; there is no logger of Lightning's to write to",
+    callbacks.DeviceStatsMonitor: "there is no logger of Lightning's that it could write to",
+    callbacks.ThroughputMonitor: "there is no logger of Lightning's that it could write to",
     callbacks.BaseFinetuning: "start from weights with start_from, and freeze layers in the network"
     " (requires_grad_(False))",
     callbacks.ModelPruning: "prune the network of a checkpoint: the callback renames its parameters"
@@ -138,7 +138,8 @@ def trainer_arguments(config: Config) -> dict[str, Any]:
     arguments = dict(config.trainer)
     for name, value in arguments.items():
         if name in REPLACED_TRAINER_ARGUMENTS and value is not None and value != HARMLESS.get(name):
-            raise InputError(f"trainer.{name}={value}: use {REPLACED_TRAINER_ARGUMENTS[name]}")
+            instead = REPLACED_TRAINER_ARGUMENTS[name]
+            raise InputError(f"trainer.{name}={value}: should be left out; use {instead}")
     precision = arguments.get("precision")
     if precision not in SINGLE_PRECISION:
         reason = PRECISIONS.get(str(precision), "does not keep complex weights as they are")
@@ -158,8 +159,8 @@ def trainer_arguments(config: Config) -> dict[str, Any]:
     accelerator = _accelerator(checked.get("accelerator", "auto"), config)
     if devices > 1 and accelerator != "cpu" and torch.cuda.device_count() < devices:
         raise InputError(
-            f"trainer.devices={devices}: torch finds {torch.cuda.device_count()} CUDA devices here;"
-            " trainer.accelerator=cpu takes processes instead"
+            f"trainer.devices={devices}: should be at most {torch.cuda.device_count()}, the CUDA"
+            " devices that torch finds here; trainer.accelerator=cpu takes processes instead"
         )
     check_process_count("trainer.devices", devices)
     # Each of several processes uses one device, the one of its rank.
@@ -218,7 +219,7 @@ def _callback(index: int, slot: Any, config: Config) -> Callback:
     kind = resolve_target(key, path, Callback, config.trusted_modules)
     for replaced, instead in REPLACED_CALLBACKS.items():
         if isinstance(kind, type) and issubclass(kind, replaced):
-            raise InputError(f"{key}._target_={path}: cannot work here; {instead}")
+            raise InputError(f"{key}._target_={path}: should be left out; {instead}")
     arguments = {name: value for name, value in slot.items() if name != "_target_"}
     checked = check_arguments(key, kind, arguments)
     try:
@@ -230,8 +231,7 @@ def _callback(index: int, slot: Any, config: Config) -> Callback:
     shown = config.trainer.get("enable_progress_bar")
     if isinstance(callback, callbacks.ProgressBar) and not shown:
         raise InputError(
-            f"{key}._target_={path}: add +trainer.enable_progress_bar=true, without which there is"
-            " no progress bar"
+            f"{key}._target_={path}: should come with +trainer.enable_progress_bar=true"
         )
     return callback
 
@@ -252,25 +252,27 @@ def quiet_lightning() -> Iterator[None]:
                 logging.getLogger(name).setLevel(level)
 
 
-def _accelerator(wanted: Any, config: Config) -> str:
+def _accelerator(setting: Any, config: Config) -> str:
     known = {"auto", "cpu", "gpu", "cuda", "mps"}
-    if wanted not in known:
+    if setting not in known:
         raise InputError(
-            f"trainer.accelerator={wanted}: should be one of {', '.join(sorted(known))}"
+            f"trainer.accelerator={setting}: should be one of {', '.join(sorted(known))}"
         )
     cuda = torch.cuda.is_available()
-    if wanted == "auto":
+    if setting == "auto":
         # Not MPS: torch implements complex numbers there only in part.
         return "cuda" if cuda else "cpu"
-    if wanted == "mps" and config.dtype == "complex128":
+    if setting == "mps" and config.dtype == "complex128":
         raise InputError(
-            "trainer.accelerator=mps: MPS has no complex128; use dtype=complex64 or cpu"
+            "trainer.accelerator=mps: should be cpu for dtype=complex128, which MPS does not have"
         )
-    if wanted == "mps" and not torch.backends.mps.is_available():
-        raise InputError("trainer.accelerator=mps: torch finds no MPS device here")
-    if wanted in ("gpu", "cuda") and not cuda:
-        raise InputError(f"trainer.accelerator={wanted}: torch finds no CUDA device here")
-    return "cuda" if wanted == "gpu" else str(wanted)
+    if setting == "mps" and not torch.backends.mps.is_available():
+        raise InputError("trainer.accelerator=mps: should be cpu; torch finds no MPS device here")
+    if setting in ("gpu", "cuda") and not cuda:
+        raise InputError(
+            f"trainer.accelerator={setting}: should be cpu; torch finds no CUDA device here"
+        )
+    return "cuda" if setting == "gpu" else str(setting)
 
 
 assert set(REPLACED_TRAINER_ARGUMENTS) | set(FIXED) <= set(inspect.signature(Trainer).parameters)

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from cvtrain.config.schema import Config
-from cvtrain.data.dataset import Dataset
 from cvtrain.gradients.stacked_number import column
 from cvtrain.gradients.transform import transform_gradients
 from cvtrain.process.signals import interruption
@@ -28,6 +27,7 @@ from cvtrain.training.module_state import ModuleState, RunState
 from cvtrain.training.run_status import free_to_read, put_back
 from cvtrain.training.signals import histograms, measure_weights
 from cvtrain.training.stacking import stack_numbers
+from cvtrain.training.task import Task
 from cvtrain.training.update import Update, evaluates_often, where_runs
 
 
@@ -53,17 +53,15 @@ class TrainingModule(ModuleState):
 
     Args:
         configs: of the K runs.
-        dataset: the data of all runs.
+        task: the data, network, loss and metrics of all runs.
         settings: where rows, checkpoints and progress go, and what the runs continue from.
 
     Attributes:
         ended_early: whether a callback stopped the Trainer before the last update.
     """
 
-    def __init__(
-        self, configs: Sequence[Config], dataset: Dataset, settings: TrainingSettings
-    ) -> None:
-        super().__init__(configs, dataset)
+    def __init__(self, configs: Sequence[Config], task: Task, settings: TrainingSettings) -> None:
+        super().__init__(configs, task)
         self.settings = settings
         self.ended_early = False
         self._numbers = stack_numbers(configs)

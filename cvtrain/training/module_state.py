@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from cvtrain.config.schema import Config
 from cvtrain.data.batches import BatchOrder
-from cvtrain.data.dataset import Dataset
 from cvtrain.data.split import AnySplit
 from cvtrain.process.errors import first_line
 from cvtrain.runs.file_snapshot import FileSnapshot
@@ -22,6 +21,7 @@ from cvtrain.training.batch_loader import BatchLoader
 from cvtrain.training.ema import WeightAverage
 from cvtrain.training.memory import is_out_of_memory
 from cvtrain.training.run_status import DivergenceLatch, RunStatuses
+from cvtrain.training.task import Task
 from cvtrain.training.validation import Validations
 
 
@@ -56,7 +56,7 @@ class ModuleState(LightningModule):
 
     Args:
         configs: of the K runs; they differ in numbers only.
-        dataset: the data of all runs.
+        task: the data, network, loss and metrics of all runs.
 
     Attributes:
         config: the first configuration, for what all of them have in common.
@@ -68,14 +68,15 @@ class ModuleState(LightningModule):
     leading_axis: ClassVar[bool]
     """Whether the parameters of `network` have the leading axis."""
 
-    def __init__(self, configs: Sequence[Config], dataset: Dataset) -> None:
+    def __init__(self, configs: Sequence[Config], task: Task) -> None:
         super().__init__()
         self.config = configs[0]
         self.members = len(configs)
-        self.dataset = dataset
-        orders = [BatchOrder(len(dataset.train), c.batch_size, c.seed) for c in configs]
-        self._batches = BatchLoader(dataset, orders)
-        self.validations = Validations(self.config, dataset, self._evaluate)
+        self.dataset = task.dataset
+        self.objective, self.metrics = task.objective, task.metrics
+        orders = [BatchOrder(len(self.dataset.train), c.batch_size, c.seed) for c in configs]
+        self._batches = BatchLoader(self.dataset, orders)
+        self.validations = Validations(self.config, self.dataset, self._evaluate)
         self.latch = DivergenceLatch()
         self.statuses = RunStatuses(self.members)
         self.average: WeightAverage | None = None

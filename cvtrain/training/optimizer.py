@@ -15,10 +15,10 @@ from cvtrain.optim import RuleOptimizer
 from cvtrain.optim.torch_equivalents import rule_optimizer
 from cvtrain.process.errors import InputError, first_line
 
-REFUSED_OPTIMIZERS = {
-    "Muon": "it refuses complex parameters; optimizer=muon takes them",
-    "Adafactor": "it refuses complex parameters",
-    "SparseAdam": "it refuses complex parameters",
+INSTEAD_OF_TORCHS = {
+    "Muon": "optimizer=muon",
+    "Adafactor": "another",
+    "SparseAdam": "another",
 }
 
 
@@ -64,17 +64,23 @@ def optimizer_arguments(
         "optimizer", slot.target, torch.optim.Optimizer, config.trusted_modules
     )
     name = optimizer.__name__
-    if name in REFUSED_OPTIMIZERS and optimizer.__module__.startswith("torch."):
-        raise InputError(f"optimizer._target_={slot.target}: {REFUSED_OPTIMIZERS[name]}")
+    if name in INSTEAD_OF_TORCHS and optimizer.__module__.startswith("torch."):
+        raise InputError(
+            f"optimizer._target_={slot.target}: should be {INSTEAD_OF_TORCHS[name]}, as torch's"
+            " refuses complex parameters"
+        )
     optimizer, semantics = _with_semantics(optimizer, slot.semantics)
     if slot.arguments.get("fused"):
-        raise InputError("optimizer.fused=True: torch's fused optimizers refuse complex parameters")
+        raise InputError(
+            "optimizer.fused=True: should be false; torch's fused rules refuse complex parameters"
+        )
     filled = frozenset({"params"})
     arguments = check_arguments(
         "optimizer", optimizer, slot.arguments | {"lr": slot.lr} | semantics, filled
     )
-    given = real_values_given(config)
-    real_values = check_arguments("optimizer.real_parameters", optimizer, given, filled)
+    real_values = check_arguments(
+        "optimizer.real_parameters", optimizer, real_values_set(config), filled
+    )
     return optimizer, arguments, real_values
 
 
@@ -87,16 +93,16 @@ def _with_semantics(
     rule = rule_optimizer(optimizer)
     if rule is None or "semantics" not in signature(rule).parameters:
         raise InputError(
-            f"optimizer.semantics={semantics}: {optimizer.__name__} takes Re and Im as two reals"
-            " and has no other form"
+            f"optimizer.semantics={semantics}: should be split, the only form of"
+            f" {optimizer.__name__}, which takes Re and Im as two reals"
         )
     return rule, {"semantics": semantics}
 
 
-def real_values_given(config: Config) -> dict[str, Any]:
+def real_values_set(config: Config) -> dict[str, Any]:
     """The values that real parameters take instead of those of all."""
-    given = config.optimizer.real_parameters
-    return {name: value for name, value in given.items() if value is not None}
+    values = config.optimizer.real_parameters
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def parameter_groups(

@@ -87,10 +87,10 @@ def check_structure(task: Task) -> nn.Module:
     except ValueError as error:
         raise InputError(str(error)) from None
     if TASK_OF_LOSS[config.objective.loss] != dataset.task:
-        fitting = [name for name, task in TASK_OF_LOSS.items() if task == dataset.task]
+        fitting = [name for name, kind in TASK_OF_LOSS.items() if kind == dataset.task]
         raise InputError(
-            f"objective={config.objective.loss}: it is for a {TASK_OF_LOSS[config.objective.loss]},"
-            f" and {config.data.target} is a {dataset.task}; should be {' or '.join(fitting)}"
+            f"objective={config.objective.loss}: should be {' or '.join(fitting)} for"
+            f" {config.data.target}, a {dataset.task}"
         )
     metrics = ("loss", *metrics_of(dataset))
     Convergence(config.goal, dataset.task, metrics, config.max_steps)
@@ -99,18 +99,18 @@ def check_structure(task: Task) -> nn.Module:
     check_data_parallel(config.trainer, model)
     samples = dataset.train.take(torch.arange(min(TRIAL_SAMPLES, len(dataset.train))))
     inputs = samples.inputs
-    seen = f"{list(inputs.shape)} {str(inputs.dtype).removeprefix('torch.')}"
-    named = f"model._target_={config.model.target}: a trial forward and backward on a {seen} batch"
+    batch = f"{list(inputs.shape)} {str(inputs.dtype).removeprefix('torch.')}"
+    trial = f"model._target_={config.model.target}: a trial forward and backward on a {batch} batch"
     try:
         with _lost_imaginary_parts_refused(), torch.random.fork_rng(devices=[]):
             _forward_and_backward(task, model, samples)
     except Exception as error:  # whatever a user's network comes up with
-        raise InputError(f"{named} failed: {describe_error(error)}") from None
+        raise InputError(f"{trial} failed: {describe_error(error)}") from None
     for name, parameter in model.named_parameters():
         gradient = parameter.grad
         if gradient is not None and gradient.dtype != parameter.dtype:
             raise InputError(
-                f"{named}: the gradient of {name} is {gradient.dtype}, not {parameter.dtype}"
+                f"{trial}: the gradient of {name} is {gradient.dtype}, not {parameter.dtype}"
             )
     return model
 
@@ -135,12 +135,12 @@ def _forward_and_backward(task: Task, model: nn.Module, samples: Split) -> None:
     if not torch.equal(samples.inputs, before):
         raise ValueError("it changes its input in place, and so the data of what is trained later")
     if not isinstance(output, torch.Tensor):
-        raise TypeError(f"it returns a {type(output).__name__}, not a tensor")
-    wanted = [len(samples), dataset.out_features, *dataset.positions]
-    if list(output.shape) != wanted:
-        raise ValueError(f"it returns shape {list(output.shape)}, the data want {wanted}")
+        raise TypeError(f"it returns a {type(output).__name__}, should be a tensor")
+    shape = [len(samples), dataset.out_features, *dataset.positions]
+    if list(output.shape) != shape:
+        raise ValueError(f"it returns shape {list(output.shape)}, should be {shape}")
     if dataset.task == "regression" and not output.is_complex():
-        raise TypeError(f"it returns {output.dtype}, the data want complex numbers")
+        raise TypeError(f"it returns {output.dtype}, should be complex numbers")
     for name, function in task.metrics.items():
         value = function(output, samples.targets)
         if value.is_complex() or value.dim() != 0:
@@ -164,14 +164,15 @@ def check_numbers(config: Config, model: nn.Module) -> None:
         accumulated = trainer_arguments(config).get("accumulate_grad_batches", 1)
         if accumulated > 1:
             raise InputError(
-                f"trainer.accumulate_grad_batches={accumulated}: {type(optimizer).__name__}"
-                " evaluates the last batch alone again; should be 1, with a larger batch_size"
+                f"trainer.accumulate_grad_batches={accumulated}: should be 1, with a larger"
+                f" batch_size, as {type(optimizer).__name__} evaluates the last batch alone again"
             )
     largest = torch.finfo(getattr(torch, config.dtype)).max
     for group in optimizer.param_groups:
         for name, value in group.items():
             if isinstance(value, int | float) and largest < abs(value) < math.inf:
                 raise InputError(
-                    f"optimizer.{name}={value:g}: more than {config.dtype} holds ({largest:.3g})"
+                    f"optimizer.{name}={value:g}: should be at most {largest:.3g}, the largest"
+                    f" number of {config.dtype}"
                 )
     learning_rate_factor(config.scheduler, config.max_steps)

@@ -32,7 +32,6 @@ from cvtrain.training.module import TrainingModule, TrainingSettings
 from cvtrain.training.module_state import UnusableState
 from cvtrain.training.single import Single
 from cvtrain.training.stack import Stack
-from cvtrain.training.task import untrained_loss
 from cvtrain.training.training_state import save_state
 from cvtrain.training.update import Tensors
 
@@ -175,7 +174,7 @@ def _fit(
         RecordedReference(tag=reference.tag, name=reference.name, value=reference.value)
         for reference in module.dataset.references
     ]
-    untrained = untrained_loss(module.dataset, job.points[0].config)
+    untrained = job.task.untrained_loss
     counted = count_parameters(weight[0] for weight in module.weights().values())
     for run, (point, record) in enumerate(zip(job.points, records, strict=True)):
         record.references = references
@@ -224,9 +223,8 @@ def _prepare(job: Job, settings: TrainingSettings) -> tuple[Trainer, TrainingMod
     configs = [point.config for point in job.points]
     if job.earlier:  # the weights that they started from may be gone
         configs = [config.model_copy(update={"start_from": None}) for config in configs]
-    dataset = job.task.dataset
     torch.manual_seed(configs[0].seed)
     trainer = new_trainer(configs[0])
     if job.engine == "single":
-        return trainer, Single(configs[0], dataset, settings)
-    return trainer, Stack(configs, dataset, job.size_multiple, settings)
+        return trainer, Single(configs[0], job.task, settings)
+    return trainer, Stack(configs, job.task, job.size_multiple, settings)

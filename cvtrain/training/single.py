@@ -9,14 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from cvtrain.config.schema import Config
-from cvtrain.data.dataset import Dataset
 from cvtrain.data.split import AnySplit
 from cvtrain.training.data_parallel import Shares, devices_wanted
-from cvtrain.training.metrics import Totals, measured
+from cvtrain.training.metrics import Totals
 from cvtrain.training.module import TrainingModule, TrainingSettings
 from cvtrain.training.optimizer import build_optimizer
 from cvtrain.training.schedule import learning_rate_factor
-from cvtrain.training.task import build_model, build_objective
+from cvtrain.training.task import Task
 
 EVALUATION_PIECE = 8192
 """Largest number of samples that are evaluated at once."""
@@ -27,17 +26,15 @@ class Single(TrainingModule):
 
     Args:
         config: of the run.
-        dataset: its data.
+        task: its data, network, loss and metrics.
         settings: as for `TrainingModule`.
     """
 
     leading_axis = False
 
-    def __init__(self, config: Config, dataset: Dataset, settings: TrainingSettings) -> None:
-        super().__init__([config], dataset, settings)
-        self.model: nn.Module = build_model(config, dataset)
-        self._objective = build_objective(config)
-        self._metrics = measured(dataset, self._objective)
+    def __init__(self, config: Config, task: Task, settings: TrainingSettings) -> None:
+        super().__init__([config], task, settings)
+        self.model: nn.Module = task.model(config)
         self._weight_views: dict[str, Tensor] = {}
         self._weight_copies: dict[str, Tensor] = {}
         self._shares: Shares | None = None
@@ -82,7 +79,7 @@ class Single(TrainingModule):
         inputs, targets = read.inputs[0], read.targets[0]
 
         def loss(model: nn.Module, samples: Tensor | slice) -> Tensor:
-            return self._objective.loss_value(model(inputs[samples]), targets[samples])
+            return self.objective.loss_value(model(inputs[samples]), targets[samples])
 
         if self._shares is None:
             return loss(self.model, slice(None)).unsqueeze(0)
@@ -106,7 +103,7 @@ class Single(TrainingModule):
         """Loss and metrics [1] of a whole split, in evaluation mode and without graph, by name."""
         was_training = self.model.training
         self.model.eval()
-        totals = Totals(self._metrics)
+        totals = Totals(self.metrics)
         for piece in self._batches.pieces(split, self.device, EVALUATION_PIECE):
             totals.add(self.model(piece.inputs), piece.targets)
         self.model.train(was_training)

@@ -11,14 +11,13 @@ from torch import Tensor, nn
 from torch.func import vmap
 
 from cvtrain.config.schema import Config
-from cvtrain.data.dataset import Dataset
 from cvtrain.data.split import AnySplit
 from cvtrain.gradients.stacked_number import Number, float64
 from cvtrain.models.stacked.network import StackedNetwork
-from cvtrain.training.metrics import Totals, measured
+from cvtrain.training.metrics import Totals
 from cvtrain.training.module import TrainingModule, TrainingSettings
 from cvtrain.training.stacking import stack_optimizer, stack_schedule
-from cvtrain.training.task import Task, build_model, build_objective
+from cvtrain.training.task import Task
 
 EVALUATION_PIECE = 1024
 """Largest number of samples of each member that are evaluated at once."""
@@ -43,7 +42,7 @@ class Stack(TrainingModule):
 
     Args:
         configs: K that can be stacked, see `cvtrain.training.stacking.common_part`.
-        dataset: the data of all runs.
+        task: the data, network, loss and metrics of all runs.
         multiple: the stack is padded to a multiple of this by copies of its last member, which are
             not recorded.
         settings: as for `TrainingModule`.
@@ -54,17 +53,15 @@ class Stack(TrainingModule):
     def __init__(
         self,
         configs: Sequence[Config],
-        dataset: Dataset,
+        task: Task,
         multiple: int,
         settings: TrainingSettings,
     ) -> None:
         filled = [*configs, *[configs[-1]] * (-len(configs) % multiple)]
-        super().__init__(filled, dataset, settings)
+        super().__init__(filled, task, settings)
         self._configs = filled
         self._members_at_once = multiple if multiple > 1 else len(filled)
-        self._objective = build_objective(filled[0])
-        self._metrics = measured(dataset, self._objective)
-        self.stacked = _stacked_network(filled, dataset)
+        self.stacked = _stacked_network(filled, task)
         self._schedule = stack_schedule(filled)
         self._initial_rates: list[Number] = []
 
@@ -100,7 +97,7 @@ class Stack(TrainingModule):
     def batch_losses(self, batch: int) -> Tensor:
         """Each member's loss [K] of its own batch number `batch`, with their graph."""
         read = self._batches.batch(batch, self.device)
-        losses: Tensor = vmap(self._objective.loss_value)(self.stacked(read.inputs), read.targets)
+        losses: Tensor = vmap(self.objective.loss_value)(self.stacked(read.inputs), read.targets)
         return losses
 
     @torch.no_grad()
@@ -116,7 +113,7 @@ class Stack(TrainingModule):
         ]
         if runs is not None:
             groups = [g for g in groups if any(g.start <= run < g.stop for run in runs)]
-        totals = [Totals(self._metrics, members=True) for _ in groups]
+        totals = [Totals(self.metrics, members=True) for _ in groups]
         for piece in self._batches.pieces(split, self.device, EVALUATION_PIECE):
             for members, total in zip(groups, totals, strict=True):
                 x = piece.inputs.expand(members.stop - members.start, *piece.inputs.shape)
@@ -159,12 +156,12 @@ class Stack(TrainingModule):
         self.stacked.restore_random_states(torch.stack([state["random"] for state in states]))
 
 
-def _stacked_network(configs: Sequence[Config], dataset: Dataset) -> StackedNetwork:
+def _stacked_network(configs: Sequence[Config], task: Task) -> StackedNetwork:
     starts = [(config.seed, config.init_jitter) for config in configs]
     distinct = dict(zip(starts, configs, strict=True))
     index = {start: number for number, start in enumerate(distinct)}
     return StackedNetwork(
-        [build_model(config, dataset) for config in distinct.values()],
+        [task.model(config) for config in distinct.values()],
         [index[start] for start in starts],
         [config.seed for config in configs],
     )

@@ -111,8 +111,8 @@ class StackedModule(LightningModule):
         """
         if self.trainer.gradient_clip_val:
             raise ValueError(
-                f"Trainer(gradient_clip_val={self.trainer.gradient_clip_val}): it would clip all"
-                " networks by one norm; give clip= to StackedModule"
+                f"gradient_clip_val={self.trainer.gradient_clip_val}: should be clip= of"
+                " StackedModule, as the Trainer would clip all networks by one norm"
             )
         self.stack.seed(self.device)
 
@@ -150,9 +150,12 @@ def _check_numbers(name: str, value: Any, members: int) -> None:
             _check_numbers(f"{name}.{field.name}", getattr(value, field.name), members)
     elif isinstance(value, Tensor):
         if value.dim() > 1 or value.numel() not in (1, members):
-            raise ValueError(f"{name} is {list(value.shape)} for {members} networks")
+            raise ValueError(
+                f"{name}: should be a number or {members}, one for each network, not of shape"
+                f" {list(value.shape)}"
+            )
     elif isinstance(value, Sequence) and not isinstance(value, str) and len(value) != members:
-        raise ValueError(f"{name} has {len(value)} values for {members} networks")
+        raise ValueError(f"{name}: should be {members}, one for each network, not {len(value)}")
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:

@@ -29,7 +29,7 @@ from cvtrain.gradients.stacked_number import Number
 from cvtrain.optim import RuleOptimizer
 from cvtrain.optim.torch_equivalents import rule_optimizer
 from cvtrain.process.errors import InputError
-from cvtrain.training.optimizer import optimizer_arguments, parameter_groups, real_values_given
+from cvtrain.training.optimizer import optimizer_arguments, parameter_groups, real_values_set
 from cvtrain.training.schedule import Constant, learning_rate_factor, stack_schedules
 
 
@@ -45,9 +45,7 @@ def common_part(config: Config) -> str:
     optimizer = content["optimizer"]
     # Without a value of their own real parameters take that of the complex ones.
     optimizer["real_parameters"] = {
-        name: _shape(value)
-        for name, value in real_values_given(config).items()
-        if _structural(value)
+        name: _shape(value) for name, value in real_values_set(config).items() if _structural(value)
     }
     content["optimizer"] = {name: _shape(value) for name, value in optimizer.items()}
     return json.dumps(content, sort_keys=True)

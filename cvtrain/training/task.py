@@ -1,4 +1,4 @@
-"""From a checked configuration to what it trains: data, network, objective, metrics."""
+"""What a configuration trains: data, network, objective and metrics, made once for many points."""
 
 from __future__ import annotations
 
@@ -6,163 +6,20 @@ import json
 import math
 from collections.abc import Iterator
 from functools import cached_property
-from inspect import signature
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from cvtrain.config.schema import Config
-from cvtrain.config.sections import TargetConfig
-from cvtrain.config.targets import check_arguments, resolve_target
-from cvtrain.data.dataset import Dataset, DatasetCache
+from cvtrain.data.dataset import Dataset
+from cvtrain.data.load import load_dataset
 from cvtrain.data.split import Split
 from cvtrain.gradients.convention import convention_name, self_check
 from cvtrain.gradients.losses import Objective
-from cvtrain.models.parameters import (
-    ParameterCount,
-    cast_parameters,
-    count_parameters,
-    jitter_parameters,
-    put_weights,
-)
-from cvtrain.process.errors import InputError, describe_error, first_line
-from cvtrain.process.regular_file import is_directory
-from cvtrain.runs.checkpoint import checkpoint_path, load_checkpoint
+from cvtrain.models.parameters import ParameterCount, count_parameters
 from cvtrain.training.metrics import Metric, measured
-
-_kept = DatasetCache(most_bytes=2**30)
-
-JITTER_STREAM = 0x6A697474
-"""Keeps the noise of `init_jitter` apart from the initial weights drawn from the same seed."""
-
-
-def complex_dtype(config: Config) -> torch.dtype:
-    """`torch.complex64` or `torch.complex128`."""
-    return torch.complex64 if config.dtype == "complex64" else torch.complex128
-
-
-def load_dataset(config: Config) -> Dataset:
-    """The configured data; built once per process for equal configurations, unless there are many
-    that are large.
-
-    Raises:
-        InputError: the function or one of its arguments is not acceptable.
-    """
-    return build_dataset(config.data, config.dtype, config.trusted_modules)
-
-
-def build_dataset(slot: TargetConfig, dtype: str, trusted: tuple[str, ...] = ()) -> Dataset:
-    """What `load_dataset` loads, of the keys that it depends on.
-
-    Raises:
-        InputError: as there.
-    """
-    key = json.dumps(slot.model_dump(mode="json", by_alias=True), sort_keys=True)
-    return _kept.get((key, dtype, trusted), lambda: _build_dataset(slot, dtype, trusted))
-
-
-def _build_dataset(slot: TargetConfig, dtype: str, trusted: tuple[str, ...]) -> Dataset:
-    function = resolve_target("data", slot.target, Dataset, trusted)
-    arguments = check_arguments("data", function, slot.arguments, frozenset({"dtype"}))
-    try:
-        with np.errstate(all="ignore"):  # what is not finite is told by the data set
-            dataset: Dataset = function(**arguments, dtype=getattr(torch, dtype))
-    except (ValueError, OSError) as error:  # a wrong argument, a file that is not there
-        raise InputError(f"data: {first_line(error) or type(error).__name__}") from None
-    except (ArithmeticError, RuntimeError, MemoryError, TypeError) as error:
-        # More than there is memory for, or than a size can be; told without the argument's name.
-        given = ", ".join(f"{name}={value!r}" for name, value in slot.arguments.items())
-        reason = first_line(error) or type(error).__name__
-        raise InputError(f"data: it cannot be made with {given}: {reason}") from None
-    return dataset
-
-
-def build_model(config: Config, dataset: Dataset) -> nn.Module:
-    """The network with the initial weights that `config.seed` draws, in complex128, so that they
-    are the same in either precision up to rounding, or with those of `config.start_from`; the
-    global random state is left as it was.
-
-    Raises:
-        InputError: the class or one of its arguments is not acceptable.
-    """
-    network = resolve_target("model", config.model.target, nn.Module, config.trusted_modules)
-    filled = {
-        "in_features": dataset.in_features,
-        "input_shape": tuple(dataset.input_shape),
-        "out_features": dataset.out_features,
-        "dtype": torch.complex128,
-    }
-    given = {name: value for name, value in config.model.arguments.items() if value is not None}
-    arguments = check_arguments("model", network, given, frozenset(filled))
-    accepted = _accepted(network, filled)
-    with torch.random.fork_rng(devices=[]):
-        _seed(config.seed)
-        try:
-            model: nn.Module = network(**{**accepted, **arguments})
-        except Exception as error:  # whatever a user's network comes up with
-            name = network.__name__
-            raise InputError(
-                f"model: {name} refuses its arguments: {describe_error(error)}"
-            ) from None
-    if config.start_from is not None:
-        load_initial_weights(model, config.start_from)
-    if config.init_jitter > 0:
-        generator = torch.Generator().manual_seed(config.seed ^ JITTER_STREAM)
-        jitter_parameters(model, config.init_jitter, generator)
-    cast_parameters(model, complex_dtype(config))
-    return model
-
-
-def _seed(seed: int) -> None:
-    """Do what ``torch.manual_seed`` does; where there is no GPU, that keeps a stack trace of every
-    call for good, which takes longer than many networks."""
-    if torch.cuda.is_available() or torch.backends.mps.is_available():
-        torch.manual_seed(seed)
-    else:
-        torch.default_generator.manual_seed(seed)
-
-
-def load_initial_weights(model: nn.Module, path: str) -> None:
-    """Give a network the weights of a checkpoint, or of a run directory's best one.
-
-    Raises:
-        InputError: there is no such checkpoint, or it is of another network.
-    """
-    named = Path(path)
-    file = checkpoint_path(named, "best") if is_directory(named) else named
-    try:
-        weights, _ = load_checkpoint(file)
-    except InputError as error:
-        raise InputError(f"start_from={path}: {error}") from None
-    try:
-        put_weights(model, weights)
-    except ValueError as error:
-        raise InputError(f"start_from={path}: {error}") from None
-
-
-def _accepted(network: Any, filled: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in filled.items() if name in signature(network).parameters}
-
-
-def build_objective(config: Config) -> Objective:
-    """The loss and its scale."""
-    return Objective(
-        loss=config.objective.loss, scale=config.objective.scale, delta=config.objective.delta
-    )
-
-
-def untrained_loss(dataset: Dataset, config: Config) -> float | None:
-    """The validation loss of an output of zero: the logarithm of the number of classes, or the
-    power of the targets; None where the targets are not in memory."""
-    if dataset.task == "classification":
-        return math.log(dataset.out_features)
-    if not isinstance(dataset.validation, Split):
-        return None
-    targets = dataset.validation.targets
-    return float(build_objective(config).loss_value(torch.zeros_like(targets), targets)) or None
+from cvtrain.training.network import build_model
 
 
 class Task:
@@ -185,7 +42,7 @@ class Task:
 
     @property
     def dataset(self) -> Dataset:
-        """The data; a process keeps data sets up to a total size (`load_dataset`)."""
+        """The data set; `load_dataset` keeps it for the process."""
         return load_dataset(self.config)
 
     def model(self, config: Config | None = None) -> nn.Module:
@@ -205,12 +62,24 @@ class Task:
     @property
     def objective(self) -> Objective:
         """The loss and its scale."""
-        return build_objective(self.config)
+        section = self.config.objective
+        return Objective(loss=section.loss, scale=section.scale, delta=section.delta)
 
     @property
     def metrics(self) -> dict[str, Metric]:
         """The loss, unscaled, and the metrics of the data, by name."""
         return measured(self.dataset, self.objective)
+
+    @property
+    def untrained_loss(self) -> float | None:
+        """The validation loss of an output of zero: the logarithm of the number of classes, or the
+        power of the targets; None where the targets are not in memory."""
+        if self.dataset.task == "classification":
+            return math.log(self.dataset.out_features)
+        if not isinstance(self.dataset.validation, Split):
+            return None
+        targets = self.dataset.validation.targets
+        return float(self.objective.loss_value(torch.zeros_like(targets), targets)) or None
 
     @property
     def parameter_count(self) -> ParameterCount:
@@ -251,7 +120,7 @@ class Task:
             f" {count.complex:,} complex and {count.real:,} real parameters"
             f" ({count.real_degrees_of_freedom:,} real degrees of freedom,"
             f" {count.bytes / 1e3:,.1f} kB)",
-            f"gradient   {self_check(complex_dtype(config))}",
+            f"gradient   {self_check(getattr(torch, config.dtype))}",
         )
 
     def describe(self, config: Config) -> list[str]:
@@ -284,13 +153,13 @@ class Tasks:
 
 
 def structure(config: Config) -> str:
-    """What of a configuration decides whether it fits together: everything but numbers."""
+    """The part of a configuration that decides whether it fits together: everything but numbers."""
     content = config.as_dict()
     decisive = ("data", "model", "dtype", "batch_size", "goal", "start_from", "early_stopping")
-    kept = {key: content[key] for key in decisive}
-    kept["loss"] = content["objective"]["loss"]
-    kept["trainer"] = content["trainer"]
-    return json.dumps(kept, sort_keys=True)
+    part = {key: content[key] for key in decisive}
+    part["loss"] = content["objective"]["loss"]
+    part["trainer"] = content["trainer"]
+    return json.dumps(part, sort_keys=True)
 
 
 def _last_name(target: str) -> str:

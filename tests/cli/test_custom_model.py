@@ -110,7 +110,7 @@ def test_a_users_network_is_swept_as_stacks(tmp_path):
                 *("trusted_modules=[wavelab]", "model._target_=wavelab.Real", "data=equalizer"),
                 "objective=complex_mse",
             ],
-            "it returns torch.float32, the data want complex numbers",
+            "it returns torch.float32, should be complex numbers",
         ),
         (
             [

@@ -153,7 +153,8 @@ def fragile(
 ) -> subprocess.CompletedProcess[str]:
     # The seed is known by the weight that it draws.
     config = cvtrain.configure("seed=1", "model.hidden=[8]")
-    from cvtrain.training.task import build_model, load_dataset
+    from cvtrain.data.load import load_dataset
+    from cvtrain.training.network import build_model
 
     bad = build_model(config, load_dataset(config)).state_dict()["trunk.0.weight"][0, 0]
     source = FRAGILE.replace("self.drawn == BAD", f"abs(self.drawn - ({complex(bad)})) < 1e-6")

@@ -103,7 +103,7 @@ def test_a_target_that_executes_its_arguments_is_refused_in_a_line(copies, tmp_p
 @pytest.mark.parametrize(
     ("slot", "target", "arguments"),
     [
-        ("data", "cvtrain.training.task.build_dataset", {"slot": {}, "dtype": "complex64"}),
+        ("data", "cvtrain.data.load.build_dataset", {"slot": {}, "dtype": "complex64"}),
         ("data", "cvtrain.data.idx_fft.idx_fft", {"fetch": True}),
         ("optimizer", "torch.hub.load", {"lr": 0.1, "reference_lr": 0.1}),
     ],

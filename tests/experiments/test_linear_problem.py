@@ -17,7 +17,7 @@ def limit(*overrides):
 
 
 def test_the_limit_is_that_of_the_training_split():
-    from cvtrain.training.task import load_dataset
+    from cvtrain.data.load import load_dataset
 
     config = cvtrain.configure(*WHOLE)
     x = load_dataset(config).train.inputs.numpy().astype(np.complex128)

@@ -7,10 +7,11 @@ import torch
 
 import cvtrain
 from cvtrain.cli.evaluate import evaluate
+from cvtrain.data.load import load_dataset
 from cvtrain.process.errors import InputError
 from cvtrain.runs.checkpoint import checkpoint_path, load_checkpoint, save_checkpoint
 from cvtrain.runs.run_json import read_record
-from cvtrain.training.task import build_model, load_dataset
+from cvtrain.training.network import build_model
 
 SMALL = ("model=mlp", "model.hidden=[4]", "max_steps=6")
 
@@ -71,7 +72,7 @@ def test_twins_of_the_null_arm_are_jittered_around_the_checkpoint(run):
         (("start_from=nowhere",), "start_from=nowhere: nowhere: cannot be read as a checkpoint"),
         (("start_from='{run}'", "model.hidden=[5]"), "is of another network: size mismatch for"),
         (("start_from='{run}'", "model.hidden=[4,4]"), "is of another network: Missing key"),
-        (("start_from='{real}'",), "its layers.0.weight is real, here it is torch.complex"),
+        (("start_from='{real}'",), "layers.0.weight is real, should be torch.complex"),
     ],
 )
 def test_a_checkpoint_that_does_not_fit_is_told_in_a_line(run, tmp_path, given, told):

@@ -8,7 +8,7 @@ import pytest
 
 import cvtrain
 from cvtrain.cli.train import main
-from cvtrain.training.task import load_dataset
+from cvtrain.data.load import load_dataset
 from tests.data.idx_files import write_digits
 
 pytestmark = pytest.mark.usefixtures("blank_figures")

@@ -8,12 +8,13 @@ from torch.func import functional_call, stack_module_state, vmap
 
 import cvtrain
 from cvtrain.config.point import Point
+from cvtrain.data.load import load_dataset
 from cvtrain.models.parameters import cast_parameters
 from cvtrain.models.stacked.generators import MemberGenerators
 from cvtrain.models.stacked.network import StackedNetwork, stackable
 from cvtrain.runs.checkpoint import checkpoint_path, load_checkpoint
 from cvtrain.training.job import Job
-from cvtrain.training.task import build_model, load_dataset
+from cvtrain.training.network import build_model
 from cvtrain.training.train import train
 
 SEEDS = (5, 0, 11)

@@ -117,7 +117,7 @@ def test_both_engines_train_it_to_the_same_weights(tmp_path, model):
         (["model=resnet", "model.channels=[]"], "channels=[]: should be at least one"),
         (
             ["model=cnn", "data=system_id", "objective=complex_mse"],
-            "inputs of shape [8] are no images",
+            "input_shape=[8]: should be that of images",
         ),
         (["model=resnet", "model.activation=relu"], "activation=relu: should be one of"),
     ],

@@ -212,7 +212,7 @@ def test_a_residual_twin_corrects_the_image():
         ("mlp", {"hidden": (3, 0)}, r"widths \[3, 0\]: should be at least 1"),
         ("cnn", {"dtype": torch.float64}, "dtype=torch.float64: should be torch.complex64"),
         ("resnet", {"activation": "ReLU"}, "activation=ReLU: should be one of Cardioid"),
-        ("unet", {"residual": True}, "residual=True: 3 outputs are not added"),
+        ("unet", {"residual": True}, "residual=True: should be false where 3 outputs"),
         ("unet", {"initialisation": "lecun"}, "initialisation=lecun: should be one of glorot"),
     ],
 )
@@ -232,6 +232,6 @@ def test_both_engines_train_it_to_the_same_weights(tmp_path):
 
 def test_a_twin_regresses_on_complex_targets_if_it_is_told_to():
     given = ["data=system_id", "objective=complex_mse", "model=real_mlp"]
-    with pytest.raises(InputError, match=r"it returns torch\.float32, the data want complex"):
+    with pytest.raises(InputError, match=r"it returns torch\.float32, should be complex"):
         cvtrain.configure(*given)
     assert cvtrain.configure(*given, "model.output=complex").model.arguments["output"] == "complex"

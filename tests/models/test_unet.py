@@ -118,10 +118,20 @@ def test_a_stack_is_its_members(activation):
 @pytest.mark.parametrize(
     ("shape", "outputs", "given", "message"),
     [
-        ((8, 6), 3, {}, r"channels=\[2, 3, 4\]: images of 8×6 cannot be halved 2 times without a"),
-        ((8, 8), 3, {"channels": ()}, r"channels=\[\]: at least one"),
-        ((8, 8), 3, {"residual": True}, "residual=True: 3 outputs are not added to images of 1"),
-        ((8,), 3, {}, r"inputs of shape \[8\] are no images"),
+        (
+            (8, 6),
+            3,
+            {},
+            r"channels=\[2, 3, 4\]: should be fewer; images of 8×6 cannot be halved 2 times",
+        ),
+        ((8, 8), 3, {"channels": ()}, r"channels=\[\]: should be at least one"),
+        (
+            (8, 8),
+            3,
+            {"residual": True},
+            "residual=True: should be false where 3 outputs would be added to images of 1",
+        ),
+        ((8,), 3, {}, r"input_shape=\[8\]: should be that of images"),
         ((8, 8), 3, {"dtype": torch.float32}, "dtype=torch.float32: should be torch.complex64"),
         ((8, 8), 3, {"normalisation": "layer"}, "normalisation=layer: should be one of none"),
     ],
@@ -132,9 +142,7 @@ def test_what_makes_no_network_is_refused(shape, outputs, given, message):
 
 
 def test_data_with_one_label_for_all_pixels_are_refused():
-    with pytest.raises(
-        InputError, match=r"it returns shape \[4, 10, 8, 8\], the data want \[4, 10\]"
-    ):
+    with pytest.raises(InputError, match=r"it returns shape \[4, 10, 8, 8\], should be \[4, 10\]"):
         cvtrain.configure("data=digits_fft", "model=unet")
 
 

@@ -159,7 +159,7 @@ def test_modrelu_may_have_a_bias_of_each_unit():
 @pytest.mark.parametrize(
     ("shape", "given", "message"),
     [
-        ((2, 3, 4), {}, r"inputs of shape \[2, 3, 4\] are no sequences, which have \[T\] or"),
+        ((2, 3, 4), {}, r"input_shape=\[2, 3, 4\]: should be that of sequences"),
         ((5,), {"head": "Real"}, "head=Real: should be one of complex, real"),
         ((5,), {"outputs": "all"}, "outputs=all: should be one of last, every"),
         ((5,), {"dtype": torch.float32}, "dtype=torch.float32: should be torch.complex64"),
@@ -178,7 +178,7 @@ def test_both_engines_train_it_to_the_same_weights(tmp_path):
 
 
 def test_outputs_of_every_step_want_labels_of_every_step():
-    with pytest.raises(InputError, match=r"shape \[4, 10, 8\], the data want \[4, 10\]"):
+    with pytest.raises(InputError, match=r"shape \[4, 10, 8\], should be \[4, 10\]"):
         cvtrain.configure("data=digits_fft", "model=urnn", "model.outputs=every")
 
 

@@ -198,28 +198,28 @@ def test_a_member_of_a_stack_has_the_masks_it_has_alone():
 
 
 @pytest.mark.parametrize(
-    ("shape", "given", "message"),
+    ("shape", "arguments", "message"),
     [
-        ((8, 6), {}, "patch_size=4: images of 8×6 do not come apart into patches of 4×4"),
-        ((8, 8), {"patch_size": 0}, "patch_size=0: images of 8×8 do not come apart"),
+        ((8, 6), {}, "patch_size=4: should divide height and width of the images, 8×6"),
+        ((8, 8), {"patch_size": 0}, "patch_size=0: should divide height and width"),
         ((8, 8), {"heads": 4}, "width=6: should be a multiple of heads=4"),
         ((8, 8), {"heads": 0}, "width=6: should be a multiple of heads=0"),
-        ((8, 8), {"heads": 6}, "heads=6: layer norm makes 0 of the one entry of each head"),
+        ((8, 8), {"heads": 6}, "heads=6: should be less than width=6, as layer norm makes 0"),
         ((8, 8), {"layers": 0}, "layers=0: should be at least 1"),
         ((8, 8), {"dropout": 1.0}, r"dropout=1\.0: should be at least 0 and less than 1"),
         ((8, 8), {"normalisation": "batch"}, "normalisation=batch: should be one of layer, rms"),
         ((8, 8), {"activation": "gelu"}, "activation=gelu: should be one of Cardioid"),
         ((8, 8), {"dtype": torch.float32}, "dtype=torch.float32: should be torch.complex64"),
-        ((8,), {}, r"inputs of shape \[8\] are no images"),
+        ((8,), {}, r"input_shape=\[8\]: should be that of images"),
     ],
 )
-def test_what_makes_no_network_is_refused(shape, given, message):
+def test_what_makes_no_network_is_refused(shape, arguments, message):
     with pytest.raises(ValueError, match=message):
-        built(shape, **given)
+        built(shape, **arguments)
 
 
 def test_what_does_not_fit_is_a_line():
-    with pytest.raises(InputError, match="model: Vit refuses its arguments: patch_size=3: images"):
+    with pytest.raises(InputError, match="model: Vit refuses its arguments: patch_size=3: should"):
         cvtrain.configure("model=vit", "model.patch_size=3")
 
 

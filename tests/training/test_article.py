@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cvtrain.training.task import build_model, build_objective, load_dataset
+from cvtrain.training.task import Task
 from tests.training.trained_runs import configured, trained
 
 ARTICLE = ("+experiment=article",)
@@ -36,12 +36,11 @@ def test_the_articles_numbers_are_met_exactly(tmp_path, convention, transformed,
 
 
 def test_the_gradient_of_the_output_is_2j():
-    config = configured(*ARTICLE)
-    dataset = load_dataset(config)
-    model = build_model(config, dataset)
-    output = model(dataset.train.inputs)
+    task = Task(configured(*ARTICLE))
+    model, samples = task.model(), task.dataset.train
+    output = model(samples.inputs)
     output.retain_grad()
-    build_objective(config).value(output, dataset.train.targets).backward()
+    task.objective.value(output, samples.targets).backward()
     assert output.grad.item() == 2j
     assert model.weight.grad.item() == 2 + 2j
 

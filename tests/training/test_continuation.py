@@ -16,8 +16,6 @@ from cvtrain.process.signals import interruption
 from cvtrain.runs.checkpoint import load_checkpoint, read_checkpoint
 from cvtrain.runs.journal import Journal
 from cvtrain.runs.run_json import RunRecord
-from cvtrain.training import single as single_engine
-from cvtrain.training import stack as stack_engine
 from cvtrain.training.job import Job
 from cvtrain.training.train import train
 from tests.event_content import events, histogram_steps
@@ -169,8 +167,7 @@ def test_random_masks_and_running_statistics_go_on(tmp_path, monkeypatch, engine
             torch.manual_seed(config.seed)
             return WithState(dataset.in_features, dataset.out_features, torch.complex64)
 
-    monkeypatch.setattr(single_engine, "build_model", with_state)
-    monkeypatch.setattr(stack_engine, "build_model", with_state)
+    monkeypatch.setattr("cvtrain.training.task.build_model", with_state)
     more = ("optimizer=adam", f"trainer.accumulate_grad_batches={accumulated}")
     members = [(*more, f"seed={seed}") for seed in range(3)]
     chosen = points(*members) if engine == "stack" else points(members[0])
@@ -191,7 +188,7 @@ def test_a_run_whose_forward_creates_buffers_begins_again(tmp_path, monkeypatch,
             torch.manual_seed(config.seed)
             return Lazy(dataset.in_features, dataset.out_features, torch.complex64)
 
-    monkeypatch.setattr(single_engine, "build_model", lazy)
+    monkeypatch.setattr("cvtrain.training.task.build_model", lazy)
     (point,) = points(("optimizer=adam",))
     whole, parted = (Job((point,), tmp_path / name) for name in "ab")
     train(whole)

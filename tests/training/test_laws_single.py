@@ -110,7 +110,8 @@ def test_the_complex_network_equals_its_real_pair_formulation(tmp_path):
         "optimizer.momentum=0.5",
         "signals.histograms_every=0",
     )
-    from cvtrain.training.task import build_model, load_dataset
+    from cvtrain.data.load import load_dataset
+    from cvtrain.training.network import build_model
     from tests.training.trained_runs import configured
 
     config = configured(

@@ -12,7 +12,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cvtrain.cli.evaluate import evaluate
-from cvtrain.training.task import build_model, load_dataset
+from cvtrain.data.load import load_dataset
+from cvtrain.training.network import build_model
 from tests.training.trained_runs import configured, trained
 
 SHORT = ("max_steps=23", "signals.scalars_every=5", "signals.validation_every=10", "batch_size=50")

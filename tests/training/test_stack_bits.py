@@ -233,7 +233,9 @@ import sys
 import cvtrain.cli, torch
 from cvtrain.training.stack import alignment
 from cvtrain.models.stacked.network import StackedNetwork
-from cvtrain.training.task import Task, build_model, load_dataset
+from cvtrain.data.load import load_dataset
+from cvtrain.training.network import build_model
+from cvtrain.training.task import Task
 
 config = cvtrain.configure("model=mlp", "model.hidden=[13,7]", "dtype=complex64")
 torch.set_num_threads(2)

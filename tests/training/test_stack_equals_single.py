@@ -11,9 +11,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from cvtrain.training import single as single_engine
-from cvtrain.training import stack as stack_engine
-from cvtrain.training.task import build_model, load_dataset
+from cvtrain.data.load import load_dataset
+from cvtrain.training.network import build_model
 from tests.training.trained_runs import (
     Trained,
     configured,
@@ -174,8 +173,7 @@ def test_a_step_from_an_identical_state_where_training_is_chaotic(
         model.load_state_dict(reached)
         return model
 
-    monkeypatch.setattr(single_engine, "build_model", continued)
-    monkeypatch.setattr(stack_engine, "build_model", continued)
+    monkeypatch.setattr("cvtrain.training.task.build_model", continued)
     once = [(*chosen, "max_steps=1", "seed=3"), (*chosen, "max_steps=1", "convention=wirtinger")]
     for together, alone in together_and_alone(tmp_path, *once):
         assert largest_difference(together, alone) < 1e-12
@@ -286,8 +284,7 @@ def test_running_statistics_and_random_masks_are_each_members_own(tmp_path, monk
             model = WithState(dataset.in_features, dataset.out_features, torch.complex128)
         return model.double()
 
-    monkeypatch.setattr(single_engine, "build_model", with_state)
-    monkeypatch.setattr(stack_engine, "build_model", with_state)
+    monkeypatch.setattr("cvtrain.training.task.build_model", with_state)
     chosen = [(*COMMON, "max_steps=25", "optimizer=sgd", f"seed={seed}") for seed in (4, 7, 4)]
     together = stacked(tmp_path, *chosen)
     for run, overrides in zip(together, chosen, strict=True):

@@ -215,10 +215,16 @@ def test_functions_of_one_definition_are_alike():
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
-        ({"scale": torch.ones(3)}, r"scale is \[3\] for 2 networks"),
-        ({"seeds": [1]}, "seeds has 1 values for 2 networks"),
-        ({"convention": Convention(torch.ones(4))}, r"convention.scale is \[4\] for 2 networks"),
-        ({"clip": NormClip(torch.ones(5))}, r"clip.threshold is \[5\] for 2 networks"),
+        (
+            {"scale": torch.ones(3)},
+            r"scale: should be a number or 2, one for each network, not of shape \[3\]",
+        ),
+        ({"seeds": [1]}, "seeds: should be 2, one for each network, not 1"),
+        (
+            {"convention": Convention(torch.ones(4))},
+            r"convention.scale: should be .* not of shape \[4\]",
+        ),
+        ({"clip": NormClip(torch.ones(5))}, r"clip.threshold: should be .* not of shape \[5\]"),
     ],
 )
 def test_a_wrong_number_of_numbers_is_told(numbers, message):
@@ -230,7 +236,7 @@ def test_what_would_mix_the_networks_is_refused(tmp_path):
     with pytest.raises(TypeError, match=r"optimizer=Adam: should be one of cvtrain\.optim"):
         StackedModule([Own(0)], nn.functional.cross_entropy, partial(torch.optim.Adam, lr=0.1))
     stack = StackedModule([Own(0), Own(1)], nn.functional.cross_entropy, Adam)
-    with pytest.raises(ValueError, match="it would clip all networks by one norm"):
+    with pytest.raises(ValueError, match="as the Trainer would clip all networks by one norm"):
         fit(stack, tmp_path, gradient_clip_val=0.1)
 
 

@@ -26,7 +26,7 @@ OUTCOMES = {
     "BatchSizeFinder": "batch_size",
     "Callback": WORKS,
     "Checkpoint": "checkpoint.every_n_steps",
-    "DeviceStatsMonitor": "leave it out",
+    "DeviceStatsMonitor": "no logger of Lightning's",
     "EMAWeightAveraging": "ema.decay",
     "EarlyStopping": "early_stopping.patience",
     "GradientAccumulationScheduler": "trainer.accumulate_grad_batches",
@@ -43,7 +43,7 @@ OUTCOMES = {
     "SpikeDetection": "should be a lightning Callback class",
     "StochasticWeightAveraging": "ema.decay",
     "TQDMProgressBar": "trainer.enable_progress_bar=true",
-    "ThroughputMonitor": "leave it out",
+    "ThroughputMonitor": "no logger of Lightning's",
     "Timer": WORKS,
     "WeightAveraging": "ema.decay",
 }

@@ -1,0 +1,83 @@
+"""From a configuration to its network, with the initial weights that a seed draws."""
+
+from __future__ import annotations
+
+from inspect import signature
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from cvtrain.config.schema import Config
+from cvtrain.config.targets import check_arguments, resolve_target
+from cvtrain.data.dataset import Dataset
+from cvtrain.models.parameters import cast_parameters, jitter_parameters, put_weights
+from cvtrain.process.errors import InputError, describe_error
+from cvtrain.process.regular_file import is_directory
+from cvtrain.runs.checkpoint import checkpoint_path, load_checkpoint
+
+JITTER_STREAM = 0x6A697474
+"""Keeps the noise of `init_jitter` apart from the initial weights drawn from the same seed."""
+
+
+def build_model(config: Config, dataset: Dataset) -> nn.Module:
+    """The network of a configuration in its precision, with initial weights.
+
+    The weights are those that `config.seed` draws, drawn in complex128 so that they are the same in
+    either precision up to rounding, or those of `config.start_from`. The global random state does
+    not change.
+
+    Raises:
+        InputError: the class or one of its arguments is not acceptable.
+    """
+    network = resolve_target("model", config.model.target, nn.Module, config.trusted_modules)
+    filled = {
+        "in_features": dataset.in_features,
+        "input_shape": tuple(dataset.input_shape),
+        "out_features": dataset.out_features,
+        "dtype": torch.complex128,
+    }
+    chosen = {name: value for name, value in config.model.arguments.items() if value is not None}
+    arguments = check_arguments("model", network, chosen, frozenset(filled))
+    taken = signature(network).parameters
+    accepted = {name: value for name, value in filled.items() if name in taken}
+    with torch.random.fork_rng(devices=[]):
+        _seed(config.seed)
+        try:
+            model: nn.Module = network(**{**accepted, **arguments})
+        except Exception as error:  # whatever a user's network comes up with
+            name = network.__name__
+            raise InputError(
+                f"model: {name} refuses its arguments: {describe_error(error)}"
+            ) from None
+    if config.start_from is not None:
+        load_initial_weights(model, config.start_from)
+    if config.init_jitter > 0:
+        generator = torch.Generator().manual_seed(config.seed ^ JITTER_STREAM)
+        jitter_parameters(model, config.init_jitter, generator)
+    cast_parameters(model, getattr(torch, config.dtype))
+    return model
+
+
+def load_initial_weights(model: nn.Module, path: str) -> None:
+    """Load the weights of a checkpoint, or the best ones of a run directory, into a network.
+
+    Raises:
+        InputError: there is no such checkpoint, or it is of another network.
+    """
+    source = Path(path)
+    file = checkpoint_path(source, "best") if is_directory(source) else source
+    try:
+        weights, _ = load_checkpoint(file)
+        put_weights(model, weights)
+    except (InputError, ValueError) as error:
+        raise InputError(f"start_from={path}: {error}") from None
+
+
+def _seed(seed: int) -> None:
+    """Do what ``torch.manual_seed`` does. Where there is no GPU, that keeps a stack trace of every
+    call for good, which takes longer than many networks."""
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
