@@ -19,8 +19,8 @@ ARM_KEYS = ("objective.scale", "convention.scale", "convention.conjugate", "init
 RATE_KEYS = ("optimizer.lr", "optimizer.reference_lr", "lr_octave")
 OTHER_KEYS = ("seed", "null_arm", "output", "plan", "on_error", "trusted_modules")
 """What differs between the runs of one group without making another group of them."""
-DATA, OPTIMIZER = "data._target_", "optimizer._target_"
-NOT_ARMS = ("data.seed", "report.", "signals.", "checkpoint.", "goal.", "analysis", "start_from")
+DATA, OPTIMIZER, SPLIT = "data._target_", "optimizer._target_", "data.seed"
+NOT_ARMS = (SPLIT, "report.", "signals.", "checkpoint.", "goal.", "analysis", "start_from")
 """Beginnings of keys that make no arms when they are swept."""
 
 
@@ -31,10 +31,10 @@ def label_runs(
 
     Where the gradient's factor was swept, arms are readings of the gradient (``scale ½,
     wirtinger``), the reference is `REFERENCE`, and a group is an optimizer with whatever else
-    differs among its runs besides learning rate and seed: ``SGD``, or ``SGD, momentum=0.9``; what a
-    `variant` fixes is in its name. Else every other key that was swept makes arms, like
-    ``clip.kind=norm``; groups are optimizers and data sets. Optimizers are the arms where nothing
-    else was swept. The reference is then the first arm of a group, or the one that
+    differs among its runs besides learning rate, seed and split of the data: ``SGD``, or ``SGD,
+    momentum=0.9``; what a `variant` fixes is in its name. Else every other key that was swept makes
+    arms, like ``clip.kind=norm``; groups are optimizers and data sets. Optimizers are the arms
+    where nothing else was swept. The reference is then the first arm of a group, or the one that
     `report.reference` names, and `varied` lists the keys. The reference with jittered
     initial weights is the ``jitter control``.
 
@@ -51,7 +51,8 @@ def label_runs(
         arm_name(*values) for values in labelled[list(ARM_KEYS)].itertuples(index=False, name=None)
     ]
     names = labelled["optimizer._target_"].str.rsplit(".", n=1).str[-1]
-    settings = [key for key in config_keys if key not in (*ARM_KEYS, *RATE_KEYS, *OTHER_KEYS)]
+    same_group = {*ARM_KEYS, *RATE_KEYS, *OTHER_KEYS, SPLIT}
+    settings = [key for key in config_keys if key not in same_group]
     if ablations and set(labelled["arm"]) <= {REFERENCE, CONTROL}:
         varied = _varied_keys(labelled, settings)
         if varied:
@@ -89,10 +90,9 @@ def _varied_keys(rows: pd.DataFrame, settings: Sequence[str]) -> list[str]:
 def _label_ablation(rows: pd.DataFrame, varied: Sequence[str], names: pd.Series) -> pd.DataFrame:
     texts = [", ".join(_settings(row, varied, True)) for row in rows[[*varied]].to_dict("records")]
     group = pd.Series("optimizers", index=rows.index) if OPTIMIZER in varied else names
-    for key in (DATA, "data.seed"):
-        if key in rows and rows[key].nunique() > 1:
-            records = ({key: value} for value in rows[key])
-            group = group + [f", {text}" for record in records for text in _settings(record, [key])]
+    if rows[DATA].nunique() > 1:
+        records = ({DATA: value} for value in rows[DATA])
+        group = group + [f", {text}" for record in records for text in _settings(record, [DATA])]
     labelled = rows.assign(arm=texts, group=group, varied=", ".join(map(_short, varied)))
     wanted = rows["report.reference"].iloc[0] if "report.reference" in rows else None
     if isinstance(wanted, str) and wanted not in texts:

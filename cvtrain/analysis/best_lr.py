@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cvtrain.analysis.load import Sweep
+from cvtrain.analysis.replicates import PAIRED_BY, data_splits, replicates, run_keys
 from cvtrain.analysis.statistics import RealArray, trimmed_mean
 from cvtrain.config.sections import ReportConfig
 
@@ -28,13 +29,14 @@ ACCURACY, DECIBELS = "test accuracy, %", "test NMSE, dB"
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """Runs that differ in learning rate and seed alone.
+    """Runs that differ in learning rate, seed and split of the data alone.
 
     Attributes:
-        best_lr: of the lowest mean validation loss over tuning seeds; None without a usable one.
+        best_lr: of the lowest mean validation loss over the replicates that choose; None without a
+            usable one.
         edge: whether that is the smallest or largest that was tried.
         score: that loss; infinite without a usable learning rate.
-        best: the runs of the judged seeds at `best_lr`.
+        best: the runs of the judged replicates at `best_lr`.
         runs: all of them, as from `judged_runs`.
     """
 
@@ -61,8 +63,9 @@ def scored_runs(sweep: Sweep) -> pd.DataFrame:
 
 
 def with_scores(runs: pd.DataFrame) -> pd.DataFrame:
-    """`runs` with three more columns.
+    """`runs` with four more columns.
 
+    - `split`: `cvtrain.analysis.replicates.data_splits`, by which and by `seed` runs are paired.
     - `score`: the final validation loss, infinite where the run did not finish or it is not a
       number.
     - `untrained_loss`: that of an output of zero (the logarithm of the number of classes, the power
@@ -70,7 +73,7 @@ def with_scores(runs: pd.DataFrame) -> pd.DataFrame:
       that began at random weights; NaN where nothing is known.
     - `not_learned`: whether a finished run's score is above `NOT_LEARNED` of the untrained loss.
     """
-    runs = runs.copy()
+    runs = runs.assign(split=data_splits(runs))
     for tag in (SCORE, "convergence/initial/loss", "untrained_loss", "start_from"):
         if tag not in runs:
             runs[tag] = math.nan
@@ -107,10 +110,10 @@ def chosen_rate(losses: RealArray, fails: BoolArray, seeds: int | None = None) -
 
 
 def best_rate(runs: pd.DataFrame) -> float | None:
-    """The learning rate that `chosen_rate` chooses among `runs`, with columns `seed`,
+    """The learning rate that `chosen_rate` chooses among `runs`, with columns `split`, `seed`,
     `optimizer.lr` and `score` (infinite for a run without a usable result)."""
     table = runs.pivot_table(
-        index="seed", columns="optimizer.lr", values="score", aggfunc="last", dropna=False
+        index=PAIRED_BY, columns="optimizer.lr", values="score", aggfunc="last", dropna=False
     )
     losses = table.to_numpy(dtype=np.float64)
     place = chosen_rate(losses, np.isinf(losses))
@@ -123,26 +126,19 @@ def at_edge(rate: float | None, rates: Sequence[float] | pd.Series) -> bool:
     return rate is not None and rate in (min(rates), max(rates)) and min(rates) < max(rates)
 
 
-def split_seeds(rows: pd.DataFrame) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Seeds that choose learning rates, and those that are compared; without enough seeds for
-    both, all of them choose, and none is held out."""
+def judged_runs(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Scored runs of one task with `metric` (the second thing returned says which: `ACCURACY` or
+    `DECIBELS`), `tuning` and `judged`: whether a run's replicate chooses, and whether it is
+    compared. The first `report.tuning_seeds` replicates choose; without more than these all of
+    them choose, and all are compared."""
+    accuracy = "test/accuracy" in rows and rows["test/accuracy"].notna().any()
+    metric = 100 * rows["test/accuracy"] if accuracy else 10 * np.log10(rows["test/nmse"])
     key = "report.tuning_seeds"
     wanted = rows[key].iloc[0] if key in rows else None
     number = ReportConfig().tuning_seeds if missing(wanted) else int(wanted or 0)
-    seeds = sorted(int(seed) for seed in rows["seed"].unique())
-    return tuple(seeds[:number]), tuple(seeds[number:])
-
-
-def judged_runs(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Scored runs of one task with `metric` (the second thing returned says which: `ACCURACY` or
-    `DECIBELS`), `tuning` and `judged`: whether a run's seed chooses, and whether it is compared."""
-    accuracy = "test/accuracy" in rows and rows["test/accuracy"].notna().any()
-    metric = 100 * rows["test/accuracy"] if accuracy else 10 * np.log10(rows["test/nmse"])
-    tuning, held_out = split_seeds(rows)
-    seeds = rows["seed"]
-    judged = rows.assign(
-        metric=metric, tuning=seeds.isin(tuning), judged=seeds.isin(held_out or tuning)
-    )
+    tuning = replicates(run_keys(rows)) < number
+    held_out = ~tuning if not tuning.all() else tuning
+    judged = rows.assign(metric=metric, tuning=tuning, judged=held_out)
     return judged, ACCURACY if accuracy else DECIBELS
 
 

@@ -1,4 +1,4 @@
-"""The runs of one arm as arrays over seeds and learning rates, and which of them failed."""
+"""The runs of one arm as arrays over seeds (and splits) and learning rates, and which failed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cvtrain.analysis.best_lr import NOT_LEARNED, BoolArray, at_edge, chosen_rate
+from cvtrain.analysis.replicates import PAIRED_BY, IntArray, RunKey, replicates, run_keys
 from cvtrain.analysis.statistics import RealArray
 
 COLLAPSED = 0.5
@@ -20,10 +21,10 @@ RESULTS = ("finished", "diverged")
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """One arm at several learning rates; every array is `[seeds, rates]`.
+    """One arm at several learning rates; every array is `[keys, rates]`.
 
     Attributes:
-        seeds: in the order of the rows.
+        keys: split and seed of each row.
         rates: learning rates as they were configured, ascending, `[rates]`.
         loss: final validation loss; NaN where there is no result, infinite where it is no number or
             the run diverged.
@@ -35,7 +36,7 @@ class Grid:
             half of what the median run of the arm gains at this or a smaller learning rate.
     """
 
-    seeds: tuple[int, ...]
+    keys: tuple[RunKey, ...]
     rates: RealArray
     loss: RealArray
     test_loss: RealArray
@@ -49,12 +50,17 @@ class Grid:
         return np.asarray(np.log2(self.rates))
 
     @property
+    def replicates(self) -> IntArray:
+        """The replicate that each row belongs to, `[keys]`."""
+        return replicates(self.keys)
+
+    @property
     def present(self) -> BoolArray:
         """Which runs have a result."""
         return ~np.isnan(self.loss)
 
     def ranked_metric(self, rising: bool) -> RealArray:
-        """The test metric, where a failed run has the worst value, `[seeds, rates]`.
+        """The test metric, where a failed run has the worst value, `[keys, rates]`.
 
         Args:
             rising: whether more of the metric is better: the worst value is then −infinity, else
@@ -99,17 +105,17 @@ class Grid:
         """Whether the best rate is the smallest or largest of several."""
         return at_edge(self.best_rate, self.rates.tolist())
 
-    def take(self, seeds: Sequence[int]) -> Grid:
-        """The rows of these seeds, in this order."""
-        rows = [self.seeds.index(seed) for seed in seeds]
+    def take(self, keys: Sequence[RunKey]) -> Grid:
+        """The rows of these keys, in this order."""
+        rows = [self.keys.index(key) for key in keys]
         names = ("loss", "test_loss", "metric", "steps", "fails")
         arrays = {name: getattr(self, name)[rows] for name in names}
-        return replace(self, seeds=tuple(seeds), **arrays)
+        return replace(self, keys=tuple(keys), **arrays)
 
 
 def paired(*grids: Grid) -> tuple[Grid, ...]:
-    """The grids with the seeds that all of them have."""
-    common = sorted(set.intersection(*(set(grid.seeds) for grid in grids)))
+    """The grids with the splits and seeds that all of them have."""
+    common = sorted(set.intersection(*(set(grid.keys) for grid in grids)))
     return tuple(grid.take(common) for grid in grids)
 
 
@@ -117,24 +123,24 @@ def grid_of(runs: pd.DataFrame, metric: str) -> Grid:
     """The grid of the runs of one arm.
 
     Args:
-        runs: as from `cvtrain.analysis.best_lr.with_scores`; of two runs of one seed and learning
-            rate, as in a folder of single runs, the later one counts.
+        runs: as from `cvtrain.analysis.best_lr.with_scores`; of two runs of one split, seed
+            and learning rate, as in a folder of single runs, the later one counts.
         metric: tag of the test metric.
     """
-    runs = runs.drop_duplicates(["seed", "optimizer.lr"], keep="last")
-    seeds = sorted(int(seed) for seed in runs["seed"].unique())
+    runs = runs.drop_duplicates([*PAIRED_BY, "optimizer.lr"], keep="last")
+    keys = sorted(set(run_keys(runs)))
     rates = sorted(float(rate) for rate in runs["optimizer.lr"].unique())
-    rows = np.searchsorted(seeds, runs["seed"].to_numpy())
+    rows = [keys.index(key) for key in run_keys(runs)]
     columns = np.searchsorted(rates, runs["optimizer.lr"].to_numpy(dtype=np.float64))
     ended = runs["status"].isin(RESULTS).to_numpy()
 
     def table(column: str) -> RealArray:
-        values = np.full((len(seeds), len(rates)), np.nan)
+        values = np.full((len(keys), len(rates)), np.nan)
         if column in runs:
             values[rows, columns] = np.where(ended, runs[column].to_numpy(dtype=np.float64), np.nan)
         return values
 
-    present = np.zeros((len(seeds), len(rates)), dtype=bool)
+    present = np.zeros((len(keys), len(rates)), dtype=bool)
     present[rows, columns] = ended
     loss = np.where(present, table("score"), np.nan)
     measured, steps, test_loss = (
@@ -147,7 +153,7 @@ def grid_of(runs: pd.DataFrame, metric: str) -> Grid:
     fails = present & (~np.isfinite(loss) | untested)
     fails |= collapsed(np.where(fails, np.inf, loss), untrained)
     return Grid(
-        seeds=tuple(seeds),
+        keys=tuple(keys),
         rates=np.array(rates),
         loss=loss,
         test_loss=np.where(present & ~np.isfinite(test_loss), np.inf, test_loss),

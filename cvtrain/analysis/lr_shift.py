@@ -1,4 +1,4 @@
-"""How far an arm's learning rates lie from the reference's, in octaves, seed by seed."""
+"""How far an arm's learning rates lie from the reference's, in octaves, run by run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from cvtrain.analysis.replicates import PAIRED_BY, replicate_means, replicates, run_keys
 from cvtrain.analysis.statistics import Interval, RealArray, interval
 
 GOOD = 1.25
@@ -18,7 +19,8 @@ DECIMALS = 9
 
 @dataclass(frozen=True)
 class Shift:
-    """From the reference to an arm, trimmed means over the seeds where both are known.
+    """From the reference to an arm, trimmed means over the replicates where both are
+    known.
 
     Attributes:
         best: octaves of the best learning rate.
@@ -35,17 +37,18 @@ class Shift:
 
 
 def shift(reference: pd.DataFrame, other: pd.DataFrame) -> Shift:
-    """Compare runs with columns `seed`, `optimizer.lr`, `score` (validation loss, infinite where a
-    run did not finish) and `not_learned`."""
+    """Compare runs with columns `split`, `seed`, `optimizer.lr`, `score` (validation loss, infinite
+    where a run did not finish) and `not_learned`."""
     left, right = (
-        {seed: _landmarks(rows) for seed, rows in runs.groupby("seed")}
+        {run_keys(rows)[0]: _landmarks(rows) for _, rows in runs.groupby(PAIRED_BY)}
         for runs in (reference, other)
     )
-    paired = ((left[seed], right[seed]) for seed in left if seed in right)
-    both = [(a, b) for a, b in paired if a is not None and b is not None]
+    paired = ((key, left[key], right[key]) for key in left if key in right)
+    both = [(key, a, b) for key, a, b in paired if a is not None and b is not None]
+    members = replicates([key for key, _, _ in both])
     # Octaves that a law makes equal differ in the last bit of a logarithm.
-    moved = np.array([np.subtract(b, a) for a, b in both]).reshape(-1, 4).round(DECIMALS)
-    return Shift(*(interval(column[np.isfinite(column)]) for column in moved.T))
+    moved = np.array([np.subtract(b, a) for _, a, b in both]).reshape(-1, 4).round(DECIMALS)
+    return Shift(*(interval(replicate_means(column, members)) for column in moved.T))
 
 
 def _landmarks(rows: pd.DataFrame) -> tuple[float, float, float, float] | None:

@@ -1,9 +1,9 @@
-"""Arms at their best learning rates: what the test metric comes to when each seed is judged at the
-rate that the other seeds choose, and how often training fails there.
+"""Arms at their best learning rates: what the test metric comes to when each replicate (seed, or
+split of the data) is judged at the rate that the others choose, and how often training fails there.
 
-Leaving a seed out when its rate is chosen keeps its own luck out of the choice (Stone 1974,
-Cross-validatory choice and assessment of statistical predictions), while all seeds are judged. The
-differences of the seeds are not independent then, since their choices share seeds, and intervals
+Leaving a replicate out when its rate is chosen keeps its own luck out of the choice (Stone 1974,
+Cross-validatory choice and assessment of statistical predictions), while all are judged. The
+differences are not independent then, since the choices share replicates, and intervals
 are approximate (Bates, Hastie and Tibshirani 2024, Cross-validation: what does it estimate and how
 well does it do it?): their error is that of a bootstrap in which rates are chosen anew, and
 simulations with known truth in tests/analysis hold them to their level. The
@@ -13,7 +13,7 @@ two, and is different only if it is from either.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,16 +21,15 @@ import numpy.typing as npt
 
 from cvtrain.analysis.best_lr import chosen_rate
 from cvtrain.analysis.grid import Grid, paired
+from cvtrain.analysis.replicates import IntArray, paired_differences
 from cvtrain.analysis.statistics import (
     Interval,
     RealArray,
     Summary,
     discordance_p,
-    known_differences,
     summary,
 )
 
-IntArray = npt.NDArray[np.int64]
 NO_RATE = -1
 RESAMPLES = 200
 SEED = 20120
@@ -43,7 +42,7 @@ class Failures:
 
     Attributes:
         other, reference: failed runs of either.
-        pairs: of runs of equal seed.
+        pairs: of runs of equal split and seed.
         only_other, only_reference: pairs of which one run alone failed.
         worse_p: McNemar's exact one-sided p-value of "the arm fails more often".
         unequal_p: of "not equally often", two-sided.
@@ -76,7 +75,7 @@ class Optimum:
     """An arm at its best learning rate against the reference at its own.
 
     Attributes:
-        difference: of the test metric, arm − mean of reference and jitter control, over seeds; a
+        difference: of the test metric, arm − mean of reference and jitter control; a
             run that failed counts as worse than any number.
         equivalence_p: of two one-sided tests of `difference` within ±`margin`.
         difference_p: the larger p-value of no difference from the reference and of none from the
@@ -85,7 +84,7 @@ class Optimum:
         margin: largest difference that does not matter.
         edge: whether the best rate of either is the smallest or largest one that was tried.
         seeds_needed: that would answer; None where unknown.
-        differences: by seed, for summary.json; infinite where one of the pair failed.
+        differences: by replicate, for summary.json; infinite where one of the pair failed.
         octaves: from the reference's rate to the arm's, chosen on all seeds.
     """
 
@@ -100,20 +99,38 @@ class Optimum:
     octaves: float
 
 
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The test metric of runs, each at a learning rate that was chosen for it.
+
+    Attributes:
+        values: of the reference, the arm and, where there is one, the control, `[runs]` each.
+        members: the replicate of each run, `[runs]`.
+    """
+
+    values: tuple[RealArray, ...]
+    members: IntArray
+
+
 def leave_one_out(grid: Grid) -> IntArray:
-    """The column of the rate that the other seeds choose, for each seed, `[seeds]`; `NO_RATE` where
-    none is eligible. A single seed chooses for itself."""
-    rows = np.arange(len(grid.seeds))
-    others = [rows] if len(rows) == 1 else [rows[rows != row] for row in rows]
-    chosen = (chosen_rate(grid.loss[kept], grid.fails[kept], len(rows)) for kept in others)
-    return np.array([NO_RATE if place is None else place for place in chosen], dtype=np.int64)
+    """The column of the rate that the other replicates choose, for each run, `[keys]`; `NO_RATE`
+    where none is eligible. A single replicate chooses for itself."""
+    members = grid.replicates
+    numbers = np.unique(members)
+    columns = np.full(len(members), NO_RATE, dtype=np.int64)
+    for number in numbers:
+        others = members != number if len(numbers) > 1 else members == number
+        place = chosen_rate(grid.loss[others], grid.fails[others], len(members))
+        columns[members == number] = NO_RATE if place is None else place
+    return columns
 
 
 def judged(grid: Grid, rising: bool) -> tuple[RealArray, npt.NDArray[np.bool_]]:
-    """The test metric of each seed at the rate that the others choose, and whether that run failed.
+    """The test metric of each run at the rate that the other replicates choose, and whether it
+    failed.
 
     Returns:
-        `[seeds]` each; a failed run has the worst value, ∓infinity, and a run without a result NaN.
+        `[keys]` each; a failed run has the worst value, ∓infinity, and a run without a result NaN.
     """
     columns = leave_one_out(grid)
     rows = np.arange(len(columns))
@@ -128,42 +145,43 @@ def at_optimum(
     """Compare an arm with the reference, each at its best learning rate.
 
     Args:
-        reference, other: the arms; seeds that all have are paired.
+        reference, other: the arms; splits and seeds that all have are paired.
         control: the reference with jittered initial weights, or None.
         margin: largest difference of the metric that does not matter.
         rising: whether more of the metric is better.
 
     Returns:
-        None where the reference has no eligible learning rate, or they have no seed in common.
+        None where the reference has no eligible learning rate, or they have no split and seed in
+        common.
         Where the arm has none, its failures at the rate at which it fails least, and no difference.
     """
     grids = paired(reference, other) if control is None else paired(reference, other, control)
-    if not grids[0].seeds or grids[0].best is None:
+    if not grids[0].keys or grids[0].best is None:
         return None
     if grids[1].best is None:
         return _failures_alone(grids[0], grids[1], margin)
     if grids[-1].best is None:  # the control's
         return at_optimum(reference, other, None, margin, rising)
     values, fails = zip(*(judged(grid, rising) for grid in grids), strict=True)
-    bases = [values[0], *values[2:]]
-    choices = _rechosen(grids, rising)
-    pooled = _tested(values[1], _pooled(bases), choices[1], _pooled([choices[0], *choices[2:]]))
-    against = [
-        _tested(values[1], base, choices[1], again).difference_p()
-        for base, again in zip(bases, [choices[0], *choices[2:]], strict=True)
-    ]
+    found = Sample(values, grids[0].replicates)
+    resampled = _rechosen(grids, rising)
+    pooled = _tested(found, resampled, _pooled)
+    from_reference = _tested(found, resampled, lambda sample: sample.values[0]).difference_p()
+    from_control = np.nan
+    if len(grids) > 2:
+        from_control = _tested(found, resampled, lambda sample: sample.values[2]).difference_p()
     known = ~np.isnan(values[0]) & ~np.isnan(values[1])
     left, right = grids[0].best, grids[1].best
     assert left is not None and right is not None
     return Optimum(
         difference=pooled.interval(),
         equivalence_p=pooled.equivalence_p(margin),
-        difference_p=float(np.max(against)) if control is not None else np.nan,
+        difference_p=float(np.max([from_reference, from_control])),  # NaN without a control
         failures=failures(fails[0][known], fails[1][known]),
         margin=margin,
         edge=any(grid.edge for grid in grids[:2]),
         seeds_needed=pooled.seeds_for_answer(margin),
-        differences=tuple(known_differences(values[1], _pooled(bases)).tolist()),
+        differences=tuple(paired_differences(values[1], _pooled(found), found.members).tolist()),
         octaves=float(grids[1].octaves[right] - grids[0].octaves[left]),
     )
 
@@ -187,41 +205,46 @@ def _failures_alone(reference: Grid, other: Grid, margin: float) -> Optimum | No
     )
 
 
-def _tested(other: RealArray, base: RealArray, others: RealArray, bases: RealArray) -> Summary:
-    """The trimmed mean of the difference, with an error that knows of the choice of rates.
+def _tested(
+    judged_runs: Sample, resampled: Sequence[Sample], base: Callable[[Sample], RealArray]
+) -> Summary:
+    """The trimmed mean of an arm's difference from `base`, with an error that knows of the choice
+    of rates.
 
-    The seeds share the rates that are chosen, so that their spread says nothing of how other seeds
-    would choose. A bootstrap over seeds in which the rates are chosen anew does; the larger of its
-    error and Yuen's is taken.
-
-    Args:
-        other, base: per seed, `[seeds]`.
-        others, bases: the same in every bootstrap sample, `[seeds, samples]`.
+    Replicates share the rates that are chosen, so that their spread says nothing of how other ones
+    would choose. A bootstrap over replicates in which the rates are chosen anew does; the larger of
+    its error and Yuen's is taken.
     """
-    found = summary(known_differences(other, base))
-    with np.errstate(invalid="ignore"):
-        again = others - bases
-    means = np.array([summary(column[~np.isnan(column)]).mean for column in again.T])
+
+    def differences(sample: Sample) -> RealArray:
+        return paired_differences(sample.values[1], base(sample), sample.members)
+
+    found = summary(differences(judged_runs))
+    means = np.array([summary(differences(sample)).mean for sample in resampled])
     means = means[np.isfinite(means)]
     if np.isnan(found.error) or len(means) < RESAMPLES / 2:
         return found
     return replace(found, error=max(found.error, float(means.std(ddof=1))))
 
 
-def _rechosen(grids: Sequence[Grid], rising: bool) -> list[RealArray]:
-    """The test metric of bootstrap samples of seeds, at the rate that each sample chooses; the same
-    samples for all arms, `[seeds, samples]` each."""
-    seeds = len(grids[0].seeds)
-    samples = np.random.default_rng(SEED).integers(0, seeds, (RESAMPLES, seeds))
-    found = []
-    for grid in grids:
-        columns = []
-        values = grid.ranked_metric(rising)
-        for rows in samples:
+def _rechosen(grids: Sequence[Grid], rising: bool) -> list[Sample]:
+    """Bootstrap samples of whole replicates, each at the rates that the sample chooses; the same
+    replicates for all arms."""
+    members = grids[0].replicates
+    rows_of = [np.flatnonzero(members == number) for number in np.unique(members)]
+    size = len(rows_of)
+    numbers = np.random.default_rng(SEED).integers(0, size, (RESAMPLES, size))
+    ranked = [grid.ranked_metric(rising) for grid in grids]
+    samples = []
+    for drawn in numbers:
+        rows = np.concatenate([rows_of[number] for number in drawn])
+        values = []
+        for grid, metric in zip(grids, ranked, strict=True):
             place = chosen_rate(grid.loss[rows], grid.fails[rows])
-            columns.append(np.full(seeds, np.nan) if place is None else values[rows, place])
-        found.append(np.array(columns).T)
-    return found
+            values.append(np.full(len(rows), np.nan) if place is None else metric[rows, place])
+        parts = [np.full(len(rows_of[number]), part) for part, number in enumerate(drawn)]
+        samples.append(Sample(tuple(values), np.concatenate(parts)))
+    return samples
 
 
 def failures(reference: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> Failures:
@@ -239,9 +262,9 @@ def failures(reference: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> 
     )
 
 
-def _pooled(arms: Sequence[RealArray]) -> RealArray:
+def _pooled(sample: Sample) -> RealArray:
     """The mean of the reference and the jitter control, or the one of the two that is usable."""
-    bases = np.array(arms)
+    bases = np.array([sample.values[0], *sample.values[2:]])
     usable = np.isfinite(bases)
     sums = np.where(usable, bases, 0.0).sum(axis=0)
     counts = usable.sum(axis=0)

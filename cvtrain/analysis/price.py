@@ -9,7 +9,8 @@ import numpy as np
 
 from cvtrain.analysis.grid import Grid, paired
 from cvtrain.analysis.optimum import Failures, failures
-from cvtrain.analysis.statistics import Interval, RealArray, interval, known_differences
+from cvtrain.analysis.replicates import paired_differences
+from cvtrain.analysis.statistics import Interval, RealArray, interval
 
 REGRET_OCTAVES = (-2, -1, 1, 2)
 """A quarter to four times the best learning rate."""
@@ -19,7 +20,7 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Price:
-    """Runs at one learning rate against runs at the best one for them, paired by seed.
+    """Runs at one learning rate against runs at the best one for them, paired by split and seed.
 
     Attributes:
         octave: log₂ of the learning rate.
@@ -85,11 +86,12 @@ def price_at(tuned: Grid, best: int, other: Grid, octave: float, rising: bool) -
     no pairs."""
     left, right = paired(tuned, other)
     column = column_of(right.octaves, octave)
-    if column is None or not left.seeds:
+    if column is None or not left.keys:
         return None
     known = left.present[:, best] & right.present[:, column]
     if not known.any():
         return None
+    members = left.replicates[known]
     fails = left.fails[known, best], right.fails[known, column]
     metrics = (
         right.ranked_metric(rising)[known, column],
@@ -102,8 +104,8 @@ def price_at(tuned: Grid, best: int, other: Grid, octave: float, rising: bool) -
         )
     return Price(
         octave=float(octave),
-        difference=interval(known_differences(*metrics)),
-        loss=interval(known_differences(*logs)),
+        difference=interval(paired_differences(*metrics, members)),
+        loss=interval(paired_differences(*logs, members)),
         failures=failures(*fails),
         steps=float(np.median(right.steps[known, column])),
         best_steps=float(np.median(left.steps[known, best])),

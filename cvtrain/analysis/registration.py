@@ -22,6 +22,7 @@ import numpy as np
 
 from cvtrain.analysis.best_lr import NOT_LEARNED
 from cvtrain.analysis.grid import Grid, paired
+from cvtrain.analysis.replicates import replicate_means
 from cvtrain.analysis.statistics import (
     Interval,
     RealArray,
@@ -60,7 +61,7 @@ class Registration:
         margin: share of the test loss that does not matter, e.g. 0.05.
         edge: whether the best rate of either is the smallest or largest one that was tried.
         seeds_needed: that would answer whether the rest is within the margin; None where unknown.
-        shifts, rests: by seed, `[seeds]`, for summary.json.
+        shifts, rests: by replicate, for summary.json.
         reason: why there is nothing to register, else None; all numbers are NaN then.
     """
 
@@ -96,7 +97,7 @@ def register(reference: Grid, other: Grid, margin: float, untrained: float) -> R
     """Lay an arm's curve on the reference's.
 
     Args:
-        reference, other: the two arms; seeds that both have are paired.
+        reference, other: the two arms; splits and seeds that both have are paired.
         margin: share of the test loss that does not matter.
         untrained: loss before training, above 0.9 of which nothing is compared; NaN if unknown.
     """
@@ -110,10 +111,10 @@ def register(reference: Grid, other: Grid, margin: float, untrained: float) -> R
     shifts = np.array(
         [
             _shift(_falling(left, row), _falling(right, row), bottom, top)
-            for row in range(len(left.seeds))
+            for row in range(len(left.keys))
         ]
     ).round(DECIMALS)
-    known = shifts[np.isfinite(shifts)]
+    known = replicate_means(shifts, left.replicates)
     shift = interval(known)
     rests = rest_of(left, right, shift.mean)
     limit = math.log1p(margin)
@@ -133,22 +134,21 @@ def register(reference: Grid, other: Grid, margin: float, untrained: float) -> R
 
 
 def rest_of(reference: Grid, other: Grid, shift: float) -> RealArray:
-    """Per seed the mean logarithm of the ratio of test losses after a move by `shift` octaves, the
-    same for all seeds, as one who moves the learning rate does.
+    """The mean logarithm of the ratio of test losses after a move by `shift` octaves, the same for
+    all seeds, as one who moves the learning rate does.
 
     The arm is compared at the places of the reference's rates and the reference at those of the
     arm's, where the loss is from 1.25 to twice the lowest: what straight lines are above a curved
     one appears in both with opposite signs.
 
     Returns:
-        `[seeds]`, without seeds that have no usable runs at corresponding rates.
+        per replicate, without those that have no usable runs at corresponding rates.
     """
     there, back = (
-        np.array([_gap(base, moved, row, by) for row in range(len(base.seeds))])
+        np.array([_gap(base, moved, row, by) for row in range(len(base.keys))])
         for base, moved, by in ((reference, other, shift), (other, reference, -shift))
     )
-    rests: RealArray = (there - back) / 2
-    return np.asarray(rests[np.isfinite(rests)])
+    return replicate_means((there - back) / 2, reference.replicates)
 
 
 def _gap(base: Grid, moved: Grid, row: int, by: float) -> float:
@@ -221,7 +221,7 @@ def _shift(
 
 def _obstacle(left: Grid, right: Grid, untrained: float) -> str | None:
     """Why there is nothing to register, or None."""
-    if not left.seeds:
+    if not left.keys:
         return "the arms have no seed in common"
     curves = []
     for who, grid in (("the reference's", left), ("the arm's", right)):

@@ -1,4 +1,4 @@
-"""Arms compared: the best learning rate of each, and paired differences over seeds."""
+"""Arms compared: the best learning rate of each, and paired differences."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pandas as pd
 
 from cvtrain.analysis.arms import CONTROL, REFERENCE, label_runs
-from cvtrain.analysis.best_lr import SCORE, with_scores
+from cvtrain.analysis.best_lr import with_scores
 from cvtrain.analysis.difference import Difference, paired_difference
 from cvtrain.analysis.effective_lr import predicted_shift
 from cvtrain.analysis.exact_pairs import (
@@ -23,7 +24,8 @@ from cvtrain.analysis.grid import Grid, grid_of
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.lr_shift import Shift, shift
 from cvtrain.analysis.metric import goal, metric_margin, setting, test_metric
-from cvtrain.analysis.optimum import NO_RATE, leave_one_out
+from cvtrain.analysis.optimum import leave_one_out
+from cvtrain.analysis.replicates import replicates, run_keys, seconds_per_replicate
 from cvtrain.config.sections import ReportConfig
 from cvtrain.training.metrics import RISING
 
@@ -37,12 +39,12 @@ class Arm:
         best_lr: of the lowest trimmed mean validation loss over all seeds; None where no learning
             rate is eligible (`cvtrain.analysis.best_lr.chosen_rate`).
         edge: whether it is the smallest or largest one that was tried (of several).
-        score: the mean validation loss there, over seeds, as all of the following.
+        score: the mean validation loss there, over all runs, as all of the following.
         test_mean, test_spread: mean and standard deviation of the test metric there.
         steps_to_target: median there; infinite where most never arrive.
         runs, diverged, not_learned, failed, unfinished: numbers of runs, all learning rates.
         shift: octaves from the reference's best learning rate to this one's; None without either.
-        retuned: difference where each seed is judged at the rate that the other seeds choose.
+        retuned: difference where each replicate is judged at the rate that the others choose.
         unretuned: difference at the reference's best learning rate.
         prices: what the arm costs at each learning rate that both have, if left there.
         octaves: shifts of landmarks, from all seeds.
@@ -78,9 +80,8 @@ class SameRate:
 
     Attributes:
         lr: the learning rate.
-        difference: of the test metric, over seeds.
-        steps, reference_steps: medians of the steps to the target; infinite where most of the runs
-            never arrive.
+        difference: of the test metric.
+        steps, reference_steps: medians of the steps to the goal; infinite where most never arrive.
     """
 
     lr: float
@@ -102,10 +103,11 @@ class Group:
         decides_on: what the answer is read from, see `cvtrain.config.sections.ReportConfig`.
         untrained: loss before training; NaN where it is not known.
         max_steps: planned updates.
-        seeds: of all its runs.
+        seeds, splits: of all its runs.
+        replicates: how many (`cvtrain.analysis.replicates`).
         reference: name of the arm that the others are compared with.
         varied: the keys that make the arms; empty where they are readings of the gradient.
-        seconds_per_seed: that the sweep took; NaN where it is not known.
+        seconds_per_replicate: that the sweep took; NaN where it is not known.
     """
 
     name: str
@@ -118,9 +120,16 @@ class Group:
     untrained: float = math.nan
     max_steps: int = 0
     seeds: tuple[int, ...] = ()
-    seconds_per_seed: float = math.nan
+    splits: tuple[int, ...] = ()
+    replicates: int = 0
+    seconds_per_replicate: float = math.nan
     reference: str = REFERENCE
     varied: str = ""
+
+    @property
+    def unit(self) -> str:
+        """What is repeated, in words."""
+        return "data split" if len(self.splits) > 1 else "seed"
 
     @property
     def base(self) -> Arm | None:
@@ -143,8 +152,7 @@ class Comparison:
 
     Attributes:
         groups: in the order of their first runs.
-        runs: the begun runs, with `group`, `arm` and `score` (the final validation loss, infinite
-            where a run did not finish) and `not_learned`.
+        runs: the begun runs, with columns of `label_runs` and `with_scores`.
         predicted_shifts: by group and arm, octaves by which the law moves the best learning rate;
             NaN where it does not say.
     """
@@ -155,16 +163,16 @@ class Comparison:
 
 
 def compare(sweep: Sweep) -> Comparison:
-    """Choose learning rates on validation, compare arms on test, pair by seed."""
+    """Choose learning rates on validation, compare arms on test, pair by split and seed."""
     begun = sweep.runs[sweep.runs["status"] != "missing"].copy()
     if begun.empty:
         return Comparison((), begun)
-    for tag in (SCORE, "test/loss", "convergence/initial/loss", "convergence/steps_to_target"):
+    for tag in ("test/loss", "convergence/steps_to_target"):
         if tag not in begun:
             begun[tag] = math.nan
     runs = with_scores(label_runs(begun, sweep.config_keys))
     pairs = exact_pairs(runs, sweep.config_keys, sweep.directory)
-    seconds = _seconds_per_seed(runs)
+    seconds = seconds_per_replicate(runs)
     groups = (
         _group(str(name), rows, sweep.config_keys, [p for p in pairs if p.group == name], seconds)
         for name, rows in runs.groupby("group", sort=False)
@@ -205,6 +213,7 @@ def _group(
     base = described[0]
     scale = abs(base.test_mean) if base.name == wanted else math.nan
     known = rows["untrained_loss"].dropna()
+    keys = run_keys(rows)
     return Group(
         name,
         tuple(described),
@@ -215,8 +224,10 @@ def _group(
         decides_on=str(setting(rows, "report.decides_on", ReportConfig().decides_on)),
         untrained=float(known.median()) if len(known) else math.nan,
         max_steps=int(rows["max_steps"].max()),
-        seeds=tuple(sorted(int(seed) for seed in rows["seed"].unique())),
-        seconds_per_seed=seconds,
+        seeds=tuple(sorted({seed for _, seed in keys})),
+        splits=tuple(sorted({split for split, _ in keys})),
+        replicates=len(set(replicates(keys))),
+        seconds_per_replicate=seconds,
         reference=wanted,
         varied=varied,
     )
@@ -264,13 +275,11 @@ def _arm(
 
 
 def _left_out(runs: pd.DataFrame, grid: Grid) -> pd.DataFrame:
-    """Each seed's run at the learning rate that the other seeds choose."""
-    chosen = {
-        seed: grid.rates[place]
-        for seed, place in zip(grid.seeds, leave_one_out(grid), strict=True)
-        if place != NO_RATE
-    }
-    return runs[runs["optimizer.lr"] == runs["seed"].map(chosen)]
+    """Each replicate's runs at the learning rate that the other ones choose."""
+    chosen = dict(zip(grid.keys, leave_one_out(grid), strict=True))
+    places = [chosen[key] for key in run_keys(runs)]
+    rates = np.append(grid.rates, np.nan)  # the last one for NO_RATE
+    return runs[runs["optimizer.lr"] == rates[places]]
 
 
 def _prices(reference: pd.DataFrame, own: pd.DataFrame, metric: str) -> Iterator[SameRate]:
@@ -284,13 +293,3 @@ def _prices(reference: pd.DataFrame, own: pd.DataFrame, metric: str) -> Iterator
                 float(rows["convergence/steps_to_target"].median()),
                 float(reference_rows["convergence/steps_to_target"].median()),
             )
-
-
-def _seconds_per_seed(runs: pd.DataFrame) -> float:
-    """What a sweep of one seed more would take longer, from when its runs began and ended."""
-    if not {"started", "wall_seconds"} <= set(runs):
-        return math.nan
-    began = pd.to_datetime(runs["started"], utc=True, format="ISO8601")
-    ended = began + pd.to_timedelta(runs["wall_seconds"].astype(float), unit="s")
-    took = (ended.max() - began.min()).total_seconds()
-    return float(took / max(runs["seed"].nunique(), 1))

@@ -168,14 +168,6 @@ def interval(values: RealArray) -> Interval:
     return summary(values).interval()
 
 
-def known_differences(other: RealArray, reference: RealArray) -> RealArray:
-    """`other` − `reference`, `[n]` each, without pairs of which one is unknown (NaN), or of which
-    both are infinite: there is no difference to speak of where both runs failed."""
-    with np.errstate(invalid="ignore"):
-        differences = other - reference
-    return np.asarray(differences[~np.isnan(differences)])
-
-
 def discordance_p(only_other: int, only_reference: int) -> tuple[float, float]:
     """McNemar's exact test on pairs of which one alone failed.
 

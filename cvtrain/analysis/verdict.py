@@ -173,14 +173,17 @@ def _with_seeds(found: Evidence, plain: Answer, shown: str) -> Answer:
     elif optimum is not None:
         enough = optimum.seeds_needed
     if enough is None and optimum is not None and optimum.failures.suspicious:
-        enough = 2 * len(group.seeds)
+        enough = 2 * group.replicates
     if enough is None:
         return _open(plain, f"no number of seeds is known that would be enough: {shown}")
-    more = max(enough - len(group.seeds), 1)
-    seconds = more * group.seconds_per_seed
+    more = max(enough - group.replicates, 1)
+    seconds = more * group.seconds_per_replicate
     time = "" if math.isnan(seconds) else f", {seconds:.0f} s"
-    wanted = f"seed=range({min(group.seeds)},{max(group.seeds) + 1 + more})"
+    # data.seed='${seed}' draws a split with each seed.
+    by_seed = len(group.splits) < 2 or group.splits == group.seeds
+    key, numbers = ("seed", group.seeds) if by_seed else ("data.seed", group.splits)
+    wanted = f"{key}=range({min(numbers)},{max(numbers) + 1 + more})"
     return _open(
         replace(plain, more_seeds=more, more_seconds=seconds, more_overrides=(wanted,)),
-        f"about {more} more seed{'s' if more > 1 else ''}{time} ({shown})",
+        f"about {more} more {group.unit}{'s' if more > 1 else ''}{time} ({shown})",
     )

@@ -111,7 +111,8 @@ def _caption(groups: Sequence[Group], answers: Answers) -> str:
     parts = [f"{_short(arm)}: {arm}" for arm in keys]
     if any(" of test loss" in answer.outcome for answer in answers.values()):
         parts.append("%: of test loss")
-    parts += [f"if kept: {', '.join(units)}", "[…]: 95 % intervals over seeds"]
+    over = " or ".join(dict.fromkeys(f"{group.unit}s" for group in groups))
+    parts += [f"if kept: {', '.join(units)}", f"[…]: 95 % intervals over {over}"]
     return "; ".join(parts)
 
 

@@ -108,6 +108,9 @@ def _subject(comparison: Comparison) -> str:
     seeds = runs["seed"].nunique()
     parts.append(f"{len(runs)} run{'s' if len(runs) > 1 else ''} of {of_steps} steps")
     parts.append(f"{seeds} seed{'s' if seeds > 1 else ''}")
+    splits = runs["split"].nunique()
+    if splits > 1:
+        parts.append(f"{splits} data splits")
     return ", ".join(parts)
 
 

@@ -192,8 +192,11 @@ def _flat(kind: str, arm: Arm) -> dict[str, Any]:
 
 
 def _seeds(group: Group) -> str:
-    seeds = f"{len(group.seeds)} seed{'s' if len(group.seeds) != 1 else ''}"
-    return f"learning rates chosen on {seeds}; differences: each seed at the rate the others choose"
+    several = f"{group.replicates} {group.unit}{'s' if group.replicates != 1 else ''}"
+    return (
+        f"learning rates chosen on {several}; differences: each {group.unit} at the rate the others"
+        " choose"
+    )
 
 
 def _pairs_text(record: Record) -> str:

@@ -77,6 +77,5 @@ def draw(rng: np.random.Generator, truth: Truth, seeds: int, octaves: RealArray 
         accuracy = np.round(359 * accuracy) / 359
     fails = collapsed(loss, UNTRAINED)
     steps: npt.NDArray[np.float64] = np.full(shape, 100.0)
-    return Grid(
-        tuple(range(seeds)), 2.0**octaves, loss, np.exp(test), np.minimum(accuracy, 1), steps, fails
-    )
+    keys = tuple((0, seed) for seed in range(seeds))
+    return Grid(keys, 2.0**octaves, loss, np.exp(test), np.minimum(accuracy, 1), steps, fails)

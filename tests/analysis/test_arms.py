@@ -79,10 +79,13 @@ def test_the_reference_is_the_one_that_is_asked_for_and_its_twins_are_the_contro
         labels(rows)
 
 
-def test_repetitions_of_a_split_are_groups_and_settings_of_the_report_are_nothing():
-    rows = [row(0.1, data__seed=s, batch_size=b) for s in (0, 1) for b in (8, 16)]
-    rows[0]["report.margin"] = 0.1
-    assert list(labels(rows)) == ["SGD, data.seed=0", "SGD, data.seed=1"]
+@pytest.mark.parametrize("swept", [{"batch_size": 16}, HALVED])
+def test_splits_of_the_data_and_settings_of_the_report_make_neither_arms_nor_groups(swept):
+    rows = [row(0.1, data__seed=s, **changed) for s in (0, 1) for changed in ({}, swept)]
+    if swept is not HALVED:
+        rows[0]["report.margin"] = 0.1
+    ((name, (_, arms)),) = labels(rows).items()
+    assert (name, len(arms)) == ("SGD", 2)
 
 
 def test_settings_are_shown_as_they_were_given_and_left_out_where_there_are_none():

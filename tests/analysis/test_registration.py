@@ -53,9 +53,12 @@ def test_a_run_that_went_astray_or_is_missing_hardly_moves_a_curve():
 
 def test_seeds_that_one_arm_lacks_are_left_out():
     one, two = draw(rng(1), PLAIN, 10), draw(rng(2), Truth(shift=0.4), 10)
-    found = registered(one.take(range(2, 10)), two.take(range(8)))
+    found = registered(one.take(one.keys[2:]), two.take(two.keys[:8]))
     assert found.shift.seeds == 6
-    assert registered(one.take([0]), two.take([1])).reason == "the arms have no seed in common"
+    assert (
+        registered(one.take([(0, 0)]), two.take([(0, 1)])).reason
+        == "the arms have no seed in common"
+    )
 
 
 @pytest.mark.parametrize(
