@@ -16,13 +16,14 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 if TYPE_CHECKING:
+    from cvtrain.config.compose import Composer
     from cvtrain.config.point import Point
     from cvtrain.sweep.executors.executor import Executor
-    from cvtrain.sweep.launcher import StackLaunch
+    from cvtrain.sweep.launcher import JobBatch
     from cvtrain.training.task import Tasks
 
 
-class StackLauncher(Launcher):
+class ExecutorLauncher(Launcher):
     """Trains the jobs of a batch that differ in numbers only as one computation.
 
     Args:
@@ -64,23 +65,24 @@ class StackLauncher(Launcher):
         return self._batch().launch(job_overrides, initial_job_idx)
 
     def launch_points(
-        self, points: Sequence[Point], root: Path, tasks: Tasks
+        self, points: Sequence[Point], root: Path, tasks: Tasks, composer: Composer
     ) -> Sequence[JobReturn]:
-        """Train points that are composed and checked already into the sweep directory `root`."""
-        return self._batch().launch_points(points, root, tasks)
+        """Train points that `composer` has composed, and that are checked, into the sweep directory
+        `root`."""
+        return self._batch().launch_points(points, root, tasks, composer)
 
-    def _batch(self) -> StackLaunch:
-        from cvtrain.sweep.launcher import StackLaunch
+    def _batch(self) -> JobBatch:
+        from cvtrain.sweep.launcher import JobBatch
 
         assert self.hydra_context is not None
         assert self.config is not None
         assert self.task_function is not None
-        return StackLaunch(
+        return JobBatch(
             self.hydra_context, self.config, self.task_function, self.max_stack, self.executor()
         )
 
 
-class StackedLauncher(StackLauncher):
+class LocalLauncher(ExecutorLauncher):
     """Launcher that trains on this machine.
 
     Args:
@@ -99,7 +101,7 @@ class StackedLauncher(StackLauncher):
         return InProcess(bool(job.chdir)) if self._workers == 1 else Processes(self._workers)
 
 
-class RayLauncher(StackLauncher):
+class RayLauncher(ExecutorLauncher):
     """Launcher that trains on a Ray cluster.
 
     Args:
@@ -117,7 +119,7 @@ class RayLauncher(StackLauncher):
         return RayCluster(**self._options, environment=dict(job.env_set))
 
 
-class SlurmLauncher(StackLauncher):
+class SlurmLauncher(ExecutorLauncher):
     """Launcher that trains in jobs of SLURM.
 
     Args:

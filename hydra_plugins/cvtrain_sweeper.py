@@ -34,28 +34,27 @@ class CheckedSweeper(BasicSweeper):
         self._search = search
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Plan, check, launch, report."""
+        """Compose and check all points, train them, and report on them.
+
+        Args:
+            arguments: overrides of the command line.
+        """
         assert self.hydra_context is not None
         assert self.config is not None
         assert self.launcher is not None
         overrides = [*self._parse_config(), *arguments]
+        setting = self.hydra_context, self.config, self.launcher
         if self._search is not None:
             from cvtrain.process.optional_dependencies import require_package
 
             require_package("optuna", "optuna", "hydra.sweeper.search")
             from cvtrain.sweep.search import run_search
+            from cvtrain.sweep.session import SweepSession
 
-            return run_search(
-                self.hydra_context, self.config, self.launcher, overrides, self._search
-            )
+            return run_search(SweepSession(*setting, kind="trials"), overrides, self._search)
         from cvtrain.sweep.fewer_points import without_typed_axes
+        from cvtrain.sweep.session import SweepSession
         from cvtrain.sweep.sweeper import run_sweep
 
-        return run_sweep(
-            self.hydra_context,
-            self.config,
-            self.launcher,
-            overrides,
-            self._variants,
-            without_typed_axes(self._fewer, arguments),
-        )
+        fewer = without_typed_axes(self._fewer, arguments)
+        return run_sweep(SweepSession(*setting), overrides, self._variants, fewer)

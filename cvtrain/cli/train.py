@@ -22,6 +22,7 @@ from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from cvtrain.config.compose import CONFIG_NAME, Composer, configuration_folder
 from cvtrain.config.overrides import as_typed, explain, parse_override, quoted
@@ -196,7 +197,6 @@ def _compose_leniently(hydra: Hydra, composer: Composer, overrides: list[str]) -
     swept = [text for text in overrides if _sweeps(text)]
     check_points_wanted(product_size(map(parse_override, swept)), " ".join(swept))
     plain = [text for text in overrides if not _sweeps(text)]
-    composer.assemble(plain)
     try:
         return hydra.compose_config(
             config_name=composer.config_name,
@@ -204,7 +204,8 @@ def _compose_leniently(hydra: Hydra, composer: Composer, overrides: list[str]) -
             run_mode=RunMode.MULTIRUN,
             validate_sweep_overrides=False,
         )
-    except HydraException as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        composer.assemble(plain)  # which says more of a wrong key of the task
         raise InputError(explain(error)) from None
 
 

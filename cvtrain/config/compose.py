@@ -8,25 +8,26 @@ sets a point's values in that composition, and what was there is put back afterw
 from __future__ import annotations
 
 import copy
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
-from omegaconf import Container, DictConfig, OmegaConf, open_dict
+from omegaconf import Container, DictConfig, OmegaConf
 from omegaconf._utils import split_key
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from cvtrain.config.overrides import explain, parse_override
-from cvtrain.config.resolvers import RESOLVERS
+from cvtrain.config.plain_values import KnownValues, known_values, resolved
 from cvtrain.process.errors import InputError, first_line
 
 CONFIG_NAME = "config"
@@ -42,11 +43,25 @@ def configuration_folder() -> str:
 
 
 class Composer:
-    """Composes configurations from lists of overrides, and says what is wrong with them."""
+    """Composes configurations from lists of overrides, and says what is wrong with them.
 
-    def __init__(self, loader: ConfigLoader, config_name: str = CONFIG_NAME) -> None:
+    Args:
+        loader: Hydra's; from here on it reads each file once.
+        config_name: of the primary configuration.
+        hydra_overrides: overrides of Hydra's own keys, which every composition has.
+    """
+
+    def __init__(
+        self,
+        loader: ConfigLoader,
+        config_name: str = CONFIG_NAME,
+        hydra_overrides: Sequence[str] = (),
+    ) -> None:
+        _read_files_once(loader)
         self._loader = loader
         self.config_name = config_name
+        self.hydra_overrides = list(hydra_overrides)
+        self._compositions: dict[tuple[str, ...], DictConfig] = {}
         self._bases: dict[tuple[str, ...], DictConfig] = {}
         self._known: dict[tuple[str, ...], KnownValues] = {}
         self._options: dict[str, list[str]] = {}
@@ -86,13 +101,13 @@ class Composer:
         choices, values = self._split(overrides)
         base = self._base(choices)
         if choices not in self._known:
-            self._known[choices] = _known_values(base)
+            self._known[choices] = known_values(base)
         changed = {top_level(override) for override in values}
         known = self._known[choices].unless(changed)
         with values_set(base, values, self._apply) as config:
             try:
                 return {
-                    str(key): known[key] if key in known else _resolved(config, str(key))
+                    str(key): known[key] if key in known else resolved(config, str(key))
                     for key in config
                 }
             except MissingMandatoryValue as error:
@@ -123,15 +138,26 @@ class Composer:
             for text in choices:
                 self.check(parse_override(text))
             try:
-                config = self._loader.load_configuration(
-                    self.config_name, list(choices), RunMode.RUN
-                )
+                config = self.composition(choices)
             except (HydraException, OmegaConfBaseException, ValueError) as error:
                 raise InputError(explain(error)) from None
-            with open_dict(config):
-                del config["hydra"]
-            self._bases[choices] = config
+            base = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+            OmegaConf.set_struct(base, True)
+            self._bases[choices] = base
         return self._bases[choices]
+
+    def composition(self, choices: tuple[str, ...]) -> DictConfig:
+        """What configurations with these choices of files have in common, Hydra's own node
+        included; callers do not change it.
+
+        Raises:
+            HydraException, OmegaConfBaseException, ValueError: of Hydra.
+        """
+        if choices not in self._compositions:
+            self._compositions[choices] = self._loader.load_configuration(
+                self.config_name, [*self.hydra_overrides, *choices], RunMode.RUN
+            )
+        return self._compositions[choices]
 
     def _apply(self, override: Override, config: DictConfig) -> None:
         from cvtrain.config.errors import suggestion
@@ -144,6 +170,29 @@ class Composer:
                 near = suggestion(key, _keys(config))
                 raise InputError(f"{override.input_line}: no such key{near}") from None
             raise InputError(f"{override.input_line}: {explain(error)}") from None
+
+
+class _FilesReadOnce(CachingConfigRepository):
+    """Hydra's files, each read once for all compositions of a command: Hydra itself reads them
+    anew for each, which takes a third of its time."""
+
+    def __deepcopy__(self, memo: object) -> CachingConfigRepository:
+        return copy.copy(self)  # Hydra's copy for one composition; `cache` is for all of them
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        """A copy of the file's content: compositions change what they load."""
+        return copy.deepcopy(super().load_config(config_path))
+
+    def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
+        """Look for files elsewhere (``hydra.searchpath``), in the copy for one composition."""
+        self.delegate, self.cache = copy.deepcopy(self.delegate), {}
+        self.delegate.initialize_sources(config_search_path)
+
+
+def _read_files_once(loader: ConfigLoader) -> None:
+    if isinstance(loader, ConfigLoaderImpl) and not isinstance(loader.repository, _FilesReadOnce):
+        # The attribute is typed as the class, of which Hydra calls the interface alone.
+        loader.repository = _FilesReadOnce(loader.repository)  # type: ignore[assignment]
 
 
 @contextmanager
@@ -210,75 +259,6 @@ def _stays_below_its_key(config: DictConfig, override: Override) -> bool:
         if node._is_interpolation() and (depth < len(path) or is_container):
             return False
     return True
-
-
-@dataclass(frozen=True)
-class KnownValues:
-    """What a composition's top-level keys have, as plain values, without any override.
-
-    Attributes:
-        constants: by key, where there is no interpolation.
-        resolved: by key, where there are interpolations; empty where one is not a reference to
-            another key or a function of such references.
-        references: everything that stands in an interpolation.
-    """
-
-    constants: Mapping[str, Any]
-    resolved: Mapping[str, Any]
-    references: str
-
-    def unless(self, changed: Set[str]) -> dict[str, Any]:
-        """The values that stay as they are where the values of these keys change."""
-        known = {key: value for key, value in self.constants.items() if key not in changed}
-        words = set(re.findall(r"\w+", self.references))
-        if not words & changed:
-            known |= {key: value for key, value in self.resolved.items() if key not in changed}
-        return known
-
-
-def _known_values(config: DictConfig) -> KnownValues:
-    constants, opened = dict[str, Any](), dict[str, str]()
-    for key in map(str, config):
-        value = unresolved(config, key)
-        texts = [text for text in texts_in(value) if "${" in text or text == "???"]
-        if texts:
-            opened[key] = " ".join(texts)
-        else:
-            constants[key] = value
-    references = " ".join(opened.values())
-    resolvers = set(re.findall(r"\$\{\s*([\w.]+):", references))
-    resolved = {}
-    if resolvers <= set(RESOLVERS) and "???" not in references:
-        with suppress(OmegaConfBaseException):  # told of the point that it is wrong for
-            resolved = {key: _resolved(config, key) for key in opened}
-    return KnownValues(constants, resolved, references)
-
-
-def unresolved(config: DictConfig, key: str) -> Any:
-    """The plain value of a key, its interpolations as they are."""
-    node = config._get_node(key)
-    if isinstance(node, Container):
-        return OmegaConf.to_container(node, enum_to_str=True)
-    return None if node is None else node._value()
-
-
-def texts_in(value: Any) -> Iterator[str]:
-    """Every text of a plain value."""
-    if isinstance(value, dict | list):
-        for inside in value.values() if isinstance(value, dict) else value:
-            yield from texts_in(inside)
-    elif isinstance(value, str):
-        yield value
-
-
-def _resolved(config: DictConfig, key: str) -> Any:
-    node = config._get_node(key)
-    if isinstance(node, Container) and not node._is_interpolation():
-        return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-    value = config[key]  # refused where it is missing, and of an interpolation what it stands for
-    if isinstance(value, Container):
-        return OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
-    return value
 
 
 def _keys(config: Any, prefix: str = "") -> list[str]:

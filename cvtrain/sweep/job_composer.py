@@ -17,25 +17,26 @@ PLACES = ("hydra.sweep.dir", "hydra.sweep.subdir")
 """Keys of Hydra's own that differ from job to job and choose no file."""
 
 
+def sweep_composer(loader: ConfigLoader, master: DictConfig) -> Composer:
+    """The composer of a sweep's points, whose compositions have what `master`, the configuration of
+    the multirun, sets of Hydra's own keys."""
+    hydra_overrides = OmegaConf.to_container(master.hydra.overrides.hydra)
+    assert isinstance(hydra_overrides, list)
+    return Composer(loader, master.hydra.job.config_name, list(map(str, hydra_overrides)))
+
+
 class JobComposer:
     """Does what ``ConfigLoader.load_sweep_config`` does: jobs that are made of the same files share
     one composition, and get their values by Hydra's own function.
 
     Args:
-        loader: Hydra's.
+        composer: of the sweep, see `sweep_composer`.
         master: the configuration of the multirun.
-
-    Attributes:
-        given: what the command line says of Hydra's own keys.
     """
 
-    def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
-        self._loader, self._master = loader, master
-        self._composer = Composer(loader, master.hydra.job.config_name)
-        self._compositions: dict[tuple[str, ...], DictConfig] = {}
-        given = OmegaConf.to_container(master.hydra.overrides.hydra)
-        assert isinstance(given, list)
-        self.given = given
+    def __init__(self, composer: Composer, master: DictConfig) -> None:
+        self._composer, self._master = composer, master
+        self.hydra_overrides = composer.hydra_overrides
 
     def compose(self, overrides: Sequence[str], number: int) -> DictConfig:
         """The configuration of job `number`, Hydra's node included."""
@@ -47,7 +48,7 @@ class JobComposer:
         naming = config.hydra.job.config.override_dirname
         with open_dict(config.hydra):
             config.hydra.overrides.task = [override.input_line for override in task]
-            config.hydra.overrides.hydra = [*self.given, *(o.input_line for o in hydra)]
+            config.hydra.overrides.hydra = [*self.hydra_overrides, *(o.input_line for o in hydra)]
             config.hydra.job.override_dirname = get_overrides_dirname(
                 overrides=task,
                 kv_sep=naming.kv_sep,
@@ -69,9 +70,10 @@ class JobComposer:
     def composition(self, choices: Sequence[Override]) -> DictConfig:
         """What jobs with these choices have in common; they do not change it."""
         lines = tuple(override.input_line or "" for override in choices)
-        if lines not in self._compositions:
-            self._compositions[lines] = self._loader.load_sweep_config(self._master, list(lines))
-        return self._compositions[lines]
+        config = self._composer.composition(lines)
+        # As Hydra does, so that every job resolves ``${now:}`` to the same time.
+        OmegaConf.copy_cache(from_config=self._master, to_config=config)
+        return config
 
     def _chooses_files(self, override: Override) -> bool:
         if override.is_hydra_override():

@@ -20,11 +20,12 @@ from hydra.core.utils import (
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from cvtrain.config.compose import Composer
 from cvtrain.config.point import Point
 from cvtrain.process.errors import InputError, SweepStopped
 from cvtrain.process.signals import interruption
 from cvtrain.sweep.hydra_jobs import HydraJob, configured, job_overrides, returned
-from cvtrain.sweep.job_composer import JobComposer
+from cvtrain.sweep.job_composer import JobComposer, sweep_composer
 from cvtrain.sweep.point_jobs import PointJobs
 from cvtrain.sweep.task_function import (
     composed_point,
@@ -63,7 +64,7 @@ def check_launcher(executor: Executor, max_stack: object, job: DictConfig) -> No
         )
 
 
-class StackLaunch:
+class JobBatch:
     """Trains one batch of jobs.
 
     The sweeper of cvtrain passes points that it has composed and checked (`launch_points`); other
@@ -85,7 +86,6 @@ class StackLaunch:
     ) -> None:
         self._context, self._config, self._task_function = context, config, task_function
         self._max_stack, self._executor = max_stack, executor
-        self._composer = JobComposer(context.config_loader, config)
         self._has_callbacks = bool(getattr(context.callbacks, "callbacks", True))
         self._jobs: dict[int, HydraJob] = {}
         self._begun: dict[int, JobReturn] = {}
@@ -103,16 +103,19 @@ class StackLaunch:
             Interrupted: a signal came.
         """
         self._set_up(len(overrides))
+        composer = JobComposer(
+            sweep_composer(self._context.config_loader, self._config), self._config
+        )
         points = []
         for number, lines in enumerate(overrides, start=first):
-            job = self._jobs[number] = self._job(lines, number)
+            job = self._jobs[number] = self._job(composer, lines, number)
             with configured(job.config):
                 points.append(composed_point(job.task))
         sweep = self._jobs[first].config.hydra.sweep
-        return self._train(points, Path(str(sweep.dir)).absolute())
+        return self._train(composer, points, Path(str(sweep.dir)).absolute())
 
     def launch_points(
-        self, points: Sequence[Point], root: Path, tasks: Tasks | None = None
+        self, points: Sequence[Point], root: Path, tasks: Tasks, composer: Composer
     ) -> list[JobReturn]:
         """Train points of one sweep, whose tasks are known, into its directory `root`.
 
@@ -132,7 +135,8 @@ class StackLaunch:
             replace(p, config=p.config.settled(in_sweep=True).model_copy(update={"resume": None}))
             for p in points
         ]
-        return self._train(settled, root.absolute(), tasks, light=True)
+        job_composer = JobComposer(composer, self._config)
+        return self._train(job_composer, settled, root.absolute(), tasks, light=True)
 
     def _set_up(self, jobs: int) -> None:
         setup_globals()
@@ -142,6 +146,7 @@ class StackLaunch:
 
     def _train(
         self,
+        composer: JobComposer,
         points: Sequence[Point],
         root: Path,
         tasks: Tasks | None = None,
@@ -151,7 +156,7 @@ class StackLaunch:
         from cvtrain.sweep.dispatch import dispatch
         from cvtrain.sweep.packing import describe, pack
 
-        point_jobs = PointJobs(self._composer, root)
+        point_jobs = PointJobs(composer, root)
         if points[0].number in self._jobs:
             environment = self._jobs[points[0].number].environment
         else:
@@ -180,10 +185,10 @@ class StackLaunch:
             )
         return [self._returns[number] for number in sorted(self._returns)]
 
-    def _job(self, overrides: Sequence[str], number: int) -> HydraJob:
+    def _job(self, composer: JobComposer, overrides: Sequence[str], number: int) -> HydraJob:
         interruption.check()
         log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
-        config = self._composer.compose(overrides, number)
+        config = composer.compose(overrides, number)
         return HydraJob(config, self._context, self._task_function)
 
     def _begin(self, job: Job, point_jobs: PointJobs) -> None:
@@ -191,7 +196,7 @@ class StackLaunch:
             interruption.check()
             if self._has_callbacks and point.number not in self._jobs:
                 lines = job_overrides(point, job.root)
-                self._jobs[point.number] = self._job(lines, point.number)
+                self._jobs[point.number] = self._job(point_jobs.composer, lines, point.number)
             if point.number in self._jobs:
                 self._jobs[point.number].begin()
             else:

@@ -17,7 +17,8 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, configure_log
 from omegaconf import DictConfig, open_dict
 
-from cvtrain.config.compose import set_by_hydra, texts_in, top_level, unresolved, values_set
+from cvtrain.config.compose import set_by_hydra, top_level, values_set
+from cvtrain.config.plain_values import texts_in, unresolved
 from cvtrain.config.point import Point
 from cvtrain.sweep.config_yaml import config_yaml
 from cvtrain.sweep.hydra_jobs import configured, environment, places
@@ -51,13 +52,13 @@ class PointJobs:
     """
 
     def __init__(self, composer: JobComposer, root: Path) -> None:
-        self._composer, self._root = composer, root
+        self.composer, self._root = composer, root
         self._compositions: dict[tuple[str, ...], _Composition] = {}
 
     def environment(self, point: Point) -> dict[str, str]:
         """Variables to be set while a point's run trains."""
-        _, choices, _ = self._composer.split(point.overrides)
-        return environment(self._composer.composition(choices))
+        _, choices, _ = self.composer.split(point.overrides)
+        return environment(self.composer.composition(choices))
 
     def begin(self, point: Point) -> JobReturn:
         """Make the run directory, write `.hydra/` into it and open its log.
@@ -65,7 +66,7 @@ class PointJobs:
         Returns:
             what is known so far of what the sweeper gets for the run.
         """
-        parsed, choices, values = self._composer.split(point.overrides)
+        parsed, choices, values = self.composer.split(point.overrides)
         composition = self._composition(choices)
         lines = [str(o.input_line) for o in parsed if not o.is_hydra_override()]
         with values_set(composition.config, values, set_by_hydra) as config:
@@ -97,7 +98,7 @@ class PointJobs:
         return {
             "sweep": {"dir": str(self._root), "subdir": point.directory},
             "overrides": {
-                "hydra": [*self._composer.given, *hydra, *places(point, self._root)],
+                "hydra": [*self.composer.hydra_overrides, *hydra, *places(point, self._root)],
                 "task": [str(override.input_line) for override in task],
             },
             "job": {
@@ -127,7 +128,7 @@ class PointJobs:
     def _composition(self, choices: Sequence[Override]) -> _Composition:
         lines = tuple(override.input_line or "" for override in choices)
         if lines not in self._compositions:
-            config = self._composer.composition(choices)
+            config = self.composer.composition(choices)
             content = _content(config)
             hydra = content["hydra"]
             plain = hydra["verbose"] is False and _is_plain(hydra["job_logging"])

@@ -6,12 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from optuna.distributions import BaseDistribution
 from optuna.trial import Trial
 from pydantic import Field, ValidationError
@@ -22,31 +19,16 @@ from cvtrain.config.overrides import parse_override
 from cvtrain.config.point import Point
 from cvtrain.config.sections import Section
 from cvtrain.config.sweep_size import MOST_POINTS
-from cvtrain.process.errors import InputError, SweepStopped
-from cvtrain.process.plain_console import PlainConsole
+from cvtrain.process.errors import InputError
 from cvtrain.process.signals import interruption
-from cvtrain.runs.directory_lock import DirectoryLock, claim_directory
 from cvtrain.runs.journal import Journal
 from cvtrain.runs.metrics_csv import value_at
 from cvtrain.runs.run_json import last_value
-from cvtrain.runs.storage_errors import translate_storage_errors
 from cvtrain.sweep.plan import Plan, directory_name
-from cvtrain.sweep.recorded_command import recorded_command
 from cvtrain.sweep.resume import known_points
 from cvtrain.sweep.search_space import corners, override_text, read_space
+from cvtrain.sweep.session import SweepSession
 from cvtrain.sweep.study import OptunaStudy
-from cvtrain.sweep.sweeper import (
-    experiment_of,
-    launch,
-    launcher_limits,
-    networks,
-    refuse_failed,
-    report,
-    report_what_was_stopped,
-)
-
-if TYPE_CHECKING:
-    from cvtrain.training.task import Tasks
 
 KEY = "hydra.sweeper.search"
 MOST_BATCH = 10_000
@@ -92,18 +74,12 @@ def read_options(content: Mapping[str, Any]) -> SearchOptions:
         raise InputError(f"{KEY}.{explain_invalid(error, config_keys(SearchOptions))[0]}") from None
 
 
-def run_search(
-    context: HydraContext,
-    config: DictConfig,
-    launcher: Launcher,
-    overrides: Sequence[str],
-    content: Mapping[str, Any],
-) -> None:
+def run_search(session: SweepSession, overrides: Sequence[str], content: Mapping[str, Any]) -> None:
     """Train what Optuna asks for, through any of Hydra's launchers.
 
     Args:
-        context, config, launcher: what Hydra gives a sweeper at its set-up.
-        overrides: the command line's; what it fixes is not chosen.
+        session: of this command.
+        overrides: the command line's; a key that they set is not chosen by the search.
         content: `SearchOptions`.
 
     Raises:
@@ -111,47 +87,29 @@ def run_search(
         RunFailed: trials failed.
         Interrupted: a signal came; the finished trials stay.
     """
-    console = PlainConsole(stderr=True)
     options = read_options(content)
-    composer = Composer(context.config_loader, config.hydra.job.config_name)
     fixed = {parse_override(text).key_or_group for text in overrides}
     for text in overrides:
         if parse_override(text).is_sweep_override():
             raise InputError(f"{text}: a search chooses by itself; {KEY}.space says from what")
     space = read_space({k: v for k, v in options.space.items() if k not in fixed})
-    trials = _Trials(composer, overrides, space)
+    trials = _Trials(session.composer, overrides, space)
     samples = [trials.point(k, choice) for k, choice in enumerate(corners(space))]
-    max_stack, workers = launcher_limits(launcher)
-    console.print(f"cvtrain: checking {len(samples)} points")
-    from cvtrain.training.preflight import preflight
-
-    tasks = preflight(samples)
+    session.check(samples)
     first = samples[0].config
     if first.plan:
-        from cvtrain.sweep.estimate import show_plan
-
-        search = OptunaStudy(None, space, True, options.seed, options.batch)
-        asked = search.ask(options.trials)
-        show_plan(
-            [trials.point(k, t.params) for k, t in enumerate(asked)], max_stack, tasks, workers
-        )
-        console.print(f"that is the first batch of {options.trials} trials")
+        study = OptunaStudy(None, space, True, options.seed, options.batch)
+        asked = study.ask(options.trials)
+        session.show_plan([trials.point(k, t.params) for k, t in enumerate(asked)])
+        session.console.print(f"that is the first batch of {options.trials} trials")
         return
-    if first.resume is None:
-        directory = claim_directory(Path(str(config.hydra.sweep.dir)), "hydra.sweep.dir")
-    else:
-        directory = Path(first.resume)
-    config.hydra.sweep.dir = str(directory)
-    with translate_storage_errors(directory), DirectoryLock(directory) as lock:
+    with session.locked(first.resume) as journal:
         if first.resume is not None:
             # Under the lock: a command that had it before may have added trials.
-            trials.known = known_points(directory)
-        OmegaConf.save(config, directory / "multirun.yaml")
-        console.print(f"cvtrain: {options.trials} trials into {directory}", soft_wrap=True)
-        for line in networks([tasks.of(samples[0].config)]):
-            console.print(line, soft_wrap=True)
-        _search(config, launcher, overrides, options, trials, tasks, directory, console)
-        lock.check()
+            trials.known = known_points(journal.root)
+        lines = [f"{options.trials} trials into {journal.root}"]
+        session.announce(journal, lines, [session.tasks.of(first)])
+        _search(session, journal, overrides, options, trials)
 
 
 class _Trials:
@@ -170,8 +128,8 @@ class _Trials:
         (point,) = Plan.compose(self._composer, [*self._overrides, *chosen]).points[:1]
         named = ",".join(f"{key}={_short(value)}" for key, value in choice.items())
         default = number, directory_name(number, 4, named)
-        place, directory = self.known.get(point.id, default)
-        return replace(point, number=place, directory=directory)
+        number, directory = self.known.get(point.id, default)
+        return replace(point, number=number, directory=directory)
 
 
 def _short(value: Any) -> str:
@@ -179,59 +137,47 @@ def _short(value: Any) -> str:
 
 
 def _search(
-    config: DictConfig,
-    launcher: Launcher,
+    session: SweepSession,
+    journal: Journal,
     overrides: Sequence[str],
     options: SearchOptions,
     trials: _Trials,
-    tasks: Tasks,
-    directory: Path,
-    console: PlainConsole,
 ) -> None:
-    journal, points = Journal(directory), dict[str, Point]()
+    points = dict[str, Point]()
     minimize = options.direction == "minimize"
-    search = OptunaStudy(directory, trials.space, minimize, options.seed, options.batch)
-    others = list(journal.listed())
-    try:
-        with suppress(SweepStopped):
-            while asked := search.ask(options.trials):
-                interruption.check()
-                batch = []
-                for trial in asked:
-                    point = trials.point(len(trials.known), trial.params)
-                    trials.known[point.id] = point.number, point.directory
-                    points[point.id] = point
-                    batch.append(point)
-                kept = [entry for entry in others if entry["id"] not in points]
-                command = recorded_command(config)
-                experiment = experiment_of(config)
-                journal.describe_sweep([*points.values()], experiment, overrides, command, kept)
-                pruned = _train(search, asked, batch, options, journal, launcher, tasks)
-                for trial, point in zip(asked, batch, strict=True):
-                    value = _value(journal.read(point.directory), options)
-                    search.tell(trial, value, point.id in pruned)
-                console.print(_line(search, options), soft_wrap=True)
-    except BaseException:
-        report_what_was_stopped(directory, journal, [*points.values()], config, console)
-        raise
-    report(directory, journal, [*points.values()])
-    refuse_failed(journal, [*points.values()], "trials", config, console)
+    study = OptunaStudy(journal.root, trials.space, minimize, options.seed, options.batch)
+    listed = list(journal.listed())
+    with session.reporting(journal, points.values()):
+        while asked := study.ask(options.trials):
+            interruption.check()
+            batch = []
+            for trial in asked:
+                point = trials.point(len(trials.known), trial.params)
+                trials.known[point.id] = point.number, point.directory
+                points[point.id] = point
+                batch.append(point)
+            others = [entry for entry in listed if entry["id"] not in points]
+            session.describe(journal, [*points.values()], overrides, others)
+            pruned = _train(session, journal, study, asked, batch, options)
+            for trial, point in zip(asked, batch, strict=True):
+                value = _value(journal.read(point.directory), options)
+                study.tell(trial, value, point.id in pruned)
+            session.console.print(_line(study, options), soft_wrap=True)
 
 
 def _train(
-    search: OptunaStudy,
+    session: SweepSession,
+    journal: Journal,
+    study: OptunaStudy,
     asked: Sequence[Trial],
     batch: Sequence[Point],
     options: SearchOptions,
-    journal: Journal,
-    launcher: Launcher,
-    tasks: Tasks,
 ) -> set[str]:
-    """Train a batch, from rung to rung; returns the ids of those that were given up there."""
+    """Train a batch, from rung to rung; returns the ids of the trials that were pruned."""
     for rung in (*_rungs(batch[0], options), None):
         waiting = [point for point in batch if not _is_at(journal, point, rung, options)]
         if waiting:
-            launch(launcher, [_paused(point, rung) for point in waiting], journal.root, tasks)
+            session.launch(journal, [_paused(point, rung) for point in waiting])
         if rung is None:
             break
         for trial, point in zip(asked, batch, strict=True):
@@ -239,8 +185,8 @@ def _train(
             if value is None or journal.status(point.directory) == "failed":
                 continue
             # Asked also of those that ended in an earlier call: the study has to be told as then.
-            given_up = search.gives_up(trial, rung, value)
-            if given_up and journal.ended(point) is None:
+            pruned = study.prunes(trial, rung, value)
+            if pruned and journal.ended(point) is None:
                 journal.mark_pruned(point)
     return {point.id for point in batch if journal.status(point.directory) == "pruned"}
 
@@ -285,11 +231,11 @@ def _value(content: Mapping[str, Any] | None, options: SearchOptions) -> float |
     return options.worst if math.isnan(number) else number
 
 
-def _line(search: OptunaStudy, options: SearchOptions) -> str:
-    states = [trial.state.name for trial in search.study.get_trials(deepcopy=False)]
+def _line(study: OptunaStudy, options: SearchOptions) -> str:
+    states = [trial.state.name for trial in study.optuna.get_trials(deepcopy=False)]
     pruned = states.count("PRUNED")
-    line = f"cvtrain: {search.ended_trials} of {options.trials} trials, {pruned} pruned"
+    line = f"cvtrain: {study.ended_trials} of {options.trials} trials, {pruned} pruned"
     with suppress(ValueError):
-        best = search.study.best_trial
+        best = study.optuna.best_trial
         line += f", best {options.metric} {best.value:.4g}"
     return line

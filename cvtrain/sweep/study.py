@@ -34,6 +34,9 @@ class OptunaStudy:
         seed: of the choices.
         batch: how many trials are under way at a time; pruning begins after so many have ended.
 
+    Attributes:
+        optuna: the study itself.
+
     Raises:
         InputError: there is a study that cannot be read.
     """
@@ -49,9 +52,9 @@ class OptunaStudy:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space, self._seed, self._batch = dict(space), seed, batch
         self._failed = 0
-        self._place = "the study" if directory is None else str(directory / FILE_NAME)
+        self._label = "the study" if directory is None else str(directory / FILE_NAME)
         try:
-            self.study: Study = optuna.create_study(
+            self.optuna: Study = optuna.create_study(
                 storage=None if directory is None else _address(directory / FILE_NAME),
                 study_name=NAME,
                 direction="minimize" if minimize else "maximize",
@@ -60,18 +63,18 @@ class OptunaStudy:
             )
         except Exception as error:  # a stranger's file may hold anything
             reason = first_line(error) or type(error).__name__
-            raise InputError(f"{self._place}: cannot be read as a study: {reason}") from None
-        for left in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            trial = Trial(self.study, left._trial_id)
+            raise InputError(f"{self._label}: cannot be read as a study: {reason}") from None
+        for unfinished in self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            trial = Trial(self.optuna, unfinished._trial_id)
             trial.set_user_attr(AGAIN, True)
-            self.study.tell(trial, state=TrialState.FAIL)
-            self.study.enqueue_trial(left.params)
+            self.optuna.tell(trial, state=TrialState.FAIL)
+            self.optuna.enqueue_trial(unfinished.params)
 
     @property
     def ended_trials(self) -> int:
         """Trials that have ended, those that failed in this call included."""
         counted = (TrialState.COMPLETE, TrialState.PRUNED)
-        return self._failed + len(self.study.get_trials(deepcopy=False, states=counted))
+        return self._failed + len(self.optuna.get_trials(deepcopy=False, states=counted))
 
     def ask(self, most: int) -> list[Trial]:
         """The trials of the next batch, or what is left of it.
@@ -82,7 +85,7 @@ class OptunaStudy:
         ended = self.ended_trials
         trials = []
         for number in range(ended, min(ended - ended % self._batch + self._batch, most)):
-            self.study.sampler = TPESampler(
+            self.optuna.sampler = TPESampler(
                 # A prime apart: the seeds of two searches have no trials in common.
                 seed=(self._seed * 1_000_003 + number) % 2**32,
                 n_startup_trials=self._batch,
@@ -90,14 +93,14 @@ class OptunaStudy:
                 constant_liar=True,
             )
             try:
-                trials.append(self.study.ask(self._space))
+                trials.append(self.optuna.ask(self._space))
             except ValueError as error:
                 raise InputError(
-                    f"{self._place}: is of a search with another space ({first_line(error)})"
+                    f"{self._label}: is of a search with another space ({first_line(error)})"
                 ) from None
         return trials
 
-    def gives_up(self, trial: Trial, step: int, value: float) -> bool:
+    def prunes(self, trial: Trial, step: int, value: float) -> bool:
         """Whether a trial that had `value` at `step` is worse there than the median of others."""
         trial.report(value, step)
         return trial.should_prune()
@@ -105,11 +108,11 @@ class OptunaStudy:
     def tell(self, trial: Trial, value: float | None, pruned: bool) -> None:
         """Note how a trial ended; one without a value failed, and is left for the next call."""
         if pruned:
-            self.study.tell(trial, state=TrialState.PRUNED)
+            self.optuna.tell(trial, state=TrialState.PRUNED)
         elif value is None:
             self._failed += 1
         else:
-            self.study.tell(trial, value)
+            self.optuna.tell(trial, value)
 
 
 def _address(path: Path) -> str:

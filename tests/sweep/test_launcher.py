@@ -32,8 +32,8 @@ from cvtrain.process.errors import SweepStopped
 from cvtrain.sweep.config_yaml import config_yaml
 from cvtrain.sweep.executors.in_process import InProcess
 from cvtrain.sweep.hydra_jobs import HydraJob, job_overrides
-from cvtrain.sweep.job_composer import JobComposer
-from cvtrain.sweep.launcher import StackLaunch
+from cvtrain.sweep.job_composer import JobComposer, sweep_composer
+from cvtrain.sweep.launcher import JobBatch
 from cvtrain.sweep.point_jobs import PointJobs
 from cvtrain.training.stack import Stack
 from tests.restored_logging import logging_put_back
@@ -75,7 +75,7 @@ class Setting:
         self.master = hydra.compose_config("config", given, run_mode=RunMode.MULTIRUN)
         self.callbacks = Told()
         context = HydraContext(config_loader=self.loader, callbacks=self.callbacks)
-        self._launch = StackLaunch(
+        self._launch = JobBatch(
             context, self.master, _task, max_stack, InProcess(bool(self.master.hydra.job.chdir))
         ).launch
         self._common = [text for text in overrides if "hydra." not in text]
@@ -102,7 +102,7 @@ COMPOSED = [
 
 def test_a_jobs_configuration_is_the_one_that_hydra_composes(tmp_path):
     setting = Setting(tmp_path)
-    quick = JobComposer(setting.loader, setting.master)
+    quick = JobComposer(sweep_composer(setting.loader, setting.master), setting.master)
     for number, overrides in enumerate(COMPOSED * 2):
         expected = setting.loader.load_sweep_config(setting.master, list(overrides))
         expected.hydra.job.id = expected.hydra.job.num = number
@@ -113,7 +113,7 @@ def test_a_jobs_configuration_is_the_one_that_hydra_composes(tmp_path):
 @pytest.mark.parametrize("kind", ["cvtrain", "default", "none"])
 def test_points_begin_with_the_files_that_hydra_writes(tmp_path, kind):
     setting = Setting(tmp_path, f"hydra/job_logging={kind}", "hydra.job.name=a_job")
-    composer = JobComposer(setting.loader, setting.master)
+    composer = JobComposer(sweep_composer(setting.loader, setting.master), setting.master)
     point_jobs = PointJobs(composer, tmp_path)
     context = HydraContext(config_loader=setting.loader, callbacks=Told())
     config = Config.model_construct()
@@ -136,7 +136,9 @@ def test_points_begin_with_the_files_that_hydra_writes(tmp_path, kind):
 
 def test_a_point_job_opens_the_log_that_hydra_opens(tmp_path):
     setting = Setting(tmp_path)
-    point_jobs = PointJobs(JobComposer(setting.loader, setting.master), tmp_path)
+    point_jobs = PointJobs(
+        JobComposer(sweep_composer(setting.loader, setting.master), setting.master), tmp_path
+    )
     with logging_put_back():
         for number in range(2):
             point_jobs.begin(Point(number, Config.model_construct(), (), f"run{number}"))

@@ -19,10 +19,10 @@ from cvtrain.cli.train import main
 from cvtrain.process.errors import Interrupted
 from cvtrain.process.plain_text import cvtrain_command
 from cvtrain.runs.journal import Journal
-from cvtrain.sweep.launcher import StackLaunch
+from cvtrain.sweep.launcher import JobBatch
 from cvtrain.sweep.plan import Plan
 from cvtrain.sweep.resume import resumption
-from cvtrain.sweep.sweeper import report
+from cvtrain.sweep.session import report
 from tests.sweep.small_sweep import RUNS, SMALL, assert_equal, resume, sweep
 from tests.training.trained_runs import composer
 
@@ -211,7 +211,7 @@ def test_ctrl_c_tells_how_to_go_on_whatever_becomes_of_the_report(
 
     monkeypatch.setattr("cvtrain.experiments.publish.publish", raising(error))
     if not trained:
-        monkeypatch.setattr(StackLaunch, "launch_points", raising(Interrupted(signal.SIGINT)))
+        monkeypatch.setattr(JobBatch, "launch_points", raising(Interrupted(signal.SIGINT)))
     directory = tmp_path / "sweep"
     assert sweep(directory, "optimizer=sgd", "seed=0", "max_steps=5") == 130
     told = f"cvtrain: to go on: {cvtrain_command(f'resume={directory}')}\n"
@@ -221,7 +221,7 @@ def test_ctrl_c_tells_how_to_go_on_whatever_becomes_of_the_report(
 def test_interrupted_runs_have_not_ended(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("cvtrain.experiments.publish.publish", lambda directory: None)
     counts = {"finished": 1, "diverged": 1, "failed": 1, "interrupted": 2, None: 1}
-    report(tmp_path, SimpleNamespace(count=lambda points: counts), range(6))
+    report(SimpleNamespace(count=lambda points: counts, root=tmp_path), range(6))
     assert capsys.readouterr().err == "3 of 6 runs ended, 2 were interrupted\n"
 
 
