@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from cvtrain import optim
+from cvtrain.optim.hyperparameters import SWITCHES
 from cvtrain.process.errors import InputError
 
 Values = dict[str, Any]
@@ -88,7 +89,7 @@ CLASSES: dict[str, tuple[Callable[..., torch.optim.Optimizer], Values]] = {
     "asgd": (optim.ASGD, {}),
     "lion": (optim.Lion, {}),
     "signsgd": (optim.SignSGD, {}),
-    "muon": (optim.Muon, {}),
+    "muon": (optim.Muon, {"flatten": True}),
     "lbfgs": (torch.optim.LBFGS, {}),
 }
 """By the name of the file in conf/optimizer: the class, and the values that the file sets apart."""
@@ -112,7 +113,7 @@ def defaults(optimizer: str) -> Values:
     kind, set_apart = CLASSES[_key(optimizer)]
     parameters = inspect.signature(kind).parameters
     values = {name: parameter.default for name, parameter in parameters.items()}
-    for name in ("params", "semantics", "stacked"):
+    for name in ("params", "semantics", "stacked", *SWITCHES):
         values.pop(name, None)
     return values | set_apart
 

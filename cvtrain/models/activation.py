@@ -64,7 +64,11 @@ class _Cardioid(torch.autograd.Function):
     def vmap(
         info: Any, in_dims: tuple[int | None], z: Tensor
     ) -> tuple[tuple[Tensor, ...], tuple[int | None, ...]]:
-        return _Cardioid.apply(z), (in_dims[0], in_dims[0])  # type: ignore[no-untyped-call]  # torch's
+        return _cardioid(z), (in_dims[0], in_dims[0])
+
+
+# Some versions of torch have no type for `apply`.
+_cardioid: Callable[..., Any] = _Cardioid.apply
 
 
 class Cardioid(torchcvnn.nn.Cardioid):  # type: ignore[misc]  # torchcvnn has no types
@@ -76,7 +80,7 @@ class Cardioid(torchcvnn.nn.Cardioid):  # type: ignore[misc]  # torchcvnn has no
 
     def forward(self, z: Tensor) -> Tensor:
         """f of each entry of complex z, in its shape and dtype."""
-        out: Tensor = _Cardioid.apply(z)[0]  # type: ignore[no-untyped-call]  # torch's
+        out: Tensor = _cardioid(z)[0]
         return out
 
 
@@ -124,7 +128,10 @@ class _ModReLU(torch.autograd.Function):
         if b_dim is not None:
             b = b.movedim(b_dim, 0)
             b = b.reshape(len(b), *(1,) * (z.dim() - b.dim()), *b.shape[1:])
-        return _ModReLU.apply(z, b), (0, 0, 0, 0)  # type: ignore[no-untyped-call]  # torch's
+        return _mod_relu(z, b), (0, 0, 0, 0)
+
+
+_mod_relu: Callable[..., Any] = _ModReLU.apply
 
 
 class ModReLU(torchcvnn.nn.modReLU):  # type: ignore[misc]  # torchcvnn has no types
@@ -147,7 +154,7 @@ class ModReLU(torchcvnn.nn.modReLU):  # type: ignore[misc]  # torchcvnn has no t
 
     def forward(self, z: Tensor) -> Tensor:
         """f of each entry of complex z, in its shape and dtype."""
-        out: Tensor = _ModReLU.apply(z, self.b)[0]  # type: ignore[no-untyped-call]  # torch's
+        out: Tensor = _mod_relu(z, self.b)[0]
         return out
 
 

@@ -20,6 +20,7 @@ class AdagradRule(Rule):
 
     state_layout: ClassVar[StateLayout] = {"step": "number", "sum": "magnitude"}
     set_at_first_step = frozenset({"sum"})
+    takes_sparse_gradients = True
 
     def update(self, w: Tensor, g: Tensor, state: State, h: Hyperparameters) -> Update:
         """The next w, [K, ...] in its dtype, and the next t and s."""

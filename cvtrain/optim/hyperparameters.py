@@ -11,6 +11,12 @@ from torch import Tensor
 
 from cvtrain.gradients.stacked_number import require
 
+REFUSED_SWITCHES = ("capturable", "differentiable")
+"""Arguments of torch's optimizers that are taken for their names alone, and refused if True."""
+
+SWITCHES = ("maximize", "foreach", "fused", *REFUSED_SWITCHES)
+"""Arguments of torch's optimizers that are no hyperparameters: they say how a step is computed."""
+
 
 @dataclass(frozen=True)
 class Range:

@@ -16,6 +16,9 @@ from cvtrain.optim.rule_optimizer import RuleOptimizer
 from cvtrain.optim.semantics import RealView, Semantics, State, StateLayout
 from cvtrain.optim.weight_decay import decoupled, descend
 
+ADJUSTMENTS = (None, "original", "match_rms_adamw", "spectral_unclamped")
+"""How the learning rate may depend on the shape; None is the original."""
+
 
 class MuonRule(Rule):
     """The step of `Muon`."""
@@ -24,9 +27,16 @@ class MuonRule(Rule):
 
     def check(self, h: Hyperparameters) -> None:
         """Raise ValueError for an adjustment of the learning rate that is not known."""
-        if h["adjust_lr_fn"] not in (None, "original", "match_rms_adamw"):
+        if h["adjust_lr_fn"] not in ADJUSTMENTS:
+            names = ", ".join(name for name in ADJUSTMENTS if name)
+            raise ValueError(f"adjust_lr_fn={h['adjust_lr_fn']}: should be one of {names}")
+
+    def check_shape(self, shape: torch.Size, h: Hyperparameters) -> None:
+        """Raise ValueError for a parameter that is no matrix, unless `flatten` makes it one."""
+        if len(shape) != 2 and not h["flatten"]:
             raise ValueError(
-                f"adjust_lr_fn={h['adjust_lr_fn']}: should be original or match_rms_adamw"
+                f"flatten=False: should be True, or Muon only supports 2D parameters, not"
+                f" {list(shape)}"
             )
 
     def update(self, w: Tensor, g: Tensor, state: State, h: Hyperparameters) -> Update:
@@ -38,6 +48,8 @@ class MuonRule(Rule):
         m = torch.lerp(g, b, column(mu, b)) if h["nesterov"] else b
         m, after = view.back(m, {"momentum_buffer": b})
 
+        if w.numel() == 0:
+            return w, after
         m = m.reshape(w.shape[0], w.shape[1] if w.dim() > 1 else 1, -1)
         if m.is_complex() and self.semantics == "split":
             u = torch.complex(polar_factor(m.real, h), polar_factor(m.imag, h))
@@ -70,28 +82,31 @@ def polar_factor(m: Tensor, h: Hyperparameters) -> Tensor:
 def _shape_factor(adjustment: str | None, rows: int, columns: int) -> float:
     if adjustment == "match_rms_adamw":
         return 0.2 * math.sqrt(max(rows, columns))
+    if adjustment == "spectral_unclamped":
+        return math.sqrt(rows / columns)
     return math.sqrt(max(1.0, rows / columns))
 
 
 class Muon(RuleOptimizer):
     """Muon: momentum, its matrix made (nearly) unitary before it is a step.
 
-    With G the gradient as a matrix of a rows (the first axis) and b columns (all others; a vector
-    has one)::
+    With G the gradient, a matrix of a rows and b columns::
 
         B ← μB + (1 − μ)G
         M = μB + (1 − μ)G         with `nesterov`, else M = B
         U ≈ PQᴴ, where M = PΣQᴴ   the unitary polar factor, by Newton and Schulz's iteration
         W ← (1 − lr·λ)W − lr·f·U
 
-    f = √max(1, a/b) (`adjust_lr_fn` "original" or None) or 0.2·√max(a, b) ("match_rms_adamw"). The
-    polar factor of a complex matrix is one matrix (`modulus`): it turns with W → UWV for unitary U
-    and V. `split` takes the factors of Re M and Im M apart.
+    f = √max(1, a/b) (`adjust_lr_fn` "original" or None), 0.2·√max(a, b) ("match_rms_adamw") or
+    √(a/b) ("spectral_unclamped"; Bernstein 2025, Deriving Muon). The polar factor of a complex
+    matrix is one matrix (`modulus`): it turns with W → UWV for unitary U and V. `split` takes the
+    factors of Re M and Im M apart.
 
     Under g → c·g the same weights come from c·eps, which matters only where ‖M‖ is below it.
 
     Jordan et al. 2024, Muon: an optimizer for hidden layers in neural networks. Differs from
     torch.optim.Muon, which refuses complex matrices, by iterating in the parameter's own precision.
+    Like torch's it takes matrices alone, unless `flatten`.
 
     Args:
         params: parameters or groups.
@@ -103,11 +118,13 @@ class Muon(RuleOptimizer):
         eps: smallest norm that M is divided by.
         ns_steps: number of iterations.
         adjust_lr_fn: how the learning rate depends on the shape.
+        flatten: take every parameter as a matrix, whose rows are the first axis and whose columns
+            are all others; a vector has one column.
         semantics: `modulus` (one complex matrix) or `split` (Re and Im apart).
         stacked: every parameter has a leading axis K; numbers may be [K] tensors.
 
     Raises:
-        ValueError: a hyperparameter is out of its range, or NaN.
+        ValueError: a hyperparameter is out of its range, or NaN, or a parameter is no matrix.
     """
 
     rule_class = MuonRule
@@ -120,4 +137,5 @@ class Muon(RuleOptimizer):
     ns_steps: Annotated[int | Tensor, Range(below=100)] = 5  # torch's bound
     adjust_lr_fn: str | None = None
     _: KW_ONLY
+    flatten: bool = False
     semantics: Semantics = "modulus"

@@ -29,14 +29,20 @@ class Rule(ABC):
             complex number.
         state_layout: what the state may hold, by name.
         set_at_first_step: names in `state_layout` that `init` leaves to `update`.
+        takes_sparse_gradients: whether entries without a gradient stay as they are, so that a
+            sparse gradient is worth the dense one; the others decay or move them all the same.
     """
 
     semantics: Semantics
     state_layout: ClassVar[StateLayout]
     set_at_first_step: ClassVar[frozenset[str]] = frozenset()
+    takes_sparse_gradients: ClassVar[bool] = False
 
     def check(self, h: Hyperparameters) -> None:  # noqa: B027  # most rules have nothing to check
         """Raise ValueError if hyperparameters contradict each other; each is in its own range."""
+
+    def check_shape(self, shape: torch.Size, h: Hyperparameters) -> None:  # noqa: B027  # as above
+        """Raise ValueError if the rule takes no parameter of that shape, without leading axis."""
 
     def init(self, w: Tensor) -> State:
         """The state before the first step of a parameter w [K, ...].

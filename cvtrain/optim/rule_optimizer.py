@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
-from cvtrain.gradients.stacked_number import on_host
-from cvtrain.optim.hyperparameters import FieldsAsArguments, check_range
+from cvtrain.gradients.stacked_number import float64, on_host
+from cvtrain.optim.hyperparameters import REFUSED_SWITCHES, FieldsAsArguments, check_range
 from cvtrain.optim.rule import Rule
 from cvtrain.optim.saved_state import SavedState
 from cvtrain.optim.semantics import Semantics
@@ -34,8 +34,15 @@ class RuleOptimizer(FieldsAsArguments, Optimizer):
     before stays as it was. torch's learning rate schedulers need a learning rate that is a Python
     number; for [K] rates set ``group["lr"]`` (see `cvtrain.training.schedule`).
 
+    A sparse gradient is taken by the rules that take one in torch (SGD and Adagrad, without weight
+    decay), as the dense tensor that it stands for.
+
     Args:
         params: parameters, or parameter groups with hyperparameters of their own.
+        maximize: step along −g, so that the objective rises.
+        foreach, fused: for torch's signature; there is one implementation, which ignores them.
+        capturable, differentiable: for torch's signature; True is refused, since step counts are
+            on the host and steps leave no graph.
         semantics: how a complex entry is treated: `split`, as two reals, or `modulus`, as one
             complex number.
         stacked: whether every parameter has a leading axis K; numbers may then be [K] tensors.
@@ -48,6 +55,11 @@ class RuleOptimizer(FieldsAsArguments, Optimizer):
 
     params: ParamsT
     _: KW_ONLY
+    maximize: bool = False
+    foreach: bool | None = None
+    fused: bool | None = None
+    capturable: bool = False
+    differentiable: bool = False
     semantics: Semantics = "split"
     stacked: bool = False
 
@@ -60,7 +72,7 @@ class RuleOptimizer(FieldsAsArguments, Optimizer):
                 f"{type(self).__name__} has no rule_class: should be a subclass with one"
             )
         self.rule = self.rule_class(self.semantics)
-        own = {field.name for field in fields(RuleOptimizer)}
+        own = {"params", "semantics", "stacked"}
         values = {
             # A field that is no argument has its default alone.
             field.name: vars(self).pop(field.name, field.default)
@@ -87,8 +99,14 @@ class RuleOptimizer(FieldsAsArguments, Optimizer):
         """Raise ValueError if a hyperparameter is out of range, NaN, or does not fit the stack."""
         for name in self.defaults:
             check_range(name, group[name], self.arguments[name])
+        for name in REFUSED_SWITCHES:
+            if group[name]:
+                raise ValueError(f"{name}=True: should be False in {type(self).__name__}")
+        if group["foreach"] and group["fused"]:
+            raise ValueError("fused=True: should be False where foreach=True")
         self.rule.check(group)
         for p in group["params"]:
+            self.rule.check_shape(p.shape[int(self.stacked) :], group)
             if self.stacked and p.dim() == 0:
                 raise ValueError("stacked=True: parameters should have a leading axis")
             members = p.shape[0] if self.stacked else 1
@@ -128,9 +146,14 @@ class RuleOptimizer(FieldsAsArguments, Optimizer):
     def _update(self, p: Tensor, group: dict[str, Any]) -> None:
         assert p.grad is not None
         w = self._lift(p)
-        before = {name: self._lift(t) for name, t in self.state.get(p, {}).items()}
+        # A state that an older version of torch has pickled holds counts as numbers.
+        state = {name: torch.as_tensor(value) for name, value in self.state.get(p, {}).items()}
+        before = {name: self._lift(tensor) for name, tensor in state.items()}
+        dense = p.grad if p.grad.layout == torch.strided else self._dense(p.grad, group)
         # A convention may return a lazily conjugated tensor, of which torch makes no real view.
-        g = self._lift(p.grad.resolve_conj())
+        g = self._lift(dense.resolve_conj())
+        if group["maximize"]:
+            g = -g
         w, after = self.rule.update(w, g, before or self.rule.init(w), group)
         if self.stacked:
             p.data = w
@@ -138,6 +161,14 @@ class RuleOptimizer(FieldsAsArguments, Optimizer):
             p.copy_(self._drop(w))
         if after:
             self.state[p] = {name: self._drop(t) for name, t in after.items()}
+
+    def _dense(self, gradient: Tensor, group: Mapping[str, Any]) -> Tensor:
+        # The words are torch's.
+        if not self.rule.takes_sparse_gradients:
+            raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
+        if bool((float64(group["weight_decay"]) != 0).any()):
+            raise RuntimeError("weight_decay option is not compatible with sparse gradients")
+        return gradient.to_dense()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load hyperparameters and state, of this class or of torch's optimizer with the same rule.

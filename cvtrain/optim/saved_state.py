@@ -10,8 +10,12 @@ import torch
 from torch import Tensor
 
 from cvtrain.gradients.stacked_number import on_host
+from cvtrain.optim.hyperparameters import SWITCHES
 from cvtrain.optim.rule import Hyperparameters, Rule
 from cvtrain.optim.semantics import Semantics, State
+
+LATER_ARGUMENTS = (*SWITCHES, "decoupled_weight_decay", "flatten")
+"""What older states lack, of torch too: the optimizer that loads them has its own values."""
 
 
 class ResumingOptimizer(Protocol):
@@ -91,6 +95,7 @@ class SavedState:
     ) -> dict[str, Any]:
         known = self._optimizer.defaults
         key = f"state dict: param_groups[{index}]"
+        saved = {name: own[name] for name in LATER_ARGUMENTS if name in known} | saved
         missing = sorted(known.keys() - saved.keys())
         if missing:
             raise ValueError(f"{key} has no {', '.join(missing)}: should be of {self._class}")
@@ -100,8 +105,8 @@ class SavedState:
                 f"{key} has {', '.join(foreign)}: should be of {self._class},"
                 " which has no such hyperparameter"
             )
-        if saved.get("maximize"):
-            raise ValueError(f"{key}.maximize=True: should be False; {self._name} minimises")
+        # How torch's own step was computed does not matter to what follows.
+        saved |= {"capturable": False, "differentiable": False}
         group = saved | {name: on_host(saved[name]) for name in known}
         self._optimizer.check_group(group | {"params": own["params"]})
         return group

@@ -20,6 +20,7 @@ class SGDRule(Rule):
 
     state_layout: ClassVar[StateLayout] = {"momentum_buffer": "tensor"}
     set_at_first_step = frozenset({"momentum_buffer"})
+    takes_sparse_gradients = True
 
     def check(self, h: Hyperparameters) -> None:
         """Raise ValueError if Nesterov's momentum has no momentum, or has dampening."""

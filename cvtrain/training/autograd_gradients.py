@@ -75,7 +75,7 @@ class _Followed:
         autograd adds to the current value."""
         current = self.parameter.grad
         if self._copy is not None and current is not None and not self._untouched(current):
-            self._subtracted = self._copy - current if bool(current.any()) else None
+            self._subtracted = self._copy - current if bool(current.to_dense().any()) else None
         elif current is None:
             self._subtracted = None
 
@@ -85,7 +85,7 @@ class _Followed:
         if current is None:
             return
         self._seen = current, current._version
-        gradient = current.detach()
+        gradient = current.detach().to_dense()
         self._copy = gradient.clone() if self._subtracted is None else gradient + self._subtracted
 
     def gradient(self) -> Tensor | None:
@@ -93,7 +93,7 @@ class _Followed:
         current = self.parameter.grad
         if current is None or self._copy is None:
             return None
-        dropped = not self._untouched(current) and not bool(current.any())
+        dropped = not self._untouched(current) and not bool(current.to_dense().any())
         return None if dropped else self._copy
 
     def _untouched(self, current: Tensor) -> bool:

@@ -149,7 +149,7 @@ class ModuleState(LightningModule):
     def gradients(self) -> dict[str, Tensor]:
         """Views [K, …] of p.grad by name; zeros where there is none."""
         return {
-            name: self._with_axis(torch.zeros_like(p) if p.grad is None else p.grad)
+            name: self._with_axis(torch.zeros_like(p) if p.grad is None else p.grad.to_dense())
             for name, p in self.trained.items()
         }
 

@@ -138,14 +138,15 @@ class GradientMonitor(Callback):
         for name, p in _trained(module, optimizer).items():
             if name in self._gradients:
                 continue
-            transformed = torch.zeros_like(p) if p.grad is None else p.grad.detach().clone()
+            transformed = (
+                torch.zeros_like(p) if p.grad is None else p.grad.detach().to_dense().clone()
+            )
             if pending_scale is not None:
                 transformed = transformed / pending_scale.to(transformed.device)
-            gradient = self._autograd.of(name)
-            if gradient is None:
-                gradient = transformed
-            elif scale is not None:
-                gradient = gradient / scale
+            computed = self._autograd.of(name)
+            gradient = transformed if computed is None else computed
+            if computed is not None and scale is not None:
+                gradient = computed / scale
             self._weights[name] = p.detach().clone().unsqueeze(0)
             self._gradients[name] = gradient.unsqueeze(0)
             self._transformed[name] = transformed.unsqueeze(0)

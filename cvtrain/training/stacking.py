@@ -27,6 +27,7 @@ from cvtrain.gradients.clipping import Clip, ModulusClip, NoClip, NormClip, Spli
 from cvtrain.gradients.convention import Convention
 from cvtrain.gradients.stacked_number import Number
 from cvtrain.optim import RuleOptimizer
+from cvtrain.optim.hyperparameters import REFUSED_SWITCHES
 from cvtrain.optim.torch_equivalents import rule_optimizer
 from cvtrain.process.errors import InputError
 from cvtrain.training.optimizer import optimizer_arguments, parameter_groups, real_values_set
@@ -66,7 +67,8 @@ def refusal(config: Config) -> str | None:
         return f"{kind.__name__} has no stacked form"
     taken = inspect.signature(rule).parameters
     for name, value in (arguments | real_values).items():
-        if name not in taken and value is not inspect.signature(kind).parameters[name].default:
+        known = name in taken and not (name in REFUSED_SWITCHES and value)
+        if not known and value is not inspect.signature(kind).parameters[name].default:
             return f"the stacked {kind.__name__} has no argument {name}"
     return None
 

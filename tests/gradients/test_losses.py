@@ -137,7 +137,9 @@ def test_a_complex_loss_is_refused_and_not_cut_to_its_real_part(monkeypatch):
     "target", [drawn(1, 5), drawn(1, 5, 1), drawn(1, 5, 3).real], ids=["[5]", "[5, 1]", "real"]
 )
 def test_outputs_and_targets_that_are_not_alike_are_refused(loss, target):
-    with pytest.raises(ValueError, match=r"output is torch\.complex128 of shape \[5, 3\], should be as"):
+    with pytest.raises(
+        ValueError, match=r"output is torch\.complex128 of shape \[5, 3\], should be as"
+    ):
         loss(drawn(0, 5, 3), target)
 
 

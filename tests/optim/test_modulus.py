@@ -257,12 +257,12 @@ def test_split_turns_with_the_plane_by_right_angles_alone(name):
     ],
 )
 def test_the_first_step_for_3_plus_4i(optimizer, semantics, step):
-    w = torch.zeros(1, dtype=torch.complex128, requires_grad=True)
-    w.grad = torch.tensor([3 + 4j], dtype=torch.complex128)
+    w = torch.zeros(1, 1, dtype=torch.complex128, requires_grad=True)
+    w.grad = torch.tensor([[3 + 4j]], dtype=torch.complex128)
     optimizer([w], lr=1.0, semantics=semantics).step()
     direction = w.detach() / w.detach().abs() if step is None else w.detach()
     expected = -0.6 - 0.8j if step is None else step
-    torch.testing.assert_close(direction, torch.tensor([expected], dtype=torch.complex128))
+    torch.testing.assert_close(direction, torch.tensor([[expected]], dtype=torch.complex128))
 
 
 def test_isotropic_steps_of_split_are_the_root_of_2_times_longer():
@@ -294,7 +294,7 @@ def test_muon_makes_a_matrix_nearly_unitary(shape):
     generator = torch.Generator().manual_seed(0)
     w = torch.zeros(shape, dtype=torch.complex128, requires_grad=True)
     w.grad = torch.randn(shape, dtype=torch.complex128, generator=generator)
-    optim.Muon([w], lr=1.0).step()
+    optim.Muon([w], lr=1.0, flatten=True).step()
     step = w.detach().reshape(shape[0] if shape else 1, -1)
     adjusted = step / math.sqrt(max(1.0, step.shape[0] / step.shape[1]))
     values = torch.linalg.svdvals(adjusted)
@@ -346,15 +346,17 @@ def test_centred_rmsprop_stays_finite_where_the_gradient_does_not_change():
 def test_the_length_of_muons_steps_follows_the_shape_as_it_is_asked_to(shape):
     rows, columns = shape[0], shape[1] if len(shape) > 1 else 1
     steps = {}
-    for adjustment in (None, "original", "match_rms_adamw"):
+    for adjustment in (None, "original", "match_rms_adamw", "spectral_unclamped"):
         generator = torch.Generator().manual_seed(0)
         w = torch.zeros(shape, dtype=torch.complex128, requires_grad=True)
         w.grad = torch.randn(shape, dtype=torch.complex128, generator=generator)
-        optim.Muon([w], lr=1.0, adjust_lr_fn=adjustment).step()
+        optim.Muon([w], lr=1.0, adjust_lr_fn=adjustment, flatten=True).step()
         steps[adjustment] = w.detach()
     assert torch.equal(steps[None], steps["original"])
     ratio = 0.2 * math.sqrt(max(rows, columns)) / math.sqrt(max(1, rows / columns))
     torch.testing.assert_close(steps["match_rms_adamw"], ratio * steps["original"])
+    unclamped = min(1, math.sqrt(rows / columns))
+    torch.testing.assert_close(steps["spectral_unclamped"], unclamped * steps["original"])
 
 
 @pytest.mark.parametrize("semantics", ["split", "modulus"])

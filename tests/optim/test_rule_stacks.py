@@ -76,6 +76,7 @@ LION_AXES = {
     "weight_decay": (0.0, 0.1, 0.3),
 }
 MUON_AXES = {
+    "flatten": True,
     "lr": (0.1, 0.25, 0.013),
     "momentum": (0.95, 0.3, 0.0),
     "weight_decay": (0.0, 0.1, 0.3),

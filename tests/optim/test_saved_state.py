@@ -122,19 +122,9 @@ def test_the_precision_is_converted():
     take_steps(q, optimizer, 1, seed=2)
 
 
-def test_a_count_that_older_versions_kept_as_a_number_is_taken():
-    saved = trained(optim.Adam).state_dict()
-    p = parameter()
-    optimizer = optim.Adam([p])
-    saved["state"][0]["step"] = 2
-    optimizer.load_state_dict(saved)
-    assert optimizer.state[p]["step"].item() == 2.0
-
-
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda s: s["param_groups"][0].update(maximize=True), "maximize=True: should be False"),
         (lambda s: s["param_groups"][0].pop("betas"), "has no betas: should be of Adam"),
         (lambda s: s["param_groups"][0].update(lr=-1.0), "lr=-1"),
         (lambda s: s["state"][0].pop("exp_avg"), "lacks exp_avg"),

@@ -145,7 +145,7 @@ def test_parts_are_few_and_even(size, limit):
     ("overrides", "reason"),
     [
         (("optimizer=lbfgs", "batch_size=null"), "LBFGS has no stacked form"),
-        (("+optimizer.maximize=true",), "the stacked SGD has no argument maximize"),
+        (("+optimizer.differentiable=true",), "the stacked SGD has no argument differentiable"),
         (("trainer.accumulate_grad_batches=2",), "accumulate_grad_batches"),
         (
             ("+trainer.callbacks=[{_target_: lightning.pytorch.callbacks.Timer}]",),

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 
+import cvtrain.optim
 from cvtrain import GradientMonitor
 from tests.training.monitored import ByHand, Somebodys, monitored
 
@@ -203,6 +204,33 @@ def test_a_resumed_training_keeps_the_cadence(tmp_path, at, rest):
             Longer(), ckpt_path=tmp_path / f"step={at}.ckpt", weights_only=False
         )
     assert steps == rest
+
+
+class LookingUp(Somebodys):
+    """Rows of a table, whose gradient is sparse where `sparse`."""
+
+    def __init__(self, sparse, optimizer):
+        super().__init__()
+        self.layer = nn.Embedding(3, 2, sparse=sparse, dtype=torch.float64)
+        nn.init.ones_(self.layer.weight)
+        self.optimizer = optimizer
+
+    def training_step(self, batch, batch_idx):
+        return self.layer(torch.tensor([0, 2, 2])).square().sum()
+
+    def configure_optimizers(self):
+        return self.optimizer(self.parameters(), lr=0.25)
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, cvtrain.optim.SGD])
+def test_a_sparse_gradient_is_measured_as_the_dense_one(tmp_path, optimizer):
+    dense, sparse = (
+        monitored(tmp_path, LookingUp(sparse, optimizer), every_n_steps=1)
+        for sparse in (False, True)
+    )
+    assert sparse == dense
+    # Two entries of 2, and of the row that is looked up twice two of 4.
+    assert sparse[0][1]["grad/norm"] == pytest.approx(40**0.5)
 
 
 def test_a_cadence_of_zero_is_refused():

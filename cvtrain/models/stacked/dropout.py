@@ -103,9 +103,8 @@ class _MemberDraws(TorchFunctionMode):
             axes = 1 if x.dim() == _AXES_OF_A_SAMPLE[func] else 2
             shape = x.shape[:axes] + (1,) * (x.dim() - axes)
         of_member = x if self._of_member is None else self._of_member
-        mask = _MemberMask.apply(  # type: ignore[no-untyped-call]  # torch has no type for it
-            x.detach(), of_member.detach(), shape, p, self._generators
-        )
+        apply: Callable[..., Any] = _MemberMask.apply  # some versions of torch have no type for it
+        mask = apply(x.detach(), of_member.detach(), shape, p, self._generators)
         return x.mul_(mask) if inplace else x * mask
 
 
