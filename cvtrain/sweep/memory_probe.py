@@ -54,12 +54,18 @@ class MemoryProbe:
         return self.fixed + members * self.per_member
 
 
-def probe_memory(config: Config, task: Task) -> MemoryProbe:
+def probe_memory(
+    config: Config, task: Task, wanted: int | None = None, memory: float = 0.0
+) -> MemoryProbe:
     """Train stacks of `SIZES` for two steps, measured and recorded like any other.
 
     Args:
         config: of a point.
         task: of the point.
+        wanted: members of the largest stack that is asked for. If `memory` (bytes) has room for
+            them even where all that the small stack took is its members' own, the larger stack is
+            not trained, and `MemoryProbe.per_member` is that upper bound.
+        memory: see `wanted`.
 
     Raises:
         InputError: a sample of the data cannot be read.
@@ -69,7 +75,10 @@ def probe_memory(config: Config, task: Task) -> MemoryProbe:
     """
     measure = _peak_on_cuda if task.accelerator == "cuda" else _peak_on_host
     try:
-        small, large = (measure(partial(_train, config, task, size)) for size in SIZES)
+        small = measure(partial(_train, config, task, SIZES[0]))
+        if wanted is not None and wanted * small / SIZES[0] <= memory:
+            return MemoryProbe(None, 0.0, small / SIZES[0])
+        large = measure(partial(_train, config, task, SIZES[1]))
     except _Refused as refused:
         return MemoryProbe(str(refused))
     except (InputError, RunFailed):

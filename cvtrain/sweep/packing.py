@@ -89,17 +89,20 @@ def _stacks(
     reason = refusal(config)
     if reason is not None:
         return None, reason
-    probe = probe_memory(config, task)
+    multiple = alignment(task)
+    shared = max(2, -(-len(group) // workers))
+    wanted = min(max_stack or len(group), shared)
+    filled = -(-wanted // multiple) * multiple
+    memory = available_memory(task) / sharing
+    probe = probe_memory(config, task, filled, MEMORY_SHARE * memory)
     if probe.refusal is not None:
         return None, probe.refusal
-    multiple = alignment(task)
-    fitting = largest_stack(probe, available_memory(task) / sharing, multiple)
+    fitting = largest_stack(probe, memory, multiple)
     if fitting < 2:
         least = max(multiple, 2)
         size = probe.bytes(least) / 1e9
         return None, f"a stack of {least} takes {size:.2g} GB, more than there is"
-    shared = max(2, -(-len(group) // workers))
-    return min(max_stack or len(group), fitting, shared), None
+    return min(wanted, fitting), None
 
 
 def largest_stack(probe: MemoryProbe, memory: float, multiple: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cvtrain.config.point import Point
-from cvtrain.sweep import packing
+from cvtrain.sweep import memory_probe, packing
 from cvtrain.sweep.memory_probe import MemoryProbe, _peak_on_host, _train, probe_memory
 from cvtrain.sweep.packing import balanced, describe, largest_stack, pack
 from cvtrain.sweep.plan import Plan
@@ -199,6 +199,21 @@ def test_memory_bounds_the_size(monkeypatch):
     assert {each.engine for each in packs} == {"single"}
     assert "a stack of 4 takes" in describe(packs)[0]
     assert "more than there is" in describe(packs)[0]
+
+
+def test_where_everything_fits_in_any_case_one_stack_is_tried(monkeypatch):
+    chosen = points("seed=range(0,20)")
+    sizes = []
+    monkeypatch.setattr(memory_probe, "_train", lambda config, task, size: sizes.append(size))
+    monkeypatch.setattr(memory_probe, "_peak_on_host", lambda work: work() or 1e6 * sizes[-1])
+    monkeypatch.setattr(packing, "alignment", lambda config: 8)
+    for members, tried in ((24, [2]), (23, [2, 4])):  # 20 are filled up to 24
+        available = members * 1e6 / packing.MEMORY_SHARE * 1.001
+        monkeypatch.setattr(packing, "available_memory", lambda task, bytes=available: bytes)
+        sizes.clear()
+        stacks = pack(chosen, None)
+        assert sizes == tried
+        assert [len(job.points) for job in stacks] == ([20] if members == 24 else [10, 10])
 
 
 def test_the_largest_stack_is_the_one_that_still_fits():
