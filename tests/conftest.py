@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
-from io import BytesIO
 from pathlib import Path
 
 import pytest
-from matplotlib.figure import Figure
 
-from cvtrain import experiments
 from cvtrain.cli.train import main
-from cvtrain.report import figures
-from cvtrain.report.figures.style import paper_style
+from tests.blank_figures import figures_left_blank
 from tests.forked_command import ForkedCommands
 
 
@@ -51,39 +44,10 @@ def share(request: pytest.FixtureRequest) -> Callable[[int], int]:
     return lambda cases: cases if request.config.getoption("--all") else max(1, cases // 20)
 
 
-@cache
-def blank_files() -> dict[str, bytes]:
-    files = {}
-    for ending in (".svg", ".png"):
-        content = BytesIO()
-        Figure(figsize=(0.1, 0.1)).savefig(content, format=ending[1:])
-        files[ending] = content.getvalue()
-    return files
-
-
-def draw_nothing(*_: object, **__: object) -> Figure:
-    return Figure(figsize=(0.1, 0.1))
-
-
-def save_blank(figure: Figure, path: Path) -> list[Path]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    written = {path.with_suffix(ending): content for ending, content in blank_files().items()}
-    for file, content in written.items():
-        file.write_bytes(content)
-    return list(written)
-
-
 @pytest.fixture(scope="module")
 def blank_figures() -> Iterator[None]:
-    """Reports in this process have blank figures: drawing takes longest where a sweep is short."""
-    styled = paper_style(draw_nothing).__code__
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cvtrain.report.export.save_figure", save_blank)
-        for folder in (figures, experiments):
-            for module in pkgutil.iter_modules(folder.__path__, f"{folder.__name__}."):
-                for name, value in tuple(vars(import_module(module.name)).items()):
-                    if getattr(value, "__code__", None) is styled:
-                        patch.setattr(f"{module.name}.{name}", draw_nothing)
+    """Reports in this process have blank figures."""
+    with figures_left_blank():
         yield
 
 

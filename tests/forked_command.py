@@ -1,7 +1,7 @@
 """The command line in processes that have everything imported: forks of one that waits.
 
 Importing torch and Lightning takes longest of a short command, and what a test kills or interrupts
-should be the work.
+should be the work. Their reports have blank figures.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ PROGRAM = """
     import cvtrain.cli.train, cvtrain.training.train, cvtrain.experiments.publish
     import cvtrain.sweep.packing, cvtrain.sweep.sweeper, cvtrain.training.preflight
     import cvtrain.report.html, hydra_plugins.cvtrain_sweeper
+    from tests.blank_figures import figures_left_blank
 
+    blank = figures_left_blank()
+    blank.__enter__()
     print("ready", flush=True)
     for line in sys.stdin:
         directory, arguments, out, err = json.loads(line)
@@ -56,6 +59,7 @@ class ForkedCommands:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            cwd=Path(__file__).parents[1],
         )
         assert self._line() == "ready"
 

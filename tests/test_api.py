@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -18,11 +16,10 @@ from cvtrain.process.errors import InputError, Interrupted
 SHORT = ("max_steps=6", "model.hidden=[8]", "signals.scalars_every=2")
 
 
-def test_a_run_from_python_has_the_numbers_of_the_command(tmp_path):
+def test_a_run_from_python_has_the_numbers_of_the_command(commands, tmp_path):
     directory = cvtrain.train(cvtrain.configure(*SHORT), output=tmp_path / "here")
     assert directory.parent == tmp_path / "here"
-    command = [sys.executable, "-m", "cvtrain", *SHORT]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert commands.run(tmp_path, *SHORT).returncode == 0
     (other,) = (tmp_path / "outputs" / "default").iterdir()
     metrics = [(path / "metrics.csv").read_bytes() for path in (directory, other)]
     assert metrics[0] == metrics[1]

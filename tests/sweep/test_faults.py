@@ -65,43 +65,33 @@ def place(tmp_path):
     return tmp_path
 
 
-def run(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "cvtrain", *arguments],
-        cwd=place,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def statuses(place: Path) -> list[str]:
     return [read_record(path)["status"] for path in sorted(place.glob("sweep/*/run.json"))]
 
 
-def test_a_data_file_that_has_gone_is_a_line_and_what_was_trained_stays(place):
+def test_a_data_file_that_has_gone_is_a_line_and_what_was_trained_stays(commands, place):
     first = [*COMMON, "seed=0,1", "-m", "hydra.sweep.dir=sweep"]
-    done = run(place, *first)
+    done = commands.run(place, *first)
     assert done.returncode == 0, done.stderr
     kept = {path: path.read_bytes() for path in place.glob("sweep/*/*") if path.is_file()}
     (place / "samples.npy").rename(place / "elsewhere.npy")
     more = [*COMMON, "seed=0,1,2", "resume=sweep"]
-    done = run(place, *more)
+    done = commands.run(place, *more)
     assert done.returncode == 2
     assert "No such file or directory: 'samples.npy'" in done.stderr
     assert "Traceback" not in done.stderr
     assert kept == {path: path.read_bytes() for path in kept}
     (place / "elsewhere.npy").rename(place / "samples.npy")
-    done = run(place, *more)
+    done = commands.run(place, *more)
     assert done.returncode == 0, done.stderr
     assert statuses(place) == ["finished"] * 3
 
 
-def test_data_with_a_nan_are_a_line(place):
+def test_data_with_a_nan_are_a_line(commands, place):
     inputs = np.load(place / "samples.npy")
     inputs[3, 1] = complex(0, np.nan)
     np.save(place / "samples.npy", inputs)
-    done = run(place, *COMMON, "seed=0,1", "-m", "hydra.sweep.dir=sweep")
+    done = commands.run(place, *COMMON, "seed=0,1", "-m", "hydra.sweep.dir=sweep")
     assert done.returncode == 2
     assert "NaN" in done.stderr
     assert not (place / "sweep").exists()
@@ -113,7 +103,9 @@ def test_a_run_that_fails_in_a_worker_is_told_as_in_one_process(place, on_error)
     steps = "max_steps=20000" if on_error == "stop" else "max_steps=30"
     given = [*COMMON, "model._target_=antenna.Fragile", "seed=0,1,2,3", f"on_error={on_error}"]
     workers = ["hydra.launcher.workers=2", "hydra.sweep.dir=sweep", "-m"]
-    done = run(place, *given, steps, *workers)
+    # A process of its own: workers look for modules where it was started.
+    command = [sys.executable, "-m", "cvtrain", *given, steps, *workers]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert "RuntimeError: the antenna fell off" in done.stdout

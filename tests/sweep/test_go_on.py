@@ -17,6 +17,7 @@ from cvtrain.config.schema import check_config
 from cvtrain.process.errors import Interrupted
 from cvtrain.sweep import single_run
 from cvtrain.sweep.recorded_command import typed_again
+from tests.forked_command import ForkedCommands
 from tests.sweep.small_sweep import statuses
 
 NETWORK = """
@@ -57,8 +58,8 @@ def printed(capsys) -> str:
     return line
 
 
-def paste(line: str, folder: Path) -> None:
-    """Run a line as it is typed."""
+def type_again(line: str, folder: Path) -> None:
+    """Run a line in a shell."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     ended = subprocess.run(
         ["bash", "-c", line],
@@ -70,22 +71,33 @@ def paste(line: str, folder: Path) -> None:
     assert ended.returncode == 0, ended.stderr
 
 
-def test_a_sweep_of_ones_own_network_goes_on_by_the_printed_command(folder, capsys):
+def paste(commands: ForkedCommands, line: str, folder: Path) -> None:
+    """Run a line with the words that a shell makes of it, in a process that has all imported."""
+    split = subprocess.run(
+        ["bash", "-c", rf"printf '%s\0' {line}"], capture_output=True, text=True, check=True
+    )
+    words = split.stdout.split("\0")[:-1]
+    arguments = words[1 + [Path(word).name for word in words].index("cvtrain") :]
+    ended = commands.run(folder, *arguments)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_sweep_of_ones_own_network_goes_on_by_the_printed_command(commands, folder, capsys):
     where = as_override("hydra.sweep.dir", DIRECTORY)
     assert main([*OWN, *SHORT, "seed=0,1", where, "-m"]) == 1
     assert set(statuses(folder / DIRECTORY).values()) == {"failed"}
     line = printed(capsys)
     assert "trusted_modules=[antenna]" in line
     (folder / "broken").unlink()
-    paste(line, folder)
+    paste(commands, line, folder)
     assert set(statuses(folder / DIRECTORY).values()) == {"finished"}
     # And once more, by what the second command recorded.
-    paste(line, folder)
+    paste(commands, line, folder)
     assert main([as_override("resume", DIRECTORY)]) == 2
     assert "sets trusted_modules, which is not taken from a file" in capsys.readouterr().err
 
 
-def test_a_sweep_of_ones_own_files_goes_on_by_the_printed_command(folder, capsys):
+def test_a_sweep_of_ones_own_files_goes_on_by_the_printed_command(commands, folder, capsys):
     group = folder / "my files" / "experiment"
     group.mkdir(parents=True)
     (group / "mine.yaml").write_text(
@@ -100,11 +112,11 @@ def test_a_sweep_of_ones_own_files_goes_on_by_the_printed_command(folder, capsys
     line = printed(capsys)
     assert f"--config-dir '{folder / 'my files'}'" in line
     (folder / "broken").unlink()
-    paste(line, folder)
+    paste(commands, line, folder)
     assert set(statuses(folder / DIRECTORY).values()) == {"finished"}
 
 
-def test_a_sweep_by_another_configuration_goes_on_by_the_printed_command(folder, capsys):
+def test_a_sweep_by_another_configuration_goes_on_by_the_printed_command(commands, folder, capsys):
     files = folder / "conf of mine"
     files.mkdir()
     text = (Path(__file__).parents[2] / "conf" / "config.yaml").read_text(encoding="utf-8")
@@ -118,7 +130,7 @@ def test_a_sweep_by_another_configuration_goes_on_by_the_printed_command(folder,
     line = printed(capsys)
     assert "--config-name mine" in line
     (folder / "broken").unlink()
-    paste(line, folder)
+    paste(commands, line, folder)
     assert set(statuses(folder / DIRECTORY).values()) == {"finished"}
 
 
@@ -133,13 +145,13 @@ def test_what_an_environment_variable_says_is_typed_again_and_recorded_nowhere(
     assert given in recorded["command"]
     line = printed(capsys)
     (folder / "broken").unlink()
-    paste(line, folder)
+    type_again(line, folder)
     assert set(statuses(folder / DIRECTORY).values()) == {"finished"}
 
 
 @pytest.mark.parametrize("logger", [[], ["logger=mlflow", "logger.tracking_uri=sqlite:///own.db"]])
 def test_a_run_of_ones_own_network_goes_on_by_the_printed_command(
-    folder, capsys, monkeypatch, logger
+    commands, folder, capsys, monkeypatch, logger
 ):
     (folder / "broken").unlink()
 
@@ -155,7 +167,7 @@ def test_a_run_of_ones_own_network_goes_on_by_the_printed_command(
     assert main([*OWN, *SHORT[:-1], *logger, where]) == 130
     line = printed(capsys)
     assert ("tracking_uri" in line) == bool(logger)
-    paste(line, folder)
+    paste(commands, line, folder)
     content = json.loads((folder / DIRECTORY / "run.json").read_text(encoding="utf-8"))
     assert content["status"] == "finished"
     assert content["steps"] == 20

@@ -19,7 +19,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, RunMode
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf._utils import get_omega_conf_dumper
@@ -152,11 +152,15 @@ def test_a_point_job_opens_the_log_that_hydra_opens(tmp_path):
 TEXT = st.text(st.sampled_from("aA01_/=.,+-~ :#'\"\n\té{}[]&*!|>%@`eEyno"), max_size=90)
 CONTENT = st.recursive(
     st.one_of(TEXT, st.integers().map(str), st.integers(), st.floats(), st.booleans(), st.none()),
-    lambda inside: st.one_of(st.lists(inside), st.dictionaries(TEXT, inside)),
+    lambda inside: st.one_of(
+        st.lists(inside, max_size=4), st.dictionaries(TEXT, inside, max_size=4)
+    ),
+    max_leaves=20,
 )
 
 
-@given(st.dictionaries(TEXT, CONTENT))
+@settings(max_examples=25, deadline=None)
+@given(st.dictionaries(TEXT, CONTENT, max_size=5))
 def test_yaml_is_what_omegaconf_writes(content):
     dumped = yaml.dump(
         content,

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -225,25 +223,16 @@ def test_interrupted_runs_have_not_ended(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err == "3 of 6 runs ended, 2 were interrupted\n"
 
 
-def start(arguments: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "cvtrain", *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def test_ctrl_c_tells_how_to_go_on(tmp_path):
+def test_ctrl_c_tells_how_to_go_on(commands, tmp_path):
     directory = tmp_path / "sweep"
-    with start([*SMALL, "max_steps=100000", f"hydra.sweep.dir={directory}", "-m"]) as running:
-        while not list(directory.glob("*/metrics.csv")):
-            time.sleep(0.05)
-        running.send_signal(signal.SIGINT)
-        _, told = running.communicate()
-    assert running.returncode == 130
-    assert f" -m cvtrain resume={directory}\n" in told.partition("to go on:")[2]
+    done = commands.run(
+        tmp_path,
+        *(*SMALL, "max_steps=100000", f"hydra.sweep.dir={directory}", "-m"),
+        killed_when=lambda: bool(list(directory.glob("*/metrics.csv"))),
+        number=signal.SIGINT,
+    )
+    assert done.returncode == 130
+    assert re.search(rf"^cvtrain: to go on: .* resume={directory}$", done.stderr, re.MULTILINE)
 
 
 def test_new_points_are_numbered_after_the_largest_number_there_is(tmp_path):

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,7 @@ from cvtrain.process.plain_text import cvtrain_command
 from cvtrain.runs import files
 from cvtrain.runs.files import AppendedFile
 from cvtrain.runs.storage_errors import storage_failure, translate_storage_errors
-from tests.sweep.small_sweep import assert_equal, resume, sweep
+from tests.sweep.small_sweep import SMALL, assert_equal, resume, sweep
 
 SHORT = ("optimizer=sgd", "objective.scale=1", "seed=0,1", "max_steps=20")
 MORE = "cannot be written any more"
@@ -173,7 +172,7 @@ def test_a_single_run_on_a_full_disk_ends_in_a_line(tmp_path, capsys, disk):
     assert capsys.readouterr().err.count(MORE) == 1
 
 
-def test_a_full_file_system(whole, tmp_path):
+def test_a_full_file_system(commands, whole, tmp_path):
     """The same with a file system of its own, where this process may make one."""
     directory = tmp_path / "disk"
     directory.mkdir()
@@ -186,8 +185,7 @@ def test_a_full_file_system(whole, tmp_path):
         pytest.skip("this process may not mount a file system")
     try:
         target = directory / "sweep"
-        command = [sys.executable, "-c", RUN, str(target)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = commands.run(tmp_path, *SMALL, *SHORT, f"hydra.sweep.dir={target}", "-m")
         assert done.returncode == 1
         assert_told(done.stderr, target)
         assert "Traceback" not in done.stdout
@@ -196,14 +194,6 @@ def test_a_full_file_system(whole, tmp_path):
         assert_equal(whole, target)
     finally:
         subprocess.run(["umount", str(directory)], check=True)
-
-
-RUN = f"""
-import sys
-from cvtrain.cli.train import main
-from tests.sweep.small_sweep import SMALL
-sys.exit(main([*SMALL, *{SHORT}, "hydra.sweep.dir=" + sys.argv[1], "-m"]))
-"""
 
 
 def raised(error: BaseException) -> Callable[[], None]:
