@@ -28,16 +28,17 @@ class ExecutorLauncher(Launcher):
 
     Args:
         max_stack: largest number of runs in one stack; None: what fits into memory; 1: no stacks.
+        options: of the executor.
     """
 
-    def __init__(self, max_stack: int | None) -> None:
+    def __init__(self, max_stack: int | None = None, **options: Any) -> None:
         super().__init__()
-        self.max_stack = max_stack
+        self.max_stack, self._options = max_stack, options
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Keep what Hydra gives."""
+        """Store the arguments, which Hydra passes once before the first batch."""
         self.hydra_context, self.task_function = hydra_context, task_function
         self.config = config
 
@@ -102,16 +103,7 @@ class LocalLauncher(ExecutorLauncher):
 
 
 class RayLauncher(ExecutorLauncher):
-    """Launcher that trains on a Ray cluster.
-
-    Args:
-        max_stack: largest number of runs in one stack; None: what fits into memory.
-        options: of `cvtrain.sweep.executors.ray_cluster.RayCluster`.
-    """
-
-    def __init__(self, max_stack: int | None = None, **options: Any) -> None:
-        super().__init__(max_stack)
-        self._options = options
+    """Launcher that trains on a Ray cluster: `cvtrain.sweep.executors.ray_cluster.RayCluster`."""
 
     def _executor(self, job: DictConfig) -> Executor:
         from cvtrain.sweep.executors.ray_cluster import RayCluster
@@ -120,16 +112,7 @@ class RayLauncher(ExecutorLauncher):
 
 
 class SlurmLauncher(ExecutorLauncher):
-    """Launcher that trains in jobs of SLURM.
-
-    Args:
-        max_stack: largest number of runs in one stack; None: what fits into memory.
-        options: of `cvtrain.sweep.executors.slurm.Slurm`.
-    """
-
-    def __init__(self, max_stack: int | None = None, **options: Any) -> None:
-        super().__init__(max_stack)
-        self._options = options
+    """Launcher that trains in jobs of SLURM: `cvtrain.sweep.executors.slurm.Slurm`."""
 
     def _executor(self, job: DictConfig) -> Executor:
         from cvtrain.sweep.executors.slurm import Slurm

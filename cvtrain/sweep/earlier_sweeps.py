@@ -23,8 +23,8 @@ def latest_sweep(output: Path) -> Path | None:
         output: where sweeps go, each into the directory of its experiment.
     """
     begun = []
-    found = output.glob(f"*/*/{SWEEP_FILE}") if is_directory(output) else ()
-    for path in sorted(found):
+    sweep_files = output.glob(f"*/*/{SWEEP_FILE}") if is_directory(output) else ()
+    for path in sorted(sweep_files):
         try:
             begun.append((_begun_at(path), path.parent))
         except InputError as error:

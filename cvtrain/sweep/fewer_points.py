@@ -24,8 +24,8 @@ def fewer_points(combinations: list[list[str]], rules: Any) -> list[list[str]]:
         InputError: the rules have another form.
     """
     for rule in checked_rules(rules):
-        for key, kept in rule["keep"].items():
-            wanted = set(map(_text, kept))
+        for key, allowed in rule["keep"].items():
+            wanted = set(map(_text, allowed))
             rows = [(combination, _values(combination)) for combination in combinations]
             concerned = [values for _, values in rows if _matches(values, rule["where"])]
             if not wanted & {values.get(key) for values in concerned}:
@@ -52,7 +52,7 @@ def without_typed_axes(rules: Any, typed: Sequence[str]) -> list[Rule]:
     return [
         {
             "where": rule["where"],
-            "keep": {key: kept for key, kept in rule["keep"].items() if key not in keys},
+            "keep": {key: allowed for key, allowed in rule["keep"].items() if key not in keys},
         }
         for rule in checked_rules(rules)
     ]
@@ -71,9 +71,9 @@ def checked_rules(rules: Any) -> list[Rule]:
         formed = isinstance(rule, Mapping) and set(rule) == {"where", "keep"}
         if not formed or not all(isinstance(part, Mapping) for part in rule.values()):
             raise InputError(f"hydra.sweeper.fewer={rule}: should have where and keep, as mappings")
-        for key, kept in rule["keep"].items():
-            if not isinstance(kept, Sequence) or isinstance(kept, str):
-                raise InputError(f"hydra.sweeper.fewer: keep.{key}={kept}: should be a list")
+        for key, allowed in rule["keep"].items():
+            if not isinstance(allowed, Sequence) or isinstance(allowed, str):
+                raise InputError(f"hydra.sweeper.fewer: keep.{key}={allowed}: should be a list")
     return list(rules)
 
 

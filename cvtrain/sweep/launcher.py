@@ -59,8 +59,8 @@ def check_launcher(executor: Executor, max_stack: object, job: DictConfig) -> No
     check_count("hydra.launcher.max_stack", max_stack, default="what fits into memory")
     if job.chdir and not executor.here:
         raise InputError(
-            "hydra.job.chdir=true: needs runs that train in this one process; leave it out, or use"
-            " hydra/launcher=stacked hydra.launcher.workers=1"
+            "hydra.job.chdir=true: should be false where runs do not train in this one process;"
+            " hydra/launcher=stacked hydra.launcher.workers=1 does"
         )
 
 

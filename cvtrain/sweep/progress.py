@@ -110,21 +110,23 @@ class SweepProgress:
         self._steps = self._ended_steps + runs_per_sample * sum(steps)
 
     def _left(self) -> str:
-        told = [f"{n} {status}" for status, n in self._counts.items() if n and status != "finished"]
+        parts = [
+            f"{n} {status}" for status, n in self._counts.items() if n and status != "finished"
+        ]
         if self._steps and self._training_since is not None:
             rate = self._steps / max(monotonic() - self._training_since, REFRESH_SECONDS)
-            told.append(f"{rate:,.0f} steps/s")
+            parts.append(f"{rate:,.0f} steps/s")
         done = self.done + self._underway
         if 0 < done < self._total:
-            told.append(f"{done / self._total:.0%} of the work")
+            parts.append(f"{done / self._total:.0%} of the work")
             seconds = (monotonic() - self._began) / done * (self._total - done)
-            told.append(f"{_clock(seconds)} left")
-        return ", ".join(told)
+            parts.append(f"{_clock(seconds)} left")
+        return ", ".join(parts)
 
     def _line(self) -> str:
         took = _clock(monotonic() - self._began)
-        told = [f"{self.done} of {self._total} points", self._left(), f"{took} so far"]
-        return "cvtrain: " + ", ".join(part for part in told if part)
+        parts = [f"{self.done} of {self._total} points", self._left(), f"{took} so far"]
+        return "cvtrain: " + ", ".join(part for part in parts if part)
 
 
 def _clock(seconds: float) -> str:

@@ -62,20 +62,20 @@ def taken_command(directory: Path, typed: Sequence[str]) -> list[str]:
             f"resume={directory}: its {SWEEP_FILE} does not name the command; give that beside"
             " resume"
         )
-    given = {parse_override(text).key_or_group for text in typed}
-    taken = []
+    typed_keys = {parse_override(text).key_or_group for text in typed}
+    accepted = []
     for text in map(str, command):
         key = parse_override(text).key_or_group
-        if _is_of_launcher(key) and LAUNCHER in given:
+        if _is_of_launcher(key) and LAUNCHER in typed_keys:
             continue
         if reason_against(text) is None:
-            taken.append(text)
-        elif key not in given and not (is_of_logger(key) and LOGGER in given):
+            accepted.append(text)
+        elif key not in typed_keys and not (is_of_logger(key) and LOGGER in typed_keys):
             raise InputError(
                 f"resume={directory}: its command sets {key}, which is not taken from a file"
                 f" ({reason_against(text)}); give {_missing(key)} beside resume"
             )
-    return taken
+    return accepted
 
 
 def typed_again(overrides: Sequence[str]) -> list[str]:
@@ -134,7 +134,9 @@ def configuration_flags(config: DictConfig) -> list[str]:
     Args:
         config: Hydra's own node included.
     """
-    folders = {str(each.provider): str(each.path) for each in config.hydra.runtime.config_sources}
+    folders = {
+        str(source.provider): str(source.path) for source in config.hydra.runtime.config_sources
+    }
     flags = []
     if "command-line" in folders:
         flags += ["--config-dir", folders["command-line"]]

@@ -72,11 +72,11 @@ def resumed_command(overrides: Sequence[str]) -> list[str]:
     Raises:
         InputError: there is no such sweep, or writing in it would leave it.
     """
-    given = [(parse_override(text), text) for text in overrides]
-    wanted = [parsed.value() for parsed, _ in given if parsed.key_or_group == KEY]
+    pairs = [(parse_override(text), text) for text in overrides]
+    wanted = [parsed.value() for parsed, _ in pairs if parsed.key_or_group == KEY]
     if not wanted or wanted[-1] is None:
         return list(overrides)
-    rest = [(parsed, text) for parsed, text in given if parsed.key_or_group != KEY]
+    rest = [(parsed, text) for parsed, text in pairs if parsed.key_or_group != KEY]
     output = [parsed.value() for parsed, _ in rest if parsed.key_or_group == "output"]
     directory = find_sweep(str(wanted[-1]), Path(str(output[-1]) if output else OUTPUT))
     check_layout(directory)
@@ -101,25 +101,26 @@ def resumed_run(overrides: Sequence[str]) -> ResumedRun | None:
         InputError: there are other keys beside it, the run is one of a sweep, or writing in its
             directory would leave that.
     """
-    given = {parsed.key_or_group: parsed for parsed in map(parse_override, overrides)}
-    if KEY not in given:
+    by_key = {parsed.key_or_group: parsed for parsed in map(parse_override, overrides)}
+    if KEY not in by_key:
         return None
-    directory = Path(str(given.pop(KEY).value()))
+    directory = Path(str(by_key.pop(KEY).value()))
     if not is_file(directory / RUN_FILE) or kind_of(directory / SWEEP_FILE) is not None:
         return None
     sweep = resolved(directory).parent
     if is_file(sweep / SWEEP_FILE):
-        raise InputError(f"{KEY}={directory}: is a run of a sweep; {KEY}={sweep} goes on with that")
+        raise InputError(f"{KEY}={directory}: is one run of a sweep; {KEY}={sweep} resumes it")
     check_layout(directory)
-    trusted = given.pop(TRUSTED).value() if TRUSTED in given else []
+    trusted = by_key.pop(TRUSTED).value() if TRUSTED in by_key else []
     if not isinstance(trusted, list):
         raise InputError(f"{TRUSTED}={trusted}: should be a list, such as [{trusted}]")
-    logger = tuple(str(each.input_line) for key, each in given.items() if is_of_logger(key))
-    for key in given:
+    logger = tuple(
+        str(override.input_line) for key, override in by_key.items() if is_of_logger(key)
+    )
+    for key in by_key:
         if not is_of_logger(key):
             raise InputError(
-                f"{KEY}={directory}: a run goes on with the configuration that it has; leave out"
-                f" {key}"
+                f"{KEY}={directory}: a resumed run keeps its configuration; leave out {key}"
             )
     return ResumedRun(resolved(directory), tuple(map(str, trusted)), logger)
 
@@ -137,7 +138,9 @@ def find_sweep(named: str, output: Path) -> Path:
     if named != LATEST:
         directory = Path(named)
         if not is_file(directory / SWEEP_FILE):
-            raise InputError(f"{KEY}={named}: no sweep is here (no {SWEEP_FILE} found)")
+            raise InputError(
+                f"{KEY}={named}: should be the directory of a sweep or run; it has no {SWEEP_FILE}"
+            )
         return resolved(directory)
     latest = latest_sweep(output)
     if latest is None:
@@ -161,17 +164,17 @@ def resumption(journal: Journal, points: Sequence[Point]) -> Resumption:
     Raises:
         InputError: they have no point in common, or sweep.json cannot be used.
     """
-    there = {entry["id"]: entry for entry in placed_points(journal.root)}
-    asked = {point.id for point in points}
-    if not asked & there.keys():
+    listed = {entry["id"]: entry for entry in placed_points(journal.root)}
+    wanted = {point.id for point in points}
+    if not wanted & listed.keys():
         raise InputError(
-            f"{KEY}={journal.root}: none of its {len(there)} points is asked for; {KEY} without"
+            f"{KEY}={journal.root}: none of its {len(listed)} points is asked for; {KEY} without"
             " other keys goes on with what it was begun with"
         )
-    merged = tuple(_placed(points, there))
+    merged = tuple(_placed(points, listed))
     waiting = tuple(point for point in merged if journal.ended(point) is None)
-    left_out = tuple(entry for id, entry in there.items() if id not in asked)
-    new = [point.directory for point in merged if point.id not in there]
+    left_out = tuple(entry for id, entry in listed.items() if id not in wanted)
+    new = [point.directory for point in merged if point.id not in listed]
     notes = [f"{len(merged) - len(waiting)} of {len(merged)} runs have ended already"]
     begun_again = [point.directory for point in waiting if not _is_known(journal, point)]
     if begun_again:
@@ -201,12 +204,12 @@ def _is_known(journal: Journal, point: Point) -> bool:
     return known and status is not None and status not in ENDED
 
 
-def _placed(points: Sequence[Point], there: Mapping[str, Mapping[str, Any]]) -> Iterator[Point]:
+def _placed(points: Sequence[Point], listed: Mapping[str, Mapping[str, Any]]) -> Iterator[Point]:
     """The points under the numbers and directories that they have, new ones after the others."""
-    following = 1 + max(entry["number"] for entry in there.values())
+    following = 1 + max(entry["number"] for entry in listed.values())
     width = len(str(following + len(points)))
     for point in points:
-        entry = there.get(point.id)
+        entry = listed.get(point.id)
         if entry is None:
             values = point.directory.partition("_")[2]
             name = f"{following:0{width}d}_{values}".rstrip("_")

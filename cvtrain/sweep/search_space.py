@@ -38,17 +38,17 @@ def read_space(content: Mapping[str, Any]) -> dict[str, BaseDistribution]:
 
 
 def _distribution(key: str, value: Any) -> BaseDistribution:
-    place = f"hydra.sweeper.search.space.{key}"
+    label = f"hydra.sweeper.search.space.{key}"
     if isinstance(value, list | tuple):
         if not value:
-            raise InputError(f"{place}: {EXAMPLE}")
-        return CategoricalDistribution([override_text(each) for each in value])
+            raise InputError(f"{label}: {EXAMPLE}")
+        return CategoricalDistribution([override_text(choice) for choice in value])
     if not isinstance(value, Mapping) or not {"low", "high"} <= value.keys() <= RANGE_KEYS:
-        raise InputError(f"{place}: {EXAMPLE}")
+        raise InputError(f"{label}: {EXAMPLE}")
     low, high, log, step = (value.get(name) for name in ("low", "high", "log", "step"))
     numbers = [low, high] if step is None else [low, high, step]
-    if not all(_is_number(each) for each in numbers):
-        raise InputError(f"{place}: low, high and step should be finite numbers")
+    if not all(_is_number(number) for number in numbers):
+        raise InputError(f"{label}: low, high and step should be finite numbers")
     kind: Any = FloatDistribution
     if isinstance(low, int) and isinstance(high, int) and isinstance(step, int | None):
         kind = IntDistribution
@@ -56,7 +56,7 @@ def _distribution(key: str, value: Any) -> BaseDistribution:
     try:
         distribution: BaseDistribution = kind(low=low, high=high, log=bool(log), step=step)
     except ValueError as error:
-        raise InputError(f"{place}: {error}") from None
+        raise InputError(f"{label}: {error}") from None
     return distribution
 
 

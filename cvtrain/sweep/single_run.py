@@ -172,14 +172,14 @@ def result_table(record: RunRecord) -> Table:
 def complex_entries(final: Mapping[str, float]) -> list[tuple[str, complex]]:
     """``grad/weight[0,0]`` and its value, of every parameter traced whole, and the same of the
     transformed gradient and the weight."""
-    found: dict[tuple[str, str], list[tuple[str, complex]]] = {}
+    parts: dict[tuple[str, str], list[tuple[str, complex]]] = {}
     for tag, real in final.items():
         if match := REAL_ENTRY.fullmatch(tag):
             group, name, index = match.groups()
             value = complex(real, final[f"{group}/{name}/imag{index}"])
-            found.setdefault((group, name), []).append((f"{group}/{name}{index}", value))
-    whole = {name for group, name in found if group == "optimizer_grad"}
-    return [entry for (_, name), entries in found.items() if name in whole for entry in entries]
+            parts.setdefault((group, name), []).append((f"{group}/{name}{index}", value))
+    whole = {name for group, name in parts if group == "optimizer_grad"}
+    return [entry for (_, name), entries in parts.items() if name in whole for entry in entries]
 
 
 def _number(tag: str, value: float) -> str:

@@ -11,7 +11,6 @@ import psutil
 import pytest
 
 import cvtrain
-from cvtrain.cli.train import main
 from cvtrain.config.point import Point
 from cvtrain.process.errors import Interrupted
 from cvtrain.process.signals import interruption
@@ -115,22 +114,3 @@ def test_a_run_that_loses_every_worker_fails_and_the_others_do_not(tmp_path):
     assert sorted(statuses(directory).values()) == ["failed", "finished"]
     (record,) = map(read_record, directory.glob("*300000*/run.json"))
     assert "the process that trained was lost" in record["error"]
-
-
-@pytest.mark.parametrize(
-    ("given", "told"),
-    [
-        (
-            ["hydra.launcher.workers=0"],
-            "hydra.launcher.workers=0: should be an integer of at least 1",
-        ),
-        (["hydra.launcher.workers=many"], "hydra.launcher.workers=many: should be"),
-        (
-            ["hydra.launcher.workers=2", "hydra.job.chdir=true"],
-            "needs runs that train in this one process",
-        ),
-    ],
-)
-def test_what_is_no_number_of_workers_is_a_line(tmp_path, capsys, given, told):
-    assert main([*SMALL, *given, f"hydra.sweep.dir={tmp_path / 'x'}", "-m"]) == 2
-    assert told in capsys.readouterr().err

@@ -8,7 +8,6 @@ import psutil
 import pytest
 
 from cvtrain.cli.train import main
-from cvtrain.process.optional_dependencies import install_command
 from tests.sweep.small_sweep import (
     SMALL,
     assert_equal,
@@ -74,23 +73,6 @@ def test_an_interrupted_sweep_leaves_what_it_goes_on_from(whole, tmp_path):
     assert_equal(whole, directory)
 
 
-@pytest.mark.parametrize(
-    ("given", "told"),
-    [
-        (["hydra.launcher.workers=0"], "workers=0: should be an integer of at least 1, or null"),
-        (["hydra.launcher.cores=1.5"], "cores=1.5: should be an integer of at least 1"),
-        (["hydra.launcher.gpus=-1"], "gpus=-1: should be an integer of at least 0"),
-        (["hydra.launcher.max_stack=0"], "max_stack=0: should be an integer of at least 1"),
-        (["hydra.job.chdir=true"], "needs runs that train in this one process"),
-        (["hydra.launcher.node=1"], "hydra.launcher.node"),
-    ],
-)
-def test_wrong_options_are_a_line(tmp_path, capsys, given, told):
-    assert main([*SMALL, ON_RAY, *given, f"hydra.sweep.dir={tmp_path / 'x'}", "-m"]) == 2
-    assert told in capsys.readouterr().err
-    assert not (tmp_path / "x").exists()
-
-
 @pytest.mark.long
 def test_no_node_that_is_large_enough_is_a_line(tmp_path, capsys):
     given = ["hydra.launcher.cores=4096", f"hydra.sweep.dir={tmp_path / 'x'}"]
@@ -98,9 +80,3 @@ def test_no_node_that_is_large_enough_is_a_line(tmp_path, capsys):
     assert "hydra.launcher.cores=4096" in capsys.readouterr().err
     assert not list(tmp_path.glob("x/*/run.json"))
     assert not ray.is_initialized()
-
-
-def test_a_missing_extra_is_named(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("cvtrain.process.optional_dependencies.find_spec", lambda name: None)
-    assert main([*SMALL, ON_RAY, f"hydra.sweep.dir={tmp_path / 'x'}", "-m"]) == 2
-    assert install_command("ray") in capsys.readouterr().err

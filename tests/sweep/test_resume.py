@@ -119,10 +119,13 @@ def test_latest_is_the_sweep_that_was_begun_last(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (["resume=nowhere"], "resume=nowhere: no sweep is here (no sweep.json found)"),
+        (
+            ["resume=nowhere"],
+            "resume=nowhere: should be the directory of a sweep or run; it has no sweep.json",
+        ),
         (["resume=latest", "output=nowhere"], "resume=latest: no sweep is below nowhere"),
         (["resume={whole}", "seed=7,8"], "none of its 12 points is asked for"),
-        (["resume={whole}/.."], "no sweep is here"),
+        (["resume={whole}/.."], "should be the directory of a sweep"),
     ],
 )
 def test_what_cannot_be_gone_on_with_is_a_line_and_status_2(whole, capsys, given, told):

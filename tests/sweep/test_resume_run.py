@@ -81,7 +81,7 @@ def test_a_run_of_a_sweep_goes_on_with_that(tmp_path, capsys):
     assert main([*given]) == 0
     capsys.readouterr()
     assert resume(quoted(str(directory / "0_seed=0"))) == 2
-    assert f"resume={directory} goes on with that" in capsys.readouterr().err
+    assert f"resume={directory} resumes it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("days", [-400, 400])

@@ -11,7 +11,6 @@ import psutil
 import pytest
 
 from cvtrain.cli.train import main
-from cvtrain.process.optional_dependencies import install_command
 from tests.sweep.small_sweep import (
     SMALL,
     assert_equal,
@@ -167,28 +166,3 @@ def test_what_a_file_says_of_the_queue_is_not_taken(tmp_path, slurm, capsys):
     assert main([*SMALL[:1], *one, *given]) == 0
     assert resume(directory) == 2
     assert "give hydra/launcher=… and its options beside resume" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("given", "told"),
-    [
-        (["hydra.launcher.workers=null"], "workers=None: should be an integer of at least 1"),
-        (["hydra.launcher.cluster=pbs"], "cluster=pbs: should be slurm or local"),
-        (["+hydra.launcher.parameters.slurm_colour=red"], "Unknown argument 'colour'"),
-        (["hydra.launcher.parameters.mem_gb=much"], 'Parameter "mem_gb" expected type'),
-        (["hydra.launcher.lease_seconds=0"], "lease_seconds=0: should be a number above 0"),
-        (["hydra.launcher.lease_seconds=soon"], "lease_seconds=soon: should be a number above 0"),
-        (["hydra.job.chdir=true"], "needs runs that train in this one process"),
-        (["hydra.launcher.cluster=slurm"], 'Could not detect "srun"'),
-    ],
-)
-def test_wrong_options_are_a_line(tmp_path, capsys, given, told):
-    assert main([*SMALL, *LOCAL, *given, f"hydra.sweep.dir={tmp_path / 'x'}", "-m"]) == 2
-    assert told in capsys.readouterr().err
-    assert not (tmp_path / "x").exists()
-
-
-def test_a_missing_extra_is_named(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("cvtrain.process.optional_dependencies.find_spec", lambda name: None)
-    assert main([*SMALL, *LOCAL, f"hydra.sweep.dir={tmp_path / 'x'}", "-m"]) == 2
-    assert install_command("slurm") in capsys.readouterr().err
