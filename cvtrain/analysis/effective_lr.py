@@ -1,12 +1,10 @@
-"""The learning rate that counts: what is left of it and of the gradient's factor under the law."""
+"""How far a law moves the learning rate for a factor on the gradient."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from typing import Any
-
-import pandas as pd
 
 from cvtrain.analysis.exact_pairs import factors, hyperparameters
 from cvtrain.laws.table import exponents
@@ -32,19 +30,3 @@ def predicted_shift(config: Mapping[Any, Any], mixed: bool) -> float:
     if mixed and on_complex != on_real:
         return math.nan
     return rate_exponent(config) * math.log2(on_complex)
-
-
-def effective_rates(runs: pd.DataFrame) -> pd.Series[float]:
-    """lr · c^−e per run: equal for runs that a law makes equal.
-
-    Args:
-        runs: configuration in dotted columns; c is the factor on complex gradients.
-    """
-    kinds: dict[str, int] = {}
-    rates = []
-    for row in runs.to_dict("records"):
-        target = row["optimizer._target_"]
-        if target not in kinds:
-            kinds[target] = rate_exponent({"optimizer._target_": target})
-        rates.append(row["optimizer.lr"] * factors(row)[0] ** -kinds[target])
-    return pd.Series(rates, index=runs.index, dtype=float)

@@ -7,8 +7,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from matplotlib.figure import Figure
-
 from cvtrain.analysis.answer import signed_text
 from cvtrain.analysis.best_lr import Tuned, judged_runs, scored_runs, tuned
 from cvtrain.analysis.difference import (
@@ -35,6 +33,7 @@ from cvtrain.report.cells import (
 )
 from cvtrain.report.document import Document, Picture, Section, Sentence, Table
 from cvtrain.report.figures.metric_panels import MetricCurve, metric_panels
+from cvtrain.report.figures.panels import Panels
 
 FACTORS = ("activation", "initialisation", "normalisation")
 
@@ -285,14 +284,14 @@ def _effect_table(name: str, title: str, effects: Sequence[Effect]) -> Table:
     return Table(name, title, columns, records, caption, detail=name == "behind")
 
 
-def activation_curves(combined: Sequence[Combination], metric: str) -> Figure:
+def activation_curves(combined: Sequence[Combination], metric: str) -> Panels:
     """A panel per initialisation (row) and normalisation (column), a line per activation: the
     metric of held-out seeds over the learning rate; an accuracy as its error."""
     curves = [
         MetricCurve(row, column, f"initialisation {row}, normalisation {column}", name, metric, one)
         for (name, row, column), one in ((one.levels, one.tuned) for one in combined)
     ]
-    return metric_panels(curves, errors=True)
+    return metric_panels(curves)
 
 
 EXPERIMENT = Experiment(report_activations, quick=("seed=0,1", "lr_octave=0,1", "max_steps=20"))

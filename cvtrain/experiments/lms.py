@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from matplotlib.figure import Figure
 from scipy import stats
 
 from cvtrain import theory
@@ -21,7 +20,9 @@ from cvtrain.experiments.linear_runs import read_linear_run
 from cvtrain.experiments.registry import Experiment
 from cvtrain.report.cells import Column, number, spread_text, words
 from cvtrain.report.document import Document, Picture, Section, Sentence, Table
-from cvtrain.report.figures.style import COLOURS, MARKERS, light_grid, new_figure, paper_style
+from cvtrain.report.figures.panels import Panels, rows_for
+from cvtrain.report.figures.style import COLOURS, MARKERS, paper_style
+from cvtrain.report.figures.ticks import common_limits, logarithmic
 
 RealArray = npt.NDArray[np.float64]
 
@@ -113,17 +114,18 @@ def allowed_errors(comparisons: int) -> float:
 
 
 @paper_style
-def learning_curves(measured: list[Setting]) -> Figure:
+def learning_curves(measured: list[Setting]) -> Panels:
     """A panel per filter and input: excess error over J_min, measured (dots) and theory (lines)."""
     panels = list(dict.fromkeys((s.filter, s.circularity) for s in measured))
     columns = min(2, len(panels)) or 1
-    rows = -(-len(panels) // columns) or 1
-    figure = new_figure(columns, rows, extra=0.1)
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
-    for axes, (name, circularity) in zip(grid, panels, strict=False):
+    figure = Panels(rows_for(len(panels), columns), columns)
+    for axes, (name, circularity) in zip(figure.grid.ravel(), panels, strict=False):
         own = [s for s in measured if (s.filter, s.circularity) == (name, circularity)]
         for index, setting in enumerate(own):
-            axes.plot(setting.steps, setting.predicted, color="0.2", linewidth=0.9)
+            theory_label = "theory" if not index else None
+            axes.plot(
+                setting.steps, setting.predicted, color="0.2", linewidth=0.9, label=theory_label
+            )
             axes.errorbar(
                 setting.steps[::3],
                 setting.measured[::3],
@@ -135,14 +137,11 @@ def learning_curves(measured: list[Setting]) -> Figure:
                 label=f"{setting.share:.3g} × limit",
             )
         axes.set_title(f"{name}, ρ = {circularity:g}")
-        axes.set_yscale("log")
-        light_grid(axes)
-        axes.legend()
-    for axes in grid[-columns:]:
         axes.set_xlabel("step (one sample each)")
-    for axes in grid[::columns]:
         axes.set_ylabel("excess error / least error")
-    return figure
+        logarithmic(axes)
+    common_limits(figure.grid.ravel(), "y")
+    return figure.finish()
 
 
 def _setting(directory: Path, rows: pd.DataFrame) -> Setting:

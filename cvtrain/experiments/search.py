@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from cvtrain.analysis.arms import ARM_KEYS, OTHER_KEYS, label_runs
 from cvtrain.analysis.best_lr import scored_runs
@@ -15,15 +14,9 @@ from cvtrain.analysis.load import Sweep
 from cvtrain.experiments.registry import Experiment
 from cvtrain.report.cells import Column, Record, number, words
 from cvtrain.report.document import Document, Picture, Section, Sentence, Table
-from cvtrain.report.figures.style import (
-    legend_below,
-    light_grid,
-    logarithmic,
-    new_figure,
-    octave_axis,
-    paper_style,
-    style_of,
-)
+from cvtrain.report.figures.panels import Panels
+from cvtrain.report.figures.style import paper_style, style_of
+from cvtrain.report.figures.ticks import common_limits, logarithmic, octave_axis
 
 SHOWN = 10
 """Rows of the table of best trials."""
@@ -145,37 +138,41 @@ def _sentences(runs: pd.DataFrame, arms: Sequence[Record]) -> list[Sentence]:
 
 
 @paper_style
-def search_figure(runs: pd.DataFrame) -> Figure:
+def search_figure(runs: pd.DataFrame) -> Panels:
     """Validation loss by number of the trial, with the best so far, and over the learning rate.
 
     Args:
         runs: with `arm`, and `score`: the validation loss, infinite where a trial did not finish;
-            pruned trials are small crosses at their last validation loss.
+            pruned trials are small crosses at their last validation loss, failed ones in a band.
     """
-    figure = new_figure(2, 1.2)
-    by_trial, by_rate = figure.subplots(1, 2, sharey=True)
+    figure = Panels(1, 2)
     finished = runs[np.isfinite(runs["score"])]
-    for index, (arm, rows) in enumerate(finished.groupby("arm", sort=True)):
-        style = {key: style_of(index)[key] for key in ("color", "marker")}
-        for axes, key in ((by_trial, "run"), (by_rate, "optimizer.lr")):
-            axes.scatter(rows[key], rows["score"], s=10, label=str(arm), **style)
     pruned = runs[(runs["status"] == "pruned") & np.isfinite(runs["val/loss"])]
-    for axes, key in ((by_trial, "run"), (by_rate, "optimizer.lr")):
+    failed = runs[runs["status"].isin(["diverged", "failed"])]
+    arms = sorted(set(runs["arm"]))
+    for axes, key in zip(figure.grid[0], ("run", "optimizer.lr"), strict=True):
+        for index, arm in enumerate(arms):
+            style = style_of(index) | {"linestyle": "none"}
+            rows, lost = (table[table["arm"] == arm] for table in (finished, failed))
+            if len(rows):
+                axes.plot(rows[key], rows["score"], label=str(arm), **style)
+            figure.mark_failed(axes, lost[key], index)
         if len(pruned):
-            axes.scatter(
-                pruned[key], pruned["val/loss"], s=8, marker="x", color="0.6", label="pruned"
+            axes.plot(
+                *(pruned[key], pruned["val/loss"]), "x", markersize=3, color="0.6", label="pruned"
             )
-        light_grid(axes)
+        axes.set_ylabel("validation loss")
+    by_trial, by_rate = figure.grid[0]
     ordered = finished.sort_values("run")
     by_trial.step(
         ordered["run"], ordered["score"].cummin(), where="post", color="0.2", label="best so far"
     )
-    logarithmic(by_trial)
     by_trial.set_xlabel("trial")
-    by_trial.set_ylabel("validation loss")
     octave_axis(by_rate, "learning rate")
-    legend_below(figure, columns=3)
-    return figure
+    for axes in (by_trial, by_rate):
+        logarithmic(axes)
+    common_limits((by_trial, by_rate), "y")
+    return figure.finish("in the band: trials that diverged or failed")
 
 
 EXPERIMENT = Experiment(report_search)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from cvtrain import theory
 from cvtrain.analysis.arms import arm_name
@@ -17,14 +16,9 @@ from cvtrain.experiments.linear_runs import LinearRun, read_linear_run
 from cvtrain.experiments.registry import Experiment
 from cvtrain.report.cells import number, words
 from cvtrain.report.document import Document, Picture, Section, Sentence, Table
-from cvtrain.report.figures.style import (
-    COLOURS,
-    MARKERS,
-    legend_below,
-    light_grid,
-    new_figure,
-    paper_style,
-)
+from cvtrain.report.figures.panels import Panels
+from cvtrain.report.figures.style import COLOURS, MARKERS, paper_style
+from cvtrain.report.figures.ticks import common_limits, logarithmic
 
 CONVERGED = 1e-3
 """A finished run has converged if its excess loss is below this share of the initial one."""
@@ -98,22 +92,21 @@ def report_stability(sweep: Sweep) -> Document:
 
 
 @paper_style
-def learning_curves(ended: list[Trial]) -> Figure:
+def learning_curves(ended: list[Trial]) -> Panels:
     """A panel per rule: excess loss over steps, measured (markers) and in theory (lines)."""
     rules = list(dict.fromkeys(trial.rule for trial in ended))
-    figure = new_figure(len(rules), 1, extra=1.0)
+    figure = Panels(1, len(rules))
     shares = sorted({round(trial.share, 6) for trial in ended})
-    for axes, rule in zip(figure.subplots(1, len(rules), squeeze=False)[0], rules, strict=True):
+    for axes, rule in zip(figure.grid[0], rules, strict=True):
         own = [trial for trial in ended if trial.rule == rule]
         for index, share in enumerate(shares):
             _curves(axes, [t for t in own if round(t.share, 6) == share], index)
         axes.set_title(rule)
-        axes.set_yscale("log")
         axes.set_xlabel("step")
-        light_grid(axes)
-    figure.axes[0].set_ylabel("loss − least loss")
-    legend_below(figure)
-    return figure
+        axes.set_ylabel("loss − least loss")
+        logarithmic(axes)
+    common_limits(figure.grid[0], "y")
+    return figure.finish()
 
 
 def _curves(axes: Axes, own: list[Trial], index: int) -> None:
@@ -134,7 +127,9 @@ def _curves(axes: Axes, own: list[Trial], index: int) -> None:
         steps = np.arange(int(own[0].run.steps[-1]) + 1)
         curve = _closed_form(own[0], len(steps) - 1)
         significant = curve > np.finfo(float).eps
-        axes.plot(steps[significant], curve[significant], color="0.2", linewidth=0.9)
+        axes.plot(
+            steps[significant], curve[significant], color="0.2", linewidth=0.9, label="closed form"
+        )
 
 
 def _trial(directory: Path, row: dict[Any, Any]) -> Trial:

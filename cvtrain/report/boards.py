@@ -21,7 +21,7 @@ from cvtrain.analysis.arms import FRACTIONS, label_runs
 from cvtrain.analysis.best_lr import SCORE
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.metric import ACCURACY
-from cvtrain.report.cells import rate_text
+from cvtrain.report.cells import rate_text, replace_exponents
 from cvtrain.report.document import Document
 from cvtrain.report.export import markdown
 from cvtrain.runs.directory_layout import AGGREGATE
@@ -200,5 +200,5 @@ def run_name(label: str) -> str:
     """Make a label a directory name that needs no quotes in a shell."""
     for value, fraction in FRACTIONS.items():
         label = label.replace(fraction, f"{value:g}")
-    plain = re.sub(r"[^A-Za-z0-9.,=^+_-]+", "_", label)
+    plain = re.sub(r"[^A-Za-z0-9.,=^+_-]+", "_", replace_exponents(label, "^{}"))
     return shortened(re.sub(",[,_]*", ",", plain))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -105,14 +106,29 @@ def spread_text(mean: float, spread: float, form: str = ".2f") -> str:
     return text if math.isnan(spread) else f"{text} ± {number_text(spread, form)}"
 
 
+RAISED, LEVEL = "⁻·⁰¹²³⁴⁵⁶⁷⁸⁹", "-.0123456789"
+SUPERSCRIPTS, DIGITS = str.maketrans(LEVEL, RAISED), str.maketrans(RAISED, LEVEL)
+EXPONENT = re.compile("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹][⁻·⁰¹²³⁴⁵⁶⁷⁸⁹]*")
+
+
+def superscript(exponent: float) -> str:
+    """An exponent as it stands above the line, e.g. ``⁻³`` or ``⁻³·⁵``."""
+    return f"{exponent:g}".translate(SUPERSCRIPTS)
+
+
+def replace_exponents(text: str, form: str) -> str:
+    """The text with raised exponents written as `form`, e.g. ``^{}``: ``2^-3``."""
+    return EXPONENT.sub(lambda found: form.format(found[0].translate(DIGITS)), text)
+
+
 def rate_text(lr: float | None, edge: bool = False) -> str:
-    """A learning rate: ``2^-3`` for powers of two and half octaves, else plain digits; "none" for
+    """A learning rate: ``2⁻³`` for powers of two and half octaves, else plain digits; "none" for
     None; with a star where it is at the `edge` of those tried."""
     if lr is None or math.isnan(lr):
         return "none"
     octave = math.log2(lr)
     half = round(2 * octave) / 2
-    text = f"2^{half:g}" if abs(octave - half) < 1e-6 else f"{lr:g}"
+    text = f"2{superscript(half)}" if abs(octave - half) < 1e-6 else f"{lr:g}"
     return f"{text}*" if edge else text
 
 

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from cvtrain.report.cells import Column, Record
+from cvtrain.report.figures.panels import Panels
 
 
 @dataclass(frozen=True)
@@ -81,13 +80,15 @@ class Picture:
 
     Attributes:
         name: of its files.
-        title: what it shows; its caption, and its text for screen readers.
+        title: what it shows; its text for screen readers.
         figure: already drawn.
+        caption: what lines and marks mean, and what is to be seen, computed from the data.
     """
 
     name: str
     title: str
-    figure: Figure
+    figure: Panels
+    caption: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from cvtrain.process.errors import InputError
 from cvtrain.process.plain_text import printable
 from cvtrain.process.signals import interruption
 from cvtrain.report.document import Document, Picture, Table
-from cvtrain.report.figures.style import save_figure
+from cvtrain.report.figures.save import save_figure
 from cvtrain.report.html import page
 from cvtrain.runs.directory_layout import REPORT
 from cvtrain.runs.directory_lock import LOCK_FILE

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
-
-from matplotlib.figure import Figure
 
 from cvtrain.analysis.answer import Answers
 from cvtrain.analysis.load import Sweep
@@ -17,8 +15,8 @@ from cvtrain.analysis.verdict import decide
 from cvtrain.config.overrides import as_override
 from cvtrain.process.plain_text import cvtrain_command
 from cvtrain.report.answers import answer_sentences, answer_table
-from cvtrain.report.document import Document, Picture, Section, Sentence
-from cvtrain.report.figures import differences, learning_rates, training
+from cvtrain.report.document import Document, Section, Sentence
+from cvtrain.report.lr_sweep_figures import cover, pictures
 from cvtrain.report.lr_sweep_tables import (
     arm_table,
     difference_table,
@@ -42,10 +40,9 @@ def report_retuning(sweep: Sweep) -> Document:
     bounds = reference_section(sweep)
     if bounds is not None:
         sections.append(bounds)
-    cover = learning_rates.registered_curves(comparison, answers)
-    pictures = tuple(_pictures(sweep, comparison))
-    if pictures:
-        sections.append(Section("Figures", pictures=pictures))
+    drawn = tuple(pictures(sweep, comparison))
+    if drawn:
+        sections.append(Section("Figures", pictures=drawn))
     answered = {answer.group for answer in answers.values()}
     alone = [(g.name, without_comparison(g)) for g in groups if g.name not in answered]
     return Document(
@@ -57,13 +54,7 @@ def report_retuning(sweep: Sweep) -> Document:
             *(Sentence(f"{name}: {reason}.") for name, reason in alone if reason is not None),
         ),
         next_command=_next_command(sweep, answers),
-        cover=None
-        if cover is None
-        else Picture(
-            "registered",
-            "Validation loss over the learning rate: as measured, and moved by each arm’s factor",
-            cover,
-        ),
+        cover=cover(comparison, answers),
         sections=tuple(sections),
         broken=tuple(
             f"{answer.group}, {answer.arm}: {answer.outcome}"
@@ -149,57 +140,6 @@ def _group_section(group: Group, answers: Answers, slug: str) -> Section:
                 ),
             )
     return Section(group.name, tuple(describe_group(group, answers, rows)), tuple(tables))
-
-
-def _pictures(sweep: Sweep, comparison: Comparison) -> Iterator[Picture]:
-    if not comparison.groups:
-        return
-    compared = any(arm.prices for group in comparison.groups for arm in group.arms)
-    ablation = any(group.varied for group in comparison.groups)
-    figures: list[tuple[str, str, Figure | None]] = []
-    if comparison.runs["optimizer.lr"].nunique() > 1:
-        figures += [
-            (
-                "learning_rates",
-                "Validation loss and test metric over the learning rate",
-                learning_rates.learning_rate_curves(comparison),
-            ),
-            (
-                "effective_rates",
-                "The same over the effective learning rate: lr × the factor that the law leaves",
-                None if ablation else learning_rates.effective_rate_curves(comparison),
-            ),
-            (
-                "heat_maps",
-                "Mean test metric of every arm at every learning rate",
-                learning_rates.heat_maps(comparison),
-            ),
-        ]
-        if compared:
-            figures += [
-                ("shifts", "How far learning rates move", differences.shifts(comparison)),
-                (
-                    "prices",
-                    "The price of not retuning, over the learning rate",
-                    differences.prices(comparison),
-                ),
-            ]
-    figures += [
-        ("convergence", "Validation loss over steps", training.convergence(sweep, comparison)),
-        (
-            "paths",
-            "One entry of a weight and of its gradient in the complex plane (× start)",
-            training.paths(sweep, comparison),
-        ),
-        (
-            "phase_roses",
-            "Where the traced entries of w.grad point",
-            training.phase_roses(sweep, comparison),
-        ),
-    ]
-    for name, title, figure in figures:
-        if figure is not None:
-            yield Picture(name, title, figure)
 
 
 def _facts(group: Group, answers: Answers) -> dict[str, Any]:

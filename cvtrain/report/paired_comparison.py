@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from cvtrain.analysis.best_lr import ACCURACY, Tuned, judged_runs, scored_runs, tuned
 from cvtrain.analysis.difference import (
@@ -29,6 +28,7 @@ from cvtrain.report.cells import (
 )
 from cvtrain.report.document import Table
 from cvtrain.report.figures.metric_panels import MetricCurve, metric_panels
+from cvtrain.report.figures.panels import Panels
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +150,7 @@ def comparison_table(comparisons: Sequence[PairedComparison], name: str, title: 
     return Table(name, title, columns, tuple(records), caption)
 
 
-def comparison_curves(comparisons: Sequence[PairedComparison]) -> Figure:
+def comparison_curves(comparisons: Sequence[PairedComparison]) -> Panels:
     """A row per task, a column per optimizer: the metric of held-out seeds over learning rates,
     with verticals at the learning rates that were chosen."""
     curves = [

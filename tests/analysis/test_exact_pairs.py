@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cvtrain.analysis import exact_pairs as relabelling
-from cvtrain.analysis.effective_lr import effective_rates, predicted_shift
+from cvtrain.analysis.effective_lr import predicted_shift
 from cvtrain.analysis.exact_pairs import without_factor
 from cvtrain.analysis.load import flattened
 from cvtrain.analysis.scores import compare
@@ -75,15 +75,3 @@ def test_a_step_along_the_conjugate_gradient_is_no_relabelling():
     assert without_factor(conjugate, mixed=False) is None
     assert without_factor(conjugate | {"objective.scale": 0.5}, mixed=False) is None
     assert without_factor(conjugate | {"convention.conjugate": False}, mixed=False) is not None
-
-
-def test_effective_rates_are_equal_for_runs_that_a_law_makes_equal():
-    adam = {"optimizer___target_": "torch.optim.Adam"}
-    rows = [
-        row(0.1, optimizer__lr=0.25),
-        row(0.1, optimizer__lr=0.5, **HALVED),
-        row(0.1, optimizer__lr=1.0, **HALVED, **WIRTINGER),
-        row(0.1, optimizer__lr=0.25, **adam),
-        row(0.1, optimizer__lr=0.25, **adam, **HALVED),
-    ]
-    assert effective_rates(sweep_of(rows).runs).tolist() == [0.25] * 5

@@ -31,7 +31,9 @@ from cvtrain.report.cells import words
 from cvtrain.report.console import print_document, rich_table
 from cvtrain.report.document import Document, Picture, Section, Sentence, Table
 from cvtrain.report.export import as_csv, as_markdown, as_tex, markdown, write_report
-from cvtrain.report.figures.style import new_figure, paper_style, save_figure
+from cvtrain.report.figures.panels import Panels
+from cvtrain.report.figures.save import save_figure
+from cvtrain.report.figures.style import paper_style
 from cvtrain.runs.directory_lock import claim_directory
 
 TEXTS = [
@@ -74,14 +76,13 @@ def test_escape_sequences_do_not_reach_a_terminal():
 
 @paper_style
 def drawn(text: str):
-    figure = new_figure(1, 1)
-    axes = figure.add_subplot()
+    figure = Panels(1, 1)
+    axes = figure.grid[0, 0]
     axes.plot([1, 2], label=text)
     axes.set(title=text, xlabel=text)
     axes.set_xticks([0, 1], [text, "1"])
     axes.text(0, 1, text)
-    axes.legend()
-    return figure
+    return figure.finish()
 
 
 @pytest.mark.parametrize("text", [*TEXTS, CONTROLS])
@@ -117,7 +118,7 @@ def document(text: str) -> Document:
         text,
         (Sentence(text, ("table 1",)),),
         (table,),
-        (Picture("picture", text, new_figure(1, 1)),),
+        (Picture("picture", text, Panels(1, 1), text),),
     )
     return Document(text, (Sentence(text),), (section,), notes=(text,), broken=(text,))
 

@@ -145,4 +145,3 @@ def test_an_ablation_of_ones_own_is_one_table_under_a_title_that_names_it():
     assert "clip.kind=norm" in shown(document, 80)
     names = [picture.name for picture in document.pictures]
     assert names[:2] == ["registered", "learning_rates"]
-    assert "effective_rates" not in names

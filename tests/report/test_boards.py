@@ -171,7 +171,7 @@ def test_what_diverged_has_a_share_and_no_say_in_the_mean():
 
 
 def test_names_of_runs_need_no_quotes():
-    assert run_name("Adam, scale ½, pytorch, lr=2^-8") == "Adam,scale_0.5,pytorch,lr=2^-8"
+    assert run_name("Adam, scale ½, pytorch, lr=2⁻⁸") == "Adam,scale_0.5,pytorch,lr=2^-8"
     assert run_name("a/../b; rm $x") == "a_.._b_rm_x"
 
 

@@ -1,54 +1,47 @@
-"""The outcome over the learning rate, per arm: curves, effective-rate curves, heat maps."""
+"""The outcome over the learning rate, per arm: registered curves, curves with ranges, heat maps."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from cvtrain.analysis.answer import Answers
 from cvtrain.analysis.arms import CONTROL
-from cvtrain.analysis.effective_lr import effective_rates
-from cvtrain.analysis.metric import ACCURACY
 from cvtrain.analysis.scores import Arm, Comparison, Group
 from cvtrain.report.answers import factor_octaves
+from cvtrain.report.cells import superscript
+from cvtrain.report.figures.panels import Panels, name_ticks, rows_for
 from cvtrain.report.figures.style import (
-    COLOURS,
-    MOST_COLUMNS,
+    BETTER_BRIGHTER,
+    as_error,
     band,
-    legend_below,
-    light_grid,
-    logarithmic,
-    new_figure,
-    octave_axis,
+    error_name,
     paper_style,
     style_of,
 )
+from cvtrain.report.figures.ticks import (
+    common_limits,
+    log_ticks,
+    logarithmic,
+    number_label,
+    octave_axis,
+)
 
-Rates = Callable[[pd.DataFrame], "pd.Series[float]"]
-
-
-@paper_style
-def learning_rate_curves(comparison: Comparison) -> Figure:
-    """Per group a column: validation loss and test metric against the learning rate, per arm.
-
-    Lines are means over seeds, bands their range; the jitter control is a grey band. A cross at
-    the top marks a learning rate at which a run of the arm did not finish; it has no mean.
-    """
-    return _grid(comparison, 2, lambda rows: rows["optimizer.lr"], "learning rate")
+HALF_FAILED = "in the band: half of an arm's runs or more failed at this rate"
+ONE_FAILED = "in the band: at this rate a run of the arm failed, so it has no mean"
 
 
 @paper_style
-def registered_curves(comparison: Comparison, answers: Answers) -> Figure | None:
+def registered_curves(comparison: Comparison, answers: Answers) -> Panels | None:
     """Per group a row: median validation loss over the learning rate as measured (left), and over
     the learning rate divided by the factor that the arm's answer gives (right): where the factor is
-    right, the curves coincide. The jitter control is grey; a cross at the top marks a learning rate
-    at which half of the runs fail.
+    right, the curves coincide. In a band above, rates at which half of the runs fail.
 
     Returns:
         None where no arm of several learning rates has an answer.
@@ -61,69 +54,138 @@ def registered_curves(comparison: Comparison, answers: Answers) -> Figure | None
     ]
     if not groups:
         return None
-    figure = new_figure(2, 0.95 * len(groups))
+    figure = Panels(len(groups), 2)
     indices = arm_indices(comparison)
-    lines = figure.subplots(len(groups), 2, squeeze=False, sharey="row")
-    for (measured, moved), group in zip(lines, groups, strict=True):
+    for (measured, moved), group in zip(figure.grid, groups, strict=True):
         for arm in group.arms:
             index = indices.get(arm.name)
-            _median_curve(measured, arm, 0.0, index)
+            _median_curve(figure, measured, arm, 0.0, index)
             answer = answers.get((group.name, arm.name))
             octaves = 0.0 if answer is None else factor_octaves(answer)
             if not math.isnan(octaves):
-                _median_curve(moved, arm, octaves, index)
+                _median_curve(figure, moved, arm, octaves, index)
         measured.set_title(f"{group.name}: as measured")
-        moved.set_title(f"{group.name}: moved by each arm's factor")
-        logarithmic(measured)
+        moved.set_title(f"{group.name}: moved by each arm’s factor")
         measured.set_ylabel("validation loss")
-        last = group is groups[-1]
-        octave_axis(measured, "learning rate" if last else "")
-        octave_axis(moved, "learning rate / factor" if last else "")
-        for axes in (measured, moved):
-            light_grid(axes)
-    legend_below(figure)
-    return figure
+        for axes, label in ((measured, "learning rate"), (moved, "learning rate / factor")):
+            logarithmic(axes)
+            octave_axis(axes, label)
+        common_limits((measured, moved), "y")
+    return figure.finish(HALF_FAILED)
 
 
-def _median_curve(axes: Axes, arm: Arm, octaves: float, index: int | None) -> None:
+def _median_curve(figure: Panels, axes: Axes, arm: Arm, octaves: float, index: int | None) -> None:
     rates = 2.0 ** (arm.grid.octaves - octaves)
     losses = arm.grid.median_loss
-    if index is None:
-        style: dict[str, Any] = {"color": "0.6", "linewidth": 3, "alpha": 0.6}
-    else:
-        style = style_of(index)
-    axes.plot(rates, np.where(np.isinf(losses), np.nan, losses), label=arm.name, **style)
-    lost = rates[np.isinf(losses)]
-    height = np.full(len(lost), 0.97 - 0.05 * (index or 0))
-    transform = axes.get_xaxis_transform()
-    axes.plot(lost, height, "x", color=style["color"], transform=transform)
+    axes.plot(rates, np.where(np.isinf(losses), np.nan, losses), label=arm.name, **style_of(index))
+    figure.mark_failed(axes, rates[np.isinf(losses)], index)
 
 
 @paper_style
-def effective_rate_curves(comparison: Comparison) -> Figure:
-    """Validation loss against the effective learning rate: lr × the factor that the law leaves.
+def learning_rate_curves(comparison: Comparison) -> Panels:
+    """Per group a row: validation loss (left) and test metric (right) over the learning rate.
 
-    Where the curves of arms coincide, the factor only rescales the learning rate.
-    """
-    return _grid(comparison, 1, effective_rates, "effective learning rate")
-
-
-@paper_style
-def heat_maps(comparison: Comparison) -> Figure:
-    """Per group a panel: the mean test metric of every arm at every learning rate.
-
-    A cross marks a learning rate at which a run diverged or failed.
+    Lines are means over seeds, shaded their range. In a band above, learning rates at which a run
+    of the arm failed: the line has a gap there.
     """
     groups = comparison.groups
+    figure = Panels(len(groups), 2)
+    indices = arm_indices(comparison)
+    for line, group in zip(figure.grid, groups, strict=True):
+        rows = comparison.runs[comparison.runs["group"] == group.name]
+        for axes, column in zip(line, ("score", group.metric), strict=True):
+            for arm in group.arms:
+                values = rate_values(rows[rows["arm"] == arm.name], column)
+                index = indices.get(arm.name)
+                lr = values.index.to_numpy(dtype=float)
+                lines = {str(name): values[name].to_numpy() for name in values}
+                band(axes, lr, lines, index, arm.name)
+                figure.mark_failed(axes, lr[values["mean"].isna()], index)
+            octave_axis(axes, "learning rate")
+            logarithmic(axes)
+            axes.set_title(group.name)
+        line[0].set_ylabel("validation loss")
+        line[1].set_ylabel(error_name(group.metric))
+    for panels in figure.grid.T:
+        common_limits(panels, "y")
+    return figure.finish(ONE_FAILED)
+
+
+def rate_values(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Mean, lowest and highest value over the runs at each learning rate.
+
+    Args:
+        rows: runs of one arm.
+        column: of them: the score, or a test metric, which is turned by `as_error`.
+
+    Returns:
+        columns `mean`, `low`, `high`, indexed by the learning rate; NaN where a run failed.
+    """
+    by_rate = rows.assign(shown=as_error(rows[column], column)).groupby("optimizer.lr")
+    values = pd.DataFrame(by_rate["shown"].agg(mean="mean", low="min", high="max"))
+    return values.where(by_rate["score"].max() < np.inf)
+
+
+@paper_style
+def heat_maps(comparison: Comparison) -> Panels:
+    """Per group a panel: the mean test metric of every arm at every learning rate, an accuracy as
+    its error; brighter is better, and panels of the same metric have the same colours. A cross
+    marks a learning rate at which a run of the arm failed."""
+    groups = comparison.groups
     columns = min(len(groups), 2)
-    rows = -(-len(groups) // columns)
-    figure = new_figure(columns, rows, extra=0.3)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, group in zip(grid, groups, strict=False):
-        _heat_map(axes, group, comparison.runs[comparison.runs["group"] == group.name])
-    for axes in grid[len(groups) :]:
-        axes.set_visible(False)
-    return figure
+    figure = Panels(rows_for(len(groups), columns), columns, names=True)
+    tables = {group.name: _means(comparison, group) for group in groups}
+    for axes, group in zip(figure.grid.ravel(), groups, strict=False):
+        alike = [tables[one.name] for one in groups if one.metric == group.metric]
+        shown = np.concatenate([table.to_numpy(dtype=float).ravel() for table in alike])
+        _heat_map(figure, axes, group, tables[group.name], shown[np.isfinite(shown)])
+    return figure.finish()
+
+
+def _means(comparison: Comparison, group: Group) -> pd.DataFrame:
+    rows = comparison.runs[comparison.runs["group"] == group.name]
+    means = {
+        arm.name: rate_values(rows[rows["arm"] == arm.name], group.metric)["mean"]
+        for arm in group.arms
+    }
+    return pd.DataFrame(means).T.sort_index(axis="columns")
+
+
+def _heat_map(
+    figure: Panels, axes: Axes, group: Group, means: pd.DataFrame, values: np.ndarray
+) -> None:
+    shown = means.to_numpy(dtype=float)
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    norm = LogNorm(low, high) if 0 < low < high else Normalize(low, max(high, low + 1e-9))
+    image = axes.imshow(shown, aspect="auto", cmap=BETTER_BRIGHTER, norm=norm)
+    tried = {arm.name: set(arm.grid.rates.tolist()) for arm in group.arms}
+    for (row, column), value in np.ndenumerate(shown):
+        if np.isnan(value):
+            if float(str(means.columns[column])) not in tried[str(means.index[row])]:
+                continue
+            text, colour = "×", "black"
+        else:
+            text, colour = _three_digits(value), "white" if norm(value) > 0.55 else "black"
+        axes.text(column, row, text, ha="center", va="center", color=colour)
+    octaves = np.log2(means.columns.to_numpy(dtype=float))
+    every = -(-len(octaves) // 7)
+    labels = [f"2{superscript(round(octave, 2))}" for octave in octaves]
+    axes.set_xticks(range(0, len(octaves), every), labels[::every])
+    axes.set_xlabel("learning rate")
+    axes.grid(visible=False)
+    name_ticks(axes, list(map(str, means.index)))
+    axes.set_title(f"{group.name}: {error_name(group.metric)}")
+    bar = axes.inset_axes((-0.75, -0.15, 0.62, 0.05))
+    figure.colorbar(image, cax=bar, orientation="horizontal")
+    ticks = (log_ticks(low, high) if isinstance(norm, LogNorm) else [low, high])[::2]
+    bar.xaxis.set_major_locator(FixedLocator(ticks))
+    bar.xaxis.set_major_formatter(FixedFormatter([number_label(tick) for tick in ticks]))
+    bar.xaxis.set_minor_locator(NullLocator())
+    bar.set_title("bright: better", fontsize=8, pad=1)
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.3g}" if abs(value) >= 1 else f"{value:.2g}"
 
 
 def arm_indices(comparison: Comparison) -> dict[str, int]:
@@ -132,91 +194,32 @@ def arm_indices(comparison: Comparison) -> dict[str, int]:
     return {name: index for index, name in enumerate(dict.fromkeys(names))}
 
 
-def metric_name(metric: str) -> str:
-    """The label of an axis that shows a test metric."""
-    return "test accuracy, %" if metric == ACCURACY else metric.replace("/", " ")
+def distances(group: Group, answers: Answers) -> Iterator[tuple[str, float, float]]:
+    """Per arm how far its median validation loss is from the reference's at equal learning rates,
+    as measured and moved by the factor of its answer.
 
-
-def _grid(comparison: Comparison, kinds: int, rates: Rates, label: str) -> Figure:
-    groups = comparison.groups
-    columns = min(len(groups), MOST_COLUMNS)
-    lines = -(-len(groups) // columns)
-    figure = new_figure(columns, kinds * lines)
-    grid = figure.subplots(kinds * lines, columns, squeeze=False)
-    indices = arm_indices(comparison)
-    for number, group in enumerate(groups):
-        rows = comparison.runs[comparison.runs["group"] == group.name]
-        panels = grid[kinds * (number // columns) :, number % columns][:kinds]
-        for axes, column in zip(panels, ("score", group.metric), strict=False):
-            _curves(axes, group, rows.assign(rate=rates(rows)), column, indices)
-        panels[0].set_title(group.name)
-        logarithmic(panels[0])
-        panels[0].set_ylabel("validation loss")
-        panels[-1].set_xlabel(label)
-        if kinds == 2:
-            panels[1].set_ylabel(metric_name(group.metric))
-    for axes in grid.ravel():
-        if not axes.has_data():
-            axes.set_visible(False)
-    grid[0, 0].plot([], [], linestyle="none", marker="x", color="0.3", label="a run did not finish")
-    legend_below(figure)
-    return figure
-
-
-def _curves(
-    axes: Axes, group: Group, rows: pd.DataFrame, column: str, indices: Mapping[str, int]
-) -> None:
-    factor = 100 if column == ACCURACY else 1
+    Yields:
+        the arm, and two medians over learning rates of the ratio of losses less 1; NaN where the
+        curves have no learning rate in common.
+    """
+    base = group.base
+    if base is None:
+        return
     for arm in group.arms:
-        own = rows[rows["arm"] == arm.name]
-        by_rate = own.groupby("rate")
-        whole = by_rate["score"].max() < np.inf
-        values = factor * by_rate[column].agg(["mean", "min", "max"])[whole]
-        lr = values.index.to_numpy(dtype=float)
-        if arm.name == CONTROL:
-            if not values.empty:
-                ends = values["min"], values["max"]
-                axes.fill_between(lr, *ends, color="0.6", alpha=0.45, label=f"{CONTROL} (range)")
-            continue
-        index = indices[arm.name]
-        named = (("mean", "mean"), ("low", "min"), ("high", "max"))
-        band(axes, lr, {name: values[own].to_numpy() for name, own in named}, index, arm.name)
-        lost = whole.index[~whole].to_numpy(dtype=float)
-        axes.plot(
-            lost,
-            np.full(len(lost), 0.97 - 0.05 * index),
-            linestyle="none",
-            marker="x",
-            color=COLOURS[index % len(COLOURS)],
-            transform=axes.get_xaxis_transform(),
-        )
-    octave_axis(axes, "")
-    light_grid(axes)
+        answer = answers.get((group.name, arm.name))
+        if answer is not None:
+            yield arm.name, _distance(base, arm, 0.0), _distance(base, arm, factor_octaves(answer))
 
 
-def _heat_map(axes: Axes, group: Group, rows: pd.DataFrame) -> None:
-    factor = 100 if group.metric == ACCURACY else 1
-    names = [arm.name for arm in group.arms]
-    means = rows.pivot_table(
-        index="arm", columns="optimizer.lr", values=group.metric, aggfunc="mean", dropna=False
-    ).reindex(names)
-    lost = rows.assign(lost=~np.isfinite(rows["score"])).pivot_table(
-        index="arm", columns="optimizer.lr", values="lost", aggfunc="any"
-    )
-    lost = lost.reindex(index=names, columns=means.columns)
-    shown = factor * means.to_numpy(dtype=float)
-    image = axes.imshow(shown, aspect="auto", cmap="cividis")
-    low, high = image.get_clim()
-    for (row, column), value in np.ndenumerate(shown):
-        if lost.iat[row, column] is True or lost.iat[row, column] == 1:
-            text = "×"
-        else:
-            text = "" if np.isnan(value) else f"{value:.3g}"
-        dark = np.isnan(value) or high == low or (value - low) / (high - low) < 0.6
-        colour = "white" if dark and not np.isnan(value) else "black"
-        axes.text(column, row, text, ha="center", va="center", fontsize=6, color=colour)
-    octaves = np.log2(means.columns.to_numpy(dtype=float))
-    axes.set_xticks(range(len(octaves)), [f"{octave:.3g}" for octave in octaves])
-    axes.set_yticks(range(len(names)), names)
-    axes.set_xlabel("log₂ of the learning rate")
-    axes.set_title(f"{group.name}: {metric_name(group.metric)}")
+def _distance(base: Arm, arm: Arm, octaves: float) -> float:
+    own, losses = arm.grid.octaves - octaves, arm.grid.median_loss
+    known = np.isfinite(losses)
+    if math.isnan(octaves) or not known.any():
+        return math.nan
+    wanted = base.grid.octaves[np.isfinite(base.grid.median_loss)]
+    reference = base.grid.median_loss[np.isfinite(base.grid.median_loss)]
+    within = (wanted >= own[known].min() - 1e-6) & (wanted <= own[known].max() + 1e-6)
+    if not within.any():
+        return math.nan
+    moved = np.exp(np.interp(wanted[within], own[known], np.log(losses[known])))
+    return float(np.median(np.exp(np.abs(np.log(moved / reference[within]))) - 1))

@@ -6,19 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from matplotlib.figure import Figure
+from cvtrain.analysis.best_lr import Tuned
+from cvtrain.report.figures.panels import Panels
+from cvtrain.report.figures.style import as_error, band, error_name, paper_style, style_of
+from cvtrain.report.figures.ticks import common_limits, logarithmic, octave_axis
 
-from cvtrain.analysis.best_lr import ACCURACY, Tuned
-from cvtrain.report.figures.style import (
-    band,
-    legend_below,
-    light_grid,
-    logarithmic,
-    new_figure,
-    octave_axis,
-    paper_style,
-    style_of,
-)
+FAILED = "in the band: at this rate a run failed, so it has no mean"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,47 +35,40 @@ class MetricCurve:
 
 
 @paper_style
-def metric_panels(
-    curves: Sequence[MetricCurve], *, mark_best: bool = False, errors: bool = False
-) -> Figure:
-    """Draw curves over the learning rate: means over the judged seeds, with their range as a band,
-    where all of them finished.
+def metric_panels(curves: Sequence[MetricCurve], *, mark_best: bool = False) -> Panels:
+    """Draw curves over the learning rate: means over the judged seeds, with their range shaded; an
+    accuracy as its error. In a band above, learning rates at which a run failed.
 
     Args:
         curves: lines; panels are in the order of their first lines.
         mark_best: draw a vertical line at the learning rate that was chosen.
-        errors: show of an accuracy what it lacks of 100 %, on a logarithmic axis.
     """
     rows, columns, names = (
         list(dict.fromkeys(getattr(curve, key) for curve in curves))
         for key in ("row", "column", "name")
     )
-    figure = new_figure(len(columns), 0.85 * len(rows))
-    grid = figure.subplots(len(rows), len(columns), squeeze=False, sharex="col", sharey="row")
+    figure = Panels(max(len(rows), 1), max(len(columns), 1))
     for curve in curves:
-        axes = grid[rows.index(curve.row), columns.index(curve.column)]
+        axes = figure.grid[rows.index(curve.row), columns.index(curve.column)]
         index = names.index(curve.name)
-        by_rate = curve.runs.runs.query("judged").groupby("optimizer.lr")
-        complete = by_rate["score"].max() < math.inf
-        values = by_rate["metric"].agg(["mean", "min", "max"])[complete]
-        percent_lost = errors and curve.metric == ACCURACY
-        values = 100 - values if percent_lost else values
-        lines = {name: values[key].to_numpy(float) for name, key in LINES.items()}
-        band(axes, values.index.to_numpy(float), lines, index, curve.name)
+        judged = curve.runs.runs.query("judged")
+        by_rate = judged.assign(shown=as_error(judged["metric"], curve.metric)).groupby(
+            "optimizer.lr"
+        )
+        values = by_rate["shown"].agg(mean="mean", low="min", high="max")
+        values = values.where(by_rate["score"].max() < math.inf)
+        lr = values.index.to_numpy(float)
+        band(axes, lr, {key: values[key].to_numpy(float) for key in values}, index, curve.name)
+        figure.mark_failed(axes, lr[values["mean"].isna()], index)
         if mark_best and curve.runs.best_lr is not None:
             style = {key: style_of(index)[key] for key in ("color", "linestyle")}
             axes.axvline(curve.runs.best_lr, linewidth=0.8, alpha=0.7, **style)
-        if percent_lost:
-            logarithmic(axes)
-        axes.set_title(curve.title, fontsize=7)
-        octave_axis(axes, "learning rate" if curve.row == rows[-1] else "")
-        if curve.column == columns[0]:
-            axes.set_ylabel("test error, %" if percent_lost else curve.metric)
-    for axes in grid.ravel():
-        light_grid(axes)
-    legend_below(figure, columns=4)
-    return figure
-
-
-LINES = {"mean": "mean", "low": "min", "high": "max"}
-"""Parts of a band, and what of the seeds' values they are."""
+        axes.set_title(curve.title)
+        axes.set_ylabel(error_name(curve.metric))
+    for line in figure.grid:
+        for axes in line:
+            octave_axis(axes, "learning rate")
+            if axes.get_ylabel().endswith("%"):
+                logarithmic(axes)
+        common_limits(line, "y")
+    return figure.finish(FAILED)

@@ -1,54 +1,55 @@
-"""How every figure looks: the widths of one and of two columns of a paper, colours, marks."""
+"""How every figure looks: colours, marks, sizes of letters. Better is always lower."""
 
 from __future__ import annotations
 
-import re
-import warnings
 from collections.abc import Callable, Mapping
-from functools import partial, wraps
-from pathlib import Path
+from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation
+from matplotlib.colors import Colormap
 
-from cvtrain.process.plain_text import printable
-from cvtrain.runs.files import write_atomically
+from cvtrain.analysis.metric import ACCURACY
 
 # Okabe and Ito 2008, Color Universal Design; each colour comes with its own marker and dash.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
+CONTROL_COLOUR = "0.6"
+"""Of the jitter control, which is drawn wide and behind the arms."""
+BETTER_BRIGHTER: Colormap = mpl.colormaps["cividis_r"]
+"""Maps losses and errors to colours: less of them is brighter."""
 
-ONE_COLUMN, TWO_COLUMNS = 3.5, 7.16
-"""Column widths of IEEE journals, in inches."""
-PANEL_HEIGHT = 2.2
-MOST_COLUMNS = 3
-DPI = 200
+LETTERS = 8.0
+"""Points of the smallest letters: 8 in print, and 11 pixels on a phone 375 pixels wide."""
 
 PAPER: Any = {
-    "font.size": 8.0,
-    "axes.titlesize": 8.5,
-    "axes.labelsize": 8.0,
-    "legend.fontsize": 7.5,
-    "xtick.labelsize": 7.0,
-    "ytick.labelsize": 7.0,
+    "font.size": LETTERS,
+    "axes.titlesize": 9.0,
+    "axes.labelsize": LETTERS,
+    "legend.fontsize": LETTERS,
+    "xtick.labelsize": LETTERS,
+    "ytick.labelsize": LETTERS,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
     "lines.linewidth": 1.3,
     "lines.markersize": 4.0,
     "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "grid.linewidth": 0.4,
     "svg.hashsalt": "cvtrain",
+    "svg.fonttype": "none",
     "text.parse_math": False,
     "text.usetex": False,
 }
-"""Settings of matplotlib, sizes in points. With a fixed salt equal figures are equal files; texts
-are not parsed as formulas, since they may come from a configuration."""
+"""Settings of matplotlib, sizes in points. With a fixed salt equal figures are equal files. Letters
+of an SVG are letters, which can be read, searched and selected; they are not parsed as formulas,
+since they may come from a configuration."""
 
 Drawn = TypeVar("Drawn")
 Arguments = ParamSpec("Arguments")
@@ -65,104 +66,12 @@ def paper_style(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Drawn]:
     return styled
 
 
-def new_figure(columns: int, rows: float, extra: float = 0.45) -> Figure:
-    """An empty figure without a display, as wide as one column of a paper or as two.
-
-    Args:
-        columns: panels beside each other.
-        rows: panels below each other.
-        extra: inches for a legend below.
-    """
-    width = ONE_COLUMN if columns == 1 else TWO_COLUMNS
-    figure = Figure(figsize=(width, rows * PANEL_HEIGHT + extra), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def save_figure(figure: Figure, path: Path) -> list[Path]:
-    """Write `path`.svg and `path`.png atomically; equal figures give equal bytes."""
-    _make_printable(figure)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    svg, png = path.with_suffix(".svg"), path.with_suffix(".png")
-    with mpl.rc_context(PAPER), warnings.catch_warnings():
-        # The tables of the report have the letters that matplotlib's fonts lack.
-        warnings.filterwarnings("ignore", "Glyph .* missing from")
-        write_atomically(
-            svg, lambda file: figure.savefig(file, format="svg", metadata={"Date": None})
-        )
-        figure.set_layout_engine(None)  # keep the layout: computing it takes longest
-        write_atomically(png, lambda file: figure.savefig(file, format="png", dpi=DPI))
-    return [svg, png]
-
-
-def _make_printable(figure: Figure) -> None:
-    for text in figure.findobj(Text):
-        text.set_text(printable(text.get_text(), lines=True))
-    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
-        # Tick labels set by hand are drawn by such a formatter, at every drawing.
-        formatter = axis.get_major_formatter()
-        if isinstance(formatter, FuncFormatter):
-            axis.set_major_formatter(FuncFormatter(partial(_printable_label, formatter.func)))
-
-
-def _printable_label(label: Callable[[float, int | None], str], x: float, at: int | None) -> str:
-    return printable(label(x, at), lines=True)
-
-
-def legend_below(figure: Figure, columns: int = 3) -> None:
-    """One legend for all panels, each label once."""
-    handles: dict[str, Artist] = {}
-    for axes in figure.axes:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    if handles:
-        figure.legend(
-            list(handles.values()), list(handles), loc="outside lower center", ncols=columns
-        )
-
-
-def light_grid(axes: Axes) -> None:
-    """Draw grid lines that do not compete with the data."""
-    axes.grid(visible=True, alpha=0.3, linewidth=0.4)
-
-
-SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-class PowerFormatter(LogFormatterSciNotation):
-    """Labels of a logarithmic axis as plain text, 2⁻³ or 3×10⁻²: setting formulas takes long."""
-
-    def __call__(self, x: float, pos: int | None = None) -> str:
-        """The label of a tick at x; empty for a tick without one."""
-        formula = super().__call__(x, pos).removeprefix(r"$\mathdefault{").removesuffix("}$")
-        plain = formula.replace(r"\times", "×")
-        return re.sub(r"\^\{(.*?)\}", lambda power: power[1].translate(SUPERSCRIPTS), plain)
-
-
-def octave_axis(axes: Axes, label: str) -> None:
-    """Make the x axis logarithmic with powers of two, if it shows any positive value."""
-    if np.isfinite(axes.dataLim.minposx):
-        axes.set_xscale("log", base=2)
-        _label_powers(axes.xaxis, base=2)
-    axes.set_xlabel(label)
-
-
-def logarithmic(axes: Axes) -> None:
-    """Make the y axis logarithmic, if it shows any positive value."""
-    if np.isfinite(axes.dataLim.minposy):
-        axes.set_yscale("log")
-        _label_powers(axes.yaxis, base=10)
-
-
-def _label_powers(axis: Axis, base: float) -> None:
-    """Label powers, and on a short axis numbers between them, as matplotlib does by default."""
-    axis.set_major_formatter(PowerFormatter(base))
-    axis.set_minor_formatter(PowerFormatter(base, labelOnlyBase=False))
-
-
-def style_of(index: int) -> dict[str, Any]:
-    """Colour, dash and marker of the line number `index`."""
+def style_of(index: int | None) -> dict[str, Any]:
+    """Colour, dash and marker of the line number `index`; None: of the jitter control."""
+    if index is None:
+        return {"color": CONTROL_COLOUR, "linewidth": 4, "alpha": 0.5, "zorder": 2}
     return {
+        "zorder": 3 - index / 100,  # the first above the others
         "color": COLOURS[index % len(COLOURS)],
         "linestyle": DASHES[index % len(DASHES)],
         "marker": MARKERS[index % len(MARKERS)],
@@ -170,10 +79,36 @@ def style_of(index: int) -> dict[str, Any]:
 
 
 def band(
-    axes: Axes, x: np.ndarray, values: Mapping[str, np.ndarray], index: int, label: str
+    axes: Axes, x: np.ndarray, values: Mapping[str, np.ndarray], index: int | None, label: str
 ) -> None:
-    """Draw the line `mean` with a band from `low` to `high`, as the line number `index`."""
+    """Draw the line `mean` with a band from `low` to `high`, as the line number `index`; there is a
+    gap where `mean` is NaN."""
     style = style_of(index)
     axes.plot(x, values["mean"], label=label, **style)
-    colour = COLOURS[index % len(COLOURS)]
-    axes.fill_between(x, values["low"], values["high"], color=colour, alpha=0.13, linewidth=0)
+    axes.fill_between(
+        x, values["low"], values["high"], color=style["color"], alpha=0.13, linewidth=0
+    )
+
+
+def error_name(metric: str) -> str:
+    """The axis of a test metric, of which less is better: an accuracy is shown as its error.
+
+    Args:
+        metric: a tag (``test/accuracy``, ``test/nmse``) or its label in a table.
+    """
+    if metric == ACCURACY or metric.startswith("test accuracy"):
+        return "test error, %"
+    return metric.replace("/", " ")
+
+
+def as_error(values: Any, metric: str) -> Any:
+    """Values of a test metric as `error_name` names them.
+
+    Args:
+        values: numbers or arrays; an accuracy is a share where `metric` is its tag, and in per cent
+            where it is a label.
+        metric: as in `error_name`.
+    """
+    if metric == ACCURACY:
+        return 100 * (1 - values)
+    return 100 - values if metric.startswith("test accuracy") else values

@@ -3,51 +3,83 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.projections.polar import PolarAxes
 
 from cvtrain.analysis.arms import CONTROL
 from cvtrain.analysis.best_lr import SCORE
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.scores import Comparison, Group
 from cvtrain.report.figures.learning_rates import arm_indices
-from cvtrain.report.figures.style import (
-    COLOURS,
-    MARKERS,
-    band,
-    legend_below,
-    light_grid,
-    logarithmic,
-    new_figure,
-    paper_style,
-)
+from cvtrain.report.figures.panels import Panels, rows_for
+from cvtrain.report.figures.style import band, paper_style, style_of
+from cvtrain.report.figures.ticks import common_limits, logarithmic
 
 TRACED = re.compile(
     r"(?P<kind>grad|weight)/(?P<parameter>.+)/(?P<part>real|imag)\[(?P<at>[\d,]+)\]"
 )
 SECTORS = 24
-"""Number of sectors of a phase rose."""
+"""Number of sectors in which phases are counted."""
+
+
+@dataclass(frozen=True)
+class Traces:
+    """Traced entries of the runs of a group at the reference's best learning rate.
+
+    Attributes:
+        group: its name.
+        tables: by arm, one table per seed with a column per part of a traced entry.
+        entry: parameter and position of the first complex entry.
+    """
+
+    group: str
+    tables: Mapping[str, list[pd.DataFrame]]
+    entry: tuple[str, str]
+
+    @property
+    def weight(self) -> str:
+        """The entry as it is written in Python, e.g. ``trunk.0.weight[0,0]``."""
+        return f"{self.entry[0]}[{self.entry[1]}]"
+
+    def path(self, arm: str, kind: str) -> npt.NDArray[np.complex128]:
+        """The entry of the arm's first seed over the logged steps; `kind`: ``grad``, ``weight``."""
+        return _entry(self.tables[arm][0], kind, self.entry)
+
+    def shares(self, arm: str) -> npt.NDArray[np.float64]:
+        """Shares of the traced entries of `w.grad` in `SECTORS` sectors of the phase from −π, over
+        all seeds and steps."""
+        phases = np.concatenate([_phases(table) for table in self.tables[arm]])
+        counts, _ = np.histogram(phases, bins=SECTORS, range=(-np.pi, np.pi))
+        return np.asarray(counts / max(counts.sum(), 1), dtype=np.float64)
+
+
+def read_traces(sweep: Sweep, comparison: Comparison) -> list[Traces]:
+    """The traces of all groups in which a complex entry was traced."""
+    found = ((group, _traces(sweep, comparison, group)) for group in comparison.groups)
+    return [
+        Traces(group.name, tables, _first_entry(next(iter(tables.values()))[0]))
+        for group, tables in found
+        if tables
+    ]
 
 
 @paper_style
-def convergence(sweep: Sweep, comparison: Comparison) -> Figure | None:
+def convergence(sweep: Sweep, comparison: Comparison) -> Panels | None:
     """Per group a row: validation loss over steps, all arms at the reference's best learning rate
-    (left) and each at its own (right). Lines are medians over seeds, bands their quartiles.
+    (left) and each at its own (right). Lines are medians over seeds, shaded their quartiles.
 
     Returns:
         None where no run of a best learning rate was validated.
     """
     groups = [g for g in comparison.groups if any(arm.best_lr for arm in g.arms)]
-    if not groups:
-        return None
-    figure = new_figure(2, len(groups))
+    figure = Panels(max(len(groups), 1), 2)
     indices = arm_indices(comparison)
-    for line, group in zip(figure.subplots(len(groups), 2, squeeze=False), groups, strict=True):
+    for line, group in zip(figure.grid, groups, strict=False):
         reference = group.base
         common = reference.best_lr if reference is not None else None
         for axes, lr in zip(line, (common, None), strict=True):
@@ -56,78 +88,67 @@ def convergence(sweep: Sweep, comparison: Comparison) -> Figure | None:
                 if arm.name != CONTROL and rate is not None:
                     rows = cell_runs(comparison, group, arm.name, rate)
                     _loss_band(axes, sweep, rows, indices[arm.name], arm.name)
-            where = "each at its own lr" if lr is None else "all at the reference's lr"
+            where = "each at its own rate" if lr is None else "all at the reference’s rate"
             axes.set_title(f"{group.name}: {where}")
             axes.set_xlabel("step")
+            axes.set_ylabel("validation loss")
             logarithmic(axes)
-            light_grid(axes)
-        line[0].set_ylabel("validation loss")
-        line[1].sharey(line[0])
-    legend_below(figure)
-    return figure if any(axes.has_data() for axes in figure.axes) else None
+        common_limits(line, "y")
+    figure.finish()
+    return figure if figure.pieces else None
 
 
 @paper_style
-def paths(sweep: Sweep, comparison: Comparison) -> Figure | None:
+def paths(traces: list[Traces], comparison: Comparison) -> Panels | None:
     """Per group a row: one entry of a weight, and of its `w.grad`, as they move in the plane; every
     arm at the reference's best learning rate, one seed.
 
     Returns:
         None where no complex entry was traced.
     """
-    traced = [
-        (group, traces)
-        for group in comparison.groups
-        if (traces := _traces(sweep, comparison, group, 1))
-    ]
-    if not traced:
+    if not traces:
         return None
-    figure = new_figure(2, 1.15 * len(traced))
+    figure = Panels(len(traces), 2)
     indices = arm_indices(comparison)
-    for line, (group, traces) in zip(
-        figure.subplots(len(traced), 2, squeeze=False), traced, strict=True
-    ):
-        name = _first_entry(next(iter(traces.values()))[0])
+    for line, of_group in zip(figure.grid, traces, strict=True):
         for axes, kind, symbol in zip(line, ("weight", "grad"), ("w", "w.grad"), strict=True):
-            for arm, tables in traces.items():
-                points = _entry(tables[0], kind, name)
-                _path(axes, points, indices[arm], arm)
-            axes.set_title(f"{group.name}: {symbol}, {name[0]}[{name[1]}]")
-            axes.set_xlabel("Re")
-            axes.set_ylabel("Im")
+            for arm in of_group.tables:
+                _path(axes, of_group.path(arm, kind), indices[arm], arm)
+            axes.set_title(f"{of_group.group}: {symbol} of {of_group.weight}")
+            axes.locator_params(nbins=4)
+            axes.set_xlabel("real part")
+            axes.set_ylabel("imaginary part")
             axes.set_aspect("equal", adjustable="datalim")
-            light_grid(axes)
-    legend_below(figure)
-    return figure
+    return figure.finish()
 
 
 @paper_style
-def phase_roses(sweep: Sweep, comparison: Comparison) -> Figure | None:
-    """Per group a row, per arm a rose: how often the traced entries of `w.grad` point where, at the
-    reference's best learning rate, all seeds and steps; 24 sectors, radius ∝ share.
+def phases(traces: list[Traces], comparison: Comparison) -> Panels | None:
+    """Per group a panel: how often the traced entries of `w.grad` point where, at the reference's
+    best learning rate, all seeds and steps, in sectors of 15°.
 
     Returns:
         None where no complex entry was traced.
     """
-    traced = [
-        (group, traces)
-        for group in comparison.groups
-        if (traces := _traces(sweep, comparison, group, None))
-    ]
-    if not traced:
+    if not traces:
         return None
-    columns = max(len(traces) for _, traces in traced)
-    figure = new_figure(max(columns, 2), 0.9 * len(traced), extra=0.1)
-    grid = figure.subplots(len(traced), columns, squeeze=False, subplot_kw={"projection": "polar"})
+    columns = min(len(traces), 2)
+    figure = Panels(rows_for(len(traces), columns), columns)
     indices = arm_indices(comparison)
-    for line, (group, traces) in zip(grid, traced, strict=True):
-        for axes in line[len(traces) :]:
-            axes.set_visible(False)
-        for axes, (arm, tables) in zip(line, traces.items(), strict=False):
-            phases = np.concatenate([_phases(table) for table in tables])
-            _rose(axes, phases, indices[arm])
-            axes.set_title(f"{group.name}\n{arm}")
-    return figure
+    middles = (np.arange(SECTORS) + 0.5) * 360 / SECTORS - 180
+    for axes, of_group in zip(figure.grid.ravel(), traces, strict=False):
+        for arm in of_group.tables:
+            shares = 100 * of_group.shares(arm)
+            axes.plot(middles, shares, label=arm, markevery=4, **style_of(indices[arm]))
+        uniform = 100 / SECTORS
+        axes.axhline(uniform, color="0.3", linewidth=0.8, label="all directions equally often")
+        axes.set_xticks([-180, -90, 0, 90, 180], ["−180°", "−90°", "0°", "90°", "180°"])
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("phase of entries of w.grad")
+        axes.set_ylabel("share per 15°, %")
+        axes.set_title(of_group.group)
+    common_limits(figure.grid.ravel(), "y")
+    return figure.finish()
 
 
 def cell_runs(comparison: Comparison, group: Group, arm: str, lr: float) -> pd.DataFrame:
@@ -154,9 +175,7 @@ def _loss_band(axes: Axes, sweep: Sweep, rows: pd.DataFrame, index: int, label: 
     axes.lines[-1].set_markevery(max(1, len(steps) // 8))
 
 
-def _traces(
-    sweep: Sweep, comparison: Comparison, group: Group, seeds: int | None
-) -> dict[str, list[pd.DataFrame]]:
+def _traces(sweep: Sweep, comparison: Comparison, group: Group) -> dict[str, list[pd.DataFrame]]:
     """By arm, tables of the traced entries of its runs at the reference's best learning rate."""
     reference = group.base
     if reference is None or reference.best_lr is None:
@@ -165,7 +184,7 @@ def _traces(
     for arm in group.arms:
         if arm.name != CONTROL:
             rows = cell_runs(comparison, group, arm.name, reference.best_lr).sort_values("seed")
-            tables = sweep.signals(lambda tag: TRACED.fullmatch(tag) is not None, rows[:seeds])
+            tables = sweep.signals(lambda tag: TRACED.fullmatch(tag) is not None, rows)
             usable = [t.dropna() for t in tables.values() if _first_entry(t)[0]]
             if usable:
                 traces[arm.name] = usable
@@ -196,24 +215,7 @@ def _phases(table: pd.DataFrame) -> npt.NDArray[np.float64]:
 
 
 def _path(axes: Axes, points: npt.NDArray[np.complex128], index: int, label: str) -> None:
-    colour = COLOURS[index % len(COLOURS)]
-    axes.plot(points.real, points.imag, color=colour, linewidth=0.8, label=label)
+    style = style_of(index) | {"linewidth": 0.8}
+    axes.plot(points.real, points.imag, label=label, markevery=[-1], **style)
     if len(points):
-        marker = MARKERS[index % len(MARKERS)]
-        axes.plot(points.real[-1:], points.imag[-1:], marker=marker, color=colour)
-        axes.plot(points.real[:1], points.imag[:1], marker="x", color="0.2")
-
-
-def _rose(axes: PolarAxes, phases: npt.NDArray[np.float64], index: int) -> None:
-    counts, edges = np.histogram(phases, bins=SECTORS, range=(-np.pi, np.pi))
-    share = counts / max(counts.sum(), 1)
-    axes.bar(
-        (edges[:-1] + edges[1:]) / 2,
-        share,
-        width=np.diff(edges),
-        color=COLOURS[index % len(COLOURS)],
-        alpha=0.75,
-        linewidth=0,
-    )
-    axes.set_yticklabels([])
-    axes.set_xticks([0, np.pi / 2, np.pi, 3 * np.pi / 2], ["1", "i", "−1", "−i"])
+        axes.plot(points.real[:1], points.imag[:1], "x", color="0.2", label="start")
