@@ -35,7 +35,9 @@ OWN_COLUMNS = (
 NOTES = ("untrained_loss", "device")
 """What `Sweep.runs` takes from run.json where it is there: the loss of an output of zero, and the
 type of the device that trained."""
-OWN_NAMES = frozenset({"run", "directory", "references", *OWN_COLUMNS, *NOTES})
+MADE_WITH = ("versions", "machine", "samples")
+"""Mappings in run.json that `Sweep.runs` takes, with the threads, as the column `made_with`."""
+OWN_NAMES = frozenset({"run", "directory", "references", "made_with", *OWN_COLUMNS, *NOTES})
 """Columns of `Sweep.runs` besides configuration and signals."""
 LAST_STEP = 2**53
 """Up to it a float64 tells every integer from its neighbours."""
@@ -50,7 +52,8 @@ class Sweep:
         runs: one row per run: `run` (its number), `directory`, `OWN_COLUMNS`, the configuration
             under its dotted keys (``optimizer.lr``, ``objective.scale``, ``seed``, …), how many
             complex and real parameters it has (``parameters.complex``), what its data set knows of
-            itself (`references`: tag, name and value of each number) and the last value of every
+            itself (`references`: tag, name and value of each number), what it was made with
+            (`made_with`: pairs of names and values of `MADE_WITH`) and the last value of every
             signal under its tag (``val/loss``, ``test/accuracy``, …). A run that has not begun has
             the status `missing` and nothing else.
         config_keys: which columns of `runs` are configuration.
@@ -135,6 +138,8 @@ def load(path: str | Path) -> Sweep:
             row |= record.final
             notes = ((name, getattr(record, name)) for name in NOTES)
             row |= {name: value for name, value in notes if value is not None}
+            made_with = ((name, tuple(getattr(record, name).items())) for name in MADE_WITH)
+            row["made_with"] = (("threads", record.threads), *made_with)
             if record.references:
                 references = record.references
                 row["references"] = tuple((e["tag"], e["name"], e["value"]) for e in references)

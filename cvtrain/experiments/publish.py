@@ -16,6 +16,7 @@ from cvtrain.process.regular_file import is_directory
 from cvtrain.process.signals import interruption
 from cvtrain.report.document import Document
 from cvtrain.report.lr_sweep import report_retuning
+from cvtrain.report.origin import origin
 from cvtrain.runs.directory_layout import check_layout
 from cvtrain.runs.safe_names import resolved
 
@@ -41,7 +42,7 @@ def report_on(sweep: Sweep) -> Document:
     report = experiment(names[0]).report if names else None
     with downloads_refused():  # some analyses make the runs' data again
         document = (report or report_retuning)(sweep)
-    return replace(document, notes=(*document.notes, *_notes(sweep)))
+    return replace(document, origin=origin(sweep), notes=(*document.notes, *_notes(sweep)))
 
 
 def publish(directory: Path, tables: bool = False) -> None:

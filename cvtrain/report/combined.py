@@ -33,7 +33,13 @@ def combined(documents: Mapping[str, Document], title: str, more: Sequence[Secti
         sections=(*(replace(section, sentences=()) for section in more), *parts),
         notes=tuple(f"{name}: {note}" for name, one in documents.items() for note in one.notes),
         broken=tuple(f"{name}: {claim}" for name, one in documents.items() for claim in one.broken),
-        facts={name: dict(document.facts) for name, document in documents.items()},
+        facts={
+            name: {
+                **document.facts,
+                **({"origin": document.origin.facts} if document.origin else {}),
+            }
+            for name, document in documents.items()
+        },
     )
 
 
@@ -62,6 +68,7 @@ def _part(name: str, document: Document) -> Section:
             replace(picture, name=_joined(name, picture.name)) for picture in document.pictures[:1]
         ),
     )
+    run = () if document.origin is None else (Sentence(document.origin.sentence),)
     sections = [section for section in document.sections if section.sentences]
     sentences = (
         Sentence(
@@ -71,7 +78,7 @@ def _part(name: str, document: Document) -> Section:
         for section in sections
         for one in section.sentences
     )
-    return replace(part, sentences=tuple(sentences))
+    return replace(part, sentences=(*run, *sentences))
 
 
 def _answer(name: str, document: Document, part: Section) -> Sentence:

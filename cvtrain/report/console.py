@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich import box
+from rich.cells import cell_len
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -29,10 +32,13 @@ def print_document(document: Document, tables: bool = False) -> None:
     for note in document.notes:
         console.print(note)
     if document.answer is None or tables:
+        for word, meaning in document.words.items():
+            console.print(f"{word}: {meaning}")
         for section in document.sections:
             summaries = [table for table in section.tables if not table.detail]
             for table in summaries:
-                console.print(rich_table(table))
+                for part in rich_tables(table, console.width):
+                    console.print(part)
             for sentence in section.sentences:
                 console.print(str(sentence))
             if summaries or section.sentences:
@@ -48,7 +54,7 @@ def answer_table(table: Table) -> RichTable:
     """The answer as a table of rich's, in which arms of a group that agree in all cells share a row
     and no cell has a note."""
     rich = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in table.columns:
+    for column in table.shown:
         rich.add_column(column.heading)
     rows: list[tuple[str, list[str], tuple[str, ...]]] = []
     for group, arm, *cells in table.cells:
@@ -63,22 +69,47 @@ def answer_table(table: Table) -> RichTable:
     return rich
 
 
-def rich_table(table: Table) -> RichTable:
-    """Convert a table to one of rich's."""
-    rich = RichTable(title=table.title, title_justify="left")
-    if table.numbered:
-        rich.add_column("#", justify="right")
-    for index, column in enumerate(table.columns):
-        rich.add_column(
-            column.heading,
-            justify="left" if column.left else "right",
-            no_wrap=column.left and index == 0,
+def rich_tables(table: Table, width: int) -> Iterator[RichTable]:
+    """Convert a table to as many of rich's as it takes to cut none of its cells: each has the first
+    column, and further ones as long as they fit into `width`."""
+    names = [str(number) for number in range(1, len(table.cells) + 1)] if table.numbered else []
+    widths = [
+        max(
+            map(cell_len, (*column.heading.split(), *(row[place] for row in table.cells))),
+            default=1,
         )
-    for number, cells in enumerate(table.cells, start=1):
-        rich.add_row(*([str(number)] if table.numbered else []), *cells)
-    rich.caption = table.caption or None
-    rich.caption_justify = "left"
-    return rich
+        for place, column in enumerate(table.shown)
+    ]
+    padded = [cells + 3 for cells in widths]
+    first = sum(padded[:1]) + (len(str(len(names))) + 3 if names else 0)
+    parts: list[list[int]] = [[]]
+    used = first
+    for place in range(1, len(widths)):
+        if parts[-1] and used + padded[place] > width:
+            parts.append([])
+            used = first
+        parts[-1].append(place)
+        used += padded[place]
+    for part in parts:
+        last = part is parts[-1]
+        rich = RichTable(
+            title=table.title if part is parts[0] else None,
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            caption=(table.caption or None) if last else None,
+            caption_justify="left",
+        )
+        if names:
+            rich.add_column("#", justify="right")
+        for place in [0, *part] if widths else []:
+            column = table.shown[place]
+            # Headings break into lines before cells do.
+            least = min(widths[place], width - 3)
+            rich.add_column(column.heading, justify="left" if column.left else "right", width=least)
+        for number, cells in enumerate(table.cells):
+            rich.add_row(*names[number : number + 1], *(cells[place] for place in (0, *part)))
+        yield rich
 
 
 def _coloured(cell: str) -> Text:

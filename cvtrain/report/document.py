@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from cvtrain.report.cells import Column, Record
 from cvtrain.report.figures.panels import Panels
+from cvtrain.report.glossary import explained
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """A table: rows with full digits (`records`, for files) and how they are shown (`columns`).
 
@@ -35,27 +37,51 @@ class Table:
     numbered: bool = False
     detail: bool = False
 
+    @cached_property
+    def shown(self) -> tuple[Column, ...]:
+        """The columns that have any text; the others would only take room."""
+        return tuple(
+            column
+            for column in self.columns
+            if not self.records or any(column.show(record) for record in self.records)
+        )
+
     @property
     def headings(self) -> tuple[str, ...]:
-        """The headings of the columns."""
-        return tuple(column.heading for column in self.columns)
+        """The headings of the columns that are shown."""
+        return tuple(column.heading for column in self.shown)
 
-    @property
+    @cached_property
     def cells(self) -> list[tuple[str, ...]]:
-        """The text of every cell, row by row."""
-        return [tuple(column.show(record) for column in self.columns) for record in self.records]
+        """The text of every cell that is shown, row by row."""
+        return [tuple(column.show(record) for column in self.shown) for record in self.records]
 
-    @property
+    @cached_property
     def notes(self) -> list[tuple[str, ...]]:
-        """The small text below every cell, row by row; empty without one."""
+        """The small text below every cell that is shown, row by row; empty without one."""
         return [
-            tuple(column.note(record) if column.note else "" for column in self.columns)
+            tuple(column.note(record) if column.note else "" for column in self.shown)
             for record in self.records
         ]
 
     def row_name(self, index: int) -> str:
         """The name by which a sentence refers to the row `index`, counted from 0."""
         return f"{self.name} {index + 1}"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the numbers of a report come from, so that it can be read without its run directories.
+
+    Attributes:
+        sentence: what was run.
+        table: how, when and on what; a row per fact.
+        facts: the same for programs, see docs/results.md.
+    """
+
+    sentence: str
+    table: Table
+    facts: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -116,6 +142,7 @@ class Document:
         answer: a table that stands before everything else, and on a terminal for all tables.
         cover: the picture beside the answer.
         next_command: the line that goes on to an answer where it is inconclusive.
+        origin: what was run and how; None where that is said in another place.
     """
 
     title: str
@@ -128,11 +155,13 @@ class Document:
     answer: Table | None = None
     cover: Picture | None = None
     next_command: str = ""
+    origin: Origin | None = None
 
     @property
     def tables(self) -> list[Table]:
-        """The answer and the tables of all sections."""
+        """The answer, the origin and the tables of all sections."""
         first = [] if self.answer is None else [self.answer]
+        first += [] if self.origin is None else [self.origin.table]
         return [*first, *(table for section in self.sections for table in section.tables)]
 
     @property
@@ -140,6 +169,17 @@ class Document:
         """The cover and the pictures of all sections."""
         first = [] if self.cover is None else [self.cover]
         return [*first, *(picture for section in self.sections for picture in section.pictures)]
+
+    @property
+    def words(self) -> dict[str, str]:
+        """The words of its tables and sentences that are explained, and their meanings."""
+        texts = [str(sentence) for section in self.sections for sentence in section.sentences]
+        texts += [sentence.text for sentence in self.verdict]
+        for table in (table for section in self.sections for table in section.tables):
+            texts += [table.title, table.caption, *table.headings]
+            texts += [cell for row in table.cells for cell in row]
+        texts += [picture.caption for picture in self.pictures]
+        return explained(texts)
 
     def failure(self) -> str | None:
         """The broken claims in one line, or None where all hold."""

@@ -22,44 +22,17 @@ from cvtrain.process.signals import interruption
 from cvtrain.report.document import Document, Picture, Table
 from cvtrain.report.figures.save import save_figure
 from cvtrain.report.html import page
+from cvtrain.report.latex import as_tex
 from cvtrain.runs.directory_layout import REPORT
 from cvtrain.runs.directory_lock import LOCK_FILE
 from cvtrain.runs.files import remove_unfinished, write_atomically
 from cvtrain.runs.json_file import write_json
 
 FOLDER = REPORT
-SCHEMA = 1
+SCHEMA = 2
+"""Of summary.json; docs/results.md lists its keys."""
 LONGEST_WAIT = 600.0
 """Seconds to wait for another report, whose figures may take minutes."""
-TEX_SPECIAL = str.maketrans(
-    {
-        **{character: f"\\{character}" for character in "&%$#_{}"},
-        "\\": r"\textbackslash{}",
-        "[": "{[}",  # after the line's end before it, a bracket would begin an argument
-        "]": "{]}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "|": r"\textbar{}",
-        '"': "''",
-        "^": r"\^{}",
-        "~": r"\~{}",
-        "−": "$-$",
-        "±": r"$\pm$",
-        "½": r"\textonehalf{}",
-        "⅓": "1/3",
-        "×": r"$\times$",
-        "·": r"$\cdot$",
-        "→": r"$\rightarrow$",
-        "∂": r"$\partial$",
-        "✓": "",
-        "✗": "",
-        "∞": r"$\infty$",
-        "ρ": r"$\rho$",
-        "φ": r"$\varphi$",
-        "π": r"$\pi$",
-        "’": "'",
-    }
-)
 MARKDOWN_SPECIAL = str.maketrans(
     {character: f"\\{character}" for character in r"\`*_[]"}
     # Not every renderer takes a backslash before these.
@@ -109,11 +82,20 @@ def write_report(document: Document, folder: Path) -> Path:
         save_figure(picture.figure, folder / picture.name)
     for table in document.tables:
         _write(folder / f"{table.name}.csv", as_csv(table))
-        _write(folder / f"{table.name}.tex", as_tex(table))
+        _write(folder / f"{table.name}.tex", as_tex(table, _comment(document, folder, table)))
     _write(folder / "report.md", as_markdown(document))
     write_json(folder / "summary.json", summary(document))
     _write(folder / "index.html", page(document, folder))
     return folder / "index.html"
+
+
+def _comment(document: Document, folder: Path, table: Table) -> list[str]:
+    """Where the numbers of a table come from, and what it takes to set it."""
+    lines = [table.title or document.title, f"from {folder.parent.name}/{folder.name}"]
+    if document.origin is not None:
+        lines.append(document.origin.sentence)
+        lines += [f"{row['fact']}: {row['value']}" for row in document.origin.table.records]
+    return [*lines, r"\usepackage{array,booktabs,textcomp}"]
 
 
 def summary(document: Document) -> dict[str, Any]:
@@ -122,11 +104,15 @@ def summary(document: Document) -> dict[str, Any]:
         "schema": SCHEMA,
         "title": document.title,
         "subject": document.subject,
+        "origin": None
+        if document.origin is None
+        else {"sentence": document.origin.sentence, **document.origin.facts},
         "answers": [dict(r) for r in document.answer.records] if document.answer else [],
         "verdict": [str(sentence) for sentence in document.verdict],
         "notes": list(document.notes),
         "broken": list(document.broken),
         "facts": dict(document.facts),
+        "cover": None if document.cover is None else document.cover.name,
         "sections": [
             {
                 "title": section.title,
@@ -134,7 +120,7 @@ def summary(document: Document) -> dict[str, Any]:
                 "tables": {
                     table.name: [dict(r) for r in table.records] for table in section.tables
                 },
-                "figures": [picture.name for picture in section.pictures],
+                "figures": {picture.name: picture.caption for picture in section.pictures},
             }
             for section in document.sections
         ],
@@ -152,24 +138,18 @@ def as_csv(table: Table) -> str:
     return text.getvalue()
 
 
-def as_tex(table: Table) -> str:
-    """The cells as a LaTeX tabular, which needs the packages booktabs and textcomp."""
-    columns = "".join("l" if column.left else "r" for column in table.columns)
-    lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _tex_row(table.headings), r"\midrule"]
-    lines += [_tex_row(cells) for cells in table.cells]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
-
-
 def as_markdown(document: Document) -> str:
     """The whole report as Markdown, as code hosts render it."""
     parts = [f"# {markdown(document.title)}"]
-    parts += [markdown(document.subject)] if document.subject else []
+    parts += [markdown(document.origin.sentence)] if document.origin is not None else []
     parts += [f"> {markdown(note)}" for note in document.notes]
     parts += [_markdown_table(document.answer)] if document.answer is not None else []
     parts += [f"- {markdown(str(sentence))}" for sentence in document.verdict]
     parts += [f"**Does not hold:** {markdown(claim)}" for claim in document.broken]
     parts += [f"To go on: `{document.next_command}`"] if document.next_command else []
     parts += [_markdown_picture(document.cover)] if document.cover is not None else []
+    parts += [f"- **{word}**: {markdown(meaning)}" for word, meaning in document.words.items()]
+    parts += [_markdown_table(document.origin.table)] if document.origin is not None else []
     for section in document.sections:
         parts.append(f"## {markdown(section.title)}")
         parts += [markdown(str(sentence)) for sentence in section.sentences]
@@ -185,7 +165,7 @@ def markdown(text: str) -> str:
 
 
 def _markdown_table(table: Table) -> str:
-    marks = [":--" if column.left else "--:" for column in table.columns]
+    marks = [":--" if column.left else "--:" for column in table.shown]
     rows = [tuple(map(markdown, ("#", *table.headings))), ("--:", *marks)]
     rows += [
         tuple(map(markdown, (str(number), *cells)))
@@ -198,12 +178,8 @@ def _markdown_table(table: Table) -> str:
 
 
 def _markdown_picture(picture: Picture) -> str:
-    return f"![{markdown(picture.title)}]({picture.name}.svg)"
-
-
-def _tex_row(cells: tuple[str, ...]) -> str:
-    texts = (printable(cell).translate(TEX_SPECIAL).strip() for cell in cells)
-    return " & ".join(texts) + r" \\"
+    drawn = f"![{markdown(picture.title)}]({picture.name}.svg)"
+    return f"{drawn}\n\n{markdown(f'{picture.title}. {picture.caption}')}"
 
 
 def _csv_cell(value: Any) -> str:

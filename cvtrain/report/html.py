@@ -11,7 +11,13 @@ from markupsafe import Markup, escape
 
 from cvtrain.process.plain_text import printable
 from cvtrain.report.cells import STATUS
-from cvtrain.report.document import Document, Sentence
+from cvtrain.report.document import Document, Picture, Sentence
+from cvtrain.report.figures.panels import Panels, Piece
+
+PIXELS = 1.5
+"""Of a point of a figure: letters of 8 points have 12 pixels, 11 on a phone 375 pixels wide."""
+POINTS = 72
+TYPES = {"svg": "image/svg+xml", "csv": "text/csv", "tex": "text/x-tex"}
 
 
 def page(document: Document, folder: Path) -> str:
@@ -19,7 +25,8 @@ def page(document: Document, folder: Path) -> str:
 
     Args:
         document: the report.
-        folder: holds its figures as `<name>.svg`; they are embedded in the page.
+        folder: holds its figures as `<name>.svg` and tables as `<name>.csv` and `<name>.tex`; they
+            are embedded in the page, to be seen and to be saved.
     """
     environment = Environment(
         loader=PackageLoader("cvtrain.report", "."),
@@ -32,14 +39,49 @@ def page(document: Document, folder: Path) -> str:
     environment.filters["linked"] = linked
     environment.filters["status"] = lambda cell: STATUS.get(cell[:1], "")
 
-    def embedded(name: str) -> str:
-        content = base64.b64encode((folder / f"{name}.svg").read_bytes()).decode()
-        return f"data:image/svg+xml;base64,{content}"
+    def saved(name: str, ending: str) -> str:
+        content = base64.b64encode((folder / f"{name}.{ending}").read_bytes()).decode()
+        return f"data:{TYPES[ending]};base64,{content}"
+
+    def drawing(picture: Picture) -> Markup:
+        return inline_drawing((folder / f"{picture.name}.svg").read_text("utf-8"), picture)
 
     rendered: str = environment.get_template("page.html.jinja").render(
-        document=document, embedded=embedded
+        document=document, saved=saved, drawing=drawing
     )
     return rendered
+
+
+def inline_drawing(svg: str, picture: Picture) -> Markup:
+    """A figure as inline SVG: the drawing once, and every panel and column of the legend as a
+    view of it, so that a narrow page shows them below each other.
+
+    Args:
+        svg: content of a file that `save_figure` wrote.
+        picture: whose panels it shows.
+    """
+    drawing = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
+    drawing = drawing[drawing.index(">", drawing.index("<svg")) + 1 : drawing.rindex("</svg>")]
+    # Figures share names such as axes_1; on one page they would mean the first figure's.
+    drawing = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{picture.name}-", drawing)
+    whole = f"{picture.name}-drawing"
+    views = [
+        Markup(
+            '<svg viewBox="{:.2f} {:.2f} {:.2f} {:.2f}" style="width:{:.0f}px">'
+            '<use href="#{}"/></svg>'
+        ).format(*(POINTS * length for length in piece), PIXELS * POINTS * piece.width, whole)
+        for piece in _pieces(picture.figure)
+    ]
+    width = PIXELS * POINTS * picture.figure.get_size_inches()[0]
+    return Markup(
+        '<svg class="store" aria-hidden="true"><defs><g id="{}">{}</g></defs></svg>\n'
+        '<div class="views" role="img" aria-label="{}" style="--width:{:.0f}px">{}</div>'
+    ).format(whole, Markup(drawing), printable(picture.title), width + 1, Markup("").join(views))
+
+
+def _pieces(figure: Panels) -> tuple[Piece, ...]:
+    width, height = (float(length) for length in figure.get_size_inches())
+    return figure.pieces or (Piece(0.0, 0.0, width, height),)
 
 
 def _printable(value: object) -> object:

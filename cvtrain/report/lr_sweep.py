@@ -24,6 +24,7 @@ from cvtrain.report.lr_sweep_tables import (
     price_table,
 )
 from cvtrain.report.narrative import describe_group, without_comparison
+from cvtrain.report.origin import named, target_name
 from cvtrain.report.references import reference_section
 from cvtrain.runs.safe_names import shortened
 
@@ -90,10 +91,8 @@ def _subject(comparison: Comparison) -> str:
         return ""
     parts = []
     for key in ("data._target_", "model._target_"):
-        names = list(dict.fromkeys(str(target).split(".")[-2:][0] for target in runs[key]))
-        parts.append(
-            ", ".join(names) if len(names) <= 3 else f"{len(names)} of {key.split('.')[0]}"
-        )
+        names = list(dict.fromkeys(map(target_name, runs[key])))
+        parts.append(named(names, f"of {key.split('.')[0]}"))
     steps = sorted(set(runs["max_steps"].astype(int)))
     of_steps = f"{steps[0]}" if len(steps) == 1 else f"{steps[0]} to {steps[-1]}"
     seeds = runs["seed"].nunique()

@@ -92,6 +92,9 @@ class RunRecord:
         untrained_loss: validation loss of an output of zero: the logarithm of the number of
             classes, the power of the targets; None where it is not known.
         device: type of the device that trained, e.g. ``cpu``.
+        machine: what trained, by the names `processor`, `cores`, `system`, `code_path` (the
+            instructions that torch's CPU kernels use) and `gpu`.
+        samples: of the splits `training`, `validation` and `test`.
     """
 
     id: str
@@ -107,6 +110,8 @@ class RunRecord:
     references: list[RecordedReference] = field(default_factory=list)
     untrained_loss: Positive | None = None
     device: str | None = None
+    machine: dict[str, str] = field(default_factory=dict)
+    samples: dict[str, Whole] = field(default_factory=dict)
     diverged_at: Whole | None = None
     stopped_at: Whole | None = None
     final: dict[str, Measured] = field(default_factory=dict)

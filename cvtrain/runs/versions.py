@@ -1,7 +1,9 @@
-"""Which versions a run was made with."""
+"""Which versions and which machine a run was made with."""
 
 from __future__ import annotations
 
+import os
+import platform
 import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +22,28 @@ def package_versions() -> dict[str, str]:
         except PackageNotFoundError:  # cvtrain run from a source tree that is not installed
             continue
     return versions
+
+
+@cache
+def machine() -> dict[str, str]:
+    """What kind of machine this is: processor, cores that this process may use, system."""
+    return {
+        "processor": _processor() or platform.processor() or platform.machine(),
+        "cores": str(
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        ),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _processor() -> str:
+    """The name of the processor's model, as Linux knows it; empty elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "")
 
 
 @cache

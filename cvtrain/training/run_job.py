@@ -21,6 +21,7 @@ from cvtrain.runs.run_json import RecordedReference, RunRecord, Status
 from cvtrain.runs.storage_errors import storage_failure
 from cvtrain.runs.tensorboard.writer import hyperparameters
 from cvtrain.runs.trackers import Trackers
+from cvtrain.runs.versions import machine
 from cvtrain.runs.writer import RunWriter
 from cvtrain.training.job import Job
 from cvtrain.training.lightning_trainer import (
@@ -175,11 +176,18 @@ def _fit(
         for reference in module.dataset.references
     ]
     untrained = job.task.untrained_loss
+    samples = {
+        "training": len(module.dataset.train),
+        "validation": len(module.dataset.validation),
+        "test": len(module.dataset.test),
+    }
+    trained_on = _machine(trainer.strategy.root_device)
     counted = count_parameters(weight[0] for weight in module.weights().values())
     for run, (point, record) in enumerate(zip(job.points, records, strict=True)):
         record.references = references
         record.untrained_loss = untrained
         record.device = trainer.strategy.root_device.type
+        record.machine, record.samples = trained_on, samples
         record.parameters = {"complex": counted.complex, "real": counted.real}
         ended_at = module.statuses.ended_at(run)
         record.diverged_at = module.statuses.diverged_at[run]
@@ -195,6 +203,13 @@ def _fit(
             resumable = status == "interrupted" and module.between_updates
             with recorder.keeping(run):
                 _save_checkpoints(journal.run_directory(point), module, run, record, resumable)
+
+
+def _machine(device: torch.device) -> dict[str, str]:
+    described = machine() | {"code_path": torch.backends.cpu.get_cpu_capability()}
+    if device.type == "cuda":
+        described["gpu"] = torch.cuda.get_device_name(device)
+    return described
 
 
 def _save_checkpoints(

@@ -28,12 +28,13 @@ from cvtrain.process.plain_text import (
     say,
 )
 from cvtrain.report.cells import words
-from cvtrain.report.console import print_document, rich_table
+from cvtrain.report.console import print_document, rich_tables
 from cvtrain.report.document import Document, Picture, Section, Sentence, Table
-from cvtrain.report.export import as_csv, as_markdown, as_tex, markdown, write_report
+from cvtrain.report.export import as_csv, as_markdown, markdown, write_report
 from cvtrain.report.figures.panels import Panels
 from cvtrain.report.figures.save import save_figure
 from cvtrain.report.figures.style import paper_style
+from cvtrain.report.latex import as_tex
 from cvtrain.runs.directory_lock import claim_directory
 
 TEXTS = [
@@ -162,12 +163,13 @@ def test_markdown_renders_it(text):
 
 
 def test_latex_shows_it():
-    rows = as_tex(document("[x] <y> \\z{} a_b 10% #$&~^|").tables[0]).splitlines()
-    assert rows[4] == (
+    text = as_tex(document("[x] <y> \\z{} a_b 10% #$&~^|").tables[0])
+    assert text.split("\\midrule\n")[1].splitlines()[0] == (
         r"{[}x{]} \textless{}y\textgreater{} \textbackslash{}z\{\} a\_b 10\% \#\$\&\~{}\^{}"
         r"\textbar{} \\"
     )
-    assert as_tex(document("a\n\nb").tables[0]).count("\n") == 7
+    lines = as_tex(document("plain").tables[0], ["plain"]).count("\n")
+    assert as_tex(document("a\n\nb").tables[0], ["a\n\nb"]).count("\n") == lines
 
 
 @pytest.mark.parametrize(("text", "cell"), [("=1+1", "'=1+1"), ("-m", "'-m"), ("a=1", "a=1")])
@@ -183,7 +185,7 @@ def test_a_report_is_printed_with_it(capsys):
         # Cells of tables end where their lines do.
         assert out.count(printable(text, lines=True)) >= (3 if "\n" in text else 5)
         assert "\x1b" not in out
-    assert rich_table(document("[x").tables[0]).title == "[x"
+    assert next(rich_tables(document("[x").tables[0], 80)).title == "[x"
 
 
 STRANGE_WORDS = [

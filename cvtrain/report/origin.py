@@ -1,0 +1,197 @@
+"""What was run, how, when and on what, as run directories record it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from cvtrain.analysis.load import Sweep
+from cvtrain.process.plain_text import printed_command
+from cvtrain.process.regular_file import kind_of, read_regular
+from cvtrain.report.cells import words
+from cvtrain.report.document import Origin, Table
+from cvtrain.runs.journal import SWEEP_FILE
+from cvtrain.runs.run_json import read_record
+
+MOST_BYTES = 10**6
+"""Of a file of overrides."""
+MOST_NAMED = 4
+"""Values of a key that are named; of more only the number is said."""
+TESTED = "the weights after the last update, once; checkpoints/best.ckpt is not tested"
+
+
+def origin(sweep: Sweep) -> Origin | None:
+    """Where the runs of a sweep come from; None where none has begun."""
+    runs = sweep.runs[sweep.runs["status"] != "missing"]
+    if runs.empty:
+        return None
+    facts = _facts(sweep.directory, runs)
+    records = [{"fact": name, "value": text} for name, text in _rows(facts) if text]
+    columns = (words("", "fact"), words("", "value"))
+    table = Table("origin", "How it was run", columns, tuple(records))
+    return Origin(_sentence(facts), table, facts)
+
+
+def target_name(target: object) -> str:
+    """How a class or function of a configuration is called, e.g. ``digits_fft``."""
+    return str(target).split(".")[-2:][0]
+
+
+def named(values: Sequence[str], of: str) -> str:
+    """A few values by name, of more only their number."""
+    return ", ".join(values) if len(values) <= MOST_NAMED else f"{len(values)} {of}"
+
+
+def _facts(directory: Path, runs: pd.DataFrame) -> dict[str, Any]:
+    sweep = _sweep_file(directory)
+    started = pd.to_datetime(runs["started"], format="ISO8601", utc=True)
+    ended = started + pd.to_timedelta(runs["wall_seconds"].astype(float), unit="s")
+    made = [dict(made) for made in runs["made_with"]]
+    return {
+        "data": [target_name(target) for target in _values(runs, "data._target_")],
+        "samples": _distinct(one["samples"] for one in made),
+        "data_seeds": _values(runs, "data.seed"),
+        "networks": [target_name(target) for target in _values(runs, "model._target_")],
+        "parameters": [
+            {"complex": int(complex_ones), "real": int(real)}
+            for complex_ones, real in _parameters(runs)
+        ],
+        "optimizers": [str(t).rsplit(".", 1)[-1] for t in _values(runs, "optimizer._target_")],
+        "losses": _values(runs, "objective.loss"),
+        "dtypes": _values(runs, "dtype"),
+        "runs": len(runs),
+        "steps": [int(steps) for steps in _values(runs, "max_steps")],
+        "batch_sizes": _values(runs, "batch_size"),
+        "seeds": sorted(int(seed) for seed in _values(runs, "seed")),
+        "tested": TESTED,
+        "experiment": sweep.get("experiment"),
+        "command": _command(directory, sweep),
+        "versions": _distinct(one["versions"] for one in made),
+        "commit": sweep.get("commit"),
+        "machines": _distinct(one["machine"] for one in made),
+        "devices": _values(runs, "device"),
+        "threads": sorted({int(one["threads"]) for one in made}),
+        "engines": _values(runs, "engine"),
+        "started": started.min().isoformat(),
+        "seconds": float((ended.max() - started.min()).total_seconds()),
+    }
+
+
+def _sentence(facts: Mapping[str, Any]) -> str:
+    """E.g. ``digits_fft (1,077 training, 360 validation and 360 test samples) learned by mixed_mlp
+    (8,320 complex and 1,292 real parameters) with SGD and Adam: 336 runs of 200 steps in batches of
+    64, seeds 0 to 7, one split of the data.``"""
+    samples = facts["samples"][0] if len(facts["samples"]) == 1 else {}
+    sizes = " and ".join(
+        ", ".join(f"{number:,} {name}" for name, number in part)
+        for part in (list(samples.items())[:-1], list(samples.items())[-1:])
+        if part
+    )
+    data = named(facts["data"], "data sets") + (f" ({sizes} samples)" if sizes else "")
+    network = named(facts["networks"], "networks")
+    if len(facts["parameters"]) == 1:
+        (counted,) = facts["parameters"]
+        network += f" ({counted['complex']:,} complex and {counted['real']:,} real parameters)"
+    batches = [
+        "the whole data at once" if batch is None else f"batches of {int(batch)}"
+        for batch in facts["batch_sizes"]
+    ]
+    splits = len(facts["data_seeds"])
+    number = facts["runs"]
+    return (
+        f"{data}, learned by {network} with {named(facts['optimizers'], 'optimizers')}:"
+        f" {number} run{'s' if number > 1 else ''} of {_range(facts['steps'])} steps in"
+        f" {' or '.join(batches)}; {_seeds(facts['seeds'])},"
+        f" {'one split' if splits <= 1 else f'{splits} splits'} of the data."
+    )
+
+
+def _rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "command", facts["command"] or ""
+    losses = f"{named(facts['losses'], 'losses')}, {named(facts['dtypes'], 'precisions')}"
+    yield "loss, numbers", losses
+    yield "tested", facts["tested"]
+    commit = f"; git {facts['commit'][:10]}" if facts["commit"] else ""
+    yield "versions", " or ".join(_pairs(one) for one in facts["versions"] if one) + commit
+    yield "machine", " or ".join(_machine(one) for one in facts["machines"] if one)
+    threads = f"{_range(facts['threads'])} thread{'s' if facts['threads'] != [1] else ''}"
+    engines = ["together as stacks" if e == "stack" else "one by one" for e in facts["engines"]]
+    yield "trained", ", ".join((*facts["devices"], threads, " and ".join(sorted(engines))))
+    yield "when", f"{facts['started'][:16].replace('T', ' ')} UTC, {_duration(facts['seconds'])}"
+
+
+def _machine(machine: Mapping[str, str]) -> str:
+    return ", ".join(
+        {"code_path": f"CPU code path {value}", "cores": f"{value} cores"}.get(name, value)
+        for name, value in machine.items()
+    )
+
+
+def _pairs(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _range(numbers: Sequence[int]) -> str:
+    ends = list(dict.fromkeys((min(numbers), max(numbers))))
+    return " to ".join(f"{number:,}" for number in ends)
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    whole = seeds == list(range(seeds[0], seeds[-1] + 1))
+    return f"seeds {seeds[0]} to {seeds[-1]}" if whole else f"{len(seeds)} seeds"
+
+
+def _values(runs: pd.DataFrame, key: str) -> list[Any]:
+    """The distinct values of a column, in the order of the runs; None for missing ones of a key
+    that may be null."""
+    if key not in runs:
+        return []
+    values = (None if pd.isna(value) else value for value in runs[key])
+    found = list(dict.fromkeys(values))
+    return found if key == "batch_size" else [value for value in found if value is not None]
+
+
+def _parameters(runs: pd.DataFrame) -> list[tuple[float, float]]:
+    columns = ["parameters.complex", "parameters.real"]
+    if not set(columns) <= set(runs):
+        return []
+    counted = runs[columns].dropna().drop_duplicates()
+    return [(float(row[0]), float(row[1])) for row in counted.to_numpy()]
+
+
+def _distinct(items: Iterable[tuple[tuple[str, Any], ...]]) -> list[dict[str, Any]]:
+    return [dict(item) for item in dict.fromkeys(items) if item]
+
+
+def _sweep_file(directory: Path) -> Mapping[str, Any]:
+    path = directory / SWEEP_FILE
+    return read_record(path) if kind_of(path) is not None else {}
+
+
+def _command(directory: Path, sweep: Mapping[str, Any]) -> str | None:
+    """The line that runs all of it again; None where it was not recorded."""
+    typed = sweep.get("command")
+    path = directory / ".hydra" / "overrides.yaml"
+    if typed is None and kind_of(path) is not None:
+        try:
+            text = read_regular(path, MOST_BYTES).decode(errors="replace")
+            typed = OmegaConf.to_container(OmegaConf.create(text))
+        except (OSError, ValueError, OmegaConfBaseException):
+            return None
+    if not isinstance(typed, list) or not typed:
+        return None
+    return printed_command("cvtrain", *map(str, typed))

@@ -1,0 +1,70 @@
+"""What a report says of where its runs come from, so that it can be mailed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cvtrain.cli.train import main as train
+from cvtrain.experiments.publish import publish, report_on
+from cvtrain.report.origin import origin
+from cvtrain.runs.versions import machine
+from tests.analysis.synthetic import row, sweep_of
+
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    root = tmp_path_factory.mktemp("origin") / "sweep"
+    words = ["+experiment=sweep", "optimizer=sgd", "objective.scale=1", "convention=pytorch"]
+    words += ["null_arm=false", "seed=0,1", "lr_octave=-1,0", "max_steps=3", "model.hidden=[8]"]
+    assert train([*words, f"hydra.sweep.dir={root}"]) == 0
+    return root
+
+
+def test_a_sweep_says_what_was_run_on_what_and_the_command(trained):
+    summary = json.loads((trained / "report" / "summary.json").read_text(encoding="utf-8"))
+    assert summary["schema"] == 2
+    found = summary["origin"]
+    assert found["sentence"] == (
+        "digits_fft (1,078 training, 360 validation and 359 test samples), learned by mixed_mlp"
+        f" ({found['parameters'][0]['complex']:,} complex and"
+        f" {found['parameters'][0]['real']:,} real parameters) with SGD: 4 runs of 3 steps in"
+        " batches of 64; seeds 0 to 1, one split of the data."
+    )
+    assert found["command"].startswith("cvtrain +experiment=sweep optimizer=sgd")
+    (made_on,) = found["machines"]
+    assert made_on.items() >= machine().items()
+    assert made_on["code_path"]
+    (versions,) = found["versions"]
+    assert {"cvtrain", "torch"} <= set(versions)
+    assert (found["runs"], found["steps"], found["seeds"]) == (4, [3], [0, 1])
+    assert found["seconds"] > 0
+
+
+def test_the_page_and_its_text_have_the_same_facts(trained):
+    facts = json.loads((trained / "report" / "summary.json").read_text(encoding="utf-8"))["origin"]
+    for name in ("index.html", "report.md", "origin.tex"):
+        text = (trained / "report" / name).read_text(encoding="utf-8")
+        assert "1,078 training" in text
+        assert facts["started"][:10] in text
+        assert facts["machines"][0]["code_path"] in text
+
+
+def test_a_single_run_has_its_command_too(command):
+    outcome = command("max_steps=2", "model.hidden=[4]", "optimizer.lr=0.5")
+    assert outcome.status == 0
+    (path,) = outcome.directory.glob("outputs/*/*/run.json")
+    publish(path.parent)
+    summary = json.loads((path.parent / "report" / "summary.json").read_text(encoding="utf-8"))
+    assert summary["origin"]["command"] == (
+        "cvtrain max_steps=2 'model.hidden=[4]' optimizer.lr=0.5"
+    )
+
+
+def test_a_report_on_nothing_has_no_origin():
+    rows = [row(0.1) | {"status": "missing"}]
+    assert origin(sweep_of(rows)) is None
+    assert report_on(sweep_of(rows)).origin is None
