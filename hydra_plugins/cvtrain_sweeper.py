@@ -42,7 +42,7 @@ class CheckedSweeper(BasicSweeper):
         assert self.hydra_context is not None
         assert self.config is not None
         assert self.launcher is not None
-        overrides = [*self._parse_config(), *arguments]
+        axes = self._parse_config()
         setting = self.hydra_context, self.config, self.launcher
         if self._search is not None:
             from cvtrain.process.optional_dependencies import require_package
@@ -51,10 +51,16 @@ class CheckedSweeper(BasicSweeper):
             from cvtrain.sweep.search import run_search
             from cvtrain.sweep.session import SweepSession
 
+            overrides = [*axes, *arguments]
             return run_search(SweepSession(*setting, kind="trials"), overrides, self._search)
+        from cvtrain.sweep.decide import run_until_decided
         from cvtrain.sweep.fewer_points import without_typed_axes
         from cvtrain.sweep.session import SweepSession
         from cvtrain.sweep.sweeper import run_sweep
 
-        fewer = without_typed_axes(self._fewer, arguments)
-        return run_sweep(SweepSession(*setting), overrides, self._variants, fewer)
+        def run(typed: Sequence[str]) -> tuple[Any, tuple[str, ...]]:
+            session, fewer = SweepSession(*setting), without_typed_axes(self._fewer, typed)
+            returns = run_sweep(session, [*axes, *typed], self._variants, fewer)
+            return returns, session.next_overrides
+
+        return run_until_decided(self.config, arguments, run)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from cvtrain.analysis.looks import Look
 from cvtrain.analysis.metric import ACCURACY
 from cvtrain.analysis.optimum import Optimum
 from cvtrain.analysis.price import Price, Prices
@@ -69,6 +70,8 @@ class Answer:
         prices: of not retuning, or None.
         equivalence_p, difference_p: adjusted for all arms of the sweep (Holm 1979); NaN where they
             were not tested.
+        look: at which it was given, or at which it was last looked for; None where no test is
+            needed.
         more_seeds: that would answer what is inconclusive; None where seeds would not, or where
             their number is not known.
         more_seconds: about what they take; NaN where it is not known.
@@ -89,6 +92,7 @@ class Answer:
     prices: Prices | None = None
     equivalence_p: float = math.nan
     difference_p: float = math.nan
+    look: Look | None = None
     more_seeds: int | None = None
     more_seconds: float = math.nan
     more_overrides: tuple[str, ...] = ()

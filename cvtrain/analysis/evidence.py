@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from cvtrain.analysis.grid import Grid
 from cvtrain.analysis.optimum import Optimum, at_optimum
 from cvtrain.analysis.registration import Registration, register
 from cvtrain.analysis.scores import Arm, Group
+from cvtrain.analysis.statistics import RealArray
 
 AT_CHANCE = 1.1
 """A loss up to this share of the untrained one has hardly moved."""
@@ -70,6 +72,21 @@ class Evidence:
         """One-sided p-value (McNemar) of the arm failing no more often than the reference, each
         at its best rate."""
         return math.nan if self.optimum is None else self.optimum.failures.worse_p
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The names of group and arm."""
+        return self.group.name, self.arm.name
+
+    def seeds_for_answer(self, level_at: Callable[[RealArray], RealArray]) -> int | None:
+        """How many seeds would answer, see `cvtrain.analysis.statistics.Summary`."""
+        if self.by_curves:
+            summary, margin = self.registration.rest_summary, math.log1p(self.group.margin_loss)
+        elif self.optimum is not None:
+            summary, margin = self.optimum.summary, self.group.margin
+        else:
+            return None
+        return None if summary is None else summary.seeds_for_answer(margin, level_at)
 
     @property
     def edge(self) -> bool:

@@ -37,7 +37,7 @@ NOTES = ("untrained_loss", "device")
 type of the device that trained."""
 MADE_WITH = ("versions", "machine", "samples")
 """Mappings in run.json that `Sweep.runs` takes, with the threads, as the column `made_with`."""
-OWN_NAMES = frozenset({"run", "directory", "references", "made_with", *OWN_COLUMNS, *NOTES})
+OWN_NAMES = frozenset({"run", "directory", "look", "references", "made_with", *OWN_COLUMNS, *NOTES})
 """Columns of `Sweep.runs` besides configuration and signals."""
 LAST_STEP = 2**53
 """Up to it a float64 tells every integer from its neighbours."""
@@ -49,7 +49,8 @@ class Sweep:
 
     Attributes:
         directory: the sweep's, or that of a single run.
-        runs: one row per run: `run` (its number), `directory`, `OWN_COLUMNS`, the configuration
+        runs: one row per run: `run` (its number), `directory`, `look` (how many reports the sweep
+            had had when it was added), `OWN_COLUMNS`, the configuration
             under its dotted keys (``optimizer.lr``, ``objective.scale``, ``seed``, …), how many
             complex and real parameters it has (``parameters.complex``), what its data set knows of
             itself (`references`: tag, name and value of each number), what it was made with
@@ -118,13 +119,13 @@ def load(path: str | Path) -> Sweep:
     """
     directory = Path(path)
     alone = kind_of(directory / RUN_FILE) is not None
-    found = [(0, ".")] if alone else list(_listed(directory))
+    found = [(0, ".", 0)] if alone else list(_listed(directory))
     if not found:
         raise InputError(f"{directory}: no sweep or run of cvtrain is here (no {RUN_FILE} found)")
     rows: list[dict[str, Any]] = []
     keys: dict[str, None] = {}
-    for run, name in found:
-        row: dict[str, Any] = {"run": run, "directory": name}
+    for run, name, look in found:
+        row: dict[str, Any] = {"run": run, "directory": name, "look": look}
         path = directory / name / RUN_FILE
         if kind_of(path) is not None:
             record = read_run(path)
@@ -178,16 +179,17 @@ def whole_steps(column: pd.Series[Any]) -> pd.Series[Any]:
     return steps.astype("int64")
 
 
-def _listed(directory: Path) -> Iterator[tuple[int, str]]:
-    """Number and name of each run directory; sweep.json also names those that have not begun."""
+def _listed(directory: Path) -> Iterator[tuple[int, str, int]]:
+    """Number, name and look of each run directory; sweep.json also names those that have not
+    begun."""
     if kind_of(directory / SWEEP_FILE) is not None:
         for point in read_points(directory):
-            yield point["number"], point["directory"]
+            yield point["number"], point["directory"], point["look"]
         return
     # Where there is none, a path may be too long to look into.
     below = directory.glob(f"*/{RUN_FILE}") if is_directory(directory) else ()
     for number, path in enumerate(sorted(below)):
-        yield number, path.parent.name
+        yield number, path.parent.name, 0
 
 
 def read_metrics(directory: Path) -> str:

@@ -83,7 +83,7 @@ class Optimum:
         failures: of the two at these rates.
         margin: largest difference that does not matter.
         edge: whether the best rate of either is the smallest or largest one that was tried.
-        seeds_needed: that would answer; None where unknown.
+        summary: what `difference` is known to; None where there is none.
         differences: by replicate, for summary.json; infinite where one of the pair failed.
         octaves: from the reference's rate to the arm's, chosen on all seeds.
     """
@@ -94,7 +94,7 @@ class Optimum:
     failures: Failures
     margin: float
     edge: bool
-    seeds_needed: int | None
+    summary: Summary | None
     differences: tuple[float, ...]
     octaves: float
 
@@ -180,7 +180,7 @@ def at_optimum(
         failures=failures(fails[0][known], fails[1][known]),
         margin=margin,
         edge=any(grid.edge for grid in grids[:2]),
-        seeds_needed=pooled.seeds_for_answer(margin),
+        summary=pooled,
         differences=tuple(paired_differences(values[1], _pooled(found), found.members).tolist()),
         octaves=float(grids[1].octaves[right] - grids[0].octaves[left]),
     )
@@ -199,7 +199,7 @@ def _failures_alone(reference: Grid, other: Grid, margin: float) -> Optimum | No
         failures(reference.fails[known, best], other.fails[known, least]),
         margin,
         edge=False,
-        seeds_needed=None,
+        summary=None,
         differences=(),
         octaves=float(other.octaves[least] - reference.octaves[best]),
     )

@@ -7,10 +7,10 @@ is the mean horizontal distance between the two curves, over the levels of the l
 from 1.25 to twice the lowest: near the best rate, where learning rates are tuned to, but above the
 bottom. It is the area between the curves over its height (curve registration: Ramsay and Li 1998,
 Curve registration, J. R. Stat. Soc. B 60:351; here by a shift of the argument alone). Between
-learning rates a curve is joined by straight lines: a shift by whole steps of the grid is exact, any
-other one off by at most some 0.01 octaves at steps of one octave, a quarter of that at half of the
-step. Farther from the best rate curves of real networks may lie apart by another shift, since the
-early training is another one.
+learning rates a curve is joined by a monotone cubic: a shift by whole steps of the grid is exact,
+any other one off by less than 0.01 octaves, also where one arm has steps of an octave and the other
+of half an octave. Farther from the best rate curves of real networks may lie apart by another
+shift, since the early training is another one.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ from cvtrain.analysis.replicates import replicate_means
 from cvtrain.analysis.statistics import (
     Interval,
     RealArray,
+    Summary,
     interval,
     summary,
+    trimmed_mean,
 )
 
 GOOD = 1.25
@@ -36,6 +38,8 @@ NEAR = 2.0
 """Levels are compared up to this many times the lowest median loss: above, training is another."""
 LEAST_HEIGHT = math.log(1.25)
 """Of the levels of log loss that are compared: a curve that falls by less is flat."""
+STEP_OF_SHIFT = 0.05
+"""Octaves to either side for the derivative of a rest by the shift."""
 DECIMALS = 9
 """Of shifts: octaves that a law makes equal differ in the last bit of a logarithm."""
 TOLERANCE = 0.01
@@ -43,7 +47,7 @@ TOLERANCE = 0.01
 UNCHANGED = 0.1
 """Octaves: a learning rate whose shift lies within, its whole interval, is left as it is."""
 LEVELS = 64
-"""At so many levels the distance is taken; it is a straight line between any two of them."""
+"""Number of levels at which the distance between two curves is taken."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Registration:
         difference_p: of `rest` being 0.
         margin: share of the test loss that does not matter, e.g. 0.05.
         edge: whether the best rate of either is the smallest or largest one that was tried.
-        seeds_needed: that would answer whether the rest is within the margin; None where unknown.
+        rest_summary: what `rest` is known to; None where there is none.
         shifts, rests: by replicate, for summary.json.
         reason: why there is nothing to register, else None; all numbers are NaN then.
     """
@@ -71,7 +75,7 @@ class Registration:
     difference_p: float
     margin: float
     edge: bool
-    seeds_needed: int | None = None
+    rest_summary: Summary | None = None
     shifts: tuple[float, ...] = ()
     rests: tuple[float, ...] = ()
     reason: str | None = None
@@ -116,7 +120,7 @@ def register(reference: Grid, other: Grid, margin: float, untrained: float) -> R
     ).round(DECIMALS)
     known = replicate_means(shifts, left.replicates)
     shift = interval(known)
-    rests = rest_of(left, right, shift.mean)
+    rests = _rests(left, right, shifts, shift.mean)
     limit = math.log1p(margin)
     rest = summary(rests)
     return Registration(
@@ -126,11 +130,31 @@ def register(reference: Grid, other: Grid, margin: float, untrained: float) -> R
         difference_p=rest.difference_p(),
         margin=margin,
         edge=edge,
-        seeds_needed=rest.seeds_for_answer(limit),
+        rest_summary=rest,
         shifts=tuple(known.tolist()),
         rests=tuple(rests.tolist()),
         reason=None if len(known) else "no seed has a curve that falls",
     )
+
+
+def _rests(reference: Grid, other: Grid, shifts: RealArray, shift: float) -> RealArray:
+    """What each replicate says of the rest, without those that say nothing.
+
+    A seed whose curve lies farther than the mean shift has a larger rest there. That says nothing
+    of the mean rest, since the mean shift comes from the same seeds, and the spread of such rests
+    would be too large an error. So what follows from a seed's own shift is taken out: the rest at
+    the mean shift, plus its derivative by the shift times what the own shift is above the mean.
+    That is the seed's influence on the mean rest (Hampel 1974, The influence curve and its role in
+    robust estimation, J. Am. Stat. Assoc. 69:383).
+    """
+    rests, below, above = (
+        rest_of(reference, other, shift + by) for by in (0.0, -STEP_OF_SHIFT, STEP_OF_SHIFT)
+    )
+    slopes = (above - below) / (2 * STEP_OF_SHIFT)
+    slopes = slopes[np.isfinite(slopes)]
+    slope = float(trimmed_mean(slopes)) if len(slopes) else 0.0
+    rests = rests + slope * np.where(np.isfinite(shifts), shifts - shift, 0.0)
+    return replicate_means(rests, reference.replicates)
 
 
 def rest_of(reference: Grid, other: Grid, shift: float) -> RealArray:
@@ -138,17 +162,17 @@ def rest_of(reference: Grid, other: Grid, shift: float) -> RealArray:
     all seeds, as one who moves the learning rate does.
 
     The arm is compared at the places of the reference's rates and the reference at those of the
-    arm's, where the loss is from 1.25 to twice the lowest: what straight lines are above a curved
+    arm's, where the loss is from 1.25 to twice the lowest: what a joined curve is above the true
     one appears in both with opposite signs.
 
     Returns:
-        per replicate, without those that have no usable runs at corresponding rates.
+        `[keys]`, NaN where a run has no usable partner at corresponding rates.
     """
     there, back = (
         np.array([_gap(base, moved, row, by) for row in range(len(base.keys))])
         for base, moved, by in ((reference, other, shift), (other, reference, -shift))
     )
-    return replicate_means((there - back) / 2, reference.replicates)
+    return np.asarray((there - back) / 2)
 
 
 def _gap(base: Grid, moved: Grid, row: int, by: float) -> float:
@@ -156,24 +180,49 @@ def _gap(base: Grid, moved: Grid, row: int, by: float) -> float:
     of `base`."""
     if base.best is None or moved.best is None:
         return math.nan
-    logs: list[tuple[RealArray, RealArray]] = []
-    for grid in (base, moved):
-        usable = ~grid.fails[row] & (grid.test_loss[row] > 0) & np.isfinite(grid.test_loss[row])
-        usable[(grid.best or 0) + 1 :] = False
-        if grid is base:
-            lowest = np.nanmin(grid.median_loss)
-            usable &= grid.median_loss <= NEAR * lowest
-            usable &= grid.median_loss >= GOOD * lowest
-        logs.append((grid.octaves[usable], np.log(grid.test_loss[row, usable])))
-    (octaves, values), (others, other_values) = logs
-    if not len(others) or not len(octaves):
-        return math.nan
-    places = octaves + by
-    inside = (places >= others[0] - TOLERANCE) & (places <= others[-1] + TOLERANCE)
+    usable = [
+        ~grid.fails[row] & (grid.test_loss[row] > 0) & np.isfinite(grid.test_loss[row])
+        for grid in (base, moved)
+    ]
+    for grid, columns in zip((base, moved), usable, strict=True):
+        columns[(grid.best or 0) + 1 :] = False
+    lowest = np.nanmin(base.median_loss)
+    near = usable[0] & (base.median_loss <= NEAR * lowest) & (base.median_loss >= GOOD * lowest)
+    places = base.octaves[near] + by
+    # Compared is only between neighbouring rates: a run that is missing leaves a gap.
+    after = np.searchsorted(moved.octaves, places - TOLERANCE)
+    before = np.searchsorted(moved.octaves, places + TOLERANCE, side="right") - 1
+    inside = (after < len(moved.octaves)) & (before >= 0)
+    inside[inside] = usable[1][after[inside]] & usable[1][before[inside]]
     if not inside.any():
         return math.nan
-    gaps = np.interp(places[inside], others, other_values) - values[inside]
-    return float(gaps.mean())
+    octaves, logs = moved.octaves[usable[1]], np.log(moved.test_loss[row, usable[1]])
+    along = np.clip(places[inside], octaves[0], octaves[-1])
+    own = np.log(base.test_loss[row, near])[inside]
+    return float((joined(octaves, logs, along) - own).mean())
+
+
+def joined(x: RealArray, y: RealArray, at: RealArray) -> RealArray:
+    """Values of the monotone cubic through points, at places inside of the ascending `x`.
+
+    Slopes at the points are those of parabolas through three of them, limited to where the curve
+    neither over- nor undershoots (Hyman 1983, Accurate monotonicity preserving cubic interpolation,
+    SIAM J. Sci. Stat. Comput. 4:645).
+    """
+    if len(x) < 3:
+        return np.asarray(np.interp(at, x, y))
+    steps = np.diff(x)
+    secants = np.diff(y) / steps
+    left, right = np.append(secants[0], secants), np.append(secants, secants[-1])
+    slopes = np.empty(len(x))
+    slopes[1:-1] = (steps[1:] * secants[:-1] + steps[:-1] * secants[1:]) / (steps[1:] + steps[:-1])
+    slopes[0], slopes[-1] = 2 * secants[0] - slopes[1], 2 * secants[-1] - slopes[-2]
+    limit = np.where(left * right > 0, 3 * np.minimum(np.abs(left), np.abs(right)), 0.0)
+    slopes = np.sign(left) * np.clip(np.sign(left) * slopes, 0.0, limit)
+    part = np.clip(np.searchsorted(x, at) - 1, 0, len(steps) - 1)
+    step, t = steps[part], (at - x[part]) / steps[part]
+    bend = step * ((1 - t) * slopes[part] - t * slopes[part + 1] + (2 * t - 1) * secants[part])
+    return np.asarray((1 - t) * y[part] + t * y[part + 1] + t * (1 - t) * bend)
 
 
 def _levels(left: Grid, right: Grid, untrained: float) -> tuple[float, float]:
@@ -214,9 +263,14 @@ def _shift(
     if high - low < least:
         return math.nan
     levels = np.linspace(low, high, LEVELS)
-    places = (np.interp(levels, logs[::-1], octaves[::-1]) for octaves, logs in (left, right))
-    first, second = places
+    first, second = (_places(octaves, logs, levels) for octaves, logs in (left, right))
     return float(np.trapezoid(second - first, levels) / (high - low))
+
+
+def _places(octaves: RealArray, logs: RealArray, levels: RealArray) -> RealArray:
+    """Octaves at which the joined curve through falling points has these levels."""
+    fine = np.linspace(octaves[0], octaves[-1], LEVELS * len(octaves))
+    return np.asarray(np.interp(levels, joined(octaves, logs, fine)[::-1], fine[::-1]))
 
 
 def _obstacle(left: Grid, right: Grid, untrained: float) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,10 +22,12 @@ from cvtrain.analysis.exact_pairs import (
 )
 from cvtrain.analysis.grid import Grid, grid_of
 from cvtrain.analysis.load import Sweep
+from cvtrain.analysis.looks import Look, looks_of
 from cvtrain.analysis.lr_shift import Shift, shift
 from cvtrain.analysis.metric import goal, metric_margin, setting, test_metric
 from cvtrain.analysis.optimum import leave_one_out
 from cvtrain.analysis.replicates import replicates, run_keys, seconds_per_replicate
+from cvtrain.analysis.same_rate import SameRate, same_rates
 from cvtrain.config.sections import ReportConfig
 from cvtrain.training.metrics import RISING
 
@@ -50,6 +52,7 @@ class Arm:
         octaves: shifts of landmarks, from all seeds.
         pairs: runs that a law makes equal to one of the reference.
         obstacles: why no learning rate makes the arm equal to the reference; empty where one does.
+        earlier: `grid` at each look but the last; None where it had no runs yet.
     """
 
     name: str
@@ -72,22 +75,7 @@ class Arm:
     octaves: Shift | None = None
     pairs: tuple[Pair, ...] = ()
     obstacles: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class SameRate:
-    """An arm against the reference at one learning rate, the same for both.
-
-    Attributes:
-        lr: the learning rate.
-        difference: of the test metric.
-        steps, reference_steps: medians of the steps to the goal; infinite where most never arrive.
-    """
-
-    lr: float
-    difference: Difference
-    steps: float
-    reference_steps: float
+    earlier: tuple[Grid | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,6 +96,7 @@ class Group:
         reference: name of the arm that the others are compared with.
         varied: the keys that make the arms; empty where they are readings of the gradient.
         seconds_per_replicate: that the sweep took; NaN where it is not known.
+        looks: at the answers of the sweep, the present one last.
     """
 
     name: str
@@ -125,6 +114,12 @@ class Group:
     seconds_per_replicate: float = math.nan
     reference: str = REFERENCE
     varied: str = ""
+    looks: tuple[Look, ...] = (Look(0, 1),)
+
+    def at_look(self, number: int) -> Group:
+        """The group as it was at a look, as far as grids go."""
+        grids = ((arm, (*arm.earlier, arm.grid)[number]) for arm in self.arms)
+        return replace(self, arms=tuple(replace(a, grid=g) for a, g in grids if g is not None))
 
     @property
     def unit(self) -> str:
@@ -172,9 +167,14 @@ def compare(sweep: Sweep) -> Comparison:
             begun[tag] = math.nan
     runs = with_scores(label_runs(begun, sweep.config_keys))
     pairs = exact_pairs(runs, sweep.config_keys, sweep.directory)
-    seconds = seconds_per_replicate(runs)
+    seconds, looks = seconds_per_replicate(runs), looks_of(runs)
     groups = (
-        _group(str(name), rows, sweep.config_keys, [p for p in pairs if p.group == name], seconds)
+        replace(
+            _group(
+                str(name), rows, sweep.config_keys, [p for p in pairs if p.group == name], looks
+            ),
+            seconds_per_replicate=seconds,
+        )
         for name, rows in runs.groupby("group", sort=False)
     )
     predicted = {
@@ -187,7 +187,11 @@ def compare(sweep: Sweep) -> Comparison:
 
 
 def _group(
-    name: str, rows: pd.DataFrame, config_keys: Sequence[str], pairs: list[Pair], seconds: float
+    name: str,
+    rows: pd.DataFrame,
+    config_keys: Sequence[str],
+    pairs: list[Pair],
+    looks: Mapping[int, Look],
 ) -> Group:
     metric = test_metric(rows)
     names = list(rows["arm"].unique())
@@ -206,10 +210,11 @@ def _group(
         plain = varied or arm.name in (wanted, CONTROL)
         why = () if plain else tuple(obstacles(config, is_mixed(first)))
         arm_pairs = tuple(pair for pair in pairs if pair.arm == arm.name)
+        earlier = tuple(_grid_at_look(by_arm[arm.name], number, metric) for number in [*looks][:-1])
         if arm.edge and arm_pairs and all(pair.equal for pair in arm_pairs):
             # A few points are enough for a law, and too few to be tuned.
             arm = replace(arm, retuned=None, unretuned=None)
-        described.append(replace(arm, pairs=arm_pairs, obstacles=why))
+        described.append(replace(arm, pairs=arm_pairs, obstacles=why, earlier=earlier))
     base = described[0]
     scale = abs(base.test_mean) if base.name == wanted else math.nan
     known = rows["untrained_loss"].dropna()
@@ -227,9 +232,9 @@ def _group(
         seeds=tuple(sorted({seed for _, seed in keys})),
         splits=tuple(sorted({split for split, _ in keys})),
         replicates=len(set(replicates(keys))),
-        seconds_per_replicate=seconds,
         reference=wanted,
         varied=varied,
+        looks=tuple(looks.values()),
     )
 
 
@@ -265,7 +270,7 @@ def _arm(
     arm = replace(
         arm,
         unretuned=paired_difference(reference_at_best, own[rates == reference_lr], metric),
-        prices=tuple(_prices(reference, own, metric)),
+        prices=tuple(same_rates(reference, own, metric)),
         octaves=shift(reference, own),
     )
     if best is None:
@@ -274,22 +279,15 @@ def _arm(
     return replace(arm, shift=math.log2(best / reference_lr), retuned=retuned)
 
 
+def _grid_at_look(runs: pd.DataFrame, look: int, metric: str) -> Grid | None:
+    """The grid of the runs that an arm had at a look; None without any."""
+    those = runs[runs["look"] <= look]
+    return None if those.empty else grid_of(those, metric)
+
+
 def _left_out(runs: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     """Each replicate's runs at the learning rate that the other ones choose."""
     chosen = dict(zip(grid.keys, leave_one_out(grid), strict=True))
     places = [chosen[key] for key in run_keys(runs)]
     rates = np.append(grid.rates, np.nan)  # the last one for NO_RATE
     return runs[runs["optimizer.lr"] == rates[places]]
-
-
-def _prices(reference: pd.DataFrame, own: pd.DataFrame, metric: str) -> Iterator[SameRate]:
-    reference_rates = set(reference["optimizer.lr"])
-    for lr, rows in own.groupby("optimizer.lr"):
-        if lr in reference_rates:
-            reference_rows = reference[reference["optimizer.lr"] == lr]
-            yield SameRate(
-                float(lr),  # type: ignore[arg-type]  # pandas types the keys of groups too widely
-                paired_difference(reference_rows, rows, metric),
-                float(rows["convergence/steps_to_target"].median()),
-                float(reference_rows["convergence/steps_to_target"].median()),
-            )

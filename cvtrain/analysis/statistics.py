@@ -20,7 +20,8 @@ from scipy import stats
 RealArray = npt.NDArray[np.float64]
 CONFIDENCE = 0.95
 LEVEL = 0.05
-"""Of every test; a p-value below it is significant, one equal to it is not."""
+"""Error of a test, or of all looks at a sweep; a p-value below it is significant, one equal to it
+is not."""
 POWER = 0.8
 TRIM = 0.2
 MOST_SEEDS = 1000
@@ -99,22 +100,29 @@ class Summary:
             return 0.0 if abs(self.mean) < margin else 1.0
         return float(stats.t.sf((margin - abs(self.mean)) / self.error, self.freedom))
 
-    def seeds_for_answer(self, margin: float) -> int | None:
+    def seeds_for_answer(
+        self, margin: float, level_at: Callable[[RealArray], RealArray]
+    ) -> int | None:
         """How many seeds, those there are included, would answer with probability `POWER`.
 
         The smaller of the numbers at which equivalence within ±margin would show, and at which the
         difference seen would; None where `MOST_SEEDS` are not enough, or nothing is known of the
         spread.
+
+        Args:
+            margin: largest mean that does not matter.
+            level_at: the level of the tests at each number of seeds.
         """
         if math.isnan(self.error) or self.error == 0:
             return None
         n = np.arange(self.seeds + 1, MOST_SEEDS + 1)
         freedom = np.maximum(n - 2 * (TRIM * n).astype(int) - 1, 1)
         errors = self.error * math.sqrt(self.seeds) / np.sqrt(n)
-        mean, reach = abs(self.mean), stats.t.ppf(1 - LEVEL, freedom)
+        level = level_at(n.astype(np.float64))
+        mean, reach = abs(self.mean), stats.t.ppf(1 - level, freedom)
         equal = stats.norm.cdf((margin - mean) / errors - reach)
         equal -= stats.norm.sf((margin + mean) / errors - reach)
-        differ = stats.norm.cdf(mean / errors - stats.t.ppf(1 - LEVEL / 2, freedom))
+        differ = stats.norm.cdf(mean / errors - stats.t.ppf(1 - level / 2, freedom))
         enough = np.flatnonzero(np.maximum(equal, differ) >= POWER)
         return int(n[enough[0]]) if len(enough) else None
 
@@ -202,6 +210,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in p]
 
 
-def significant(p: float) -> bool:
-    """Whether a p-value is below `LEVEL`; NaN is not."""
-    return p < LEVEL
+def significant(p: float, level: float = LEVEL) -> bool:
+    """Whether a p-value is below a level; NaN is not."""
+    return p < level

@@ -15,15 +15,17 @@ One of six answers:
 What decides was said beforehand (`report.decides_on`): the curves laid on each other
 (`cvtrain.analysis.registration`), or the best learning rates (`cvtrain.analysis.optimum`), which
 also decide where there is no curve to lay. An answer takes both best rates inside the rates tried.
-p-values are adjusted for all arms of a sweep (Holm 1979), and hold for one look: who adds seeds
-until an answer appears has a larger share of false ones (five looks: 8 % instead of 5 %).
+p-values are adjusted for all arms of a sweep that have no answer yet (Holm 1979), and compared with
+the level of the look (`cvtrain.analysis.looks`): who adds seeds until all arms have answers makes a
+false one with a probability of 5 % at most.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from cvtrain.analysis.answer import (
     Answer,
@@ -36,36 +38,77 @@ from cvtrain.analysis.answer import (
 from cvtrain.analysis.arms import CONTROL, REFERENCE
 from cvtrain.analysis.difference import Difference
 from cvtrain.analysis.evidence import Evidence, decided_by_law, evidence, learned, never_learns
+from cvtrain.analysis.looks import Look
 from cvtrain.analysis.metric import ACCURACY
 from cvtrain.analysis.price import moved, prices
 from cvtrain.analysis.scores import Group
 from cvtrain.analysis.statistics import holm, significant
 
 
+@dataclass(frozen=True)
+class Decision:
+    """What the tests of an arm came to.
+
+    Attributes:
+        kind: which of them was significant; None: none.
+        equivalence_p, difference_p: adjusted for all arms without an answer (Holm 1979).
+        look: at which that was, or the present one.
+        arms: how many arms were without an answer then.
+    """
+
+    kind: Literal["fails more often", "equal", "differs"] | None
+    equivalence_p: float
+    difference_p: float
+    look: Look
+    arms: int
+
+
 def decide(groups: Sequence[Group]) -> dict[tuple[str, str], Answer]:
-    """The answer for each arm by (group, arm); the reference and the control have none."""
-    found = [
-        evidence(group, arm)
-        for group in groups
-        if group.base is not None
-        for arm in group.arms
-        if arm.name not in (group.reference, CONTROL)
-    ]
-    open_ = [each for each in found if not decided_by_law(each.law)]
-    adjusted = zip(
-        *(
-            holm([getattr(each, kind) for each in open_])
-            for kind in ("equivalence_p", "difference_p", "failure_p")
-        ),
-        strict=True,
-    )
-    by_place = dict(zip(map(id, open_), adjusted, strict=True))
-    nothing = (math.nan, math.nan, math.nan)
-    answers: dict[tuple[str, str], Answer] = {}
-    for each in found:
-        answer = _answer(each, *by_place.get(id(each), nothing))
-        answers[each.group.name, each.arm.name] = answer
-    return answers
+    """The answer for each arm by (group, arm); the reference and the control have none.
+
+    The tests of earlier looks are made again on the runs that there were: an arm that had an answer
+    then keeps it, and its numbers are those of all runs.
+    """
+    decisions: dict[tuple[str, str], Decision] = {}
+    found: list[Evidence] = []
+    for number in range(len(groups[0].looks) if groups else 0):
+        found = list(_evidence([group.at_look(number) for group in groups]))
+        undecided = [
+            one
+            for one in found
+            if not decided_by_law(one.law)
+            and (one.key not in decisions or decisions[one.key].kind is None)
+        ]
+        adjusted = (
+            holm([getattr(one, test) for one in undecided])
+            for test in ("equivalence_p", "difference_p", "failure_p")
+        )
+        look = groups[0].looks[number]
+        for one, equal_p, differ_p, fail_p in zip(undecided, *adjusted, strict=True):
+            kind = _significant_test(one, equal_p, differ_p, fail_p, look.level)
+            decisions[one.key] = Decision(kind, equal_p, differ_p, look, len(undecided))
+    return {one.key: _answer(one, decisions.get(one.key)) for one in found}
+
+
+def _evidence(groups: Sequence[Group]) -> Iterator[Evidence]:
+    for group in groups:
+        if group.base is not None:
+            for arm in group.arms:
+                if arm.name not in (group.reference, CONTROL):
+                    yield evidence(group, arm)
+
+
+def _significant_test(
+    found: Evidence, equal_p: float, differ_p: float, fail_p: float, level: float
+) -> Literal["fails more often", "equal", "differs"] | None:
+    if significant(fail_p, level):
+        return "fails more often"
+    if found.edge:
+        return None
+    suspicious = found.optimum is not None and found.optimum.failures.suspicious
+    if significant(equal_p, level) and not suspicious:
+        return "equal"
+    return "differs" if significant(differ_p, level) else None
 
 
 def differs(difference: Difference, from_control: Difference | None) -> bool:
@@ -79,7 +122,7 @@ def differs(difference: Difference, from_control: Difference | None) -> bool:
     return all(each.low > 0 for each in both) or all(each.high < 0 for each in both)
 
 
-def _answer(found: Evidence, equal_p: float, differ_p: float, fail_p: float) -> Answer:
+def _answer(found: Evidence, decision: Decision | None) -> Answer:
     group, arm, law = found.group, found.arm, found.law
     grid, rising = found.reference.grid, group.rising
     plain = Answer(
@@ -92,10 +135,8 @@ def _answer(found: Evidence, equal_p: float, differ_p: float, fail_p: float) -> 
         registration=found.registration,
         control=found.control,
         optimum=found.optimum,
-        equivalence_p=equal_p,
-        difference_p=differ_p,
     )
-    if decided_by_law(law):
+    if decision is None:  # by a law
         assert law is not None
         base = group.arm(law.base)
         against = None if law.base == REFERENCE else law.base
@@ -114,17 +155,26 @@ def _answer(found: Evidence, equal_p: float, differ_p: float, fail_p: float) -> 
         reason = f"the law says bit for bit, but only {pairs} are equal"
         return replace(plain, kind="law broken", outcome=f"law broken: {reason}", reason=reason)
     cost = prices(grid, arm.grid, rising)
-    plain = replace(plain, prices=cost, cost=cost_text(cost, group.metric))
+    plain = replace(
+        plain,
+        prices=cost,
+        cost=cost_text(cost, group.metric),
+        equivalence_p=decision.equivalence_p,
+        difference_p=decision.difference_p,
+        look=decision.look,
+    )
     if not learned(grid, group.untrained):
-        reason = f"nothing has learned yet at {group.max_steps} steps; more steps or larger rates"
-        more = (f"max_steps={4 * group.max_steps}",)
-        return _open(replace(plain, advice="unknown", more_overrides=more), reason)
+        reason = (
+            f"nothing has learned yet at {group.max_steps} steps; more steps or larger rates"
+            f" (the same command with max_steps={4 * group.max_steps})"
+        )
+        return _open(replace(plain, advice="unknown"), reason)
     if never_learns(arm.grid, group.untrained):
         return replace(plain, kind="never learns", advice="no rate helps", outcome="never learns")
-    return _by_statistics(found, plain, fail_p)
+    return _by_statistics(found, plain, decision)
 
 
-def _by_statistics(found: Evidence, plain: Answer, fail_p: float) -> Answer:
+def _by_statistics(found: Evidence, plain: Answer, decision: Decision) -> Answer:
     group, optimum = found.group, found.optimum
     if found.by_curves:
         shown, within = rest_text(found.registration), f"{100 * group.margin_loss:g} %"
@@ -135,18 +185,19 @@ def _by_statistics(found: Evidence, plain: Answer, fail_p: float) -> Answer:
     else:
         return _open(plain, _without_rate(found))
     fails = "" if optimum is None else optimum.failures.text
-    if significant(fail_p):
+    if decision.kind == "fails more often":
         reason = f"training fails more often{fails}"
+        return replace(plain, kind="different", outcome=f"not the same: {reason}", reason=reason)
+    if decision.kind == "equal":
+        outcome = f"the outcome is equal within {within} ({shown}){fails}"
+        return replace(plain, kind="absorbed", outcome=outcome)
+    if decision.kind == "differs":
+        reason = f"the outcome differs: {shown}{fails}"
         return replace(plain, kind="different", outcome=f"not the same: {reason}", reason=reason)
     if found.edge:
         return _open(plain, f"a best learning rate is at the edge of those tried: {shown}{fails}")
-    if significant(plain.equivalence_p) and not (optimum and optimum.failures.suspicious):
-        outcome = f"the outcome is equal within {within} ({shown}){fails}"
-        return replace(plain, kind="absorbed", outcome=outcome)
-    if significant(plain.difference_p):
-        reason = f"the outcome differs: {shown}{fails}"
-        return replace(plain, kind="different", outcome=f"not the same: {reason}", reason=reason)
-    return _with_seeds(found, plain, f"{shown}, equality is to be within {within}{fails}")
+    shown = f"{shown}, equality is to be within {within}{fails}"
+    return _with_seeds(found, plain, decision, shown)
 
 
 def _open(plain: Answer, reason: str) -> Answer:
@@ -161,29 +212,39 @@ def _without_rate(found: Evidence) -> str:
     return "too few seeds in common"
 
 
-def _with_seeds(found: Evidence, plain: Answer, shown: str) -> Answer:
+def _with_seeds(found: Evidence, plain: Answer, decision: Decision, shown: str) -> Answer:
     """An answer that more seeds would give, and how many."""
-    group, optimum = found.group, found.optimum
-    if found.control is None and significant(found.registration.difference_p) and found.by_curves:
+    group, look = found.group, decision.look
+    unlike = significant(found.registration.difference_p, look.level)
+    if found.control is None and unlike and found.by_curves:
         reason = f"a difference shows, but no jitter control says what chaos does: {shown}"
         return _open(replace(plain, more_overrides=("null_arm=true",)), reason)
-    enough = None
-    if found.by_curves:
-        enough = found.registration.seeds_needed
-    elif optimum is not None:
-        enough = optimum.seeds_needed
-    if enough is None and optimum is not None and optimum.failures.suspicious:
-        enough = 2 * group.replicates
+    if look.seeds >= look.max_seeds:
+        return _open(plain, f"report.max_seeds={look.max_seeds} is reached: {shown}")
+    enough = found.seeds_for_answer(lambda seeds: look.level_at(seeds) / decision.arms)
+    if enough is None and found.optimum is not None and found.optimum.failures.suspicious:
+        enough = 2 * look.seeds
     if enough is None:
         return _open(plain, f"no number of seeds is known that would be enough: {shown}")
-    more = max(enough - group.replicates, 1)
+    more = enough - look.seeds
+    allowed = min(enough, look.max_seeds) - look.seeds
     seconds = more * group.seconds_per_replicate
-    time = "" if math.isnan(seconds) else f", {seconds:.0f} s"
+    about = f"about {more} more {group.unit}{'s' if more > 1 else ''}"
+    about += "" if math.isnan(seconds) else f", {seconds:.0f} s"
+    about += "" if allowed == more else f", {allowed} of them before report.max_seeds"
     # data.seed='${seed}' draws a split with each seed.
     by_seed = len(group.splits) < 2 or group.splits == group.seeds
     key, numbers = ("seed", group.seeds) if by_seed else ("data.seed", group.splits)
-    wanted = f"{key}=range({min(numbers)},{max(numbers) + 1 + more})"
+    wanted = (f"{key}={_extended(numbers, allowed)}",)
     return _open(
-        replace(plain, more_seeds=more, more_seconds=seconds, more_overrides=(wanted,)),
-        f"about {more} more {group.unit}{'s' if more > 1 else ''}{time} ({shown})",
+        replace(plain, more_seeds=more, more_seconds=seconds, more_overrides=wanted),
+        f"{about} ({shown})",
     )
+
+
+def _extended(numbers: Sequence[int], more: int) -> str:
+    """Seeds with so many new ones behind them, as a value on the command line."""
+    first, last = min(numbers), max(numbers) + more
+    if len(numbers) == max(numbers) - first + 1:
+        return f"range({first},{last + 1})"
+    return ",".join(map(str, [*sorted(numbers), *range(max(numbers) + 1, last + 1)]))

@@ -195,7 +195,9 @@ class ReportConfig(Section):
     accuracy, 5 % of the reference's mean of any other metric), `margin_loss` the share of the test
     loss. `decides_on` says beforehand what the answer is read from: learning-rate curves laid on
     each other, or the outcome at each arm's best rate. `reference` names the arm that the others
-    are compared with, where the arms are no readings of the gradient.
+    are compared with, where the arms are no readings of the gradient. `max_seeds` is the largest
+    number of seeds at which answers are looked for, over which the error of 5 % is spread; with
+    `decide` a sweep goes on with more seeds by itself until all arms are answered or it is reached.
     """
 
     margin: Positive | None = None
@@ -203,3 +205,5 @@ class ReportConfig(Section):
     decides_on: Literal["curves", "optimum"] = "curves"
     reference: str | None = None
     tuning_seeds: Count = 6
+    max_seeds: Annotated[int, Field(ge=2, le=10**6)] = 32
+    decide: bool = False

@@ -45,7 +45,7 @@ def report_on(sweep: Sweep) -> Document:
     return replace(document, origin=origin(sweep), notes=(*document.notes, *_notes(sweep)))
 
 
-def publish(directory: Path, tables: bool = False) -> None:
+def publish(directory: Path, tables: bool = False) -> Document:
     """Print the report on the runs in `directory`, and write its files into the folder report/.
 
     Args:
@@ -78,6 +78,7 @@ def publish(directory: Path, tables: bool = False) -> None:
     failure = document.failure()
     if failure is not None:
         raise RunFailed(failure)
+    return document
 
 
 def publish_together(

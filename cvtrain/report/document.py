@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from cvtrain.process.plain_text import cvtrain_command
 from cvtrain.report.cells import Column, Record
 from cvtrain.report.figures.panels import Panels
 from cvtrain.report.glossary import explained
@@ -141,7 +142,7 @@ class Document:
         subject: what was run, in a line below the title.
         answer: a table that stands before everything else, and on a terminal for all tables.
         cover: the picture beside the answer.
-        next_command: the line that goes on to an answer where it is inconclusive.
+        next_overrides: what goes on to an answer on the command line, where it is inconclusive.
         origin: what was run and how; None where that is said in another place.
     """
 
@@ -154,8 +155,13 @@ class Document:
     subject: str = ""
     answer: Table | None = None
     cover: Picture | None = None
-    next_command: str = ""
+    next_overrides: tuple[str, ...] = ()
     origin: Origin | None = None
+
+    @property
+    def next_command(self) -> str:
+        """The line that goes on to an answer; empty where none is known."""
+        return cvtrain_command(*self.next_overrides) if self.next_overrides else ""
 
     @property
     def tables(self) -> list[Table]:

@@ -13,7 +13,6 @@ from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.scores import Comparison, Group, compare
 from cvtrain.analysis.verdict import decide
 from cvtrain.config.overrides import as_override
-from cvtrain.process.plain_text import cvtrain_command
 from cvtrain.report.answers import answer_sentences, answer_table
 from cvtrain.report.document import Document, Section, Sentence
 from cvtrain.report.lr_sweep_figures import cover, pictures
@@ -54,7 +53,7 @@ def report_retuning(sweep: Sweep) -> Document:
             *answer_sentences(groups, answers),
             *(Sentence(f"{name}: {reason}.") for name, reason in alone if reason is not None),
         ),
-        next_command=_next_command(sweep, answers),
+        next_overrides=_next_overrides(sweep, answers),
         cover=cover(comparison, answers),
         sections=tuple(sections),
         broken=tuple(
@@ -104,8 +103,9 @@ def _subject(comparison: Comparison) -> str:
     return ", ".join(parts)
 
 
-def _next_command(sweep: Sweep, answers: Answers) -> str:
-    """The line that goes on to an answer for what is inconclusive; empty where none is known."""
+def _next_overrides(sweep: Sweep, answers: Answers) -> tuple[str, ...]:
+    """What goes on to an answer for what is inconclusive, beside ``resume=``; empty where nothing
+    is known that would."""
     wanted: dict[str, str] = {}
     for answer in answers.values():
         for override in answer.more_overrides:
@@ -113,9 +113,8 @@ def _next_command(sweep: Sweep, answers: Answers) -> str:
             # Of several numbers of seeds the largest is enough for all.
             wanted[key] = max(wanted.get(key, ""), override, key=lambda text: (len(text), text))
     if not wanted:
-        return ""
-    begun = as_override("resume", str(sweep.directory))
-    return cvtrain_command(begun, *(wanted[key] for key in sorted(wanted)))
+        return ()
+    return as_override("resume", str(sweep.directory)), *(wanted[key] for key in sorted(wanted))
 
 
 def _group_section(group: Group, answers: Answers, slug: str) -> Section:

@@ -54,6 +54,7 @@ class Journal:
         overrides: Sequence[str],
         command: Sequence[str] = (),
         others: Sequence[Mapping[str, Any]] = (),
+        looks: Mapping[str, int] | None = None,
     ) -> None:
         """Write sweep.json: what this sweep consists of.
 
@@ -63,6 +64,8 @@ class Journal:
             overrides: the experiment's axes, then the command line's.
             command: what was asked for on the command line.
             others: entries of an earlier sweep.json that stay.
+            looks: by the id of a point, how many reports the sweep had had when it was added, which
+                the error of their answers depends on; None: of all points 0.
         """
         listed = [
             {
@@ -70,6 +73,7 @@ class Journal:
                 "id": point.id,
                 "directory": point.directory,
                 "overrides": list(point.overrides),
+                "look": (looks or {}).get(point.id, 0),
             }
             for point in points
         ]
@@ -221,7 +225,8 @@ class Journal:
 
 
 def read_points(directory: Path) -> list[dict[str, Any]]:
-    """The entries of a sweep.json: `number`, `id`, `directory` and `overrides` of each point.
+    """The entries of a sweep.json: `number`, `id`, `directory`, `overrides` and `look` of each
+    point (`look` is 0 where an older version wrote none).
 
     Raises:
         InputError: it is not a sweep.json of this version, or names a directory that is not a plain
@@ -235,6 +240,11 @@ def read_points(directory: Path) -> list[dict[str, Any]]:
         number, id, name = (point.get(key) for key in ("number", "id", "directory"))
         if type(number) is not int or not 0 <= number < MOST_POINTS or not isinstance(id, str):
             raise InputError(f"{path}: a point has no number or no id")
+        look = point.setdefault("look", 0)
+        if type(look) is not int or not 0 <= look < MOST_POINTS:
+            raise InputError(
+                f"{path}: look={look!r:.{NAME_SHOWN}}: should be a whole number from 0 on"
+            )
         if not isinstance(name, str) or not is_plain(name):
             raise InputError(f"{path}: {name!r:.{NAME_SHOWN}} is no name of a run directory")
     for key in ("directory", "number", "id"):

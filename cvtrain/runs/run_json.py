@@ -149,6 +149,7 @@ RecordedConfig = TypedDict(
         "report.decides_on": NotRequired[Literal["curves", "optimum"]],
         "report.reference": NotRequired[str | None],
         "report.tuning_seeds": NotRequired[Whole],
+        "report.max_seeds": NotRequired[Annotated[Whole, Field(ge=1)]],
         "variant": NotRequired[str | None],
         "analysis": NotRequired[str | None],
     },

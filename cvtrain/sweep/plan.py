@@ -148,6 +148,8 @@ def single_point(composer: Composer, overrides: Sequence[str]) -> Point:
     points = Plan.compose(composer, overrides).points
     if len(points) > 1:
         raise InputError("null_arm=true: the null arm is for sweeps: add -m")
+    if points[0].config.report.decide:
+        raise InputError("report.decide=true: should be false in a single run, which has no arms")
     return replace(points[0], directory="")
 
 

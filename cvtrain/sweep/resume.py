@@ -29,6 +29,8 @@ from cvtrain.sweep.recorded_command import (
 KEY = "resume"
 LATEST = "latest"
 OUTPUT = "outputs"
+MORE_RUNS = ("seed", "data.seed")
+"""Keys that replace axes of the recorded command: to go on with more of the same."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,14 @@ class Resumption:
         points: all of them, those that are there already under their directories' names.
         waiting: those that have not ended.
         left_out: entries of sweep.json that the command no longer has; they stay as they are.
+        looks: by the id of a point, how many reports there had been when it was added.
         notes: lines to print before training.
     """
 
     points: tuple[Point, ...]
     waiting: tuple[Point, ...]
     left_out: tuple[Mapping[str, Any], ...]
+    looks: Mapping[str, int]
     notes: tuple[str, ...]
 
 
@@ -67,7 +71,8 @@ def resumed_command(overrides: Sequence[str]) -> list[str]:
     """The overrides with which the sweep that ``resume=`` names goes on; others as they are.
 
     `resume` alone, or beside keys that change no number, repeats the command that is recorded in
-    the sweep, as far as a file may bring it; beside others, those are the command.
+    the sweep, as far as a file may bring it; so does `resume` beside `seed`, with other seeds.
+    Beside other keys, those are the command.
 
     Raises:
         InputError: there is no such sweep, or writing in it would leave it.
@@ -84,14 +89,16 @@ def resumed_command(overrides: Sequence[str]) -> list[str]:
         raise InputError(f"{KEY}={directory}: a directory with ${{ in its name should be renamed")
     own = [text for _, text in rest]
     if repeats_recorded_command(overrides):
-        own = [*taken_command(directory, own), *own]
+        replaced = {parsed.key_or_group for parsed, _ in rest}
+        taken = taken_command(directory, own)
+        own = [*(t for t in taken if parse_override(t).key_or_group not in replaced), *own]
     return [*own, f"{KEY}={quoted(str(directory))}", "hydra.mode=MULTIRUN"]
 
 
 def repeats_recorded_command(overrides: Sequence[str]) -> bool:
     """Whether a command goes on with a sweep by the command that the sweep's file records."""
     keys = [parse_override(text).key_or_group for text in overrides]
-    return KEY in keys and all(key == KEY or changes_no_number(key) for key in keys)
+    return KEY in keys and all(key in (KEY, *MORE_RUNS) or changes_no_number(key) for key in keys)
 
 
 def resumed_run(overrides: Sequence[str]) -> ResumedRun | None:
@@ -175,6 +182,9 @@ def resumption(journal: Journal, points: Sequence[Point]) -> Resumption:
     waiting = tuple(point for point in merged if journal.ended(point) is None)
     left_out = tuple(entry for id, entry in listed.items() if id not in wanted)
     new = [point.directory for point in merged if point.id not in listed]
+    # Where nothing has ended, nothing was reported.
+    following = max(entry["look"] for entry in listed.values()) + (len(waiting) < len(merged))
+    looks = {id: listed[id]["look"] if id in listed else following for id in wanted}
     notes = [f"{len(merged) - len(waiting)} of {len(merged)} runs have ended already"]
     begun_again = [point.directory for point in waiting if not _is_known(journal, point)]
     if begun_again:
@@ -192,7 +202,7 @@ def resumption(journal: Journal, points: Sequence[Point]) -> Resumption:
     changed = _changed_versions(journal.root)
     if changed:
         notes.append(f"made by other versions, so numbers may differ: {', '.join(changed)}")
-    return Resumption(merged, waiting, left_out, tuple(notes))
+    return Resumption(merged, waiting, left_out, looks, tuple(notes))
 
 
 def _is_known(journal: Journal, point: Point) -> bool:

@@ -95,6 +95,8 @@ def run_search(session: SweepSession, overrides: Sequence[str], content: Mapping
     space = read_space({k: v for k, v in options.space.items() if k not in fixed})
     trials = _Trials(session.composer, overrides, space)
     samples = [trials.point(k, choice) for k, choice in enumerate(corners(space))]
+    if samples[0].config.report.decide:
+        raise InputError("report.decide=true: should be false in a search, which has no arms")
     session.check(samples)
     first = samples[0].config
     if first.plan:

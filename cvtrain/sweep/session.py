@@ -18,7 +18,7 @@ from cvtrain.process.errors import Interrupted, RunFailed, StorageUnavailable, S
 from cvtrain.process.plain_console import PlainConsole
 from cvtrain.process.signals import interruption
 from cvtrain.runs.directory_lock import DirectoryLock, claim_directory
-from cvtrain.runs.journal import SWEEP_FILE, Journal
+from cvtrain.runs.journal import ENDED, SWEEP_FILE, Journal
 from cvtrain.runs.storage_errors import translate_storage_errors
 from cvtrain.sweep.hydra_jobs import job_overrides
 from cvtrain.sweep.job_composer import sweep_composer
@@ -26,6 +26,7 @@ from cvtrain.sweep.recorded_command import configuration_flags, recorded_command
 from cvtrain.sweep.resume import how_to_go_on
 
 if TYPE_CHECKING:
+    from cvtrain.report.document import Document
     from cvtrain.training.task import Task
 
 
@@ -40,6 +41,7 @@ class SweepSession:
         composer: of the points.
         console: stderr.
         tasks: of the checked points, after `check`.
+        next_overrides: what would go on to an answer of the sweep, after `reporting`.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class SweepSession:
         self.composer = sweep_composer(context.config_loader, config)
         self.console = PlainConsole(stderr=True)
         self._config, self._launcher, self._kind = config, launcher, kind
+        self.next_overrides: tuple[str, ...] = ()
 
     def check(self, points: Sequence[Point]) -> None:
         """Check the points, and the options of the launcher, before anything trains.
@@ -101,6 +104,7 @@ class SweepSession:
         points: Sequence[Point],
         overrides: Sequence[str],
         others: Sequence[Mapping[str, Any]],
+        looks: Mapping[str, int] | None = None,
     ) -> None:
         """Write sweep.json.
 
@@ -109,9 +113,10 @@ class SweepSession:
             points: of this command.
             overrides: the experiment's axes, then the command line's.
             others: entries of points that an earlier command had; they are listed too.
+            looks: as in `cvtrain.runs.journal.Journal.describe_sweep`.
         """
         command = recorded_command(self._config)
-        journal.describe_sweep(points, self._experiment, overrides, command, others)
+        journal.describe_sweep(points, self._experiment, overrides, command, others, looks)
 
     @property
     def _experiment(self) -> str | None:
@@ -148,11 +153,14 @@ class SweepSession:
             self._report_what_was_stopped(journal, points)
             raise
         try:
-            report(journal, points)
+            document = report(journal, points)
         except (OSError, StorageUnavailable, Interrupted):
             self._print_how_to_go_on(journal)
             raise
         self._refuse_failed(journal, points)
+        # Under pause_at runs are left to be resumed, and nothing is asked of more seeds yet.
+        if all(status in ENDED for status in journal.count([*points])):
+            self.next_overrides = document.next_overrides
 
     def _report_what_was_stopped(self, journal: Journal, points: Collection[Point]) -> None:
         try:
@@ -199,7 +207,7 @@ def _launcher_limits(launcher: Launcher) -> tuple[int | None, int]:
     return max_stack, 1 if executor is None else executor().workers
 
 
-def report(journal: Journal, points: Collection[Point]) -> None:
+def report(journal: Journal, points: Collection[Point]) -> Document:
     """Print how many runs ended and how many were interrupted, and report on all that have begun.
 
     Raises:
@@ -215,4 +223,4 @@ def report(journal: Journal, points: Collection[Point]) -> None:
         stopped = counts.get("interrupted", 0)
         more = f", {stopped} were interrupted" if stopped else ""
         print(f"{ended} of {len(points)} runs ended{more}", file=sys.stderr)
-    publish(journal.root)
+    return publish(journal.root)

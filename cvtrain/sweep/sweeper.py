@@ -7,6 +7,7 @@ from typing import Any
 
 from hydra.core.utils import JobReturn
 
+from cvtrain.process.errors import InputError
 from cvtrain.sweep.plan import Plan
 from cvtrain.sweep.progress import SweepProgress
 from cvtrain.sweep.resume import resumption
@@ -37,20 +38,27 @@ def run_sweep(
         Interrupted: a signal came; the finished runs stay.
     """
     points = Plan.compose(session.composer, overrides, variants, fewer).points
-    session.check(points)
     config = points[0].config
+    if config.report.decide and config.analysis is not None:
+        raise InputError(
+            f"report.decide=true: should be false with analysis={config.analysis}, whose report has"
+            " no arms that more seeds would answer"
+        )
+    session.check(points)
     if config.plan:
         session.show_plan(points)
         return []
     with session.locked(config.resume) as journal:
         lines = [f"{len(points)} runs into {journal.root}"]
         waiting, others = points, tuple[Mapping[str, Any], ...]()
+        looks: Mapping[str, int] = {}
         if config.resume is not None:
             resumed = resumption(journal, points)
             points, waiting, others = resumed.points, resumed.waiting, resumed.left_out
             lines += resumed.notes
+            looks = resumed.looks
         session.announce(journal, lines, session.tasks)
-        session.describe(journal, points, overrides, others)
+        session.describe(journal, points, overrides, others, looks)
         returned: Sequence[JobReturn] = []
         with session.reporting(journal, points), SweepProgress(journal, waiting, session.console):
             # All of them, though some have ended: what stacks with what is decided as ever, and

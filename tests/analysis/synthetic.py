@@ -100,10 +100,13 @@ def row(
 
 def sweep_of(rows: Sequence[Row]) -> Sweep:
     """A loaded sweep with these runs."""
-    numbered = [{"run": n, "directory": str(n), **content} for n, content in enumerate(rows)]
-    keys = dict.fromkeys(key for key in rows[0] if "/" not in key and key != "status")
+    numbered = [
+        {"run": n, "directory": str(n), "look": 0, **content} for n, content in enumerate(rows)
+    ]
+    keys: dict[str, None] = {}
     for content in rows:
-        keys |= dict.fromkeys(key for key in content if "/" not in key and key != "status")
+        own = ("status", "look")
+        keys |= dict.fromkeys(key for key in content if "/" not in key and key not in own)
     return Sweep(Path("nowhere"), pd.DataFrame(numbered), tuple(keys))
 
 

@@ -11,6 +11,7 @@ from scipy.stats import mstats
 
 from cvtrain.analysis.difference import Difference, adjusted_p, student_p
 from cvtrain.analysis.statistics import (
+    LEVEL,
     constant,
     discordance_p,
     holm,
@@ -100,7 +101,7 @@ def test_holms_p_values_are_those_of_the_step_down():
 def test_the_number_of_seeds_is_enough_as_often_as_is_said(truth, share):
     rng = np.random.default_rng(3)
     pilot = truth + 0.01 * stats.norm.ppf((np.arange(10) + 0.5) / 10)
-    needed = summary(pilot).seeds_for_answer(0.005)
+    needed = summary(pilot).seeds_for_answer(0.005, lambda seeds: np.full(len(seeds), LEVEL))
     assert needed > 10
     draws = share(4000)
     answered = 0

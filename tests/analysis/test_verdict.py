@@ -132,12 +132,16 @@ def test_at_the_optimum_equality_and_difference_are_told():
 
 
 def test_what_is_inconclusive_says_how_many_seeds_would_do():
-    rows = three(np.random.default_rng(9), 8, AT_OPTIMUM, noise=0.01)
-    found = answer(rows)
+    few = {"report": {**AT_OPTIMUM["report"], "max_seeds": 200}}
+    found = answer(three(np.random.default_rng(9), 8, few, noise=0.004))
     assert found.kind == "inconclusive"
-    assert found.more_seeds > 0
+    assert 0 < found.more_seeds < 192
     assert found.more_overrides == (f"seed=range(0,{8 + found.more_seeds})",)
     assert f"about {found.more_seeds} more seed" in found.reason
+    found = answer(three(np.random.default_rng(9), 8, AT_OPTIMUM, noise=0.01))
+    assert found.more_seeds > 24
+    assert found.more_overrides == ("seed=range(0,32)",)
+    assert ", 24 of them before report.max_seeds (" in found.reason
 
 
 def test_a_rate_is_eligible_only_with_all_seeds():
@@ -157,7 +161,7 @@ def test_an_arm_that_never_learns_is_said_to_where_the_reference_does():
     found = answer(nowhere + lost, "scale 1, unconjugated")
     assert found.kind == "inconclusive"
     assert found.reason.startswith("nothing has learned yet at 20 steps; more steps or larger")
-    assert found.more_overrides == ("max_steps=80",)
+    assert found.reason.endswith("the same command with max_steps=80)")
 
 
 def test_runs_from_trained_weights_are_measured_against_the_untrained_loss():

@@ -121,7 +121,7 @@ def test_the_answer_is_whole_in_80_columns_and_less_than_a_screenful():
     assert "…" not in text.replace("[…]", "")
     assert max(map(len, text.splitlines())) <= 80
     words = " ".join(text.split())
-    for part in ("× 1.41", "× 2.00", "textbook gradient: scale 1, wirtinger"):
+    for part in ("× 1.42", "× 2.00", "textbook gradient: scale 1, wirtinger"):
         assert part in words, part
     keys = {record["arm"] for record in document.answer.records}
     assert keys == {"scale 1, wirtinger", "scale ½, pytorch", "scale ½, wirtinger"}
@@ -130,7 +130,7 @@ def test_the_answer_is_whole_in_80_columns_and_less_than_a_screenful():
 def test_arms_of_a_group_that_agree_in_all_share_a_row_on_a_terminal():
     arms = (runs(), runs(0.5, **WIRTINGER), runs(0.5, **HALVED))
     text = shown(report_retuning(sweep_of([one for rows in arms for one in rows])), 118)
-    assert len([line for line in text.splitlines() if "× 1.41" in line]) == 1
+    assert len([line for line in text.splitlines() if "× 1.42" in line]) == 1
 
 
 def test_an_ablation_of_ones_own_is_one_table_under_a_title_that_names_it():

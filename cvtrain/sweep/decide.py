@@ -1,0 +1,43 @@
+"""A sweep that goes on with more seeds by itself, until all of its arms are answered."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from hydra.core.utils import JobReturn
+from omegaconf import DictConfig
+
+from cvtrain.config.overrides import parse_override
+
+
+def run_until_decided(
+    config: DictConfig,
+    typed: Sequence[str],
+    run: Callable[[Sequence[str]], tuple[Sequence[JobReturn], tuple[str, ...]]],
+) -> Sequence[JobReturn]:
+    """Run a sweep; under ``report.decide=true`` resume it with what would go on to an answer, again
+    and again, until its report names nothing more. Each look at the answers spends a part of the
+    error (`cvtrain.analysis.looks`).
+
+    Args:
+        config: Hydra's, of the sweep; the overrides that it records follow those that are run.
+        typed: overrides of the command line.
+        run: trains and reports on the sweep that overrides mean; returns Hydra's job returns, and
+            the overrides that would go on to an answer.
+
+    Returns:
+        one job return per point of the last sweep.
+    """
+    while True:
+        returns, more = run(typed)
+        if not more or not config.report.decide:
+            return returns
+        print(f"cvtrain: going on with {' '.join(more[1:])} (report.decide)", file=sys.stderr)
+        keys = {parse_override(text).key_or_group for text in more}
+        typed = [*(t for t in typed if parse_override(t).key_or_group not in keys), *more]
+        kept = config.hydra.overrides.task
+        config.hydra.overrides.task = [
+            *(t for t in kept if parse_override(t).key_or_group not in keys),
+            *more,
+        ]
