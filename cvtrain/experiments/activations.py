@@ -32,7 +32,7 @@ from cvtrain.report.cells import (
     words,
 )
 from cvtrain.report.document import Document, Picture, Section, Sentence, Table
-from cvtrain.report.figures.metric_panels import MetricCurve, metric_panels
+from cvtrain.report.figures.metric_panels import CURVES, MetricCurve, metric_panels
 from cvtrain.report.figures.panels import Panels
 
 FACTORS = ("activation", "initialisation", "normalisation")
@@ -105,7 +105,10 @@ def report_activations(sweep: Sweep) -> Document:
     choice = min(combined, key=lambda one: one.tuned.score)
     behind = against(choice, combined)
     title = "Test metric of held-out seeds over the learning rate"
-    picture = Picture("activation_curves", title, activation_curves(combined, metric))
+    lowest = sorted(combined, key=lambda one: one.tuned.score)[:3]
+    names = "; ".join(one.name for one in lowest)
+    seen = f"{CURVES}. The lowest validation losses are those of {names}."
+    picture = Picture("activation_curves", title, activation_curves(combined, metric), seen)
     main = (_main_table(combined, metric), _effect_table("effects", "one factor changed", steps))
     every = (
         _combination_table(combined, metric),

@@ -19,6 +19,7 @@ from cvtrain.report.paired_comparison import (
     PairedComparison,
     comparison_curves,
     comparison_table,
+    describe_curves,
     paired_comparisons,
     significant_differences,
 )
@@ -47,6 +48,7 @@ def report_complex_vs_real(sweep: Sweep) -> Document:
         "complex_vs_real",
         "Test metric of held-out seeds over the learning rate",
         comparison_curves(comparisons),
+        describe_curves(comparisons),
     )
     document = report_retuning(sweep)
     section = Section("Complex and real", (), (table, sizes), (picture,))

@@ -97,13 +97,29 @@ def report_lms(sweep: Sweep) -> Document:
         broken.append(f"{unfinished} of {len(sweep.runs)} runs did not finish")
     worst = max((abs(s.errors_off) for s in measured), default=math.nan)
     text = f"{len(measured)} misadjustments lie within {worst:.1f} standard errors of theory."
-    picture = Picture("lms", "Learning curves, measured and predicted", learning_curves(measured))
+    picture = Picture(
+        "lms", "Learning curves, measured and predicted", learning_curves(measured), _seen(measured)
+    )
     pictures = (picture,) if measured else ()
     return Document(
         title="LMS: misadjustment and learning curve",
         verdict=(Sentence(text, ("lms",)),),
         sections=(Section("LMS", tables=(_table(measured),), pictures=pictures),),
         broken=tuple(broken),
+    )
+
+
+def _seen(measured: list[Setting]) -> str:
+    """What is to be seen in the learning curves."""
+    meaning = "Marks are means over replicates with ± 2 standard errors, lines are theory"
+    known = [s for s in measured if not math.isnan(s.errors_off)]
+    if not known:
+        return f"{meaning}."
+    worst = max(known, key=lambda setting: abs(setting.errors_off))
+    return (
+        f"{meaning}. In the steady state marks and lines lie farthest apart for {worst.filter},"
+        f" ρ = {worst.circularity:g}, {worst.share:.3g} × limit: {signed_text(worst.errors_off)}"
+        " standard errors."
     )
 
 

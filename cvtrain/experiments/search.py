@@ -12,7 +12,7 @@ from cvtrain.analysis.arms import ARM_KEYS, OTHER_KEYS, label_runs
 from cvtrain.analysis.best_lr import scored_runs
 from cvtrain.analysis.load import Sweep
 from cvtrain.experiments.registry import Experiment
-from cvtrain.report.cells import Column, Record, number, words
+from cvtrain.report.cells import Column, Record, number, rate_text, words
 from cvtrain.report.document import Document, Picture, Section, Sentence, Table
 from cvtrain.report.figures.panels import Panels
 from cvtrain.report.figures.style import paper_style, style_of
@@ -32,7 +32,10 @@ def report_search(sweep: Sweep) -> Document:
     best = labelled[labelled["score"] < math.inf].nsmallest(SHOWN, ["score", "run"])
     trials = [_trial(row, chosen) for _, row in best.iterrows()]
     picture = Picture(
-        "search", "Validation loss by trial, and over the learning rate", search_figure(labelled)
+        "search",
+        "Validation loss by trial, and over the learning rate",
+        search_figure(labelled),
+        _seen(labelled),
     )
     return Document(
         title="Search",
@@ -45,6 +48,19 @@ def report_search(sweep: Sweep) -> Document:
             ),
         ),
         facts={"best": trials[0] if trials else None},
+    )
+
+
+def _seen(runs: pd.DataFrame) -> str:
+    """What is to be seen in the course of the search."""
+    finished = runs[runs["score"] < math.inf]
+    if not len(finished):
+        return "No trial has finished."
+    best = finished.nsmallest(1, ["score", "run"]).iloc[0]
+    lr = rate_text(float(best["optimizer.lr"]))
+    return (
+        f"The lowest validation loss, {best['score']:.4g}, is that of trial {best['run']} of"
+        f" {len(runs)}, at {lr} ({best['arm']}); one seed each."
     )
 
 

@@ -16,6 +16,7 @@ from cvtrain.report.paired_comparison import (
     PairedComparison,
     comparison_curves,
     comparison_table,
+    describe_curves,
     paired_comparisons,
     significant_differences,
 )
@@ -34,6 +35,7 @@ def report_semantics(sweep: Sweep) -> Document:
         "split_vs_modulus",
         "Test metric of held-out seeds over the learning rate",
         comparison_curves(comparisons),
+        describe_curves(comparisons),
     )
     title = "split against modulus, each at its best lr"
     table = comparison_table(comparisons, "split_vs_modulus", title)

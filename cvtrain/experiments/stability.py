@@ -81,7 +81,12 @@ def report_stability(sweep: Sweep) -> Document:
     if deviations:
         worst = max(deviations)
         sentences.append(f"Losses of gradient descent lie on the closed form to {worst:.1e}.")
-    picture = Picture("stability", "Learning curves around the limit", learning_curves(ended))
+    seen = (
+        "Marks are measured, the arms of a learning rate take turns; lines are the closed form of"
+        f" gradient descent. {converged} of {len(below)} curves below the limit fall to"
+        f" {CONVERGED:g} of their first value, {diverged} of {len(above)} above it diverge."
+    )
+    picture = Picture("stability", "Learning curves around the limit", learning_curves(ended), seen)
     pictures = (picture,) if ended else ()
     return Document(
         title="Stability: how large a learning rate may be",

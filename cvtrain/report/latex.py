@@ -55,7 +55,7 @@ SPECIAL = str.maketrans(
     }
 )
 TIGHT = (
-    (re.compile(r"(?<=\d) (?=[%\[])| (?=±)|(?<=±) |(?<=×) (?=\d)"), THIN),
+    (re.compile(r"(?<=[\d\]]) (?=[%\[])| (?=±)|(?<=±) |(?<=×) (?=\d)"), THIN),
     (re.compile(r"(?<=\d), (?=[−+]?[\d.]+\])"), f",{THIN}"),
 )
 """Where a number and its unit, its interval or its spread stand closer than words."""

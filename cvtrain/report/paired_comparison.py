@@ -27,7 +27,7 @@ from cvtrain.report.cells import (
     words,
 )
 from cvtrain.report.document import Table
-from cvtrain.report.figures.metric_panels import MetricCurve, metric_panels
+from cvtrain.report.figures.metric_panels import CURVES, MetricCurve, metric_panels
 from cvtrain.report.figures.panels import Panels
 
 
@@ -159,3 +159,15 @@ def comparison_curves(comparisons: Sequence[PairedComparison]) -> Panels:
         for name, side in zip(one.names, one.sides, strict=True)
     ]
     return metric_panels(curves, mark_best=True)
+
+
+def describe_curves(comparisons: Sequence[PairedComparison]) -> str:
+    """What is to be seen in `comparison_curves`."""
+    known = [one for one in comparisons if not math.isnan(one.difference.mean)]
+    seen = (
+        " Farthest apart at their best learning rates are"
+        f" {max(known, key=lambda one: abs(one.difference.mean)).outcome}."
+        if known
+        else " No pair of seeds has a difference."
+    )
+    return f"{CURVES}; uprights are the best learning rates.{seen}"

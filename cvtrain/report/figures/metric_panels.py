@@ -11,6 +11,7 @@ from cvtrain.report.figures.panels import Panels
 from cvtrain.report.figures.style import as_error, band, error_name, paper_style, style_of
 from cvtrain.report.figures.ticks import common_limits, logarithmic, octave_axis
 
+CURVES = "Lines are means over held-out seeds, shaded from the lowest to the highest"
 FAILED = "in the band: at this rate a run failed, so it has no mean"
 
 
