@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from cvtrain.analysis.answer import Answer, Answers, arm_words, span
-from cvtrain.analysis.arms import REFERENCE
+from cvtrain.analysis.arms import CONTROL, REFERENCE
 from cvtrain.analysis.metric import ACCURACY
 from cvtrain.analysis.price import Price
 from cvtrain.analysis.scores import Group
@@ -113,6 +113,16 @@ def _caption(groups: Sequence[Group], answers: Answers) -> str:
         parts.append("%: of test loss")
     over = " or ".join(dict.fromkeys(f"{group.unit}s" for group in groups))
     parts += [f"if kept: {', '.join(units)}", f"[…]: 95 % intervals over {over}"]
+    tested = [answer for answer in answers.values() if answer.look is not None]
+    if tested:
+        look = groups[0].looks[-1]
+        parts.append(
+            f"tests at {100 * look.level:.2g} %, look {len(groups[0].looks)}, {look.seeds} of at"
+            f" most {look.max_seeds} {groups[0].unit}s (5 % over all looks)"
+        )
+    without = {group.name for group in groups if group.arm(CONTROL) is None}
+    if without & {answer.group for answer in tested}:
+        parts.append("no jitter control: no outcome is called different (null_arm=true adds it)")
     return "; ".join(parts)
 
 

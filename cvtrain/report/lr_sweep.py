@@ -21,6 +21,7 @@ from cvtrain.report.lr_sweep_tables import (
     difference_table,
     octave_table,
     price_table,
+    regret_table,
 )
 from cvtrain.report.narrative import describe_group, without_comparison
 from cvtrain.report.origin import named, target_name
@@ -137,6 +138,8 @@ def _group_section(group: Group, answers: Answers, slug: str) -> Section:
                     if (record["arm"], record["lr"]) == (arm.name, common)
                 ),
             )
+    wrong_rates = regret_table(group, slug)
+    tables += [] if wrong_rates is None else [wrong_rates]
     return Section(group.name, tuple(describe_group(group, answers, rows)), tuple(tables))
 
 

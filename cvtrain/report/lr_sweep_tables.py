@@ -9,11 +9,13 @@ from typing import Any
 from cvtrain.analysis.answer import Answers
 from cvtrain.analysis.arms import CONTROL
 from cvtrain.analysis.metric import ACCURACY
+from cvtrain.analysis.price import regret
 from cvtrain.analysis.scores import Arm, Group
 from cvtrain.report.cells import (
     Column,
     Record,
     difference_fields,
+    interval_text,
     learning_rate,
     number,
     p_value,
@@ -183,6 +185,53 @@ def price_table(group: Group, arms: list[Arm], slug: str) -> Table:
     caption = f"target: {group.goal}; medians over seeds; differences of {group.metric}"
     name = f"{slug}_prices"
     return Table(name, title, columns, tuple(records), caption, numbered=True, detail=True)
+
+
+def regret_table(group: Group, slug: str) -> Table | None:
+    """The cost of a wrong learning rate to the reference, a quarter to four times its best one;
+    None where none of these was tried."""
+    base = group.base
+    prices = () if base is None or base.grid.best is None else regret(base.grid, group.rising)
+    if base is None or base.best_lr is None or not prices:
+        return None
+    records = [
+        {
+            "factor": 2.0**price.octave / base.best_lr,
+            "loss": 100 * math.expm1(price.loss.mean),
+            "loss_low": 100 * math.expm1(price.loss.low),
+            "loss_high": 100 * math.expm1(price.loss.high),
+            "difference": price.difference.mean,
+            "low": price.difference.low,
+            "high": price.difference.high,
+            "steps": price.steps,
+            "best_steps": price.best_steps,
+            "failures": price.failures.other,
+            "pairs": price.failures.pairs,
+        }
+        for price in prices
+    ]
+    scale = 100 if group.metric == ACCURACY else 1
+    unit = ", points" if group.metric == ACCURACY else ""
+    form = "+.2f" if group.metric == ACCURACY else "+.2g"
+
+    def ends(record: Record, keys: tuple[str, str, str], scale: float, form: str) -> str:
+        mean, low, high = (scale * record[key] for key in keys)
+        return interval_text(mean, low, high, form) if math.isfinite(mean) else "many runs fail"
+
+    columns = (
+        Column("learning rate", lambda r: f"× {r['factor']:.3g}"),
+        Column("loss, %", lambda r: ends(r, ("loss", "loss_low", "loss_high"), 1, "+.1f")),
+        Column(
+            f"{group.metric.replace('/', ' ')}{unit}",
+            lambda r: ends(r, ("difference", "low", "high"), scale, form),
+        ),
+        Column(f"steps to {group.goal}", lambda r: steps_text(r["steps"])),
+        Column("at the best", lambda r: steps_text(r["best_steps"])),
+        Column("runs that fail", lambda r: f"{r['failures']} of {r['pairs']}"),
+    )
+    title = f"{group.name}: what a wrong learning rate costs {group.reference}"
+    caption = "against its best learning rate, paired, with 95 % intervals; test split"
+    return Table(f"{slug}_regret", title, columns, tuple(records), caption, detail=True)
 
 
 def _flat(kind: str, arm: Arm) -> dict[str, Any]:

@@ -112,7 +112,9 @@ def significant_differences(comparisons: Sequence[PairedComparison]) -> list[str
     ]
     return [
         f"{len(significant)} of {tested} differences are significant at a false discovery rate of"
-        f" {DISCOVERY_RATE:.0%}{': ' if significant else ''}{'; '.join(significant)}."
+        f" {DISCOVERY_RATE:.0%}{': ' if significant else ''}{'; '.join(significant)}. There is no"
+        " jitter control: how far the choice of learning rates on few seeds makes such differences"
+        " is not measured."
     ]
 
 

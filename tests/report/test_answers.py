@@ -127,6 +127,19 @@ def test_the_answer_is_whole_in_80_columns_and_less_than_a_screenful():
     assert keys == {"scale 1, wirtinger", "scale ½, pytorch", "scale ½, wirtinger"}
 
 
+def test_what_a_wrong_learning_rate_costs_the_reference_is_a_table():
+    rows = [one for shift in (0.0, 0.5) for one in runs(shift, **(WIRTINGER if shift else {}))]
+    document = report_retuning(sweep_of(rows))
+    (table,) = (one for one in document.tables if one.name == "sgd_regret")
+    assert [record["factor"] for record in table.records] == [0.25, 0.5, 2.0]
+    # The loss is 0.3 at the best rate, 0.5 and 0.9 at a half and a quarter of it.
+    assert [round(record["loss"]) for record in table.records] == [200, 67, 200]
+    assert [cells[0] for cells in table.cells] == ["× 0.25", "× 0.5", "× 2"]
+    caption = document.answer.caption
+    assert "tests at 3.3 %, look 1, 6 of at most 32 seeds (5 % over all looks)" in caption
+    assert "no jitter control: no outcome is called different" in caption
+
+
 def test_arms_of_a_group_that_agree_in_all_share_a_row_on_a_terminal():
     arms = (runs(), runs(0.5, **WIRTINGER), runs(0.5, **HALVED))
     text = shown(report_retuning(sweep_of([one for rows in arms for one in rows])), 118)
