@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page
 
 from cvtrain.cli.report import main as report
 
+VIEW_BOX = "view => view.getAttribute('viewBox').split(' ').map(Number)"
 NARROW = {"width": 375, "height": 700}
 SIZES = """all => all.filter(e => !e.closest('svg') && e.innerText)
     .map(e => parseFloat(getComputedStyle(e).fontSize))"""
@@ -54,6 +55,10 @@ def test_the_answer_has_a_sign_and_a_colour_for_every_outcome(opened):
     texts, names = cells.all_inner_texts(), cells.evaluate_all("all => all.map(c => c.className)")
     for text, name in zip(texts, names, strict=True):
         assert {"✓": "good", "✗": "bad", "?": "open"}[text[0]] in name.split()
+    for view in opened.locator(".views svg").all():  # no view shows more than its panel
+        box, (_, _, width, height) = view.bounding_box(), view.evaluate(VIEW_BOX)
+        assert box is not None
+        assert box["height"] / box["width"] == pytest.approx(height / width, rel=0.02)
     box = opened.locator("#figure-registered").bounding_box()
     assert box is not None
     assert box["y"] < 800

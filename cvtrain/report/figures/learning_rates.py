@@ -33,6 +33,8 @@ from cvtrain.report.figures.ticks import (
     octave_axis,
 )
 
+MOST_NUMBERS = 7
+"""Learning rates of a heat map whose cells are wide enough for a number."""
 HALF_FAILED = "in the band: half of an arm's runs or more failed at this rate"
 ONE_FAILED = "in the band: at this rate a run of the arm failed, so it has no mean"
 
@@ -165,7 +167,8 @@ def _heat_map(
                 continue
             text, colour = "×", "black"
         else:
-            text, colour = _three_digits(value), "white" if norm(value) > 0.55 else "black"
+            text = _three_digits(value) if shown.shape[1] <= MOST_NUMBERS else ""
+            colour = "white" if norm(value) > 0.55 else "black"
         axes.text(column, row, text, ha="center", va="center", color=colour)
     octaves = np.log2(means.columns.to_numpy(dtype=float))
     every = -(-len(octaves) // 7)
