@@ -40,33 +40,41 @@ ready() {
   [ "$made" = "dev"$'\n'"$recipe" ] || [ "$made" = "$1"$'\n'"$recipe" ]
 }
 
-# Sets `python`: $PYTHON if given, else the newest that is new enough and has venv.
+# Sets `python`: $PYTHON if given, else the newest that pyproject.toml takes and that has venv. The
+# upper bound there is what dependencies support: argparse of 3.14 refuses the parser of Hydra 1.3.
 find_python() {
-  local candidate status without_venv=""
-  for candidate in ${PYTHON:+"$PYTHON"} python3.13 python3.12 python3.11 python3; do
+  local candidate status version bounds lowest highest minor names="" needs other="" without_venv=""
+  bounds=$(sed -n 's/^requires-python = ">=3\.\([0-9]*\),<3\.\([0-9]*\)"$/\1 \2/p' "$root/pyproject.toml")
+  lowest=${bounds% *} highest=$((${bounds#* } - 1))
+  for ((minor = highest; minor >= lowest; minor--)); do names="$names python3.$minor"; done
+  needs="Python 3.$lowest to 3.$highest"
+  for candidate in ${PYTHON:+"$PYTHON"} $names python3; do
     # Tried, not only looked up: a shim (pyenv's) may have the name and run nothing.
     status=0
-    "$candidate" -c '
+    version=$("$candidate" -c '
 import sys
-if sys.version_info < (3, 11):
+print("%d.%d" % sys.version_info[:2])
+if not (3, int(sys.argv[1])) <= sys.version_info[:2] <= (3, int(sys.argv[2])):
     sys.exit(3)
 try:
     import ensurepip, fcntl, venv
 except ImportError:
-    sys.exit(4)' >/dev/null 2>&1 || status=$?
+    sys.exit(4)' "$lowest" "$highest" 2>/dev/null) || status=$?
     if [ "$status" -eq 0 ]; then
       python=$candidate
       return
     fi
-    if [ -n "${PYTHON:-}" ]; then
-      fail 2 "PYTHON=$PYTHON is not a Python >= 3.11 with venv"
-    fi
+    if [ "$status" -eq 3 ]; then other=" ($candidate is $version)"; fi
     if [ "$status" -eq 4 ] && [ -z "$without_venv" ]; then without_venv=$candidate; fi
+    if [ -n "${PYTHON:-}" ]; then break; fi
   done
   if [ -n "$without_venv" ]; then
     fail 2 "$without_venv lacks venv (on Debian and Ubuntu: apt install python3-venv)"
   fi
-  fail 2 "needs Python >= 3.11: install one, or name it (PYTHON=/path/to/python $0)"
+  if [ -n "${PYTHON:-}" ]; then
+    fail 2 "PYTHON=$PYTHON: should be $needs${other:- (it does not run)}"
+  fi
+  fail 2 "needs $needs$other: install one, or name it: PYTHON=/path/to/python $0"
 }
 
 # Holds an flock on descriptor 9, which every child shares: the kernel drops it when the last of

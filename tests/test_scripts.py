@@ -328,18 +328,24 @@ def test_the_environment_needs_a_directory_that_can_be_written(copy: Copy) -> No
     assert done.stderr == f"cvtrain: cannot write in {copy.root}, where .venv belongs\n"
 
 
-TOO_OLD, WITHOUT_VENV, SHIM = "#!/bin/sh\nexit 3\n", "#!/bin/sh\nexit 4\n", "#!/bin/sh\nexit 127\n"
+WITHOUT_VENV, SHIM = "#!/bin/sh\nexit 4\n", "#!/bin/sh\nexit 127\n"
+OTHER_VERSION = f"""#!/usr/bin/env bash
+exec "{sys.executable}" -c "import sys; sys.version_info = (3, %d, 0)
+$2" "${{@:3}}"
+"""
+TOO_OLD, TOO_NEW = OTHER_VERSION % 9, OTHER_VERSION % 14
 
 
 @pytest.mark.parametrize(
     ("pythons", "status", "words"),
     [
-        ({}, 2, "needs Python >= 3.11: install one, or name it (PYTHON="),
-        ({"python3": TOO_OLD}, 2, "needs Python >= 3.11"),
+        ({}, 2, "needs Python 3.11 to 3.13: install one, or name it: PYTHON="),
+        ({"python3": TOO_OLD}, 2, "needs Python 3.11 to 3.13 (python3 is 3.9): install one"),
+        ({"python3": TOO_NEW}, 2, "needs Python 3.11 to 3.13 (python3 is 3.14): install one"),
         ({"python3.12": WITHOUT_VENV, "python3": TOO_OLD}, 2, "python3.12 lacks venv (on Debian"),
         ({"python3.13": SHIM, "python3.12": WITHOUT_VENV, "python3": PLAYER}, 0, "setting up"),
     ],
-    ids=["none", "too old", "without venv", "the last one tried"],
+    ids=["none", "too old", "too new", "without venv", "the last one tried"],
 )
 def test_a_python_is_found_or_one_line_says_what_is_missing(
     copy: Copy, pythons: dict[str, str], status: int, words: str
@@ -361,7 +367,13 @@ def test_a_python_is_found_or_one_line_says_what_is_missing(
 def test_a_python_that_was_asked_for_is_not_replaced_by_another(copy: Copy) -> None:
     done = copy.run(environment={"PYTHON": "/nowhere/python"})
     assert done.returncode == 2
-    assert done.stderr == "cvtrain: PYTHON=/nowhere/python is not a Python >= 3.11 with venv\n"
+    line = "cvtrain: PYTHON=/nowhere/python: should be Python 3.11 to 3.13 (it does not run)\n"
+    assert done.stderr == line
+    newer = executable(copy.directory / "newer", TOO_NEW)
+    done = copy.run(environment={"PYTHON": str(newer)})
+    assert (
+        done.stderr == f"cvtrain: PYTHON={newer}: should be Python 3.11 to 3.13 ({newer} is 3.14)\n"
+    )
 
 
 def test_every_dependency_is_pinned_to_one_exact_version() -> None:
