@@ -18,6 +18,7 @@ from cvtrain.config.point import Point
 from cvtrain.config.schema import Config
 from cvtrain.experiments import registry
 from cvtrain.process.environment import import_from_working_directory
+from cvtrain.process.errors import InputError
 from cvtrain.process.process_state import preserves_process_state
 from cvtrain.process.signals import signals_handled
 from cvtrain.runs.directory_lock import DirectoryLock, claim_directory
@@ -37,11 +38,15 @@ def configure(*overrides: str) -> Config:
     Raises:
         InputError: an override that does not fit, or a combination that does not train.
     """
+    for text in overrides:
+        if not isinstance(text, str):
+            raise InputError(f"configure({text!r}): should be texts, such as configure('seed=1')")
     import_from_working_directory()
     version.setbase("1.3")
     registry.register()
     loader = ConfigLoaderImpl(create_config_search_path(configuration_folder()))
-    point = single_point(Composer(loader), list(map(as_typed, overrides)))
+    composer = Composer(loader)
+    point = single_point(composer, composer.with_added_arguments(list(map(as_typed, overrides))))
     preflight([point])
     return point.config
 

@@ -42,6 +42,7 @@ class CheckedSweeper(BasicSweeper):
         assert self.hydra_context is not None
         assert self.config is not None
         assert self.launcher is not None
+        self._check_params()
         axes = self._parse_config()
         setting = self.hydra_context, self.config, self.launcher
         if self._search is not None:
@@ -64,3 +65,17 @@ class CheckedSweeper(BasicSweeper):
             return returns, session.next_overrides
 
         return run_until_decided(self.config, arguments, run)
+
+    def _check_params(self) -> None:
+        from cvtrain.process.errors import InputError
+
+        if not isinstance(self.params, Mapping | None):
+            raise InputError(
+                f"hydra.sweeper.params={self.params}: should have a text for each key, e.g."
+                ' {seed: "0,1"}'
+            )
+        for key, values in (self.params or {}).items():
+            if not isinstance(values, str | int | float):
+                raise InputError(
+                    f'hydra.sweeper.params.{key}={values}: should be a text such as "0,1"'
+                )

@@ -9,13 +9,14 @@ the same weights, 1 where nothing makes them, and 2 for bad input.
 from __future__ import annotations
 
 import ast
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from cvtrain.cli.parser import CommandParser
 from cvtrain.laws import FRAMEWORKS, Conversion, Side, convert, framework_convention
-from cvtrain.laws.table import Values
+from cvtrain.laws.table import Values, defaults
 from cvtrain.laws.verify import distance
 from cvtrain.process.errors import InputError
 from cvtrain.process.exit_status import run_command
@@ -138,7 +139,7 @@ def _conversion(arguments: Sequence[str]) -> Conversion:
     parser.add_argument("optimizer", help="a name in conf/optimizer")
     parser.add_argument("hyperparameters", nargs="*", metavar="NAME=VALUE", help="e.g. lr=1e-3")
     options = parser.parse_intermixed_args(list(arguments))
-    hyperparameters, clip = _hyperparameters(options.hyperparameters)
+    hyperparameters, clip = _hyperparameters(options.optimizer, options.hyperparameters)
     return convert(
         options.optimizer,
         hyperparameters,
@@ -149,32 +150,53 @@ def _conversion(arguments: Sequence[str]) -> Conversion:
     )
 
 
-def _hyperparameters(texts: Sequence[str]) -> tuple[Values, Values | None]:
+def _hyperparameters(optimizer: str, texts: Sequence[str]) -> tuple[Values, Values | None]:
     """Hyperparameters, and clipping from ``clip.norm=1`` and ``clip.eps=0``."""
+    kinds = defaults(optimizer)
     values: Values = {}
     clip: Values = {}
     for text in texts:
         name, separator, value = text.partition("=")
         if not separator:
             raise InputError(f"{text}: should be NAME=VALUE")
-        if name == "clip.eps":
-            clip["eps"] = _value(name, value)
-        elif name.startswith("clip."):
-            clip |= {"kind": name.removeprefix("clip."), "threshold": _value(name, value)}
+        key = name.removeprefix("clip.")
+        in_clip, is_eps = key != name, key == "eps"
+        if name in values or (in_clip and ("eps" in clip if is_eps else "kind" in clip)):
+            twice = "clip" if in_clip else name
+            raise InputError(f"{text}: should be left out, {twice} is set already")
+        if not in_clip:
+            values[name] = _value(name, value, kinds.get(name))
         else:
-            values[name] = _value(name, value)
+            number = _value(name, value, 1.0)
+            clip |= {"eps": number} if is_eps else {"kind": key, "threshold": number}
     return values, clip or None
 
 
-def _value(name: str, text: str) -> Any:
+def _value(name: str, text: str, default: Any) -> Any:
+    """The value that a text stands for, of the kind that the default value has."""
+    value = _read(text)
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise InputError(f"{name}={text}: should be true or false")
+    elif isinstance(default, int | float):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value):
+            raise InputError(f"{name}={text}: should be a finite number")
+        # A whole number for a learning rate is a number like any other.
+        return float(value) if isinstance(default, float) else value
+    return value
+
+
+def _read(text: str) -> Any:
     named = {"true": True, "false": False, "null": None, "none": None}
     if text.lower() in named:
         return named[text.lower()]
     try:
+        return float(text) if not text.lstrip("+-").isdecimal() else int(text)
+    except ValueError:  # no number, or one of thousands of digits
+        pass
+    try:
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
         return text
-    if isinstance(value, list):
-        return tuple(value)
-    # A whole number for a learning rate is a number like any other.
-    return float(value) if isinstance(value, int) and name in ("lr", "eps") else value
+    return tuple(value) if isinstance(value, list) else value

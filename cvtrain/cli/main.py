@@ -1,7 +1,7 @@
 """The front door: `python -m cvtrain`, `cvtrain` where it is installed, and `scripts/cvtrain`.
 
-The first word chooses a command (`report`, `tensorboard`, …); without one, the words are overrides
-of Hydra's and runs are trained.
+The first word chooses a command (`report`, `tensorboard`, …). Without one it is `train`: the words
+are overrides of Hydra's, and runs are trained.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import NoReturn
 
 from cvtrain.process.exit_status import STOPPED, STOPPED_AND_KEPT, end_process
 
-COMMANDS = ("convert", "evaluate", "report", "reproduce", "tensorboard")
-"""Modules of `cvtrain.cli` beside `train`; each has a `main`, and a `run` that raises."""
+COMMANDS = ("convert", "evaluate", "report", "reproduce", "tensorboard", "train")
+"""Modules of `cvtrain.cli`; each has a `main`, and a `run` that raises errors."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

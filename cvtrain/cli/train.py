@@ -7,34 +7,48 @@ takes a line or two and exits with status 2.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from contextlib import redirect_stdout
-from io import StringIO
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from hydra import main as hydra_main
-from hydra import version as hydra_version
-from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra._internal.callbacks import Callbacks
+from hydra.core.plugins import Plugins
+from hydra.core.utils import run_job
 from hydra.errors import HydraException
-from hydra.types import RunMode
+from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from cvtrain.config.compose import CONFIG_NAME, Composer, configuration_folder
-from cvtrain.config.overrides import as_typed, explain, parse_override, quoted
+from cvtrain.cli.hydra_application import parse_arguments, start_hydra
+from cvtrain.cli.inform import inform
+from cvtrain.cli.main import COMMANDS
+from cvtrain.config.compose import CONFIG_NAME, Composer
+from cvtrain.config.hydra_settings import check_hydra_settings
+from cvtrain.config.overrides import (
+    as_typed,
+    check_spaces,
+    composition_errors_explained,
+    explain,
+    parse_override,
+    quoted,
+)
 from cvtrain.config.schema import check_config
 from cvtrain.config.sweep_size import check_points_wanted, product_size
 from cvtrain.experiments import registry
 from cvtrain.process.environment import import_from_working_directory
-from cvtrain.process.errors import InputError
-from cvtrain.process.exit_status import STOPPED_AND_KEPT, run_command, signal_behind
-from cvtrain.process.regular_file import is_directory
+from cvtrain.process.errors import InputError, describe_error
+from cvtrain.process.exit_status import (
+    FULL_ERROR,
+    STOPPED_AND_KEPT,
+    run_command,
+    signal_behind,
+)
 from cvtrain.process.signals import interruption
-from cvtrain.runs.safe_names import resolved
 from cvtrain.sweep.resume import repeats_recorded_command, resumed_command, resumed_run
 
 if TYPE_CHECKING:
@@ -42,8 +56,6 @@ if TYPE_CHECKING:
 
     from cvtrain.config.sections import AnyLoggerConfig
     from cvtrain.training.task import Tasks
-
-VERSION_BASE = "1.3"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,8 +80,9 @@ def run(arguments: list[str]) -> int:
     interruption.check()
     import_from_working_directory()
     registry.register()
-    arguments = list(map(as_typed, arguments))
-    args = _parse(arguments)
+    args = parse_arguments(list(map(as_typed, arguments)))
+    _check_words(args.overrides)
+    _remember_debug(args.overrides)
     if args.experimental_rerun is not None:
         # Hydra would unpickle the file, and so execute what is in it.
         raise InputError(
@@ -77,12 +90,12 @@ def run(arguments: list[str]) -> int:
             " is in the file; resume=… goes on with a sweep or a run"
         )
     if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
-        _inform(arguments, args)
+        inform(args)
         return 0
     from cvtrain.process.lifetime import temporary_files_in_scratch
 
     try:
-        with temporary_files_in_scratch():
+        with temporary_files_in_scratch(), composition_errors_explained():
             _train(args)
     except BaseException as error:
         if signal_behind(error) == signal.SIGPIPE:
@@ -110,48 +123,45 @@ def _logger(args: Namespace, overrides: Sequence[str]) -> AnyLoggerConfig | None
     """The logger that these overrides choose; None where there are none."""
     if not overrides:
         return None
-    composer = Composer(_hydra(args).config_loader, args.config_name or CONFIG_NAME)
+    composer = Composer(start_hydra(args).config_loader, args.config_name or CONFIG_NAME)
     return check_config(composer.compose(overrides)).logger
 
 
 def _compose_and_train(args: Namespace) -> None:
-    hydra = _hydra(args)
-    overrides = resumed_command(args.overrides)
-    overrides += ["hydra.mode=MULTIRUN"] if args.multirun else []
+    hydra = start_hydra(args)
     composer = Composer(hydra.config_loader, args.config_name or CONFIG_NAME)
+    overrides = composer.with_added_arguments(resumed_command(args.overrides))
+    overrides += ["hydra.mode=MULTIRUN"] if args.multirun else []
     config = _compose_leniently(hydra, composer, overrides)
+    check_hydra_settings(config)
     interruption.check()
     if config.hydra.mode == RunMode.MULTIRUN:
-        hydra.multirun(composer.config_name, _task, overrides)
+        _sweep(hydra, composer, overrides)
     else:
         _run(hydra, composer, config, overrides)
 
 
-def _parse(arguments: list[str]) -> Namespace:
-    parser = get_args_parser()
+def _check_words(words: Sequence[str]) -> None:
+    """Check that the words are overrides.
 
-    def refuse(message: str) -> NoReturn:
-        raise InputError(f"{message}; see --help")
+    Raises:
+        InputError: with what was probably meant.
+    """
+    check_spaces(words)
+    known = {"help": "--help", "version": "--version", **{name: name for name in COMMANDS}}
+    for word in words:
+        near = get_close_matches(word.lower(), known, n=1, cutoff=0.75)
+        if near and "=" not in word:
+            raise InputError(
+                f"{word}: should be key=value, or first a command; did you mean {known[near[0]]}?"
+            )
 
-    parser.error = refuse  # type: ignore[method-assign]  # argparse would print its usage and exit
-    return parser.parse_intermixed_args(arguments)
 
-
-def _inform(arguments: list[str], args: Namespace) -> None:
-    """`--help`, `--cfg`, `--info` and completion are Hydra's own."""
-    if args.cfg:
-        composer = Composer(_hydra(args).config_loader, args.config_name or CONFIG_NAME)
-        composer.assemble([text for text in args.overrides if not _sweeps(text)])
-        _forget_hydra()
-    sys.argv[1:] = arguments
-    decorate = hydra_main(configuration_folder(), CONFIG_NAME, VERSION_BASE)
-    output = StringIO()
-    try:
-        # Hydra prints a traceback where its output is closed before its end.
-        with redirect_stdout(output):
-            decorate(_task)()
-    finally:
-        sys.stdout.write(output.getvalue())
+def _remember_debug(words: Sequence[str]) -> None:
+    """Let a fault be shown with its whole traceback where the command line has debug=true."""
+    for override in map(parse_override, words):
+        if override.key_or_group == "debug" and override.value() is True:
+            os.environ[FULL_ERROR] = "1"
 
 
 def _run(hydra: Hydra, composer: Composer, config: DictConfig, overrides: list[str]) -> None:
@@ -168,13 +178,43 @@ def _run(hydra: Hydra, composer: Composer, config: DictConfig, overrides: list[s
         show_plan([point], 1, tasks)
         return
     from cvtrain.runs.directory_lock import claim_directory
-
-    directory = claim_directory(Path(str(config.hydra.run.dir)), "hydra.run.dir")
     from cvtrain.runs.storage_errors import translate_storage_errors
 
+    callbacks = Callbacks(config)
+    directory = claim_directory(Path(str(config.hydra.run.dir)), "hydra.run.dir")
     placed = [*overrides, f"hydra.run.dir={quoted(str(directory))}"]
+    name = composer.config_name
     with translate_storage_errors(directory):
-        hydra.run(composer.config_name, lambda composed: _task(composed, tasks), placed)
+        composed = hydra.compose_config(name, placed, RunMode.RUN, with_log_configuration=True)
+        callbacks.on_run_start(config=composed, config_name=name)
+        ended = run_job(
+            lambda task: _task(task, tasks),
+            composed,
+            job_dir_key="hydra.run.dir",
+            job_subdir_key=None,
+            hydra_context=HydraContext(hydra.config_loader, callbacks),
+        )
+        callbacks.on_run_end(config=composed, config_name=name, job_return=ended)
+        _ = ended.return_value  # raises what the job raised
+
+
+def _sweep(hydra: Hydra, composer: Composer, overrides: list[str]) -> None:
+    """Do what `Hydra.multirun` does, but tell apart what Hydra cannot build from what fails."""
+    name = composer.config_name
+    composed = hydra.compose_config(name, overrides, RunMode.MULTIRUN, with_log_configuration=True)
+    callbacks = Callbacks(composed)
+    callbacks.on_multirun_start(config=composed, config_name=name)
+    context = HydraContext(hydra.config_loader, callbacks)
+    try:
+        sweeper = Plugins.instance().instantiate_sweeper(
+            config=composed, hydra_context=context, task_function=_task
+        )
+    except HydraException:
+        raise
+    except Exception as error:  # a `_target_` that is no plugin, a plugin that cannot be imported
+        raise InputError(f"hydra.sweeper, hydra.launcher: {describe_error(error)}") from error
+    sweeper.sweep(arguments=list(composed.hydra.overrides.task))
+    callbacks.on_multirun_end(config=composed, config_name=name)
 
 
 def _task(composed: DictConfig, tasks: Tasks | None = None) -> float:
@@ -207,26 +247,7 @@ def _compose_leniently(hydra: Hydra, composer: Composer, overrides: list[str]) -
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         composer.assemble(plain)  # which says more of a wrong key of the task
         raise InputError(explain(error)) from None
-
-
-def _hydra(args: Namespace) -> Hydra:
-    from hydra._internal.hydra import Hydra
-
-    _forget_hydra()
-    hydra_version.setbase(VERSION_BASE)
-    path = create_config_search_path(args.config_path or configuration_folder())
-    if args.config_dir is not None:
-        from hydra.core.config_search_path import SearchPathQuery
-
-        extra = resolved(Path(args.config_dir))
-        if not is_directory(extra):
-            raise InputError(f"--config-dir {args.config_dir}: should be an existing directory")
-        path.prepend("command-line", f"file://{extra}", SearchPathQuery("schema"))
-    return Hydra.create_main_hydra2("cvtrain", path)
-
-
-def _forget_hydra() -> None:
-    """Hydra keeps one global state; a second command in one process starts afresh."""
-    from hydra.core.global_hydra import GlobalHydra
-
-    GlobalHydra.instance().clear()
+    except KeyError as error:  # the one thing that Hydra looks up here
+        raise InputError(
+            f"hydra.job.env_copy: {error.args[0]} should be an environment variable that is set"
+        ) from None

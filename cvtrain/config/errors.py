@@ -5,9 +5,28 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+
+LISTS = ("list_type", "tuple_type", "iterable_type")
+"""Pydantic's types of errors where another value stands in place of a list."""
+
+OTHER_WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "max_steps": ("epochs", "epoch", "max_epochs", "num_epochs", "n_epochs", "iterations"),
+        "optimizer.lr": ("learning_rate", "rate", "eta", "alpha", "step_size"),
+        "batch_size": ("batch", "bs", "minibatch", "batchsize"),
+        "model": ("net", "network", "arch", "architecture"),
+        "data": ("dataset", "task"),
+        "objective": ("loss", "criterion"),
+        "trainer.accelerator": ("device", "gpu", "cuda", "cpu"),
+        "trainer.devices": ("gpus", "num_gpus", "ngpus"),
+        "trusted_modules": ("trust", "trusted"),
+    }
+)
+"""What other programs call a key."""
 
 
 def explain_invalid(
@@ -37,11 +56,24 @@ def _line(detail: Mapping[str, Any], known: Sequence[str], show: Callable[[Any],
         return f"{key}={show(detail['input'])}: no such key{suggestion(key, known)}"
     if detail["type"] == "missing":
         return f"{key}: a value is needed"
+    if detail["type"] == "union_tag_not_found":
+        return f"{key}.kind: a value is needed"
     if detail["type"] == "union_tag_invalid":
         context = detail["ctx"]
         return f"{key}.kind={context['tag']}: should be one of {context['expected_tags']}"
-    allowed = re.sub("^(Value error, |Input )?(should )?", "", detail["msg"])
-    return f"{key}={show(detail['input'])}: should {allowed}"
+    return f"{key}={show(detail['input'])}: should {requirement(detail, show)}"
+
+
+def requirement(detail: Mapping[str, Any], show: Callable[[Any], str] = str) -> str:
+    """What a value should be or have, from one of the errors of pydantic: ``be a list, e.g. [64]``.
+
+    Args:
+        detail: one item of ``ValidationError.errors()``.
+        show: the text of a value.
+    """
+    if detail["type"] in LISTS or "instance of Sequence" in detail["msg"]:
+        return f"be a list, e.g. [{show(detail['input'])}]"
+    return re.sub("^(Value error, |Input )?(should )?", "", detail["msg"])
 
 
 def config_keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -67,12 +99,21 @@ def floats(content: Any, key: str = "") -> Iterator[tuple[str, float]]:
 
 
 def suggestion(key: str, known: Iterable[str]) -> str:
-    """'; did you mean …?' with the nearest known keys, or the other keys of the section."""
+    """'; did you mean …?' with known keys that are nearest, have the same last part or are what
+    other programs call `key`; else the other keys of the section, where there are few."""
     keys = sorted(set(known))
-    parent = key.rpartition(".")[0]
+    parent, _, last = key.rpartition(".")
     candidates = [name for name in keys if name != parent]
-    near = difflib.get_close_matches(key, candidates, n=2, cutoff=0.7)
+    near = [name for name in candidates if last in OTHER_WORDS.get(name, ())]
+    near = (
+        near
+        or sorted(
+            (name for name in candidates if name.rpartition(".")[2] == last),
+            key=lambda name: name.count("."),
+        )[:1]
+    )
+    near = near or difflib.get_close_matches(key, candidates, n=2, cutoff=0.7)
     if near:
         return f"; did you mean {' or '.join(near)}?"
     siblings = [name for name in keys if name.rpartition(".")[0] == parent]
-    return f"; there are {', '.join(siblings)}" if 0 < len(siblings) <= 40 else ""
+    return f"; there are {', '.join(siblings)}" if 0 < len(siblings) <= 16 else ""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, ValueType
 from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
 from cvtrain.config.sweep_size import check_axis
 from cvtrain.process.errors import InputError, first_line
@@ -58,11 +62,7 @@ def _parsed(text: str) -> Override:
         override = OverridesParser.create().parse_override(text)
         deep = _depth(override.value()) > MOST_DEPTH
     except HydraException as error:
-        reason = first_line(error).partition(" expecting {")[0]
-        raise InputError(
-            f"{text}: should be key=value, group=option or key=a,b ({reason}); a value with one of"
-            f" = , ( ) [ ] {{ }} in it needs quotes: {QUOTING}"
-        ) from None
+        raise InputError(f"{text}: {_fault(text, first_line(error))}") from None
     except RecursionError:
         deep = True
     except ValueError as error:  # a number with thousands of digits
@@ -72,6 +72,19 @@ def _parsed(text: str) -> Override:
             f"{text[:SHOWN]}…: should have brackets inside each other at most {MOST_DEPTH} deep"
         )
     return override
+
+
+def _fault(text: str, reason: str) -> str:
+    """What is wrong with a text that is no override, from the line of Hydra's parser."""
+    if "=" not in text:
+        return "should be key=value, group=option or key=a,b; --help lists groups and keys"
+    called = re.search(r"while evaluating '.*?': (.*)", reason)
+    if called:
+        return f"{called[1]}; a text with parentheses needs quotes: {QUOTING}"
+    return (
+        f"should be key=value, group=option or key=a,b ({reason.partition(' expecting {')[0]}); a"
+        f" value with one of = , ( ) [ ] {{ }} in it needs quotes: {QUOTING}"
+    )
 
 
 def _depth(value: Any) -> int:
@@ -119,7 +132,34 @@ def as_typed(text: str) -> str:
     return as_override(key, value) if value and named else text
 
 
-def explain(error: Exception) -> str:
-    """A composition error in one line: Hydra's first line, and its cause's."""
+def check_spaces(words: Sequence[str]) -> None:
+    """Check that no override was split by spaces around its ``=``.
+
+    Raises:
+        InputError: with the override as it should be.
+    """
+    for position, (word, following) in enumerate(pairwise(words)):
+        apart = following.startswith("=") or (word.endswith("=") and "=" not in following)
+        if apart and word:
+            rest = words[position + 2 : position + 3] if following == "=" else []
+            parts = [word, following, *rest]
+            joined = "".join(parts)
+            raise InputError(f"{' '.join(parts)}: should be {joined}, without spaces around =")
+
+
+def explain(error: BaseException) -> str:
+    """An error of Hydra or OmegaConf in one line: the key, its first line and that of its cause."""
     lines = [first_line(error), first_line(error.__cause__)]
+    key = getattr(error, "full_key", None)
+    if key and key not in lines[0]:
+        lines.insert(0, str(key))
     return ": ".join(dict.fromkeys(line for line in lines if line))
+
+
+@contextmanager
+def composition_errors_explained() -> Iterator[None]:
+    """Inside, whatever Hydra and OmegaConf refuse is an InputError of one line."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(explain(error)) from error

@@ -45,7 +45,7 @@ from cvtrain.process.errors import InputError
 
 KEYS_WITHOUT_RESULT = (
     *("output", "plan", "on_error", "null_arm", "trusted_modules", "lr_octave"),
-    *("variant", "analysis", "report", "resume", "pause_at", "logger"),
+    *("variant", "analysis", "report", "resume", "pause_at", "logger", "debug"),
 )
 """No number of a run depends on them."""
 
@@ -96,6 +96,7 @@ class Config(Section):
     variant: str | None = None
     analysis: str | None = None
     plan: bool
+    debug: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """The configuration as plain JSON-ready values, keyed as in conf/."""

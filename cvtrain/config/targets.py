@@ -8,6 +8,7 @@ trusts on this command line.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import typing
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from cvtrain.config.errors import suggestion
+from cvtrain.config.errors import requirement, suggestion
 from cvtrain.config.public_targets import (
     PUBLIC,
     is_own_package,
@@ -57,10 +58,10 @@ def resolve_target(key: str, path: str, expected: type, trusted: tuple[str, ...]
     if parts[0] in trusted:
         return _trusted_target(setting, parts, expected, trusted)
     if parts[0] not in ROOTS:
+        own = is_own_package(parts[0])
+        yours = f"; trusted_modules=[{parts[0]}] trusts a package of yours" if own else ""
         raise InputError(
-            f"{setting}: {parts[0]} is not a trusted module; trusted are"
-            f" {', '.join((*ROOTS, *trusted))}"
-            " (trusted_modules=[…] adds yours, or --trust where a run is evaluated)"
+            f"{setting}: should be of a trusted package: {', '.join((*ROOTS, *trusted))}{yours}"
         )
     target = public_classes(expected).get(path) or own_target(path, expected)
     if target is None:
@@ -79,7 +80,9 @@ def _trusted_target(
     # A user's module shows what it imported, too: that is trusted no more than under its own name.
     home = str(getattr(target, "__module__", "")).split(".")[0]
     if home not in trusted and not is_public(target, expected):
-        raise InputError(f"{setting}: it is defined in {home or 'no module'}, which is not trusted")
+        raise InputError(
+            f"{setting}: should be defined in a trusted package, is in {home or 'no module'}"
+        )
     if not _yields(target, expected):
         raise InputError(
             f"{setting}: should be a {expected.__module__.split('.')[0]} {expected.__name__} class,"
@@ -114,7 +117,13 @@ def _yields(target: Any, expected: type) -> bool:
         return issubclass(target, expected)
     if not inspect.isfunction(target):
         return False
-    returned = typing.get_type_hints(target).get("return")
+    returned = target.__annotations__.get("return")
+    if isinstance(returned, str):
+        name = returned.rpartition(".")[2]
+        try:
+            returned = typing.get_type_hints(target).get("return")
+        except (NameError, TypeError, AttributeError):  # names imported for type checkers only
+            return name == expected.__name__
     return inspect.isclass(returned) and issubclass(returned, expected)
 
 
@@ -145,9 +154,10 @@ def check_arguments(
                 checked[name] = value
                 continue
             names = sorted(set(adapters) - filled_in)
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(names)}"
             raise InputError(
-                f"{key}.{name}={value}: {target.__name__} takes no such argument;"
-                f" it takes {', '.join(names)}"
+                f"{key}.{name}={value}: {target.__name__} takes no such argument; {hint}"
             )
         converted = _convert(f"{key}.{name}", value, adapters[name])
         if isinstance(value, bool) and not isinstance(converted, bool):  # pydantic's true is 1
@@ -165,8 +175,8 @@ def _convert(setting: str, value: Any, adapter: TypeAdapter[Any] | None) -> Any:
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        reasons = {detail["msg"].removeprefix("Input ") for detail in error.errors()}
-        raise InputError(f"{setting}={value}: {'; or '.join(sorted(reasons))}") from None
+        reasons = {requirement(dict(detail)) for detail in error.errors()}
+        raise InputError(f"{setting}={value}: should {' or '.join(sorted(reasons))}") from None
 
 
 @lru_cache

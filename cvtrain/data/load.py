@@ -11,7 +11,8 @@ from cvtrain.config.schema import Config
 from cvtrain.config.sections import TargetConfig
 from cvtrain.config.targets import check_arguments, resolve_target
 from cvtrain.data.dataset import Dataset, DatasetCache
-from cvtrain.process.errors import InputError, first_line
+from cvtrain.process.errors import InputError, describe_error, first_line
+from cvtrain.process.user_code import user_place
 
 _cache = DatasetCache(most_bytes=2**30)
 
@@ -47,11 +48,22 @@ def _build_dataset(slot: TargetConfig, dtype: str, trusted: tuple[str, ...]) -> 
     try:
         with np.errstate(all="ignore"):  # the data set itself refuses what is not finite
             dataset: Dataset = function(**arguments, dtype=getattr(torch, dtype))
-    except (ValueError, OSError) as error:  # a wrong argument, a file that cannot be read
-        raise InputError(f"data: {first_line(error) or type(error).__name__}") from None
-    except (ArithmeticError, RuntimeError, MemoryError, TypeError) as error:
-        # Larger than memory, or than a size can be. Such errors do not name the argument.
-        shown = ", ".join(f"{name}={value!r}" for name, value in slot.arguments.items())
-        reason = first_line(error) or type(error).__name__
-        raise InputError(f"data: it cannot be made with {shown}: {reason}") from None
+    except Exception as error:  # whatever a user's function comes up with
+        raise InputError(f"data: {_fault(slot, error)}") from error
+    if not isinstance(dataset, Dataset):
+        raise InputError(
+            f"data._target_={slot.target}: should return a Dataset, returns a"
+            f" {type(dataset).__name__}"
+        )
     return dataset
+
+
+def _fault(slot: TargetConfig, error: Exception) -> str:
+    """What was wrong when a data set was made, in one line."""
+    if user_place(error) is None and isinstance(error, ValueError | OSError):
+        # A wrong argument, a file that cannot be read: the function's own words.
+        return first_line(error) or type(error).__name__
+    # Such errors do not name the argument: larger than memory, or than a size can be.
+    shown = ", ".join(f"{name}={value!r}" for name, value in slot.arguments.items())
+    made_with = f" with {shown}" if shown else ""
+    return f"it cannot be made{made_with}: {describe_error(error)}"

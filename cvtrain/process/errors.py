@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+
+from cvtrain.process.user_code import error_chain, user_place
 
 MACHINE_ERRNOS = frozenset(
     {
@@ -83,27 +84,28 @@ def first_line(error: BaseException | None) -> str:
 def describe_error(error: BaseException) -> str:
     """`first_line`, after the name of the type where the message alone may not be understood.
 
-    A KeyError says ``'lr'``; this says ``KeyError: 'lr'``.
+    A KeyError says ``'lr'``; this says ``KeyError: 'lr'``. Where the error came from the user's own
+    code, file, line and function follow.
     """
     kind, line = type(error).__name__, first_line(error)
-    if not line:
-        return kind
     is_sentence = isinstance(error, ValueError | TypeError | RuntimeError | Warning)
-    return line if is_sentence else f"{kind}: {line}"
+    described = line if line and is_sentence else f"{kind}: {line}".removesuffix(": ")
+    place = user_place(error)
+    return described if place is None else f"{described} ({place})"
+
+
+def failure_line(error: BaseException) -> str:
+    """The type of an error, the first line of its message and where in the user's code it came
+    from: what is recorded of a run that failed."""
+    place = user_place(error)
+    described = f"{type(error).__name__}: {first_line(error)}"
+    return described if place is None else f"{described} ({place})"
 
 
 def os_error_line(error: OSError) -> str:
     """The reason of an OSError and the file that it is about, in one line."""
     reason = error.strerror or first_line(error) or type(error).__name__
     return reason if error.filename is None else f"{reason}: {error.filename}"
-
-
-def error_chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, its cause or context, the cause of that, and so on."""
-    link: BaseException | None = error
-    while link is not None:
-        yield link
-        link = link.__cause__ or link.__context__
 
 
 def machine_failure(error: BaseException) -> str | None:

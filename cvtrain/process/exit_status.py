@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from typing import NoReturn
 
-from cvtrain.process.errors import InputError, Interrupted, RunFailed, error_chain
+from cvtrain.process.errors import InputError, Interrupted, RunFailed
 from cvtrain.process.plain_text import say
 from cvtrain.process.signals import (
     interruption,
@@ -15,8 +17,11 @@ from cvtrain.process.signals import (
     output_watched,
     signals_handled,
 )
+from cvtrain.process.user_code import error_chain, user_traceback
 
 FAILED, BAD_INPUT = 1, 2
+FULL_ERROR = "HYDRA_FULL_ERROR"
+"""Environment variable, one of Hydra's, with which a fault is shown with its whole traceback."""
 STOPPED = "interrupted"
 STOPPED_AND_KEPT = "interrupted; what was trained is kept"
 """What a command says that a signal ended."""
@@ -42,6 +47,7 @@ def run_command(name: str, command: Callable[[], int], interrupted: str = STOPPE
         The status that `command` returned; 1 after `RunFailed`; 2 after `InputError`; 130 or 143
         after SIGINT or SIGTERM, wherever they came; 141 after SIGPIPE (nobody reads the output).
     """
+    escape_what_cannot_be_encoded()
     with signals_handled(), output_watched():
         try:
             try:
@@ -63,10 +69,20 @@ def end_process(name: str, command: Callable[[], int], interrupted: str = STOPPE
     sys.exit(run_command(name, command, interrupted))
 
 
+def escape_what_cannot_be_encoded() -> None:
+    """Let stdout and stderr show a character that their encoding lacks by its escape, such as
+    ``\\u2202``, where Python would raise a UnicodeEncodeError."""
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, TextIOWrapper) and output.errors == "strict":
+            output.reconfigure(errors="backslashreplace")
+
+
 def _status(name: str, error: BaseException, interrupted: str) -> int:
     """The exit status after an error; an error that is a fault of the program is raised again."""
     number = signal_behind(error)
     if isinstance(error, RunFailed) or (isinstance(error, InputError) and number is None):
+        if os.environ.get(FULL_ERROR) == "1":
+            say(user_traceback(error), sys.stderr)
         say(f"{name}: {error}", sys.stderr)
     if number is not None:
         if number != signal.SIGPIPE:

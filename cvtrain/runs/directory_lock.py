@@ -20,7 +20,7 @@ from time import monotonic
 from filelock import FileLock, Timeout
 
 from cvtrain.process.errors import InputError, StorageFailed
-from cvtrain.process.regular_file import read_regular
+from cvtrain.process.regular_file import kind_of, read_regular
 from cvtrain.process.signals import interruption
 from cvtrain.runs.files import remove_unfinished
 from cvtrain.runs.safe_names import resolved
@@ -159,6 +159,10 @@ def claim_directory(wanted: Path, key: str) -> Path:
     Raises:
         InputError: it cannot be made, or its path cannot stand in a configuration.
     """
+    if wanted.name in ("", ".."):
+        raise InputError(f"{key}={wanted}: should be the path of a new directory")
+    if kind_of(wanted) not in (None, "a directory"):
+        raise InputError(f"{key}={wanted}: should be the path of a directory, is {kind_of(wanted)}")
     path = str(resolved(wanted))
     if "${" in path:
         raise InputError(f"{key}={path}: has ${{ in it, which stands for the value of another key")

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any, get_args
 
 from cvtrain.config.point import Point
-from cvtrain.process.errors import FilesChanged, InputError, StorageUnavailable
+from cvtrain.process.errors import FilesChanged, InputError, StorageUnavailable, failure_line
 from cvtrain.runs.files import remove_unfinished
 from cvtrain.runs.json_file import read_json, write_json
 from cvtrain.runs.run_json import (
@@ -146,7 +146,7 @@ class Journal:
 
         A directory that was removed meanwhile is not made again.
         """
-        record.error = f"{type(error).__name__}: {error}".splitlines()[0]
+        record.error = failure_line(error)
         if not self._has(point, record):
             record.status = "failed"
             return

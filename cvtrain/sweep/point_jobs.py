@@ -17,9 +17,9 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, configure_log
 from omegaconf import DictConfig, open_dict
 
-from cvtrain.config.compose import set_by_hydra, top_level, values_set
 from cvtrain.config.plain_values import texts_in, unresolved
 from cvtrain.config.point import Point
+from cvtrain.config.values import set_by_hydra, top_level, values_set
 from cvtrain.sweep.config_yaml import config_yaml
 from cvtrain.sweep.hydra_jobs import configured, environment, places
 from cvtrain.sweep.job_composer import JobComposer

@@ -17,7 +17,7 @@ from cvtrain.config.schema import Config
 from cvtrain.config.sections import AnyLoggerConfig
 from cvtrain.data.idx_download import downloads_refused
 from cvtrain.gradients.convention import convention_name
-from cvtrain.process.errors import FilesChanged, InputError, Interrupted, RunFailed
+from cvtrain.process.errors import FilesChanged, InputError, Interrupted, RunFailed, failure_line
 from cvtrain.process.plain_console import PlainConsole
 from cvtrain.process.plain_text import printed_command, say
 from cvtrain.runs.directory_lock import DirectoryLock
@@ -89,7 +89,7 @@ def _train_and_show(job: Job) -> float:
         raise RunFailed(f"the run failed: {error}") from error
     except Exception as error:
         where = directory / TRACEBACK_FILE
-        raise RunFailed(f"the run failed: {type(error).__name__}: {error}; see {where}") from error
+        raise RunFailed(f"the run failed: {failure_line(error)}; see {where}") from error
     console.print(result_table(record))
     console.print(
         f"{record.status} after {record.steps} updates; files in {_short(directory)}",

@@ -27,7 +27,7 @@ class Convergence:
         max_steps: planned number of updates; quarter values are read after a quarter of them.
 
     Raises:
-        InputError: the metric of the goal is not among `metrics`.
+        InputError: the metric of the goal is not among `metrics`, or never has such a value.
     """
 
     def __init__(
@@ -38,6 +38,10 @@ class Convergence:
         if self.metric not in metrics:
             raise InputError(f"goal.metric={goal.metric}: should be one of {', '.join(metrics)}")
         self.value = goal.value if goal.value is not None else value
+        if self.metric == "accuracy" and not 0 < self.value <= 1:
+            raise InputError(
+                f"goal.value={goal.value}: should be above 0 and at most 1, for it is an accuracy"
+            )
         self._metrics = metrics
         self._max_steps = max_steps
         self._steps: list[int] = []

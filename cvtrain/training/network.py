@@ -7,13 +7,14 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from cvtrain.config.schema import Config
 from cvtrain.config.targets import check_arguments, resolve_target
 from cvtrain.data.dataset import Dataset
 from cvtrain.models.parameters import cast_parameters, jitter_parameters, put_weights
 from cvtrain.process.errors import InputError, describe_error
-from cvtrain.process.regular_file import is_directory
+from cvtrain.process.regular_file import is_directory, kind_of
 from cvtrain.runs.checkpoint import checkpoint_path, load_checkpoint
 
 JITTER_STREAM = 0x6A697474
@@ -50,6 +51,12 @@ def build_model(config: Config, dataset: Dataset) -> nn.Module:
             raise InputError(
                 f"model: {name} refuses its arguments: {describe_error(error)}"
             ) from None
+    lazy = [name for name, p in model.named_parameters() if is_lazy(p)]
+    if lazy:
+        raise InputError(
+            f"model._target_={config.model.target}: should have the sizes of its layers before a"
+            f" batch comes (nn.Linear in place of nn.LazyLinear); {lazy[0]} has none"
+        )
     if config.start_from is not None:
         load_initial_weights(model, config.start_from)
     if config.init_jitter > 0:
@@ -66,12 +73,15 @@ def load_initial_weights(model: nn.Module, path: str) -> None:
         InputError: there is no such checkpoint, or it is of another network.
     """
     source = Path(path)
+    if kind_of(source) is None:
+        raise InputError(f"start_from={path}: should be a run directory or a checkpoint")
     file = checkpoint_path(source, "best") if is_directory(source) else source
     try:
         weights, _ = load_checkpoint(file)
         put_weights(model, weights)
     except (InputError, ValueError) as error:
-        raise InputError(f"start_from={path}: {error}") from None
+        reason = str(error).removeprefix(f"{path}: ")
+        raise InputError(f"start_from={path}: {reason}") from None
 
 
 def _seed(seed: int) -> None:

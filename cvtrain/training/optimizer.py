@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from inspect import signature
+from inspect import isfunction, signature
 from typing import Any
 
 import torch
@@ -63,6 +63,8 @@ def optimizer_arguments(
     optimizer = resolve_target(
         "optimizer", slot.target, torch.optim.Optimizer, config.trusted_modules
     )
+    if isfunction(optimizer):
+        raise InputError(f"optimizer._target_={slot.target}: should be a class, is a function")
     name = optimizer.__name__
     if name in INSTEAD_OF_TORCHS and optimizer.__module__.startswith("torch."):
         raise InputError(

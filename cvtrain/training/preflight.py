@@ -97,7 +97,12 @@ def check_structure(task: Task) -> nn.Module:
     EarlyStopping(config.early_stopping, metrics)
     model = task.model()
     check_data_parallel(config.trainer, model)
-    samples = dataset.train.take(torch.arange(min(TRIAL_SAMPLES, len(dataset.train))))
+    try:
+        samples = dataset.train.take(torch.arange(min(TRIAL_SAMPLES, len(dataset.train))))
+    except InputError:
+        raise
+    except Exception as error:  # whatever a user's data come up with
+        raise InputError(f"data: the first samples fail: {describe_error(error)}") from error
     inputs = samples.inputs
     batch = f"{list(inputs.shape)} {str(inputs.dtype).removeprefix('torch.')}"
     trial = f"model._target_={config.model.target}: a trial forward and backward on a {batch} batch"
@@ -105,7 +110,7 @@ def check_structure(task: Task) -> nn.Module:
         with _lost_imaginary_parts_refused(), torch.random.fork_rng(devices=[]):
             _forward_and_backward(task, model, samples)
     except Exception as error:  # whatever a user's network comes up with
-        raise InputError(f"{trial} failed: {describe_error(error)}") from None
+        raise InputError(f"{trial} failed: {describe_error(error)}") from error
     for name, parameter in model.named_parameters():
         gradient = parameter.grad
         if gradient is not None and gradient.dtype != parameter.dtype:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
 import torch
 
 from cvtrain.cli.train import main
+from cvtrain.process.exit_status import FULL_ERROR
 from cvtrain.runs.checkpoint import checkpoint_path, load_checkpoint
 from cvtrain.runs.run_json import read_record
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
 PACKAGE = '''
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
+from lightning.pytorch import Callback
 from torch import nn
+
+if TYPE_CHECKING:
+    from cvtrain.data.dataset import Dataset
+    from torch.optim import Optimizer
 
 
 class MyNet(nn.Module):
@@ -61,9 +72,35 @@ class Broken(nn.Module):
             assert x.ndim == 3
         if self.how == "in place":
             x *= 0.5
+        self.calls = getattr(self, "calls", 0) + 1
+        if self.how == "late" and self.calls == 3:
+            return {}["third batch"]
         if self.how == "lossy":
             return self.layer(x) * x.to(torch.float32).sum()
         return self.layer(x)
+
+
+class Lazy(nn.Module):
+    def __init__(self, out_features, dtype):
+        super().__init__()
+        self.layer = nn.LazyLinear(out_features, dtype=dtype)
+
+
+class Failing(Callback):
+    def on_train_batch_end(self, *arguments):
+        raise KeyError("callback")
+
+
+def broken_data(samples: int, dtype: torch.dtype) -> Dataset:
+    return {}["samples"]
+
+
+def no_data(dtype: torch.dtype) -> Dataset:
+    return 3
+
+
+def sgd(params, lr) -> Optimizer:
+    return torch.optim.SGD(params, lr)
 '''
 
 
@@ -103,7 +140,10 @@ def test_a_users_network_is_swept_as_stacks(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["trusted_modules=[]"], "wavelab is not a trusted module"),
+        (
+            ["trusted_modules=[]"],
+            "should be of a trusted package: cvtrain, torch, torchcvnn, lightning;",
+        ),
         (["trusted_modules=[wavelab]"], "MyNet needs width"),
         (
             [
@@ -151,3 +191,54 @@ def test_a_bug_in_a_network_is_a_line_however_often_it_is_tried(tmp_path, capsys
         assert message in error
         assert len(error.splitlines()) == 1
     assert not (tmp_path / "outputs").exists()
+
+
+TRUSTED = "trusted_modules=[wavelab]"
+BROKEN = ("model=custom", "model._target_=wavelab.Broken", TRUSTED)
+FAILING = "+trainer.callbacks=[{_target_: wavelab.Failing}]"
+DATA = ("~data.seed", "data._target_=wavelab.broken_data", "data.samples=3", TRUSTED)
+FAULTS = [
+    # overrides, status, what the line says, where
+    ((*BROKEN, "model.args.how=KeyError"), 2, "failed: KeyError: 'absent'", "forward"),
+    ((*BROKEN, "model.args.how='no super'"), 2, "refuses its arguments", "__init__"),
+    ((*BROKEN, "model.args.how=late"), 1, "KeyError: 'third batch'", "forward"),
+    ((FAILING, TRUSTED), 1, "KeyError: 'callback'", "on_train_batch_end"),
+    (DATA, 2, "data: it cannot be made with samples=3: KeyError: 'samples'", "broken_data"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "status", "message", "function"), FAULTS)
+def test_a_fault_in_a_users_code_is_told_with_the_line_that_it_is_in(
+    capsys, monkeypatch, overrides, status, message, function
+):
+    monkeypatch.delenv(FULL_ERROR, raising=False)
+    assert main([*overrides, "max_steps=4"]) == status
+    (line,) = [text for text in capsys.readouterr().err.splitlines() if "cvtrain: " in text]
+    assert message in line
+    place = re.search(r" \(wavelab\.py:(\d+) in (\w+)\)", line)
+    assert place is not None
+    assert place[2] == function
+    monkeypatch.setenv(FULL_ERROR, "0")  # so that what debug=true sets goes with the test
+    assert main([*overrides, "max_steps=4", "debug=true"]) == status
+    first, second, *_ = capsys.readouterr().err.splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert re.search(r'wavelab\.py", line \d+, in ', second)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model=custom", "model._target_=wavelab.Lazy"], "wavelab.Lazy: should have the sizes of"),
+        (["optimizer._target_=wavelab.sgd"], "wavelab.sgd: should be a class, is a function"),
+        (["~data.seed", "data._target_=wavelab.no_data"], "should return a Dataset, returns a int"),
+    ],
+)
+def test_what_cannot_stand_in_a_slot_is_refused(capsys, overrides, message):
+    assert main([*overrides, TRUSTED]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_arguments_of_a_users_network_need_no_plus(capsys):
+    overrides = ["model=custom", "model._target_=wavelab.MyNet", TRUSTED, "plan=true"]
+    assert main([*overrides, "model.args.width=4,5", "seed=0,1", "-m"]) == 0
+    assert "4 runs" in capsys.readouterr().out

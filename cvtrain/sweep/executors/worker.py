@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cvtrain.process.environment import import_from_working_directory
-from cvtrain.process.errors import Interrupted, StorageFailed, first_line
+from cvtrain.process.errors import Interrupted, StorageFailed, failure_line
 from cvtrain.process.lifetime import temporary_files_in_scratch
 from cvtrain.process.signals import interruption
 from cvtrain.runs.directory_lock import LeaseWatch, read_owner
@@ -28,7 +28,7 @@ def train_in_worker(job: Job) -> Outcome:
     except (Interrupted, StorageFailed) as error:
         return error
     except Exception as error:  # the traceback is in the run directories
-        return RuntimeError(f"{type(error).__name__}: {first_line(error)}")
+        return RuntimeError(failure_line(error))
     finally:
         # It was meant for this job: if the sweep is not to end, it hands out another one.
         interruption.requested = None

@@ -1,0 +1,79 @@
+"""Values that overrides set in a composed configuration, as Hydra sets them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.types import Override
+from omegaconf import Container, DictConfig
+from omegaconf._utils import split_key
+
+
+@contextmanager
+def values_set(
+    config: DictConfig,
+    overrides: Sequence[Override],
+    set_value: Callable[[Override, DictConfig], None],
+) -> Iterator[DictConfig]:
+    """Inside, the configuration with the values of `overrides`: `config` itself, which has its own
+    values again afterwards, or a copy of it where an override reaches through an interpolation or
+    deletes a key.
+
+    Copying a configuration takes 6 ms, copying the nodes that change 0.1 ms.
+
+    Args:
+        config: without overrides.
+        overrides: that set values; none chooses a file.
+        set_value: sets one; `set_by_hydra`, or what explains its errors.
+    """
+    if not all(_stays_below_its_key(config, override) for override in overrides):
+        copied = copy.deepcopy(config)
+        for override in overrides:
+            set_value(override, copied)
+        yield copied
+        return
+    # OmegaConf copies whatever is assigned to a key; the nodes are exchanged below it.
+    nodes: dict[Any, Any] = config.__dict__["_content"]
+    changed = {top_level(override) for override in overrides}
+    before = {key: nodes[key] for key in changed if key in nodes}
+    nodes |= {key: copy.deepcopy(node) for key, node in before.items()}
+    try:
+        for override in overrides:
+            set_value(override, config)
+        yield config
+    finally:
+        for key in changed - before.keys():
+            nodes.pop(key, None)
+        nodes |= before
+
+
+def set_by_hydra(override: Override, config: DictConfig) -> None:
+    """Set one value as Hydra sets it."""
+    ConfigLoaderImpl._apply_overrides_to_config([override], config)
+
+
+def top_level(override: Override) -> str:
+    """The top-level key that an override changes something of."""
+    return str(split_key(override.key_or_group)[0])
+
+
+def _stays_below_its_key(config: DictConfig, override: Override) -> bool:
+    """Whether setting a value changes its top-level node alone, and leaves the order of keys."""
+    if override.is_delete():
+        return False
+    node: Any = config
+    path = split_key(override.key_or_group)
+    for depth, part in enumerate(path, start=1):
+        if not isinstance(node, DictConfig) or node._is_none() or node._is_missing():
+            return not isinstance(node, Container)
+        node = node._get_node(part, validate_access=False)
+        if node is None:
+            return True
+        is_container = isinstance(override.value(), dict | list)
+        if node._is_interpolation() and (depth < len(path) or is_container):
+            return False
+    return True
