@@ -155,7 +155,7 @@ def check_arguments(
                 continue
             names = sorted(set(adapters) - filled_in)
             near = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(names)}"
+            hint = f"did you mean {key}.{near[0]}?" if near else f"it takes {', '.join(names)}"
             raise InputError(
                 f"{key}.{name}={value}: {target.__name__} takes no such argument; {hint}"
             )

@@ -42,7 +42,10 @@ MENDED = [
     # Arguments that a class does not have.
     (["model.width=4"], "model.width=4: MixedMlp takes no such argument; it takes activation, "),
     (["model.args.width=4"], "model.width=4: MixedMlp takes no such argument; it takes"),
-    (["optimizer.lrr=4"], "optimizer.lrr=4: SGD takes no such argument; did you mean lr?"),
+    (
+        ["optimizer.lrr=4"],
+        "optimizer.lrr=4: SGD takes no such argument; did you mean optimizer.lr?",
+    ),
     # Settings of Hydra.
     (["hydra.run.dir=."], f"hydra.run.dir=.: {NEW}"),
     (["hydra.run.dir=/"], f"hydra.run.dir=/: {NEW}"),
