@@ -112,9 +112,9 @@ def chosen_rate(losses: RealArray, fails: BoolArray, seeds: int | None = None) -
 def best_rate(runs: pd.DataFrame) -> float | None:
     """The learning rate that `chosen_rate` chooses among `runs`, with columns `split`, `seed`,
     `optimizer.lr` and `score` (infinite for a run without a usable result)."""
-    table = runs.pivot_table(
-        index=PAIRED_BY, columns="optimizer.lr", values="score", aggfunc="last", dropna=False
-    )
+    # Not by pivot_table, which makes rows of splits and seeds that were not trained together.
+    cells = runs.drop_duplicates([*PAIRED_BY, "optimizer.lr"], keep="last")
+    table = cells.set_index([*PAIRED_BY, "optimizer.lr"])["score"].unstack("optimizer.lr")
     losses = table.to_numpy(dtype=np.float64)
     place = chosen_rate(losses, np.isinf(losses))
     return None if place is None else float(table.columns[place])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from cvtrain.analysis.best_lr import best_rate
 from cvtrain.analysis.optimum import leave_one_out
 from cvtrain.analysis.replicates import replicate_means, replicates
 from cvtrain.analysis.scores import compare
@@ -90,6 +91,11 @@ def test_a_split_has_no_say_in_the_rate_on_which_its_runs_are_judged():
     grid = replace(grid, keys=keys, loss=losses, fails=np.zeros(losses.shape, dtype=bool))
     assert losses.mean(axis=0).argmin() == 5
     assert leave_one_out(grid)[2:4].tolist() == [4, 4]
+
+
+def test_a_rate_is_chosen_where_each_seed_has_a_split_of_its_own():
+    rows = [one for n in range(4) for one in runs([n], [n], lambda *_: 0.9)]
+    assert best_rate(compare(sweep_of(rows)).runs) == RATES[1]
 
 
 @pytest.mark.parametrize(
