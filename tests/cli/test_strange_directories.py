@@ -29,9 +29,9 @@ NAMES = ["a[/b] (c)=d,e 'f' $g \"ü\" #%&;{h}"] + [
 
 
 def words(line: str) -> list[str]:
-    """The arguments that bash passes on where the line is pasted."""
-    shown = "import json, sys; print(json.dumps(sys.argv[1:]))"
-    command = f'python() {{ python3 -c {shlex.quote(shown)} "$@"; }}; {line}'
+    """The arguments that bash passes to the program where the line is pasted."""
+    shown = "import json, sys; print(json.dumps(sys.argv[2:]))"
+    command = f"python3 -c {shlex.quote(shown)} {line}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, check=True, text=True)
     return json.loads(done.stdout)
 
