@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import re
 import signal
@@ -11,19 +12,32 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
-from urllib.parse import quote
+from tempfile import TemporaryDirectory
+from urllib.parse import quote, urlencode
+
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 
 from cvtrain.process.errors import InputError
 from cvtrain.process.exit_status import run_command
 from cvtrain.process.plain_text import say
 from cvtrain.process.regular_file import is_directory, is_file, kind_of
-from cvtrain.report.boards import FOLDER
+from cvtrain.report.boards import OVER_OCTAVE
+from cvtrain.report.served_runs import (
+    ARM_OF_NAME,
+    Runs,
+    chosen_runs,
+    event_files,
+    link_runs,
+)
 from cvtrain.runs.tensorboard.events import NAME_BEGINS
 
-FEW = 40
-"""TensorBoard hides all runs where there are more."""
 NAME = "cvtrain tensorboard"
 STOPPED = 0
+REFRESH_SECONDS = 10.0
+"""How often runs that have begun meanwhile are added."""
+PINNED = re.compile(rf"{OVER_OCTAVE}[^/]*/.*/(val_loss|test_accuracy|test_nmse)")
+"""Tags of the learning-rate curves that are shown first."""
+MOST_PINNED = 8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,30 +58,33 @@ def run(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("directory", type=Path, help="of a sweep, of one run, or of several")
     parser.add_argument("--port", type=int, help="else 6006 or the next free one; 0: a free one")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="show every run; else, where there are many: the arms, the report, and the means over"
+        " seeds at the best learning rates",
+    )
     options = parser.parse_args(arguments)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    for line in serve(options.directory, options.port):
-        say(line)
-    stop.wait()
+    directory = options.directory
+    runs, total = _runs(directory, options.all)
+    with TemporaryDirectory(prefix="cvtrain_tensorboard_") as temporary:
+        view = Path(temporary, directory.absolute().name)
+        link_runs(runs, view)
+        address = serve(view, options.port)
+        number = f"{total} runs" if len(runs) == total else f"{len(runs)} of {total} runs"
+        say(f"{number}: {address}{page(runs)}")
+        if len(runs) < total:
+            say("arms, reports and means at the best learning rates; --all shows every run")
+        while not stop.wait(REFRESH_SECONDS):
+            link_runs(chosen_runs(directory, options.all)[0], view)
     return STOPPED
 
 
-def serve(directory: Path, port: int | None) -> list[str]:
-    """Start TensorBoard in threads of this process.
-
-    Args:
-        directory: whatever is below it is shown.
-        port: None: the first free one from 6006 on.
-
-    Returns:
-        lines for the user: the address, and one that shows only aggregates where there are any.
-
-    Raises:
-        InputError: there is no event file in the directory, or the port is not free.
-    """
-    files = list(directory.rglob(f"{NAME_BEGINS}*")) if is_directory(directory) else []
+def _runs(directory: Path, everything: bool) -> tuple[Runs, int]:
+    files = event_files(directory) if is_directory(directory) else []
     if not files:
         raise InputError(f"{directory}: no runs are here (no {NAME_BEGINS}* found)")
     for path in files:
@@ -76,21 +93,53 @@ def serve(directory: Path, port: int | None) -> list[str]:
             kind = kind_of(path)
             reason = "cannot be read" if kind is None else f"is {kind}"
             raise InputError(f"{path}: {reason}, should be a file")
-    runs = {path.parent for path in files}
+    return chosen_runs(directory, everything)
+
+
+def serve(view: Path, port: int | None) -> str:
+    """Start TensorBoard in threads of this process.
+
+    Args:
+        view: a directory, of which all runs are shown.
+        port: None: the first free one from 6006 on.
+
+    Returns:
+        the address.
+
+    Raises:
+        InputError: the port is not free.
+    """
     from tensorboard import default, program
 
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
     board = program.TensorBoard(default.get_plugins())
     chosen = [] if port is None else [f"--port={port}"]
-    board.configure(argv=["", f"--logdir={directory.absolute()}", "--host=localhost", *chosen])
+    board.configure(argv=["", f"--logdir={view}", "--host=localhost", *chosen])
     try:
         with redirect_stderr(StringIO()):  # a note on its loader; what is wrong is raised
-            address = board.launch()
+            address: str = board.launch()
     except program.TensorBoardServerException as error:
         raise InputError(f"{error.msg} (--port 0 takes a free one)") from None
-    lines = [f"{len(runs)} runs: {address}"]
-    if len(runs) > FEW and any(FOLDER in path.parts for path in runs):
-        only = f"{address}?runFilter={quote(f'^(.*/)?{re.escape(FOLDER)}')}"
-        lines.append(f"means and spreads over seeds, and learning-rate curves: {only}#timeseries")
-        lines.append(f"TensorBoard hides runs where there are more than {FEW}: tick those to show")
-    return lines
+    return address
+
+
+def page(runs: Runs) -> str:
+    """What follows the address so that the page shows the runs well: one colour for the runs of an
+    arm, curves as they were measured (TensorBoard smooths them), learning-rate curves on top."""
+    tags = sorted({tag for folder in runs.values() for tag in _learning_rate_curves(folder)})
+    settings = {"runColorGroup": f"regex:{ARM_OF_NAME}", "smoothing": "0"}
+    if tags:
+        cards = [{"plugin": "scalars", "tag": tag} for tag in tags[:MOST_PINNED]]
+        settings["pinnedCards"] = json.dumps(cards, separators=(",", ":"))
+    # SCALARS and CUSTOM SCALARS have a setting of their own, which they read after the hash.
+    return f"?{urlencode(settings, quote_via=quote, safe='/:,*')}#timeseries&_smoothingWeight=0"
+
+
+def _learning_rate_curves(folder: Path) -> set[str]:
+    return {
+        value.tag
+        for path in folder.glob(f"{NAME_BEGINS}*")
+        for event in LegacyEventFileLoader(str(path)).Load()
+        for value in event.summary.value
+        if PINNED.fullmatch(value.tag)
+    }

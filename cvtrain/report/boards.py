@@ -1,8 +1,11 @@
 """A sweep as a whole in TensorBoard: means over seeds, and curves over the learning rate.
 
-Besides its trained runs a sweep has derived runs in `FOLDER`: one per cell with mean and spread
-over its replicates, and one per arm whose step is the octave of the learning rate. The run `report`
+Besides its trained runs a sweep has derived runs in `FOLDER`: one per arm whose step is the octave
+of the learning rate, and one per cell with mean and spread over its replicates. The run `report`
 holds verdict and figures. All are made from run directories alone, anew with every report.
+
+A derived run is named by what tells it from others: ``SGD/scale_0.5,wirtinger`` is an arm of the
+group SGD, ``SGD/scale_0.5,wirtinger/lr=2^-4`` one of its cells, ``…/best_lr=2^-3`` its best one.
 """
 
 from __future__ import annotations
@@ -11,31 +14,31 @@ import math
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from cvtrain.analysis.arms import FRACTIONS, label_runs
-from cvtrain.analysis.best_lr import SCORE
+from cvtrain.analysis.best_lr import SCORE, best_rate, scored_runs
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.metric import ACCURACY
 from cvtrain.report.cells import rate_text, replace_exponents
 from cvtrain.report.document import Document
 from cvtrain.report.export import markdown
-from cvtrain.runs.directory_layout import AGGREGATE
-from cvtrain.runs.safe_names import shortened
+from cvtrain.runs.safe_names import AGGREGATE, FORMER_AGGREGATE, shortened
 from cvtrain.runs.tensorboard.events import NAME_BEGINS, scalar_events
-from cvtrain.runs.tensorboard.layout import band_layout
+from cvtrain.runs.tensorboard.layout import GRADIENT_NORMS, band_layout
 from cvtrain.runs.tensorboard.writer import TensorBoardFile
 
 FOLDER = AGGREGATE
-"""TIME SERIES sorts by name: a plus comes before the digits with which the names of runs begin."""
-CELLS, ARMS = "cells", "arms"
+BEST, OVER_OCTAVE = "best_", "over_octave"
+RESULTS = re.compile(r"(val|test)/[^/]+|convergence/(steps_to_target|loss_auc)")
+"""The signals that are columns of HPARAMS."""
 MAIN = re.compile(
-    r"train/loss|val/[^/]+|(grad|optimizer_grad|update|weight)/norm|grad/(real|imag)_norm"
-    r"|update/ratio|weight/error"
+    rf"train/loss|{'|'.join(GRADIENT_NORMS)}|(update|weight)/norm|update/ratio|weight/error"
+    rf"|{RESULTS.pattern}"
 )
 """The signals that are aggregated; few, so that a sweep can be browsed."""
 OVER_OCTAVES = (SCORE, ACCURACY, "test/loss", "test/nmse", "convergence/steps_to_target")
@@ -53,29 +56,31 @@ class Board:
         name: of its directory below `FOLDER`.
         table: one column per signal, indexed by step.
         began: seconds since 1970 that stand in its events; SCALARS orders runs by them.
+        hyperparameters: of a cell, for HPARAMS; an arm has none.
     """
 
     name: str
     table: pd.DataFrame
     began: float
+    hyperparameters: Mapping[str, float | str | bool] = field(default_factory=dict)
 
 
 def aggregate(sweep: Sweep) -> list[Board]:
     """Compute the boards of a sweep's cells and arms; nothing is written.
 
     Returns:
-        one board per cell of several replicates and one per arm of several learning rates; none
-        for a single run.
+        one board per arm of several learning rates, and one per cell that has several replicates or
+        is the best of its arm; none for a single run.
 
     Raises:
         InputError: a metrics.csv cannot be read.
     """
-    begun = sweep.runs[sweep.runs["status"] != "missing"]
+    begun = scored_runs(sweep)
     if len(begun) < 2:
         return []
     runs = label_runs(begun, sweep.config_keys)
     before = pd.to_datetime(begun["started"], format="ISO8601", utc=True).min().timestamp() - 1
-    return [*_cells(sweep, runs, before), *_arms(runs, before)]
+    return [*_arms(runs, before), *_cells(sweep, runs, before)]
 
 
 def write_boards(boards: Sequence[Board], sweep: Sweep, document: Document, folder: Path) -> None:
@@ -87,11 +92,11 @@ def write_boards(boards: Sequence[Board], sweep: Sweep, document: Document, fold
         document: the report on it, whose figures lie in `folder` as PNG files.
         folder: of the report.
     """
-    aggregates = sweep.directory / FOLDER
-    if aggregates.exists():
-        shutil.rmtree(aggregates)
+    for name in (FOLDER, FORMER_AGGREGATE):
+        if (sweep.directory / name).exists():
+            shutil.rmtree(sweep.directory / name)
     for board in boards:
-        _write_rows(aggregates / board.name, board.table, board.began)
+        _write_board(sweep.directory / FOLDER / board.name, board)
     _write_report(document, folder)
 
 
@@ -140,29 +145,46 @@ def over_octaves(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return table, FINEST // finest
 
 
-def _cells(sweep: Sweep, runs: pd.DataFrame, began: float) -> Iterator[Board]:
-    # TensorBoard colours in this order: the arms at one rate get different colours.
-    by_rate = runs.sort_values("optimizer.lr", kind="stable")
-    grouped = by_rate.groupby(["group", "optimizer.lr", "arm"], sort=False)
-    for index, ((group, lr, arm), cell) in enumerate(grouped):
-        if len(cell) < 2:  # its one run is in TensorBoard already
-            continue
-        tables = sweep.signals(lambda tag: MAIN.fullmatch(tag) is not None, cell)
-        if tables:
-            name = f"{group}, {arm}, lr={rate_text(float(str(lr)))}"
-            at = began + index * APART
-            yield Board(f"{CELLS}/{run_name(name)}", mean_and_spread(tables), at)
-
-
 def _arms(runs: pd.DataFrame, began: float) -> Iterator[Board]:
     for (group, arm), rows in runs.groupby(["group", "arm"], sort=False):
         if rows["optimizer.lr"].nunique() < 2:
             continue
         table, per_octave = over_octaves(rows)
-        kind = "octave" if per_octave == 1 else f"octave_x{per_octave}"
-        named = {tag: f"over_{kind}/{str(tag).replace('/', '_')}" for tag in table}
-        name = f"{ARMS}/{run_name(f'{group}, {arm}')}"
-        yield Board(name, table.rename(columns=named), began)
+        # A chart for each group: its arms are compared with each other, and the colours suffice.
+        section = OVER_OCTAVE if per_octave == 1 else f"{OVER_OCTAVE}_x{per_octave}"
+        section = f"{section}/{run_name(str(group))}"
+        tags = {tag: f"{section}/{str(tag).replace('/', '_')}" for tag in table}
+        yield Board(_board_name(group, arm), table.rename(columns=tags), began)
+
+
+def _cells(sweep: Sweep, runs: pd.DataFrame, began: float) -> Iterator[Board]:
+    best = {key: best_rate(rows) for key, rows in runs.groupby(["group", "arm"], sort=False)}
+    # SCALARS colours in this order: the arms at one rate get different colours.
+    by_rate = runs.sort_values("optimizer.lr", kind="stable")
+    grouped = by_rate.groupby(["group", "optimizer.lr", "arm"], sort=False)
+    for index, ((group, lr, arm), cell) in enumerate(grouped):
+        is_best = lr == best[group, arm]
+        if len(cell) < 2 and not is_best:  # its one run is in TensorBoard already
+            continue
+        tables = sweep.signals(lambda tag: MAIN.fullmatch(tag) is not None, cell)
+        if tables:
+            rate = f"{BEST if is_best else ''}lr={rate_text(float(str(lr)))}"
+            yield Board(
+                f"{_board_name(group, arm)}/{run_name(rate)}",
+                mean_and_spread(tables),
+                began + index * APART,
+                {
+                    "arm": str(arm),
+                    "init_jitter": float(cell["init_jitter"].iloc[0]),
+                    "lr": float(str(lr)),
+                    "optimizer": str(group),
+                    "replicates": float(len(cell)),
+                },
+            )
+
+
+def _board_name(group: object, arm: object) -> str:
+    return f"{run_name(str(group))}/{run_name(str(arm))}"
 
 
 def _write_report(document: Document, folder: Path) -> None:
@@ -172,27 +194,24 @@ def _write_report(document: Document, folder: Path) -> None:
     board.text("verdict", "\n\n".join(markdown(str(text)) for text in document.verdict))
     for picture in document.pictures:
         board.image(picture.name, (folder / f"{picture.name}.png").read_bytes())
-    board.summary(
-        0,
-        band_layout(
-            [
-                (tag, f"spread/{tag}/low", f"spread/{tag}/high")
-                for tag in (SCORE, "train/loss", "grad/norm", "grad/real_norm", "grad/imag_norm")
-            ]
-        ),
-    )
+    board.summary(0, band_layout([SCORE, "train/loss", *GRADIENT_NORMS]))
     board.close()
 
 
-def _write_rows(directory: Path, table: pd.DataFrame, began: float) -> None:
-    """Write a table by step as a run that began at `began`; SCALARS sorts runs by that."""
+def _write_board(directory: Path, content: Board) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    board = TensorBoardFile(directory, began)
+    board, table = TensorBoardFile(directory, content.began), content.table
+    if content.hyperparameters:
+        results = [str(tag) for tag in table if RESULTS.fullmatch(str(tag))]
+        board.hparams(content.hyperparameters, results)
     for step, row in table.sort_index().iterrows():
         known = row.dropna()
         values = known.to_numpy(dtype=np.float64)[:, None]
-        (event,) = scalar_events(int(str(step)), began, [str(tag) for tag in known.index], values)
+        tags = [str(tag) for tag in known.index]
+        (event,) = scalar_events(int(str(step)), content.began, tags, values)
         board.add(event)
+    if content.hyperparameters:
+        board.ended(succeeded=True)
     board.close()
 
 

@@ -23,10 +23,10 @@ from cvtrain.report.document import Document, Picture, Table
 from cvtrain.report.figures.save import save_figure
 from cvtrain.report.html import page
 from cvtrain.report.latex import as_tex
-from cvtrain.runs.directory_layout import REPORT
 from cvtrain.runs.directory_lock import LOCK_FILE
 from cvtrain.runs.files import remove_unfinished, write_atomically
 from cvtrain.runs.json_file import write_json
+from cvtrain.runs.safe_names import REPORT
 
 FOLDER = REPORT
 SCHEMA = 2

@@ -15,11 +15,16 @@ from cvtrain.runs.journal import SWEEP_FILE, TRACEBACK_FILE
 from cvtrain.runs.metrics_csv import FILE_NAME as METRICS_FILE
 from cvtrain.runs.run_json import CHECKPOINTS
 from cvtrain.runs.run_json import FILE_NAME as RUN_FILE
-from cvtrain.runs.safe_names import is_circular_link, resolved
+from cvtrain.runs.safe_names import (
+    AGGREGATE,
+    FORMER_AGGREGATE,
+    REPORT,
+    is_circular_link,
+    resolved,
+)
 from cvtrain.runs.tensorboard.events import NAME_BEGINS
 
-REPORT, AGGREGATE = "report", "+aggregate"
-FOLDERS = frozenset({CHECKPOINTS, REPORT, AGGREGATE, ".hydra"})
+FOLDERS = frozenset({CHECKPOINTS, REPORT, AGGREGATE, FORMER_AGGREGATE, ".hydra"})
 FILES = frozenset(
     {
         *(RUN_FILE, SWEEP_FILE, METRICS_FILE, TRACEBACK_FILE, LOCK_FILE, OWNER_FILE, LEASE_FILE),

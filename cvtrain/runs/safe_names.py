@@ -8,6 +8,10 @@ import os
 import re
 from pathlib import Path
 
+REPORT, AGGREGATE = "report", "aggregate"
+"""Folders beside the runs of a sweep: its report, and the means and curves for TensorBoard."""
+FORMER_AGGREGATE = "+aggregate"
+"""The name of the second one in directories that an earlier version reported on."""
 LONGEST_NAME = 120
 """Characters of the names that cvtrain makes."""
 LONGEST_FILE_NAME = 255
@@ -32,8 +36,10 @@ def plain(text: str) -> str:
 
 
 def is_plain(name: str) -> bool:
-    """Whether `name`, read from any file, names a directory below and cannot lead elsewhere."""
-    return len(name) <= LONGEST_FILE_NAME and PLAIN.fullmatch(name) is not None
+    """Whether `name`, read from any file, can be that of a run's directory: it cannot lead
+    elsewhere, and no folder of the sweep has it."""
+    free = len(name) <= LONGEST_FILE_NAME and name not in (REPORT, AGGREGATE)
+    return free and PLAIN.fullmatch(name) is not None
 
 
 def resolved(path: Path) -> Path:

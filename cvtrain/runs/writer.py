@@ -34,7 +34,8 @@ class RunWriter:
 
     Rows stay on their device until they are flushed or read: a row costs no synchronisation, and
     its share of one transfer. The columns are those of the first row and the expected ones, signals
-    that only the last row has.
+    that only the last row has. Runs that go on keep the columns that they began with: signals that
+    a later version has added are left out.
 
     Args:
         directories: one per run.
@@ -59,6 +60,7 @@ class RunWriter:
         self._later_tags: tuple[str, ...] = ()
         self._tables: list[MetricsFile] = []
         self._final: list[dict[str, float]] = [{} for _ in self._directories]
+        self._continued = bool(earlier)
         if earlier:
             self._go_on(earlier)
         else:
@@ -97,7 +99,10 @@ class RunWriter:
         for tag, values in signals.items():
             if values.is_complex():
                 raise TypeError(f"signal {tag} is complex; name its real and imaginary parts")
-        if self._tables:
+        if self._continued:
+            known = set(self._tables[0].tags)
+            signals = {tag: values for tag, values in signals.items() if tag in known}
+        elif self._tables:
             self._tables[0].require(signals)
         self._rows.add(step, signals, recorded)
         if not self._tables:

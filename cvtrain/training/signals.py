@@ -42,16 +42,16 @@ def measure(
         per_parameter: add the gradient norms of each parameter.
 
     Returns:
-        ``grad/{norm,real_norm,imag_norm,circularity,nonfinite}``, ``optimizer_grad/norm``,
-        ``update/{norm,ratio}``, the traces ``grad/<parameter>/{real,imag}[i,j]`` (for parameters
-        traced whole under ``optimizer_grad/`` too) and the signals of `measure_weights`.
+        ``grad/{norm,real_norm,imag_norm,circularity,nonfinite}``,
+        ``optimizer_grad/{norm,real_norm,imag_norm}``, ``update/{norm,ratio}``, the traces
+        ``grad/<parameter>/{real,imag}[i,j]`` (for parameters traced whole under
+        ``optimizer_grad/`` too) and the signals of `measure_weights`.
         ``grad/circularity`` = |Σg²| / Σ|g|² over the entries of complex parameters: 0 for a
         gradient without a preferred direction in the plane (or zero), 1 for one on a line.
     """
-    signals: dict[str, Tensor] = {"grad/norm": norm(gradients)}
     real, imag = parts(gradients)
-    signals["grad/real_norm"] = torch.linalg.vector_norm(real, dim=1)
-    signals["grad/imag_norm"] = torch.linalg.vector_norm(imag, dim=1)
+    norms = _norms(gradients, real, imag)
+    signals = {f"grad/{name}": values for name, values in norms.items()}
     complex_entries = imag.shape[1]
     if complex_entries:
         signals["grad/circularity"] = circularity(real[:, :complex_entries], imag)
@@ -61,7 +61,10 @@ def measure(
             signals |= _parameter_norms(name, gradient)
     signals |= _traces("grad", gradients, elementwise)
 
-    signals["optimizer_grad/norm"] = norm(transformed)
+    # Where nothing is transformed, these are the same tensors and their norms are known.
+    if any(transformed[name] is not gradient for name, gradient in gradients.items()):
+        norms = _norms(transformed, *parts(transformed))
+    signals |= {f"optimizer_grad/{name}": values for name, values in norms.items()}
     signals |= _traces("optimizer_grad", transformed, elementwise, whole=True)
     update_norm = norm({name: next_weights[name] - weights[name] for name in weights})
     of_weights = measure_weights(weights, solution=solution, elementwise=elementwise)
@@ -79,6 +82,15 @@ def measure_weights(
     if solution:
         signals["weight/error"] = relative_error(weights, solution)
     return signals | _traces("weight", weights, elementwise)
+
+
+def _norms(tensors: Tensors, real: Tensor, imag: Tensor) -> dict[str, Tensor]:
+    """Norms [K] of tensors and of their `parts`."""
+    return {
+        "norm": norm(tensors),
+        "real_norm": torch.linalg.vector_norm(real, dim=1),
+        "imag_norm": torch.linalg.vector_norm(imag, dim=1),
+    }
 
 
 def norm(tensors: Tensors) -> Tensor:
@@ -200,8 +212,7 @@ def histograms(group: str, tensors: Tensors) -> dict[str, Tensor]:
 
 
 def _parameter_norms(name: str, gradient: Tensor) -> dict[str, Tensor]:
-    signals = {f"grad/{name}/norm": norm({name: gradient})}
-    for part, values in zip(("real", "imag"), parts({name: gradient}), strict=True):
-        if part == "real" or gradient.is_complex():
-            signals[f"grad/{name}/{part}_norm"] = torch.linalg.vector_norm(values, dim=1)
-    return signals
+    norms = _norms({name: gradient}, *parts({name: gradient}))
+    if not gradient.is_complex():
+        del norms["imag_norm"]
+    return {f"grad/{name}/{kind}": values for kind, values in norms.items()}

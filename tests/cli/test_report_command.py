@@ -58,7 +58,7 @@ def test_a_damaged_run_leaves_the_earlier_report_whole(sweep, capsys):
     describe_sweep(sweep, *"0123456")
     assert main([str(sweep)]) == 0
     before = {path: path.read_bytes() for path in sweep.rglob("*") if path.is_file()}
-    assert any("+aggregate" in path.parts for path in before)
+    assert any("aggregate" in path.parts for path in before)
     table = sweep / "6" / "metrics.csv"
     table.write_bytes(table.read_bytes().replace(b"2.25", b"2.2x"))
     assert main([str(sweep)]) == 2

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
+import re
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pandas as pd
@@ -18,12 +24,16 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from cvtrain.cli.report import main
 from cvtrain.cli.tensorboard import main as tensorboard
 from cvtrain.report.boards import FOLDER, mean_and_spread, over_octaves, run_name
+from cvtrain.report.served_runs import ARM_OF_NAME, MOST, chosen_runs, link_runs
+from cvtrain.runs.tensorboard.events import EventFile
 from cvtrain.runs.tensorboard.layout import run_layout
 from tests.analysis.synthetic import HALVED, describe_sweep, write_run
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
-SEEDS, OCTAVES = 3, (-1, 0, 1)
+SEEDS, OCTAVES = 6, (-1, 0, 1)
+ARMS = ["SGD/scale_0.5,pytorch", "SGD/scale_1,pytorch"]
+BEST = [f"{arm}/best_lr=2^-3" for arm in ARMS]
 
 
 def loss_at(octave: float, seed: int) -> float:
@@ -32,7 +42,7 @@ def loss_at(octave: float, seed: int) -> float:
 
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory, blank_figures):
-    """A sweep of 2 arms × 3 octaves × 3 seeds, with its report."""
+    """A sweep of 2 arms × 3 octaves × 6 seeds, with its report."""
     root = tmp_path_factory.mktemp("boards") / "sweep"
     names = []
     for arm, changed in {"whole": {}, "halved": HALVED}.items():
@@ -50,7 +60,7 @@ def reported(tmp_path_factory, blank_figures):
                         "convergence/steps_to_target": 10.0,
                     },
                     rows=[
-                        (step, {"train/loss": loss + step, "grad/w/real[0]": 1.0})
+                        (step, {"train/loss": loss + step, "grad/norm": 2.0, "test/loss": loss})
                         for step in (0, 10)
                     ],
                     seed=seed,
@@ -58,6 +68,7 @@ def reported(tmp_path_factory, blank_figures):
                     optimizer__reference_lr=0.125,
                     **changed,
                 )
+                EventFile(root / names[-1]).close()
     describe_sweep(root, *names)
     assert main([str(root)]) == 0
     return root
@@ -74,9 +85,9 @@ def values(board: EventAccumulator, tag: str) -> dict[int, float]:
 
 
 def test_replicates_have_a_run_of_their_mean_with_a_standard_deviation_around_it(reported):
-    cells = sorted(path.name for path in (reported / FOLDER / "cells").iterdir())
+    cells = list((reported / FOLDER / "SGD").glob("*/*lr=*"))
     assert len(cells) == 2 * len(OCTAVES)
-    board = read(reported / FOLDER / "cells" / "SGD,scale_1,pytorch,lr=2^-3")
+    board = read(reported / FOLDER / BEST[1])
     losses = np.array([loss_at(0, seed) for seed in range(SEEDS)])
     for step in (0, 10):
         mean, spread = losses.mean() + step, losses.std(ddof=1)
@@ -87,13 +98,11 @@ def test_replicates_have_a_run_of_their_mean_with_a_standard_deviation_around_it
 
 
 def test_an_arm_is_a_run_over_the_octaves_of_its_learning_rate(reported):
-    arms = sorted(path.name for path in (reported / FOLDER / "arms").iterdir())
-    assert arms == ["SGD,scale_0.5,pytorch", "SGD,scale_1,pytorch"]
-    board = read(reported / FOLDER / "arms" / arms[1])
+    board = read(reported / FOLDER / ARMS[1])
     middle = (SEEDS - 1) / 2
     expected = {octave: loss_at(octave, middle) for octave in OCTAVES}
-    assert values(board, "over_octave/val_loss") == pytest.approx(expected)
-    assert values(board, "over_octave/diverged") == dict.fromkeys(OCTAVES, 0.0)
+    assert values(board, "over_octave/SGD/val_loss") == pytest.approx(expected)
+    assert values(board, "over_octave/SGD/diverged") == dict.fromkeys(OCTAVES, 0.0)
 
 
 def test_the_report_is_a_run_with_its_verdict_and_every_figure(reported):
@@ -108,14 +117,21 @@ def test_the_report_is_a_run_with_its_verdict_and_every_figure(reported):
     drawn = layout_pb2.Layout.FromString(layout[0].tensor_proto.string_val[0])
     series = [chart.margin.series[0] for chart in drawn.category[0].chart]
     assert ("train/loss", "spread/train/loss/low") in [(one.value, one.lower) for one in series]
+    titles = sorted(chart.title for chart in drawn.category[1].chart)
+    assert titles[:2] == [
+        "norm before convention and clipping",
+        "norm for the optimizer, after them",
+    ]
 
 
 def test_a_second_report_replaces_what_the_first_left(reported):
     before = sorted(path.relative_to(reported) for path in reported.glob(f"{FOLDER}/**/*"))
-    extra = reported / FOLDER / "cells" / "of_another_time"
-    extra.mkdir()
+    others = reported / FOLDER / "of_another_time", reported / "+aggregate" / "of_a_former_version"
+    for other in others:
+        other.mkdir(parents=True)
     assert main([str(reported)]) == 0
-    assert not extra.exists()
+    assert not others[0].exists()
+    assert not others[1].parent.exists()
     assert len(list(reported.glob(f"{FOLDER}/**/*"))) == len(before)
     assert len(list((reported / "report").glob("events.out.tfevents.*"))) == 1
 
@@ -175,8 +191,15 @@ def test_names_of_runs_need_no_quotes():
     assert run_name("a/../b; rm $x") == "a_.._b_rm_x"
 
 
-def test_re_and_im_of_an_entry_share_a_chart():
-    tags = ["train/loss", "grad/norm", "grad/real_norm", "grad/imag_norm", "val/loss"]
+NORMED = {
+    "grad": "before convention and clipping",
+    "optimizer_grad": "for the optimizer, after them",
+}
+
+
+def test_re_and_im_of_an_entry_share_a_chart_and_norms_before_and_after_have_one_each():
+    tags = ["train/loss", "val/loss"]
+    tags += [f"{of}/{n}" for of in NORMED for n in ("norm", "real_norm", "imag_norm")]
     tags += [f"{of}/w/{part}[0,1]" for of in ("grad", "weight") for part in ("real", "imag")]
     summary = run_layout(tags)
     assert summary is not None
@@ -186,22 +209,100 @@ def test_re_and_im_of_an_entry_share_a_chart():
     }
     assert charts == {
         "training and validation loss": ["^train/loss$", "^val/loss$"],
-        "norms of w.grad, Re and Im": ["^grad/norm$", "^grad/real_norm$", "^grad/imag_norm$"],
+        **{
+            f"norm, Re, Im {when}": [f"^{of}/{n}$" for n in ("norm", "real_norm", "imag_norm")]
+            for of, when in NORMED.items()
+        },
         "grad/w[0,1]": [r"^grad/w/real\[0,1\]$", r"^grad/w/imag\[0,1\]$"],
         "weight/w[0,1]": [r"^weight/w/real\[0,1\]$", r"^weight/w/imag\[0,1\]$"],
     }
     assert run_layout(["x"]) is None
 
 
-def test_tensorboard_is_started_on_this_machine_alone_and_ends_on_a_signal(reported):
+def test_few_runs_are_shown_and_all_where_that_is_asked_for(reported):
+    shown, total = chosen_runs(reported)
+    assert set(shown) == {"report", *ARMS, *BEST}
+    assert total == 2 * len(OCTAVES) * (SEEDS + 1) + len(ARMS) + 1 > MOST
+    everything, _ = chosen_runs(reported, everything=True)
+    assert len(everything) == total
+    assert everything[f"{ARMS[0]}/lr=2^-4/seed=5"] == reported / "halved_-1_5"
+    assert everything[f"{ARMS[0]}/lr=2^-4"] == reported / FOLDER / ARMS[0] / "lr=2^-4"
+
+
+def test_runs_of_an_arm_share_a_colour(reported):
+    colours = {name: re.search(ARM_OF_NAME, name) for name in chosen_runs(reported, True)[0]}
+    assert all(colours.values())
+    arms = {name: match[1] for name, match in colours.items() if match}
+    assert set(arms.values()) == {"report", "scale_0.5,pytorch", "scale_1,pytorch"}
+    assert {arms[name] for name in arms if name.startswith(ARMS[0])} == {"scale_0.5,pytorch"}
+
+
+def test_of_runs_without_a_report_the_newest_are_shown(tmp_path):
+    for number in range(MOST + 3):
+        (tmp_path / f"{number:02d}").mkdir()
+        (tmp_path / f"{number:02d}" / "events.out.tfevents.0").touch()
+        os.utime(tmp_path / f"{number:02d}", (number, number))
+    shown, total = chosen_runs(tmp_path)
+    assert (sorted(shown), total) == ([f"{n:02d}" for n in range(3, MOST + 3)], MOST + 3)
+    assert len(chosen_runs(tmp_path, everything=True)[0]) == total
+    assert list(chosen_runs(tmp_path / "07")[0]) == ["07"]
+
+
+def test_links_follow_what_is_new_and_what_has_gone(tmp_path):
+    files = [tmp_path / "runs" / name / "events.out.tfevents.0" for name in ("a", "b")]
+    for file in files:
+        file.parent.mkdir(parents=True)
+        file.write_text(file.parent.name)
+    view = tmp_path / "view"
+    link_runs({"x/a": files[0].parent}, view)
+    link_runs({"x/b": files[1].parent}, view)
+    assert [path for path in view.rglob("*") if path.is_symlink()] == [view / "x/b" / files[1].name]
+    assert (view / "x/b" / files[1].name).read_text() == "b"
+
+
+def answer(address: str, path: str, content: object = None) -> Any:
+    """What TensorBoard's own interface answers; waits until it has loaded something."""
+    data = None if content is None else json.dumps(content).encode()
+    for _ in range(100):
+        kind = {"Content-Type": "application/json"} if data else {}
+        asked = urllib.request.Request(f"{address}data/{path}", data, kind)
+        with urllib.request.urlopen(asked) as response:
+            loaded = json.load(response)
+        if loaded:
+            break
+        time.sleep(0.2)
+    return loaded
+
+
+def test_every_tab_shows_something_by_the_printed_address(reported):
     command = [sys.executable, "-m", "cvtrain", "tensorboard", str(reported), "--port=0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         try:
             assert running.stdout is not None
-            address = running.stdout.readline().split()[-1]
-            assert address.startswith("http://localhost:")
-            with urllib.request.urlopen(f"{address}data/logdir") as answer:
-                assert reported.name in answer.read().decode()
+            line = running.stdout.readline()
+            printed = urlsplit(line.split()[-1])
+            address = f"{printed.scheme}://{printed.netloc}/"
+            assert printed.hostname == "localhost"  # this machine alone
+            assert line.startswith(f"{3 + len(BEST)} of ")
+            settings = {key: value for key, (value,) in parse_qs(printed.query).items()}
+            pinned = [card["tag"] for card in json.loads(settings.pop("pinnedCards"))]
+            assert settings == {"runColorGroup": f"regex:{ARM_OF_NAME}", "smoothing": "0"}
+            assert pinned == ["over_octave/SGD/test_accuracy", "over_octave/SGD/val_loss"]
+            assert printed.fragment == "timeseries&_smoothingWeight=0"  # SCALARS reads the latter
+            for _ in range(100):
+                if len(answer(address, "runs")) == 3 + len(BEST):
+                    break
+                time.sleep(0.2)
+            assert set(answer(address, "runs")) == {"report", *ARMS, *BEST}
+            scalars = answer(address, "plugin/scalars/tags")
+            assert all(tag in scalars[arm] for arm in ARMS for tag in pinned)
+            assert all("train/loss" in scalars[cell] for cell in BEST)
+            assert answer(address, "plugin/custom_scalars/layout")["category"]
+            assert answer(address, "plugin/images/tags")["report"]
+            assert answer(address, "plugin/text/tags")["report"] == ["verdict"]
+            asked = {"colParams": [], "allowedStatuses": ["STATUS_SUCCESS"], "sliceSize": 99}
+            hparams = answer(address, "plugin/hparams/session_groups", {"startIndex": 0, **asked})
+            assert [group["hparams"]["arm"] for group in hparams["sessionGroups"]]
         finally:
             running.terminate()
         assert running.wait() == 0

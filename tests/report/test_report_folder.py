@@ -100,7 +100,7 @@ def test_one_that_waits_too_long_says_for_what(tmp_path, monkeypatch):
         pass
 
 
-@pytest.mark.parametrize("name", ["report", "+aggregate", "report/index.html"])
+@pytest.mark.parametrize("name", ["report", "aggregate", "report/index.html"])
 def test_what_cannot_be_written_is_told_in_a_line(tmp_path, capsys, name):
     root = synthetic_sweep(tmp_path / "sweep")
     (root / name).parent.mkdir(exist_ok=True)

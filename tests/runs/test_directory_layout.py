@@ -16,7 +16,7 @@ FILES = [
     *("sweep.json", "study.db", "multirun.yaml", ".lock", "0/run.json", "0/metrics.csv"),
     *("0/events.out.tfevents.1", "0/checkpoints/last.ckpt", "report/index.html", "report/a.svg"),
 ]
-FOLDERS = ["0", "report", "+aggregate", "0/checkpoints", "0/.hydra"]
+FOLDERS = ["0", "report", "aggregate", "0/checkpoints", "0/.hydra"]
 
 
 @pytest.mark.parametrize(

@@ -283,3 +283,12 @@ def test_a_row_of_some_runs_has_the_values_of_those_runs(tmp_path):
     rows = [(each / "metrics.csv").read_text().split() for each in directories]
     assert rows[0][1:] == ["0,0.0,0.0"]
     assert rows[3][1:] == ["0,3.0,30.0", "1,3.5,31.0"]
+
+
+def test_runs_that_go_on_keep_the_columns_that_they_began_with(tmp_path):
+    begun = RunWriter([tmp_path])
+    begun.write(0, {"a": torch.tensor([1.0])})
+    again = RunWriter([tmp_path], begun.recorded())
+    again.write(1, {"a": torch.tensor([2.0]), "of/a_later_version": torch.tensor([3.0])})
+    again.close([True])
+    assert lines(tmp_path) == ["step,a", "0,1.0", "1,2.0"]

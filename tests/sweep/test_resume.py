@@ -54,7 +54,7 @@ def changed_times(directory: Path) -> dict[str, int]:
     return {
         str(path.relative_to(directory)): path.stat().st_mtime_ns
         for path in directory.glob("*/*.*")
-        if path.parent.name not in ("report", "+aggregate")
+        if path.parent.name not in ("report", "aggregate")
     }
 
 
@@ -140,7 +140,7 @@ def test_what_cannot_be_gone_on_with_is_a_line_and_status_2(whole, capsys, given
 @pytest.mark.parametrize(
     "name",
     [
-        *("../outside", "/etc", "a/b", "", ".", "..", ".hydra", "+aggregate", "a\nb", "x" * 256),
+        *("../outside", "/etc", "a/b", "", ".", "..", ".hydra", "aggregate", "a\nb", "x" * 256),
         *("${oc.select:none,..}", "..${oc.env:HOME}", "${none}"),  # as Hydra would read them
     ],
 )

@@ -8,11 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import cvtrain.training.signals as signals_module
 from cvtrain.training.signals import (
     circularity,
     histograms,
     measure,
     measure_weights,
+    parts,
     traced_entries,
 )
 
@@ -45,12 +47,10 @@ def test_norms_and_circularity_are_those_of_numpy(tensors):
     signals = measure(w, g, transformed, after)
     for run in range(K):
         gradient = flat(g, run)
-        assert float(signals["grad/norm"][run]) == pytest.approx(np.linalg.norm(gradient))
-        assert float(signals["grad/real_norm"][run]) == pytest.approx(np.linalg.norm(gradient.real))
-        assert float(signals["grad/imag_norm"][run]) == pytest.approx(np.linalg.norm(gradient.imag))
-        assert float(signals["optimizer_grad/norm"][run]) == pytest.approx(
-            np.linalg.norm(flat(transformed, run))
-        )
+        for group, z in (("grad", gradient), ("optimizer_grad", flat(transformed, run))):
+            for tag, part in (("norm", z), ("real_norm", z.real), ("imag_norm", z.imag)):
+                measured = float(signals[f"{group}/{tag}"][run])
+                assert measured == pytest.approx(np.linalg.norm(part)), (group, tag)
         update = np.linalg.norm(flat(after, run) - flat(w, run))
         assert float(signals["update/norm"][run]) == pytest.approx(update)
         ratio = update / np.linalg.norm(flat(w, run))
@@ -58,6 +58,16 @@ def test_norms_and_circularity_are_those_of_numpy(tensors):
         z = gradient[:23]  # the complex parameters: 20 + 3 entries
         expected = abs((z**2).sum()) / (abs(z) ** 2).sum()
         assert float(signals["grad/circularity"][run]) == pytest.approx(expected)
+
+
+def test_norms_of_a_gradient_that_is_not_transformed_are_computed_once(tensors, monkeypatch):
+    w, g, after = (tensors(seed) for seed in (0, 10, 20))
+    calls = []
+    monkeypatch.setattr(signals_module, "parts", lambda t: calls.append(t) or parts(t))
+    signals = measure(w, g, dict(g), after)
+    assert len(calls) == 1
+    for tag in ("norm", "real_norm", "imag_norm"):
+        assert signals[f"optimizer_grad/{tag}"] is signals[f"grad/{tag}"]
 
 
 def test_a_run_is_measured_the_same_alone_and_in_a_stack(tensors):

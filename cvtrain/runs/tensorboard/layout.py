@@ -13,13 +13,23 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import metadata as custom_scalar_metadata
 
 ENTRY = re.compile(r"(?P<of>(?:grad|weight)/.+)/real(?P<at>\[[\d,]+\])")
-PARTS = ("norm", "real_norm", "imag_norm")
+GRADIENTS = {
+    "grad": "before convention and clipping",
+    "optimizer_grad": "for the optimizer, after them",
+}
+NORMS = {"norm": "norm", "real_norm": "norm of Re", "imag_norm": "norm of Im"}
+GRADIENT_NORMS = {
+    f"{group}/{norm}": f"{part} {when}"
+    for norm, part in NORMS.items()
+    for group, when in GRADIENTS.items()
+}
+"""The tags of the gradient's norms and the titles of their charts, by which TensorBoard sorts."""
 LOSSES = ("train/loss", "val/loss")
 
 
 def run_layout(tags: Iterable[str]) -> Summary | None:
-    """Charts of one run: losses; norms of the gradient, of its real and of its imaginary part; and
-    Re and Im of every traced entry together.
+    """Charts of one run: losses; norms of the gradient, of its real and of its imaginary part, once
+    as autograd left it and once as the optimizer gets it; Re and Im of every traced entry together.
 
     Args:
         tags: all signals of the run.
@@ -31,7 +41,8 @@ def run_layout(tags: Iterable[str]) -> Summary | None:
     charts = {
         "loss": {"training and validation loss": [tag for tag in LOSSES if tag in tags]},
         "gradient": {
-            "norms of w.grad, Re and Im": [tag for part in PARTS if (tag := f"grad/{part}") in tags]
+            f"norm, Re, Im {when}": [f"{group}/{n}" for n in NORMS if f"{group}/{n}" in tags]
+            for group, when in GRADIENTS.items()
         },
         "entries, Re and Im": {
             f"{match['of']}{match['at']}": [tag, tag.replace("/real[", "/imag[")]
@@ -59,22 +70,30 @@ def run_layout(tags: Iterable[str]) -> Summary | None:
     return _summary(categories) if categories else None
 
 
-def band_layout(bands: Sequence[tuple[str, str, str]]) -> Summary:
-    """Charts of means with their spread.
+def band_layout(tags: Sequence[str]) -> Summary:
+    """Charts of means with their spread, from ``spread/<tag>/low`` to ``spread/<tag>/high``.
 
     Args:
-        bands: tags of a mean, of its lower and of its upper end.
+        tags: of the means; norms of the gradient get charts of their own category.
     """
-    charts = [
-        layout_pb2.Chart(
-            title=f"{value}, mean and spread over seeds",
-            margin=layout_pb2.MarginChartContent(
-                series=[layout_pb2.MarginChartContent.Series(value=value, lower=low, upper=high)]
-            ),
-        )
-        for value, low, high in bands
-    ]
-    return _summary([layout_pb2.Category(title="aggregates", chart=charts)])
+    losses = [tag for tag in tags if tag not in GRADIENT_NORMS]
+    gradients = [tag for tag in tags if tag in GRADIENT_NORMS]
+    return _summary(
+        [
+            layout_pb2.Category(title=f"{title}: mean and spread over seeds", chart=charts)
+            for title, charts in (
+                ("loss", [_band(tag, tag) for tag in losses]),
+                ("gradient", [_band(GRADIENT_NORMS[tag], tag) for tag in gradients]),
+            )
+        ]
+    )
+
+
+def _band(title: str, tag: str) -> layout_pb2.Chart:
+    series = layout_pb2.MarginChartContent.Series(
+        value=tag, lower=f"spread/{tag}/low", upper=f"spread/{tag}/high"
+    )
+    return layout_pb2.Chart(title=title, margin=layout_pb2.MarginChartContent(series=[series]))
 
 
 def _summary(categories: Sequence[layout_pb2.Category]) -> Summary:

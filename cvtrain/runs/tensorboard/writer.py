@@ -24,8 +24,8 @@ from cvtrain.gradients.convention import convention_name
 from cvtrain.runs.tensorboard.events import EventFile
 
 HISTOGRAM_BINS = 32
-HPARAMS_FIRST = ("optimizer", "lr", "objective.scale", "convention", "seed")
-"""What an ablation is about."""
+HPARAMS_FIRST = ("arm", "init_jitter", "lr", "optimizer", "seed")
+"""The columns that HPARAMS shows at first; it shows no more than five."""
 
 
 class TensorBoardFile(EventFile):
@@ -92,13 +92,15 @@ class TensorBoardFile(EventFile):
 
 def hyperparameters(config: Config) -> dict[str, float | str | bool]:
     """The columns of HPARAMS, TensorBoard's table of runs: the same for every configuration."""
+    convention = convention_name(config.convention.scale, config.convention.conjugate)
     return {
+        "arm": f"scale {config.objective.scale:g}, {convention}",
         "optimizer": config.optimizer.target.rsplit(".", 1)[-1],
         "semantics": config.optimizer.semantics,
         "lr": config.optimizer.lr,
         "lr_octave": config.lr_octave,
         "objective.scale": config.objective.scale,
-        "convention": convention_name(config.convention.scale, config.convention.conjugate),
+        "convention": convention,
         "clip": config.clip.kind,
         "scheduler": config.scheduler.kind,
         "data": config.data.target.rsplit(".", 1)[-1],

@@ -1,0 +1,127 @@
+"""Which runs TensorBoard shows of a directory, and under which names.
+
+TensorBoard hides all runs where there are more than 40, and cuts a name after some 30 characters.
+So the directory itself is not served, but one of links: few runs, each named by what tells it from
+others (`cvtrain.report.boards`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cvtrain.analysis.arms import label_runs
+from cvtrain.analysis.load import load
+from cvtrain.process.errors import InputError
+from cvtrain.process.regular_file import is_file, kind_of
+from cvtrain.report.boards import BEST, run_name
+from cvtrain.report.cells import rate_text
+from cvtrain.runs.journal import SWEEP_FILE
+from cvtrain.runs.safe_names import AGGREGATE, FORMER_AGGREGATE, REPORT
+from cvtrain.runs.tensorboard.events import NAME_BEGINS
+
+MOST = 39
+"""Runs that TensorBoard draws at once without hiding any."""
+ARM_OF_NAME = r"([^/]*)(?:/(?:best_)?lr=[^/]*)?(?:/seed=[^/]*)?$"
+"""A regular expression whose group is the arm of a run that is named as here."""
+
+ARM, REPORTED, BEST_CELL, OTHER = range(4)
+"""In the order in which runs are taken where there are too many."""
+
+Runs = Mapping[str, Path]
+"""Directories of event files, by the names that TensorBoard shows."""
+
+
+def event_files(directory: Path) -> list[Path]:
+    """All event files below a directory."""
+    return sorted(directory.rglob(f"{NAME_BEGINS}*"))
+
+
+def chosen_runs(directory: Path, everything: bool = False) -> tuple[Runs, int]:
+    """The runs to show: all of them if TensorBoard draws so many at once or `everything` is asked
+    for; else the arms, the reports and the cells at the best learning rates; the newest runs where
+    a sweep has no report yet.
+
+    Returns:
+        the runs, and how many there are in all.
+    """
+    folders = list(dict.fromkeys(path.parent for path in event_files(directory)))
+    chosen = folders
+    if len(folders) > MOST and not everything:
+        kinds = {folder: _kind(folder.relative_to(directory)) for folder in folders}
+        chosen = sorted((f for f in folders if kinds[f] != OTHER), key=kinds.__getitem__)[:MOST]
+        if not chosen:
+            chosen = sorted(folders, key=lambda folder: folder.stat().st_mtime_ns)[-MOST:]
+    return _named(directory, chosen), len(folders)
+
+
+def link_runs(runs: Runs, view: Path) -> None:
+    """Make `view` a directory that holds the event files of the runs, as links.
+
+    Called again, it adds what is new and removes what is no longer among the runs.
+    """
+    wanted = {
+        view / name / path.name: path
+        for name, folder in runs.items()
+        for path in folder.glob(f"{NAME_BEGINS}*")
+        if is_file(path)  # TensorBoard would wait for a pipe
+    }
+    for link in event_files(view):
+        if link not in wanted:
+            link.unlink()
+    for link, path in wanted.items():
+        if not link.is_symlink():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path.absolute())
+
+
+def _kind(place: Path) -> int:
+    parts = place.parts
+    if place.name == REPORT:
+        return REPORTED
+    folder = next((name for name in (AGGREGATE, FORMER_AGGREGATE) if name in parts), None)
+    if folder is None:
+        return OTHER
+    depth = len(parts) - parts.index(folder) - 1
+    if depth == 2:
+        return ARM
+    return BEST_CELL if place.name.startswith(BEST) else OTHER
+
+
+def _named(directory: Path, folders: Sequence[Path]) -> Runs:
+    names: dict[Path, str] = {}
+    for sweep in dict.fromkeys(folder.parent for folder in folders):
+        if kind_of(sweep / SWEEP_FILE) is not None:
+            names |= _names_of_trained_runs(sweep)
+    shown = {}
+    for folder in folders:
+        place = folder.relative_to(directory)
+        if folder in names:
+            place = place.parent / names[folder]
+        parts = [part for part in place.parts if part not in (AGGREGATE, FORMER_AGGREGATE)]
+        shown["/".join(parts) or directory.absolute().name] = folder
+    return shown
+
+
+def _names_of_trained_runs(directory: Path) -> dict[Path, str]:
+    """Group, arm, learning rate and seed of each run of a sweep that can be read."""
+    try:
+        sweep = load(directory)
+        begun = sweep.runs[sweep.runs["status"] != "missing"]
+        runs = label_runs(begun, sweep.config_keys) if len(begun) else begun
+    except InputError:
+        return {}
+    names = {
+        directory / str(row["directory"]): (
+            f"{run_name(str(row['group']))}/{run_name(str(row['arm']))}"
+            f"/lr={run_name(rate_text(float(row['optimizer.lr'])))}/seed={row['seed']:.0f}"
+        )
+        for row in runs.to_dict("records")
+    }
+    counts = Counter(names.values())
+    return {
+        folder: name if counts[name] == 1 else f"{name},{re.split('[_,]', folder.name)[0]}"
+        for folder, name in names.items()
+    }
