@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from cvtrain.analysis.best_lr import scored_runs
 from cvtrain.analysis.integrity import notes_on_damage
 from cvtrain.analysis.load import Sweep, load
 from cvtrain.data.idx_download import downloads_refused
@@ -18,7 +21,8 @@ from cvtrain.report.document import Document
 from cvtrain.report.lr_sweep import report_retuning
 from cvtrain.report.origin import origin
 from cvtrain.runs.directory_layout import check_layout
-from cvtrain.runs.safe_names import resolved
+from cvtrain.runs.next_commands import LAST_LINES, SCREENFUL, evaluation_command, say_commands
+from cvtrain.runs.safe_names import from_here, resolved
 
 NAMED_FAILURES = 10
 
@@ -67,18 +71,38 @@ def publish(directory: Path, tables: bool = False) -> Document:
     document = report_on(sweep)
     boards = aggregate(sweep)  # before anything is replaced: a damaged run ends the report here
     interruption.check()
-    print_document(document, tables)
+    print_document(document, tables, None if tables else SCREENFUL - LAST_LINES)
     with report_folder(directory / FOLDER) as folder:
-        say(f"report:  {write_report(document, folder)}")
+        say(f"report:   {from_here(write_report(document, folder))}")
         interruption.check()
         write_boards(boards, sweep, document, folder)
-    say(f"look:    {cvtrain_command('tensorboard', str(directory))}")
+    shown = str(from_here(directory))
+    commands = {
+        "tables": cvtrain_command("report", shown, "--tables"),
+        "look": cvtrain_command("tensorboard", shown),
+    }
+    best = _best_run(sweep)
     if document.next_command:
-        say(f"go on:   {document.next_command}")
+        commands["go on"] = document.next_command
+    elif best is not None:
+        commands["evaluate"] = best
+    say_commands(commands)
     failure = document.failure()
     if failure is not None:
         raise RunFailed(failure)
     return document
+
+
+def _best_run(sweep: Sweep) -> str | None:
+    """The command that evaluates the run with the lowest validation loss; None without one."""
+    runs = scored_runs(sweep)
+    runs = runs[np.isfinite(runs["score"])]
+    if not len(runs):
+        return None
+    best = runs.loc[runs["score"].idxmin()]
+    trusted = best.get("trusted_modules")
+    packages = trusted if isinstance(trusted, list | tuple) else ()
+    return evaluation_command(sweep.directory / str(best["directory"]), packages)
 
 
 def publish_together(
@@ -124,7 +148,7 @@ def publish_together(
     if more:
         print_document(replace(whole, notes=(), verdict=(), sections=tuple(more)))
     with report_folder(folder or common_directory(directories) / FOLDER) as place:
-        say(f"report:  {write_report(whole, place)}")
+        say(f"report:   {from_here(write_report(whole, place))}")
     failure = whole.failure()
     if failure is not None:
         raise RunFailed(failure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from rich import box
@@ -19,16 +20,31 @@ WIDTH = 118
 STYLES = {"good": "green", "bad": "red", "open": "yellow"}
 
 
-def print_document(document: Document, tables: bool = False) -> None:
+def print_document(document: Document, tables: bool = False, lines: int | None = None) -> None:
     """Print a report without its figures and long tables.
 
     Args:
         document: the report; of one with an answer that alone is printed, in a screenful.
         tables: print its other tables and sentences too.
+        lines: leave out the last sentences where the answer and they take more; None: print all.
     """
     console = PlainConsole()
     if not console.is_terminal:
         console = PlainConsole(width=WIDTH)
+    with console.capture() as beginning:
+        _print_tables(console, document, tables)
+    print(beginning.get(), end="")
+    remaining = math.inf
+    if lines is not None and document.answer is not None:
+        remaining = lines - beginning.get().count("\n")
+    for sentence in document.verdict:
+        remaining -= len(console.render_lines(str(sentence)))
+        if remaining < 0:
+            break
+        console.print(str(sentence))
+
+
+def _print_tables(console: PlainConsole, document: Document, tables: bool) -> None:
     for note in document.notes:
         console.print(note)
     if document.answer is None or tables:
@@ -46,8 +62,6 @@ def print_document(document: Document, tables: bool = False) -> None:
     if document.answer is not None:
         console.print(f"{document.title}  {document.subject}".strip())
         console.print(answer_table(document.answer))
-    for sentence in document.verdict:
-        console.print(str(sentence))
 
 
 def answer_table(table: Table) -> RichTable:

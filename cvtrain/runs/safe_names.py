@@ -50,6 +50,12 @@ def resolved(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def from_here(path: Path) -> Path:
+    """`path` relative to the working directory where it is below that; else as it is."""
+    below = path.is_relative_to(Path.cwd())
+    return path.relative_to(Path.cwd()) if below else path
+
+
 def is_circular_link(path: Path) -> bool:
     """Whether `path` is a link that leads to itself, directly or by way of other links."""
     try:

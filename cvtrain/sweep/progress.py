@@ -1,4 +1,4 @@
-"""One live line for the whole sweep: points done, diverged, failed, speed, and the time left.
+"""One live line for the whole sweep: runs that have ended, diverged, failed; speed and time left.
 
 It reads the journal, so it shows the same under every launcher.
 """
@@ -6,10 +6,12 @@ It reads the journal, so it shows the same under every launcher.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Sequence
 from time import monotonic
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
 
 from cvtrain.config.point import Point
 from cvtrain.process.errors import StorageUnavailable
@@ -18,32 +20,39 @@ from cvtrain.runs.journal import Journal
 from cvtrain.runs.metrics_csv import last_step
 
 REFRESH_SECONDS = 0.5
-ASKED = 8
+SAMPLED = 8
 """Of how many running runs the step is looked up: those of a stack are at the same one."""
 LINE_SECONDS = 15.0
 """Between two lines where the output is not a terminal."""
+WINDOW_SECONDS = 30.0
+"""Over which the speed is measured: that of the stacks that train now."""
 
 
 class SweepProgress:
-    """Shows, while entered, how far the points of a sweep are."""
+    """Shows, while entered, how far the runs of a sweep are.
+
+    Args:
+        journal: of the sweep.
+        points: those that are to be trained; a run that goes on starts at its last recorded step.
+        console: a line that is redrawn in a terminal; else lines, `LINE_SECONDS` apart.
+    """
 
     def __init__(self, journal: Journal, points: Sequence[Point], console: PlainConsole) -> None:
         self._journal = journal
-        self._waiting = {point.directory: point.config.max_steps for point in points}
-        self._begun: set[str] = set()
-        self._underway = 0.0
-        self._steps = 0.0
-        self._ended_steps = 0
-        self._training_since: float | None = None
+        self._first = {p.directory: last_step(journal.root / p.directory) or 0 for p in points}
+        self._waiting = {p.directory: p.config.max_steps - self._first[p.directory] for p in points}
+        self._running: set[str] = set()
         self._total = len(points)
+        self._total_steps = sum(self._waiting.values())
+        self._ended_steps = 0
+        self._steps = 0.0
+        self._measured: deque[tuple[float, float]] = deque()
         self._counts = {"finished": 0, "diverged": 0, "failed": 0}
         self._console = console
         self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
+            BarColumn(bar_width=10),
+            # In a narrow terminal the end is cut: a second line would not be redrawn.
+            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -52,9 +61,8 @@ class SweepProgress:
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
     def __enter__(self) -> SweepProgress:
-        self._began = monotonic()
-        self._said = self._began
-        self._task = self._bar.add_task("sweep", total=self._total, left="")
+        self._began = self._printed = monotonic()
+        self._task = self._bar.add_task(self._text(), total=max(1, self._total_steps))
         self._bar.start()
         self._thread.start()
         return self
@@ -64,19 +72,19 @@ class SweepProgress:
         self._thread.join()
         self._look()
         self._bar.stop()
-        self._console.print(self._line())
+        self._print()
 
     @property
     def done(self) -> int:
-        """Points that have ended."""
+        """Runs that have ended."""
         return self._total - len(self._waiting)
 
     def _follow(self) -> None:
         while not self._stop.wait(REFRESH_SECONDS):
             self._look()
-            if not self._console.is_terminal and monotonic() - self._said >= LINE_SECONDS:
-                self._said = monotonic()
-                self._console.print(self._line())
+            if not self._console.is_terminal and monotonic() - self._printed >= LINE_SECONDS:
+                self._printed = monotonic()
+                self._print()
 
     def _look(self) -> None:
         for directory in list(self._waiting):
@@ -87,48 +95,61 @@ class SweepProgress:
             except StorageUnavailable:  # whoever trains it tells
                 continue
             if status == "running":
-                self._begun.add(directory)
+                self._running.add(directory)
             elif status is not None:
+                # A run that diverged waits for the last one of its stack.
                 self._ended_steps += self._waiting.pop(directory)
-                self._begun.discard(directory)
+                self._running.discard(directory)
                 if status in self._counts:
                     self._counts[status] += 1
-        if self._begun and self._training_since is None:
-            self._training_since = monotonic()
         self._measure()
-        self._bar.update(self._task, completed=self.done + self._underway, left=self._left())
+        self._bar.update(self._task, completed=self._steps, description=self._text())
 
     def _measure(self) -> None:
-        """How much of the runs that train now is done, from a few of them: in runs, and in steps of
-        all runs, the ended ones as if none had stopped before its last."""
-        begun = sorted(self._begun)
-        sampled = begun[:: max(1, len(begun) // ASKED)]
-        steps = [last_step(self._journal.root / directory) or 0 for directory in sampled]
-        shares = [step / self._waiting[at] for step, at in zip(steps, sampled, strict=True)]
-        runs_per_sample = len(begun) / max(1, len(sampled))
-        self._underway = runs_per_sample * sum(shares)
-        self._steps = self._ended_steps + runs_per_sample * sum(steps)
+        """Note the steps that all runs together have made; of those that run now, a few are asked.
 
-    def _left(self) -> str:
-        parts = [
-            f"{n} {status}" for status, n in self._counts.items() if n and status != "finished"
+        Time is counted from the first of them on: what comes before is no training.
+        """
+        running = sorted(self._running)
+        sampled = running[:: max(1, len(running) // SAMPLED)]
+        steps = [
+            max(0, (last_step(self._journal.root / directory) or 0) - self._first[directory])
+            for directory in sampled
         ]
-        if self._steps and self._training_since is not None:
-            rate = self._steps / max(monotonic() - self._training_since, REFRESH_SECONDS)
-            parts.append(f"{rate:,.0f} steps/s")
-        done = self.done + self._underway
-        if 0 < done < self._total:
-            parts.append(f"{done / self._total:.0%} of the work")
-            seconds = (monotonic() - self._began) / done * (self._total - done)
-            parts.append(f"{_clock(seconds)} left")
+        runs_per_sample = len(running) / max(1, len(sampled))
+        self._steps = self._ended_steps + runs_per_sample * sum(steps)
+        if running or self._ended_steps:
+            now = monotonic()
+            self._measured.append((now, self._steps))
+            while self._measured[0][0] < now - WINDOW_SECONDS and len(self._measured) > 2:
+                self._measured.popleft()
+
+    @property
+    def _speed(self) -> float:
+        """Steps per second of all runs together; 0 where none was measured."""
+        if len(self._measured) < 2:
+            return 0.0
+        (first, before), (last, after) = self._measured[0], self._measured[-1]
+        return max(0.0, after - before) / max(last - first, REFRESH_SECONDS)
+
+    def _text(self) -> str:
+        parts = []
+        if self._waiting and self._speed:
+            seconds = (self._total_steps - self._steps) / self._speed
+            parts += [f"{self._steps / self._total_steps:.0%}", f"{clock(seconds)} left"]
+        parts.append(f"{self.done} of {self._total} runs")
+        parts += [f"{n} {s}" for s, n in self._counts.items() if n and s != "finished"]
+        if self._speed:
+            parts.append(f"{self._speed:,.0f} steps/s")
         return ", ".join(parts)
 
-    def _line(self) -> str:
-        took = _clock(monotonic() - self._began)
-        parts = [f"{self.done} of {self._total} points", self._left(), f"{took} so far"]
-        return "cvtrain: " + ", ".join(part for part in parts if part)
+    def _print(self) -> None:
+        took = clock(monotonic() - self._began)
+        self._console.print(f"cvtrain: {self._text()}, {took} so far", soft_wrap=True)
 
 
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"
+def clock(seconds: float) -> str:
+    """A duration as h:mm:ss."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}"

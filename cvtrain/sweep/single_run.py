@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from rich import box
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -19,10 +20,13 @@ from cvtrain.data.idx_download import downloads_refused
 from cvtrain.gradients.convention import convention_name
 from cvtrain.process.errors import FilesChanged, InputError, Interrupted, RunFailed, failure_line
 from cvtrain.process.plain_console import PlainConsole
-from cvtrain.process.plain_text import printed_command, say
+from cvtrain.process.plain_text import cvtrain_command, say
 from cvtrain.runs.directory_lock import DirectoryLock
 from cvtrain.runs.journal import TRACEBACK_FILE, Journal
+from cvtrain.runs.metrics_csv import FILE_NAME as METRICS_FILE
+from cvtrain.runs.next_commands import LAST_LINES, SCREENFUL, evaluation_command, say_commands
 from cvtrain.runs.run_json import RunRecord, load_run_config
+from cvtrain.runs.safe_names import from_here
 from cvtrain.runs.storage_errors import translate_storage_errors
 from cvtrain.sweep.resume import KEY, how_to_go_on
 from cvtrain.training.job import Job
@@ -34,15 +38,17 @@ SHOWN = (
     "val/",
     "test/",
     "convergence/steps_to_target",
+    "weight/error",
     "grad/norm",
     "grad/real_norm",
     "grad/imag_norm",
     "grad/circularity",
     "optimizer_grad/norm",
     "weight/norm",
-    "weight/error",
 )
 """Beginnings of the tags that end a run at the terminal; all of them are in its files."""
+MOST_ROWS = SCREENFUL - LAST_LINES - 3
+"""Of the table of a run; the other lines are its title and its heading."""
 
 REAL_ENTRY = re.compile(r"(grad|optimizer_grad|weight)/(.+)/real((?:\[[\d,]+\])?)")
 """Tag of the real part of a traced entry; a parameter without axes has no index."""
@@ -72,7 +78,7 @@ def _train_and_show(job: Job) -> float:
         TextColumn("steps"),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
         console=PlainConsole(stderr=True),
         transient=True,
         disable=not PlainConsole(stderr=True).is_terminal,
@@ -92,12 +98,15 @@ def _train_and_show(job: Job) -> float:
         raise RunFailed(f"the run failed: {failure_line(error)}; see {where}") from error
     console.print(result_table(record))
     console.print(
-        f"{record.status} after {record.steps} updates; files in {_short(directory)}",
+        f"{record.status} after {record.steps} updates; files in {from_here(directory)}",
         soft_wrap=True,
     )
-    console.print(
-        f"look:  {printed_command('tensorboard', '--logdir', _short(directory))}",
-        soft_wrap=True,
+    say_commands(
+        {
+            "report": cvtrain_command("report", str(from_here(directory))),
+            "look": cvtrain_command("tensorboard", str(from_here(directory))),
+            "evaluate": evaluation_command(directory, point.config.trusted_modules),
+        }
     )
     return record.final["val/loss"]
 
@@ -154,42 +163,40 @@ def result_table(record: RunRecord) -> Table:
     config = record.config
     convention = convention_name(config["convention"]["scale"], config["convention"]["conjugate"])
     title = f"objective {config['objective']['scale']:g} × loss, convention {convention}"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
     table.add_column("signal")
     table.add_column("last", justify="right")
     table.add_column("best", justify="right")
     final = record.final
-    for tag in final:
-        if tag.startswith(SHOWN):
-            best = record.best.get(tag)
-            shown = f"{best['value']:.6g} at {best['step']}" if best else ""
-            table.add_row(tag, _number(tag, final[tag]), shown)
+    rows: list[tuple[str, str, str]] = []
+    for tag in (tag for begins in SHOWN for tag in final if tag.startswith(begins)):
+        best = record.best.get(tag)
+        best_text = f"{best['value']:.6g} at {best['step']}" if best else ""
+        rows.append((tag, _number(tag, final[tag]), best_text))
     for tag, value in complex_entries(final):
-        table.add_row(tag, f"{value.real:.6g}{value.imag:+.6g}j", "")
+        rows.append((tag, f"{value.real:.6g}{value.imag:+.6g}j", ""))
+    if len(rows) > MOST_ROWS:
+        more = len(rows) - MOST_ROWS + 1
+        rows[MOST_ROWS - 1 :] = [(f"… and {more} more in {METRICS_FILE}", "", "")]
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
 def complex_entries(final: Mapping[str, float]) -> list[tuple[str, complex]]:
     """``grad/weight[0,0]`` and its value, of every parameter traced whole, and the same of the
     transformed gradient and the weight."""
-    parts: dict[tuple[str, str], list[tuple[str, complex]]] = {}
+    by_tensor: dict[tuple[str, str], list[tuple[str, complex]]] = {}
     for tag, real in final.items():
         if match := REAL_ENTRY.fullmatch(tag):
             group, name, index = match.groups()
             value = complex(real, final[f"{group}/{name}/imag{index}"])
-            parts.setdefault((group, name), []).append((f"{group}/{name}{index}", value))
-    whole = {name for group, name in parts if group == "optimizer_grad"}
-    return [entry for (_, name), entries in parts.items() if name in whole for entry in entries]
+            by_tensor.setdefault((group, name), []).append((f"{group}/{name}{index}", value))
+    whole = {name for group, name in by_tensor if group == "optimizer_grad"}
+    return [entry for (_, name), entries in by_tensor.items() if name in whole for entry in entries]
 
 
 def _number(tag: str, value: float) -> str:
     if math.isinf(value) and tag.endswith("steps_to_target"):
         return "never"
     return f"{value:.6g}"
-
-
-def _short(path: Path) -> str:
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
