@@ -76,7 +76,7 @@ def publish(directory: Path, tables: bool = False) -> Document:
         say(f"report:   {from_here(write_report(document, folder))}")
         interruption.check()
         write_boards(boards, sweep, document, folder)
-    shown = str(from_here(directory))
+    shown = from_here(directory)
     commands = {
         "tables": cvtrain_command("report", shown, "--tables"),
         "look": cvtrain_command("tensorboard", shown),

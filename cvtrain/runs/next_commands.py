@@ -28,4 +28,4 @@ def evaluation_command(run: Path, trusted: Sequence[str]) -> str:
         trusted: packages of the user's own that its configuration names.
     """
     flags = (word for package in trusted for word in ("--trust", package))
-    return cvtrain_command("evaluate", str(from_here(run)), *flags)
+    return cvtrain_command("evaluate", from_here(run), *flags)

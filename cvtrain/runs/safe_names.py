@@ -50,10 +50,12 @@ def resolved(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def from_here(path: Path) -> Path:
-    """`path` relative to the working directory where it is below that; else as it is."""
-    below = path.is_relative_to(Path.cwd())
-    return path.relative_to(Path.cwd()) if below else path
+def from_here(path: Path) -> str:
+    """`path` as an argument of a command in the working directory: relative where it is below
+    that, and never like an option."""
+    here = Path.cwd()
+    text = str(path.relative_to(here) if path.is_relative_to(here) else path)
+    return f"./{text}" if text.startswith("-") else text
 
 
 def is_circular_link(path: Path) -> bool:

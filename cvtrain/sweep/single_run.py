@@ -33,12 +33,8 @@ from cvtrain.training.job import Job
 from cvtrain.training.preflight import preflight
 from cvtrain.training.train import train
 
-SHOWN = (
-    "train/loss",
-    "val/",
-    "test/",
-    "convergence/steps_to_target",
-    "weight/error",
+RESULTS = ("train/loss", "val/", "test/", "convergence/steps_to_target", "weight/error")
+NORMS = (
     "grad/norm",
     "grad/real_norm",
     "grad/imag_norm",
@@ -103,8 +99,8 @@ def _train_and_show(job: Job) -> float:
     )
     say_commands(
         {
-            "report": cvtrain_command("report", str(from_here(directory))),
-            "look": cvtrain_command("tensorboard", str(from_here(directory))),
+            "report": cvtrain_command("report", from_here(directory)),
+            "look": cvtrain_command("tensorboard", from_here(directory)),
             "evaluate": evaluation_command(directory, point.config.trusted_modules),
         }
     )
@@ -168,13 +164,17 @@ def result_table(record: RunRecord) -> Table:
     table.add_column("last", justify="right")
     table.add_column("best", justify="right")
     final = record.final
-    rows: list[tuple[str, str, str]] = []
-    for tag in (tag for begins in SHOWN for tag in final if tag.startswith(begins)):
-        best = record.best.get(tag)
-        best_text = f"{best['value']:.6g} at {best['step']}" if best else ""
-        rows.append((tag, _number(tag, final[tag]), best_text))
-    for tag, value in complex_entries(final):
-        rows.append((tag, f"{value.real:.6g}{value.imag:+.6g}j", ""))
+    results, norms = [], []
+    for rows, beginnings in ((results, RESULTS), (norms, NORMS)):
+        for tag in (tag for begins in beginnings for tag in final if tag.startswith(begins)):
+            best = record.best.get(tag)
+            best_text = f"{best['value']:.6g} at {best['step']}" if best else ""
+            rows.append((tag, _number(tag, final[tag]), best_text))
+    entries = [
+        (tag, f"{value.real:.6g}{value.imag:+.6g}j", "") for tag, value in complex_entries(final)
+    ]
+    few = len(results) + len(entries) < MOST_ROWS
+    rows = [*results, *entries, *norms] if few else [*results, *norms, *entries]
     if len(rows) > MOST_ROWS:
         more = len(rows) - MOST_ROWS + 1
         rows[MOST_ROWS - 1 :] = [(f"… and {more} more in {METRICS_FILE}", "", "")]

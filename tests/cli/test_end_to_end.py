@@ -6,6 +6,8 @@ A run and a sweep start from nothing; the other commands have everything importe
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 import torch
 
 import cvtrain
+from cvtrain.cli.main import main
 from cvtrain.models import MixedMlp
 from cvtrain.runs.checkpoint import load_checkpoint
 from tests.forked_command import ForkedCommands
@@ -92,11 +95,8 @@ def test_the_article_is_answered_in_its_own_numbers(
 ):
     done = commands.run(tmp_path, "+experiment=article", f"convention={convention}")
     assert done.returncode == 0, done.stderr
-    cells = {
-        line.split("│")[1].strip(): line.split("│")[2].strip()
-        for line in done.stdout.splitlines()
-        if line.startswith("│")
-    }
+    rows = [line.split() for line in done.stdout.splitlines()]
+    cells = {row[0]: row[1] for row in rows if len(row) > 1}
     assert cells["train/loss"] == "1"
     assert cells["grad/weight[0,0]"] == "2+2j"
     assert cells["optimizer_grad/weight[0,0]"] == transformed
@@ -114,7 +114,41 @@ def test_a_sweep_ends_with_a_summary_and_a_picture(sweep):
     assert {"index.html", "report.md", "summary.json", "learning_rates.svg"} <= written
     assert {"answers.csv", "registered.svg"} <= written
     assert {"sgd_differences.csv", "sgd_differences.tex", "prices.png"} <= written
-    assert "20 of 20 points" in done.stderr
+    assert "20 of 20 runs" in done.stderr
+
+
+def last_commands(output: str) -> dict[str, str]:
+    """The commands of the last three lines by what they are for; of an end of at most 20 lines."""
+    lines = output.splitlines()
+    assert len(lines) <= 20 + 4  # the first four of a single run say what it is
+    return dict(re.split(r":\s+", line, maxsplit=1) for line in lines[-3:])
+
+
+def test_the_last_three_lines_of_a_sweep_are_commands_that_work_when_pasted(sweep):
+    done, directory = sweep
+    commands = last_commands(done.stdout)
+    assert list(commands) == ["tables", "look", "evaluate"]
+    del commands["look"]  # see test_strange_directories.py
+    bare = {"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+    for purpose, command in commands.items():
+        shell = ["bash", "--noprofile", "--norc", "-c", command]
+        root = directory.parents[2]
+        pasted = subprocess.run(
+            shell, cwd=root, env=bare, capture_output=True, text=True, check=False
+        )
+        assert pasted.returncode == 0, pasted.stderr
+        assert {"tables": "test accuracy", "evaluate": "accuracy"}[purpose] in pasted.stdout
+
+
+def test_the_last_three_lines_of_a_run_are_commands_that_work(command, capsys):
+    done = command(*TINY, "max_steps=5")
+    commands = last_commands(done.out)
+    assert list(commands) == ["report", "look", "evaluate"]
+    capsys.readouterr()
+    for purpose in ("report", "evaluate"):
+        words = shlex.split(commands[purpose])
+        assert main(words[words.index("cvtrain") + 1 :]) == 0
+        assert "accuracy" in capsys.readouterr().out
 
 
 def test_a_sweep_is_described_and_every_run_has_its_files(sweep):

@@ -126,9 +126,10 @@ def test_a_terminal_shows_one_live_line_of_80_columns(tmp_path, clock):
         progress._look()
         progress._bar.refresh()
     drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text.getvalue()).split("\r")
-    live = [line for line in drawn if "left" in line]
+    *live, last = [line.strip() for line in drawn if "0:00:19 left" in line]
     assert live
-    assert all("\n" not in line and "0:00:19 left" in line for line in live)
+    assert all("\n" not in line and len(line) <= 80 for line in live)
+    assert last.startswith("cvtrain: 35%, ")
 
 
 def test_durations_have_hours():
