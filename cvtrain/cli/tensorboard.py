@@ -74,8 +74,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         view = Path(temporary, directory.absolute().name)
         link_runs(runs, view)
         address = serve(view, options.port)
-        number = f"{total} runs" if len(runs) == total else f"{len(runs)} of {total} runs"
-        say(f"{number}: {address}{page(runs)}")
+        shown = f"{total} runs" if len(runs) == total else f"{len(runs)} of {total} runs"
+        say(f"{shown}: {address}{page(runs)}")
         if len(runs) < total:
             say("arms, reports and means at the best learning rates; --all shows every run")
         while not stop.wait(REFRESH_SECONDS):

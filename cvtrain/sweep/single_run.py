@@ -164,7 +164,8 @@ def result_table(record: RunRecord) -> Table:
     table.add_column("last", justify="right")
     table.add_column("best", justify="right")
     final = record.final
-    results, norms = [], []
+    results: list[tuple[str, str, str]] = []
+    norms: list[tuple[str, str, str]] = []
     for rows, beginnings in ((results, RESULTS), (norms, NORMS)):
         for tag in (tag for begins in beginnings for tag in final if tag.startswith(begins)):
             best = record.best.get(tag)
