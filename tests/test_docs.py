@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import runpy
 import shlex
 import shutil
 import tomllib
@@ -77,6 +79,8 @@ def workplace(tmp_path_factory, blank_figures) -> Path:
             path = root / match[1]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text[len(match[0]) :], encoding="utf-8")
+    with contextlib.chdir(root):
+        runpy.run_path("mylab/make_arrays.py")
     return root
 
 
@@ -124,6 +128,8 @@ def test_a_command_is_taken(snippet, here, commands, monkeypatch):
         take_cvtrain(arguments, snippet.page, commands, monkeypatch)
     elif program == "scripts/test":
         assert (ROOT / program).is_file()
+    elif program == "python" and (here / arguments[0]).is_file():
+        assert (here / "x.npy").is_file()  # the fixture has run it
     elif program == "python":
         script = (ROOT / arguments[0]).read_text(encoding="utf-8")
         assert all(word in script for word in arguments if word.startswith("--"))

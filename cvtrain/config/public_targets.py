@@ -18,9 +18,9 @@ from types import MappingProxyType
 from typing import Any
 
 DATASETS = (
-    *("adding", "article", "copy_memory", "digits_fft", "equalizer", "fashion_fft", "miccai2023"),
-    *("mnist_fft", "modulation", "mstar", "noncircular", "polsf", "s1slc", "sample", "speckle"),
-    *("symmetry", "system_id", "wave_field"),
+    *("adding", "arrays", "article", "copy_memory", "digits_fft", "equalizer", "fashion_fft"),
+    *("folders", "miccai2023", "mnist_fft", "modulation", "mstar", "noncircular", "polsf"),
+    *("s1slc", "sample", "speckle", "symmetry", "system_id", "wave_field"),
 )
 """Functions of `cvtrain.data`, each in the module that bears its name. Others there take addresses
 to download from, or what only code can give."""

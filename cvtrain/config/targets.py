@@ -32,6 +32,11 @@ ROOTS = ("cvtrain", "torch", "torchcvnn", "lightning")
 """Packages with public names that a `_target_` may be."""
 
 
+ANY_RESULT = "Dataset"
+"""The slot of which a trusted class or function may make what it likes: data are adopted, and
+checked, once they are made (`cvtrain.data.adoption`)."""
+
+
 def resolve_target(key: str, path: str, expected: type, trusted: tuple[str, ...] = ()) -> Any:
     """Import the class or function called `path`, if it may stand in the slot `key`.
 
@@ -83,6 +88,8 @@ def _trusted_target(
         raise InputError(
             f"{setting}: should be defined in a trusted package, is in {home or 'no module'}"
         )
+    if expected.__name__ == ANY_RESULT and callable(target):
+        return target
     if not _yields(target, expected):
         raise InputError(
             f"{setting}: should be a {expected.__module__.split('.')[0]} {expected.__name__} class,"

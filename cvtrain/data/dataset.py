@@ -96,6 +96,17 @@ class Dataset:
         return self.first.targets.shape[1 if self.task == "classification" else 2 :]
 
     @property
+    def aim(self) -> str:
+        """What is to be learned, in words: ``classification onto 4``, with the positions that have
+        a label or values each, and whether the values of a regression are real."""
+        real = self.task == "regression" and not self.first.targets.is_complex()
+        positions = "×".join(map(str, self.positions))
+        return (
+            f"{self.task} onto {self.out_features}{' real values' * real}"
+            f"{f' at each of {positions} positions' * bool(positions)}"
+        )
+
+    @property
     def in_features(self) -> int:
         """Entries of one input, flattened."""
         return math.prod(self.input_shape)
@@ -115,10 +126,12 @@ class Dataset:
         if self.task == "classification":
             return self._label_problem(targets, len(inputs))
         wanted = (len(inputs), self.out_features, *self.positions)
-        if targets.shape != wanted or targets.dtype != inputs.dtype:
+        is_complex = self.first.targets.is_complex()
+        dtype = inputs.dtype if is_complex else inputs.dtype.to_real()
+        if targets.shape != wanted or targets.dtype != dtype:
             return (
                 f"targets are {targets.dtype} of shape {list(targets.shape)},"
-                f" should be {inputs.dtype} of shape {list(wanted)}"
+                f" should be {dtype} of shape {list(wanted)}"
             )
         if not torch.isfinite(targets).all():
             return "targets should be finite, hold NaN or infinity"

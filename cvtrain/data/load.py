@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from inspect import signature
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ import torch
 from cvtrain.config.schema import Config
 from cvtrain.config.sections import TargetConfig
 from cvtrain.config.targets import check_arguments, resolve_target
+from cvtrain.data.adoption import as_dataset
 from cvtrain.data.dataset import Dataset, DatasetCache
 from cvtrain.process.errors import InputError, describe_error, first_line
 from cvtrain.process.user_code import user_place
@@ -44,18 +46,19 @@ def build_dataset(slot: TargetConfig, dtype: str, trusted: tuple[str, ...] = ())
 
 def _build_dataset(slot: TargetConfig, dtype: str, trusted: tuple[str, ...]) -> Dataset:
     function = resolve_target("data", slot.target, Dataset, trusted)
-    arguments = check_arguments("data", function, slot.arguments, frozenset({"dtype"}))
+    precision = getattr(torch, dtype)
+    taken = signature(function).parameters
+    arguments = dict(slot.arguments)
+    if "seed" not in taken and arguments.get("seed") == 0:
+        del arguments["seed"]  # the default of another data set, or of `custom`
+    arguments = check_arguments("data", function, arguments, frozenset({"dtype"}))
+    if "dtype" in taken:
+        arguments["dtype"] = precision
     try:
         with np.errstate(all="ignore"):  # the data set itself refuses what is not finite
-            dataset: Dataset = function(**arguments, dtype=getattr(torch, dtype))
+            return as_dataset(function(**arguments), precision)
     except Exception as error:  # whatever a user's function comes up with
         raise InputError(f"data: {_fault(slot, error)}") from error
-    if not isinstance(dataset, Dataset):
-        raise InputError(
-            f"data._target_={slot.target}: should return a Dataset, returns a"
-            f" {type(dataset).__name__}"
-        )
-    return dataset
 
 
 def _fault(slot: TargetConfig, error: Exception) -> str:

@@ -34,36 +34,59 @@ def complex_gaussian(
     return u
 
 
-def stratified(labels: npt.NDArray[np.int64], generator: np.random.Generator) -> Parts:
-    """Divide every class at 60 % and 80 %; a class of three or more samples is in all parts.
+def stratified(
+    labels: npt.NDArray[np.int64],
+    generator: np.random.Generator,
+    validation: float = 0.2,
+    test: float = 0.2,
+) -> Parts:
+    """Divide every class in the same shares; one of three or more samples is in all parts.
 
     Args:
         labels: of the samples, [N].
         generator: source of the order in which each class is divided.
+        validation: share for validation; 0 for none.
+        test: share for test; 0 for none.
     """
+    held_out = (validation > 0) + (test > 0)
     pieces = []
     for label in np.unique(labels):
         members = generator.permutation(np.flatnonzero(labels == label))
         count = len(members)
-        cuts = [min(round(0.6 * count), max(count - 2, 1)), round(0.8 * count)]
-        pieces.append(np.split(members, cuts))
+        last = round((1 - test) * count)
+        if test > 0 and count >= 3:
+            last = min(last, count - 1)
+        first = last
+        if validation > 0:
+            first = min(round((1 - validation - test) * count), max(count - held_out, 1))
+        pieces.append(np.split(members, [first, max(first, last)]))
     return [np.sort(np.concatenate(part)) for part in zip(*pieces, strict=True)]
 
 
-def whole_groups(name: str, count: int, generator: np.random.Generator) -> Parts:
-    """Divide whole groups, such as patients, into three parts of at least one group each.
+def whole_groups(
+    name: str,
+    count: int,
+    generator: np.random.Generator,
+    validation: float = 0.2,
+    test: float = 0.2,
+) -> Parts:
+    """Divide whole groups, such as patients, into parts of at least one group each.
 
     Args:
         name: of the groups, for the error.
-        count: number of groups; a fifth, rounded, are for validation and as many for test.
+        count: number of groups.
         generator: source of their order.
+        validation: share of the groups for validation, rounded; 0 for none.
+        test: share of the groups for test, rounded; 0 for none.
 
     Raises:
-        ValueError: there are fewer than three.
+        ValueError: there are too few groups for the parts.
     """
-    if count < 3:
+    for_validation, for_test = (
+        max(1, round(share * count)) if share > 0 else 0 for share in (validation, test)
+    )
+    if count <= for_validation + for_test:
         raise ValueError(f"{count} {name}: should be 3 or more, for training, validation and test")
-    held_out = max(1, round(0.2 * count))
     order = generator.permutation(count)
-    cuts = [count - 2 * held_out, count - held_out]
+    cuts = [count - for_validation - for_test, count - for_test]
     return [np.sort(part) for part in np.split(order, cuts)]

@@ -23,7 +23,7 @@ class Split:
     Attributes:
         inputs: `[N, ...]`, complex.
         targets: `[N, *positions]` int64 labels (classification) or `[N, out, *positions]` complex
-            (regression); there are no positions where an input has one target as a whole.
+            or real (regression); there are no positions where an input has one target as a whole.
     """
 
     inputs: Tensor

@@ -144,8 +144,10 @@ def _forward_and_backward(task: Task, model: nn.Module, samples: Split) -> None:
     shape = [len(samples), dataset.out_features, *dataset.positions]
     if list(output.shape) != shape:
         raise ValueError(f"it returns shape {list(output.shape)}, should be {shape}")
-    if dataset.task == "regression" and not output.is_complex():
-        raise TypeError(f"it returns {output.dtype}, should be complex numbers")
+    is_complex = dataset.first.targets.is_complex()
+    if dataset.task == "regression" and output.is_complex() != is_complex:
+        numbers = "complex numbers" if is_complex else "real numbers, as the targets are"
+        raise TypeError(f"it returns {output.dtype}, should be {numbers}")
     for name, function in task.metrics.items():
         value = function(output, samples.targets)
         if value.is_complex() or value.dim() != 0:

@@ -115,7 +115,7 @@ class Task:
         shape = "×".join(str(size) for size in dataset.input_shape) or "1"
         return (
             f"data       {_last_name(config.data.target)}: {sizes} samples of {shape}"
-            f" {config.dtype}, {dataset.task} onto {dataset.out_features}",
+            f" {config.dtype}, {dataset.aim}",
             f"network    {_last_name(config.model.target)}: {count.kind},"
             f" {count.complex:,} complex and {count.real:,} real parameters"
             f" ({count.real_degrees_of_freedom:,} real degrees of freedom,"

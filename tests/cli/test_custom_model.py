@@ -230,7 +230,10 @@ def test_a_fault_in_a_users_code_is_told_with_the_line_that_it_is_in(
     [
         (["model=custom", "model._target_=wavelab.Lazy"], "wavelab.Lazy: should have the sizes of"),
         (["optimizer._target_=wavelab.sgd"], "wavelab.sgd: should be a class, is a function"),
-        (["~data.seed", "data._target_=wavelab.no_data"], "should return a Dataset, returns a int"),
+        (
+            ["~data.seed", "data._target_=wavelab.no_data"],
+            "made a int: should be a cvtrain",
+        ),
     ],
 )
 def test_what_cannot_stand_in_a_slot_is_refused(capsys, overrides, message):

@@ -38,8 +38,11 @@ NEVER = {
     *("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "shutil.rmtree"),
     *("pickle.find_class", "ctypes.dlopen", "sqlite3.connect", "webbrowser.open"),
 }
-READERS = {"fashion_fft", "miccai2023", "mnist_fft", "mstar", "polsf", "s1slc", "sample"}
-"""Data sets whose `path` is there to be read."""
+READERS = {
+    *("arrays", "fashion_fft", "folders", "miccai2023", "mnist_fft", "mstar", "polsf"),
+    *("s1slc", "sample"),
+}
+"""Data sets of files, which an argument names."""
 
 REQUIRED: dict[str, Any] = {
     "in_features": 4,

@@ -64,7 +64,16 @@ def test_a_task_trains_alike_in_both_engines(tmp_path, task):
 def test_every_generated_task_is_here():
     from pathlib import Path
 
-    from_files = {"fashion_fft", "miccai2023", "mnist_fft", "mstar", "polsf", "s1slc", "sample"}
+    own = {"arrays", "custom", "folders"}
+    from_files = own | {
+        "fashion_fft",
+        "miccai2023",
+        "mnist_fft",
+        "mstar",
+        "polsf",
+        "s1slc",
+        "sample",
+    }
     data_sets = {path.stem for path in (Path(__file__).parents[2] / "conf" / "data").glob("*.yaml")}
     assert set(TASKS) == data_sets - from_files - {"article"}
     assert configured("data=article", "model=linear", NUMBERS, "batch_size=null").max_steps == 400

@@ -1,0 +1,110 @@
+"""Data that a user's code makes: a `Dataset`, three torch data sets, or a LightningDataModule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from cvtrain.data.array_files import Array, InMemory
+from cvtrain.data.assembly import NAMES, Part, Preparation, assembled, recognised
+from cvtrain.data.dataset import Dataset
+
+WANTED = (
+    "a cvtrain Dataset, three torch data sets (training, validation, test), or a"
+    " LightningDataModule"
+)
+LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+
+
+def as_dataset(made: Any, dtype: torch.dtype) -> Dataset:
+    """The `Dataset` of what a user's function or class made.
+
+    Samples of torch data sets are pairs of input and target; they are read once, in their order,
+    into memory. Of a LightningDataModule the data sets of its loaders are taken: batches, their
+    size and their order are those of the run. Targets are recognised as in `assembled`.
+
+    Args:
+        made: a `Dataset`; a sequence of three map-style data sets, or a mapping with the keys
+            train, validation (or val) and test; or a LightningDataModule.
+        dtype: complex64 or complex128, of inputs that are not in a `Dataset`.
+
+    Raises:
+        ValueError: it is none of these, lacks a split, or a sample is no pair of arrays.
+    """
+    if isinstance(made, Dataset):
+        return made
+    if hasattr(made, LOADERS[0]):
+        made = _loaded(made)
+    elif isinstance(made, Mapping):
+        named = {"validation" if key == "val" else key: value for key, value in made.items()}
+        if named.keys() != {"train", "validation", "test"}:
+            raise ValueError(f"keys {', '.join(map(str, made))}: should be train, validation, test")
+        made = [named[name] for name in ("train", "validation", "test")]
+    if isinstance(made, str) or not isinstance(made, Sequence) or len(made) != 3:
+        count = f" of {len(made)}" if isinstance(made, list | tuple) else ""
+        raise ValueError(f"made a {type(made).__name__}{count}: should be {WANTED}")
+    pairs = [_pairs(name, split) for name, split in zip(NAMES, made, strict=True)]
+    convert = recognised([targets for _, targets in pairs], dtype)
+    parts = [Part(x, y, np.arange(x.shape[0])) for x, y in pairs]
+    return assembled(parts, Preparation(dtype), convert, in_memory=True)
+
+
+def _loaded(module: Any) -> list[Any]:
+    name = type(module).__name__
+    if hasattr(module, "prepare_data"):
+        module.prepare_data()
+    splits = []
+    for stage, method in zip(("fit", "validate", "test"), LOADERS, strict=True):
+        if hasattr(module, "setup"):
+            module.setup(stage)
+        try:
+            loader = getattr(module, method)()
+        except Exception as error:  # Lightning's own raises MisconfigurationException
+            if type(error).__name__ != "MisconfigurationException":
+                raise
+            raise ValueError(f"{name}: should have a {method}") from None
+        if isinstance(loader, list | tuple) and len(loader) == 1:
+            loader = loader[0]
+        if not hasattr(loader, "dataset"):
+            kind = type(loader).__name__
+            raise ValueError(f"{name}.{method}: should return a torch DataLoader, not {kind}")
+        splits.append(loader.dataset)
+    return splits
+
+
+def _pairs(name: str, split: Any) -> tuple[InMemory, InMemory]:
+    if not (hasattr(split, "__getitem__") and hasattr(split, "__len__")):
+        raise ValueError(
+            f"{name} split: should be a torch data set with len() and [number], is a"
+            f" {type(split).__name__}"
+        )
+    inputs, targets = [], []
+    for number in range(len(split)):
+        sample = split[number]
+        if not isinstance(sample, Sequence) or len(sample) != 2:
+            raise ValueError(
+                f"{name} split, sample {number}: should be a pair of input and target, is a"
+                f" {type(sample).__name__}"
+            )
+        inputs.append(_array(sample[0]))
+        targets.append(_array(sample[1]))
+    if not inputs:
+        raise ValueError(f"{name} split: should hold samples, is empty")
+    return InMemory(_stacked(name, "inputs", inputs)), InMemory(_stacked(name, "targets", targets))
+
+
+def _array(value: Any) -> Array:
+    tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
+    return tensor.detach().cpu().resolve_conj().numpy()
+
+
+def _stacked(name: str, kind: str, arrays: list[Array]) -> Array:
+    shapes = sorted({array.shape for array in arrays})
+    if len(shapes) > 1:
+        raise ValueError(
+            f"{name} split: {kind} should have one shape, have {shapes[0]}, {shapes[1]}"
+        )
+    return np.stack(arrays)

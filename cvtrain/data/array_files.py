@@ -1,0 +1,256 @@
+"""Arrays in .npy, .npz, .mat (version 5 and 7.3) and .h5 files, opened without reading them all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from cvtrain.data.file_errors import reading
+
+Array: TypeAlias = npt.NDArray[Any]
+HDF5_SUFFIXES = (".h5", ".hdf5")
+SUFFIXES = (".npy", ".npz", ".mat", *HDF5_SUFFIXES)
+COMPLEX_PAIRS = {("real", "imag"), ("r", "i"), ("re", "im")}
+"""Names of the two fields in which HDF5 files hold complex numbers; MATLAB's are the first."""
+
+
+class Stored(Protocol):
+    """Samples along the first axis, in memory or on disk; picklable."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of samples, and the shape of one."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the numbers."""
+
+    def take(self, samples: npt.NDArray[np.intp]) -> Array:
+        """Read the samples of ascending numbers `samples`, [n, ...]."""
+
+
+class InMemory:
+    """An array in memory, [N, ...]."""
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        self.shape: tuple[int, ...] = array.shape
+        self.dtype = array.dtype
+
+    def take(self, samples: npt.NDArray[np.intp]) -> Array:
+        """Read the samples of numbers `samples`, [n, ...]."""
+        return self.array[samples]
+
+
+class OnDisk:
+    """An array [N, ...] in a .npy file, memory-mapped, or in an HDF5 file.
+
+    Each process opens the file for itself: an open HDF5 file cannot be shared, and NumPy would
+    pickle a memory map with all that it holds.
+    """
+
+    def __init__(self, file: Path, name: str | None) -> None:
+        self.file, self.name = file, name
+        self._process, self._array = 0, None
+        self.shape: tuple[int, ...] = self._opened().shape
+        self.dtype = _number_type(self._opened().dtype)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_process": 0, "_array": None}
+
+    def take(self, samples: npt.NDArray[np.intp]) -> Array:
+        """Read the samples of ascending numbers `samples`, [n, ...].
+
+        Raises:
+            ValueError: the file cannot be read.
+        """
+        with reading(self.file):
+            return _as_numbers(np.asarray(self._opened()[samples]))
+
+    def _opened(self) -> Any:
+        if self._process != os.getpid():
+            if self.name is None:
+                self._array = np.load(self.file, mmap_mode="r", allow_pickle=False)
+            else:
+                import h5py
+
+                self._array = h5py.File(self.file, "r")[self.name]
+            self._process = os.getpid()
+        return self._array
+
+
+def open_array(argument: str, place: str) -> Stored:
+    """Open the array that an argument names.
+
+    Args:
+        argument: for the error, as in ``inputs``.
+        place: a file, or ``FILE:NAME`` with the name of a variable, which may be left out where a
+            file holds one alone.
+
+    Raises:
+        ValueError: there is no such file or variable, or it holds no numbers.
+    """
+    file, name = _file_and_name(argument, place)
+    with reading(file):
+        try:
+            stored = _open(file, name)
+        except ValueError as error:
+            if "Object arrays" in str(error) or "Python objects" in str(error):  # NumPy's words
+                raise ValueError("holds Python objects, should be numbers") from None
+            raise
+        if stored.dtype.kind not in "biufc":
+            raise ValueError(f"holds {stored.dtype}, should be numbers")
+        if not stored.shape:
+            raise ValueError("holds a single number, should be an array of samples")
+    return stored
+
+
+def is_matlab(place: str) -> bool:
+    """Whether a file is MATLAB's, which keeps labels as floating-point numbers."""
+    return ".mat" in (Path(place).suffix, Path(place.rpartition(":")[0]).suffix)
+
+
+def _file_and_name(argument: str, place: str) -> tuple[Path, str | None]:
+    file, name = Path(place).expanduser(), None
+    if not file.exists() and ":" in place:
+        path, _, name = place.rpartition(":")
+        file = Path(path).expanduser()
+    if not file.is_file():
+        raise ValueError(f"{argument}={place}: there is no file {file}")
+    if file.suffix not in SUFFIXES:
+        raise ValueError(f"{argument}={place}: should be a file {', '.join(SUFFIXES)}")
+    return file, name
+
+
+def _open(file: Path, name: str | None) -> Stored:
+    if file.suffix == ".npy":
+        if name is not None:
+            raise ValueError(f"a .npy file holds one array, without a name, not {name}")
+        with file.open("rb") as stream:
+            if stream.read(6) != b"\x93NUMPY":
+                raise ValueError("it is no .npy file")
+        return OnDisk(file, None)
+    if file.suffix == ".npz":
+        with np.load(file, allow_pickle=False) as archive:
+            return InMemory(archive[_chosen(name, archive.files)])
+    import h5py
+
+    if file.suffix in HDF5_SUFFIXES:
+        return OnDisk(file, _chosen(name, _datasets(file)))
+    if h5py.is_hdf5(file):  # MATLAB 7.3, whose axes are in the other order
+        with h5py.File(file, "r") as stored:
+            return InMemory(_as_numbers(np.asarray(stored[_chosen(name, _datasets(file))])).T)
+    from scipy.io import loadmat, whosmat
+
+    name = _chosen(name, [variable for variable, _, _ in whosmat(file)])
+    return InMemory(np.asarray(loadmat(file, variable_names=[name])[name]))
+
+
+def _chosen(name: str | None, names: Sequence[str]) -> str:
+    if name is None and len(names) == 1:
+        return names[0]
+    if name is None or name not in names:
+        missing = "holds several variables" if name is None else f"has no {name}"
+        raise ValueError(f"{missing}; should be FILE:NAME with one of {', '.join(names)}")
+    return name
+
+
+def _datasets(file: Path) -> list[str]:
+    import h5py
+
+    names: list[str] = []
+
+    def visit(name: str, node: Any) -> None:
+        if isinstance(node, h5py.Dataset) and not name.startswith("#"):
+            names.append(name)
+
+    with h5py.File(file, "r") as stored:
+        stored.visititems(visit)
+    return names
+
+
+def _number_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    if dtype.names is not None and tuple(dtype.names) in COMPLEX_PAIRS:
+        return np.dtype(np.result_type(dtype[0], np.complex64))
+    return dtype
+
+
+def _as_numbers(array: Array) -> Array:
+    names = array.dtype.names
+    if names is None or tuple(names) not in COMPLEX_PAIRS:
+        return array
+    real, imaginary = (array[name] for name in names)
+    return (real + 1j * imaginary).astype(_number_type(array.dtype))
+
+
+class FileStack:
+    """Files with one array each, all of one shape: a sample a file.
+
+    Args:
+        files: in the order of their samples.
+        name: of the variable in each, where a file holds several.
+
+    Raises:
+        ValueError: the first file cannot be read.
+    """
+
+    def __init__(self, files: Sequence[Path], name: str | None) -> None:
+        self.files, self.name = tuple(files), name
+        first = self._read(self.files[0])
+        self.shape: tuple[int, ...] = (len(self.files), *first.shape)
+        self.dtype = first.dtype
+
+    def take(self, samples: npt.NDArray[np.intp]) -> Array:
+        """Read the samples of numbers `samples`, [n, ...].
+
+        Raises:
+            ValueError: a file cannot be read, or its array is not shaped as the first one.
+        """
+        arrays = [self._read(self.files[sample]) for sample in samples]
+        for sample, array in zip(samples, arrays, strict=True):
+            if array.shape != self.shape[1:]:
+                raise ValueError(
+                    f"{self.files[sample]}: its array is {list(array.shape)}, should be"
+                    f" {list(self.shape[1:])} as in {self.files[0]}"
+                )
+        return np.stack(arrays)
+
+    def _read(self, file: Path) -> Array:
+        place = str(file) if self.name is None else f"{file}:{self.name}"
+        stored = open_array("path", place)
+        return stored.take(np.arange(stored.shape[0]))
+
+
+Transform: TypeAlias = Callable[[Array, int], Array]
+
+
+def _short_time_fourier(x: Array, window: int) -> Array:
+    if window > x.shape[-1]:
+        raise ValueError(f"window={window}: should be at most the {x.shape[-1]} values of a signal")
+    frames = np.lib.stride_tricks.sliding_window_view(x, window, axis=-1)
+    frames = frames[..., :: max(window // 4, 1), :] * np.hanning(window + 1)[:-1]
+    return np.fft.fft(frames, axis=-1).swapaxes(-1, -2)
+
+
+def _analytic(x: Array, window: int) -> Array:
+    from scipy.signal import hilbert
+
+    if np.iscomplexobj(x) and np.any(x.imag):
+        raise ValueError("transform=analytic: should be of real signals, these are complex")
+    analytic: Array = hilbert(x.real, axis=-1)
+    return analytic
+
+
+TRANSFORMS: Mapping[str, Transform] = {
+    "fft": lambda x, window: np.fft.fft(x, axis=-1),
+    "fft2": lambda x, window: np.fft.fft2(x, axes=(-2, -1)),
+    "stft": _short_time_fourier,
+    "analytic": _analytic,
+}
+"""By name: the spectrum along the last axis, or the last two; spectra of Hann windows that overlap
+by three quarters, [..., frequency, time]; the analytic signal. Each takes signals and a window."""

@@ -1,0 +1,125 @@
+"""Array files of your own, one folder for each class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import StrictBool
+
+from cvtrain.data.arguments import ComplexDtype, Count, Seed, Workers, checked_arguments
+from cvtrain.data.array_files import SUFFIXES, FileStack, InMemory
+from cvtrain.data.arrays import HeldOut
+from cvtrain.data.assembly import (
+    Part,
+    Parts,
+    Preparation,
+    Scale,
+    Targets,
+    TransformName,
+    assembled,
+)
+from cvtrain.data.dataset import Dataset
+from cvtrain.data.file_errors import data_folder, files_below
+from cvtrain.data.random import data_generator, stratified
+
+SPLITS = {"train": "train", "val": "validation", "valid": "validation"} | {
+    name: name for name in ("validation", "test")
+}
+EXPECTED = (
+    f"it should hold one folder for each class, with a file {', '.join(SUFFIXES)} for each sample;"
+    " or folders train, validation and test that do"
+)
+
+
+@checked_arguments
+def folders(
+    *,
+    path: str,
+    name: str | None = None,
+    validation: HeldOut = 0.2,
+    test: HeldOut = 0.2,
+    seed: Seed = 0,
+    parts: Parts | None = None,
+    transform: TransformName | None = None,
+    window: Count = 64,
+    scale: Scale = "rms",
+    in_memory: StrictBool | None = None,
+    workers: Workers = 0,
+    dtype: ComplexDtype,
+) -> Dataset:
+    """Classification of arrays of one shape, a file each, by the folder that they are in.
+
+    Classes have the order of the folders' names. Folders ``train``, ``validation`` (or ``val``) and
+    ``test`` are the splits; otherwise each class is divided at random.
+
+    Args:
+        path: the folder, see `EXPECTED`.
+        name: of the variable in each file, where it holds several.
+        validation: share of each class for validation, where it has no folder.
+        test: share of each class for test, where it has no folder.
+        seed: of the random split.
+        parts: `last`: the last axis holds real and imaginary part.
+        transform: `fft`, `fft2`, `stft` or `analytic`, along the last axis or axes.
+        window: of `stft`, whose frames begin a quarter of it apart.
+        scale: `rms`: divide inputs by the training split's root mean square; or `none`.
+        in_memory: false reads each batch when it is due; None: so where inputs take over 1 GiB.
+        workers: processes that read, see `FileSplit`.
+        dtype: complex64 or complex128, of the inputs; targets `[N]` int64.
+
+    Raises:
+        ValueError: the folder is not as it should be, there are fewer than two classes, or a file
+            cannot be read.
+    """
+    top = data_folder(path, EXPECTED)
+    split_of_folder = {
+        folder: SPLITS[folder.name] for folder in _subfolders(top) if folder.name in SPLITS
+    }
+    tops = {split: folder for folder, split in split_of_folder.items()} or {"train": top}
+    if "train" not in tops:
+        raise ValueError(f"path={path}: has no folder train; {EXPECTED}")
+    classes = tuple(folder.name for folder in _subfolders(tops["train"]))
+    if len(classes) < 2:
+        raise ValueError(f"path={path}: holds {len(classes)} classes, should be two or more")
+    stacks = {split: _stack(folder, classes, name) for split, folder in tops.items()}
+    shares = [
+        0.0 if split in stacks else share
+        for split, share in (("validation", validation), ("test", test))
+    ]
+    if sum(shares) >= 1:
+        raise ValueError(f"validation={validation}: should leave samples beside test={test}")
+    drawn = stratified(stacks["train"][1].array, data_generator(seed), *shares)
+    chosen: list[Part] = []
+    for split, samples in zip(("train", "validation", "test"), drawn, strict=True):
+        files, labels = stacks.get(split, stacks["train"])
+        own = split in stacks and split != "train"
+        chosen.append(Part(files, labels, np.arange(files.shape[0]) if own else samples))
+    return assembled(
+        chosen,
+        Preparation(dtype, parts, transform, window),
+        Targets("classification", len(classes), torch.int64, class_names=classes),
+        scale=scale,
+        in_memory=in_memory,
+        workers=workers,
+    )
+
+
+def _subfolders(top: Path) -> list[Path]:
+    return sorted(f for f in top.iterdir() if f.is_dir() and not f.name.startswith("."))
+
+
+def _stack(top: Path, classes: tuple[str, ...], name: str | None) -> tuple[FileStack, InMemory]:
+    """The files of all classes and their labels, class by class."""
+    files, labels = [], []
+    for folder in _subfolders(top):
+        if folder.name not in classes:
+            raise ValueError(
+                f"{folder}: should be one of the training classes, {', '.join(classes)}"
+            )
+        of_class = [file for file in files_below(folder) if file.suffix in SUFFIXES]
+        if not of_class:
+            raise ValueError(f"{folder}: holds no file {', '.join(SUFFIXES)}; {EXPECTED}")
+        files += of_class
+        labels += [classes.index(folder.name)] * len(of_class)
+    return FileStack(files, name), InMemory(np.array(labels, dtype=np.int64))

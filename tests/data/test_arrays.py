@@ -1,0 +1,371 @@
+"""Somebody's own data: arrays in files, folders of files, and what his code makes."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from scipy.io import savemat
+
+from cvtrain.data.adoption import as_dataset
+from cvtrain.data.arrays import arrays
+from cvtrain.data.folders import folders
+from cvtrain.data.load import load_dataset
+from cvtrain.data.split import FileSplit, in_memory
+from cvtrain.process.errors import InputError
+from tests.training.trained_runs import configured
+
+SPLITS = ("train", "validation", "test")
+RNG = np.random.default_rng(0)
+SIZES = {"train": 12, "validation": 5, "test": 4}
+X = {
+    name: (RNG.normal(size=(n, 6)) + 1j * RNG.normal(size=(n, 6))).astype(np.complex64)
+    for name, n in SIZES.items()
+}
+# Class by class, as folders are read.
+LABELS = {name: np.sort(np.arange(n) % 3) for name, n in SIZES.items()}
+REAL = {name: np.stack([np.abs(x).sum(1), x.real.sum(1)], axis=1) for name, x in X.items()}
+
+
+def read(folder, function=arrays, **chosen):
+    dataset = function(dtype=torch.complex64, **chosen)
+    return [in_memory(getattr(dataset, name)) for name in SPLITS], dataset
+
+
+def save(folder, targets=LABELS, name="train"):
+    """The arguments that read one split's .npy files as all the data there is."""
+    np.save(folder / "x.npy", X[name])
+    np.save(folder / "y.npy", targets[name])
+    return {"inputs": str(folder / "x.npy"), "targets": str(folder / "y.npy")}
+
+
+def save_splits(folder, targets=LABELS):
+    chosen = {}
+    for name in SPLITS:
+        prefix = "" if name == "train" else f"{name}_"
+        for key, array in (("inputs", X[name]), ("targets", targets[name])):
+            np.save(folder / f"{name}_{key}.npy", array)
+            chosen[f"{prefix}{key}"] = str(folder / f"{name}_{key}.npy")
+    return chosen
+
+
+MODULE = """
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader, TensorDataset
+from cvtrain.data import Dataset, Split
+from tests.data.test_arrays import LABELS, SPLITS, X
+
+def tensors():
+    return [(torch.from_numpy(X[name]), torch.from_numpy(LABELS[name])) for name in SPLITS]
+
+def ours(dtype):
+    splits = [Split(x.to(dtype), y) for x, y in tensors()]
+    return Dataset(*splits, task="classification", out_features=3)
+
+def torchs(seed=0):
+    return [TensorDataset(x, y) for x, y in tensors()]
+
+def named():
+    return dict(zip(("train", "val", "test"), torchs(), strict=True))
+
+class Module(LightningDataModule):
+    def setup(self, stage):
+        self.splits = torchs()
+    def train_dataloader(self):
+        return DataLoader(self.splits[0], batch_size=2, shuffle=True)
+    def val_dataloader(self):
+        return DataLoader(self.splits[1])
+    def test_dataloader(self):
+        return DataLoader(self.splits[2])
+
+class Unvalidated(LightningDataModule):
+    def train_dataloader(self):
+        return DataLoader(torchs()[0])
+
+def two():
+    return torchs()[:2]
+
+def nothing():
+    return "data"
+
+def wanting(folder):
+    return torchs()
+
+def triples():
+    return [[(1.0, 2.0, 3.0)]] * 3
+
+def uneven():
+    return [[(torch.ones(n + 1), n) for n in range(3)]] * 3
+"""
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package of the user's, outside of the repository."""
+    (tmp_path / "theirdata.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield ("data=custom", "trusted_modules=[theirdata]", "model=linear")
+    sys.modules.pop("theirdata", None)
+
+
+def test_the_same_problem_has_the_same_bits_through_every_door(tmp_path, package):
+    top = tmp_path / "classes"
+    for name in SPLITS:
+        for number, (x, label) in enumerate(zip(X[name], LABELS[name], strict=True)):
+            file = top / name / f"class{label}" / f"{number:03}.npy"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            np.save(file, x)
+    doors = [
+        read(tmp_path, **save_splits(tmp_path), scale="none"),
+        read(tmp_path, **save_splits(tmp_path), scale="none", in_memory=False),
+        read(tmp_path, folders, path=str(top), scale="none"),
+        read(tmp_path, folders, path=str(top), scale="none", in_memory=False),
+    ]
+    for door in ("ours", "torchs", "named", "Module"):
+        dataset = load_dataset(configured(*package, f"data._target_=theirdata.{door}"))
+        doors.append(([getattr(dataset, name) for name in SPLITS], dataset))
+    for splits, dataset in doors:
+        assert (dataset.task, dataset.out_features) == ("classification", 3)
+        for name, split in zip(SPLITS, splits, strict=True):
+            assert torch.equal(split.inputs, torch.from_numpy(X[name]))
+            assert torch.equal(split.targets, torch.from_numpy(LABELS[name]))
+    assert doors[2][1].class_names == ("class0", "class1", "class2")
+
+
+def write_npz(file, x, y):
+    np.savez(file, x=x, y=y)
+
+
+def write_mat(file, x, y):
+    savemat(file, {"x": x, "y": y.astype(np.float64)})
+
+
+def write_mat73(file, x, y):
+    with h5py.File(file, "w") as stored:
+        pairs = np.zeros(x.T.shape, dtype=[("real", "f4"), ("imag", "f4")])
+        pairs["real"], pairs["imag"] = x.T.real, x.T.imag
+        stored["x"], stored["y"] = pairs, y[:, None].astype(np.float64).T
+        stored.create_group("#refs#")
+
+
+def write_h5(file, x, y):
+    with h5py.File(file, "w") as stored:
+        stored["group/x"], stored["y"] = x, y
+
+
+@pytest.mark.parametrize(
+    ("file", "write", "name"),
+    [
+        ("data.npz", write_npz, "x"),
+        ("data.mat", write_mat, "x"),
+        ("new.mat", write_mat73, "x"),
+        ("data.h5", write_h5, "group/x"),
+    ],
+)
+def test_every_format_holds_the_same(tmp_path, file, write, name):
+    write(tmp_path / file, X["train"], LABELS["train"])
+    place = str(tmp_path / file)
+    splits, dataset = read(tmp_path, inputs=f"{place}:{name}", targets=f"{place}:y", scale="none")
+    expected, _ = read(tmp_path, **save(tmp_path), scale="none")
+    assert dataset.aim == "classification onto 3"
+    for split, same in zip(splits, expected, strict=True):
+        assert torch.equal(split.inputs, same.inputs)
+        assert torch.equal(split.targets, same.targets)
+
+
+@pytest.mark.parametrize(
+    ("targets", "aim", "dtype"),
+    [
+        (LABELS, "classification onto 3", torch.int64),
+        (REAL, "regression onto 2 real values", torch.float32),
+        ({k: x[:, :2] for k, x in X.items()}, "regression onto 2", torch.complex64),
+        ({k: x[:, 0].real for k, x in X.items()}, "regression onto 1 real values", torch.float32),
+        (
+            {k: (x.real > 0).astype(np.uint8) for k, x in X.items()},
+            "classification onto 2 at each of 6 positions",
+            torch.int64,
+        ),
+    ],
+)
+def test_targets_are_recognised(tmp_path, targets, aim, dtype):
+    splits, dataset = read(tmp_path, **save(tmp_path, targets))
+    assert dataset.aim == aim
+    assert {split.targets.dtype for split in splits} == {dtype}
+    assert sum(map(len, splits)) == SIZES["train"]
+
+
+def test_classes_and_groups_are_divided_as_asked(tmp_path):
+    chosen = save(tmp_path)
+    splits, _ = read(tmp_path, **chosen, validation=0.25, test=0.25)
+    for split, count in zip(splits, (2, 1, 1), strict=True):
+        assert torch.bincount(split.targets).tolist() == [count] * 3
+    patients = np.repeat(["d", "b", "a", "c"], 3).astype("U1")
+    group = np.unique(patients, return_inverse=True)[1]
+    np.save(tmp_path / "group.npy", group)
+    splits, _ = read(tmp_path, **chosen, groups=str(tmp_path / "group.npy"), scale="none")
+    owners = [
+        {group[np.flatnonzero((X["train"] == x).all(1))[0]] for x in split.inputs.numpy()}
+        for split in splits
+    ]
+    assert sorted(len(o) for o in owners) == [1, 1, 2]
+    assert not (owners[0] & owners[1] or owners[0] & owners[2] or owners[1] & owners[2])
+
+
+def test_inputs_are_scaled_by_the_training_split_and_transformed_as_asked(tmp_path):
+    chosen = save_splits(tmp_path)
+    splits, _ = read(tmp_path, **chosen)
+    rms = np.sqrt(np.mean(np.abs(X["train"].astype(np.complex128)) ** 2))
+    for name, split in zip(SPLITS, splits, strict=True):
+        np.testing.assert_allclose(split.inputs.numpy(), X[name] / rms, rtol=1e-6)
+    stored, _ = read(tmp_path, **chosen, in_memory=False)
+    assert all(torch.equal(a.inputs, b.inputs) for a, b in zip(splits, stored, strict=True))
+
+    pairs = np.stack([X["train"].real, X["train"].imag], axis=-1)
+    np.save(tmp_path / "train_inputs.npy", pairs)
+    for name in ("validation", "test"):
+        np.save(tmp_path / f"{name}_inputs.npy", np.stack([X[name].real, X[name].imag], axis=-1))
+    from_pairs, _ = read(tmp_path, **chosen, parts="last", scale="none")
+    assert torch.equal(from_pairs[0].inputs, torch.from_numpy(X["train"]))
+    spectra, _ = read(tmp_path, **chosen, parts="last", transform="fft", scale="none")
+    np.testing.assert_allclose(spectra[0].inputs, np.fft.fft(X["train"]), rtol=1e-5, atol=1e-5)
+
+    time = np.arange(64)
+    signal = np.cos(2 * np.pi * 8 * time / 64)[None].repeat(9, axis=0)
+    np.save(tmp_path / "x.npy", signal)
+    np.save(tmp_path / "y.npy", np.arange(9) % 3)
+    both = {"inputs": str(tmp_path / "x.npy"), "targets": str(tmp_path / "y.npy")}
+    analytic, _ = read(tmp_path, **both, transform="analytic", scale="none")
+    expected = np.exp(2j * np.pi * 8 * time / 64)
+    np.testing.assert_allclose(analytic[0].inputs[0], expected, atol=1e-6)
+    frames, _ = read(tmp_path, **both, transform="stft", window=16, scale="none")
+    assert frames[0].inputs.shape[1:] == (16, 13)
+    assert frames[0].inputs[0].abs().argmax(0).unique().tolist() == [2]
+
+
+def test_samples_on_disk_are_read_by_other_processes_too(tmp_path):
+    write_h5(tmp_path / "data.h5", X["train"], LABELS["train"])
+    place = str(tmp_path / "data.h5")
+    chosen = {"inputs": f"{place}:group/x", "targets": f"{place}:y", "in_memory": False}
+    dataset = arrays(**chosen, workers=1, dtype=torch.complex64)
+    assert isinstance(dataset.train, FileSplit)
+    assert torch.equal(
+        pickle.loads(pickle.dumps(dataset.train.samples))[0][0], dataset.train.samples[0][0]
+    )
+    (piece,) = dataset.train.pieces(len(dataset.train))
+    assert torch.equal(piece.inputs, in_memory(dataset.train).inputs)
+
+
+def test_labels_that_are_not_0_to_c_are_numbered_anew_when_asked(tmp_path):
+    chosen = save(tmp_path, {"train": np.array([5, 7, 9])[LABELS["train"]]})
+    with pytest.raises(ValueError, match=r"labels 5, 7, 9 should be 0 to 2; .* 5→0, 7→1, 9→2"):
+        read(tmp_path, **chosen)
+    _, dataset = read(tmp_path, **chosen, relabel=True)
+    assert dataset.class_names == ("5", "7", "9")
+
+
+def nan(x):
+    return np.where(np.arange(x.size).reshape(x.shape) == 7, np.nan, x)
+
+
+BAD = [
+    ({"x": X["test"]}, {}, "targets=.*: 12 samples should be 4, as inputs="),
+    ({"x": np.array(3.0)}, {}, "x.npy: holds a single number, should be an array"),
+    ({"x": nan(X["train"])}, {}, "training split: inputs should be finite"),
+    ({"x": nan(X["train"])}, {"scale": "none"}, "inputs should be finite, hold NaN"),
+    ({"y": nan(REAL["train"])}, {}, "targets should be finite, hold NaN"),
+    ({"x": np.array([object()] * 12)}, {}, "x.npy: holds Python objects, should be numbers"),
+    ({"x": np.array(["a"] * 12)}, {}, "x.npy: holds <U1, should be numbers"),
+    ({}, {"inputs": "nowhere.npy"}, "inputs=nowhere.npy: there is no file"),
+    ({}, {"inputs": __file__}, r"inputs=.*test_arrays.py: should be a file .npy, .npz"),
+    ({"y": np.zeros(12, int)}, {}, "labels 0 should be of two classes or more"),
+    ({"groups": np.arange(12) % 2}, {}, "2 groups: should be 3 or more"),
+    ({"groups": np.arange(5)}, {}, r"groups=.*: is \[5\], should be \[12\]"),
+    ({}, {"parts": "last"}, r"parts=last: inputs should be real \[N, ..., 2\], are complex64"),
+    ({}, {"transform": "analytic"}, "transform=analytic: should be of real signals"),
+    ({}, {"transform": "fft2"}, "transform=fft2: should be of inputs with 2 axes"),
+    ({}, {"transform": "stft"}, "window=64: should be at most the 6 values"),
+    ({}, {"transform": "sine"}, "transform=sine: should be"),
+    ({}, {"validation": 0.6, "test": 0.5}, "validation=0.6: should leave samples"),
+    ({}, {"test_inputs": "x.npy"}, "test_targets=null: should be given"),
+    ({"x": X["train"] * 0}, {}, "scale=rms: training inputs should not be zero"),
+    ({"y": REAL["train"]}, {"task": "classification"}, "targets should be whole numbers"),
+]
+
+
+@pytest.mark.parametrize(("changed", "chosen", "message"), BAD)
+def test_a_bad_array_is_one_line(tmp_path, changed, chosen, message):
+    arguments = save(tmp_path) | chosen
+    for name, array in changed.items():
+        np.save(tmp_path / f"{name}.npy", array, allow_pickle=True)
+    if "groups" in changed:
+        arguments["groups"] = str(tmp_path / "groups.npy")
+    with pytest.raises(ValueError, match=message) as refused:
+        read(tmp_path, **arguments)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "message"),
+    [
+        ("data.mat", "", "holds several variables; should be FILE:NAME with one of x, y"),
+        ("data.mat", ":z", "has no z; should be FILE:NAME with one of x, y"),
+        ("data.npz", ":z", "has no z; should be FILE:NAME with one of x, y"),
+        ("data.h5", ":z", "has no z; should be FILE:NAME with one of group/x, y"),
+        ("x.npy", ":x", "a .npy file holds one array, without a name"),
+    ],
+)
+def test_a_variable_that_a_file_lacks_is_told_with_those_it_has(tmp_path, file, name, message):
+    for write, kind in ((write_mat, "mat"), (write_npz, "npz"), (write_h5, "h5")):
+        write(tmp_path / f"data.{kind}", X["train"], LABELS["train"])
+    chosen = save(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, inputs=f"{tmp_path / file}{name}", targets=chosen["targets"])
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("Unvalidated", "Unvalidated: should have a val_dataloader"),
+        ("two", "made a list of 2: should be a cvtrain Dataset, three torch data sets"),
+        ("nothing", "made a str: should be a cvtrain Dataset"),
+        ("wanting", "wanting needs folder"),
+        ("triples", "training split, sample 0: should be a pair of input and target"),
+        ("uneven", r"training split: inputs should have one shape, have \(1,\), \(2,\)"),
+    ],
+)
+def test_what_code_makes_and_cannot_be_taken_is_one_line(package, target, message):
+    with pytest.raises(InputError, match=message) as refused:
+        load_dataset(configured(*package, f"data._target_=theirdata.{target}"))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_seed_is_for_a_function_that_takes_one(package):
+    load_dataset(configured(*package, "data._target_=theirdata.torchs", "data.seed=3"))
+    with pytest.raises(InputError, match=r"data.seed=3: named takes no such argument"):
+        load_dataset(configured(*package, "data._target_=theirdata.named", "data.seed=3"))
+    # The seed of the data set whose `_target_` is replaced goes by itself.
+    load_dataset(configured(*package[1:], "data._target_=theirdata.named"))
+
+
+def test_a_mapping_of_other_splits_is_refused():
+    with pytest.raises(ValueError, match="keys train, val: should be train, validation, test"):
+        as_dataset({"train": [], "val": []}, torch.complex64)
+
+
+def test_folders_that_hold_no_classes_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="holds 0 classes, should be two or more"):
+        read(tmp_path, folders, path=str(tmp_path))
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match=r"a: holds no file .npy"):
+        read(tmp_path, folders, path=str(tmp_path))
+    for name, shape in (("a", (3,)), ("b", (4,))):
+        for number in range(3):
+            np.save(tmp_path / name / f"{number}.npy", np.ones(shape))
+    with pytest.raises(ValueError, match=r"its array is \[4\], should be \[3\] as in"):
+        read(tmp_path, folders, path=str(tmp_path))
