@@ -44,7 +44,7 @@ def target_name(target: object) -> str:
 
 def named(values: Sequence[str], of: str) -> str:
     """A few values by name, of more only their number."""
-    return ", ".join(values) if len(values) <= MOST_NAMED else f"{len(values)} {of}"
+    return ", ".join(map(str, values)) if len(values) <= MOST_NAMED else f"{len(values)} {of}"
 
 
 def _facts(directory: Path, runs: pd.DataFrame) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def test_twins_of_the_null_arm_are_jittered_around_the_checkpoint(run):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (("start_from=nowhere",), "start_from=nowhere: nowhere: cannot be read as a checkpoint"),
+        (("start_from=nowhere",), "start_from=nowhere: should be a run directory or a checkpoint"),
         (("start_from='{run}'", "model.hidden=[5]"), "is of another network: size mismatch for"),
         (("start_from='{run}'", "model.hidden=[4,4]"), "is of another network: Missing key"),
         (("start_from='{real}'",), "layers.0.weight is real, should be torch.complex"),

@@ -26,6 +26,9 @@ if "expecttest" not in sys.modules:  # the base class of torch's own tests, whic
     sys.modules["expecttest"].TestCase = unittest.TestCase
 from torch.testing._internal.common_optimizers import OptimizerErrorEnum, optim_db
 
+# Importing torch's tests forbids setting its flags, which Lightning and other tests do.
+torch.backends.__allow_nonbracketed_mutation_flag = True
+
 DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 EQUIVALENTS = OF_TORCH | {torch.optim.Muon: optim.Muon}
 TABLES = [info for info in optim_db if info.optim_cls in EQUIVALENTS]

@@ -22,7 +22,7 @@ WORKS = ""
 OUTCOMES = {
     "BackboneFinetuning": "start_from",
     "BaseFinetuning": "start_from",
-    "BasePredictionWriter": "cvtrain evaluate",
+    "BasePredictionWriter": "evaluate RUN --predictions",
     "BatchSizeFinder": "batch_size",
     "Callback": WORKS,
     "Checkpoint": "checkpoint.every_n_steps",
