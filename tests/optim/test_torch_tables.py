@@ -27,7 +27,7 @@ if "expecttest" not in sys.modules:  # the base class of torch's own tests, whic
 from torch.testing._internal.common_optimizers import OptimizerErrorEnum, optim_db
 
 # Importing torch's tests forbids setting its flags, which Lightning and other tests do.
-torch.backends.__allow_nonbracketed_mutation_flag = True
+torch.backends.disable_global_flags.__globals__["__allow_nonbracketed_mutation_flag"] = True
 
 DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 EQUIVALENTS = OF_TORCH | {torch.optim.Muon: optim.Muon}
