@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,7 @@ def trial(table):
     return importlib.import_module("mutate_trial")
 
 
-def test_all_150_faults_apply_exactly_once_and_make_python(table):
+def test_all_151_faults_apply_exactly_once_and_make_python(table):
     faults = table.read_table()
     problems = []
     for fault in faults:
@@ -32,9 +34,20 @@ def test_all_150_faults_apply_exactly_once_and_make_python(table):
         except ValueError as error:
             problems.append(f"{fault.number}, {fault.kind}: {error}")
     assert problems == []
-    assert len(faults) == 150
+    assert len(faults) == 151
     assert len({(fault.file, fault.old, fault.new) for fault in faults}) == len(faults)
     assert len({(fault.file, fault.wrong) for fault in faults}) == len(faults)
+
+
+def test_no_fault_is_seen_for_a_name_that_is_not_defined(table, tmp_path):
+    for fault in table.read_table():
+        if fault.file.endswith(".py"):
+            (tmp_path / f"fault_{fault.number}.py").write_text(table.mutated(fault))
+    command = ["ruff", "check", "--isolated", "--select=F821", "--output-format=concise"]
+    checked = subprocess.run(
+        [sys.executable, "-m", *command, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout
 
 
 def test_the_tests_of_every_fault_are_there(table):
