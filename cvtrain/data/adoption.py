@@ -23,8 +23,9 @@ def as_dataset(made: Any, dtype: torch.dtype) -> Dataset:
     """The `Dataset` of what a user's function or class made.
 
     Samples of torch data sets are pairs of input and target; they are read once, in their order,
-    into memory. Of a LightningDataModule the data sets of its loaders are taken: batches, their
-    size and their order are those of the run. Targets are recognised as in `assembled`.
+    into memory. Of a LightningDataModule the data sets of its loaders are taken, as Lightning sets
+    them up for fit and for test: batches, their size and their order are those of the run. Targets
+    are recognised by `cvtrain.data.assembly.recognised`.
 
     Args:
         made: a `Dataset`; a sequence of three map-style data sets, or a mapping with the keys
@@ -47,7 +48,7 @@ def as_dataset(made: Any, dtype: torch.dtype) -> Dataset:
         count = f" of {len(made)}" if isinstance(made, list | tuple) else ""
         raise ValueError(f"made a {type(made).__name__}{count}: should be {WANTED}")
     pairs = [_pairs(name, split) for name, split in zip(NAMES, made, strict=True)]
-    convert = recognised([targets for _, targets in pairs], dtype)
+    convert = recognised([targets for _, targets in pairs], dtype, relabel=None)
     parts = [Part(x, y, np.arange(x.shape[0])) for x, y in pairs]
     return assembled(parts, Preparation(dtype), convert, in_memory=True)
 
@@ -57,8 +58,9 @@ def _loaded(module: Any) -> list[Any]:
     if hasattr(module, "prepare_data"):
         module.prepare_data()
     splits = []
-    for stage, method in zip(("fit", "validate", "test"), LOADERS, strict=True):
-        if hasattr(module, "setup"):
+    # As Lightning does: a module that draws its splits in `setup` would draw others for validation.
+    for stage, method in zip(("fit", None, "test"), LOADERS, strict=True):
+        if stage is not None and hasattr(module, "setup"):
             module.setup(stage)
         try:
             loader = getattr(module, method)()

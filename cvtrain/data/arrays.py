@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field, StrictBool
 
 from cvtrain.data.arguments import ComplexDtype, Count, Seed, Workers, checked_arguments
 from cvtrain.data.array_files import InMemory, Stored, is_matlab, open_array
 from cvtrain.data.assembly import (
-    Part,
     Parts,
     Preparation,
     Scale,
     TransformName,
     assembled,
+    divided,
     recognised,
 )
 from cvtrain.data.dataset import Dataset
@@ -97,15 +100,8 @@ def arrays(
     convert = recognised(
         [stored for _, stored in pairs.values()], dtype, task, relabel, is_matlab(targets)
     )
-    shares = [0.0 if "validation" in pairs else validation, 0.0 if "test" in pairs else test]
-    if sum(shares) >= 1:
-        raise ValueError(f"validation={validation}: should leave samples beside test={test}")
-    samples = _divided(pairs["train"], shares, groups, seed, convert.task)
-    chosen: list[Part] = []
-    for name, of_split in zip(("train", "validation", "test"), samples, strict=True):
-        stored = pairs.get(name, pairs["train"])
-        own = np.arange(stored[0].shape[0]) if name in pairs and name != "train" else of_split
-        chosen.append(Part(*stored, own))
+    draw = partial(_drawn, pairs["train"], groups, seed, convert.task)
+    chosen = divided(pairs, validation, test, draw)
     prepare = Preparation(dtype, parts, transform, window)
     return assembled(chosen, prepare, convert, scale=scale, in_memory=in_memory, workers=workers)
 
@@ -128,13 +124,13 @@ def _vector(stored: Stored, place: str) -> Stored:
     return stored
 
 
-def _divided(
+def _drawn(
     pair: tuple[Stored, Stored],
-    shares: list[float],
     groups: str | None,
     seed: int,
     task: TaskName,
-) -> list[np.ndarray]:
+    *shares: float,
+) -> Sequence[npt.NDArray[np.intp]]:
     """Samples for training, validation and test; none for a split whose share is 0."""
     count = pair[0].shape[0]
     generator = data_generator(seed)
@@ -150,4 +146,4 @@ def _divided(
     labels = np.zeros(count, dtype=np.int64)
     if task == "classification" and len(pair[1].shape) == 1:
         labels = pair[1].take(np.arange(count)).astype(np.int64)
-    return list(stratified(labels, generator, *shares))
+    return stratified(labels, generator, *shares)

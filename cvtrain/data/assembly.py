@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -11,9 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cvtrain.data.array_files import TRANSFORMS, Array, Stored
+from cvtrain.data.array_files import Array, Stored
 from cvtrain.data.dataset import IGNORED, Dataset
 from cvtrain.data.split import AnySplit, FileSplit, Split
+from cvtrain.data.transforms import TRANSFORMS
 from cvtrain.gradients.losses import TaskName
 
 TransformName: TypeAlias = Literal["fft", "fft2", "stft", "analytic"]
@@ -130,7 +131,7 @@ def recognised(
     targets: Sequence[Stored],
     dtype: torch.dtype,
     task: TaskName | None = None,
-    relabel: bool = False,
+    relabel: bool | None = False,
     whole_are_labels: bool = False,
 ) -> Targets:
     """Recognise what targets are: whole numbers are labels, others the values of a regression.
@@ -139,7 +140,7 @@ def recognised(
         targets: of every split, or the same arrays; all have one type.
         dtype: complex64 or complex128, whose precision a regression has.
         task: what they are; None: to be recognised.
-        relabel: number labels anew, 0, 1, … in ascending order.
+        relabel: number labels anew, 0, 1, … in ascending order; None: the caller cannot ask for it.
         whole_are_labels: take floating-point numbers without fraction for labels, as MATLAB stores
             them.
 
@@ -166,12 +167,47 @@ def recognised(
     if np.array_equal(labels, np.arange(len(labels))):
         return Targets(task, len(labels), torch.int64)
     if not relabel:
+        fault = f"targets: labels {_listed(labels)} should be 0 to {len(labels) - 1}"
+        if relabel is None:
+            raise ValueError(fault)
         mapped = ", ".join(f"{label}→{new}" for new, label in enumerate(labels[:6]))
-        raise ValueError(
-            f"targets: labels {_listed(labels)} should be 0 to {len(labels) - 1};"
-            f" data.relabel=true maps {mapped}{', …' * (len(labels) > 6)}"
-        )
+        more = ", …" if len(labels) > 6 else ""
+        raise ValueError(f"{fault}; data.relabel=true maps {mapped}{more}")
     return Targets(task, len(labels), torch.int64, labels, tuple(map(str, labels)))
+
+
+def divided(
+    stored: Mapping[str, tuple[Stored, Stored]],
+    validation: float,
+    test: float,
+    divide: Callable[[float, float], Sequence[npt.NDArray[np.intp]]],
+) -> list[Part]:
+    """The samples of training, validation and test: all of the arrays of a split that has its own,
+    else a part of the training arrays.
+
+    Args:
+        stored: inputs and targets, by the names train and, where they are not drawn from these,
+            validation and test.
+        validation: share of the training arrays for validation, where it has none of its own.
+        test: share for test, likewise.
+        divide: takes the two shares, 0 where none is drawn, and returns numbers of samples for
+            training, validation and test.
+
+    Raises:
+        ValueError: the shares leave no samples for training.
+    """
+    shares = [
+        0.0 if split in stored else share
+        for split, share in (("validation", validation), ("test", test))
+    ]
+    if sum(shares) >= 1:
+        raise ValueError(f"validation={validation}: should leave samples beside test={test}")
+    parts = []
+    for split, drawn in zip(("train", "validation", "test"), divide(*shares), strict=True):
+        inputs, targets = stored.get(split, stored["train"])
+        own = split in stored and split != "train"
+        parts.append(Part(inputs, targets, np.arange(inputs.shape[0]) if own else drawn))
+    return parts
 
 
 def assembled(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,13 @@ from cvtrain.data.arguments import ComplexDtype, Count, Seed, Workers, checked_a
 from cvtrain.data.array_files import SUFFIXES, FileStack, InMemory
 from cvtrain.data.arrays import HeldOut
 from cvtrain.data.assembly import (
-    Part,
     Parts,
     Preparation,
     Scale,
     Targets,
     TransformName,
     assembled,
+    divided,
 )
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.file_errors import data_folder, files_below
@@ -73,30 +74,23 @@ def folders(
             cannot be read.
     """
     top = data_folder(path, EXPECTED)
-    split_of_folder = {
-        folder: SPLITS[folder.name] for folder in _subfolders(top) if folder.name in SPLITS
-    }
+    split_of_folder = {f: SPLITS[f.name] for f in _subfolders(top) if f.name in SPLITS}
     tops = {split: folder for folder, split in split_of_folder.items()} or {"train": top}
+    twice = [f.name for f, split in split_of_folder.items() if tops[split] != f]
+    if twice:
+        raise ValueError(
+            f"path={path}: should have one folder for {SPLITS[twice[0]]}, has {twice[0]} and"
+            f" {tops[SPLITS[twice[0]]].name}"
+        )
     if "train" not in tops:
         raise ValueError(f"path={path}: has no folder train; {EXPECTED}")
     classes = tuple(folder.name for folder in _subfolders(tops["train"]))
     if len(classes) < 2:
         raise ValueError(f"path={path}: holds {len(classes)} classes, should be two or more")
     stacks = {split: _stack(folder, classes, name) for split, folder in tops.items()}
-    shares = [
-        0.0 if split in stacks else share
-        for split, share in (("validation", validation), ("test", test))
-    ]
-    if sum(shares) >= 1:
-        raise ValueError(f"validation={validation}: should leave samples beside test={test}")
-    drawn = stratified(stacks["train"][1].array, data_generator(seed), *shares)
-    chosen: list[Part] = []
-    for split, samples in zip(("train", "validation", "test"), drawn, strict=True):
-        files, labels = stacks.get(split, stacks["train"])
-        own = split in stacks and split != "train"
-        chosen.append(Part(files, labels, np.arange(files.shape[0]) if own else samples))
+    draw = partial(stratified, stacks["train"][1].array, data_generator(seed))
     return assembled(
-        chosen,
+        divided(stacks, validation, test, draw),
         Preparation(dtype, parts, transform, window),
         Targets("classification", len(classes), torch.int64, class_names=classes),
         scale=scale,

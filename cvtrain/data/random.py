@@ -40,7 +40,9 @@ def stratified(
     validation: float = 0.2,
     test: float = 0.2,
 ) -> Parts:
-    """Divide every class in the same shares; one of three or more samples is in all parts.
+    """Divide every class in the same shares.
+
+    Every class is in the first part; one of three or more samples is in all parts.
 
     Args:
         labels: of the samples, [N].
@@ -49,7 +51,7 @@ def stratified(
         test: share for test; 0 for none.
     """
     held_out = (validation > 0) + (test > 0)
-    pieces = []
+    pieces = [[np.empty(0, dtype=np.int64)] * 3]  # of no samples too there are three parts
     for label in np.unique(labels):
         members = generator.permutation(np.flatnonzero(labels == label))
         count = len(members)
@@ -59,6 +61,7 @@ def stratified(
         first = last
         if validation > 0:
             first = min(round((1 - validation - test) * count), max(count - held_out, 1))
+        first = max(first, 1)
         pieces.append(np.split(members, [first, max(first, last)]))
     return [np.sort(np.concatenate(part)) for part in zip(*pieces, strict=True)]
 
@@ -85,8 +88,11 @@ def whole_groups(
     for_validation, for_test = (
         max(1, round(share * count)) if share > 0 else 0 for share in (validation, test)
     )
-    if count <= for_validation + for_test:
-        raise ValueError(f"{count} {name}: should be 3 or more, for training, validation and test")
+    least = for_validation + for_test + 1
+    if count < least:
+        raise ValueError(
+            f"{count} {name}: should be {least} or more, for training, validation and test"
+        )
     order = generator.permutation(count)
     cuts = [count - for_validation - for_test, count - for_test]
     return [np.sort(part) for part in np.split(order, cuts)]

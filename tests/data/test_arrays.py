@@ -1,9 +1,8 @@
-"""Somebody's own data: arrays in files, folders of files, and what his code makes."""
+"""Somebody's own data: arrays in files, and folders of files."""
 
 from __future__ import annotations
 
 import pickle
-import sys
 
 import h5py
 import numpy as np
@@ -11,130 +10,10 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from cvtrain.data.adoption import as_dataset
 from cvtrain.data.arrays import arrays
 from cvtrain.data.folders import folders
-from cvtrain.data.load import load_dataset
 from cvtrain.data.split import FileSplit, in_memory
-from cvtrain.process.errors import InputError
-from tests.training.trained_runs import configured
-
-SPLITS = ("train", "validation", "test")
-RNG = np.random.default_rng(0)
-SIZES = {"train": 12, "validation": 5, "test": 4}
-X = {
-    name: (RNG.normal(size=(n, 6)) + 1j * RNG.normal(size=(n, 6))).astype(np.complex64)
-    for name, n in SIZES.items()
-}
-# Class by class, as folders are read.
-LABELS = {name: np.sort(np.arange(n) % 3) for name, n in SIZES.items()}
-REAL = {name: np.stack([np.abs(x).sum(1), x.real.sum(1)], axis=1) for name, x in X.items()}
-
-
-def read(folder, function=arrays, **chosen):
-    dataset = function(dtype=torch.complex64, **chosen)
-    return [in_memory(getattr(dataset, name)) for name in SPLITS], dataset
-
-
-def save(folder, targets=LABELS, name="train"):
-    """The arguments that read one split's .npy files as all the data there is."""
-    np.save(folder / "x.npy", X[name])
-    np.save(folder / "y.npy", targets[name])
-    return {"inputs": str(folder / "x.npy"), "targets": str(folder / "y.npy")}
-
-
-def save_splits(folder, targets=LABELS):
-    chosen = {}
-    for name in SPLITS:
-        prefix = "" if name == "train" else f"{name}_"
-        for key, array in (("inputs", X[name]), ("targets", targets[name])):
-            np.save(folder / f"{name}_{key}.npy", array)
-            chosen[f"{prefix}{key}"] = str(folder / f"{name}_{key}.npy")
-    return chosen
-
-
-MODULE = """
-import torch
-from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, TensorDataset
-from cvtrain.data import Dataset, Split
-from tests.data.test_arrays import LABELS, SPLITS, X
-
-def tensors():
-    return [(torch.from_numpy(X[name]), torch.from_numpy(LABELS[name])) for name in SPLITS]
-
-def ours(dtype):
-    splits = [Split(x.to(dtype), y) for x, y in tensors()]
-    return Dataset(*splits, task="classification", out_features=3)
-
-def torchs(seed=0):
-    return [TensorDataset(x, y) for x, y in tensors()]
-
-def named():
-    return dict(zip(("train", "val", "test"), torchs(), strict=True))
-
-class Module(LightningDataModule):
-    def setup(self, stage):
-        self.splits = torchs()
-    def train_dataloader(self):
-        return DataLoader(self.splits[0], batch_size=2, shuffle=True)
-    def val_dataloader(self):
-        return DataLoader(self.splits[1])
-    def test_dataloader(self):
-        return DataLoader(self.splits[2])
-
-class Unvalidated(LightningDataModule):
-    def train_dataloader(self):
-        return DataLoader(torchs()[0])
-
-def two():
-    return torchs()[:2]
-
-def nothing():
-    return "data"
-
-def wanting(folder):
-    return torchs()
-
-def triples():
-    return [[(1.0, 2.0, 3.0)]] * 3
-
-def uneven():
-    return [[(torch.ones(n + 1), n) for n in range(3)]] * 3
-"""
-
-
-@pytest.fixture
-def package(tmp_path, monkeypatch):
-    """A package of the user's, outside of the repository."""
-    (tmp_path / "theirdata.py").write_text(MODULE)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield ("data=custom", "trusted_modules=[theirdata]", "model=linear")
-    sys.modules.pop("theirdata", None)
-
-
-def test_the_same_problem_has_the_same_bits_through_every_door(tmp_path, package):
-    top = tmp_path / "classes"
-    for name in SPLITS:
-        for number, (x, label) in enumerate(zip(X[name], LABELS[name], strict=True)):
-            file = top / name / f"class{label}" / f"{number:03}.npy"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            np.save(file, x)
-    doors = [
-        read(tmp_path, **save_splits(tmp_path), scale="none"),
-        read(tmp_path, **save_splits(tmp_path), scale="none", in_memory=False),
-        read(tmp_path, folders, path=str(top), scale="none"),
-        read(tmp_path, folders, path=str(top), scale="none", in_memory=False),
-    ]
-    for door in ("ours", "torchs", "named", "Module"):
-        dataset = load_dataset(configured(*package, f"data._target_=theirdata.{door}"))
-        doors.append(([getattr(dataset, name) for name in SPLITS], dataset))
-    for splits, dataset in doors:
-        assert (dataset.task, dataset.out_features) == ("classification", 3)
-        for name, split in zip(SPLITS, splits, strict=True):
-            assert torch.equal(split.inputs, torch.from_numpy(X[name]))
-            assert torch.equal(split.targets, torch.from_numpy(LABELS[name]))
-    assert doors[2][1].class_names == ("class0", "class1", "class2")
+from tests.data.their_data import LABELS, REAL, SIZES, SPLITS, X, read, save, save_splits
 
 
 def write_npz(file, x, y):
@@ -327,36 +206,6 @@ def test_a_variable_that_a_file_lacks_is_told_with_those_it_has(tmp_path, file, 
         read(tmp_path, inputs=f"{tmp_path / file}{name}", targets=chosen["targets"])
 
 
-@pytest.mark.parametrize(
-    ("target", "message"),
-    [
-        ("Unvalidated", "Unvalidated: should have a val_dataloader"),
-        ("two", "made a list of 2: should be a cvtrain Dataset, three torch data sets"),
-        ("nothing", "made a str: should be a cvtrain Dataset"),
-        ("wanting", "wanting needs folder"),
-        ("triples", "training split, sample 0: should be a pair of input and target"),
-        ("uneven", r"training split: inputs should have one shape, have \(1,\), \(2,\)"),
-    ],
-)
-def test_what_code_makes_and_cannot_be_taken_is_one_line(package, target, message):
-    with pytest.raises(InputError, match=message) as refused:
-        load_dataset(configured(*package, f"data._target_=theirdata.{target}"))
-    assert "\n" not in str(refused.value)
-
-
-def test_a_seed_is_for_a_function_that_takes_one(package):
-    load_dataset(configured(*package, "data._target_=theirdata.torchs", "data.seed=3"))
-    with pytest.raises(InputError, match=r"data.seed=3: named takes no such argument"):
-        load_dataset(configured(*package, "data._target_=theirdata.named", "data.seed=3"))
-    # The seed of the data set whose `_target_` is replaced goes by itself.
-    load_dataset(configured(*package[1:], "data._target_=theirdata.named"))
-
-
-def test_a_mapping_of_other_splits_is_refused():
-    with pytest.raises(ValueError, match="keys train, val: should be train, validation, test"):
-        as_dataset({"train": [], "val": []}, torch.complex64)
-
-
 def test_folders_that_hold_no_classes_are_refused(tmp_path):
     with pytest.raises(ValueError, match="holds 0 classes, should be two or more"):
         read(tmp_path, folders, path=str(tmp_path))
@@ -368,4 +217,11 @@ def test_folders_that_hold_no_classes_are_refused(tmp_path):
         for number in range(3):
             np.save(tmp_path / name / f"{number}.npy", np.ones(shape))
     with pytest.raises(ValueError, match=r"its array is \[4\], should be \[3\] as in"):
+        read(tmp_path, folders, path=str(tmp_path))
+
+
+def test_two_folders_for_one_split_are_refused(tmp_path):
+    for name in ("train", "val", "validation"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match="one folder for validation, has val and validation"):
         read(tmp_path, folders, path=str(tmp_path))

@@ -39,6 +39,21 @@ def test_the_generator_alone_draws_the_parts():
     assert not any(other)
 
 
+def test_a_class_of_three_is_in_all_parts_whatever_their_shares():
+    parts = stratified(np.zeros(3), np.random.default_rng(0), 0.5, 0.45)
+    assert [len(part) for part in parts] == [1, 1, 1]
+
+
+def test_no_samples_are_three_empty_parts():
+    parts = stratified(np.zeros(0), np.random.default_rng(0))
+    assert [len(part) for part in parts] == [0, 0, 0]
+
+
+def test_the_least_number_of_groups_follows_from_their_shares():
+    with pytest.raises(ValueError, match="4 patients: should be 5 or more"):
+        whole_groups("patients", 4, np.random.default_rng(0), 0.45, 0.45)
+
+
 def test_two_groups_are_too_few():
     with pytest.raises(ValueError, match="2 patients: should be 3 or more"):
         whole_groups("patients", 2, np.random.default_rng(0))
