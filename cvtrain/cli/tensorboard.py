@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import re
@@ -17,6 +16,7 @@ from urllib.parse import quote, urlencode
 
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 
+from cvtrain.cli.parser import CommandParser
 from cvtrain.process.errors import InputError
 from cvtrain.process.exit_status import run_command
 from cvtrain.process.plain_text import say
@@ -32,6 +32,10 @@ from cvtrain.report.served_runs import (
 from cvtrain.runs.tensorboard.events import NAME_BEGINS
 
 NAME = "cvtrain tensorboard"
+DESCRIPTION = """\
+Start TensorBoard on a sweep or a run, for this machine alone (localhost), and print its address.
+Ctrl-C ends it."""
+LAST_PORT = 65535
 STOPPED = 0
 REFRESH_SECONDS = 10.0
 """How often runs that have begun meanwhile are added."""
@@ -51,11 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Serve a directory, as `main` does, but raise errors instead of printing them."""
-    parser = argparse.ArgumentParser(
-        prog="python -m cvtrain tensorboard",
-        description="Start TensorBoard on a sweep or a run, for this machine alone (localhost), and"
-        " print its address. Ctrl-C ends it.",
-    )
+    parser = CommandParser("tensorboard", DESCRIPTION)
     parser.add_argument("directory", type=Path, help="of a sweep, of one run, or of several")
     parser.add_argument("--port", type=int, help="else 6006 or the next free one; 0: a free one")
     parser.add_argument(
@@ -65,6 +65,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         " seeds at the best learning rates",
     )
     options = parser.parse_args(arguments)
+    if options.port is not None and not 0 <= options.port <= LAST_PORT:
+        raise InputError(f"--port={options.port}: should be from 0 to {LAST_PORT}")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -154,7 +154,7 @@ def _arms(runs: pd.DataFrame, began: float) -> Iterator[Board]:
         section = OVER_OCTAVE if per_octave == 1 else f"{OVER_OCTAVE}_x{per_octave}"
         section = f"{section}/{run_name(str(group))}"
         tags = {tag: f"{section}/{str(tag).replace('/', '_')}" for tag in table}
-        yield Board(_board_name(group, arm), table.rename(columns=tags), began)
+        yield Board(board_name(group, arm), table.rename(columns=tags), began)
 
 
 def _cells(sweep: Sweep, runs: pd.DataFrame, began: float) -> Iterator[Board]:
@@ -170,7 +170,7 @@ def _cells(sweep: Sweep, runs: pd.DataFrame, began: float) -> Iterator[Board]:
         if tables:
             rate = f"{BEST if is_best else ''}lr={rate_text(float(str(lr)))}"
             yield Board(
-                f"{_board_name(group, arm)}/{run_name(rate)}",
+                f"{board_name(group, arm)}/{run_name(rate)}",
                 mean_and_spread(tables),
                 began + index * APART,
                 {
@@ -181,10 +181,6 @@ def _cells(sweep: Sweep, runs: pd.DataFrame, began: float) -> Iterator[Board]:
                     "replicates": float(len(cell)),
                 },
             )
-
-
-def _board_name(group: object, arm: object) -> str:
-    return f"{run_name(str(group))}/{run_name(str(arm))}"
 
 
 def _write_report(document: Document, folder: Path) -> None:
@@ -213,6 +209,11 @@ def _write_board(directory: Path, content: Board) -> None:
     if content.hyperparameters:
         board.ended(succeeded=True)
     board.close()
+
+
+def board_name(group: object, arm: object) -> str:
+    """The directory of an arm's board below `FOLDER`."""
+    return f"{run_name(str(group))}/{run_name(str(arm))}"
 
 
 def run_name(label: str) -> str:

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 
 from cvtrain.process.plain_text import printable
-from cvtrain.report.cells import replace_exponents
+from cvtrain.report.cells import EXPONENT, replace_exponents
 from cvtrain.report.document import Table
 
 COLUMN, PAGE = 252.0, 516.0
@@ -17,6 +17,8 @@ LETTER, SEPARATION = 4.3, 3.0
 LEAST_PARAGRAPH = 45.0
 """Points of a column of words that break into lines."""
 THIN = "\u2009"
+POWERS = re.compile(rf"\^(-?[\d.]+)|{EXPONENT.pattern}")
+"""Exponents, plain behind ^ or raised."""
 SPECIAL = str.maketrans(
     {
         **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -104,9 +106,8 @@ def _tex(text: str) -> str:
     shown = printable(text).strip()
     for pattern, replacement in TIGHT:
         shown = pattern.sub(replacement, shown)
-    powers = re.compile(r"\^(-?[\d.]+)|[⁻⁰¹²³⁴⁵⁶⁷⁸⁹][⁻·⁰¹²³⁴⁵⁶⁷⁸⁹]*")
     parts, last = [], 0
-    for found in powers.finditer(shown):
+    for found in POWERS.finditer(shown):
         exponent = found[1] or replace_exponents(found[0], "{}")
         parts += [shown[last : found.start()].translate(SPECIAL), f"$^{{{exponent}}}$"]
         last = found.end()

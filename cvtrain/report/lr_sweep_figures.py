@@ -204,10 +204,12 @@ def _worst(group: Group) -> str:
     value = as_error(price.difference.mean, "") * (-1 if group.rising else 1)
     unit = " points of test error" if group.metric == ACCURACY else f" {group.metric}"
     value *= 100 if group.metric == ACCURACY else 1
-    text = f"most is lost by {arm.name} at {rate_text(price.lr)}, {value:+.2g}{unit}"
+    text = (
+        f"most is lost by {arm.name} at {rate_text(price.lr)}, {signed_text(value, '+.2g')}{unit}"
+    )
     if math.isinf(price.steps) and math.isfinite(price.reference_steps):
         text += ", where the goal is never reached"
-    return text.replace("-", "−")
+    return text
 
 
 def _ends(comparison: Comparison, group: Group) -> str:
@@ -221,11 +223,15 @@ def _ends(comparison: Comparison, group: Group) -> str:
             losses[arm.name] = float(rows["score"].median())
     low, high = min(losses, key=losses.__getitem__), max(losses, key=losses.__getitem__)
     if low == high:
-        return f"ends at {losses[low]:.3g}"
+        return f"ends at {_loss(losses[low])}"
     return (
-        f"at the reference’s rate they end between {losses[low]:.3g} ({low}) and"
-        f" {losses[high]:.3g} ({high})"
-    ).replace("inf", "divergence")
+        f"at the reference’s rate they end between {_loss(losses[low])} ({low}) and"
+        f" {_loss(losses[high])} ({high})"
+    )
+
+
+def _loss(value: float) -> str:
+    return "divergence" if math.isinf(value) else f"{value:.3g}"
 
 
 def _way(traces: Traces) -> str:

@@ -16,7 +16,7 @@ from cvtrain.analysis.arms import label_runs
 from cvtrain.analysis.load import load
 from cvtrain.process.errors import InputError
 from cvtrain.process.regular_file import is_file, kind_of
-from cvtrain.report.boards import BEST, run_name
+from cvtrain.report.boards import BEST, board_name, run_name
 from cvtrain.report.cells import rate_text
 from cvtrain.runs.journal import SWEEP_FILE
 from cvtrain.runs.safe_names import AGGREGATE, FORMER_AGGREGATE, REPORT
@@ -92,7 +92,8 @@ def _kind(place: Path) -> int:
 
 def _named(directory: Path, folders: Sequence[Path]) -> Runs:
     names: dict[Path, str] = {}
-    for sweep in dict.fromkeys(folder.parent for folder in folders):
+    trained = (folder for folder in folders if _kind(folder.relative_to(directory)) == OTHER)
+    for sweep in dict.fromkeys(folder.parent for folder in trained):
         if kind_of(sweep / SWEEP_FILE) is not None:
             names |= _names_of_trained_runs(sweep)
     shown = {}
@@ -115,7 +116,7 @@ def _names_of_trained_runs(directory: Path) -> dict[Path, str]:
         return {}
     names = {
         directory / str(row["directory"]): (
-            f"{run_name(str(row['group']))}/{run_name(str(row['arm']))}"
+            f"{board_name(row['group'], row['arm'])}"
             f"/lr={run_name(rate_text(float(row['optimizer.lr'])))}/seed={row['seed']:.0f}"
         )
         for row in runs.to_dict("records")

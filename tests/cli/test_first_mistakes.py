@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cvtrain.cli import convert, inform
+from cvtrain.cli import convert, inform, tensorboard
 from cvtrain.cli.train import main
 
 NEW = "should be the path of a new directory"
@@ -122,6 +122,20 @@ CONVERSIONS = [
 def test_a_wrong_hyperparameter_is_refused_by_its_name(capsys, words, line):
     assert convert.main(["--from", "wirtinger", "--to", "pytorch", "adam", *words]) == 2
     assert capsys.readouterr().err.startswith(f"cvtrain convert: {line}")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--port", "-1"], "--port=-1: should be from 0 to 65535"),
+        (["--port", "99999"], "--port=99999: should be from 0 to 65535"),
+        (["--port", "x"], "argument --port: invalid int value: 'x'; see --help"),
+        (["--nosuch"], "unrecognized arguments: --nosuch; see --help"),
+    ],
+)
+def test_a_wrong_word_for_tensorboard_is_a_line(capsys, words, line):
+    assert tensorboard.main([".", *words]) == 2
+    assert capsys.readouterr().err == f"cvtrain tensorboard: {line}\n"
 
 
 def test_output_that_is_not_utf8_shows_escapes_and_ends_nothing(tmp_path, monkeypatch):

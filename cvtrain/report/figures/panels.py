@@ -24,7 +24,6 @@ FULL = 6.8
 """Inches: the width of all figures of several columns; a journal's page has 7.16."""
 PANEL = FULL / 2, 2.15
 """Inches: width and height of a panel with its labels; a journal's column is 3.5 wide."""
-MOST_COLUMNS = 3
 LEFT, RIGHT, ABOVE, BELOW = 0.62, 0.08, 0.4, 0.44
 """Inches of a panel around its axes, for labels, title and band."""
 NAMES_LEFT = 1.45
@@ -34,8 +33,6 @@ BAND = 0.17
 """Height of the band of failed runs, in inches."""
 LINE, LEGEND_LETTERS = 0.16, 42
 """Of a legend: height of a line in inches, letters in a line of a column as wide as `PANEL`."""
-HANDLE = 0.45
-"""Inches of a legend's line before its text."""
 
 
 class Piece(NamedTuple):

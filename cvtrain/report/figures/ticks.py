@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
-from cvtrain.report.cells import superscript
+from cvtrain.report.cells import number_text, superscript
 
 LEAST_TICKS, MOST_TICKS = 3, 7
 BETWEEN = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))
@@ -67,10 +67,10 @@ def log_ticks(low: float, high: float) -> list[float]:
 def number_label(value: float) -> str:
     """E.g. ``0.02``, ``50``, ``10⁻⁵``, ``3×10⁵``."""
     if value == 0 or 1e-3 <= abs(value) < 1e5:
-        return f"{value:.4g}".replace("-", "−")
+        return number_text(value)
     exponent = math.floor(math.log10(abs(value)) + WITHIN)
     power = f"10{superscript(exponent)}"
-    factor = f"{value / 10.0**exponent:.3g}".replace("-", "−")
+    factor = number_text(value / 10.0**exponent, ".3g")
     return power if factor == "1" else f"{factor}×{power}"
 
 
