@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import sys
-from functools import cache
 from pathlib import Path
 from typing import TextIO
 
@@ -66,7 +65,6 @@ def cvtrain_command(*arguments: str) -> str:
     return printed_command(*own_command(), *arguments)
 
 
-@cache
 def own_command() -> tuple[str, ...]:
     """The words that start cvtrain in the way in which this process was started.
 

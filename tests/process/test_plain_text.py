@@ -22,7 +22,6 @@ from cvtrain.process.plain_console import PlainConsole
 from cvtrain.process.plain_text import (
     STARTED_AS,
     cvtrain_command,
-    own_command,
     printable,
     printed_command,
     say,
@@ -218,11 +217,9 @@ def started(tmp_path, monkeypatch):
         monkeypatch.setattr(sys, "argv", [str(tmp_path / program)])
         monkeypatch.setattr(sys, "executable", str(tmp_path / python))
         monkeypatch.setenv(STARTED_AS, script)
-        own_command.cache_clear()
         return cvtrain_command("report", "a b")
 
-    yield command
-    own_command.cache_clear()
+    return command
 
 
 @pytest.mark.parametrize(
@@ -295,3 +292,12 @@ def test_a_value_that_needs_quotes_is_told_how_they_are_set(command):
     outcome = command("output=a=b")
     assert outcome.status == 2
     assert "needs quotes: \"key='a=b'\"" in outcome.err
+
+
+def test_a_printed_command_works_where_it_is_printed_after_a_change_of_directory(
+    started, tmp_path, monkeypatch
+):
+    started("__main__.py", ".venv/bin/python")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert cvtrain_command("report") == f"{tmp_path}/.venv/bin/python -m cvtrain report"

@@ -48,7 +48,6 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "broken").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     yield tmp_path
     sys.modules.pop("antenna", None)
 
