@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cvtrain.analysis.load import Sweep
+from cvtrain.analysis.load import Sweep, missing
 from cvtrain.analysis.replicates import PAIRED_BY, data_splits, replicates, run_keys
 from cvtrain.analysis.statistics import RealArray, trimmed_mean
 from cvtrain.config.sections import ReportConfig
@@ -155,8 +154,3 @@ def tuned(runs: pd.DataFrame) -> Tuned:
         best=there[there["judged"]],
         runs=runs,
     )
-
-
-def missing(value: Any) -> bool:
-    """Whether a cell of a table of runs holds nothing: None or NaN."""
-    return value is None or (isinstance(value, float) and math.isnan(value))

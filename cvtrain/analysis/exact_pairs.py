@@ -18,8 +18,8 @@ import pandas as pd
 from torch import Tensor
 
 from cvtrain.analysis.arms import ARM_KEYS, OTHER_KEYS, REFERENCE
-from cvtrain.analysis.best_lr import missing
 from cvtrain.analysis.checkpoint_diff import difference, last_weights
+from cvtrain.analysis.load import missing
 from cvtrain.laws.table import CLIP_EXPONENTS, Values, defaults, exponents, law_of
 from cvtrain.process.errors import InputError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -190,6 +191,11 @@ def _listed(directory: Path) -> Iterator[tuple[int, str, int]]:
     below = directory.glob(f"*/{RUN_FILE}") if is_directory(directory) else ()
     for number, path in enumerate(sorted(below)):
         yield number, path.parent.name, 0
+
+
+def missing(value: Any) -> bool:
+    """Whether a cell of a table of runs holds nothing: None or NaN."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def read_metrics(directory: Path) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from cvtrain.analysis.best_lr import missing
+from cvtrain.analysis.load import missing
 from cvtrain.training.convergence import DEFAULT_GOALS
 
 ACCURACY = "test/accuracy"

@@ -18,25 +18,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cvtrain.analysis.load import missing
 from cvtrain.analysis.statistics import RealArray
 
 IntArray = npt.NDArray[np.int64]
 RunKey = tuple[int, int]
 """Split and seed of a run: `data.seed` (0 of data without one) and `seed`."""
+LARGEST = 2**53
+"""Below it a float64 tells every whole number from its neighbours."""
 PAIRED_BY = ["split", "seed"]
 """Columns of a table of runs that make up a `RunKey`."""
 
 
 def data_splits(runs: pd.DataFrame) -> pd.Series:
-    """`data.seed` of each run, 0 for data that have none."""
+    """`data.seed` of each run, 0 for data that have none; where one is no whole number, the numbers
+    of the distinct values."""
     if "data.seed" not in runs:
         return pd.Series(0, index=runs.index)
-    return pd.to_numeric(runs["data.seed"]).fillna(0).astype(int)
+    values = [0 if missing(value) else value for value in runs["data.seed"].tolist()]
+    if not all(map(_is_whole, values)):
+        values = pd.factorize(pd.Series(list(map(repr, values))))[0].tolist()
+    return pd.Series(list(map(int, values)), index=runs.index)
+
+
+def _is_whole(value: Any) -> bool:
+    # Beside runs that have none, whole numbers are floating-point numbers in a table.
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and abs(value) < LARGEST and value % 1 == 0
 
 
 def run_keys(runs: pd.DataFrame) -> list[RunKey]:

@@ -69,10 +69,10 @@ def _facts(directory: Path, runs: pd.DataFrame) -> dict[str, Any]:
         "batch_sizes": _values(runs, "batch_size"),
         "seeds": sorted(int(seed) for seed in _values(runs, "seed")),
         "tested": TESTED,
-        "experiment": sweep.get("experiment"),
+        "experiment": _text(sweep, "experiment"),
         "command": _command(directory, sweep),
         "versions": _distinct(one["versions"] for one in made),
-        "commit": sweep.get("commit"),
+        "commit": _text(sweep, "commit"),
         "machines": _distinct(one["machine"] for one in made),
         "devices": _values(runs, "device"),
         "threads": sorted({int(one["threads"]) for one in made}),
@@ -180,6 +180,11 @@ def _distinct(items: Iterable[tuple[tuple[str, Any], ...]]) -> list[dict[str, An
 def _sweep_file(directory: Path) -> Mapping[str, Any]:
     path = directory / SWEEP_FILE
     return read_record(path) if kind_of(path) is not None else {}
+
+
+def _text(sweep: Mapping[str, Any], key: str) -> str | None:
+    value = sweep.get(key)
+    return value if isinstance(value, str) else None
 
 
 def _command(directory: Path, sweep: Mapping[str, Any]) -> str | None:

@@ -130,10 +130,13 @@ RecordedConfig = TypedDict(
     {
         "seed": Whole,
         "max_steps": Whole,
+        "batch_size": NotRequired[Whole | None],
+        "dtype": NotRequired[str],
         "init_jitter": NotNegative,
         "data._target_": str,
         "data.circularity": NotRequired[Number],
         "model._target_": str,
+        "objective.loss": NotRequired[str],
         "objective.scale": Positive,
         "convention.scale": Positive,
         "convention.conjugate": StrictBool,

@@ -7,12 +7,13 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 from cvtrain.analysis.best_lr import best_rate
 from cvtrain.analysis.optimum import leave_one_out
-from cvtrain.analysis.replicates import replicate_means, replicates
+from cvtrain.analysis.replicates import data_splits, replicate_means, replicates
 from cvtrain.analysis.scores import compare
 from cvtrain.analysis.statistics import interval
 from cvtrain.analysis.verdict import decide
@@ -28,6 +29,22 @@ def test_seeds_are_replicates_of_one_split_and_splits_are_where_there_are_severa
     assert replicates([(3, 5), (2, 1), (3, 1)]).tolist() == [1, 0, 1]
     assert replicates([(seed, seed) for seed in range(4)]).tolist() == [0, 1, 2, 3]
     assert replicates([]).size == 0
+
+
+@pytest.mark.parametrize(
+    ("seeds", "splits"),
+    [
+        ([3, 1, 3], [3, 1, 3]),
+        ([2.0, math.nan, 1.0], [2, 0, 1]),
+        (["a", "b", "a"], [0, 1, 0]),
+        ([[1], {}, 2**70], [0, 1, 2]),
+        ([True, 1, 0.5], [0, 1, 2]),
+    ],
+)
+def test_seeds_of_the_data_that_are_no_whole_numbers_are_counted(seeds, splits):
+    runs = pd.DataFrame({"data.seed": pd.Series(seeds, dtype=object)})
+    assert data_splits(runs).tolist() == splits
+    assert data_splits(pd.DataFrame({"seed": seeds})).tolist() == [0, 0, 0]
 
 
 def test_unknown_values_are_left_out_and_an_infinite_one_makes_its_replicate_infinite():

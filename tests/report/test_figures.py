@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from cvtrain.analysis.scores import compare
+from cvtrain.analysis.verdict import decide
 from cvtrain.report.export import write_report
 from cvtrain.report.figures.differences import prices
-from cvtrain.report.figures.learning_rates import heat_maps, learning_rate_curves
+from cvtrain.report.figures.learning_rates import distances, heat_maps, learning_rate_curves
 from cvtrain.report.figures.panels import PANEL, Panels
 from cvtrain.report.figures.save import save_figure
 from cvtrain.report.figures.style import LETTERS
@@ -156,6 +157,15 @@ def test_where_nothing_finished_or_arrived_figures_are_drawn_too(tmp_path):
         document = report_retuning(sweep_of(rows))
         assert len(document.pictures) >= 2
         write_report(document, tmp_path / name)
+
+
+def test_a_loss_of_zero_has_no_ratio_and_no_distance():
+    sweep = sweep_of([*arm((0.3, 0.0, 0.25, 0.4)), *arm((0.4, 0.3, 0.2, 0.25), **HALVED)])
+    comparison = compare(sweep)
+    found = list(distances(comparison.groups[0], decide(comparison.groups)))
+    assert [name for name, *_ in found] == ["scale ½, pytorch"]
+    # At 0.0625, 0.25 and 0.5 the losses' ratios are 4/3, 5/4 and 8/5.
+    assert found[0][1] == pytest.approx(1 / 3)
 
 
 def test_captions_say_what_the_data_say():

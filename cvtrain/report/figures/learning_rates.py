@@ -13,7 +13,9 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from cvtrain.analysis.answer import Answers
 from cvtrain.analysis.arms import CONTROL
+from cvtrain.analysis.best_lr import BoolArray
 from cvtrain.analysis.scores import Arm, Comparison, Group
+from cvtrain.analysis.statistics import RealArray
 from cvtrain.report.answers import factor_octaves
 from cvtrain.report.cells import superscript
 from cvtrain.report.figures.panels import Panels, name_ticks, rows_for
@@ -216,13 +218,17 @@ def distances(group: Group, answers: Answers) -> Iterator[tuple[str, float, floa
 
 def _distance(base: Arm, arm: Arm, octaves: float) -> float:
     own, losses = arm.grid.octaves - octaves, arm.grid.median_loss
-    known = np.isfinite(losses)
+    known, usable = (_has_ratio(grid.median_loss) for grid in (arm.grid, base.grid))
     if math.isnan(octaves) or not known.any():
         return math.nan
-    wanted = base.grid.octaves[np.isfinite(base.grid.median_loss)]
-    reference = base.grid.median_loss[np.isfinite(base.grid.median_loss)]
+    wanted, reference = base.grid.octaves[usable], base.grid.median_loss[usable]
     within = (wanted >= own[known].min() - 1e-6) & (wanted <= own[known].max() + 1e-6)
     if not within.any():
         return math.nan
     moved = np.exp(np.interp(wanted[within], own[known], np.log(losses[known])))
     return float(np.median(np.exp(np.abs(np.log(moved / reference[within]))) - 1))
+
+
+def _has_ratio(losses: RealArray) -> BoolArray:
+    """Where a loss can be divided by: a perfect fit has 0, a loss of one's own may be negative."""
+    return np.isfinite(losses) & (losses > 0)
