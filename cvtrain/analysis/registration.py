@@ -7,10 +7,11 @@ is the mean horizontal distance between the two curves, over the levels of the l
 from 1.25 to twice the lowest: near the best rate, where learning rates are tuned to, but above the
 bottom. It is the area between the curves over its height (curve registration: Ramsay and Li 1998,
 Curve registration, J. R. Stat. Soc. B 60:351; here by a shift of the argument alone). Between
-learning rates a curve is joined by a monotone cubic: a shift by whole steps of the grid is exact,
-any other one off by less than 0.01 octaves, also where one arm has steps of an octave and the other
-of half an octave. Farther from the best rate curves of real networks may lie apart by another
-shift, since the early training is another one.
+learning rates a curve is joined by a monotone cubic: a shift by whole steps of a grid that both
+arms have is exact, any other one off by less than 0.01 octaves, also where one arm has steps of an
+octave and the other of half an octave. Of two points alone, as an arm has that a law makes equal to
+another, the curve is a straight line, and off by some 0.04 octaves. Farther from the best rate
+curves of real networks may lie apart by another shift, since the early training is another one.
 """
 
 from __future__ import annotations

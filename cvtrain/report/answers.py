@@ -262,11 +262,14 @@ def _arm_note(record: Record) -> str:
 
 
 def _record(answer: Answer) -> Record:
-    shift, rest = (
-        (answer.registration.factor, answer.registration.ratio)
-        if answer.registration is not None
-        else (None, None)
+    registration = answer.registration
+    factor, rest = (
+        (None, None) if registration is None else (registration.factor, registration.ratio)
     )
+    if answer.law is not None and answer.kind == "relabelling" and answer.law.base == REFERENCE:
+        # Exact, while its few points only estimate it.
+        exact = answer.law.factor
+        factor = Interval(exact, exact, exact, answer.law.pairs)
     return {
         "group": answer.group,
         "arm": answer.arm,
@@ -274,7 +277,7 @@ def _record(answer: Answer) -> Record:
         "advice": answer.advice,
         "outcome": answer.outcome,
         "cost": answer.cost,
-        **_ends("factor", shift),
+        **_ends("factor", factor),
         **_ends("rest", rest),
         "equivalence_p": answer.equivalence_p,
         "difference_p": answer.difference_p,

@@ -12,7 +12,7 @@ from cvtrain.analysis.answer import Answer, LawCheck
 from cvtrain.analysis.arms import REFERENCE
 from cvtrain.analysis.registration import Registration
 from cvtrain.analysis.statistics import Interval
-from cvtrain.report.answers import factor_octaves, learning_rate, outcome
+from cvtrain.report.answers import _record, factor_octaves, learning_rate, outcome
 from cvtrain.report.cells import STATUS
 from cvtrain.report.console import answer_table
 from cvtrain.report.lr_sweep import report_retuning
@@ -96,6 +96,15 @@ def test_a_cell_says_what_to_do_with_the_learning_rate(answer, text):
 def test_a_cell_says_whether_the_outcome_is_then_the_same_behind_a_sign(answer, text, status):
     assert outcome(answer) == text
     assert STATUS[text[0]] == status
+
+
+def test_files_have_the_factor_of_a_law_and_not_its_estimate_from_few_points():
+    near = registered(1.04, 1.02, 1.06)
+    exact = _record(answered("relabelling", law=law(1.0), registration=near))
+    assert (exact["factor"], exact["factor_low"], exact["factor_high"]) == (2.0, 2.0, 2.0)
+    of_another = law(1.0, base="scale 1, wirtinger")
+    measured = _record(answered("relabelling", law=of_another, registration=near))
+    assert measured["factor"] == 2**1.04
 
 
 def test_a_curve_is_moved_by_what_a_law_or_registration_says():
