@@ -4,6 +4,7 @@ cvtrain.configure("+experiment=article")   a checked configuration, from command
 cvtrain.train(config, output="outputs")    one run, as `cvtrain` makes it
 cvtrain.load("outputs/sweep/…")            a sweep's runs and curves as pandas tables
 cvtrain.GradientMonitor(…)                 the signals, for any LightningModule
+cvtrain.GradientConvention(scale=0.5)      ∂L/∂w* in place of w.grad, for any LightningModule
 cvtrain.StackedModule(…)                   K networks of your own, trained as one
 """
 
@@ -17,12 +18,21 @@ from cvtrain.process.environment import set_environment
 if TYPE_CHECKING:
     from cvtrain.analysis.load import load
     from cvtrain.api import configure, train
+    from cvtrain.training.gradient_convention import GradientConvention
     from cvtrain.training.monitor import GradientMonitor
     from cvtrain.training.stacked_module import StackedModule
 
-__all__ = ["GradientMonitor", "StackedModule", "configure", "load", "train"]
+__all__ = [
+    "GradientConvention",
+    "GradientMonitor",
+    "StackedModule",
+    "configure",
+    "load",
+    "train",
+]
 
 _HOMES = {
+    "GradientConvention": "cvtrain.training.gradient_convention",
     "GradientMonitor": "cvtrain.training.monitor",
     "StackedModule": "cvtrain.training.stacked_module",
     "configure": "cvtrain.api",

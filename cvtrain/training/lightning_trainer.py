@@ -19,6 +19,7 @@ from cvtrain.config.targets import check_arguments, resolve_target
 from cvtrain.process.errors import InputError, describe_error
 from cvtrain.process.limits import check_process_count
 from cvtrain.training.data_parallel import devices_wanted
+from cvtrain.training.gradient_convention import GradientConvention
 from cvtrain.training.monitor import GradientMonitor
 
 REPLACED_TRAINER_ARGUMENTS = {
@@ -105,6 +106,7 @@ REPLACED_CALLBACKS: dict[type[Callback], str] = {
     " (requires_grad_(False))",
     callbacks.ModelPruning: "prune the network of a checkpoint: the callback renames its parameters"
     " while it is trained",
+    GradientConvention: "use convention.scale and convention.conjugate",
     GradientMonitor: "use signals.scalars_every; the same is always recorded",
 }
 """Callbacks that cannot work in a run, subclasses included, and what to use instead: a run has no
