@@ -199,7 +199,12 @@ def test_a_scale_that_is_no_scale_is_refused(scale):
         GradientConvention(scale)
 
 
+class Theirs(GradientConvention):
+    """In a package of the user's."""
+
+
 def test_a_run_of_cvtrain_has_a_key_for_it():
-    target = "cvtrain.training.gradient_convention.GradientConvention"
-    with pytest.raises(InputError, match=r"use convention\.scale"):
-        configure(f"+trainer.callbacks=[{{_target_: {target}}}]")
+    with pytest.raises(InputError, match=r"should be left out; use convention\.scale"):
+        configure(
+            f"+trainer.callbacks=[{{_target_: {__name__}.Theirs}}]", "trusted_modules=[tests]"
+        )
