@@ -22,7 +22,7 @@ from cvtrain.process.errors import InputError
 from cvtrain.process.process_state import preserves_process_state
 from cvtrain.process.signals import signals_handled
 from cvtrain.runs.directory_lock import DirectoryLock, claim_directory
-from cvtrain.sweep.plan import single_point
+from cvtrain.sweeps.plan import single_point
 from cvtrain.training import train as engine
 from cvtrain.training.job import Job
 from cvtrain.training.preflight import preflight

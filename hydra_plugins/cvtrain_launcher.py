@@ -1,4 +1,4 @@
-"""Where Hydra looks for launchers; the substance is in `cvtrain.sweep.launcher`.
+"""Where Hydra looks for launchers; the substance is in `cvtrain.sweeps.launcher`.
 
 Hydra imports this file at every start, also for `--help`: nothing heavy may be imported here.
 """
@@ -18,8 +18,8 @@ from omegaconf import DictConfig
 if TYPE_CHECKING:
     from cvtrain.config.compose import Composer
     from cvtrain.config.point import Point
-    from cvtrain.sweep.executors.executor import Executor
-    from cvtrain.sweep.launcher import JobBatch
+    from cvtrain.sweeps.executors.executor import Executor
+    from cvtrain.sweeps.launcher import JobBatch
     from cvtrain.training.task import Tasks
 
 
@@ -48,7 +48,7 @@ class ExecutorLauncher(Launcher):
         Raises:
             InputError: an option of the launcher is wrong.
         """
-        from cvtrain.sweep.launcher import check_launcher
+        from cvtrain.sweeps.launcher import check_launcher
 
         assert self.config is not None
         executor = self._executor(self.config.hydra.job)
@@ -73,7 +73,7 @@ class ExecutorLauncher(Launcher):
         return self._batch().launch_points(points, root, tasks, composer)
 
     def _batch(self) -> JobBatch:
-        from cvtrain.sweep.launcher import JobBatch
+        from cvtrain.sweeps.launcher import JobBatch
 
         assert self.hydra_context is not None
         assert self.config is not None
@@ -96,25 +96,25 @@ class LocalLauncher(ExecutorLauncher):
         self._workers = workers
 
     def _executor(self, job: DictConfig) -> Executor:
-        from cvtrain.sweep.executors.in_process import InProcess
-        from cvtrain.sweep.executors.processes import Processes
+        from cvtrain.sweeps.executors.in_process import InProcess
+        from cvtrain.sweeps.executors.processes import Processes
 
         return InProcess(bool(job.chdir)) if self._workers == 1 else Processes(self._workers)
 
 
 class RayLauncher(ExecutorLauncher):
-    """Launcher that trains on a Ray cluster: `cvtrain.sweep.executors.ray_cluster.RayCluster`."""
+    """Launcher that trains on a Ray cluster: `cvtrain.sweeps.executors.ray_cluster.RayCluster`."""
 
     def _executor(self, job: DictConfig) -> Executor:
-        from cvtrain.sweep.executors.ray_cluster import RayCluster
+        from cvtrain.sweeps.executors.ray_cluster import RayCluster
 
         return RayCluster(**self._options, environment=dict(job.env_set))
 
 
 class SlurmLauncher(ExecutorLauncher):
-    """Launcher that trains in jobs of SLURM: `cvtrain.sweep.executors.slurm.Slurm`."""
+    """Launcher that trains in jobs of SLURM: `cvtrain.sweeps.executors.slurm.Slurm`."""
 
     def _executor(self, job: DictConfig) -> Executor:
-        from cvtrain.sweep.executors.slurm import Slurm
+        from cvtrain.sweeps.executors.slurm import Slurm
 
         return Slurm(**self._options)

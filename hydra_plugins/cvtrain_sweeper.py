@@ -1,4 +1,4 @@
-"""Where Hydra looks for sweepers; the substance is in `cvtrain.sweep.sweeper`.
+"""Where Hydra looks for sweepers; the substance is in `cvtrain.sweeps.sweeper`.
 
 Hydra imports this file at every start, also for `--help`: nothing heavy may be imported here.
 """
@@ -17,8 +17,8 @@ class CheckedSweeper(BasicSweeper):
     Args:
         params: the sweep's axes, as strings: ``{"seed": "0,1,2"}``.
         variants: lists of overrides, each of which is trained at every combination of the axes.
-        fewer: rules that leave out points, see `cvtrain.sweep.fewer_points`.
-        search: options of `cvtrain.sweep.search.SearchOptions`: points that Optuna chooses instead.
+        fewer: rules that leave out points, see `cvtrain.sweeps.fewer_points`.
+        search: options of `cvtrain.sweeps.search`: points that Optuna chooses instead.
     """
 
     def __init__(
@@ -49,15 +49,15 @@ class CheckedSweeper(BasicSweeper):
             from cvtrain.process.optional_dependencies import require_package
 
             require_package("optuna", "optuna", "hydra.sweeper.search")
-            from cvtrain.sweep.search import run_search
-            from cvtrain.sweep.session import SweepSession
+            from cvtrain.sweeps.search import run_search
+            from cvtrain.sweeps.session import SweepSession
 
             overrides = [*axes, *arguments]
             return run_search(SweepSession(*setting, kind="trials"), overrides, self._search)
-        from cvtrain.sweep.decide import run_until_decided
-        from cvtrain.sweep.fewer_points import without_typed_axes
-        from cvtrain.sweep.session import SweepSession
-        from cvtrain.sweep.sweeper import run_sweep
+        from cvtrain.sweeps.decide import run_until_decided
+        from cvtrain.sweeps.fewer_points import without_typed_axes
+        from cvtrain.sweeps.session import SweepSession
+        from cvtrain.sweeps.sweeper import run_sweep
 
         def run(typed: Sequence[str]) -> tuple[Any, tuple[str, ...]]:
             session, fewer = SweepSession(*setting), without_typed_axes(self._fewer, typed)

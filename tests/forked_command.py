@@ -23,7 +23,7 @@ PATIENCE = 60.0
 PROGRAM = """
     import json, os, signal, sys
     import cvtrain.cli.train, cvtrain.training.train, cvtrain.experiments.publish
-    import cvtrain.sweep.packing, cvtrain.sweep.sweeper, cvtrain.training.preflight
+    import cvtrain.sweeps.packing, cvtrain.sweeps.sweeper, cvtrain.training.preflight
     import cvtrain.report.html, hydra_plugins.cvtrain_sweeper
     from tests.blank_figures import figures_left_blank
 

@@ -167,7 +167,7 @@ def take_cvtrain(arguments: list[str], page: str, commands, monkeypatch) -> None
         outcome = commands.run(Path.cwd(), *arguments, *([] if informs else ["--cfg", "job"]))
         assert outcome.returncode == 0, outcome.stderr
         return
-    monkeypatch.setattr("cvtrain.sweep.estimate.show_plan", lambda *_, **__: None)
+    monkeypatch.setattr("cvtrain.sweeps.estimate.show_plan", lambda *_, **__: None)
     single = "resume=outputs/default/paused" in arguments
     repeated = arguments == ["resume=latest"]
     narrow = ["seed=0"] if any("+experiment=" in w for w in arguments) else []

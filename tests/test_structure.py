@@ -30,7 +30,7 @@ FLOORS = [
     "analysis",
     "report",
     "experiments",
-    "sweep",
+    "sweeps",
     "cli",
     "api",
     "__main__",

@@ -49,7 +49,7 @@ from cvtrain.process.exit_status import (
     signal_behind,
 )
 from cvtrain.process.signals import interruption
-from cvtrain.sweep.resume import repeats_recorded_command, resumed_command, resumed_run
+from cvtrain.sweeps.resume import repeats_recorded_command, resumed_command, resumed_run
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
@@ -107,7 +107,7 @@ def run(arguments: list[str]) -> int:
 def _train(args: Namespace) -> None:
     resumed = resumed_run(args.overrides)
     if resumed is not None:
-        from cvtrain.sweep.single_run import go_on_and_show
+        from cvtrain.sweeps.single_run import go_on_and_show
 
         go_on_and_show(resumed.directory, resumed.trusted, _logger(args, resumed.logger))
     elif repeats_recorded_command(args.overrides):
@@ -165,7 +165,7 @@ def _remember_debug(words: Sequence[str]) -> None:
 
 
 def _run(hydra: Hydra, composer: Composer, config: DictConfig, overrides: list[str]) -> None:
-    from cvtrain.sweep.plan import single_point
+    from cvtrain.sweeps.plan import single_point
 
     point = single_point(composer, overrides)
     from cvtrain.training.preflight import preflight
@@ -173,7 +173,7 @@ def _run(hydra: Hydra, composer: Composer, config: DictConfig, overrides: list[s
     tasks = preflight([point])
     interruption.check()
     if point.config.plan:
-        from cvtrain.sweep.estimate import show_plan
+        from cvtrain.sweeps.estimate import show_plan
 
         show_plan([point], 1, tasks)
         return
@@ -218,7 +218,7 @@ def _sweep(hydra: Hydra, composer: Composer, overrides: list[str]) -> None:
 
 
 def _task(composed: DictConfig, tasks: Tasks | None = None) -> float:
-    from cvtrain.sweep.task_function import run_point
+    from cvtrain.sweeps.task_function import run_point
 
     return run_point(composed, tasks)
 

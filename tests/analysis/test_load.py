@@ -13,7 +13,7 @@ import pytest
 from cvtrain import load
 from cvtrain.cli.report import main as report
 from cvtrain.process.errors import InputError
-from cvtrain.sweep.earlier_sweeps import latest_sweep
+from cvtrain.sweeps.earlier_sweeps import latest_sweep
 from tests.analysis.synthetic import HALVED, describe_sweep, write_run
 from tests.mutations import IN_PLACE, time_limit
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sweep.small_sweep import SMALL, assert_equal
+from tests.sweeps.small_sweep import SMALL, assert_equal
 
 SWEEP = (
     *(*SMALL, "objective.scale=1", "seed=0,1"),  # two stacks of two runs

@@ -16,7 +16,7 @@ import cvtrain
 from cvtrain.cli.report import main as report
 from cvtrain.runs.json_file import write_json
 from cvtrain.runs.run_json import read_record
-from cvtrain.sweep.resume import how_to_go_on
+from cvtrain.sweeps.resume import how_to_go_on
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 

@@ -13,7 +13,7 @@ import pytest
 from cvtrain.cli import evaluate
 from cvtrain.cli.train import main
 from cvtrain.config.schema import check_config
-from tests.sweep.small_sweep import SMALL, resume, sweep
+from tests.sweeps.small_sweep import SMALL, resume, sweep
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 

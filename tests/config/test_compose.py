@@ -16,8 +16,8 @@ from omegaconf import OmegaConf
 from cvtrain.config.compose import Composer, configuration_folder
 from cvtrain.config.overrides import parse_override, quoted
 from cvtrain.process.errors import InputError
-from cvtrain.sweep.fewer_points import fewer_points, without_typed_axes
-from cvtrain.sweep.plan import Plan, directory_name, swept_values
+from cvtrain.sweeps.fewer_points import fewer_points, without_typed_axes
+from cvtrain.sweeps.plan import Plan, directory_name, swept_values
 
 SWEEP = ["+experiment=sweep"]
 AXES = [

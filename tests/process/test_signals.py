@@ -175,8 +175,8 @@ def test_a_signal_that_is_dropped_on_its_way_is_seen_before_anything_is_made(
     "patched",
     [
         "cvtrain.training.preflight.check_numbers",
-        "cvtrain.sweep.packing.common_part",
-        "cvtrain.sweep.point_jobs.places",
+        "cvtrain.sweeps.packing.common_part",
+        "cvtrain.sweeps.point_jobs.places",
         "cvtrain.experiments.publish.load",
         "cvtrain.experiments.publish.report_on",
         "cvtrain.report.export.save_figure",

@@ -9,7 +9,7 @@ import pytest
 from cvtrain.process.errors import InputError
 from cvtrain.runs.directory_layout import check_layout
 from cvtrain.runs.safe_names import is_plain, plain, resolved, shortened
-from cvtrain.sweep.plan import directory_name
+from cvtrain.sweeps.plan import directory_name
 from tests.mutations import IN_PLACE
 
 FILES = [

@@ -19,7 +19,7 @@ from cvtrain.config.schema import check_config
 from cvtrain.runs.checkpoint import load_checkpoint
 from cvtrain.runs.metrics_csv import value_at
 from cvtrain.runs.run_json import read_record
-from tests.sweep.small_sweep import record, resume, statuses, sweep
+from tests.sweeps.small_sweep import record, resume, statuses, sweep
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 

@@ -13,8 +13,8 @@ import cvtrain
 from cvtrain.config.point import Point
 from cvtrain.process.errors import InputError
 from cvtrain.runs import trackers as tracker_module
-from cvtrain.sweep.estimate import measure_cost
-from cvtrain.sweep.memory_probe import probe_memory
+from cvtrain.sweeps.estimate import measure_cost
+from cvtrain.sweeps.memory_probe import probe_memory
 from cvtrain.training.job import Job
 from cvtrain.training.preflight import preflight
 from cvtrain.training.task import Task

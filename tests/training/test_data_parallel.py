@@ -18,7 +18,7 @@ from cvtrain.runs.run_json import read_record
 from cvtrain.training import data_parallel
 from cvtrain.training.data_parallel import Shares, averaging_error
 from cvtrain.training.module import TrainingModule
-from tests.sweep.small_sweep import resume
+from tests.sweeps.small_sweep import resume
 
 # Neither the batches nor the last one of an epoch can be shared out evenly.
 RUN = ("model.hidden=[4]", "dtype=complex128", "batch_size=333", "max_steps=30")

@@ -19,7 +19,7 @@ from cvtrain.config.compose import Composer, configuration_folder
 from cvtrain.config.point import Point
 from cvtrain.runs.checkpoint import load_checkpoint
 from cvtrain.runs.run_json import RunRecord
-from cvtrain.sweep.plan import single_point
+from cvtrain.sweeps.plan import single_point
 from cvtrain.training.job import Job
 from cvtrain.training.train import train
 

@@ -1,0 +1,130 @@
+"""Training in processes side by side, which share the cores, the memory and the GPUs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from multiprocessing import get_context
+
+import torch
+
+from cvtrain.process.lifetime import exit_with_parent
+from cvtrain.process.limits import check_process_count
+from cvtrain.process.signals import children_shielded_from_ctrl_c, interruption
+from cvtrain.sweeps.executors.executor import Executor, Outcome, WorkerLost, check_count
+from cvtrain.sweeps.executors.worker import train_in_worker
+from cvtrain.training.job import Job
+
+
+class Processes(Executor):
+    """Executor of worker processes on this machine.
+
+    Args:
+        workers: processes; each has its share of the cores, and one GPU where there are any.
+
+    Raises:
+        InputError: it is no number of processes.
+    """
+
+    def __init__(self, workers: int) -> None:
+        check_count("hydra.launcher.workers", workers)
+        check_process_count("hydra.launcher.workers", workers)
+        self.workers = self.sharing = workers
+
+    def open(self) -> None:
+        """Name the processes; each begins with its first job."""
+        self._free = [_Worker(place, self.workers) for place in range(self.workers)]
+        self._busy: dict[Future[Outcome], tuple[int, _Worker]] = {}
+
+    def close(self) -> None:
+        """Let processes end their step, and end them."""
+        self.interrupt()
+        for worker in (*self._free, *(worker for _, worker in self._busy.values())):
+            worker.stop()
+
+    def start(self, number: int, job: Job) -> None:
+        """Give a free process the job."""
+        worker = self._free.pop()
+        self._busy[worker.submit(job)] = number, worker
+
+    def ended(self, seconds: float) -> list[tuple[int, Outcome]]:
+        """Jobs that have ended; a process that was lost is replaced by a new one."""
+        done, _ = wait(self._busy, timeout=seconds, return_when=FIRST_COMPLETED)
+        ended = []
+        for future in done:
+            number, worker = self._busy.pop(future)
+            outcome = _outcome(future)
+            if isinstance(outcome, WorkerLost):
+                worker.replace()
+            self._free.append(worker)
+            ended.append((number, outcome))
+        return ended
+
+    def interrupt(self) -> None:
+        """Send SIGTERM to the processes that train."""
+        for _, worker in self._busy.values():
+            worker.interrupt()
+
+
+def _outcome(future: Future[Outcome]) -> Outcome:
+    error = future.exception()
+    if isinstance(error, BrokenProcessPool):
+        return WorkerLost("the process that trained was lost (killed, or out of memory)")
+    return error or future.result()
+
+
+class _Worker:
+    """A worker process; a new one takes its place if it dies.
+
+    A pool of one: what breaks it breaks no other.
+    """
+
+    def __init__(self, place: int, workers: int) -> None:
+        self._place, self._workers = place, workers
+        self._begin()
+
+    def _begin(self) -> None:
+        # Not a fork: threads of this process may hold locks, and CUDA would not survive it.
+        self._pool = ProcessPoolExecutor(
+            1,
+            get_context("spawn"),
+            _prepare_worker,
+            (self._place, self._workers, tempfile.gettempdir()),
+        )
+        self._pid: Future[int] | None = None
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        if self._pid is None:  # the process begins with its first work
+            with children_shielded_from_ctrl_c():
+                self._pid = self._pool.submit(os.getpid)
+        return self._pool.submit(train_in_worker, job)
+
+    def interrupt(self) -> None:
+        with suppress(ProcessLookupError, BrokenProcessPool):
+            if self._pid is not None:
+                os.kill(self._pid.result(), signal.SIGTERM)
+
+    def replace(self) -> None:
+        self.stop()
+        self._begin()
+
+    def stop(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _prepare_worker(place: int, workers: int, temporary: str) -> None:
+    tempfile.tempdir = temporary
+    torch.set_num_threads(max(1, torch.get_num_threads() // workers))
+    devices = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if devices is None:
+        known = [str(index) for index in range(torch.cuda.device_count())]
+    else:
+        known = [name for name in devices.split(",") if name]
+    if known:
+        os.environ["CUDA_VISIBLE_DEVICES"] = known[place % len(known)]
+    exit_with_parent()
+    signal.signal(signal.SIGTERM, interruption.note)

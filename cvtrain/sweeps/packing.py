@@ -1,0 +1,122 @@
+"""Which points of a sweep are trained as one stack, and which one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from cvtrain.config.point import Point
+from cvtrain.process.signals import interruption
+from cvtrain.sweeps.memory_probe import MemoryProbe, available_memory, probe_memory
+from cvtrain.training.job import Job
+from cvtrain.training.stack import alignment
+from cvtrain.training.stacking import common_part, refusal
+from cvtrain.training.task import Task, Tasks
+
+MEMORY_SHARE = 0.7
+"""Of the available memory, for one stack."""
+
+
+def pack(
+    points: Sequence[Point],
+    max_stack: int | None,
+    alone: str | None = None,
+    workers: int = 1,
+    sharing: int = 1,
+    *,
+    root: Path = Path(),
+    tasks: Tasks | None = None,
+) -> list[Job]:
+    """Group points that fit together into stacks of about equal size.
+
+    Points that cannot be stacked make jobs of one. So does a point with nothing to be stacked
+    with: alone it is cheaper by itself than in a stack filled up with copies.
+
+    Args:
+        points: of a sweep.
+        max_stack: largest size of a stack, beside what memory allows; 1: none is made.
+        alone: the reason for training every point by itself; None: points may be stacked.
+        workers: how many jobs are trained at a time.
+        sharing: how many of them share the memory of this machine, or of one like it.
+        root: the sweep directory.
+        tasks: of the points; made here, where None.
+    """
+    tasks = tasks or Tasks()
+    if alone is not None:
+        return [_single(point, alone, root, tasks) for point in points]
+    groups: dict[str, list[Point]] = {}
+    for point in points:
+        groups.setdefault(common_part(point.config), []).append(point)
+    jobs: list[Job] = []
+    for group in groups.values():
+        interruption.check()
+        task = tasks.of(group[0].config)
+        sizes, reason = _stacks(group, task, max_stack, workers, sharing)
+        if sizes is None:
+            jobs += [_single(point, reason, root, tasks) for point in group]
+        else:
+            jobs += [Job(members, root, "stack", task=task) for members in balanced(group, sizes)]
+    return jobs
+
+
+def describe(jobs: Sequence[Job]) -> list[str]:
+    """How many runs are trained in what way, and why some of them singly."""
+    stacked = [len(job.points) for job in jobs if job.engine == "stack"]
+    lines = []
+    if stacked:
+        sizes = f"{min(stacked)} to {max(stacked)}" if len(set(stacked)) > 1 else f"{stacked[0]}"
+        noun = "stack" if len(stacked) == 1 else "stacks"
+        lines.append(f"{sum(stacked)} runs in {len(stacked)} {noun} of {sizes}")
+    single = [job for job in jobs if job.engine == "single"]
+    for reason in dict.fromkeys(job.reason for job in single):
+        alike = [job.points[0] for job in single if job.reason == reason]
+        noun = "run" if len(alike) == 1 else "runs"
+        named = f" ({alike[0].directory}, …)" if len(alike) > 1 else f" ({alike[0].directory})"
+        why = f": {reason}{named}" if reason is not None else ""
+        lines.append(f"{len(alike)} {noun} one by one{why}")
+    return lines
+
+
+def _stacks(
+    group: Sequence[Point], task: Task, max_stack: int | None, workers: int, sharing: int
+) -> tuple[int | None, str | None]:
+    """The largest size of stacks of these points; or None, with the reason why they cannot be
+    stacked, or without one where stacks are not wanted."""
+    if len(group) == 1 or max_stack == 1:
+        return None, None
+    config = group[0].config
+    reason = refusal(config)
+    if reason is not None:
+        return None, reason
+    multiple = alignment(task)
+    shared = max(2, -(-len(group) // workers))
+    wanted = min(max_stack or len(group), shared)
+    filled = -(-wanted // multiple) * multiple
+    memory = available_memory(task) / sharing
+    probe = probe_memory(config, task, filled, MEMORY_SHARE * memory)
+    if probe.refusal is not None:
+        return None, probe.refusal
+    fitting = largest_stack(probe, memory, multiple)
+    if fitting < 2:
+        least = max(multiple, 2)
+        size = probe.bytes(least) / 1e9
+        return None, f"a stack of {least} takes {size:.2g} GB, more than there is"
+    return min(wanted, fitting), None
+
+
+def largest_stack(probe: MemoryProbe, memory: float, multiple: int) -> int:
+    """How many members, filled up to a `multiple`, fit into a share of `memory`, in bytes."""
+    fitting = max(0, int((MEMORY_SHARE * memory - probe.fixed) // probe.per_member))
+    return fitting // multiple * multiple
+
+
+def balanced(points: Sequence[Point], limit: int) -> list[tuple[Point, ...]]:
+    """As few parts of at most `limit` as there can be, their sizes at most one apart."""
+    parts = -(-len(points) // limit)
+    bounds = [len(points) * part // parts for part in range(parts + 1)]
+    return [tuple(points[begin:end]) for begin, end in pairwise(bounds)]
+
+
+def _single(point: Point, reason: str | None, root: Path, tasks: Tasks) -> Job:
+    return Job((point,), root, "single", reason=reason, task=tasks.of(point.config))

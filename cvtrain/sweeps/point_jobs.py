@@ -1,0 +1,160 @@
+"""What `cvtrain.sweeps.hydra_jobs.HydraJob` does at the beginning of a job, for many points.
+
+Hydra's configuration of a job takes 20 ms to copy and 0.2 MB, and 20 ms more to be written. Points
+that choose the same files share one, in which each point's values stand while its run begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.config_loader_impl import get_overrides_dirname
+from hydra._internal.logging_config import configure_logging
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn, configure_log
+from omegaconf import DictConfig, open_dict
+
+from cvtrain.config.plain_values import texts_in, unresolved
+from cvtrain.config.point import Point
+from cvtrain.config.values import set_by_hydra, top_level, values_set
+from cvtrain.sweeps.config_yaml import config_yaml
+from cvtrain.sweeps.hydra_jobs import configured, environment, places
+from cvtrain.sweeps.job_composer import JobComposer
+
+OUTPUT, NAME = "${hydra.runtime.output_dir}", "${hydra.job.name}"
+"""Interpolations of a job's logging that are replaced without OmegaConf."""
+
+
+@dataclass(frozen=True)
+class _Composition:
+    """What points with the same choices have in common.
+
+    Attributes:
+        config: Hydra's node included; its own node has what was set for the last point.
+        content: the same as plain values, interpolations as they are.
+        plain_logging: whether the logging of jobs differs in their directories alone.
+    """
+
+    config: DictConfig
+    content: dict[str, Any]
+    plain_logging: bool
+
+
+class PointJobs:
+    """Begins the runs of points that cvtrain's sweeper has composed.
+
+    Args:
+        composer: of the sweep's jobs.
+        root: the sweep directory.
+    """
+
+    def __init__(self, composer: JobComposer, root: Path) -> None:
+        self.composer, self._root = composer, root
+        self._compositions: dict[tuple[str, ...], _Composition] = {}
+
+    def environment(self, point: Point) -> dict[str, str]:
+        """Variables to be set while a point's run trains."""
+        _, choices, _ = self.composer.split(point.overrides)
+        return environment(self.composer.composition(choices))
+
+    def begin(self, point: Point) -> JobReturn:
+        """Make the run directory, write `.hydra/` into it and open its log.
+
+        Returns:
+            what is known so far of what the sweeper gets for the run.
+        """
+        parsed, choices, values = self.composer.split(point.overrides)
+        composition = self._composition(choices)
+        lines = [str(o.input_line) for o in parsed if not o.is_hydra_override()]
+        with values_set(composition.config, values, set_by_hydra) as config:
+            content = composition.content
+            if config is not composition.config:
+                content = _content(config)
+            changed = {key for key in map(top_level, values) if key in config}
+            content = content | {key: unresolved(config, key) for key in changed}
+            hydra = content.pop("hydra")
+            own = self._own(point, parsed, hydra["job"]["config"]["override_dirname"])
+            hydra |= {section: hydra[section] | settings for section, settings in own.items()}
+            directory = Path(hydra["runtime"]["output_dir"])
+            directory.mkdir(parents=True, exist_ok=True)
+            self._open_log(config, own, hydra, composition.plain_logging)
+            if hydra["output_subdir"] is not None:
+                folder = directory / hydra["output_subdir"]
+                folder.mkdir(parents=True, exist_ok=True)
+                files = {"config": content, "hydra": {"hydra": hydra}, "overrides": lines}
+                for name, written in files.items():
+                    (folder / f"{name}.yaml").write_text(config_yaml(written), encoding="utf-8")
+        return JobReturn(overrides=lines, working_dir=str(Path.cwd()))
+
+    def _own(
+        self, point: Point, parsed: Sequence[Override], naming: Mapping[str, Any]
+    ) -> dict[str, dict[str, Any]]:
+        """What Hydra's node says of one point, by section."""
+        task = [override for override in parsed if not override.is_hydra_override()]
+        hydra = [str(override.input_line) for override in parsed if override.is_hydra_override()]
+        return {
+            "sweep": {"dir": str(self._root), "subdir": point.directory},
+            "overrides": {
+                "hydra": [*self.composer.hydra_overrides, *hydra, *places(point, self._root)],
+                "task": [str(override.input_line) for override in task],
+            },
+            "job": {
+                "override_dirname": get_overrides_dirname(overrides=task, **naming),
+                "id": str(point.number),
+                "num": point.number,
+            },
+            "runtime": {"output_dir": str(self._root / point.directory)},
+        }
+
+    def _open_log(
+        self,
+        config: DictConfig,
+        own: Mapping[str, Mapping[str, Any]],
+        hydra: Mapping[str, Any],
+        plain: bool,
+    ) -> None:
+        if plain:
+            values = {OUTPUT: hydra["runtime"]["output_dir"], NAME: str(hydra["job"]["name"])}
+            configure_logging(_filled(hydra["job_logging"], values))
+            return
+        with open_dict(config.hydra), configured(config):
+            for section, settings in own.items():
+                config.hydra[section].update(settings)
+            configure_log(config.hydra.job_logging, config.hydra.verbose)
+
+    def _composition(self, choices: Sequence[Override]) -> _Composition:
+        lines = tuple(override.input_line or "" for override in choices)
+        if lines not in self._compositions:
+            config = self.composer.composition(choices)
+            content = _content(config)
+            hydra = content["hydra"]
+            plain = hydra["verbose"] is False and _is_plain(hydra["job_logging"])
+            self._compositions[lines] = _Composition(config, content, plain)
+        return self._compositions[lines]
+
+
+def _content(config: DictConfig) -> dict[str, Any]:
+    return {key: unresolved(config, key) for key in map(str, config)}
+
+
+def _is_plain(logging: Any) -> bool:
+    """Whether there is a configuration of logging, with no interpolations but `OUTPUT` and `NAME`
+    in its values."""
+    texts = " ".join(texts_in(logging)).replace(OUTPUT, "").replace(NAME, "")
+    complete = isinstance(logging, dict) and logging.get("root") is not None
+    return complete and not any(part in texts for part in ("${", "\\", "???"))
+
+
+def _filled(content: Any, values: Mapping[str, str]) -> Any:
+    """A copy of the content, with `values` in the place of their interpolations."""
+    if isinstance(content, dict):
+        return {key: _filled(value, values) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_filled(value, values) for value in content]
+    if isinstance(content, str):
+        for interpolation, value in values.items():
+            content = content.replace(interpolation, value)
+    return content

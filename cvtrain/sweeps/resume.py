@@ -1,0 +1,256 @@
+"""Going on with a sweep: which one, by which command, and what of it is left to train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cvtrain.config.overrides import as_override, parse_override, quoted
+from cvtrain.config.point import Point
+from cvtrain.process.errors import InputError
+from cvtrain.process.plain_text import cvtrain_command
+from cvtrain.process.regular_file import is_file, kind_of
+from cvtrain.runs.directory_layout import check_layout
+from cvtrain.runs.journal import ENDED, SWEEP_FILE, Journal
+from cvtrain.runs.run_json import FILE_NAME as RUN_FILE
+from cvtrain.runs.run_json import read_record
+from cvtrain.runs.safe_names import resolved
+from cvtrain.runs.versions import package_versions
+from cvtrain.sweeps.earlier_sweeps import latest_sweep, placed_points
+from cvtrain.sweeps.recorded_command import (
+    TRUSTED,
+    changes_no_number,
+    is_of_logger,
+    taken_command,
+)
+
+KEY = "resume"
+LATEST = "latest"
+OUTPUT = "outputs"
+MORE_RUNS = ("seed", "data.seed")
+"""Keys that replace axes of the recorded command: to go on with more of the same."""
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """A command's points in the directory of an earlier sweep.
+
+    Attributes:
+        points: all of them, those that are there already under their directories' names.
+        waiting: those that have not ended.
+        left_out: entries of sweep.json that the command no longer has; they stay as they are.
+        looks: by the id of a point, how many reports there had been when it was added.
+        notes: lines to print before training.
+    """
+
+    points: tuple[Point, ...]
+    waiting: tuple[Point, ...]
+    left_out: tuple[Mapping[str, Any], ...]
+    looks: Mapping[str, int]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ResumedRun:
+    """A single run to go on with, and what its file does not bring.
+
+    Attributes:
+        directory: of the run.
+        trusted: packages of the user's own that its `_target_`s may name.
+        logger: overrides that choose its logger.
+    """
+
+    directory: Path
+    trusted: tuple[str, ...]
+    logger: tuple[str, ...]
+
+
+def resumed_command(overrides: Sequence[str]) -> list[str]:
+    """The overrides with which the sweep that ``resume=`` names goes on; others as they are.
+
+    `resume` alone, or beside keys that change no number, repeats the command that is recorded in
+    the sweep, as far as a file may bring it; so does `resume` beside `seed`, with other seeds.
+    Beside other keys, those are the command.
+
+    Raises:
+        InputError: there is no such sweep, or writing in it would leave it.
+    """
+    pairs = [(parse_override(text), text) for text in overrides]
+    wanted = [parsed.value() for parsed, _ in pairs if parsed.key_or_group == KEY]
+    if not wanted or wanted[-1] is None:
+        return list(overrides)
+    rest = [(parsed, text) for parsed, text in pairs if parsed.key_or_group != KEY]
+    output = [parsed.value() for parsed, _ in rest if parsed.key_or_group == "output"]
+    directory = find_sweep(str(wanted[-1]), Path(str(output[-1]) if output else OUTPUT))
+    check_layout(directory)
+    if "${" in str(directory):  # Hydra would put something else there: an environment variable
+        raise InputError(f"{KEY}={directory}: a directory with ${{ in its name should be renamed")
+    own = [text for _, text in rest]
+    if repeats_recorded_command(overrides):
+        replaced = {parsed.key_or_group for parsed, _ in rest}
+        taken = taken_command(directory, own)
+        own = [*(t for t in taken if parse_override(t).key_or_group not in replaced), *own]
+    return [*own, f"{KEY}={quoted(str(directory))}", "hydra.mode=MULTIRUN"]
+
+
+def repeats_recorded_command(overrides: Sequence[str]) -> bool:
+    """Whether a command goes on with a sweep by the command that the sweep's file records."""
+    keys = [parse_override(text).key_or_group for text in overrides]
+    return KEY in keys and all(key in (KEY, *MORE_RUNS) or changes_no_number(key) for key in keys)
+
+
+def resumed_run(overrides: Sequence[str]) -> ResumedRun | None:
+    """The single run that ``resume=`` names; None where it names something else.
+
+    Raises:
+        InputError: there are other keys beside it, the run is one of a sweep, or writing in its
+            directory would leave that.
+    """
+    by_key = {parsed.key_or_group: parsed for parsed in map(parse_override, overrides)}
+    if KEY not in by_key:
+        return None
+    directory = Path(str(by_key.pop(KEY).value()))
+    if not is_file(directory / RUN_FILE) or kind_of(directory / SWEEP_FILE) is not None:
+        return None
+    sweep = resolved(directory).parent
+    if is_file(sweep / SWEEP_FILE):
+        raise InputError(f"{KEY}={directory}: is one run of a sweep; {KEY}={sweep} resumes it")
+    check_layout(directory)
+    trusted = by_key.pop(TRUSTED).value() if TRUSTED in by_key else []
+    if not isinstance(trusted, list):
+        raise InputError(f"{TRUSTED}={trusted}: should be a list, such as [{trusted}]")
+    logger = tuple(
+        str(override.input_line) for key, override in by_key.items() if is_of_logger(key)
+    )
+    for key in by_key:
+        if not is_of_logger(key):
+            raise InputError(
+                f"{KEY}={directory}: a resumed run keeps its configuration; leave out {key}"
+            )
+    return ResumedRun(resolved(directory), tuple(map(str, trusted)), logger)
+
+
+def find_sweep(named: str, output: Path) -> Path:
+    """The absolute path of a sweep's directory.
+
+    Args:
+        named: a path, or ``latest``: the sweep below `output` that was begun last.
+        output: where sweeps go.
+
+    Raises:
+        InputError: there is none.
+    """
+    if named != LATEST:
+        directory = Path(named)
+        if not is_file(directory / SWEEP_FILE):
+            raise InputError(
+                f"{KEY}={named}: should be the directory of a sweep or run; it has no {SWEEP_FILE}"
+            )
+        return resolved(directory)
+    latest = latest_sweep(output)
+    if latest is None:
+        raise InputError(f"{KEY}={LATEST}: no sweep is below {output} (output=… looks elsewhere)")
+    return resolved(latest)
+
+
+def known_points(directory: Path) -> dict[str, tuple[int, str]]:
+    """Number and directory of every point of a sweep, by its id.
+
+    Raises:
+        InputError: its sweep.json cannot be used.
+    """
+    points = placed_points(directory)
+    return {entry["id"]: (entry["number"], entry["directory"]) for entry in points}
+
+
+def resumption(journal: Journal, points: Sequence[Point]) -> Resumption:
+    """Match a command's points with those of the sweep in `journal.root`.
+
+    Raises:
+        InputError: they have no point in common, or sweep.json cannot be used.
+    """
+    listed = {entry["id"]: entry for entry in placed_points(journal.root)}
+    wanted = {point.id for point in points}
+    if not wanted & listed.keys():
+        raise InputError(
+            f"{KEY}={journal.root}: none of its {len(listed)} points is asked for; {KEY} without"
+            " other keys goes on with what it was begun with"
+        )
+    merged = tuple(_placed(points, listed))
+    waiting = tuple(point for point in merged if journal.ended(point) is None)
+    left_out = tuple(entry for id, entry in listed.items() if id not in wanted)
+    new = [point.directory for point in merged if point.id not in listed]
+    # Where nothing has ended, nothing was reported.
+    following = max(entry["look"] for entry in listed.values()) + (len(waiting) < len(merged))
+    looks = {id: listed[id]["look"] if id in listed else following for id in wanted}
+    notes = [f"{len(merged) - len(waiting)} of {len(merged)} runs have ended already"]
+    begun_again = [point.directory for point in waiting if not _is_known(journal, point)]
+    if begun_again:
+        notes.append(
+            f"{len(begun_again)} runs begin again, their {RUN_FILE} cannot be used:"
+            f" {_listed(begun_again)}"
+        )
+    if new:
+        notes.append(f"{len(new)} points are new: {_listed(new)}")
+    if left_out:
+        names = [entry["directory"] for entry in left_out]
+        notes.append(
+            f"{len(names)} points are not asked for and stay as they are: {_listed(names)}"
+        )
+    changed = _changed_versions(journal.root)
+    if changed:
+        notes.append(f"made by other versions, so numbers may differ: {', '.join(changed)}")
+    return Resumption(merged, waiting, left_out, looks, tuple(notes))
+
+
+def _is_known(journal: Journal, point: Point) -> bool:
+    """Whether a run that waits has not begun, or is one of this very point that has not ended."""
+    if kind_of(journal.run_directory(point) / RUN_FILE) is None:
+        return True
+    content, status = journal.read(point.directory), journal.status(point.directory)
+    known = content is not None and content.get("id") == point.id
+    return known and status is not None and status not in ENDED
+
+
+def _placed(points: Sequence[Point], listed: Mapping[str, Mapping[str, Any]]) -> Iterator[Point]:
+    """The points under the numbers and directories that they have, new ones after the others."""
+    following = 1 + max(entry["number"] for entry in listed.values())
+    width = len(str(following + len(points)))
+    for point in points:
+        entry = listed.get(point.id)
+        if entry is None:
+            values = point.directory.partition("_")[2]
+            name = f"{following:0{width}d}_{values}".rstrip("_")
+            yield replace(point, number=following, directory=name)
+            following += 1
+        else:
+            yield replace(point, number=entry["number"], directory=entry["directory"])
+
+
+def _changed_versions(directory: Path) -> list[str]:
+    before, now = read_record(directory / SWEEP_FILE).get("versions"), package_versions()
+    if not isinstance(before, dict):
+        return []
+    return [
+        f"{name} {before[name]} → {version}"
+        for name, version in now.items()
+        if before.get(name) not in (None, version)
+    ]
+
+
+def _listed(names: Sequence[str], shown: int = 3) -> str:
+    return ", ".join((*names[:shown], *(["…"] if len(names) > shown else [])))
+
+
+def how_to_go_on(directory: Path, again: Sequence[str] = (), flags: Sequence[str] = ()) -> str:
+    """The line with the command that goes on with a sweep or a run.
+
+    Args:
+        directory: of the sweep or run.
+        again: overrides that stand beside ``resume=``.
+        flags: those that chose configuration files.
+    """
+    command = cvtrain_command(*flags, as_override(KEY, str(directory)), *again)
+    return f"cvtrain: to go on: {command}"

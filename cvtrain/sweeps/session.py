@@ -1,0 +1,226 @@
+"""What sweeps and searches share: check points, lock the directory, train, report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+
+from cvtrain.config.point import Point
+from cvtrain.process.errors import Interrupted, RunFailed, StorageUnavailable, SweepStopped
+from cvtrain.process.plain_console import PlainConsole
+from cvtrain.process.signals import interruption
+from cvtrain.runs.directory_lock import DirectoryLock, claim_directory
+from cvtrain.runs.journal import ENDED, SWEEP_FILE, Journal
+from cvtrain.runs.storage_errors import translate_storage_errors
+from cvtrain.sweeps.hydra_jobs import job_overrides
+from cvtrain.sweeps.job_composer import sweep_composer
+from cvtrain.sweeps.recorded_command import configuration_flags, recorded_command, typed_again
+from cvtrain.sweeps.resume import how_to_go_on
+
+if TYPE_CHECKING:
+    from cvtrain.report.document import Document
+    from cvtrain.training.task import Task
+
+
+class SweepSession:
+    """One command that trains several runs, from the check of its points to the report on them.
+
+    Args:
+        context, config, launcher: what Hydra gives a sweeper at its set-up.
+        kind: what the message about failures calls the runs.
+
+    Attributes:
+        composer: of the points.
+        console: stderr.
+        tasks: of the checked points, after `check`.
+        next_overrides: what would go on to an answer of the sweep, after `reporting`.
+    """
+
+    def __init__(
+        self, context: HydraContext, config: DictConfig, launcher: Launcher, kind: str = "runs"
+    ) -> None:
+        self.composer = sweep_composer(context.config_loader, config)
+        self.console = PlainConsole(stderr=True)
+        self._config, self._launcher, self._kind = config, launcher, kind
+        self.next_overrides: tuple[str, ...] = ()
+
+    def check(self, points: Sequence[Point]) -> None:
+        """Check the points, and the options of the launcher, before anything trains.
+
+        Raises:
+            InputError: with what is wrong.
+        """
+        self._max_stack, self._workers = _launcher_limits(self._launcher)
+        self.console.print(f"cvtrain: checking {len(points)} points")
+        from cvtrain.training.preflight import preflight
+
+        self.tasks = preflight(points)
+        interruption.check()
+
+    def show_plan(self, points: Sequence[Point]) -> None:
+        """Print the points and what training them would cost (``plan=true``)."""
+        from cvtrain.sweeps.estimate import show_plan
+
+        show_plan(points, self._max_stack, self.tasks, self._workers)
+
+    @contextmanager
+    def locked(self, resumed: str | None) -> Iterator[Journal]:
+        """Inside, this command alone writes in the sweep directory.
+
+        Args:
+            resumed: the directory of the sweep to go on with; None: ``hydra.sweep.dir`` is made.
+
+        Raises:
+            InputError: another command trains in it, or it cannot be made.
+            StorageFailed: it cannot be written any more.
+        """
+        if resumed is None:
+            directory = claim_directory(Path(str(self._config.hydra.sweep.dir)), "hydra.sweep.dir")
+        else:
+            directory = Path(resumed)
+        self._config.hydra.sweep.dir = str(directory)
+        with translate_storage_errors(directory), DirectoryLock(directory) as lock:
+            yield Journal(directory)
+            lock.check()
+
+    def announce(self, journal: Journal, lines: Iterable[str], tasks: Iterable[Task]) -> None:
+        """Save Hydra's configuration, and print `lines` and each data set and network once."""
+        OmegaConf.save(self._config, journal.root / "multirun.yaml")
+        described = dict.fromkeys(line for task in tasks for line in task.description)
+        for line in (*(f"cvtrain: {text}" for text in lines), *described):
+            self.console.print(line, soft_wrap=True)
+
+    def describe(
+        self,
+        journal: Journal,
+        points: Sequence[Point],
+        overrides: Sequence[str],
+        others: Sequence[Mapping[str, Any]],
+        looks: Mapping[str, int] | None = None,
+    ) -> None:
+        """Write sweep.json.
+
+        Args:
+            journal: of the sweep.
+            points: of this command.
+            overrides: the experiment's axes, then the command line's.
+            others: entries of points that an earlier command had; they are listed too.
+            looks: as in `cvtrain.runs.journal.Journal.describe_sweep`.
+        """
+        command = recorded_command(self._config)
+        journal.describe_sweep(points, self._experiment, overrides, command, others, looks)
+
+    @property
+    def _experiment(self) -> str | None:
+        """The chosen file of conf/experiment."""
+        choices: dict[str, Any] = OmegaConf.to_container(self._config.hydra.runtime.choices)  # type: ignore[assignment]  # a mapping node
+        return choices.get("experiment")
+
+    def launch(self, journal: Journal, points: Sequence[Point]) -> Sequence[JobReturn]:
+        """Train the points by any of Hydra's launchers; those of cvtrain take them as they are."""
+        if hasattr(self._launcher, "launch_points"):
+            returned: Sequence[JobReturn] = self._launcher.launch_points(
+                points, journal.root, self.tasks, self.composer
+            )
+            return returned
+        jobs = [job_overrides(point, journal.root) for point in points]
+        return self._launcher.launch(jobs, initial_job_idx=points[0].number)
+
+    @contextmanager
+    def reporting(self, journal: Journal, points: Collection[Point]) -> Iterator[None]:
+        """Inside, runs train; afterwards comes the report on them, also where they were stopped.
+
+        Args:
+            journal: of the sweep.
+            points: all of the command, looked at afterwards: a search adds its own meanwhile.
+
+        Raises:
+            RunFailed: runs failed, their files are gone, or what the experiment claims does not
+                hold.
+        """
+        try:
+            with suppress(SweepStopped):
+                yield
+        except BaseException:
+            self._report_what_was_stopped(journal, points)
+            raise
+        try:
+            document = report(journal, points)
+        except (OSError, StorageUnavailable, Interrupted):
+            self._print_how_to_go_on(journal)
+            raise
+        self._refuse_failed(journal, points)
+        # Under pause_at runs are left to be resumed, and nothing is asked of more seeds yet.
+        if all(status in ENDED for status in journal.count([*points])):
+            self.next_overrides = document.next_overrides
+
+    def _report_what_was_stopped(self, journal: Journal, points: Collection[Point]) -> None:
+        try:
+            # The reason for the stop is raised, not what the report finds missing or unproven.
+            with suppress(RunFailed, Exception), interruption.answered():
+                report(journal, points)
+        finally:  # Ctrl-C once more, while the report is made
+            self._print_how_to_go_on(journal)
+
+    def _print_how_to_go_on(self, journal: Journal) -> None:
+        again = typed_again(recorded_command(self._config))
+        line = how_to_go_on(journal.root, again, configuration_flags(self._config))
+        self.console.print(line, soft_wrap=True)
+
+    def _refuse_failed(self, journal: Journal, points: Collection[Point]) -> None:
+        statuses = {point.directory: journal.status(point.directory) for point in points}
+        failed = [name for name, status in statuses.items() if status == "failed"]
+        gone = [name for name, status in statuses.items() if status in (None, "running")]
+        described = (journal.root / SWEEP_FILE).exists()
+        if not failed and not gone and described:
+            return
+        reasons = [f"{len(failed)} of {len(points)} {self._kind} failed"] if failed else []
+        if gone and not failed:  # beside failures they may not have begun (on_error=stop)
+            reasons.append(
+                f"{len(gone)} of {len(points)} {self._kind} have no result (was {gone[0]} removed"
+                " while it trained?)"
+            )
+        if described:
+            self._print_how_to_go_on(journal)
+        else:
+            reasons.append(f"{journal.root / SWEEP_FILE}: was removed while the sweep trained")
+        raise RunFailed("; ".join(reasons))
+
+
+def _launcher_limits(launcher: Launcher) -> tuple[int | None, int]:
+    """Largest size of a stack, and how many jobs are trained at a time.
+
+    Raises:
+        InputError: an option of the launcher is wrong.
+    """
+    # A launcher that knows nothing of stacks makes none.
+    max_stack, executor = getattr(launcher, "max_stack", 1), getattr(launcher, "executor", None)
+    # Executors import torch, so this comes after the check of the command line.
+    return max_stack, 1 if executor is None else executor().workers
+
+
+def report(journal: Journal, points: Collection[Point]) -> Document:
+    """Print how many runs ended and how many were interrupted, and report on all that have begun.
+
+    Raises:
+        InputError: the directory has no run, or one that cannot be read.
+        RunFailed: a claim of the experiment does not hold.
+    """
+    from cvtrain.experiments.publish import publish
+
+    counts = journal.count([*points])
+    waiting = (None, "running", "interrupted")
+    ended = sum(count for status, count in counts.items() if status not in waiting)
+    if ended < len(points):
+        stopped = counts.get("interrupted", 0)
+        more = f", {stopped} were interrupted" if stopped else ""
+        print(f"{ended} of {len(points)} runs ended{more}", file=sys.stderr)
+    return publish(journal.root)

@@ -1,0 +1,203 @@
+"""One run at a terminal: what it is, its progress, its result."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich import box
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from cvtrain.config.overrides import as_override
+from cvtrain.config.point import Point
+from cvtrain.config.schema import Config
+from cvtrain.config.sections import AnyLoggerConfig
+from cvtrain.data.idx_download import downloads_refused
+from cvtrain.gradients.convention import convention_name
+from cvtrain.process.errors import FilesChanged, InputError, Interrupted, RunFailed, failure_line
+from cvtrain.process.plain_console import PlainConsole
+from cvtrain.process.plain_text import cvtrain_command, say
+from cvtrain.runs.directory_lock import DirectoryLock
+from cvtrain.runs.journal import TRACEBACK_FILE, Journal
+from cvtrain.runs.metrics_csv import FILE_NAME as METRICS_FILE
+from cvtrain.runs.next_commands import LAST_LINES, SCREENFUL, evaluation_command, say_commands
+from cvtrain.runs.run_json import RunRecord, load_run_config
+from cvtrain.runs.safe_names import from_here
+from cvtrain.runs.storage_errors import translate_storage_errors
+from cvtrain.sweeps.resume import KEY, how_to_go_on
+from cvtrain.training.job import Job
+from cvtrain.training.preflight import preflight
+from cvtrain.training.train import train
+
+RESULTS = ("train/loss", "val/", "test/", "convergence/steps_to_target", "weight/error")
+NORMS = (
+    "grad/norm",
+    "grad/real_norm",
+    "grad/imag_norm",
+    "grad/circularity",
+    "optimizer_grad/norm",
+    "weight/norm",
+)
+"""Beginnings of the tags that end a run at the terminal; all of them are in its files."""
+MOST_ROWS = SCREENFUL - LAST_LINES - 3
+"""Of the table of a run; the other lines are its title and its heading."""
+
+REAL_ENTRY = re.compile(r"(grad|optimizer_grad|weight)/(.+)/real((?:\[[\d,]+\])?)")
+"""Tag of the real part of a traced entry; a parameter without axes has no index."""
+
+
+def train_and_show(job: Job) -> float:
+    """Train a job of one point, and print its result.
+
+    Returns:
+        the validation loss at the end.
+
+    Raises:
+        InputError: another command trains in its directory.
+        RunFailed: with the place of the traceback.
+    """
+    with DirectoryLock(job.root / job.points[0].directory):
+        return _train_and_show(job)
+
+
+def _train_and_show(job: Job) -> float:
+    """The same, in a directory that is locked."""
+    (point,) = job.points
+    console = PlainConsole()
+    for line in job.task.describe(point.config):
+        console.print(line, soft_wrap=True)
+    bar = Progress(
+        TextColumn("steps"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=PlainConsole(stderr=True),
+        transient=True,
+        disable=not PlainConsole(stderr=True).is_terminal,
+    )
+    directory = job.root / point.directory
+    try:
+        with bar:
+            task = bar.add_task("steps", total=point.config.max_steps)
+            (record,) = train(job, lambda step: bar.update(task, completed=step))
+    except Interrupted:
+        say(how_to_go_on(directory, not_of_a_file(point.config)), sys.stderr)
+        raise
+    except FilesChanged as error:
+        raise RunFailed(f"the run failed: {error}") from error
+    except Exception as error:
+        where = directory / TRACEBACK_FILE
+        raise RunFailed(f"the run failed: {failure_line(error)}; see {where}") from error
+    console.print(result_table(record))
+    console.print(
+        f"{record.status} after {record.steps} updates; files in {from_here(directory)}",
+        soft_wrap=True,
+    )
+    say_commands(
+        {
+            "report": cvtrain_command("report", from_here(directory)),
+            "look": cvtrain_command("tensorboard", from_here(directory)),
+            "evaluate": evaluation_command(directory, point.config.trusted_modules),
+        }
+    )
+    return record.final["val/loss"]
+
+
+def not_of_a_file(config: Config) -> list[str]:
+    """The overrides that a run is gone on with, since its run.json does not bring them: the
+    packages that are trusted, and the logger."""
+    trusted = [f"trusted_modules=[{','.join(config.trusted_modules)}]"]
+    options = config.logger.model_dump(exclude={"kind"}, exclude_none=True)
+    logger = [
+        as_override("logger", config.logger.kind),
+        *(as_override(f"logger.{name}", str(value)) for name, value in options.items()),
+    ]
+    return [
+        *(trusted if config.trusted_modules else []),
+        *(logger if config.logger.kind != "none" else []),
+    ]
+
+
+def go_on_and_show(
+    directory: Path, trusted: tuple[str, ...], logger: AnyLoggerConfig | None = None
+) -> None:
+    """Go on with a run that was stopped, from its last checkpoint.
+
+    Args:
+        directory: of the run.
+        trusted: packages of the user's own: what the run's file says of them is not taken.
+        logger: in place of the one in the run's file, which is not taken unless it is none.
+
+    Raises:
+        InputError: its run.json cannot be used, or another command trains in its directory.
+        RunFailed: with the place of the traceback.
+    """
+    with translate_storage_errors(directory), DirectoryLock(directory), downloads_refused():
+        # Read under the lock: a command that had it before may have trained the run to its end.
+        record, config = load_run_config(directory, trusted)
+        if logger is not None:
+            config = config.model_copy(update={"logger": logger})
+        elif config.logger.kind != "none":
+            raise InputError(
+                f"{KEY}={directory}: its run.json sets logger={config.logger.kind}, which is not"
+                " taken from a file (it sends numbers elsewhere); give logger=… and its options"
+                f" beside {KEY}, or logger=none"
+            )
+        point = Point(0, config, (), directory.name)
+        if Journal(directory.parent).ended(point) is not None:
+            raise InputError(f"{KEY}={directory}: this run has ended ({record.status})")
+        task = preflight([point]).of(config)
+        _train_and_show(Job((point,), directory.parent, task=task))
+
+
+def result_table(record: RunRecord) -> Table:
+    """Losses and metrics, norms, and the complex entries of small parameters."""
+    config = record.config
+    convention = convention_name(config["convention"]["scale"], config["convention"]["conjugate"])
+    title = f"objective {config['objective']['scale']:g} × loss, convention {convention}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
+    table.add_column("signal")
+    table.add_column("last", justify="right")
+    table.add_column("best", justify="right")
+    final = record.final
+    results: list[tuple[str, str, str]] = []
+    norms: list[tuple[str, str, str]] = []
+    for rows, beginnings in ((results, RESULTS), (norms, NORMS)):
+        for tag in (tag for begins in beginnings for tag in final if tag.startswith(begins)):
+            best = record.best.get(tag)
+            best_text = f"{best['value']:.6g} at {best['step']}" if best else ""
+            rows.append((tag, _number(tag, final[tag]), best_text))
+    entries = [
+        (tag, f"{value.real:.6g}{value.imag:+.6g}j", "") for tag, value in complex_entries(final)
+    ]
+    few = len(results) + len(entries) < MOST_ROWS
+    rows = [*results, *entries, *norms] if few else [*results, *norms, *entries]
+    if len(rows) > MOST_ROWS:
+        more = len(rows) - MOST_ROWS + 1
+        rows[MOST_ROWS - 1 :] = [(f"… and {more} more in {METRICS_FILE}", "", "")]
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def complex_entries(final: Mapping[str, float]) -> list[tuple[str, complex]]:
+    """``grad/weight[0,0]`` and its value, of every parameter traced whole, and the same of the
+    transformed gradient and the weight."""
+    by_tensor: dict[tuple[str, str], list[tuple[str, complex]]] = {}
+    for tag, real in final.items():
+        if match := REAL_ENTRY.fullmatch(tag):
+            group, name, index = match.groups()
+            value = complex(real, final[f"{group}/{name}/imag{index}"])
+            by_tensor.setdefault((group, name), []).append((f"{group}/{name}{index}", value))
+    whole = {name for group, name in by_tensor if group == "optimizer_grad"}
+    return [entry for (_, name), entries in by_tensor.items() if name in whole for entry in entries]
+
+
+def _number(tag: str, value: float) -> str:
+    if math.isinf(value) and tag.endswith("steps_to_target"):
+        return "never"
+    return f"{value:.6g}"

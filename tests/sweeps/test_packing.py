@@ -1,0 +1,234 @@
+"""Which points are trained together, in what sizes, and why others are not."""
+
+from __future__ import annotations
+
+import pytest
+
+from cvtrain.config.point import Point
+from cvtrain.sweeps import memory_probe, packing
+from cvtrain.sweeps.memory_probe import MemoryProbe, _peak_on_host, _train, probe_memory
+from cvtrain.sweeps.packing import balanced, describe, largest_stack, pack
+from cvtrain.sweeps.plan import Plan
+from cvtrain.training.job import Job
+from cvtrain.training.stacking import common_part, stack_numbers
+from cvtrain.training.task import Task
+from tests.training.trained_runs import composer, configured
+
+SMALL = ("model.hidden=[8]", "max_steps=10", "signals.histograms_every=0")
+
+AXES = (
+    "seed=1",
+    "init_jitter=1e-6",
+    "objective.scale=0.5",
+    "convention=wirtinger",
+    "convention=unconjugated",
+    "lr_octave=2",
+    "optimizer.lr=0.3",
+    "optimizer.momentum=0.5",
+    "optimizer.weight_decay=0.1",
+    "optimizer.real_parameters.lr=0.1",
+    "scheduler=cosine",
+    "output=elsewhere",
+)
+STRUCTURE = (
+    "data.seed=1",
+    "max_steps=11",
+    "batch_size=32",
+    "dtype=complex128",
+    "model=mlp",
+    "model.hidden=[9]",
+    "optimizer=adam",
+    "clip=norm",
+    "signals.scalars_every=3",
+    "signals.histograms_every=5",
+    "goal.value=0.5",
+    "checkpoint.every_n_steps=5",
+    "ema.decay=0.9",
+    "+trainer.detect_anomaly=true",
+)
+
+
+def points(*overrides: str) -> tuple[Point, ...]:
+    return Plan.compose(composer(), [*SMALL, *overrides]).points
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_numbers_fit_together(axis):
+    assert common_part(configured(*SMALL)) == common_part(configured(*SMALL, axis))
+
+
+@pytest.mark.parametrize("choice", STRUCTURE)
+def test_what_shapes_the_computation_does_not(choice):
+    assert common_part(configured(*SMALL)) != common_part(configured(*SMALL, choice))
+
+
+def test_averages_of_weights_fit_together_whatever_their_decay():
+    averaged = configured(*SMALL, "ema.decay=0.9")
+    assert common_part(averaged) == common_part(configured(*SMALL, "ema.decay=0.5"))
+    both = [averaged, configured(*SMALL, "ema.decay=0.5")]
+    assert stack_numbers(both).decay.tolist() == [0.9, 0.5]
+    assert stack_numbers([configured(*SMALL)]).decay is None
+
+
+def test_bools_and_pairs_of_an_optimizer():
+    adam = (*SMALL, "optimizer=adam")
+    assert common_part(configured(*adam)) == common_part(configured(*adam, "optimizer.betas=[0,0]"))
+    assert common_part(configured(*adam)) != common_part(
+        configured(*adam, "optimizer.amsgrad=true")
+    )
+    clipped = (*SMALL, "clip=norm")
+    assert common_part(configured(*clipped)) == common_part(configured(*clipped, "clip.eps=0.1"))
+
+
+def test_groups_keep_the_order_of_their_points():
+    chosen = points("optimizer=sgd,adam", "seed=0,1,2", "batch_size=32,64")
+    packs = pack(chosen, None)
+    assert [each.engine for each in packs] == ["stack"] * 4
+    assert sorted(p.number for each in packs for p in each.points) == list(range(12))
+    for each in packs:
+        assert list(each.points) == sorted(each.points, key=lambda p: p.number)
+        assert len({(p.config.optimizer.target, p.config.batch_size) for p in each.points}) == 1
+
+
+def test_max_stack_bounds_the_size_and_one_means_never():
+    chosen = points("seed=range(0,11)")
+    assert [len(each.points) for each in pack(chosen, 4)] == [3, 4, 4]
+    assert [len(each.points) for each in pack(chosen, 11)] == [11]
+    singly = pack(chosen, 1)
+    assert [(len(each.points), each.engine) for each in singly] == [(1, "single")] * 11
+    assert describe(singly) == ["11 runs one by one"]
+
+
+def test_workers_share_a_group_and_none_gets_a_stack_of_one():
+    chosen = points("seed=range(0,11)")
+    assert [len(each.points) for each in pack(chosen, None, workers=2)] == [5, 6]
+    assert [len(each.points) for each in pack(chosen, 3, workers=2)] == [2, 3, 3, 3]
+    few = pack(chosen[:4], None, workers=16)
+    assert [(len(each.points), each.engine) for each in few] == [(2, "stack")] * 2
+
+
+def test_a_point_with_nothing_beside_it_is_trained_by_itself():
+    packs = pack(points("batch_size=32,64"), None)
+    assert [each.engine for each in packs] == ["single", "single"]
+
+
+def test_a_network_whose_seed_shows_outside_its_tensors_is_trained_singly(tmp_path, monkeypatch):
+    (tmp_path / "drawing_network.py").write_text(
+        "import torch\n"
+        "class Permuting(torch.nn.Linear):\n"
+        "    def __init__(self, in_features, out_features, dtype):\n"
+        "        super().__init__(in_features, out_features, dtype=dtype)\n"
+        "        self.order = torch.randperm(in_features).tolist()\n"
+        "    def forward(self, x):\n"
+        "        return super().forward(x.flatten(1)[:, self.order])\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    network = ("model=custom", "model._target_=drawing_network.Permuting")
+    chosen = (*SMALL[1:], *network, "trusted_modules=[drawing_network]", "seed=0,1")
+    packs = pack(Plan.compose(composer(), chosen).points, None)
+    assert [each.engine for each in packs] == ["single"] * 2
+    assert "the networks differ in order" in describe(packs)[0]
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 64, 65, 350])
+@pytest.mark.parametrize("limit", [1, 2, 64, 1000])
+def test_parts_are_few_and_even(size, limit):
+    chosen = points("seed=range(0,7)") * 50
+    sizes = [len(part) for part in balanced(chosen[:size], limit)]
+    assert sum(sizes) == size
+    assert max(sizes) <= limit
+    assert max(sizes) - min(sizes) <= 1
+    assert len(sizes) == -(-size // limit)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        (("optimizer=lbfgs", "batch_size=null"), "LBFGS has no stacked form"),
+        (("+optimizer.differentiable=true",), "the stacked SGD has no argument differentiable"),
+        (("trainer.accumulate_grad_batches=2",), "accumulate_grad_batches"),
+        (
+            ("+trainer.callbacks=[{_target_: lightning.pytorch.callbacks.Timer}]",),
+            "trainer.callbacks",
+        ),
+        (
+            (
+                "model=custom",
+                "model._target_=refusing_network.Branching",
+                "trusted_modules=[refusing_network]",
+            ),
+            "the network refuses to be stacked: ",
+        ),
+    ],
+)
+def test_what_cannot_be_stacked_is_named_with_its_reason(tmp_path, monkeypatch, overrides, reason):
+    (tmp_path / "refusing_network.py").write_text(
+        "import torch\n"
+        "class Branching(torch.nn.Linear):\n"
+        "    def __init__(self, in_features, out_features, dtype):\n"
+        "        super().__init__(in_features, out_features, dtype=dtype)\n"
+        "    def forward(self, x):\n"
+        "        y = super().forward(x.flatten(1))\n"
+        "        return y if y.abs().sum() > 0 else -y\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    chosen = Plan.compose(composer(), [*SMALL[1:], *overrides, "seed=0,1,2"]).points
+    packs = pack(chosen, None)
+    assert [each.engine for each in packs] == ["single"] * 3
+    (line,) = describe(packs)
+    assert line.startswith("3 runs one by one: ")
+    assert reason in line
+    assert chosen[0].directory in line
+
+
+def test_memory_bounds_the_size(monkeypatch):
+    chosen = points("seed=range(0,20)")
+    trial = probe_memory(chosen[0].config, Task(chosen[0].config))
+    assert trial.refusal is None
+    monkeypatch.setattr(packing, "alignment", lambda config: 4)
+
+    def packs_where_there_is_room_for(members: int) -> list[Job]:
+        available = trial.bytes(members) / packing.MEMORY_SHARE * 1.001
+        monkeypatch.setattr(packing, "available_memory", lambda config: available)
+        return pack(chosen, None)
+
+    # 11 make stacks of 8, since 10 would be filled up to 12.
+    assert [len(each.points) for each in packs_where_there_is_room_for(11)] == [6, 7, 7]
+    assert [len(each.points) for each in packs_where_there_is_room_for(4)] == [4] * 5
+    packs = packs_where_there_is_room_for(3)
+    assert {each.engine for each in packs} == {"single"}
+    assert "a stack of 4 takes" in describe(packs)[0]
+    assert "more than there is" in describe(packs)[0]
+
+
+def test_where_everything_fits_in_any_case_one_stack_is_tried(monkeypatch):
+    chosen = points("seed=range(0,20)")
+    sizes = []
+    monkeypatch.setattr(memory_probe, "_train", lambda config, task, size: sizes.append(size))
+    monkeypatch.setattr(memory_probe, "_peak_on_host", lambda work: work() or 1e6 * sizes[-1])
+    monkeypatch.setattr(packing, "alignment", lambda config: 8)
+    for members, tried in ((24, [2]), (23, [2, 4])):  # 20 are filled up to 24
+        available = members * 1e6 / packing.MEMORY_SHARE * 1.001
+        monkeypatch.setattr(packing, "available_memory", lambda task, bytes=available: bytes)
+        sizes.clear()
+        stacks = pack(chosen, None)
+        assert sizes == tried
+        assert [len(job.points) for job in stacks] == ([20] if members == 24 else [10, 10])
+
+
+def test_the_largest_stack_is_the_one_that_still_fits():
+    trial = MemoryProbe(None, fixed=100.0, per_member=10.0)
+    memory = 200.0 / packing.MEMORY_SHARE
+    assert largest_stack(trial, memory, 1) == 10
+    assert largest_stack(trial, memory, 4) == 8
+    assert trial.bytes(10) == 200.0
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_memory_is_foreseen_to_a_fifth_and_linear(optimizer):
+    config = configured("model=mlp", "signals.histograms_every=0", f"optimizer={optimizer}")
+    task = Task(config)
+    trial = probe_memory(config, task)
+    for size in (24, 48):
+        seen = _peak_on_host(lambda size=size: _train(config, task, size))
+        assert 0.8 < seen / trial.bytes(size) < 1.25, size

@@ -1,0 +1,82 @@
+"""A sweep on a Ray cluster has the bits of one process, also where a node goes down."""
+
+from __future__ import annotations
+
+import signal
+
+import psutil
+import pytest
+
+from cvtrain.cli.train import main
+from tests.sweeps.small_sweep import (
+    SMALL,
+    assert_equal,
+    checkpoints,
+    resume,
+    start,
+    statuses,
+    wait_for,
+)
+
+ray = pytest.importorskip("ray")
+
+ON_RAY = "hydra/launcher=ray"
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """A head, which trains nothing, and two nodes of one core."""
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    nodes = [made.add_node(num_cpus=1) for _ in range(2)]
+    made.wait_for_nodes()
+    made.two = nodes
+    yield made
+    made.shutdown()
+
+
+def training(node) -> bool:
+    """Whether one of a node's workers is busy with a job."""
+    (raylet,) = node.all_processes["raylet"]
+    below = psutil.Process(raylet.process.pid).children(recursive=True)
+    return any("ray::_train" in " ".join(child.cmdline()) for child in below)
+
+
+def test_a_node_that_goes_down_costs_nothing_but_time(whole, cluster, tmp_path):
+    directory = tmp_path / "sweep"
+    with start(directory, ON_RAY, f"hydra.launcher.address={cluster.address}") as running:
+        wait_for(running, lambda: checkpoints(directory) > 3)
+        assert all(training(node) for node in cluster.two)
+        assert list(statuses(directory).values()) == ["running"] * 6
+        cluster.remove_node(cluster.two[0], allow_graceful=False)
+        told = running.communicate()[1]
+    assert running.returncode == 0, told
+    assert "Traceback" not in told
+    assert_equal(whole, directory)
+
+
+@pytest.mark.long
+def test_an_interrupted_sweep_leaves_what_it_goes_on_from(whole, tmp_path):
+    directory = tmp_path / "sweep"
+    with start(directory, ON_RAY, "hydra.launcher.workers=2") as running:
+        wait_for(running, lambda: checkpoints(directory) > 3)
+        running.send_signal(signal.SIGINT)
+        told = running.communicate()[1]
+    assert running.returncode == 130, told
+    assert "Traceback" not in told
+    left = set(statuses(directory).values())
+    assert "interrupted" in left
+    assert left <= {"interrupted", "finished"}
+    assert resume(directory, "hydra/launcher=stacked") == 0
+    assert_equal(whole, directory)
+
+
+@pytest.mark.long
+def test_no_node_that_is_large_enough_is_a_line(tmp_path, capsys):
+    given = ["hydra.launcher.cores=4096", f"hydra.sweep.dir={tmp_path / 'x'}"]
+    assert main([*SMALL, ON_RAY, *given, "-m"]) == 2
+    assert "hydra.launcher.cores=4096" in capsys.readouterr().err
+    assert not list(tmp_path.glob("x/*/run.json"))
+    assert not ray.is_initialized()

@@ -1,0 +1,184 @@
+"""What something else removes or replaces while it trains: that run fails, and is not made anew."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cvtrain.cli.train import main
+from cvtrain.runs.writer import RunWriter
+from tests.sweeps.small_sweep import assert_equal, resume, statuses, sweep
+
+SHORT = ("optimizer=sgd", "objective.scale=1", "seed=0,1,2", "signals.scalars_every=1")
+STACKED, SINGLY = (), ("hydra.launcher.max_stack=1",)
+AT = 40
+ANOTHER = "2000-01-01T00:00:00+00:00"
+Change = Callable[[Path], None]
+
+
+def remove_directory(run: Path) -> None:
+    shutil.rmtree(run)
+
+
+def replace_directory(run: Path) -> None:
+    shutil.rmtree(run)
+    run.mkdir()
+
+
+def put_another_run(run: Path) -> None:
+    content = json.loads((run / "run.json").read_text()) | {"started": ANOTHER}
+    replace_directory(run)
+    (run / "run.json").write_text(json.dumps(content))
+
+
+def remove_table(run: Path) -> None:
+    (run / "metrics.csv").unlink()
+
+
+def cut_table(run: Path) -> None:
+    (run / "metrics.csv").write_text("step,train/loss\r\n")
+
+
+def remove_events(run: Path) -> None:
+    (path,) = run.glob("events.out.tfevents.*")
+    path.unlink()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("removed") / "whole"
+    assert sweep(directory, *SHORT) == 0
+    return directory
+
+
+@pytest.fixture
+def at_step(monkeypatch, tmp_path):
+    """`at_step(change)`: make it once, before a row of the first run in `tmp_path`."""
+
+    def plan(change: Callable[[], None], step: int = AT) -> None:
+        write = RunWriter.write
+        waiting = [change]
+
+        def changed(recorder: RunWriter, at: int, *row: object) -> None:
+            ours = recorder._directories[0].is_relative_to(tmp_path)
+            if ours and at >= step and waiting:
+                recorder.flush()
+                waiting.pop()()
+            write(recorder, at, *row)
+
+        monkeypatch.setattr(RunWriter, "write", changed)
+        monkeypatch.setattr("cvtrain.runs.writer.FLUSH_EVERY", 5)
+
+    return plan
+
+
+@pytest.mark.parametrize("how", [STACKED, SINGLY], ids=["stacked", "singly"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        remove_directory,
+        pytest.param(replace_directory, marks=pytest.mark.long),
+        put_another_run,
+        remove_table,
+        pytest.param(cut_table, marks=pytest.mark.long),
+        remove_events,
+    ],
+)
+def test_a_run_whose_files_go_fails_and_the_others_do_not(
+    whole, tmp_path, capsys, at_step, change, how
+):
+    directory = tmp_path / "sweep"
+    run = directory / "0_seed=0"
+    at_step(lambda: change(run))
+    assert sweep(directory, *SHORT, *how) == 1
+    told = capsys.readouterr().err
+    assert "Traceback" not in told
+    assert f"resume={directory}" in told
+    found = statuses(directory) if change is not put_another_run else {}
+    if change is remove_directory:
+        assert not run.exists()
+        assert "1 of 3 runs have no result (was 0_seed=0 removed" in told
+    elif change is put_another_run:
+        assert json.loads((run / "run.json").read_text())["started"] == ANOTHER
+        assert [path.name for path in run.iterdir()] == ["run.json"]
+        shutil.rmtree(run)
+    else:
+        assert found.pop(run.name) == "failed"
+        assert "1 of 3 runs failed" in told
+        error = json.loads((run / "run.json").read_text())["error"]
+        assert "was removed while the run trained" in error or "was changed" in error
+    assert set(found.values()) <= {"finished"}
+    if not how:
+        assert resume(directory) == 0
+        assert_equal(whole, directory)
+
+
+@pytest.mark.parametrize("how", [STACKED, SINGLY], ids=["stacked", "singly"])
+def test_where_errors_stop_a_sweep_a_file_that_goes_stops_it(tmp_path, at_step, how):
+    directory = tmp_path / "sweep"
+    at_step(lambda: remove_table(directory / "0_seed=0"))
+    assert sweep(directory, *SHORT, *how, "on_error=stop") == 1
+    found = statuses(directory)
+    assert found.pop("0_seed=0") == "failed"
+    assert set(found.values()) <= {"interrupted"}
+    if not how:
+        assert len(found) == 2
+        assert resume(directory) == 0
+        assert set(statuses(directory).values()) == {"finished"}
+
+
+@pytest.mark.parametrize("how", [STACKED, SINGLY, ("hydra/launcher=basic",)])
+def test_a_sweep_directory_that_goes_ends_the_sweep(tmp_path, capsys, at_step, how):
+    directory = tmp_path / "sweep"
+    at_step(lambda: shutil.rmtree(directory))
+    assert sweep(directory, *SHORT, *how) == 1
+    told = [line for line in capsys.readouterr().err.splitlines() if "removed" in line]
+    assert len(told) == 1
+    assert told[0].startswith(f"cvtrain: {directory}: was removed")
+    if "hydra/launcher=basic" not in how:
+        assert not directory.exists()
+
+
+def test_a_directory_that_another_sweep_has_by_now_is_left_to_it(tmp_path, capsys, at_step):
+    directory = tmp_path / "sweep"
+
+    def replace() -> None:
+        shutil.rmtree(directory)
+        directory.mkdir()
+        for name in (".owner", ".lock"):
+            (directory / name).write_text("another")
+
+    at_step(replace)
+    assert sweep(directory, *SHORT, *SINGLY) == 1
+    assert f"{directory}: was removed or replaced" in capsys.readouterr().err
+    assert {path.name: path.read_text() for path in directory.iterdir()} == {
+        ".owner": "another",
+        ".lock": "another",
+    }
+
+
+@pytest.mark.parametrize("change", [remove_directory, remove_table])
+def test_a_single_run_whose_files_go_is_told_in_a_line(tmp_path, capsys, at_step, change):
+    directory = tmp_path / "run"
+    at_step(lambda: change(directory))
+    given = ["model.hidden=[4]", "max_steps=60", "signals.scalars_every=1"]
+    assert main([*given, f"hydra.run.dir={directory}"]) == 1
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(f"cvtrain: the run failed: {directory}")
+    assert "was removed while the run trained" in told
+    if change is remove_directory:
+        assert not directory.exists()
+    else:
+        assert not (directory / "metrics.csv").exists()
+        assert statuses(tmp_path) == {"run": "failed"}
+
+
+def test_a_sweep_without_its_list_of_points_is_not_said_to_be_complete(tmp_path, capsys, at_step):
+    directory = tmp_path / "sweep"
+    at_step((directory / "sweep.json").unlink)
+    assert sweep(directory, *SHORT) == 1
+    assert f"{directory / 'sweep.json'}: was removed" in capsys.readouterr().err

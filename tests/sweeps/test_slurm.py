@@ -1,0 +1,168 @@
+"""A sweep by SLURM has the bits of one process, also where its jobs are preempted or killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+
+import psutil
+import pytest
+
+from cvtrain.cli.train import main
+from tests.sweeps.small_sweep import (
+    SMALL,
+    assert_equal,
+    checkpoints,
+    resume,
+    start,
+    statuses,
+    wait_for,
+)
+
+submitit = pytest.importorskip("submitit")
+
+LOCAL = ("hydra/launcher=slurm", "hydra.launcher.cluster=local", "hydra.launcher.workers=2")
+
+SLURM = {
+    "sbatch": """
+        id=$(($(ls "$FAKE_SLURM" | wc -l) + 1000))
+        cp "$1" "$FAKE_SLURM/$id.script"
+        SLURM_JOB_ID=$id SLURM_NTASKS=1 SLURM_JOB_NUM_NODES=1 SLURM_NODEID=0 SLURM_PROCID=0 \\
+          SLURM_LOCALID=0 setsid bash "$1" >/dev/null 2>&1 &
+        echo $! > "$FAKE_SLURM/$id.pid"
+        echo "Submitted batch job $id"
+    """,
+    "srun": """
+        while [[ "$1" == -* ]]; do
+          if [ "$1" = --unbuffered ]; then shift; else shift 2; fi
+        done
+        exec "$@"
+    """,
+    "scancel": """
+        echo "$1" >> "$FAKE_SLURM/cancelled"
+        kill -TERM -- "-$(cat "$FAKE_SLURM/$1.pid")"
+    """,
+    "sacct": """
+        echo 'JobID|State|NodeList'
+        for file in "$FAKE_SLURM"/*.pid; do
+          if kill -0 -- "-$(cat "$file")" 2>/dev/null; then state=RUNNING; else state=COMPLETED; fi
+          echo "$(basename "$file" .pid)|$state|here"
+        done
+    """,
+}
+"""What submitit calls of SLURM, for one machine without a queue."""
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """A SLURM that runs everything at once; its folder has scripts and what was cancelled."""
+    programs, folder = tmp_path / "bin", tmp_path / "slurm"
+    programs.mkdir()
+    folder.mkdir()
+    for name, text in SLURM.items():
+        path = programs / name
+        path.write_text("#!/bin/bash\n" + text)
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE_SLURM", str(folder))
+    return folder
+
+
+def tasks(running: subprocess.Popen[str]) -> list[psutil.Process]:
+    below = psutil.Process(running.pid).children(recursive=True)
+    return [each for each in below if "submitit.core._submit" in each.cmdline()]
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGUSR2, pytest.param(signal.SIGKILL, marks=pytest.mark.long)]
+)
+def test_a_preempted_or_killed_job_costs_nothing_but_time(whole, tmp_path, number):
+    directory = tmp_path / "sweep"
+    with start(directory, *LOCAL) as running:
+        wait_for(running, lambda: checkpoints(directory) > 3)
+        stopped = tasks(running)
+        assert len(stopped) == 2
+        stopped[0].send_signal(number)
+        told = running.communicate()[1]
+    assert running.returncode == 0, told
+    assert "Traceback" not in told
+    assert len(list(directory.glob(".slurm/*/*_submitted.pkl"))) == 3
+    assert_equal(whole, directory)
+
+
+def test_jobs_of_a_command_that_was_killed_save_what_they_have_and_end(tmp_path):
+    directory = tmp_path / "sweep"
+    given = ("hydra.launcher.lease_seconds=4", "max_steps=1000000")
+    with start(directory, *LOCAL, *given) as running:
+        wait_for(running, lambda: checkpoints(directory) > 3)
+        left = tasks(running)
+        assert len(left) == 2
+        running.kill()
+        running.wait()
+        _, alive = psutil.wait_procs(left, timeout=60)
+    assert not alive
+    assert set(statuses(directory).values()) == {"interrupted"}
+    assert checkpoints(directory) == len(statuses(directory))
+
+
+@pytest.mark.long
+def test_jobs_of_a_command_that_is_suspended_end_and_go_on_with_it(whole, tmp_path):
+    directory = tmp_path / "sweep"
+    with start(directory, *LOCAL, "hydra.launcher.lease_seconds=4") as running:
+        wait_for(running, lambda: checkpoints(directory) > 3)
+        left = tasks(running)
+        running.send_signal(signal.SIGSTOP)
+        _, alive = psutil.wait_procs(left, timeout=60)
+        running.send_signal(signal.SIGCONT)
+        assert not alive
+        told = running.communicate()[1]
+    assert running.returncode == 0, told
+    assert_equal(whole, directory)
+
+
+@pytest.mark.long
+def test_jobs_of_a_sweep_that_was_killed_leave_its_directory_to_the_next(whole, tmp_path):
+    directory = tmp_path / "sweep"
+    with start(directory, *LOCAL) as running:
+        wait_for(running, lambda: checkpoints(directory) > 3)
+        left = tasks(running)
+        running.kill()
+        running.wait()  # not for its output: that is open as long as its jobs are
+    assert all(each.is_running() for each in left)
+    assert resume(directory, "hydra/launcher=stacked") == 0
+    _, alive = psutil.wait_procs(left, timeout=20)
+    assert not alive
+    assert_equal(whole, directory)
+
+
+def test_slurm_gets_scripts_that_it_does_not_requeue_and_cancels_what_it_is_told_to(
+    slurm, tmp_path
+):
+    directory = tmp_path / "sweep"
+    given = ("hydra/launcher=slurm", "hydra.launcher.workers=2")
+    more = ("hydra.launcher.parameters.slurm_partition=gpu",)
+    with start(directory, *given, *more) as running:
+        wait_for(running, lambda: checkpoints(directory) > 3)
+        running.send_signal(signal.SIGTERM)
+        told = running.communicate()[1]
+    assert running.returncode == 143, told
+    assert "Traceback" not in told
+    assert f"resume={directory} hydra/launcher=slurm" in told
+    assert more[0] in told
+    scripts = [path.read_text() for path in slurm.glob("*.script")]
+    for option in ("no-requeue", "signal=USR2@90", "partition=gpu", "cpus-per-task=4", "time=240"):
+        assert all(f"#SBATCH --{option}\n" in script for script in scripts)
+    assert len((slurm / "cancelled").read_text().split()) == 2
+    assert set(statuses(directory).values()) <= {"interrupted", "finished"}
+    assert "interrupted" in statuses(directory).values()
+
+
+def test_what_a_file_says_of_the_queue_is_not_taken(tmp_path, slurm, capsys):
+    directory = tmp_path / "sweep"
+    given = ["hydra/launcher=slurm", "+hydra.launcher.parameters.slurm_setup=[touch /tmp/x]"]
+    one = ["max_steps=1", "seed=0,1", f"hydra.sweep.dir={directory}", "-m"]
+    assert main([*SMALL[:1], *one, *given]) == 0
+    assert resume(directory) == 2
+    assert "give hydra/launcher=… and its options beside resume" in capsys.readouterr().err
