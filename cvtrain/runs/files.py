@@ -162,6 +162,20 @@ class AppendedFile:
         self._end = (end or _End(0, b"")).after(content)
         self.content = self.content.after(content)
 
+    def rewrite(self, change: Callable[[bytes], bytes]) -> None:
+        """Flush, and replace the file by what `change` returns of its content.
+
+        Raises:
+            FilesChanged: the file is not the one that was written before, or its directory has
+                gone; nothing is written.
+        """
+        self.flush()
+        self.verify()
+        content = change(self._path.read_bytes())
+        write_atomically(self._path, lambda file: file.write(content))
+        self._end = _End(0, b"").after(content)
+        self.content = Content(0, 0).after(content)
+
     def verify(self) -> None:
         """Check that the file is still the one that was written.
 

@@ -78,6 +78,22 @@ class MetricsFile(AppendedFile):
         cells = [repr(values[tag]) if tag in values else "" for tag in self.tags]
         self.append(f"{step},{','.join(cells)}\r\n".encode())
 
+    def add_columns(self, tags: Sequence[str]) -> None:
+        """Write the file anew with more columns at the end, empty in the rows so far.
+
+        Raises:
+            FilesChanged: something else changed or removed the file.
+        """
+        header = _header((*self.tags, *tags))
+        empty = b"," * len(tags) + b"\r\n"
+
+        def widened(content: bytes) -> bytes:
+            return header + content.partition(b"\r\n")[2].replace(b"\r\n", empty)
+
+        self.rewrite(widened)
+        self.tags = (*self.tags, *tags)
+        self._known = frozenset(self.tags)
+
     def require(self, tags: Iterable[str]) -> None:
         """Check that the header has all tags of a row.
 

@@ -81,8 +81,12 @@ class RunWriter:
         self._boards[run].hparams(hyperparameters, self._later_tags)
 
     def write(
-        self, step: int, signals: Mapping[str, Tensor], recorded: Sequence[int] | None = None
-    ) -> None:
+        self,
+        step: int,
+        signals: Mapping[str, Tensor],
+        recorded: Sequence[int] | None = None,
+        logged: Mapping[str, Tensor] | None = None,
+    ) -> bool:
         """Write one row for each of the runs in `recorded` (all, where None).
 
         Args:
@@ -90,6 +94,10 @@ class RunWriter:
             signals: real tensors by tag, [K] or longer by members that only pad the stack, which
                 are ignored. They may change afterwards.
             recorded: positions in the stack that are still being recorded.
+            logged: more signals, which may have columns that no row before had.
+
+        Returns:
+            Whether metrics.csv was written anew with more columns.
 
         Raises:
             TypeError: a complex signal, which no column could hold.
@@ -104,6 +112,11 @@ class RunWriter:
             signals = {tag: values for tag, values in signals.items() if tag in known}
         elif self._tables:
             self._tables[0].require(signals)
+        logged = logged or {}
+        added = [tag for tag in logged if self._tables and tag not in self._tables[0].tags]
+        if added:
+            self._add_columns(added)
+        signals = {**signals, **logged}
         self._rows.add(step, signals, recorded)
         if not self._tables:
             header = [*signals, *(tag for tag in self._later_tags if tag not in signals)]
@@ -113,6 +126,7 @@ class RunWriter:
                 board.summary(step, layout)
         self._unflushed += 1
         self._flush_if_due()
+        return bool(added)
 
     def histograms(
         self, step: int, values: Mapping[str, Tensor], recorded: Sequence[int] | None = None
@@ -230,6 +244,13 @@ class RunWriter:
                 for name in snapshot.files
                 if name.startswith(NAME_BEGINS)
             ]
+
+    def _add_columns(self, tags: Sequence[str]) -> None:
+        self._fetch()
+        for run, table in enumerate(self._tables):
+            if run not in self.lost:
+                with self.keeping(run):
+                    table.add_columns(tags)
 
     def _flush_if_due(self) -> None:
         waited = monotonic() - self._flushed_at

@@ -194,7 +194,7 @@ class TrainingModule(ModuleState):
         if self._leaves or not runs:
             return
         last = self._weight_signals() | self.validations.finish(step, self.judged_state())
-        self.settings.recorder.write(step, last, runs)
+        self.write(step, last, runs, last=True)
         if step < self.config.max_steps:
             self.ended_early = True
             self.statuses.stop(runs, step)
@@ -208,6 +208,12 @@ class TrainingModule(ModuleState):
     def between_updates(self) -> bool:
         """Whether no batch has been accumulated for the next update."""
         return self._update is None
+
+    def write(
+        self, step: int, signals: Mapping[str, Tensor], runs: Sequence[int], last: bool = False
+    ) -> None:
+        """Write a row of some of the runs, which may be their `last` one."""
+        self.settings.recorder.write(step, signals, runs)
 
     # After an update: signals, and the runs that end with it.
 
@@ -236,7 +242,7 @@ class TrainingModule(ModuleState):
             self.average.update(self.weights(), self.network_buffers(), self._frozen, step + 1)
         surviving, recorder = self.statuses.surviving, self.settings.recorder
         if due and surviving:
-            recorder.write(step, signals, surviving)
+            self.write(step, signals, surviving)
         if draws:
             drawn = histograms("grad", update.gradients) | histograms("weight", self._previous)
             recorder.histograms(step, drawn, self.statuses.with_update(step))
@@ -259,7 +265,7 @@ class TrainingModule(ModuleState):
         for step, runs in diverged.items():
             if runs:
                 last = self.validations.diverge(runs, step, self.judged_state())
-                self.settings.recorder.write(step, signals | last, runs)
+                self.write(step, signals | last, runs, last=True)
 
     def _stop_early(self, step: int) -> None:
         """Write the last rows of the runs that early stopping ends with this validation."""
@@ -267,7 +273,7 @@ class TrainingModule(ModuleState):
         if runs:
             self.statuses.stop(runs, step)
             last = self._weight_signals() | self.validations.stop(runs)
-            self.settings.recorder.write(step, last, runs)
+            self.write(step, last, runs, last=True)
 
     def _restore_frozen(self) -> None:
         """Put frozen runs back to their weights and buffers before the update."""

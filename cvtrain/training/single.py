@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from cvtrain.config.schema import Config
 from cvtrain.data.split import AnySplit
 from cvtrain.training.data_parallel import Shares, devices_wanted
+from cvtrain.training.logged_values import LoggedValues
 from cvtrain.training.metrics import Totals
 from cvtrain.training.module import TrainingModule, TrainingSettings
 from cvtrain.training.optimizer import build_optimizer
 from cvtrain.training.schedule import learning_rate_factor
 from cvtrain.training.task import Task
+from cvtrain.training.update import Tensors
 
 EVALUATION_PIECE = 8192
 """Largest number of samples that are evaluated at once."""
@@ -38,6 +40,9 @@ class Single(TrainingModule):
         self._weight_views: dict[str, Tensor] = {}
         self._weight_copies: dict[str, Tensor] = {}
         self._shares: Shares | None = None
+        self._logged = LoggedValues(self.validations.tags)
+        self._last_row: tuple[int, Tensors, Sequence[int], Tensors] | None = None
+        self._columns_added = False
 
     @property
     def network(self) -> nn.Module:
@@ -92,6 +97,45 @@ class Single(TrainingModule):
             self._shares.wants_to_end |= self.trainer.should_stop
             self.trainer.should_stop = self._shares.ends
         super().on_train_batch_end(outputs, batch, batch_idx)
+        if self._columns_added and self.between_updates and not self.trainer.should_stop:
+            # Earlier checkpoints are of files without these columns.
+            self.settings.save(self)
+            self._columns_added = False
+
+    def on_train_end(self) -> None:
+        """Write the last row, with the values that callbacks logged for the end."""
+        super().on_train_end()
+        if self._last_row is not None:
+            step, signals, runs, logged = self._last_row
+            logged |= self._logged.take_whole(signals, self.trainer.logged_metrics)
+            self.settings.recorder.write(step, signals, runs, logged)
+
+    def log(self, name: str, value: Any, *args: Any, **options: Any) -> None:
+        """Log a value as Lightning does, for the row of the updates made so far or the next one.
+
+        Called by callbacks, whose `self.log` this is.
+
+        Raises:
+            TypeError: a complex value; Lightning would keep its real part.
+            ValueError: a name that no column can have.
+        """
+        self._logged.check(name, value)
+        # Lightning sees batch numbers; in a mean over the run every batch counts alike.
+        super().log(name, value, *args, **{"batch_size": 1, **options})
+        if self._last_row is None:  # the loop may go on for an update that is not the run's
+            self._logged.add(name, value, self.trainer.logged_metrics)
+
+    def write(
+        self, step: int, signals: Mapping[str, Tensor], runs: Sequence[int], last: bool = False
+    ) -> None:
+        """Write a row with the values that callbacks logged since the row before. The last one
+        waits for the end of training, when Lightning has reduced what is logged `on_epoch`."""
+        logged = self._logged.take(signals)
+        if last:
+            copies = {tag: values.clone() for tag, values in signals.items()}
+            self._last_row = step, copies, runs, logged
+            return
+        self._columns_added |= self.settings.recorder.write(step, signals, runs, logged)
 
     @property
     def asked_to_stop(self) -> bool:
@@ -114,15 +158,18 @@ class Single(TrainingModule):
         return self.model.state_dict()
 
     def engine_state_dict(self, run: int) -> dict[str, Any]:
-        """The state dict of the ``optimizer``, and torch's ``random`` state on the device."""
+        """The state dict of the ``optimizer``, torch's ``random`` state on the device, and the
+        values ``logged`` by callbacks that no row has yet."""
         on_cuda = self.device.type == "cuda"
         random = torch.cuda.get_rng_state(self.device) if on_cuda else torch.get_rng_state()
-        return {"optimizer": self.trainer.optimizers[0].state_dict(), "random": random}
+        optimizer = self.trainer.optimizers[0].state_dict()
+        return {"optimizer": optimizer, "random": random, "logged": self._logged.waiting}
 
     def load_engine_state_dict(self, states: Sequence[Mapping[str, Any]], step: int) -> None:
         """Restore what `engine_state_dict` returned. Learning rates are part of the optimizer's
         state; the scheduler's only state is its `step`."""
         self.trainer.optimizers[0].load_state_dict(states[0]["optimizer"])
+        self._logged.restore(states[0].get("logged", {}))
         for config in self.trainer.lr_scheduler_configs:
             config.scheduler.last_epoch = step
         if self.device.type == "cuda":

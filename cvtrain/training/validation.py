@@ -116,6 +116,7 @@ class Validations:
 
     Attributes:
         later_tags: tags that only the last row of a run has.
+        tags: these and the tags of validations.
         best_state: weights of the lowest validation loss; None before the first validation.
     """
 
@@ -130,6 +131,7 @@ class Validations:
         self._latest_step = -1
         self.best_state: BestState | None = None
         self.later_tags = (*(f"test/{name}" for name in metrics), *self._convergence.tags)
+        self.tags = (*(f"val/{name}" for name in metrics), *self.later_tags)
 
     def observe(self, step: int, state: Mapping[str, Tensor]) -> None:
         """Validate all runs, once per step, at the weights and buffers `state`, [K, …] by name."""
