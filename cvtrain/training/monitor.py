@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn import Parameter
 
 from cvtrain.training.autograd_gradients import AutogradGradients
 from cvtrain.training.signals import TRACED_ENTRIES, measure
+from cvtrain.training.stacked_module import StackedModule
 
 Tensors = dict[str, Tensor]
 
@@ -29,6 +31,10 @@ class GradientMonitor(Callback):
 
     A row has the step that `self.log` gives values of the same batch, however many optimizers step
     in it. The cadence counts from step 0 of the training, also after resuming from a checkpoint.
+    A batch without an update, as when `training_step` returns None, has no row.
+
+    Of a `StackedModule` each of the K networks has signals of its own, with the names of the plain
+    network's parameters and the network's number at the end: ``grad/norm_0``, ``grad/norm_1``, …
 
     Args:
         every_n_steps: number of steps between rows. A batch in which several optimizers step, or
@@ -62,8 +68,12 @@ class GradientMonitor(Callback):
         self._logged: int | None = None
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Register hooks on the optimizers' steps."""
+        """Register hooks on the optimizers' steps; without a logger only warn."""
+        self._stop()  # an earlier training may have ended before any hook of its end
         self._logged = None
+        if not trainer.loggers:
+            rank_zero_warn("GradientMonitor logs nothing: the Trainer has no logger (logger=False)")
+            return
         for optimizer in trainer.optimizers:
             keep = partial(self._keep, trainer, module, optimizer)
             self._hooks += [
@@ -75,6 +85,8 @@ class GradientMonitor(Callback):
         self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Follow autograd if an update in this batch is logged."""
+        if not self._hooks:
+            return
         # The number of batches after which an optimizer stepped: the step that `self.log` uses.
         self._step = trainer.fit_loop.epoch_loop._batches_that_stepped
         window = self._step // self.every_n_steps
@@ -82,7 +94,7 @@ class GradientMonitor(Callback):
             # Not in `on_train_start`: Lightning completes the number later when it resumes.
             self._logged = (self._step - 1) // self.every_n_steps
         if window != self._logged and self._autograd is None:
-            self._autograd = AutogradGradients(dict(module.named_parameters()))
+            self._autograd = AutogradGradients(_named(module))
 
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -98,9 +110,15 @@ class GradientMonitor(Callback):
             elementwise=self.elementwise,
             per_parameter=self.per_parameter,
         )
-        values = torch.stack([value.to(torch.float64)[0] for value in signals.values()]).tolist()
+        values = torch.stack([value.to(torch.float64) for value in signals.values()]).tolist()
+        stacked = isinstance(module, StackedModule)
+        metrics = {
+            f"{tag}_{member}" if stacked else tag: value
+            for tag, members in zip(signals, values, strict=True)
+            for member, value in enumerate(members)
+        }
         for logger in trainer.loggers:
-            logger.log_metrics(dict(zip(signals, values, strict=True)), step=self._step)
+            logger.log_metrics(metrics, step=self._step)
         self._logged = self._step // self.every_n_steps
         self._forget()
 
@@ -129,13 +147,15 @@ class GradientMonitor(Callback):
     def _keep(self, trainer: Trainer, module: LightningModule, optimizer: Any) -> None:
         """Copy weights and gradients before an optimizer's first update in a logged batch, at its
         first evaluation if it evaluates several times."""
-        if self._autograd is None:
+        trained = _trained(module, optimizer)
+        if self._autograd is None or all(p.grad is None for p in trained.values()):
             return
         scaler = getattr(trainer.precision_plugin, "scaler", None)
         scale = None if scaler is None else scaler.get_scale()
         # What an optimizer that unscales by itself will divide by.
         pending_scale = getattr(optimizer, "grad_scale", None)
-        for name, p in _trained(module, optimizer).items():
+        row = _row(module)
+        for name, p in trained.items():
             if name in self._gradients:
                 continue
             transformed = (
@@ -147,23 +167,36 @@ class GradientMonitor(Callback):
             gradient = transformed if computed is None else computed
             if computed is not None and scale is not None:
                 gradient = computed / scale
-            self._weights[name] = p.detach().clone().unsqueeze(0)
-            self._gradients[name] = gradient.unsqueeze(0)
-            self._transformed[name] = transformed.unsqueeze(0)
+            self._weights[name] = row(p.detach().clone())
+            self._gradients[name] = row(gradient)
+            self._transformed[name] = row(transformed)
 
     def _keep_next(self, module: LightningModule, optimizer: Any, *_: Any) -> None:
         if self._gradients:
             for name, p in _trained(module, optimizer).items():
                 if name in self._gradients and name not in self._next_weights:
-                    self._next_weights[name] = p.detach().clone().unsqueeze(0)
+                    self._next_weights[name] = _row(module)(p.detach().clone())
+
+
+def _named(module: LightningModule) -> dict[str, Parameter]:
+    """The parameters by their names in the module, or in the plain network of a stack."""
+    plain = module.stack.network if isinstance(module, StackedModule) else module
+    return dict(plain.named_parameters())
+
+
+def _row(module: LightningModule) -> Callable[[Tensor], Tensor]:
+    """Gives a tensor of a parameter the leading axis of K networks, which a stack's has."""
+    return (lambda tensor: tensor) if isinstance(module, StackedModule) else _with_axis
+
+
+def _with_axis(tensor: Tensor) -> Tensor:
+    return tensor.unsqueeze(0)
 
 
 def _trained(module: LightningModule, optimizer: Any) -> dict[str, Parameter]:
-    """The parameters that an optimizer trains, by their names in the module."""
+    """The parameters that an optimizer trains, by name."""
     trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    return {
-        name: p for name, p in module.named_parameters() if id(p) in trained and p.requires_grad
-    }
+    return {name: p for name, p in _named(module).items() if id(p) in trained and p.requires_grad}
 
 
 def _before_update(

@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import nn
@@ -100,6 +100,79 @@ def test_a_monitor_leaves_no_hook_behind_even_where_training_fails(tmp_path):
         module.layer.weight._post_accumulate_grad_hooks,
     ):
         assert not hooks
+
+
+def fitted(tmp_path, monitor, module):
+    """The rows of a training in which another callback fails before the monitor learns of it."""
+
+    class Rethrowing(Callback):
+        def on_exception(self, trainer, module, exception):
+            raise ValueError("on the way out") from exception
+
+    logger = CSVLogger(tmp_path)
+    logged = []
+    logger.log_metrics = lambda metrics, step: logged.append((step, metrics))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        Trainer(
+            max_epochs=1,
+            logger=logger,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            accelerator="cpu",
+            callbacks=[Rethrowing(), monitor],
+        ).fit(module)
+    return logged
+
+
+def test_a_monitor_used_again_after_a_failure_knows_nothing_of_it(tmp_path):
+    class FailsAtThree(Somebodys):
+        """After the gradient of a logged step, before its row."""
+
+        def optimizer_step(self, epoch, batch_idx, optimizer, optimizer_closure):
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+            self.built = optimizer.optimizer
+            if batch_idx == 2:
+                raise RuntimeError("on purpose")
+
+    monitor, failing = GradientMonitor(2), FailsAtThree(lr=0.125)
+    with pytest.raises(ValueError, match="on the way out"):
+        fitted(tmp_path, monitor, failing)
+    again = Somebodys()
+    rows = fitted(tmp_path, monitor, again)
+    assert rows == monitored(tmp_path)
+    assert not failing.built._optimizer_step_pre_hooks
+    assert not failing.layer.weight._backward_hooks
+
+
+def test_a_batch_that_lightning_skips_has_no_row(tmp_path):
+    class Skipping(Somebodys):
+        def training_step(self, batch, batch_idx):
+            return None if batch_idx in (0, 2) else super().training_step(batch, batch_idx)
+
+    logged = monitored(tmp_path, Skipping(), every_n_steps=1)
+    assert [step for step, _ in logged] == [1, 3]
+    assert [metrics for _, metrics in logged] == [
+        metrics for step, metrics in monitored(tmp_path, every_n_steps=1) if step < 2
+    ]
+
+
+def test_a_monitor_without_a_logger_says_so_once(tmp_path):
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    trainer = Trainer(
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        callbacks=[GradientMonitor(1)],
+        **quiet,
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trainer.fit(Somebodys())
+    messages = [str(warning.message) for warning in caught]
+    ours = [message for message in messages if "GradientMonitor" in message]
+    assert ours == ["GradientMonitor logs nothing: the Trainer has no logger (logger=False)"]
 
 
 class Alternating(LightningModule):
