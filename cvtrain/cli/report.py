@@ -41,14 +41,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
         help="of the page on several sweeps (default: report/ next to them)",
     )
     parser.add_argument(
-        "--tables", action="store_true", help="of one sweep: print all tables, not its answer alone"
+        "--tables", action="store_true", help="print all tables, not the answer alone"
     )
     options = parser.parse_args(arguments)
     try:
         if len(options.directories) == 1:
             publish(options.directories[0], options.tables)
         else:
-            publish_together(options.directories, options.folder)
+            publish_together(options.directories, options.folder, tables=options.tables)
     except OSError as error:
         if isinstance(error, BrokenPipeError) or error.filename is None:
             raise

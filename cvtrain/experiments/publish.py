@@ -61,7 +61,6 @@ def publish(directory: Path, tables: bool = False) -> Document:
         RunFailed: a claim of the experiment does not hold.
     """
     from cvtrain.report.boards import aggregate, write_boards
-    from cvtrain.report.console import print_document
     from cvtrain.report.export import FOLDER, report_folder, write_report
 
     if is_directory(directory):
@@ -71,7 +70,7 @@ def publish(directory: Path, tables: bool = False) -> Document:
     document = report_on(sweep)
     boards = aggregate(sweep)  # before anything is replaced: a damaged run ends the report here
     interruption.check()
-    print_document(document, tables, None if tables else SCREENFUL - LAST_LINES)
+    _print(document, tables, LAST_LINES)
     with report_folder(directory / FOLDER) as folder:
         say(f"report:   {from_here(write_report(document, folder))}")
         interruption.check()
@@ -93,6 +92,17 @@ def publish(directory: Path, tables: bool = False) -> Document:
     return document
 
 
+def _print(document: Document, tables: bool, last: int) -> None:
+    """Print a report, or what matters of it, in a screenful with so many lines after it."""
+    from cvtrain.report.console import print_document, report_console
+    from cvtrain.report.screenful import print_screenful
+
+    if tables:
+        print_document(document, report_console())
+    else:
+        print_screenful(document, report_console(), SCREENFUL - last)
+
+
 def _best_run(sweep: Sweep) -> str | None:
     """The command that evaluates the run with the lowest validation loss; None without one."""
     runs = scored_runs(sweep)
@@ -110,21 +120,22 @@ def publish_together(
     folder: Path | None = None,
     title: str | None = None,
     compare: bool = True,
+    tables: bool = False,
 ) -> None:
-    """Print the report on each of several sweeps, and write one page on all of them.
+    """Print what several sweeps came to, and write one page on all of them.
 
     Args:
         directories: of the sweeps.
         folder: where the page goes; None: the folder report/ of the directory that they share.
         title: of the page; None: from the names of the sweeps.
         compare: whether the page on two sweeps says what changed at the points that both have.
+        tables: print all tables of each, and what changed.
 
     Raises:
         InputError: a directory has no run, or one that cannot be read; or is named twice.
         RunFailed: a claim of an experiment does not hold.
     """
     from cvtrain.report.combined import combined, common_directory, sweep_names
-    from cvtrain.report.console import print_document
     from cvtrain.report.export import FOLDER, report_folder, write_report
     from cvtrain.report.sweep_diff import change_section
 
@@ -139,16 +150,18 @@ def publish_together(
     more = []
     if compare and len(sweeps) == 2:
         more.append(change_section(sweeps[0], sweeps[1], (names[0], names[1])))
-    for name, document in documents.items():
-        say(f"{name}\n")
-        print_document(document)
-        print()
     default = " and ".join(names) if len(names) == 2 else f"{len(names)} sweeps"
     whole = combined(documents, title or default, more)
-    if more:
-        print_document(replace(whole, notes=(), verdict=(), sections=tuple(more)))
+    for name, document in documents.items() if tables else ():
+        say(f"{name}\n")
+        _print(document, tables, 0)
+        print()
+    shown = [from_here(directory) for directory in directories]
+    commands = {"tables": cvtrain_command("report", *shown, "--tables")}
+    _print(replace(whole, sections=tuple(more)), tables, 1 + len(commands))
     with report_folder(folder or common_directory(directories) / FOLDER) as place:
         say(f"report:   {from_here(write_report(whole, place))}")
+    say_commands(commands)
     failure = whole.failure()
     if failure is not None:
         raise RunFailed(failure)

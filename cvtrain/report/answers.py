@@ -40,6 +40,8 @@ def answer_table(groups: Sequence[Group], answers: Answers) -> Table | None:
     def cost(record: Record) -> tuple[str, str]:
         return cost_of_keeping_rate(of(record), metrics[record["group"]])
 
+    units = {"points" if metric == ACCURACY else metric for metric in metrics.values()}
+    kept = f"if kept instead, {' or '.join(sorted(units))}"
     columns = (
         Column("", lambda r: r["group"] if first[r["group"]] == r["arm"] else "", left=True),
         Column(
@@ -47,7 +49,7 @@ def answer_table(groups: Sequence[Group], answers: Answers) -> Table | None:
         ),
         Column("learning rate", lambda r: learning_rate(of(r)), left=True),
         Column("then the same?", lambda r: outcome(of(r)), left=True, status=True),
-        Column("if kept instead", lambda r: cost(r)[0], left=True, note=lambda r: cost(r)[1]),
+        Column(kept, lambda r: cost(r)[0], left=True, note=lambda r: cost(r)[1]),
     )
     records = tuple(_record(answer) for answer in by_row.values())
     return Table(TABLE, "", columns, records, _caption(groups, answers))
@@ -106,13 +108,14 @@ SHORTER = {
 
 def _caption(groups: Sequence[Group], answers: Answers) -> str:
     """What the columns mean, and the keys of the arms."""
-    units = {"points of test accuracy" if g.metric == ACCURACY else g.metric for g in groups}
     keys = {arm: None for _, arm in answers if arm_words(arm) != arm}
     parts = [f"{_short(arm)}: {arm}" for arm in keys]
     if any(" of test loss" in answer.outcome for answer in answers.values()):
         parts.append("%: of test loss")
     over = " or ".join(dict.fromkeys(f"{group.unit}s" for group in groups))
-    parts += [f"if kept: {', '.join(units)}", f"[…]: 95 % intervals over {over}"]
+    if any(group.metric == ACCURACY for group in groups):
+        parts.append("points: of test accuracy")
+    parts.append(f"[…]: 95 % intervals over {over}")
     tested = [answer for answer in answers.values() if answer.look is not None]
     if tested:
         look = groups[0].looks[-1]

@@ -1,9 +1,9 @@
-"""A report on the terminal: its answer, or its tables, sentences and verdict."""
+"""A report on the terminal: its tables, sentences and answer."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from rich import box
 from rich.cells import cell_len
@@ -20,65 +20,77 @@ WIDTH = 118
 STYLES = {"good": "green", "bad": "red", "open": "yellow"}
 
 
-def print_document(document: Document, tables: bool = False, lines: int | None = None) -> None:
-    """Print a report without its figures and long tables.
+@dataclass(frozen=True)
+class AnswerRow:
+    """A row of an answer on a terminal: arms of a group that agree in all cells."""
 
-    Args:
-        document: the report; of one with an answer that alone is printed, in a screenful.
-        tables: print its other tables and sentences too.
-        lines: leave out the last sentences where the answer and they take more; None: print all.
-    """
+    group: str
+    arms: tuple[str, ...]
+    texts: tuple[str, ...]
+
+
+def report_console() -> PlainConsole:
+    """Of stdout, as wide as the terminal."""
     console = PlainConsole()
-    if not console.is_terminal:
-        console = PlainConsole(width=WIDTH)
-    with console.capture() as beginning:
-        _print_tables(console, document, tables)
-    print(beginning.get(), end="")
-    remaining = math.inf
-    if lines is not None and document.answer is not None:
-        remaining = lines - beginning.get().count("\n")
+    return console if console.is_terminal else PlainConsole(width=WIDTH)
+
+
+def print_document(document: Document, console: PlainConsole) -> None:
+    """Print a report without its figures and long tables."""
+    for note in document.notes:
+        console.print(note)
+    for word, meaning in document.words.items():
+        console.print(f"{word}: {meaning}")
+    for section in document.sections:
+        summaries = [table for table in section.tables if not table.detail]
+        for table in summaries:
+            for part in rich_tables(table, console.width):
+                console.print(part)
+        for sentence in section.sentences:
+            console.print(str(sentence))
+        if summaries or section.sentences:
+            console.print("")
+    if document.answer is not None:
+        console.print(heading(document))
+        answer = document.answer
+        console.print(answer_table(answer.headings, answer_rows(answer), answer.caption))
     for sentence in document.verdict:
-        remaining -= len(console.render_lines(str(sentence)))
-        if remaining < 0:
-            break
         console.print(str(sentence))
 
 
-def _print_tables(console: PlainConsole, document: Document, tables: bool) -> None:
-    for note in document.notes:
-        console.print(note)
-    if document.answer is None or tables:
-        for word, meaning in document.words.items():
-            console.print(f"{word}: {meaning}")
-        for section in document.sections:
-            summaries = [table for table in section.tables if not table.detail]
-            for table in summaries:
-                for part in rich_tables(table, console.width):
-                    console.print(part)
-            for sentence in section.sentences:
-                console.print(str(sentence))
-            if summaries or section.sentences:
-                console.print("")
-    if document.answer is not None:
-        console.print(f"{document.title}  {document.subject}".strip())
-        console.print(answer_table(document.answer))
+def heading(document: Document) -> str:
+    """The question, and what was run."""
+    return f"{document.title}  {document.subject}".strip()
 
 
-def answer_table(table: Table) -> RichTable:
-    """The answer as a table of rich's, in which arms of a group that agree in all cells share a row
-    and no cell has a note."""
-    rich = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in table.shown:
-        rich.add_column(column.heading)
-    rows: list[tuple[str, list[str], tuple[str, ...]]] = []
-    for group, arm, *cells in table.cells:
-        if rows and not group and rows[-1][2] == tuple(cells):
-            rows[-1][1].append(arm)
+def answer_rows(table: Table, shorten: Callable[[str], str] = str) -> list[AnswerRow]:
+    """The rows of an answer, whose first columns are the group, in its first row only, and the arm.
+
+    Args:
+        table: the answer.
+        shorten: what is made of the text of every other cell.
+    """
+    rows: list[AnswerRow] = []
+    for first, arm, *cells in table.cells:
+        group, texts = first or rows[-1].group, tuple(map(shorten, cells))
+        if rows and (rows[-1].group, rows[-1].texts) == (group, texts):
+            rows[-1] = replace(rows[-1], arms=(*rows[-1].arms, arm))
         else:
-            rows.append((group, [arm], tuple(cells)))
-    for group, arms, texts in rows:
-        rich.add_row(group, ", ".join(arms), *map(_coloured, texts))
-    rich.caption = table.caption or None
+            rows.append(AnswerRow(group, (arm,), texts))
+    return rows
+
+
+def answer_table(headings: Sequence[str], rows: Sequence[AnswerRow], caption: str) -> RichTable:
+    """Rows of an answer as a table of rich's; words that are too long for a column break."""
+    rich = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for one in headings:
+        rich.add_column(one, overflow="fold")
+    group = None
+    for row in rows:
+        first = "" if row.group == group else row.group
+        rich.add_row(first, ", ".join(row.arms), *map(_coloured, row.texts))
+        group = row.group
+    rich.caption = caption or None
     rich.caption_justify = "left"
     return rich
 

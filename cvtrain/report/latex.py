@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from string import ascii_uppercase
 
 from cvtrain.process.plain_text import printable
 from cvtrain.report.cells import EXPONENT, replace_exponents
@@ -12,10 +13,17 @@ from cvtrain.report.document import Table
 
 COLUMN, PAGE = 252.0, 516.0
 """Points of a column and of a page of IEEE journals."""
-LETTER, SEPARATION = 4.3, 3.0
-"""Points of an average letter of 8 points, and on either side of a column."""
-LEAST_PARAGRAPH = 45.0
-"""Points of a column of words that break into lines."""
+SEPARATION = 3.0
+"""Points on either side of a column."""
+LETTER = 4.3
+WIDTHS = {
+    **dict.fromkeys(" .,:;'’()[]ijl|⁻·⁰¹²³⁴⁵⁶⁷⁸⁹", 2.6),
+    **dict.fromkeys("−+±×=%w", 6.7),
+    **dict.fromkeys(ascii_uppercase, 6.7),
+    **dict.fromkeys("mMW", 8.5),
+}
+"""Points of letters of 8 points, in Computer Modern, which is wider than Times; `LETTER` of others.
+"""
 THIN = "\u2009"
 POWERS = re.compile(rf"\^(-?[\d.]+)|{EXPONENT.pattern}")
 """Exponents, plain behind ^ or raised."""
@@ -74,11 +82,11 @@ def as_tex(table: Table, origin: Sequence[str] = ()) -> str:
         an environment `table`, or `table*` where a column is too narrow for it.
     """
     cells = [tuple(map(_tex, row)) for row in table.cells]
-    letters = _column_letters(table)
-    width = _width(letters)
+    letters, widths = _widest(table, len), _widest(table, points)
+    width = sum(widths) + 2 * SEPARATION * len(widths)
     float_name = "table" if width <= COLUMN else "table*"
     left = [column.left for column in table.shown]
-    kinds = _kinds(letters, left) if width > PAGE else ["l" if one else "r" for one in left]
+    kinds = _kinds(widths, left) if width > PAGE else ["l" if one else "r" for one in left]
     heads = [
         _heading(heading, number, one)
         for heading, number, one in zip(table.headings, letters, left, strict=True)
@@ -114,32 +122,36 @@ def _tex(text: str) -> str:
     return "".join((*parts, shown[last:].translate(SPECIAL)))
 
 
-def _column_letters(table: Table) -> list[int]:
-    """The letters of the widest line of every column: headings break between words."""
+def points(text: str) -> float:
+    """The width of a line of a table, about."""
+    return sum(WIDTHS.get(letter, LETTER) for letter in text)
+
+
+def _widest(table: Table, measure: Callable[[str], float]) -> list[float]:
+    """The measure of the widest line of every column: headings break between words."""
     columns = zip(*table.cells, strict=True) if table.cells else [()] * len(table.headings)
     return [
-        max([len(word) for word in heading.split()] + [len(cell) for cell in cells] + [1])
+        max(map(measure, ("1", *heading.split(), *cells)))
         for heading, cells in zip(table.headings, columns, strict=True)
     ]
 
 
-def _width(letters: Sequence[int]) -> float:
-    return sum(LETTER * number + 2 * SEPARATION for number in letters)
-
-
-def _kinds(letters: Sequence[int], left: Sequence[bool]) -> list[str]:
-    """Columns of words as paragraphs that share what numbers leave of the page."""
-    free = PAGE - _width([n for n, words in zip(letters, left, strict=True) if not words])
-    longest = sum(n for n, words in zip(letters, left, strict=True) if words)
-    kinds = []
-    for number, words in zip(letters, left, strict=True):
-        share = max(LEAST_PARAGRAPH, free * number / max(longest, 1) - 2 * SEPARATION)
-        kinds.append(rf">{{\raggedright\arraybackslash}}p{{{share:.0f}pt}}" if words else "r")
+def _kinds(widths: Sequence[float], left: Sequence[bool]) -> list[str]:
+    """Columns of words as paragraphs, where numbers leave room on the page: narrow columns are as
+    wide as their words, the others share the rest."""
+    kinds = ["r"] * len(widths)
+    numbers = sum(width for width, words in zip(widths, left, strict=True) if not words)
+    free = PAGE - numbers - 2 * SEPARATION * len(widths)
+    paragraphs = sorted((width, place) for place, width in enumerate(widths) if left[place])
+    for done, (width, place) in enumerate(paragraphs):
+        share = max(min(width, free / (len(paragraphs) - done)), LETTER)
+        kinds[place] = rf">{{\raggedright\arraybackslash}}p{{{int(share)}pt}}"
+        free -= share
     return kinds
 
 
-def _heading(heading: str, letters: int, left: bool) -> str:
-    lines = [_tex(line) for line in textwrap.wrap(heading, letters, break_long_words=False)]
+def _heading(heading: str, letters: float, left: bool) -> str:
+    lines = [_tex(line) for line in textwrap.wrap(heading, int(letters), break_long_words=False)]
     if len(lines) < 2:
         return "".join(lines)
     return rf"\shortstack[{'l' if left else 'r'}]{{" + r" \\ ".join(lines) + "}"

@@ -27,7 +27,7 @@ from cvtrain.process.plain_text import (
     say,
 )
 from cvtrain.report.cells import words
-from cvtrain.report.console import print_document, rich_tables
+from cvtrain.report.console import print_document, report_console, rich_tables
 from cvtrain.report.document import Document, Picture, Section, Sentence, Table
 from cvtrain.report.export import as_csv, as_markdown, markdown, write_report
 from cvtrain.report.figures.panels import Panels
@@ -179,7 +179,7 @@ def test_a_spreadsheet_takes_no_text_for_a_formula(text, cell):
 
 def test_a_report_is_printed_with_it(capsys):
     for text in [*TEXTS, CONTROLS]:
-        print_document(document(text))
+        print_document(document(text), report_console())
         out = capsys.readouterr().out
         # Cells of tables end where their lines do.
         assert out.count(printable(text, lines=True)) >= (3 if "\n" in text else 5)

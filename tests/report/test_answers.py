@@ -14,7 +14,7 @@ from cvtrain.analysis.registration import Registration
 from cvtrain.analysis.statistics import Interval
 from cvtrain.report.answers import _record, factor_octaves, learning_rate, outcome
 from cvtrain.report.cells import STATUS
-from cvtrain.report.console import answer_table
+from cvtrain.report.console import answer_rows, answer_table
 from cvtrain.report.lr_sweep import report_retuning
 from tests.analysis.synthetic import HALVED, WIRTINGER, row, sweep_of
 
@@ -115,7 +115,8 @@ def test_a_curve_is_moved_by_what_a_law_or_registration_says():
 
 def shown(document, width):
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(answer_table(document.answer))
+    answer = document.answer
+    console.print(answer_table(answer.headings, answer_rows(answer), answer.caption))
     return console.export_text()
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from cvtrain.report.cells import Column, number, words
 from cvtrain.report.console import rich_tables
 from cvtrain.report.document import Table
-from cvtrain.report.latex import COLUMN, LETTER, PAGE, as_tex
+from cvtrain.report.latex import COLUMN, PAGE, SEPARATION, as_tex, points
 from cvtrain.report.lr_sweep import report_retuning
 from tests.analysis.synthetic import HALVED, JITTERED, WIRTINGER, row, sweep_of
 
@@ -71,7 +71,7 @@ def test_latex_is_a_float_that_fits_its_column_or_the_page(tables):
         limit = PAGE if "table*" in text else COLUMN
         plain = [re.sub(r"\\[a-zA-Z]+(\{\})?|[${}\\&]", "", row) for row in rows_of(text)]
         if "p{" not in kinds[1]:
-            assert max(map(len, plain)) * LETTER <= limit * 1.1, (table.name, wide)
+            assert max(map(points, plain)) <= limit, (table.name, wide)
 
 
 def rows_of(text: str) -> list[str]:
@@ -96,3 +96,13 @@ def test_words_that_are_too_wide_for_a_page_break_into_lines():
     widths = [float(width) for width in re.findall(r"p\{(\d+)pt\}", text)]
     assert len(widths) == 2
     assert sum(widths) < PAGE
+
+
+def test_columns_of_words_share_a_page_whatever_their_lengths():
+    lengths = (4, 16, 30, 90, 18, 60)
+    columns = tuple(words(str(length), str(length)) for length in lengths)
+    text = as_tex(Table("t", "", columns, ({str(n): "a" * n for n in lengths},)))
+    widths = [float(width) for width in re.findall(r"p\{(\d+)pt\}", text)]
+    assert sum(widths) + 2 * SEPARATION * len(widths) <= PAGE + 1
+    assert widths[0] == pytest.approx(points("a" * 4), abs=1)
+    assert widths[3] == widths[5] == max(widths)
