@@ -17,7 +17,8 @@ def combined(documents: Mapping[str, Document], title: str, more: Sequence[Secti
     Args:
         documents: by name of the sweep, which is put before the names of its tables and figures.
         title: of the whole.
-        more: sections on all of them; they come first, and their sentences join the verdict.
+        more: sections on all of them; they come first, and their sentences join the verdict. One
+            of sentences alone is no section.
     """
     parts = [_part(name, document) for name, document in documents.items()]
     return Document(
@@ -30,7 +31,10 @@ def combined(documents: Mapping[str, Document], title: str, more: Sequence[Secti
                 if document.verdict
             ),
         ),
-        sections=(*(replace(section, sentences=()) for section in more), *parts),
+        sections=(
+            *(replace(part, sentences=()) for part in more if part.tables or part.pictures),
+            *parts,
+        ),
         notes=tuple(f"{name}: {note}" for name, one in documents.items() for note in one.notes),
         broken=tuple(f"{name}: {claim}" for name, one in documents.items() for claim in one.broken),
         facts={

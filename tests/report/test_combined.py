@@ -51,6 +51,16 @@ def test_long_tables_and_all_but_the_first_figure_stay_with_the_sweep():
     assert [each.name for each in WHOLE.pictures] == ["one_first", "two_first"]
 
 
+def test_sentences_on_all_of_them_are_in_the_verdict_and_leave_no_empty_section():
+    said = Section("What changed", (Sentence("No point is in both."),))
+    measured = Section("What changed", (Sentence("All are equal."),), (table("changes"),))
+    for more, titles in ((said, []), (measured, ["What changed"])):
+        whole = combined({"one": document("one")}, "One", [more])
+        assert whole.verdict[0] == more.sentences[0]
+        assert [part.title for part in whole.sections] == [*titles, "one: About one"]
+        assert all(part.sentences or part.tables or part.pictures for part in whole.sections)
+
+
 def test_notes_and_broken_claims_say_whose_they_are():
     assert WHOLE.notes == ("one: 1 of 2 runs failed", "two: 1 of 2 runs failed")
     assert WHOLE.failure() == "2 claims do not hold: one: a claim; two: a claim"
