@@ -19,6 +19,7 @@ from cvtrain.config.sweep_size import check_points_wanted, product_size
 from cvtrain.experiments.registry import check_analysis
 from cvtrain.process.errors import InputError
 from cvtrain.process.signals import interruption
+from cvtrain.runs.run_json import flattened
 from cvtrain.runs.safe_names import plain, shortened
 from cvtrain.sweeps.fewer_points import fewer_points
 
@@ -62,8 +63,10 @@ class Plan:
             check_analysis(analysis)
         named = [swept_values(combination, swept) for combination in combinations]
         chosen = list(zip(configs, combinations, named, strict=True))
-        for config, combination, name in tuple(chosen):
-            if config.null_arm and _is_reference(config):
+        for (config, combination, name), repeated in zip(
+            tuple(chosen), _of_the_reference(configs), strict=True
+        ):
+            if repeated:
                 override = f"init_jitter={NULL_JITTER}"
                 twin = config.model_copy(update={"init_jitter": NULL_JITTER})
                 chosen.append((twin, [*combination, override], f"{name},{override}".strip(",")))
@@ -151,6 +154,27 @@ def single_point(composer: Composer, overrides: Sequence[str]) -> Point:
     if points[0].config.report.decide:
         raise InputError("report.decide=true: should be false in a single run, which has no arms")
     return replace(points[0], directory="")
+
+
+def _of_the_reference(configs: Sequence[Config]) -> list[bool]:
+    """Which points the jitter control repeats: those of the arm with which a report compares the
+    others.
+
+    Raises:
+        InputError: `report.reference` names no arm.
+    """
+    wanted = [config.null_arm and _is_reference(config) for config in configs]
+    if not any(wanted):
+        return wanted
+    # Here, since it loads pandas, for which a command line with a mistake should not wait.
+    import pandas as pd
+
+    from cvtrain.analysis.arms import label_runs
+
+    rows = pd.DataFrame([dict(flattened(config.as_dict())) for config in configs])
+    labelled = label_runs(rows, tuple(rows.columns))
+    same = labelled["arm"] == labelled["reference"]
+    return [one and bool(other) for one, other in zip(wanted, same, strict=True)]
 
 
 def _is_reference(config: Config) -> bool:

@@ -73,6 +73,17 @@ def test_every_point_of_the_sweep_equals_hydras_own_composition(composer, hydras
         assert composer.compose(point.overrides) == hydras_own(point.overrides)
 
 
+def test_the_jitter_control_of_an_ablation_repeats_the_arm_that_others_are_compared_with(composer):
+    axes = ["null_arm=true", "clip=none,norm", "optimizer=sgd,adam", "seed=0,1"]
+    for more, reference in (([], "none"), (["report.reference='clip.kind=norm'"], "norm")):
+        points = Plan.compose(composer, [*axes, *more]).points
+        twins = [point.config for point in points if point.config.init_jitter > 0]
+        assert (len(points), len(twins)) == (12, 4)
+        assert {config.clip.kind for config in twins} == {reference}
+    with pytest.raises(InputError, match=r"should be one of clip\.kind=none; clip\.kind=norm"):
+        Plan.compose(composer, [*axes, "report.reference=none"])
+
+
 def test_the_sweep_has_350_points_of_which_70_are_jitter_controls_and_fewer_by_its_rules(composer):
     points = Plan.compose(composer, [*AXES, *SWEEP]).points
     assert len(points) == 350
