@@ -23,7 +23,8 @@ class Shift:
     known.
 
     Attributes:
-        best: octaves of the best learning rate.
+        best: octaves of the best learning rate; of runs at the lowest or highest rate tried it is
+            not known, since the best one may lie beyond.
         cliff: octaves of the smallest rate above the best one at which a run diverges or does not
             learn.
         window: octaves of the middle of the window of good learning rates.
@@ -65,7 +66,9 @@ def _landmarks(rows: pd.DataFrame) -> tuple[float, float, float, float] | None:
     beyond = octaves[lost & (octaves > octaves[lowest])]
     cliff = float(beyond[0]) if len(beyond) else math.nan
     low, high = good_window(octaves, scores)
-    return best_octave(octaves, scores), cliff, (low + high) / 2, high - low
+    inside = 0 < lowest < len(octaves) - 1
+    best = best_octave(octaves, scores) if inside else math.nan
+    return best, cliff, (low + high) / 2, high - low
 
 
 def best_octave(octaves: RealArray, scores: RealArray) -> float:

@@ -60,3 +60,17 @@ def test_shifts_go_from_the_reference_to_the_arm():
     assert octaves.window.mean == pytest.approx(2)
     (turned,) = compare(sweep_of(runs(0.5) + runs(0.125, **HALVED))).groups
     assert turned.arm("scale ½, pytorch").octaves.best.mean == pytest.approx(-2)
+
+
+def test_a_best_rate_at_the_edge_of_those_tried_has_no_shift():
+    def runs(best, rates, **config):
+        return [
+            row(abs(np.log2(rate / best)) + 0.1, seed=seed, optimizer__lr=rate, **config)
+            for seed in range(3)
+            for rate in rates
+        ]
+
+    whole = runs(0.125, RATES)
+    for rates in (RATES[:2], RATES[-2:]):
+        (group,) = compare(sweep_of(whole + runs(0.25, rates, **HALVED))).groups
+        assert group.arm("scale ½, pytorch").octaves.best.seeds == 0
