@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cvtrain.process.errors import InputError, first_line
@@ -95,21 +98,61 @@ class Sweep:
         Returns:
             by the label of the row in `runs`; without those that have none of the signals.
         """
-        found = {}
-        for label, name in zip(runs.index, runs["directory"], strict=True):
-            text = read_metrics(self.directory / str(name))
-            if not text:
-                continue
-            with readable(self.directory / str(name) / METRICS_FILE):
-                rows = pd.read_csv(
-                    StringIO(text), usecols=lambda tag: tag == "step" or tags(tag), engine="c"
-                )
-                if "step" not in rows:
-                    raise ValueError("it has no column step")
-                steps = whole_steps(rows["step"])
-                if len(rows.columns) > 1:
-                    found[int(label)] = rows.astype("float64").assign(step=steps)
-        return found
+        directories = dict(zip(map(int, runs.index), map(str, runs["directory"]), strict=True))
+        texts = {label: read_metrics(self.directory / name) for label, name in directories.items()}
+        alike: dict[str, list[int]] = {}
+        for label, text in texts.items():
+            if text:
+                alike.setdefault(text[: text.index("\n") + 1], []).append(label)
+        found: dict[int, pd.DataFrame] = {}
+        for header, labels in alike.items():
+            bodies = [texts[label].removeprefix(header) for label in labels]
+            together = _tables_of(header, bodies, tags) if _regular(header, bodies) else None
+            if together is None:
+                together = []
+                for label, body in zip(labels, bodies, strict=True):
+                    with readable(self.directory / directories[label] / METRICS_FILE):
+                        together += [_table(header, body, tags)]
+            found |= zip(labels, together, strict=True)
+        return {one: found[one] for one in texts if one in found and len(found[one].columns) > 1}
+
+
+def _regular(header: str, bodies: Sequence[str]) -> bool:
+    """Whether all rows have as many cells as the header, so that tables can be read as one."""
+    try:
+        between = len(next(csv.reader([header]))) - 1
+    except csv.Error:
+        return False
+    return all(body.count(",") == between * body.count("\n") for body in bodies)
+
+
+def _table(header: str, body: str, tags: Callable[[str], bool]) -> pd.DataFrame:
+    """A table's columns `step` and `tags` as numbers.
+
+    Raises:
+        ValueError: a cell is no number, or there is no such step.
+    """
+    text = StringIO(header + body)
+    rows = pd.read_csv(text, usecols=lambda tag: tag == "step" or tags(tag), low_memory=False)
+    if "step" not in rows:
+        raise ValueError("it has no column step")
+    steps = whole_steps(rows["step"])
+    return rows.astype("float64").assign(step=steps)
+
+
+def _tables_of(
+    header: str, bodies: Sequence[str], tags: Callable[[str], bool]
+) -> list[pd.DataFrame] | None:
+    """Tables of one header, parsed as one, since that takes as long as each of them; None where
+    that fails."""
+    try:
+        joined = _table(header, "".join(bodies), tags)
+    except Exception:  # which of them it is, is known when each is read by itself
+        return None
+    ends = np.cumsum([0, *(body.count("\n") for body in bodies)])
+    if len(joined) != ends[-1]:
+        return None
+    return [joined.iloc[start:end].reset_index(drop=True) for start, end in pairwise(ends)]
 
 
 def load(path: str | Path) -> Sweep:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cvtrain import load
@@ -96,6 +97,26 @@ def test_an_empty_cell_is_no_value_and_a_spelled_nan_is_one(tmp_path):
     assert [entry[:3] for entry in found] == [[0, 0, "x"], [0, 0, "y"], [0, 5, "y"], [1, 0, "z"]]
     assert math.isnan(found[0][3])
     assert [entry[3] for entry in found[1:]] == [math.inf, 1.0, -math.inf]
+
+
+def test_signals_of_several_runs_are_those_of_each_alone(tmp_path):
+    rows = [(step, {"a[0,1]": step / 3, "b": -math.inf}) for step in (0, 5, 10)]
+    others = [(0, {"a[0,1]": 1.0}), (5, {"a[0,1]": math.nan, "b": 2.0})]
+    describe_sweep(tmp_path, *"012345")
+    for name, content in zip("01235", (rows, others, [(0, {"c": 1.0})], rows, rows), strict=True):
+        write_run(tmp_path / name, rows=content)
+    table = tmp_path / "3" / "metrics.csv"
+    table.write_bytes(table.read_bytes().replace(b"\r\n5,", b"\r\n\r\n5,"))
+    sweep = load(tmp_path)
+    for wanted in (lambda tag: tag in ("a[0,1]", "b"), lambda tag: tag == "b"):
+        together = sweep.signals(wanted, sweep.runs)
+        assert list(together) == [0, 1, 3, 5]
+        for label, found in together.items():
+            alone = sweep.signals(wanted, sweep.runs.loc[[label]])[label]
+            pd.testing.assert_frame_equal(found, alone, check_exact=True)
+    table.write_bytes(table.read_bytes().replace(b"-inf", b"low"))
+    with pytest.raises(InputError, match=r"3.metrics\.csv: cannot be read"):
+        sweep.signals(lambda tag: tag == "b", sweep.runs)
 
 
 def test_a_row_that_is_still_being_written_is_left_out(tmp_path):
