@@ -17,6 +17,8 @@ from cvtrain.config.sections import ReportConfig
 
 BoolArray = npt.NDArray[np.bool_]
 
+SCALE = "objective.scale"
+"""No loss that is recorded has it."""
 SCORE = "val/loss"
 """Learning rates are chosen on it; the test split is looked at afterwards."""
 NOT_LEARNED = 0.9
@@ -81,8 +83,10 @@ def with_scores(runs: pd.DataFrame) -> pd.DataFrame:
     runs["score"] = loss.where(finished, math.inf).astype(float)
     initial = runs["convergence/initial/loss"].where(runs["start_from"].isna()).astype(float)
     initial = initial.where(np.isfinite(initial))
-    alike = [key for key in ("data._target_", "objective.loss") if key in runs]
-    middle = initial.groupby([runs[key] for key in alike]).transform("median") if alike else initial
+    of_loss = [key for key in map(str, runs) if key.startswith("objective.")]
+    alike = [key for key in ("data._target_", *of_loss) if key in runs and key != SCALE]
+    groups = initial.groupby([runs[key] for key in alike], dropna=False) if alike else None
+    middle = initial if groups is None else groups.transform("median")
     runs["untrained_loss"] = runs["untrained_loss"].astype(float).fillna(middle)
     runs["not_learned"] = finished & (runs["score"] > NOT_LEARNED * runs["untrained_loss"])
     return runs

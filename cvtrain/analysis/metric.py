@@ -43,4 +43,4 @@ def goal(runs: pd.DataFrame, metric: str) -> str:
     name, value = runs["goal.metric"].iloc[0], runs["goal.value"].iloc[0]
     name = metric.removeprefix("test/") if pd.isna(name) else str(name).removeprefix("val/")
     value = usual.get(name, math.nan) if pd.isna(value) else value
-    return f"{name} {value:g}"
+    return "a goal (none is set)" if math.isnan(value) else f"{name} {value:g}"

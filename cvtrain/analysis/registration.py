@@ -287,7 +287,7 @@ def _obstacle(left: Grid, right: Grid, untrained: float) -> str | None:
         usable = np.where(np.isnan(middles), np.inf, middles)
         lowest = int(usable.argmin())
         if usable[lowest] <= 0:
-            return f"{who} loss reaches 0, of which there is no logarithm"
+            return f"{who} loss reaches 0 or less, of which there is no logarithm"
         if lowest == 0:
             return f"{who} curve does not fall: its best learning rate is the smallest one tried"
         part = usable[: lowest + 1]

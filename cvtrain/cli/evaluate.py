@@ -136,7 +136,7 @@ def evaluate(
 @torch.no_grad()
 def _evaluated(task: Task, model: nn.Module, split: AnySplit, step: int, keep: bool) -> Evaluation:
     model.eval()
-    dataset, totals = task.dataset, Totals(task.metrics)
+    dataset, totals = task.dataset, Totals(task.metrics(task.objective))
     on_moduli = ModulusMetrics(dataset)
     pairs: list[tuple[Tensor, Tensor]] = []
     for piece in BatchLoader(dataset, ()).pieces(split, torch.device("cpu"), EVALUATION_PIECE):

@@ -49,7 +49,7 @@ def explain_invalid(
 
 def _line(detail: Mapping[str, Any], known: Sequence[str], show: Callable[[Any], str]) -> str:
     location = [str(part) for part in detail["loc"]]
-    if len(location) > 1 and location[0] in ("clip", "scheduler", "logger"):
+    if len(location) > 1 and location[0] in ("clip", "scheduler", "logger", "objective"):
         del location[1]  # the kind, by which pydantic names the alternative it tried
     key = ".".join(location)
     if detail["type"] == "extra_forbidden":
@@ -81,7 +81,8 @@ def config_keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in section.model_fields.items():
         key = prefix + (field.alias or name)
         yield key
-        for kind in (field.annotation, *getattr(field.annotation, "__args__", ())):
+        for part in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            kind = getattr(part, "__origin__", part)  # of what is annotated once more
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 yield from config_keys(kind, f"{key}.")
 

@@ -1,8 +1,8 @@
 """The configuration's schema: names, types and ranges of every key, checked before work starts.
 
 Hydra composes the YAML files and the command line; the result must fit `Config`. The slots that
-name a class or function of their own (`data`, `model`, `optimizer`, `trainer`) hold its arguments,
-which are checked against its signature (`cvtrain.config.targets`).
+name a class or function of their own (`data`, `model`, `objective`, `optimizer`, `trainer`) hold
+its arguments, which are checked against its signature (`cvtrain.config.targets`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 from cvtrain.config.errors import config_keys, explain_invalid, floats
 from cvtrain.config.sections import (
     AnyLoggerConfig,
+    AnyObjectiveConfig,
     CheckpointConfig,
     ConstantConfig,
     ConventionConfig,
@@ -32,7 +33,6 @@ from cvtrain.config.sections import (
     NoClipConfig,
     NoLoggerConfig,
     NormClipConfig,
-    ObjectiveConfig,
     OptimizerConfig,
     ReportConfig,
     Section,
@@ -73,7 +73,7 @@ class Config(Section):
     goal: GoalConfig
     data: TargetConfig
     model: ModelConfig
-    objective: ObjectiveConfig
+    objective: AnyObjectiveConfig
     convention: ConventionConfig
     optimizer: OptimizerConfig
     scheduler: Annotated[

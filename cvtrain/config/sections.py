@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+)
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1, le=10**12)]
@@ -60,6 +68,34 @@ class ObjectiveConfig(Section):
     loss: Literal["complex_mse", "complex_huber", "cross_entropy"]
     scale: Positive = 1.0
     delta: Positive | None = None
+
+
+class CustomObjectiveConfig(TargetConfig):
+    """A loss of the user's own; further keys are its arguments.
+
+    `loss` is its path once more: the key by which runs are told apart.
+    """
+
+    loss: str
+    scale: Positive = 1.0
+
+    @field_validator("loss")
+    @classmethod
+    def _is_its_path(cls, loss: str, info: ValidationInfo) -> str:
+        if loss != info.data.get("target", loss):
+            raise ValueError("be left out where objective._target_ names the loss")
+        return loss
+
+
+def _kind_of_objective(value: Any) -> str:
+    own = isinstance(value, CustomObjectiveConfig)
+    return "custom" if own or (isinstance(value, dict) and "_target_" in value) else "named"
+
+
+AnyObjectiveConfig = Annotated[
+    Annotated[ObjectiveConfig, Tag("named")] | Annotated[CustomObjectiveConfig, Tag("custom")],
+    Discriminator(_kind_of_objective),
+]
 
 
 class ConventionConfig(Section):

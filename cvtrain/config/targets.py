@@ -32,12 +32,14 @@ ROOTS = ("cvtrain", "torch", "torchcvnn", "lightning")
 """Packages with public names that a `_target_` may be."""
 
 
-ANY_RESULT = "Dataset"
-"""The slot of which a trusted class or function may make what it likes: data are adopted, and
-checked, once they are made (`cvtrain.data.adoption`)."""
-
-
-def resolve_target(key: str, path: str, expected: type, trusted: tuple[str, ...] = ()) -> Any:
+def resolve_target(
+    key: str,
+    path: str,
+    expected: type,
+    trusted: tuple[str, ...] = (),
+    *,
+    anything: bool = False,
+) -> Any:
     """Import the class or function called `path`, if it may stand in the slot `key`.
 
     Args:
@@ -45,6 +47,8 @@ def resolve_target(key: str, path: str, expected: type, trusted: tuple[str, ...]
         path: dotted path, e.g. ``torch.nn.Linear``.
         expected: the class it must derive from, or be annotated to return.
         trusted: the user's own packages, of which functions may be named too.
+        anything: whether a class or function of these packages may be and make what it likes, as
+            the caller checks what comes of it.
 
     Raises:
         InputError: not public and not trusted, not found, or not of the expected type.
@@ -61,7 +65,13 @@ def resolve_target(key: str, path: str, expected: type, trusted: tuple[str, ...]
     if not plain or len(parts) < 2:
         raise InputError(f"{setting}: should be a dotted path such as torch.nn.Linear")
     if parts[0] in trusted:
-        return _trusted_target(setting, parts, expected, trusted)
+        target = _trusted_target(setting, parts, expected, trusted)
+        if not (anything and callable(target)) and not yields(target, expected):
+            raise InputError(
+                f"{setting}: should be a {expected.__module__.split('.')[0]} {expected.__name__}"
+                " class, or a function annotated to return one"
+            )
+        return target
     if parts[0] not in ROOTS:
         own = is_own_package(parts[0])
         yours = f"; trusted_modules=[{parts[0]}] trusts a package of yours" if own else ""
@@ -88,13 +98,6 @@ def _trusted_target(
         raise InputError(
             f"{setting}: should be defined in a trusted package, is in {home or 'no module'}"
         )
-    if expected.__name__ == ANY_RESULT and callable(target):
-        return target
-    if not _yields(target, expected):
-        raise InputError(
-            f"{setting}: should be a {expected.__module__.split('.')[0]} {expected.__name__} class,"
-            " or a function annotated to return one"
-        )
     return target
 
 
@@ -119,7 +122,9 @@ def _find(setting: str, parts: list[str]) -> Any:
     raise InputError(f"{setting}: there is no module {parts[0]}")
 
 
-def _yields(target: Any, expected: type) -> bool:
+def yields(target: Any, expected: type) -> bool:
+    """Whether `target` is a class that derives from `expected`, or a function annotated to return
+    one."""
     if inspect.isclass(target):
         return issubclass(target, expected)
     if not inspect.isfunction(target):

@@ -45,7 +45,7 @@ def build_dataset(slot: TargetConfig, dtype: str, trusted: tuple[str, ...] = ())
 
 
 def _build_dataset(slot: TargetConfig, dtype: str, trusted: tuple[str, ...]) -> Dataset:
-    function = resolve_target("data", slot.target, Dataset, trusted)
+    function = resolve_target("data", slot.target, Dataset, trusted, anything=True)
     precision = getattr(torch, dtype)
     taken = signature(function).parameters
     arguments = dict(slot.arguments)

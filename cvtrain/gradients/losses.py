@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torchcvnn.nn import ComplexMSELoss
 
@@ -86,7 +86,8 @@ class Objective:
     `cvtrain.gradients.convention`) on that of the complex ones.
 
     Attributes:
-        loss: a name in `LOSSES`.
+        loss: a name in `LOSSES`; or a module of outputs and targets, which returns a real number,
+            the mean over samples, or one for each sample.
         scale: a number, or a [K] tensor.
         delta: δ of complex_huber; None for the other losses.
 
@@ -94,11 +95,13 @@ class Objective:
         ValueError: there is no such loss, or δ is missing, superfluous, or not positive and finite.
     """
 
-    loss: LossName
+    loss: LossName | nn.Module
     scale: float | Tensor = 1.0
     delta: float | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.loss, nn.Module):
+            return
         if self.loss not in LOSSES:
             raise ValueError(f"loss={self.loss}: should be one of {', '.join(LOSSES)}")
         if self.loss != "complex_huber" and self.delta is not None:
@@ -112,9 +115,12 @@ class Objective:
         """The unscaled loss, a real number.
 
         Raises:
-            TypeError: it came out complex.
-            ValueError: output and target do not fit the loss.
+            TypeError: it came out complex, or is no tensor.
+            ValueError: output and target do not fit the loss, or it is neither one number nor one
+                for each sample.
         """
+        if isinstance(self.loss, nn.Module):
+            return _mean(self.loss(output, target), len(target))
         options = {} if self.delta is None else {"delta": self.delta}
         loss = LOSSES[self.loss](output, target, **options)
         if loss.is_complex():
@@ -124,6 +130,20 @@ class Objective:
     def value(self, output: Tensor, target: Tensor) -> Tensor:
         """scale × loss, a real number, or [K] for a scale of [K]."""
         return self.scale * self.loss_value(output, target)
+
+
+def _mean(loss: Tensor, samples: int) -> Tensor:
+    """What a loss that is not ours returned, as one real number."""
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"it returns a {type(loss).__name__}, should be a tensor")
+    if not loss.is_floating_point():
+        raise TypeError(f"it returns {loss.dtype}, should be real numbers")
+    if loss.shape not in ((), (samples,)):
+        raise ValueError(
+            f"it returns shape {list(loss.shape)} for {samples} samples, should be one number, or"
+            " one for each sample"
+        )
+    return loss.mean()
 
 
 def _check_alike(output: Tensor, target: Tensor) -> None:

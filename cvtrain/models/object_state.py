@@ -49,6 +49,14 @@ class _Same:
         return id(self._value)
 
 
+class _Tokens(dict[str, Hashable]):
+    """By path what stands for a value; where an object and its class have an attribute of one name,
+    and so of one path, what stands for both."""
+
+    def __setitem__(self, path: str, token: Hashable) -> None:
+        super().__setitem__(path, (self[path], token) if path in self else token)
+
+
 class ObjectState:
     """The state of a network and of all objects that its code may reach, at one moment.
 
@@ -61,7 +69,7 @@ class ObjectState:
         self._owned = {id(tensor) for tensor in owned}
         self._packages = frozenset(packages) - LIBRARIES - sys.stdlib_module_names
         self._seen: dict[int, object] = {}
-        self._tokens: dict[str, Hashable] = {}
+        self._tokens = _Tokens()
 
     @classmethod
     def of(cls, network: nn.Module, owned: Iterable[Tensor]) -> ObjectState:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from torch.profiler import ProfilerActivity, profile
 from cvtrain.config.point import Point
 from cvtrain.config.schema import Config
 from cvtrain.data.split import UnusableSample
+from cvtrain.gradients.losses import Objective
 from cvtrain.models.forward_state import StatefulForward
 from cvtrain.process.errors import (
     InputError,
@@ -109,7 +111,9 @@ def _refusal(error: Exception) -> str:
     failure = os_error_line(error) if isinstance(error, OSError) else machine_failure(error)
     if failure is not None:
         raise RunFailed(f"trying out a stack failed for a reason of this machine: {failure}")
-    return f"the network refuses to be stacked: {describe_error(error)}"
+    frames = (frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__))
+    part = "loss" if Objective.loss_value.__code__ in frames else "network"
+    return f"the {part} refuses to be stacked: {describe_error(error)}"
 
 
 def available_memory(task: Task) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any
@@ -21,7 +22,8 @@ class Convergence:
     """History of the validations of K runs, and the numbers that say how fast each converged.
 
     Args:
-        goal: metric and value to reach; None takes those of `DEFAULT_GOALS`.
+        goal: metric and value to reach; None takes those of `DEFAULT_GOALS`, or a goal that no run
+            reaches where that metric is not among `metrics`.
         task: `classification` or `regression`.
         metrics: names of the validation metrics, `loss` included.
         max_steps: planned number of updates; quarter values are read after a quarter of them.
@@ -34,6 +36,8 @@ class Convergence:
         self, goal: GoalConfig, task: str, metrics: tuple[str, ...], max_steps: int
     ) -> None:
         metric, value = DEFAULT_GOALS[task]
+        if metric not in metrics:
+            metric, value = "loss", math.nan
         self.metric = (goal.metric or metric).removeprefix("val/")
         if self.metric not in metrics:
             raise InputError(f"goal.metric={goal.metric}: should be one of {', '.join(metrics)}")

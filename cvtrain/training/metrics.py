@@ -169,14 +169,17 @@ def metrics_of(dataset: Dataset) -> dict[str, Metric]:
     return metrics
 
 
-def measured(dataset: Dataset, objective: Objective) -> dict[str, Metric]:
-    """The unscaled ``loss`` and the metrics of `metrics_of`, by name."""
+def measured(dataset: Dataset, objective: Objective, *, compared: bool = True) -> dict[str, Metric]:
+    """The unscaled ``loss`` and, where outputs are `compared` with targets, the metrics of
+    `metrics_of`, by name."""
+    labels = dataset.task == "classification"
 
     def sums(output: Tensor, target: Tensor) -> Tensor:
         loss = objective.loss_value(output, target)
-        counted = (target != IGNORED).sum().to(loss.dtype)
+        counted = (target != IGNORED).sum() if labels else torch.tensor(target.numel())
+        counted = counted.to(loss)
         # A mean over nothing is NaN.
         total = torch.where(counted > 0, loss * counted, torch.zeros_like(loss))
         return torch.stack([total, counted])
 
-    return {"loss": Metric(sums, _ratio), **metrics_of(dataset)}
+    return {"loss": Metric(sums, _ratio)} | (metrics_of(dataset) if compared else {})

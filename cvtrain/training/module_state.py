@@ -73,10 +73,15 @@ class ModuleState(LightningModule):
         self.config = configs[0]
         self.members = len(configs)
         self.dataset = task.dataset
-        self.objective, self.metrics = task.objective, task.metrics
+        self.objective = task.objective
+        self.metrics = task.metrics(self.objective)
+        if isinstance(self.objective.loss, nn.Module):
+            self.loss = self.objective.loss  # so that Lightning moves its buffers
         orders = [BatchOrder(len(self.dataset.train), c.batch_size, c.seed) for c in configs]
         self._batches = BatchLoader(self.dataset, orders)
-        self.validations = Validations(self.config, self.dataset, self._evaluate)
+        self.validations = Validations(
+            self.config, self.dataset, self._evaluate, tuple(self.metrics)
+        )
         self.latch = DivergenceLatch()
         self.statuses = RunStatuses(self.members)
         self.average: WeightAverage | None = None

@@ -18,7 +18,7 @@ from cvtrain.config.point import Point
 from cvtrain.config.schema import Config
 from cvtrain.data.batches import BatchOrder
 from cvtrain.data.split import Split
-from cvtrain.gradients.losses import TASK_OF_LOSS
+from cvtrain.gradients.losses import TASK_OF_LOSS, Objective
 from cvtrain.process.errors import InputError, RunFailed, describe_error, machine_failure
 from cvtrain.process.limits import within_free_memory
 from cvtrain.process.signals import interruption
@@ -26,7 +26,7 @@ from cvtrain.runs.trackers import check_tracker
 from cvtrain.training.convergence import Convergence
 from cvtrain.training.data_parallel import check_data_parallel
 from cvtrain.training.lightning_trainer import check_trainer, trainer_arguments
-from cvtrain.training.metrics import metrics_of
+from cvtrain.training.objective import check_loss
 from cvtrain.training.optimizer import build_optimizer
 from cvtrain.training.schedule import learning_rate_factor
 from cvtrain.training.task import Task, Tasks
@@ -86,15 +86,13 @@ def check_structure(task: Task) -> nn.Module:
         BatchOrder(len(dataset.train), config.batch_size, config.seed)
     except ValueError as error:
         raise InputError(str(error)) from None
-    if TASK_OF_LOSS[config.objective.loss] != dataset.task:
+    objective = task.objective
+    if isinstance(objective.loss, str) and TASK_OF_LOSS[objective.loss] != dataset.task:
         fitting = [name for name, kind in TASK_OF_LOSS.items() if kind == dataset.task]
         raise InputError(
-            f"objective={config.objective.loss}: should be {' or '.join(fitting)} for"
+            f"objective={objective.loss}: should be {' or '.join(fitting)} for"
             f" {config.data.target}, a {dataset.task}"
         )
-    metrics = ("loss", *metrics_of(dataset))
-    Convergence(config.goal, dataset.task, metrics, config.max_steps)
-    EarlyStopping(config.early_stopping, metrics)
     model = task.model()
     check_data_parallel(config.trainer, model)
     try:
@@ -108,9 +106,14 @@ def check_structure(task: Task) -> nn.Module:
     trial = f"model._target_={config.model.target}: a trial forward and backward on a {batch} batch"
     try:
         with _lost_imaginary_parts_refused(), torch.random.fork_rng(devices=[]):
-            _forward_and_backward(task, model, samples)
+            _forward_and_backward(task, objective, model, samples)
+            metrics = tuple(task.metrics(objective))
+    except InputError:
+        raise
     except Exception as error:  # whatever a user's network comes up with
         raise InputError(f"{trial} failed: {describe_error(error)}") from error
+    Convergence(config.goal, dataset.task, metrics, config.max_steps)
+    EarlyStopping(config.early_stopping, metrics)
     for name, parameter in model.named_parameters():
         gradient = parameter.grad
         if gradient is not None and gradient.dtype != parameter.dtype:
@@ -133,7 +136,9 @@ def _lost_imaginary_parts_refused() -> Iterator[None]:
         torch.set_warn_always(always)
 
 
-def _forward_and_backward(task: Task, model: nn.Module, samples: Split) -> None:
+def _forward_and_backward(
+    task: Task, objective: Objective, model: nn.Module, samples: Split
+) -> None:
     dataset = task.dataset
     before = samples.inputs.clone()
     output = model(samples.inputs)
@@ -145,17 +150,18 @@ def _forward_and_backward(task: Task, model: nn.Module, samples: Split) -> None:
     if list(output.shape) != shape:
         raise ValueError(f"it returns shape {list(output.shape)}, should be {shape}")
     is_complex = dataset.first.targets.is_complex()
-    if dataset.task == "regression" and output.is_complex() != is_complex:
+    if isinstance(objective.loss, nn.Module):
+        check_loss(task.config, objective, output, samples.targets)
+    elif dataset.task == "regression" and output.is_complex() != is_complex:
         numbers = "complex numbers" if is_complex else "real numbers, as the targets are"
         raise TypeError(f"it returns {output.dtype}, should be {numbers}")
-    for name, function in task.metrics.items():
+    for name, function in task.metrics(objective).items():
         value = function(output, samples.targets)
         if value.is_complex() or value.dim() != 0:
             raise TypeError(
                 f"the {name} is {value.dtype} of shape {list(value.shape)}, not a real number"
             )
-    loss = task.objective.loss_value(output, samples.targets)
-    torch.autograd.backward(loss)
+    torch.autograd.backward(objective.loss_value(output, samples.targets))
     if all(parameter.grad is None for parameter in model.parameters()):
         raise RuntimeError("no parameter got a gradient")
 

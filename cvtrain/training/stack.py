@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from itertools import chain
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.func import vmap
 from cvtrain.config.schema import Config
 from cvtrain.data.split import AnySplit
 from cvtrain.gradients.stacked_number import Number, float64
+from cvtrain.models.forward_state import nothing_left_behind
 from cvtrain.models.stacked.network import StackedNetwork
 from cvtrain.training.metrics import Totals
 from cvtrain.training.module import TrainingModule, TrainingSettings
@@ -64,6 +66,7 @@ class Stack(TrainingModule):
         self.stacked = _stacked_network(filled, task)
         self._schedule = stack_schedule(filled)
         self._initial_rates: list[Number] = []
+        self._losses_taken = 0
 
     @property
     def network(self) -> nn.Module:
@@ -97,7 +100,13 @@ class Stack(TrainingModule):
     def batch_losses(self, batch: int) -> Tensor:
         """Each member's loss [K] of its own batch number `batch`, with their graph."""
         read = self._batches.batch(batch, self.device)
-        losses: Tensor = vmap(self.objective.loss_value)(self.stacked(read.inputs), read.targets)
+        outputs = self.stacked(read.inputs)
+        self._losses_taken += 1
+        checked = self._losses_taken.bit_count() == 1  # a power of two
+        own = self.objective.loss
+        losses: Tensor
+        with nothing_left_behind(own) if isinstance(own, nn.Module) and checked else nullcontext():
+            losses = vmap(self.objective.loss_value)(outputs, read.targets)
         return losses
 
     @torch.no_grad()

@@ -9,9 +9,10 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cvtrain.config.schema import Config
+from cvtrain.config.sections import CustomObjectiveConfig
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.load import load_dataset
 from cvtrain.data.split import Split
@@ -20,6 +21,7 @@ from cvtrain.gradients.losses import Objective
 from cvtrain.models.parameters import ParameterCount, count_parameters
 from cvtrain.training.metrics import Metric, measured
 from cvtrain.training.network import build_model
+from cvtrain.training.objective import build_objective
 
 
 class Task:
@@ -61,19 +63,39 @@ class Task:
 
     @property
     def objective(self) -> Objective:
-        """The loss and its scale."""
-        section = self.config.objective
-        return Objective(loss=section.loss, scale=section.scale, delta=section.delta)
+        """The loss and its scale, made anew.
 
-    @property
-    def metrics(self) -> dict[str, Metric]:
-        """The loss, unscaled, and the metrics of the data, by name."""
-        return measured(self.dataset, self.objective)
+        Raises:
+            InputError: a loss of the user's own is not acceptable.
+        """
+        return build_objective(self.config)
+
+    def metrics(self, objective: Objective) -> dict[str, Metric]:
+        """The loss, unscaled, and the metrics of the data, by name.
+
+        A loss of the user's own may want complex outputs for real targets, or real ones for complex
+        targets: the metrics of the data, which compare the two, are then left out.
+        """
+        return measured(self.dataset, objective, compared=self._outputs_are_as_targets)
+
+    @cached_property
+    def _outputs_are_as_targets(self) -> bool:
+        if not isinstance(self.config.objective, CustomObjectiveConfig):
+            return True  # else refused before training
+        if self.dataset.task == "classification":
+            return True
+        first, model = self.dataset.first, self.model().eval()
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            output: Tensor = model(first.inputs)
+        return output.is_complex() == first.targets.is_complex()
 
     @property
     def untrained_loss(self) -> float | None:
         """The validation loss of an output of zero: the logarithm of the number of classes, or the
-        power of the targets; None where the targets are not in memory."""
+        power of the targets; None where the targets are not in memory, and for a loss of the
+        user's own, for which a report takes the loss before training."""
+        if isinstance(self.config.objective, CustomObjectiveConfig):
+            return None
         if self.dataset.task == "classification":
             return math.log(self.dataset.out_features)
         if not isinstance(self.dataset.validation, Split):
@@ -130,7 +152,7 @@ class Task:
         return [
             *self.description,
             f"optimizer  {_last_name(config.optimizer.target)}, lr {config.optimizer.lr:g};"
-            f" objective {config.objective.scale:g} × {config.objective.loss};"
+            f" objective {config.objective.scale:g} × {_last_name(config.objective.loss)};"
             f" convention {convention}",
         ]
 
@@ -157,7 +179,7 @@ def structure(config: Config) -> str:
     content = config.as_dict()
     decisive = ("data", "model", "dtype", "batch_size", "goal", "start_from", "early_stopping")
     part = {key: content[key] for key in decisive}
-    part["loss"] = content["objective"]["loss"]
+    part["objective"] = content["objective"] | {"scale": None}
     part["trainer"] = content["trainer"]
     return json.dumps(part, sort_keys=True)
 

@@ -17,7 +17,7 @@ from cvtrain.data.dataset import Dataset
 from cvtrain.data.split import AnySplit
 from cvtrain.process.errors import InputError
 from cvtrain.training.convergence import Convergence
-from cvtrain.training.metrics import RISING, metrics_of
+from cvtrain.training.metrics import RISING
 
 Evaluate = Callable[[AnySplit, Sequence[int] | None], dict[str, Tensor]]
 """Computes loss and metrics [K] of a split; values of runs that are not asked for may be NaN."""
@@ -113,6 +113,7 @@ class Validations:
         config: what the K configurations have in common.
         dataset: its validation split is evaluated during training, its test split when a run ends.
         evaluate: evaluates a split at the current weights.
+        metrics: names of what it measures, `loss` included.
 
     Attributes:
         later_tags: tags that only the last row of a run has.
@@ -120,8 +121,9 @@ class Validations:
         best_state: weights of the lowest validation loss; None before the first validation.
     """
 
-    def __init__(self, config: Config, dataset: Dataset, evaluate: Evaluate) -> None:
-        metrics = ("loss", *metrics_of(dataset))
+    def __init__(
+        self, config: Config, dataset: Dataset, evaluate: Evaluate, metrics: tuple[str, ...]
+    ) -> None:
         self._dataset, self._evaluate = dataset, evaluate
         self._convergence = Convergence(config.goal, dataset.task, metrics, config.max_steps)
         self._stopping = EarlyStopping(config.early_stopping, metrics)

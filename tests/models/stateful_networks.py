@@ -53,6 +53,15 @@ class Counter(Linear):
         self.counter += 1
 
 
+class FirstOfTheClass(Linear):
+    """An attribute that its class has, until the first call gives the object one of its own."""
+
+    count = 0
+
+    def leave(self, x):
+        self.count += 1
+
+
 class InALayer(Linear):
     def prepare(self):
         self.inner = nn.Sequential(Counter())

@@ -51,6 +51,7 @@ def hooked_object():
 
 CHANGES = {
     stateful.Counter: "Counter.counter",
+    stateful.FirstOfTheClass: "FirstOfTheClass.count",
     stateful.InALayer: "InALayer.inner.0.counter",
     stateful.Latest: "Latest.latest",
     stateful.RunningAttribute: "RunningAttribute.running",

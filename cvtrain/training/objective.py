@@ -1,0 +1,123 @@
+"""From a configuration to its objective, and what is checked of a loss of the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from inspect import isclass, isfunction, signature
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cvtrain.config.schema import Config
+from cvtrain.config.sections import CustomObjectiveConfig
+from cvtrain.config.targets import check_arguments, resolve_target, yields
+from cvtrain.gradients.losses import Objective
+from cvtrain.process.errors import InputError, describe_error
+
+
+class FunctionLoss(nn.Module):
+    """A function of outputs and targets as a module."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        """The function's value."""
+        return self.function(output, target)
+
+
+def build_objective(config: Config) -> Objective:
+    """The loss of a configuration and its scale; a loss of the user's own is made anew.
+
+    Raises:
+        InputError: it is none, or refuses one of its arguments.
+    """
+    section = config.objective
+    if not isinstance(section, CustomObjectiveConfig):
+        return Objective(section.loss, section.scale, section.delta)
+    made = of_outputs_and_targets(
+        "objective", section.target, section.arguments, config.trusted_modules
+    )
+    loss = made if isinstance(made, nn.Module) else FunctionLoss(made)
+    parameter = next((name for name, _ in loss.named_parameters()), None)
+    if parameter is not None:
+        raise InputError(
+            f"objective._target_={section.target}: should have no parameters, which would not be"
+            f" trained; has {parameter}"
+        )
+    return Objective(loss, section.scale)
+
+
+def of_outputs_and_targets(
+    key: str,
+    path: str,
+    arguments: dict[str, Any],
+    trusted: tuple[str, ...],
+) -> Callable[[Tensor, Tensor], Any]:
+    """What is called with outputs and targets, from the name of a class or function.
+
+    A class is called with the arguments, as is a function annotated to return a module. Any other
+    function is itself what is called: its first two parameters are outputs and targets.
+
+    Args:
+        key: the slot, for the error line.
+        path: of a public module, or of what a trusted package defines.
+        arguments: by name.
+        trusted: packages of the user's own.
+
+    Raises:
+        InputError: it may not be named, refuses an argument, or makes what cannot be called.
+    """
+    target = resolve_target(key, path, nn.Module, trusted, anything=True)
+    if isfunction(target) and not yields(target, nn.Module):
+        filled = frozenset(list(signature(target).parameters)[:2])
+        return partial(target, **check_arguments(key, target, arguments, filled))
+    checked = check_arguments(key, target, arguments)
+    try:
+        made = target(**checked)
+    except Exception as error:  # whatever a user's class comes up with
+        raise InputError(
+            f"{key}: {target.__name__} refuses its arguments: {describe_error(error)}"
+        ) from error
+    if isclass(made) or not callable(made):
+        raise InputError(
+            f"{key}._target_={path}: should make what can be called with outputs and"
+            f" targets, makes a {type(made).__name__}"
+        )
+    return made  # type: ignore[no-any-return]  # whatever is called, its result is checked
+
+
+def check_loss(config: Config, objective: Objective, output: Tensor, target: Tensor) -> None:
+    """Try a loss of the user's own on a few samples.
+
+    Raises:
+        InputError: it fails, returns neither a real number nor one for each sample, has no
+            gradient, changes the targets, or drops the imaginary part of outputs whose targets are
+            complex.
+    """
+    try:
+        _try_loss(objective, output.detach().requires_grad_(), target)
+    except Exception as error:  # whatever a user's loss comes up with
+        shown = " and ".join(
+            f"{str(tensor.dtype).removeprefix('torch.')} {kind} {list(tensor.shape)}"
+            for kind, tensor in (("outputs", output), ("targets", target))
+        )
+        raise InputError(
+            f"objective._target_={config.objective.loss}: with {shown}: {describe_error(error)}"
+        ) from error
+
+
+def _try_loss(objective: Objective, leaf: Tensor, target: Tensor) -> None:
+    before = target.clone()
+    loss = objective.loss_value(leaf.clone(), target)
+    if not torch.equal(target, before):
+        raise ValueError("it changes the targets in place, and so the data")
+    if not loss.requires_grad:
+        raise ValueError("it has no gradient, should be computed from the outputs by torch alone")
+    (gradient,) = torch.autograd.grad(loss, leaf)
+    both = leaf.is_complex() and target.is_complex()
+    if both and gradient.real.any() and not gradient.imag.any():
+        raise ValueError("it drops the imaginary part of outputs whose targets are complex")
