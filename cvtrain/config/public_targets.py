@@ -76,6 +76,7 @@ PUBLIC: Mapping[str, PublicNames] = MappingProxyType(
         "Module": PublicNames(("torch.nn", "torchcvnn.nn"), package="cvtrain.models"),
         "Optimizer": PublicNames(("torch.optim",), package="cvtrain.optim"),
         "Dataset": PublicNames(package="cvtrain.data", functions=DATASETS),
+        "LRScheduler": PublicNames(("torch.optim.lr_scheduler",)),
         "Callback": PublicNames(("lightning.pytorch.callbacks",), names=CALLBACKS),
     }
 )

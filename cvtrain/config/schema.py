@@ -1,8 +1,8 @@
 """The configuration's schema: names, types and ranges of every key, checked before work starts.
 
 Hydra composes the YAML files and the command line; the result must fit `Config`. The slots that
-name a class or function of their own (`data`, `model`, `objective`, `optimizer`, `trainer`) hold
-its arguments, which are checked against its signature (`cvtrain.config.targets`).
+name a class or function of their own (`data`, `model`, `objective`, `optimizer`, `scheduler`,
+`trainer`) hold its arguments, which are checked against its signature (`cvtrain.config.targets`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from cvtrain.config.sections import (
     ConventionConfig,
     CosineConfig,
     Count,
+    CustomScheduleConfig,
     DecayConfig,
     EarlyStoppingConfig,
     EmaConfig,
@@ -53,6 +54,7 @@ UNHASHED_DEFAULTS: dict[str, Any] = {
     "start_from": None,
     "early_stopping": {"patience": None, "metric": "loss", "min_delta": 0.0},
     "ema": {"decay": None},
+    "callbacks": [],
 }
 """Keys that are no part of an id at these values: ids of runs from before such a key stay valid."""
 
@@ -77,10 +79,12 @@ class Config(Section):
     convention: ConventionConfig
     optimizer: OptimizerConfig
     scheduler: Annotated[
-        ConstantConfig | WarmupConfig | CosineConfig | DecayConfig, Field(discriminator="kind")
+        ConstantConfig | WarmupConfig | CosineConfig | DecayConfig | CustomScheduleConfig,
+        Field(discriminator="kind"),
     ]
     clip: Annotated[NoClipConfig | NormClipConfig | EntryClipConfig, Field(discriminator="kind")]
     trainer: dict[str, Any]
+    callbacks: Annotated[tuple[str | dict[str, Any], ...], Field(strict=False)] = ()
     signals: SignalsConfig
     checkpoint: CheckpointConfig
     start_from: str | None = None

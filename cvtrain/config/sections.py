@@ -155,6 +155,12 @@ class DecayConfig(Section):
     factor: Positive
 
 
+class CustomScheduleConfig(TargetConfig):
+    """A learning rate of the user's own; further keys are its arguments."""
+
+    kind: Literal["custom"]
+
+
 class GoalConfig(Section):
     """The goal of "steps to target"; None: the task's own metric and value."""
 

@@ -14,6 +14,7 @@ import torch.distributed as dist
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, Trainer, callbacks
 
+from cvtrain.config.own_code import construct
 from cvtrain.config.schema import Config
 from cvtrain.config.targets import check_arguments, resolve_target
 from cvtrain.process.errors import InputError, describe_error
@@ -200,21 +201,25 @@ def check_trainer(config: Config) -> None:
 
 
 def configured_callbacks(config: Config) -> list[Callback]:
-    """The callbacks that `trainer.callbacks` asks for.
+    """The callbacks that `callbacks` and `trainer.callbacks` ask for.
 
     Raises:
         InputError: it is not a list of callbacks, or one of them cannot work in a run.
     """
+    own = [_callback(f"callbacks[{i}]", slot, config) for i, slot in enumerate(config.callbacks)]
     slots = config.trainer.get("callbacks")
     if slots is None:
-        return []
+        return own
     if not isinstance(slots, list | tuple):
         raise InputError(f"trainer.callbacks={slots}: {CALLBACKS_SHAPE}")
-    return [_callback(index, slot, config) for index, slot in enumerate(slots)]
+    return own + [
+        _callback(f"trainer.callbacks[{index}]", slot, config) for index, slot in enumerate(slots)
+    ]
 
 
-def _callback(index: int, slot: Any, config: Config) -> Callback:
-    key = f"trainer.callbacks[{index}]"
+def _callback(key: str, slot: Any, config: Config) -> Callback:
+    if isinstance(slot, str):
+        slot = {"_target_": slot}
     if not isinstance(slot, dict) or "_target_" not in slot:
         raise InputError(f"{key}={slot}: {CALLBACKS_SHAPE}")
     path = str(slot["_target_"])
@@ -223,13 +228,7 @@ def _callback(index: int, slot: Any, config: Config) -> Callback:
         if isinstance(kind, type) and issubclass(kind, replaced):
             raise InputError(f"{key}._target_={path}: should be left out; {instead}")
     arguments = {name: value for name, value in slot.items() if name != "_target_"}
-    checked = check_arguments(key, kind, arguments)
-    try:
-        callback: Callback = kind(**checked)
-    except Exception as error:  # a user's callback may raise anything
-        raise InputError(
-            f"{key}: {kind.__name__} refuses its arguments: {describe_error(error)}"
-        ) from None
+    callback: Callback = construct(key, kind, arguments, {})
     shown = config.trainer.get("enable_progress_bar")
     if isinstance(callback, callbacks.ProgressBar) and not shown:
         raise InputError(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from inspect import isclass, isfunction, signature
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from cvtrain.config.own_code import called_with
 from cvtrain.config.schema import Config
 from cvtrain.config.sections import CustomObjectiveConfig
-from cvtrain.config.targets import check_arguments, resolve_target, yields
+from cvtrain.config.targets import resolve_target
 from cvtrain.gradients.losses import Objective
 from cvtrain.process.errors import InputError, describe_error
 
@@ -38,9 +36,10 @@ def build_objective(config: Config) -> Objective:
     section = config.objective
     if not isinstance(section, CustomObjectiveConfig):
         return Objective(section.loss, section.scale, section.delta)
-    made = of_outputs_and_targets(
-        "objective", section.target, section.arguments, config.trusted_modules
+    target = resolve_target(
+        "objective", section.target, nn.Module, config.trusted_modules, anything=True
     )
+    made = called_with("objective", target, section.arguments, nn.Module, ("outputs", "targets"))
     loss = made if isinstance(made, nn.Module) else FunctionLoss(made)
     parameter = next((name for name, _ in loss.named_parameters()), None)
     if parameter is not None:
@@ -49,45 +48,6 @@ def build_objective(config: Config) -> Objective:
             f" trained; has {parameter}"
         )
     return Objective(loss, section.scale)
-
-
-def of_outputs_and_targets(
-    key: str,
-    path: str,
-    arguments: dict[str, Any],
-    trusted: tuple[str, ...],
-) -> Callable[[Tensor, Tensor], Any]:
-    """What is called with outputs and targets, from the name of a class or function.
-
-    A class is called with the arguments, as is a function annotated to return a module. Any other
-    function is itself what is called: its first two parameters are outputs and targets.
-
-    Args:
-        key: the slot, for the error line.
-        path: of a public module, or of what a trusted package defines.
-        arguments: by name.
-        trusted: packages of the user's own.
-
-    Raises:
-        InputError: it may not be named, refuses an argument, or makes what cannot be called.
-    """
-    target = resolve_target(key, path, nn.Module, trusted, anything=True)
-    if isfunction(target) and not yields(target, nn.Module):
-        filled = frozenset(list(signature(target).parameters)[:2])
-        return partial(target, **check_arguments(key, target, arguments, filled))
-    checked = check_arguments(key, target, arguments)
-    try:
-        made = target(**checked)
-    except Exception as error:  # whatever a user's class comes up with
-        raise InputError(
-            f"{key}: {target.__name__} refuses its arguments: {describe_error(error)}"
-        ) from error
-    if isclass(made) or not callable(made):
-        raise InputError(
-            f"{key}._target_={path}: should make what can be called with outputs and"
-            f" targets, makes a {type(made).__name__}"
-        )
-    return made  # type: ignore[no-any-return]  # whatever is called, its result is checked
 
 
 def check_loss(config: Config, objective: Objective, output: Tensor, target: Tensor) -> None:

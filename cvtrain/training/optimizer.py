@@ -81,7 +81,10 @@ def optimizer_arguments(
         "optimizer", optimizer, slot.arguments | {"lr": slot.lr} | semantics, filled
     )
     real_values = check_arguments(
-        "optimizer.real_parameters", optimizer, real_values_set(config), filled
+        "optimizer.real_parameters",
+        optimizer,
+        real_values_set(config),
+        filled | arguments.keys(),  # what is not among them is the same for all
     )
     return optimizer, arguments, real_values
 
@@ -93,6 +96,8 @@ def _with_semantics(
     if semantics == "split" and not issubclass(optimizer, RuleOptimizer):
         return optimizer, {}
     rule = rule_optimizer(optimizer)
+    if semantics == "split" and rule is not None and "semantics" not in signature(rule).parameters:
+        return rule, {}
     if rule is None or "semantics" not in signature(rule).parameters:
         raise InputError(
             f"optimizer.semantics={semantics}: should be split, the only form of"

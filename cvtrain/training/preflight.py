@@ -10,9 +10,10 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cvtrain.config.point import Point
 from cvtrain.config.schema import Config
@@ -188,4 +189,31 @@ def check_numbers(config: Config, model: nn.Module) -> None:
                     f"optimizer.{name}={value:g}: should be at most {largest:.3g}, the largest"
                     f" number of {config.dtype}"
                 )
-    learning_rate_factor(config.scheduler, config.max_steps)
+    if config.optimizer.target.partition(".")[0] in config.trusted_modules:
+        _try_step(config, model)
+    learning_rate_factor(config.scheduler, config.max_steps, config.trusted_modules)
+
+
+def _try_step(config: Config, model: nn.Module) -> None:
+    """Make one update of a copy of a network that has gradients with an optimizer of the user's
+    own."""
+    trial = f"optimizer._target_={config.optimizer.target}: a trial step"
+    copied = deepcopy(model)
+    for parameter, original in zip(copied.parameters(), model.parameters(), strict=True):
+        parameter.grad = None if original.grad is None else original.grad.clone()
+    optimizer, evaluations = build_optimizer(config, copied), list[Tensor]()
+
+    def closure() -> Tensor:
+        evaluations.append(torch.zeros(()))
+        return evaluations[-1]
+
+    try:
+        with _lost_imaginary_parts_refused(), torch.random.fork_rng(devices=[]):
+            optimizer.step(closure)  # type: ignore[arg-type]  # torch says float, and takes a tensor
+    except Exception as error:  # whatever a user's optimizer comes up with
+        raise InputError(f"{trial} failed: {describe_error(error)}") from error
+    if not evaluations:
+        raise InputError(f"{trial} does not call the closure, should: it computes the gradients")
+    for (name, after), before in zip(copied.named_parameters(), model.parameters(), strict=True):
+        if (after.dtype, after.shape) != (before.dtype, before.shape):
+            raise InputError(f"{trial} makes {name} {after.dtype} {list(after.shape)}")

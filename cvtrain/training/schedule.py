@@ -16,6 +16,9 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor
 
+from cvtrain.config.sections import CustomScheduleConfig
+from cvtrain.training.custom_schedule import custom_schedule
+
 Schedule: TypeAlias = Callable[[int], float]
 
 
@@ -124,13 +127,21 @@ def schedule(kind: str, max_steps: int, **fields: float) -> Schedule:
     return kinds[kind](**fields)
 
 
-def learning_rate_factor(config: BaseModel, max_steps: int) -> Schedule | None:
+def learning_rate_factor(
+    config: BaseModel, max_steps: int, trusted: tuple[str, ...] = ()
+) -> Schedule | None:
     """The schedule of a checked `scheduler` section, or None if the learning rate is constant.
 
     Args:
         config: a section with `kind` and the fields of that kind.
         max_steps: length of the run in updates.
+        trusted: packages of the user's own.
+
+    Raises:
+        InputError: a schedule of the user's own is not acceptable.
     """
+    if isinstance(config, CustomScheduleConfig):
+        return custom_schedule(config, max_steps, trusted)
     fields = config.model_dump()
     kind = fields.pop("kind")
     return None if kind == "constant" else schedule(kind, max_steps, **fields)

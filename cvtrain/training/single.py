@@ -52,7 +52,9 @@ class Single(TrainingModule):
     def configure_optimizers(self) -> Any:
         """The configured optimizer, with its learning rate schedule if there is one."""
         optimizer = build_optimizer(self.config, self.model)
-        factor = learning_rate_factor(self.config.scheduler, self.config.max_steps)
+        factor = learning_rate_factor(
+            self.config.scheduler, self.config.max_steps, self.config.trusted_modules
+        )
         if factor is None:
             return optimizer
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)

@@ -55,6 +55,8 @@ def common_part(config: Config) -> str:
 def refusal(config: Config) -> str | None:
     """Why a configuration cannot be trained in a stack, or None if nothing in it says so."""
     trainer = config.trainer
+    if config.callbacks:
+        return "callbacks see one run"
     if trainer.get("callbacks"):
         return "trainer.callbacks see one run"
     if trainer.get("devices", 1) not in (1, "1", "auto"):
@@ -126,7 +128,10 @@ def _stack_clip(clips: Sequence[NoClipConfig | NormClipConfig | EntryClipConfig]
 
 def stack_schedule(configs: Sequence[Config]) -> Callable[[int], Tensor] | None:
     """The factors [K] on the learning rates as a function of the step; None if all are constant."""
-    factors = [learning_rate_factor(config.scheduler, config.max_steps) for config in configs]
+    factors = [
+        learning_rate_factor(config.scheduler, config.max_steps, config.trusted_modules)
+        for config in configs
+    ]
     if all(factor is None for factor in factors):
         return None
     return stack_schedules([factor or Constant() for factor in factors])

@@ -180,7 +180,7 @@ def structure(config: Config) -> str:
     decisive = ("data", "model", "dtype", "batch_size", "goal", "start_from", "early_stopping")
     part = {key: content[key] for key in decisive}
     part["objective"] = content["objective"] | {"scale": None}
-    part["trainer"] = content["trainer"]
+    part["trainer"] = [content["trainer"], content["callbacks"]]
     return json.dumps(part, sort_keys=True)
 
 

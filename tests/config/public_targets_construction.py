@@ -22,6 +22,7 @@ from urllib.request import urlopen
 import torch
 from lightning.pytorch import Callback, Trainer
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
 
 import cvtrain
 from cvtrain.config.schema import Config
@@ -236,11 +237,13 @@ def main(folder: Path) -> None:
     (folder / f"{MARK}-executed").unlink()
     made: dict[str, dict[str, bool]] = {}
     config = cvtrain.configure("+experiment=article")
-    for expected in (nn.Module, torch.optim.Optimizer, Callback, Dataset):
+    for expected in (nn.Module, torch.optim.Optimizer, LRScheduler, Callback, Dataset):
         accepted = made[expected.__name__] = {}
         for path, target in acceptable(expected).items():
             parameters = [nn.Parameter(torch.ones(2, dtype=torch.complex64))]
-            fixed = {"params": parameters} if expected is torch.optim.Optimizer else {}
+            fixed = {torch.optim.Optimizer: {"params": parameters}}.get(expected, {})
+            if expected is LRScheduler:
+                fixed = {"optimizer": torch.optim.SGD(parameters, lr=1.0)}
             watch.reads = path.rpartition(".")[2] in READERS
             if expected is Callback:  # they have a gate of their own
                 maker = partial(make_callback, config, path)

@@ -16,6 +16,7 @@ import torch
 import yaml
 from lightning.pytorch import Callback
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from cvtrain.config.compose import configuration_folder
 from cvtrain.config.public_targets import DATASETS, PUBLIC, own_target, public_classes
@@ -25,7 +26,7 @@ from cvtrain.process.errors import InputError
 from tests.config.acceptable_targets import acceptable, modules_of
 
 FUNCTIONS = (FunctionType, BuiltinFunctionType)
-SLOTS = (nn.Module, torch.optim.Optimizer, Dataset, Callback)
+SLOTS = (nn.Module, torch.optim.Optimizer, LRScheduler, Dataset, Callback)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,13 @@ def test_all_that_is_acceptable_was_constructed(constructed):
     }
     # The others want an object that no configuration gives, or data on disk, or are refused where
     # a run would have them: callbacks that write files, above all.
-    for name, fewest in {"Module": 180, "Optimizer": 25, "Dataset": 11, "Callback": 4}.items():
+    for name, fewest in {
+        "Module": 180,
+        "Optimizer": 25,
+        "LRScheduler": 9,
+        "Dataset": 11,
+        "Callback": 4,
+    }.items():
         assert sum(made[name].values()) >= fewest
     assert not any(came for path, came in made["Callback"].items() if "Checkpoint" in path)
 

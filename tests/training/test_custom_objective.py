@@ -220,23 +220,22 @@ def test_a_sweep_stacks_what_can_be_stacked_and_says_what_cannot(
     tmp_path, monkeypatch, capsys, blank_figures
 ):
     monkeypatch.chdir(tmp_path)
-    axes = ("lr_octave=0,1", "objective.scale=1,0.5", "convention=pytorch,wirtinger", "seed=0,1")
+    axes = ("lr_octave=0,1", "objective.scale=1,0.5", "-m", "max_steps=4")
     why = {
-        "error_power": "16 runs in",
-        "unstacked": "16 runs one by one: the loss refuses to be stacked: vmap: ",
-        "Counting": "16 runs one by one: its forward changes Counting.calls",
+        "error_power": "8 runs in 1 stack of 8",
+        "unstacked": "4 runs one by one: the loss refuses to be stacked: vmap: ",
+        "Counting": "4 runs one by one: its forward changes Counting.calls",
     }
     for name, line in why.items():
-        swept = [*SMALL, *asked(name), *axes, "-m", f"hydra.sweep.dir={name}", "max_steps=4"]
-        assert main(swept) == 0
-        assert line in capsys.readouterr().out.replace("\n", " ").replace("  ", " ")
+        more = ["convention=pytorch,wirtinger"] if name == "error_power" else []
+        assert main([*SMALL, *asked(name), *axes, *more, f"hydra.sweep.dir={name}"]) == 0
+        assert line in " ".join(capsys.readouterr().err.split())
         records = [read_record(path) for path in (tmp_path / name).glob("*/run.json")]
-        assert len(records) == 16
         assert {record["engine"] for record in records} == {
             "stack" if name == "error_power" else "single"
         }
-        report = (tmp_path / name / "report" / "index.html").read_text(encoding="utf-8")
-        assert f"losslab.{name}" in report or name in report
+        assert {record["config"]["objective"]["loss"] for record in records} == {f"losslab.{name}"}
+        assert list((tmp_path / name).glob("report/*.html"))
 
 
 def test_runs_that_differ_in_a_number_of_the_loss_have_losses_of_their_own():
