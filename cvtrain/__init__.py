@@ -2,6 +2,7 @@
 
 cvtrain.configure("+experiment=article")   a checked configuration, from command-line overrides
 cvtrain.train(config, output="outputs")    one run, as `cvtrain` makes it
+cvtrain.sweep("+experiment=sweep")         a sweep, as `cvtrain … -m` makes it, and its answer
 cvtrain.load("outputs/sweep/…")            a sweep's runs and curves as pandas tables
 cvtrain.GradientMonitor(…)                 the signals, for any LightningModule
 cvtrain.GradientConvention(scale=0.5)      ∂L/∂w* in place of w.grad, for any LightningModule
@@ -17,7 +18,7 @@ from cvtrain.process.environment import set_environment
 
 if TYPE_CHECKING:
     from cvtrain.analysis.load import load
-    from cvtrain.api import configure, train
+    from cvtrain.api import configure, sweep, train
     from cvtrain.training.gradient_convention import GradientConvention
     from cvtrain.training.monitor import GradientMonitor
     from cvtrain.training.stacked_module import StackedModule
@@ -28,6 +29,7 @@ __all__ = [
     "StackedModule",
     "configure",
     "load",
+    "sweep",
     "train",
 ]
 
@@ -37,6 +39,7 @@ _HOMES = {
     "StackedModule": "cvtrain.training.stacked_module",
     "configure": "cvtrain.api",
     "load": "cvtrain.analysis.load",
+    "sweep": "cvtrain.api",
     "train": "cvtrain.api",
 }
 
@@ -48,3 +51,7 @@ def __getattr__(name: str) -> Any:
     if _HOMES[name] == "cvtrain.api":
         set_environment()  # as the command does, and before torch is loaded
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, "__doc__", "__file__", "__name__", "__path__"})

@@ -5,24 +5,34 @@ A call leaves the process as it found it: `cvtrain.process.process_state`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
+from torch import nn
 
+from cvtrain.cli.train import train_in
 from cvtrain.config.compose import Composer, configuration_folder
-from cvtrain.config.overrides import as_typed
+from cvtrain.config.overrides import as_override, as_typed, parse_override
 from cvtrain.config.point import Point
+from cvtrain.config.python_objects import path_of, trusted_package
 from cvtrain.config.schema import Config
+from cvtrain.data.in_memory import data_target
+from cvtrain.data.load import forget_datasets
 from cvtrain.experiments import registry
 from cvtrain.process.environment import import_from_working_directory
 from cvtrain.process.errors import InputError
+from cvtrain.process.notebook import progress_alone
 from cvtrain.process.process_state import preserves_process_state
 from cvtrain.process.signals import signals_handled
 from cvtrain.runs.directory_lock import DirectoryLock, claim_directory
 from cvtrain.sweeps.plan import single_point
+from cvtrain.sweeps.progress import steps_shown
+from cvtrain.sweeps.results import RunResult, SweepResult
 from cvtrain.training import train as engine
 from cvtrain.training.job import Job
 from cvtrain.training.preflight import preflight
@@ -38,29 +48,27 @@ def configure(*overrides: str) -> Config:
     Raises:
         InputError: an override that does not fit, or a combination that does not train.
     """
-    for text in overrides:
-        if not isinstance(text, str):
-            raise InputError(f"configure({text!r}): should be texts, such as configure('seed=1')")
+    texts = list(map(as_typed, _texts("configure", overrides)))
     import_from_working_directory()
     version.setbase("1.3")
     registry.register()
     loader = ConfigLoaderImpl(create_config_search_path(configuration_folder()))
     composer = Composer(loader)
-    point = single_point(composer, composer.with_added_arguments(list(map(as_typed, overrides))))
+    point = single_point(composer, composer.with_added_arguments(texts))
     preflight([point])
     return point.config
 
 
 @preserves_process_state
-def train(config: Config, output: str | Path | None = None) -> Path:
-    """Train one run.
+def train(config: Config, output: str | Path | None = None) -> RunResult:
+    """Train one run, and show how far it is.
 
     Args:
         config: from `configure`.
         output: parent of the new run directory; `config.output`, where None.
 
     Returns:
-        the run directory, which `cvtrain.load` reads.
+        the run: its metrics, curves and network. `cvtrain.load` reads it too.
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM; the run's files say so and are complete.
@@ -69,6 +77,106 @@ def train(config: Config, output: str | Path | None = None) -> Path:
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     directory = claim_directory(Path(output or config.output) / name, "output")
     point = Point(0, config.settled(in_sweep=False), (), directory.name)
-    with signals_handled(), DirectoryLock(directory):
-        engine.train(Job((point,), directory.parent))
-    return directory
+    showing = progress_alone(), steps_shown(config.max_steps)
+    with signals_handled(), DirectoryLock(directory), showing[0], showing[1] as progressed:
+        engine.train(Job((point,), directory.parent), progressed)
+    return RunResult(directory, config.trusted_modules)
+
+
+@preserves_process_state
+def sweep(
+    *overrides: str,
+    model: Callable[..., nn.Module] | None = None,
+    data: Any = None,
+    axes: Mapping[str, Any] | None = None,
+) -> SweepResult:
+    """Train a sweep, as ``cvtrain … -m`` does, and answer its question.
+
+    It shows how far it is, may be interrupted, and is gone on with by ``"resume=latest"`` and the
+    same `model` and `data`.
+
+    Args:
+        overrides: e.g. ``"+experiment=sweep"``, ``"max_steps=200"``, ``"optimizer=sgd,adam"``.
+        model: a class or function that makes a network, of a module or of this notebook.
+        data: a function or class that makes data, data that are made already (a `Dataset`, three
+            torch data sets, a LightningDataModule), or a pair of arrays: inputs `[N, ...]` and
+            targets `[N, ...]`.
+        axes: values of keys, e.g. ``{"optimizer.lr": [0.01, 0.1], "seed": range(8)}``.
+
+    Returns:
+        the sweep: its runs, curves, verdict, report and figures.
+
+    Raises:
+        InputError: bad input; nothing has been trained.
+        RunFailed: runs failed, or what an experiment claims does not hold.
+        Interrupted: Ctrl-C or SIGTERM; what was trained is kept.
+    """
+    forget_datasets()
+    words = [*_texts("sweep", overrides), *_objects(model, data, overrides), *_axes(axes or {})]
+    with signals_handled(), progress_alone():
+        directory = train_in([*words, "-m"])
+    if directory is None:
+        raise InputError("plan=true: should be false in cvtrain.sweep, which returns a sweep")
+    return SweepResult(directory)
+
+
+def _objects(model: Any, data: Any, overrides: Sequence[str]) -> Iterator[str]:
+    """Overrides that put objects of Python in the place of a network and data, which this process
+    then knows by the names that are recorded."""
+    paths = {}
+    if model is not None:
+        if isinstance(model, nn.Module) or not callable(model):
+            raise InputError(
+                f"model={type(model).__name__}: should be a class or function that makes a network,"
+                " since every run draws its own initial weights"
+            )
+        paths["model"] = path_of(model)
+    if data is not None:
+        paths["data"] = data_target(data)
+    if not any(text.startswith("resume=") for text in overrides):  # else they are recorded
+        for key, path in paths.items():
+            yield f"{key}=custom"
+            yield f"{key}._target_={path}"
+    trusted = {package for path in paths.values() if (package := trusted_package(path))}
+    typed = [parse_override(text) for text in overrides if text.startswith("trusted_modules=")]
+    for override in typed:
+        value = override.value()
+        trusted |= set(map(str, value if isinstance(value, list) else [value]))
+    if trusted:
+        yield f"trusted_modules=[{','.join(sorted(trusted))}]"
+
+
+def _axes(axes: Mapping[str, Any]) -> Iterator[str]:
+    """Overrides that sweep keys over values of Python."""
+    for key, values in axes.items():
+        several = not isinstance(values, str | Mapping) and isinstance(values, Iterable)
+        texts = [_value(key, value) for value in (values if several else [values])]
+        if not texts:
+            raise InputError(f"axes[{key!r}]: should have a value or more")
+        yield f"{key}={','.join(texts)}"
+
+
+def _value(key: str, value: Any) -> str:
+    """A value of Python as it is written on the command line."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, str):
+        return as_override(key, value).partition("=")[2]
+    if isinstance(value, list | tuple):
+        return f"[{','.join(_value(key, part) for part in value)}]"
+    if hasattr(value, "item"):
+        value = value.item()  # of NumPy or torch
+    if isinstance(value, int | float):
+        return repr(value)
+    raise InputError(
+        f"axes[{key!r}]: {value!r} should be a number, text, true, false, null or list"
+    )
+
+
+def _texts(function: str, overrides: Sequence[Any]) -> Iterator[str]:
+    for text in overrides:
+        if not isinstance(text, str):
+            raise InputError(
+                f"{function}({text!r}): should be texts, such as {function}('max_steps=200')"
+            )
+        yield text

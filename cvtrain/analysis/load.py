@@ -47,7 +47,7 @@ LAST_STEP = 2**53
 """Up to it a float64 tells every integer from its neighbours."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sweep:
     """What is on disk of a sweep, finished or not.
 
@@ -67,6 +67,11 @@ class Sweep:
     directory: Path
     runs: pd.DataFrame
     config_keys: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        counts = self.runs["status"].value_counts()
+        statuses = ", ".join(f"{count} {status}" for status, count in counts.items())
+        return f"<Sweep {self.directory}: {statuses}; .runs {self.runs.shape}, .curves>"
 
     @cached_property
     def curves(self) -> pd.DataFrame:

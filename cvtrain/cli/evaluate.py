@@ -20,24 +20,22 @@ from torch import Tensor, nn
 from cvtrain.cli.parser import CommandParser
 from cvtrain.data.idx_download import downloads_refused
 from cvtrain.data.split import AnySplit
-from cvtrain.models.parameters import put_weights
 from cvtrain.process.environment import import_from_working_directory
 from cvtrain.process.errors import InputError, describe_error
 from cvtrain.process.exit_status import run_command
 from cvtrain.process.plain_console import PlainConsole
 from cvtrain.process.process_state import preserves_process_state
 from cvtrain.process.signals import interruption
-from cvtrain.runs.checkpoint import checkpoint_path, load_checkpoint
 from cvtrain.runs.run_json import load_run_config
 from cvtrain.training.batch_loader import BatchLoader
 from cvtrain.training.evaluation_metrics import ModulusMetrics
 from cvtrain.training.metrics import Totals
 from cvtrain.training.single import EVALUATION_PIECE
 from cvtrain.training.task import Task
+from cvtrain.training.trained_network import CHECKPOINTS, trained_network
 
 NAME = "cvtrain evaluate"
 SPLITS = ("train", "validation", "test")
-CHECKPOINTS = ("best", "last", "average")
 MOST_CLASSES = 20
 """Of a confusion matrix at a terminal."""
 
@@ -112,19 +110,9 @@ def evaluate(
     """
     import_from_working_directory()
     _, config = load_run_config(directory, trusted)
-    # Its own weights are put in below; those that it started from may be gone.
-    task = Task(config.model_copy(update={"start_from": None}))
     with downloads_refused():
+        task, model, step = trained_network(directory, config, checkpoint)
         split_data: AnySplit = getattr(task.dataset, split)
-    if checkpoint == "average" and config.ema.decay is None:
-        raise InputError(f"{directory}: has no averaged weights: ema.decay was not set")
-    path = checkpoint_path(directory, checkpoint)
-    weights, step = load_checkpoint(path)
-    model = task.model()
-    try:
-        put_weights(model, weights)
-    except ValueError as error:
-        raise InputError(f"{path}: should be of this run's network: {error}") from None
     try:
         return _evaluated(task, model, split_data, step, predictions)
     except InputError:

@@ -77,6 +77,16 @@ def run(arguments: list[str]) -> int:
         RunFailed: a run failed, or what an experiment claims does not hold.
         Interrupted: a signal came.
     """
+    train_in(arguments)
+    return 0
+
+
+def train_in(arguments: list[str]) -> Path | None:
+    """Run a command line, as `run` does.
+
+    Returns:
+        the directory of the sweep or run; None where nothing was to be trained.
+    """
     interruption.check()
     import_from_working_directory()
     registry.register()
@@ -91,32 +101,31 @@ def run(arguments: list[str]) -> int:
         )
     if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
         inform(args)
-        return 0
+        return None
     from cvtrain.process.lifetime import temporary_files_in_scratch
 
     try:
         with temporary_files_in_scratch(), composition_errors_explained():
-            _train(args)
+            return _train(args)
     except BaseException as error:
         if signal_behind(error) == signal.SIGPIPE:
             print("cvtrain: its output was closed; what was trained is kept", file=sys.stderr)
         raise
-    return 0
 
 
-def _train(args: Namespace) -> None:
+def _train(args: Namespace) -> Path | None:
     resumed = resumed_run(args.overrides)
     if resumed is not None:
         from cvtrain.sweeps.single_run import go_on_and_show
 
         go_on_and_show(resumed.directory, resumed.trusted, _logger(args, resumed.logger))
-    elif repeats_recorded_command(args.overrides):
+        return resumed.directory
+    if repeats_recorded_command(args.overrides):
         from cvtrain.data.idx_download import downloads_refused
 
         with downloads_refused():
-            _compose_and_train(args)
-    else:
-        _compose_and_train(args)
+            return _compose_and_train(args)
+    return _compose_and_train(args)
 
 
 def _logger(args: Namespace, overrides: Sequence[str]) -> AnyLoggerConfig | None:
@@ -127,7 +136,7 @@ def _logger(args: Namespace, overrides: Sequence[str]) -> AnyLoggerConfig | None
     return check_config(composer.compose(overrides)).logger
 
 
-def _compose_and_train(args: Namespace) -> None:
+def _compose_and_train(args: Namespace) -> Path | None:
     hydra = start_hydra(args)
     composer = Composer(hydra.config_loader, args.config_name or CONFIG_NAME)
     overrides = composer.with_added_arguments(resumed_command(args.overrides))
@@ -136,9 +145,8 @@ def _compose_and_train(args: Namespace) -> None:
     check_hydra_settings(config)
     interruption.check()
     if config.hydra.mode == RunMode.MULTIRUN:
-        _sweep(hydra, composer, overrides)
-    else:
-        _run(hydra, composer, config, overrides)
+        return _sweep(hydra, composer, overrides)
+    return _run(hydra, composer, config, overrides)
 
 
 def _check_words(words: Sequence[str]) -> None:
@@ -164,7 +172,7 @@ def _remember_debug(words: Sequence[str]) -> None:
             os.environ[FULL_ERROR] = "1"
 
 
-def _run(hydra: Hydra, composer: Composer, config: DictConfig, overrides: list[str]) -> None:
+def _run(hydra: Hydra, composer: Composer, config: DictConfig, overrides: list[str]) -> Path | None:
     from cvtrain.sweeps.plan import single_point
 
     point = single_point(composer, overrides)
@@ -176,7 +184,7 @@ def _run(hydra: Hydra, composer: Composer, config: DictConfig, overrides: list[s
         from cvtrain.sweeps.estimate import show_plan
 
         show_plan([point], 1, tasks)
-        return
+        return None
     from cvtrain.runs.directory_lock import claim_directory
     from cvtrain.runs.storage_errors import translate_storage_errors
 
@@ -196,9 +204,10 @@ def _run(hydra: Hydra, composer: Composer, config: DictConfig, overrides: list[s
         )
         callbacks.on_run_end(config=composed, config_name=name, job_return=ended)
         _ = ended.return_value  # raises what the job raised
+    return directory
 
 
-def _sweep(hydra: Hydra, composer: Composer, overrides: list[str]) -> None:
+def _sweep(hydra: Hydra, composer: Composer, overrides: list[str]) -> Path | None:
     """Do what `Hydra.multirun` does, but tell apart what Hydra cannot build from what fails."""
     name = composer.config_name
     composed = hydra.compose_config(name, overrides, RunMode.MULTIRUN, with_log_configuration=True)
@@ -215,6 +224,8 @@ def _sweep(hydra: Hydra, composer: Composer, overrides: list[str]) -> None:
         raise InputError(f"hydra.sweeper, hydra.launcher: {describe_error(error)}") from error
     sweeper.sweep(arguments=list(composed.hydra.overrides.task))
     callbacks.on_multirun_end(config=composed, config_name=name)
+    # The sweeper has put there which directory it made.
+    return None if composed.plan is True else Path(str(composed.hydra.sweep.dir))
 
 
 def _task(composed: DictConfig, tasks: Tasks | None = None) -> float:

@@ -102,6 +102,19 @@ class Config(Section):
     plan: bool
     debug: bool = False
 
+    def __repr__(self) -> str:
+        def last(target: str) -> str:
+            return target.rpartition(".")[2]
+
+        objective, convention = self.objective, self.convention
+        return (
+            f"<Config {self.identity}: {last(self.data.target)}, {last(self.model.target)},"
+            f" {last(self.optimizer.target)} lr={self.optimizer.lr:g},"
+            f" {objective.scale:g} × {objective.loss}, convention {convention.scale:g}"
+            f"{' conjugate' * convention.conjugate}, seed {self.seed}, {self.max_steps} steps;"
+            " as_dict() has every key>"
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """The configuration as plain JSON-ready values, keyed as in conf/."""
         return self.model_dump(mode="json", by_alias=True)

@@ -26,6 +26,7 @@ from cvtrain.config.public_targets import (
     own_target,
     public_classes,
 )
+from cvtrain.config.python_objects import is_registered, registered_object
 from cvtrain.process.errors import InputError
 
 ROOTS = ("cvtrain", "torch", "torchcvnn", "lightning")
@@ -64,6 +65,8 @@ def resolve_target(
     plain = all(part.isidentifier() and not part.startswith("__") for part in parts)
     if not plain or len(parts) < 2:
         raise InputError(f"{setting}: should be a dotted path such as torch.nn.Linear")
+    if is_registered(path):
+        return registered_object(setting, path)
     if parts[0] in trusted:
         target = _trusted_target(setting, parts, expected, trusted)
         if not (anything and callable(target)) and not yields(target, expected):

@@ -91,14 +91,15 @@ def _pairs(name: str, split: Any) -> tuple[InMemory, InMemory]:
                 f"{name} split, sample {number}: should be a pair of input and target, is a"
                 f" {type(sample).__name__}"
             )
-        inputs.append(_array(sample[0]))
-        targets.append(_array(sample[1]))
+        inputs.append(as_array(sample[0]))
+        targets.append(as_array(sample[1]))
     if not inputs:
         raise ValueError(f"{name} split: should hold samples, is empty")
     return InMemory(_stacked(name, "inputs", inputs)), InMemory(_stacked(name, "targets", targets))
 
 
-def _array(value: Any) -> Array:
+def as_array(value: Any) -> Array:
+    """A tensor, array or nested list as a NumPy array of the same dtype."""
     tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
     return tensor.detach().cpu().resolve_conj().numpy()
 

@@ -100,7 +100,8 @@ def arrays(
     convert = recognised(
         [stored for _, stored in pairs.values()], dtype, task, relabel, is_matlab(targets)
     )
-    draw = partial(_drawn, pairs["train"], groups, seed, convert.task)
+    stored_groups = None if groups is None else _vector(open_array("groups", groups), groups)
+    draw = partial(drawn_samples, pairs["train"], stored_groups, seed, convert.task)
     chosen = divided(pairs, validation, test, draw)
     prepare = Preparation(dtype, parts, transform, window)
     return assembled(chosen, prepare, convert, scale=scale, in_memory=in_memory, workers=workers)
@@ -124,23 +125,36 @@ def _vector(stored: Stored, place: str) -> Stored:
     return stored
 
 
-def _drawn(
+def drawn_samples(
     pair: tuple[Stored, Stored],
-    groups: str | None,
+    groups: Stored | None,
     seed: int,
     task: TaskName,
     *shares: float,
 ) -> Sequence[npt.NDArray[np.intp]]:
-    """Samples for training, validation and test; none for a split whose share is 0."""
+    """Draw the samples of three splits: each class in the same proportions, or whole groups.
+
+    Args:
+        pair: inputs and targets.
+        groups: of the samples, `[N]`; None: there are none.
+        seed: of the draw.
+        task: labels `[N]` of a classification are divided alike.
+        shares: of the samples for validation and test; 0: none.
+
+    Returns:
+        numbers of samples for training, validation and test.
+
+    Raises:
+        ValueError: there is not one group for each sample, or they leave a split empty.
+    """
     count = pair[0].shape[0]
     generator = data_generator(seed)
     if groups is not None:
-        stored = _vector(open_array("groups", groups), groups)
-        if stored.shape != (count,):
+        if groups.shape != (count,):
             raise ValueError(
-                f"groups={groups}: is {list(stored.shape)}, should be [{count}], one a sample"
+                f"groups: is {list(groups.shape)}, should be [{count}], one for each sample"
             )
-        names, group_of_sample = np.unique(stored.take(np.arange(count)), return_inverse=True)
+        names, group_of_sample = np.unique(groups.take(np.arange(count)), return_inverse=True)
         parts = whole_groups("groups", len(names), generator, *shares)
         return [np.flatnonzero(np.isin(group_of_sample, part)) for part in parts]
     labels = np.zeros(count, dtype=np.int64)

@@ -178,6 +178,10 @@ class DatasetCache:
                 del self._datasets[next(iter(self._datasets))]
         return self._datasets[key]
 
+    def clear(self) -> None:
+        """Forget all data sets."""
+        self._datasets.clear()
+
     def _bytes(self) -> int:
         return sum(map(bytes_in_memory, self._datasets.values()))
 

@@ -19,6 +19,11 @@ from cvtrain.process.user_code import user_place
 _cache = DatasetCache(most_bytes=2**30)
 
 
+def forget_datasets() -> None:
+    """Let data sets be made anew: a function of a notebook may make others than before."""
+    _cache.clear()
+
+
 def load_dataset(config: Config) -> Dataset:
     """The data set of a configuration. A process builds it once for equal `data` sections, and
     keeps data sets of up to 1 GiB in all.

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cvtrain.analysis.load import Sweep
+from cvtrain.config.python_objects import is_registered, name_of
 from cvtrain.process.plain_text import printed_command
 from cvtrain.process.regular_file import kind_of, read_regular
 from cvtrain.report.cells import words
@@ -39,6 +40,8 @@ def origin(sweep: Sweep) -> Origin | None:
 
 def target_name(target: object) -> str:
     """How a class or function of a configuration is called, e.g. ``digits_fft``."""
+    if is_registered(str(target)):
+        return name_of(str(target))
     return str(target).split(".")[-2:][0]
 
 

@@ -5,16 +5,20 @@ It reads the journal, so it shows the same under every launcher.
 
 from __future__ import annotations
 
+import math
+import sys
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from time import monotonic
 
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
 from cvtrain.config.point import Point
 from cvtrain.process.errors import StorageUnavailable
+from cvtrain.process.notebook import in_notebook, redraw
 from cvtrain.process.plain_console import PlainConsole
 from cvtrain.runs.journal import Journal
 from cvtrain.runs.metrics_csv import last_step
@@ -72,6 +76,8 @@ class SweepProgress:
         self._thread.join()
         self._look()
         self._bar.stop()
+        if in_notebook():
+            redraw("")
         self._print()
 
     @property
@@ -82,7 +88,9 @@ class SweepProgress:
     def _follow(self) -> None:
         while not self._stop.wait(REFRESH_SECONDS):
             self._look()
-            if not self._console.is_terminal and monotonic() - self._printed >= LINE_SECONDS:
+            if in_notebook():
+                redraw(f"cvtrain: {self._text()}")
+            elif not self._console.is_terminal and monotonic() - self._printed >= LINE_SECONDS:
                 self._printed = monotonic()
                 self._print()
 
@@ -153,3 +161,34 @@ def clock(seconds: float) -> str:
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02d}:{second:02d}"
+
+
+@contextmanager
+def steps_shown(total: int) -> Iterator[Callable[[int], None]]:
+    """Shows, while entered, how many of `total` updates a run has had: a bar in a terminal, a line
+    in a notebook, elsewhere nothing. It is told by calling what is yielded."""
+    console = PlainConsole(stderr=True)
+    if in_notebook():
+        shown = -math.inf
+
+        def redrawn(step: int) -> None:
+            nonlocal shown
+            if monotonic() - shown >= REFRESH_SECONDS or step == total:
+                shown = monotonic()
+                redraw(f"{step} of {total} steps")
+
+        yield redrawn
+        print(file=sys.stderr)
+        return
+    bar = Progress(
+        TextColumn("steps"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with bar:
+        task = bar.add_task("steps", total=total)
+        yield lambda step: bar.update(task, completed=step)

@@ -14,7 +14,14 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from cvtrain.config.point import Point
-from cvtrain.process.errors import Interrupted, RunFailed, StorageUnavailable, SweepStopped
+from cvtrain.config.python_objects import PACKAGE, is_registered, name_of
+from cvtrain.process.errors import (
+    InputError,
+    Interrupted,
+    RunFailed,
+    StorageUnavailable,
+    SweepStopped,
+)
 from cvtrain.process.plain_console import PlainConsole
 from cvtrain.process.signals import interruption
 from cvtrain.runs.directory_lock import DirectoryLock, claim_directory
@@ -23,7 +30,7 @@ from cvtrain.runs.storage_errors import translate_storage_errors
 from cvtrain.sweeps.hydra_jobs import job_overrides
 from cvtrain.sweeps.job_composer import sweep_composer
 from cvtrain.sweeps.recorded_command import configuration_flags, recorded_command, typed_again
-from cvtrain.sweeps.resume import how_to_go_on
+from cvtrain.sweeps.resume import KEY, how_to_go_on
 
 if TYPE_CHECKING:
     from cvtrain.report.document import Document
@@ -58,7 +65,7 @@ class SweepSession:
         Raises:
             InputError: with what is wrong.
         """
-        self._max_stack, self._workers = _launcher_limits(self._launcher)
+        self._max_stack, self._workers = _launcher_limits(self._launcher, points)
         self.console.print(f"cvtrain: checking {len(points)} points")
         from cvtrain.training.preflight import preflight
 
@@ -171,7 +178,12 @@ class SweepSession:
             self._print_how_to_go_on(journal)
 
     def _print_how_to_go_on(self, journal: Journal) -> None:
-        again = typed_again(recorded_command(self._config))
+        command = recorded_command(self._config)
+        if any(f"={PACKAGE}." in text for text in command):
+            line = f'cvtrain.sweep("{KEY}={journal.root}", …)'
+            self.console.print(f"cvtrain: to go on: {line} with the same objects", soft_wrap=True)
+            return
+        again = typed_again(command)
         line = how_to_go_on(journal.root, again, configuration_flags(self._config))
         self.console.print(line, soft_wrap=True)
 
@@ -195,16 +207,26 @@ class SweepSession:
         raise RunFailed("; ".join(reasons))
 
 
-def _launcher_limits(launcher: Launcher) -> tuple[int | None, int]:
+def _launcher_limits(launcher: Launcher, points: Sequence[Point]) -> tuple[int | None, int]:
     """Largest size of a stack, and how many jobs are trained at a time.
 
     Raises:
-        InputError: an option of the launcher is wrong.
+        InputError: an option of the launcher is wrong, or it does not suit the points.
     """
     # A launcher that knows nothing of stacks makes none.
     max_stack, executor = getattr(launcher, "max_stack", 1), getattr(launcher, "executor", None)
+    if executor is None:
+        return max_stack, 1
     # Executors import torch, so this comes after the check of the command line.
-    return max_stack, 1 if executor is None else executor().workers
+    made = executor()
+    targets = {target for p in points for target in (p.config.data.target, p.config.model.target)}
+    own = next((target for target in sorted(targets) if is_registered(target)), None)
+    if own is not None and not made.here:
+        raise InputError(
+            f"hydra/launcher: should train in this process (stacked, hydra.launcher.workers=1):"
+            f" others cannot import {name_of(own)}, unless it is in a module"
+        )
+    return max_stack, made.workers
 
 
 def report(journal: Journal, points: Collection[Point]) -> Document:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rich import box
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from cvtrain.config.overrides import as_override
@@ -28,6 +27,7 @@ from cvtrain.runs.next_commands import LAST_LINES, SCREENFUL, evaluation_command
 from cvtrain.runs.run_json import RunRecord, load_run_config
 from cvtrain.runs.safe_names import from_here
 from cvtrain.runs.storage_errors import translate_storage_errors
+from cvtrain.sweeps.progress import steps_shown
 from cvtrain.sweeps.resume import KEY, how_to_go_on
 from cvtrain.training.job import Job
 from cvtrain.training.preflight import preflight
@@ -70,20 +70,10 @@ def _train_and_show(job: Job) -> float:
     console = PlainConsole()
     for line in job.task.describe(point.config):
         console.print(line, soft_wrap=True)
-    bar = Progress(
-        TextColumn("steps"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=PlainConsole(stderr=True),
-        transient=True,
-        disable=not PlainConsole(stderr=True).is_terminal,
-    )
     directory = job.root / point.directory
     try:
-        with bar:
-            task = bar.add_task("steps", total=point.config.max_steps)
-            (record,) = train(job, lambda step: bar.update(task, completed=step))
+        with steps_shown(point.config.max_steps) as progressed:
+            (record,) = train(job, progressed)
     except Interrupted:
         say(how_to_go_on(directory, not_of_a_file(point.config)), sys.stderr)
         raise

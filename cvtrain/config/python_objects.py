@@ -1,0 +1,123 @@
+"""Classes, functions and data of the running Python process in the place of a `_target_`.
+
+What is defined in a notebook has no dotted path from which another process could import it. Here it
+gets a name, such as ``this_process.MyNet_3f9a1c``, which a configuration may hold like any other
+`_target_`. The digits are a hash of the code or the data: the same object has the same name in
+another session, and a changed one another name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from types import CodeType
+from typing import Any
+
+from cvtrain.config.public_targets import is_own_package
+from cvtrain.process.errors import InputError
+
+PACKAGE = "this_process"
+"""The first name of such a `_target_`."""
+DIGITS = 8
+
+_objects: dict[str, Any] = {}
+
+
+def path_of(value: Callable[..., Any]) -> str:
+    """The `_target_` of a class or function: its dotted path where another process finds it there,
+    else a name for this process alone."""
+    module, name = str(getattr(value, "__module__", "")), getattr(value, "__qualname__", "")
+    if module != "__main__" and "." in module + "." and name.isidentifier():
+        try:
+            if getattr(import_module(module), name, None) is value:
+                return f"{module}.{name}"
+        except ImportError:
+            pass
+    return registered(value, getattr(value, "__name__", type(value).__name__), *_content(value))
+
+
+def registered(value: Any, name: str, *content: bytes) -> str:
+    """Keep an object under a name for this process.
+
+    Args:
+        value: the object.
+        name: how it is called.
+        content: what its hash is made of.
+
+    Returns:
+        its `_target_`.
+    """
+    digest = hashlib.sha256(b"\0".join(content)).hexdigest()[:DIGITS]
+    plain = "".join(letter if letter.isalnum() else "_" for letter in name).strip("_") or "object"
+    path = f"{PACKAGE}.{plain}_{digest}"
+    _objects[path] = value
+    return path
+
+
+def registered_object(setting: str, path: str) -> Any:
+    """The object that `registered` has kept.
+
+    Args:
+        setting: ``key._target_=path``, for the error line.
+        path: its `_target_`.
+
+    Raises:
+        InputError: this process has no such object.
+    """
+    if path not in _objects:
+        raise InputError(
+            f"{setting}: should be defined in this Python process: it is no part of a module, so"
+            " pass it to cvtrain.sweep or cvtrain.configure again, as when it was trained"
+        )
+    return _objects[path]
+
+
+def is_registered(path: str) -> bool:
+    """Whether a `_target_` names an object of one process."""
+    return path.startswith(f"{PACKAGE}.")
+
+
+def name_of(path: str) -> str:
+    """How the object of a `_target_` of one process is called in its code."""
+    return path.partition(".")[2].rpartition("_")[0]
+
+
+def trusted_package(path: str) -> str | None:
+    """The package that has to be trusted for the `_target_` of `path_of`; None where none has."""
+    package = path.partition(".")[0]
+    return package if package != PACKAGE and is_own_package(package) else None
+
+
+def _content(value: Any) -> Iterator[bytes]:
+    """What a class or function does: the code of its functions, without places in files."""
+    yield getattr(value, "__qualname__", "").encode()
+    if inspect.isclass(value):
+        for parent in value.__mro__:
+            if parent.__module__ == "__main__" or parent is value:
+                for name, member in sorted(vars(parent).items()):
+                    yield name.encode()
+                    yield from _code(member)
+    else:
+        yield from _code(value)
+
+
+def _code(member: Any) -> Iterator[bytes]:
+    function = getattr(member, "__func__", getattr(member, "fget", member))
+    code = getattr(function, "__code__", None)
+    if isinstance(code, CodeType):
+        yield from _of_code(code)
+        yield repr(getattr(function, "__defaults__", None)).encode()
+    elif isinstance(member, str | int | float | complex | bool | tuple):
+        yield repr(member).encode()
+
+
+def _of_code(code: CodeType) -> Iterator[bytes]:
+    yield code.co_code
+    yield repr(code.co_names).encode()
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _of_code(constant)
+        else:
+            yield repr(constant).encode()

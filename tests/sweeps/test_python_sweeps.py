@@ -1,0 +1,186 @@
+"""Sweeps from Python, with objects in the place of overrides."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from hydra import initialize
+from hydra.core.global_hydra import GlobalHydra
+from torch import nn
+from torch.utils.data import TensorDataset
+
+import cvtrain
+from cvtrain.config.python_objects import is_registered, path_of
+from cvtrain.data.in_memory import data_target
+from cvtrain.process.errors import InputError, Interrupted
+from cvtrain.sweeps.results import SweepResult
+
+SHORT = ("max_steps=10", "optimizer=sgd", "signals.scalars_every=5")
+
+
+def waves(samples=240):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(samples, 4, dtype=torch.complex64, generator=generator)
+    return x, (x.real.sum(1) > 0).long()
+
+
+def local_network():
+    class Net(nn.Module):
+        def __init__(self, in_features, out_features, dtype, width=6):
+            super().__init__()
+            self.inner = nn.Linear(in_features, width, dtype=dtype)
+            self.outer = nn.Linear(width, out_features, dtype=dtype)
+
+        def forward(self, x):
+            return self.outer(torch.tanh(self.inner(x))).abs()
+
+    return Net
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory) -> SweepResult:
+    directory = tmp_path_factory.mktemp("swept")
+    return cvtrain.sweep(
+        *SHORT,
+        f"output={directory}",
+        model=local_network(),
+        data=waves(),
+        axes={
+            "optimizer.lr": [0.1, 0.2, 0.4],
+            "convention": ["pytorch", "wirtinger"],
+            "seed": range(3),
+        },
+    )
+
+
+def test_a_sweep_of_objects_is_stacked_and_answered(swept):
+    assert len(swept.runs) == 18
+    assert set(swept.runs["engine"]) == {"stack"}
+    assert set(swept.runs["seed"]) == {0, 1, 2}
+    verdict = swept.verdict.loc[("SGD", "scale 1, wirtinger")]
+    assert verdict["kind"] == "relabelling"
+    assert verdict["factor"] == 2
+    assert set(swept.curves["tag"]) >= {"val/loss", "grad/norm"}
+    assert "registered" in swept.figures
+
+
+def test_a_sweep_shows_itself(swept):
+    assert "multiply the learning rate by 2" in repr(swept)
+    assert len(repr(swept).splitlines()) < 20
+    page = swept._repr_html_()
+    assert "multiply the learning rate by 2" in page
+    assert "<svg" in page
+    assert "arrays, Net" in repr(swept)  # what was trained, by the names in its code
+    assert swept.report().is_file()
+
+
+def test_a_sweep_goes_on_with_the_same_objects(swept):
+    again = cvtrain.sweep(
+        f"resume={swept.directory}", "seed=range(0,4)", model=local_network(), data=waves()
+    )
+    assert again.directory == swept.directory
+    assert (again.runs["status"] == "finished").sum() == 24
+
+
+def test_other_objects_are_other_runs():
+    first, second = local_network(), local_network()
+    assert path_of(first) == path_of(second)
+    second.forward = lambda self, x: self.outer(self.inner(x)).abs()
+    assert path_of(first) != path_of(second)
+    x, y = waves()
+    assert data_target((x, y)) == data_target((x.numpy(), y.numpy()))
+    assert data_target((x, y)) != data_target((x, 1 - y))
+
+
+def test_what_a_module_holds_is_named_by_its_path():
+    assert path_of(nn.Linear) == "torch.nn.modules.linear.Linear"
+    assert path_of(waves) == f"{waves.__module__}.waves"
+    assert is_registered(path_of(lambda: None))
+
+
+def test_data_that_are_ready_train_as_their_function_does(tmp_path):
+    x, y = waves()
+    sets = [
+        TensorDataset(x[part], y[part]) for part in (slice(160), slice(160, 200), slice(200, 240))
+    ]
+    losses = []
+    for data in (sets, lambda: sets):
+        result = cvtrain.sweep(
+            *SHORT, f"output={tmp_path}", "model=mlp", data=data, axes={"seed": [0, 1]}
+        )
+        losses.append(result.runs["val/loss"].tolist())
+    assert losses[0] == losses[1]
+
+
+def test_hydra_of_another_application_is_left_alone(tmp_path):
+    with initialize(config_path=None, version_base="1.3"):
+        before = GlobalHydra.instance().hydra
+        cvtrain.sweep(*SHORT, f"output={tmp_path}", axes={"seed": [0, 1]})
+        assert GlobalHydra.instance().hydra is before
+
+
+def test_a_sweep_can_be_interrupted_and_gone_on_with(tmp_path, capfd):
+    objects = {"model": local_network(), "data": waves()}
+
+    def interrupt():
+        while not list(tmp_path.rglob("metrics.csv")):
+            time.sleep(0.02)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    main = threading.main_thread().ident
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(Interrupted):
+        cvtrain.sweep(
+            "max_steps=500",
+            "optimizer=sgd",
+            f"output={tmp_path}",
+            **objects,
+            axes={"seed": [0, 1]},
+        )
+    thread.join()
+    (directory,) = (tmp_path / "sweep").iterdir()
+    assert f'cvtrain.sweep("resume={directory}", …) with the same objects' in capfd.readouterr().err
+    result = cvtrain.sweep(f"resume={directory}", **objects)
+    assert set(result.runs["status"]) == {"finished"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ({"model": nn.Linear(2, 2)}, "model=Linear: should be a class or function"),
+        ({"data": 3}, "data: made a int"),
+        ({"data": (np.zeros((3, 2)), np.zeros(4))}, "same number of samples"),
+        ({"axes": {"seed": []}}, "should have a value"),
+        ({"axes": {"seed": [object()]}}, "should be a number"),
+        ({"axes": {"sed": [1, 2]}}, "no such key"),
+    ],
+)
+def test_wrong_objects_are_told_in_a_line(arguments, line, tmp_path):
+    with pytest.raises(InputError, match=line) as caught:
+        cvtrain.sweep(*SHORT, f"output={tmp_path / 'out'}", **arguments)
+    assert len(str(caught.value).splitlines()) <= 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_processes_do_not_get_objects(tmp_path):
+    with pytest.raises(InputError, match="others cannot import Net"):
+        cvtrain.sweep(
+            *SHORT,
+            "hydra.launcher.workers=2",
+            f"output={tmp_path}",
+            model=local_network(),
+            axes={"seed": [0, 1]},
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_object_of_another_process_is_asked_for(command):
+    done = command("model=custom", "model._target_=this_process.Net_12345678")
+    assert done.status == 2
+    assert "should be defined in this Python process" in done.err
