@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from time import perf_counter
 
 from rich.table import Table
 
 from cvtrain.config.point import Point
+from cvtrain.config.schema import Config
 from cvtrain.process.plain_console import PlainConsole
 from cvtrain.runs.storage_errors import trial_directory
 from cvtrain.sweeps.packing import describe, pack
+from cvtrain.training import run_job
 from cvtrain.training.job import Job
 from cvtrain.training.task import Task, Tasks
 from cvtrain.training.train import train
 
-CALIBRATION_STEPS = (20, 60)
-"""Updates of two short trainings; their difference is the cost of a step, the rest of a run."""
+CALIBRATION_STEPS = 60
+"""Updates of the longer of two short trainings, the other has a third of them; their difference is
+the cost of a step, the rest of a run."""
 CALIBRATION_RUNS = 32
+MOST_ACCUMULATED = 8
+"""Largest number of batches per update in these trainings; more cost in proportion."""
+PATIENCE = 30.0
+"""Seconds for the updates of these trainings; slower ones end before their last update."""
+TIMER = "lightning.pytorch.callbacks.Timer"
 LISTED = 12
 
 
@@ -28,6 +38,19 @@ class Cost:
 
     seconds: float
     bytes: float
+
+
+@dataclass(frozen=True)
+class _Trial(Cost):
+    """What each run of a short training took.
+
+    Attributes:
+        updates: that were made, at most as many as were asked for.
+        slow: whether it ended because the time was up.
+    """
+
+    updates: int
+    slow: bool
 
 
 def show_plan(
@@ -50,7 +73,7 @@ def show_plan(
     seconds = size = 0.0
     for kind in kinds.values():
         config, runs = kind[0].points[0].config, sum(len(job.points) for job in kind)
-        cost = measure_cost(kind[0])
+        cost = measure_cost(kind[0], PATIENCE / len(kinds))
         for line in kind[0].task.describe(config):
             console.print(line, soft_wrap=True)
         console.print(
@@ -76,30 +99,70 @@ def show_plan(
     )
 
 
-def measure_cost(kind: Job) -> Cost:
+def measure_cost(kind: Job, patience: float = PATIENCE) -> Cost:
     """Time and disk of one run of a job, from two short trainings in a temporary directory, of as
-    many of its points as tell what a run's share is."""
-    points = kind.points[:CALIBRATION_RUNS]
+    many of its points as tell what a run's share is.
+
+    Args:
+        kind: the job.
+        patience: seconds for the updates of both; slow ones are followed by no further one.
+    """
+    points, _ = kind.points[:CALIBRATION_RUNS], kind.task.dataset  # read before the clock starts
     planned = points[0].config.max_steps
-    short, long = (min(steps, planned) for steps in CALIBRATION_STEPS)
-    costs = [_trial(replace(kind, points=points), steps) for steps in (short, long)]
-    if short == long:
-        return costs[1]
-    share = (planned - long) / (long - short)
+    accumulated = int(points[0].config.trainer.get("accumulate_grad_batches") or 1)
+    batches = min(accumulated, MOST_ACCUMULATED)
+    long = min(CALIBRATION_STEPS, planned)
+    short = max(long // 3, 1)
+
+    def trial(steps: int) -> _Trial:
+        configs = [_shortened(point.config, steps, batches, patience / 2) for point in points]
+        tried = [Point(k, config, (), f"trial{k}") for k, config in enumerate(configs)]
+        return _trial(replace(kind, points=tuple(tried)), patience / 2)
+
+    first = trial(short)
+    last = first if first.slow else trial(long)
+    made = last.updates - first.updates
+    if made > 0:
+        step = max(last.seconds - first.seconds, 0.0) / made
+        bytes_of_step = max(last.bytes - first.bytes, 0.0) / made
+    else:  # all that is known is the mean of the updates that were made
+        step, bytes_of_step = last.seconds / max(last.updates, 1), 0.0
+    # A run that ended by itself, as one that diverges, would do so again.
+    updates = planned if last.slow or last.updates == long else last.updates
+    rest = max(last.seconds - last.updates * step, 0.0)
     return Cost(
-        seconds=costs[1].seconds + share * max(costs[1].seconds - costs[0].seconds, 0.0),
-        bytes=costs[1].bytes + share * max(costs[1].bytes - costs[0].bytes, 0.0),
+        seconds=rest + updates * step * accumulated / batches,
+        bytes=last.bytes + (updates - last.updates) * bytes_of_step,
     )
 
 
-def _trial(job: Job, steps: int) -> Cost:
-    points, _ = job.points, job.task.dataset  # read before the clock starts
-    shortened = tuple(
-        Point(k, point.config.tried(steps), (), f"trial{k}") for k, point in enumerate(points)
-    )
-    with trial_directory() as root:
+def _shortened(config: Config, steps: int, batches: int, patience: float) -> Config:
+    """A copy for so many updates, or for those that `patience` seconds allow."""
+    timer = {"_target_": TIMER, "duration": {"seconds": patience}}
+    callbacks = [*(config.trainer.get("callbacks") or ()), timer]
+    changed = {"accumulate_grad_batches": batches, "callbacks": callbacks}
+    tried = config.tried(steps)
+    return tried.model_copy(update={"trainer": {**config.trainer, **changed}})
+
+
+def _trial(job: Job, patience: float) -> _Trial:
+    with trial_directory() as root, _early_ends_untold():
         began = perf_counter()
-        train(replace(job, points=shortened, root=root))
+        records = train(replace(job, root=root))
         seconds = perf_counter() - began
         size = sum(file.stat().st_size for file in root.rglob("*") if file.is_file())
-    return Cost(seconds / len(points), size / len(points))
+    runs, updates = len(job.points), max(record.steps for record in records)
+    slow = seconds >= patience and updates < job.points[0].config.max_steps
+    return _Trial(seconds / runs, size / runs, updates, slow)
+
+
+@contextmanager
+def _early_ends_untold() -> Iterator[None]:
+    """Inside, no warning says that the timer ended a run."""
+    logger = logging.getLogger(run_job.__name__)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
