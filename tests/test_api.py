@@ -39,7 +39,7 @@ def test_curves_and_runs_are_tidy(tmp_path):
     loss = sweep.curves.query("tag == 'train/loss'")
     assert loss["step"].tolist() == [0, 2, 4]
     assert sweep.runs["train/loss"].item() == loss["value"].iloc[-1]
-    assert sweep.runs["optimizer.lr"].item() == 0.125
+    assert sweep.runs["optimizer.lr"].item() == 0.03125
 
 
 @pytest.mark.parametrize("overrides", [("optimizer.lr=-1",), ("max_step=3",), ("seed=0,1",)])

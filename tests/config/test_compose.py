@@ -130,7 +130,7 @@ def test_rules_of_another_form_are_refused(rules, message):
 
 def test_learning_rates_go_by_octaves_of_each_optimizers_reference(composer):
     for name in ("sgd", "adam"):
-        at_reference = composer.compose([f"optimizer={name}"])["optimizer"]
+        at_reference = composer.compose([f"optimizer={name}", "lr_octave=0"])["optimizer"]
         assert at_reference["lr"] == at_reference["reference_lr"]
         moved = composer.compose([f"optimizer={name}", "lr_octave=-3"])["optimizer"]
         assert moved["lr"] == at_reference["reference_lr"] / 8

@@ -9,7 +9,7 @@ import cvtrain
 from cvtrain.process.errors import InputError
 
 LINEAR = ("data=system_id", "model=linear", "objective=complex_mse")
-WHOLE = (*LINEAR, "batch_size=null", "optimizer.reference_lr=${stability_limit:}")
+WHOLE = (*LINEAR, "batch_size=null", "optimizer.reference_lr=${stability_limit:}", "lr_octave=0")
 
 
 def limit(*overrides):

@@ -142,7 +142,7 @@ def test_the_monitor_beside_it_sees_both_gradients(tmp_path):
     monitor = GradientMonitor(1)
     for callbacks in ([monitor, WIRTINGER], [WIRTINGER, monitor]):
         logged.clear()
-        fitted(Plain("model=mlp"), *callbacks, logger=logger)
+        fitted(Plain("model=mlp", "optimizer.lr=0.125"), *callbacks, logger=logger)
         assert len(logged) == 12
         for row in logged:
             assert row["grad/norm"] == 2 * row["optimizer_grad/norm"]

@@ -215,3 +215,11 @@ def test_the_best_of_a_run_that_diverged_counts_its_last_usable_weights(tmp_path
     assert run.record.best["val/loss"]["step"] == run.record.diverged_at
     first = alive.rows["val/loss"].iloc[0]
     assert run.record.best["val/loss"]["value"] < 0.5 * first
+
+
+def test_a_training_of_the_default_configuration_is_stable(tmp_path):
+    """Looked at after every update; four times the learning rate has losses above 2 again."""
+    losses = trained(tmp_path, "seed=2", "max_steps=200", "signals.scalars_every=1").rows[
+        "train/loss"
+    ]
+    assert losses.loc[100:].max() < 0.3
