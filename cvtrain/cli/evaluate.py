@@ -36,6 +36,12 @@ from cvtrain.training.trained_network import CHECKPOINTS, trained_network
 
 NAME = "cvtrain evaluate"
 SPLITS = ("train", "validation", "test")
+WEIGHTS = {
+    "best": "best weights (lowest validation loss)",
+    "last": "last weights",
+    "average": "averaged weights",
+}
+"""Of a run's checkpoints, as run.json calls those that were tested."""
 MOST_CLASSES = 20
 """Of a confusion matrix at a terminal."""
 
@@ -82,8 +88,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     )
     if evaluation.predictions is not None:
         save_predictions(*evaluation.predictions, asked.predictions)
-    title = f"{asked.split} split, weights after {evaluation.step} updates ({asked.checkpoint})"
-    _show(evaluation, title)
+    weights = WEIGHTS[asked.checkpoint]
+    _show(evaluation, f"{asked.split} split, {weights} after {evaluation.step} updates")
     return 0
 
 

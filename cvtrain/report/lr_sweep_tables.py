@@ -57,6 +57,7 @@ def arm_table(group: Group, slug: str) -> Table:
     )
     edge = "; *: the smallest or largest learning rate tried, the best may lie beyond"
     caption = f"{_seeds(group)}{edge if any(arm.edge for arm in group.arms) else ''}"
+    caption += "; test: of the weights after the last update"
     return Table(f"{slug}_arms", group.name, columns, records, caption)
 
 

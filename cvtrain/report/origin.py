@@ -23,7 +23,7 @@ MOST_BYTES = 10**6
 """Of a file of overrides."""
 MOST_NAMED = 4
 """Values of a key that are named; of more only the number is said."""
-TESTED = "the weights after the last update, once; checkpoints/best.ckpt is not tested"
+TESTED = "the weights after the last update, once; no table shows a test of checkpoints/best.ckpt"
 
 
 def origin(sweep: Sweep) -> Origin | None:

@@ -86,6 +86,7 @@ class RunRecord:
         stopped_at: updates made when early stopping or a callback ended the run.
         final: last value of every signal, and the convergence numbers.
         best: per validation metric the best value and its step.
+        tested: which weights ``test/…`` is of, and with early stopping ``test_best/…``.
         config: the resolved configuration.
         parameters: entries of complex and of real parameters that are trained.
         references: what the data set knows of itself.
@@ -116,6 +117,7 @@ class RunRecord:
     stopped_at: Whole | None = None
     final: dict[str, Measured] = field(default_factory=dict)
     best: dict[str, dict[str, Measured]] = field(default_factory=dict)
+    tested: dict[str, str] = field(default_factory=dict)
     error: str | None = None
     wall_seconds: Number = 0.0
     schema: int = SCHEMA

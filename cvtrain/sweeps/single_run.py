@@ -33,7 +33,14 @@ from cvtrain.training.job import Job
 from cvtrain.training.preflight import preflight
 from cvtrain.training.train import train
 
-RESULTS = ("train/loss", "val/", "test/", "convergence/steps_to_target", "weight/error")
+RESULTS = (
+    "train/loss",
+    "val/",
+    "test/",
+    "test_best/",
+    "convergence/steps_to_target",
+    "weight/error",
+)
 NORMS = (
     "grad/norm",
     "grad/real_norm",
@@ -160,7 +167,9 @@ def result_table(record: RunRecord) -> Table:
         for tag in (tag for begins in beginnings for tag in final if tag.startswith(begins)):
             best = record.best.get(tag)
             best_text = f"{best['value']:.6g} at {best['step']}" if best else ""
-            rows.append((tag, _number(tag, final[tag]), best_text))
+            weights = record.tested.get(tag.partition("/")[0])
+            shown = tag if weights is None else f"{tag} ({weights})"
+            rows.append((shown, _number(tag, final[tag]), best_text))
     entries = [
         (tag, f"{value.real:.6g}{value.imag:+.6g}j", "") for tag, value in complex_entries(final)
     ]

@@ -67,20 +67,24 @@ class WeightAverage:
         for name, m in self.state.items():
             m.copy_(torch.stack([state[name] for state in states]))
 
-    @contextmanager
-    def in_place_of(self, live: Callable[[], Mapping[str, Tensor]]) -> Iterator[None]:
-        """Inside the context, weights and buffers hold the averages; afterwards their own bits.
 
-        Args:
-            live: returns them, [K, …] by name; called again at the end, since a forward may have
-                replaced buffers.
-        """
-        with torch.no_grad():
-            original = {name: tensor.clone() for name, tensor in live().items()}
+@contextmanager
+def in_place_of(
+    live: Callable[[], Mapping[str, Tensor]], state: Mapping[str, Tensor]
+) -> Iterator[None]:
+    """Inside the context, weights and buffers hold those of `state`; afterwards their own bits.
+
+    Args:
+        live: returns them, [K, …] by name; called again at the end, since a forward may have
+            replaced buffers.
+        state: [K, …] by name.
+    """
+    with torch.no_grad():
+        original = {name: tensor.clone() for name, tensor in live().items()}
+        for name, tensor in live().items():
+            tensor.copy_(state[name])
+        try:
+            yield
+        finally:
             for name, tensor in live().items():
-                tensor.copy_(self.state[name])
-            try:
-                yield
-            finally:
-                for name, tensor in live().items():
-                    tensor.copy_(original[name])
+                tensor.copy_(original[name])

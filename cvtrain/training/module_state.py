@@ -18,7 +18,7 @@ from cvtrain.data.split import AnySplit
 from cvtrain.process.errors import first_line
 from cvtrain.runs.file_snapshot import FileSnapshot
 from cvtrain.training.batch_loader import BatchLoader
-from cvtrain.training.ema import WeightAverage
+from cvtrain.training.ema import WeightAverage, in_place_of
 from cvtrain.training.memory import is_out_of_memory
 from cvtrain.training.run_status import DivergenceLatch, RunStatuses
 from cvtrain.training.task import Task
@@ -207,14 +207,31 @@ class ModuleState(LightningModule):
         progress = self.trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress
         progress.optimizer.step.total.completed = step
 
+    def tested_weights(self, run: int, updates: int) -> dict[str, str]:
+        """Which weights of run number `run`, which made so many updates, were tested, by the first
+        part of their signals' tags."""
+        judged = "last" if self.average is None else "averaged"
+        tested = {"test": f"{judged} weights after {updates} updates"}
+        best = self.validations.best_state
+        if self.config.early_stopping.patience is not None and best is not None:
+            tested["test_best"] = f"best weights after {int(best.step[run])} updates"
+        return tested
+
     def release(self) -> None:
         """Close the readers of the data, after training has ended in any way."""
         self._batches.close()
 
-    def _evaluate(self, split: AnySplit, runs: Sequence[int] | None) -> dict[str, Tensor]:
-        if self.average is None:
+    def _evaluate(
+        self,
+        split: AnySplit,
+        runs: Sequence[int] | None,
+        state: Mapping[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
+        """Evaluate `state`, or the weights that are judged where None."""
+        judged = self.average.state if state is None and self.average is not None else state
+        if judged is None:
             return self.evaluate(split, runs)
-        with self.average.in_place_of(self.live_state):
+        with in_place_of(self.live_state, judged):
             return self.evaluate(split, runs)
 
     def _with_axis(self, tensor: Tensor) -> Tensor:

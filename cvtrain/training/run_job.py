@@ -198,6 +198,7 @@ def _fit(
             f"val/{name}": {"value": value, "step": step}
             for name, (value, step) in module.validations.best(run).items()
         }
+        record.tested = module.tested_weights(run, record.steps)
         if run not in recorder.lost:
             status = _status(point, record, _stops_for_lost(job, recorder))
             resumable = status == "interrupted" and module.between_updates

@@ -5,8 +5,8 @@ All tensors have a leading axis of K runs and stay on the device of training unt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -19,8 +19,18 @@ from cvtrain.process.errors import InputError
 from cvtrain.training.convergence import Convergence
 from cvtrain.training.metrics import RISING
 
-Evaluate = Callable[[AnySplit, Sequence[int] | None], dict[str, Tensor]]
-"""Computes loss and metrics [K] of a split; values of runs that are not asked for may be NaN."""
+
+class Evaluate(Protocol):
+    """Evaluates K runs on a split."""
+
+    def __call__(
+        self,
+        split: AnySplit,
+        runs: Sequence[int] | None,
+        state: Mapping[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
+        """Loss and metrics [K] of a split, of the weights that are judged or of a `state`
+        [K, …] by name; values of runs that are not asked for may be NaN."""
 
 
 class BestState:
@@ -132,7 +142,9 @@ class Validations:
         self._latest: dict[str, Tensor] = {}
         self._latest_step = -1
         self.best_state: BestState | None = None
-        self.later_tags = (*(f"test/{name}" for name in metrics), *self._convergence.tags)
+        tests = ("test", "test_best") if self._stopping.patience is not None else ("test",)
+        tested = tuple(f"{group}/{name}" for group in tests for name in metrics)
+        self.later_tags = (*tested, *self._convergence.tags)
         self.tags = (*(f"val/{name}" for name in metrics), *self.later_tags)
 
     def observe(self, step: int, state: Mapping[str, Tensor]) -> None:
@@ -159,7 +171,8 @@ class Validations:
         return self._without_improvement.nonzero().flatten().tolist()
 
     def finish(self, step: int, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """``val/…``, ``test/…`` and ``convergence/…`` of runs that made their last update."""
+        """``val/…``, ``test/…`` and ``convergence/…`` of runs that made their last update; with
+        early stopping also ``test_best/…``, of their best weights."""
         self.observe(step, state)
         return self._last_signals(self._latest, self._convergence, None)
 
@@ -220,7 +233,12 @@ class Validations:
     ) -> dict[str, Tensor]:
         test = self._evaluate(self._dataset.test, runs)
         which = torch.full((len(test["loss"]),), diverged)
-        return _tagged("val", validation) | _tagged("test", test) | convergence.signals(which)
+        tested = _tagged("test", test)
+        if self._stopping.patience is not None:
+            assert self.best_state is not None  # the initial weights are always validated
+            best = self._evaluate(self._dataset.test, runs, self.best_state.state)
+            tested |= _tagged("test_best", best)
+        return _tagged("val", validation) | tested | convergence.signals(which)
 
 
 def _tagged(group: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:

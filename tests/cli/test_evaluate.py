@@ -77,7 +77,7 @@ def test_predictions_are_written_complex_and_once(runs, tmp_path, capsys):
 def test_the_command_prints_metrics_and_the_matrix(runs, capsys):
     assert main([str(runs / "digits"), "--split", "train", "--checkpoint", "last"]) == 0
     message = capsys.readouterr().out
-    assert "train split, weights after 40 updates (last)" in message
+    assert "train split, last weights after 40 updates" in message
     assert "accuracy" in message
     assert "true in rows" in message
 

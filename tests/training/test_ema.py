@@ -5,7 +5,7 @@ import torch
 
 from cvtrain.cli.evaluate import evaluate
 from cvtrain.runs.checkpoint import load_checkpoint
-from cvtrain.training.ema import WeightAverage
+from cvtrain.training.ema import WeightAverage, in_place_of
 from tests.training.trained_runs import (
     configured,
     largest_difference,
@@ -82,7 +82,7 @@ def test_runs_that_ended_keep_their_average():
 def test_live_weights_are_the_average_for_a_while_and_then_themselves_again():
     live, original = drawn(1), drawn(1)
     average = WeightAverage(drawn(0), {}, 0.5)
-    with pytest.raises(KeyboardInterrupt), average.in_place_of(lambda: live):
+    with pytest.raises(KeyboardInterrupt), in_place_of(lambda: live, average.state):
         assert all(torch.equal(live[name], average.state[name]) for name in live)
         raise KeyboardInterrupt
     assert all(torch.equal(live[name], original[name]) for name in live)
