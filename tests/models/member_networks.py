@@ -209,7 +209,7 @@ def assert_stacks(make, x, tolerance=1e-12):
                 assert_near(tensor, network.state_dict()[name], tolerance)
 
 
-def assert_engines_agree(directory, *overrides):
+def assert_engines_agree(directory, *overrides, rtol=1e-9, atol=1e-11):
     """A stack of two seeds gives the second the weights that it has when it is trained alone, and
     they are no longer the initial ones. `assert_stacks` compares both members, call by call."""
     options = ["dtype=complex128", "max_steps=4", "batch_size=16", *overrides]
@@ -227,7 +227,7 @@ def assert_engines_agree(directory, *overrides):
     assert stacked.keys() == single.keys() == initial.keys()
     assert any(not torch.equal(single[name], weight) for name, weight in initial.items())
     for name, weight in single.items():
-        torch.testing.assert_close(stacked[name], weight, rtol=1e-9, atol=1e-11)
+        torch.testing.assert_close(stacked[name], weight, rtol=rtol, atol=atol)
 
 
 def assert_same_bits(actual, expected):

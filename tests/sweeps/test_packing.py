@@ -159,6 +159,14 @@ def test_parts_are_few_and_even(size, limit):
             ),
             "the network refuses to be stacked: ",
         ),
+        (
+            (
+                "model=custom",
+                "model._target_=refusing_network.Noisy",
+                "trusted_modules=[refusing_network]",
+            ),
+            "one by one: its forward draws random numbers by randn_like (a stack has those of",
+        ),
     ],
 )
 def test_what_cannot_be_stacked_is_named_with_its_reason(tmp_path, monkeypatch, overrides, reason):
@@ -170,6 +178,10 @@ def test_what_cannot_be_stacked_is_named_with_its_reason(tmp_path, monkeypatch, 
         "    def forward(self, x):\n"
         "        y = super().forward(x.flatten(1))\n"
         "        return y if y.abs().sum() > 0 else -y\n"
+        "class Noisy(Branching):\n"
+        "    def forward(self, x):\n"
+        "        y = torch.nn.Linear.forward(self, x.flatten(1))\n"
+        "        return y + torch.randn_like(y)\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     chosen = Plan.compose(composer(), [*SMALL[1:], *overrides, "seed=0,1,2"]).points

@@ -218,13 +218,82 @@ def linear(*, bias: bool = True, dtype: torch.dtype = COMPLEX, trained: bool = T
         (linear(bias=False), linear(), r"parameters \(none, bias \[3\] complex128\)"),
         (linear(), linear(trained=False), r"complex128, weight \[3, 6\] complex128 frozen"),
         (linear(dtype=torch.float64), linear(), r"float64, weight \[3, 6\] complex128"),
-        (Activated(torch.tanh, linear()), Activated(torch.sigmoid, linear()), "function, which is"),
-        (Activated(lambda x: x, linear()), Activated(lambda x: 2 * x, linear()), "function, which"),
+        (
+            Activated(torch.tanh, linear()),
+            Activated(torch.sigmoid, linear()),
+            "function, which their forward reads",
+        ),
+        (Activated(lambda x: x, linear()), Activated(lambda x: 2 * x, linear()), "function, wh"),
     ],
 )
 def test_networks_that_differ_in_more_than_values_are_told_where(first, second, message):
     with pytest.raises(ValueError, match=f"the networks differ in .*{message}"):
         StackedModule([first, second], nn.functional.cross_entropy, Adam)
+
+
+class WithRate(Own):
+    """Reads its learning rate in its forward if that is asked for."""
+
+    def __init__(self, seed: int, rate: float, *, reads: bool = False) -> None:
+        super().__init__(seed, rate)
+        self.save_hyperparameters()
+        self.reads = reads
+
+    def forward(self, x):
+        return self.scaled(super().forward(x))
+
+    def scaled(self, y):
+        return self.hparams.rate * y if self.reads else y
+
+
+def test_an_attribute_that_the_forward_does_not_read_may_differ(tmp_path):
+    networks = [WithRate(k, rate) for k, rate in enumerate(RATES.tolist())]
+    stack = StackedModule(networks, nn.functional.cross_entropy, partial(Adam, lr=RATES))
+    fit(stack, tmp_path)
+    alone = WithRate(2, RATES[2].item())
+    fit(alone, tmp_path)
+    for key, value in stack.state_dict_of(2).items():
+        torch.testing.assert_close(value, alone.state_dict()[key], rtol=1e-10, atol=1e-12)
+
+
+def test_an_attribute_that_differs_is_refused_where_a_forward_reads_it(tmp_path):
+    networks = [WithRate(0, rate, reads=True) for rate in (0.1, 0.2)]
+    stack = StackedModule(networks, nn.functional.cross_entropy, partial(Adam, lr=RATES[:2]))
+    message = "the networks differ in _hparams, which their forward reads"
+    with pytest.raises(ValueError, match=message):
+        fit(stack, tmp_path)
+
+
+class Holding(nn.Module):
+    """Has a weight in a second place that no copy of the network reaches."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__()
+        self.linear, self.place = linear(), place
+        if place == "weights":
+            self.weights = [self.linear.weight]
+        elif place == "function":
+            self.function = lambda x: self.linear(x)
+        else:
+            self.linear.register_forward_hook(lambda layer, x, y: y + self.linear.bias)
+
+    def forward(self, x):
+        if self.place == "weights":
+            return x @ self.weights[0].T
+        return self.function(x) if self.place == "function" else self.linear(x)
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("weights", "holds linear.weight in weights, which their forward reads"),
+        ("function", "holds Holding in function, which their forward reads"),
+        ("hook", "a hook of linear holds Holding in its closure"),
+    ],
+)
+def test_tensors_that_a_stack_cannot_replace_are_told(place, message):
+    with pytest.raises(ValueError, match=message):
+        StackedModule([Holding(place)] * 2, nn.functional.cross_entropy, Adam)
 
 
 def test_functions_of_one_definition_are_alike():

@@ -2,33 +2,131 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import zip_longest
-from types import BuiltinFunctionType, FunctionType
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import type_before_parametrizations
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
-_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+_OF_EVERY_MODULE = frozenset({*vars(nn.Module()), "_compiled_call_impl"})  # copied without that
+_OF_RECURRENT_LAYERS = frozenset({"_flat_weights", "_flat_weight_refs"})
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
+_WRITING_HOOKS: dict[type, str] = {SpectralNorm: "spectral_norm", WeightNorm: "weight_norm"}
 
 
 def difference(networks: Sequence[nn.Module]) -> str | None:
-    """Describe the first difference of networks but the values of parameters and buffers, or None.
+    """Describe the first difference in the layers or tensors of networks, or None.
 
-    A difference is one in a layer, in the shape or dtype of a tensor or whether it is trained, or
-    in a plain attribute: a number, a text, a function, a tensor that is no buffer, or a collection
-    of such.
+    A difference is one in a layer, or in the shape or dtype of a tensor or whether it is trained.
+    Values of tensors are none.
     """
     differences = (_difference(networks[0], other) for other in networks[1:])
     return next(filter(None, differences), None)
 
 
+def unstackable(network: nn.Module) -> str | None:
+    """Say what in a network by itself speaks against a stack, or None.
+
+    That is a weight that a hook of ``torch.nn.utils`` computes, or a hook that keeps a layer, a
+    parameter or a buffer in its closure.
+    """
+    own = _own(network)
+    for path, layer in network.named_modules():
+        hooks = [*layer._forward_pre_hooks.values(), *layer._forward_hooks.values()]
+        for hook in hooks:
+            if (name := _WRITING_HOOKS.get(type(hook))) is not None:
+                return (
+                    f"torch.nn.utils.{name} of {path or type(network).__name__} writes its weight"
+                    f" in each forward (torch.nn.utils.parametrizations.{name} can be stacked)"
+                )
+            if (tensor := next(_held(hook, own), None)) is not None:
+                return f"a hook of {path or type(network).__name__} holds {tensor} in its closure"
+    return None
+
+
+def individual_attributes(networks: Sequence[nn.Module]) -> dict[tuple[str, str], str]:
+    """Attributes of layers that a forward common to all networks must not read, and why.
+
+    Those are the plain attributes in which the networks differ (a number, a text, a function, a
+    tensor that is no buffer, a collection of such), and those that hold parameters or buffers of
+    the network or functions of its layers, which a stack cannot replace there.
+
+    Returns:
+        A reason for each, by the path of the layer and the name of the attribute.
+    """
+    first, *others = networks
+    own = _own(first)
+    layers = [dict(network.named_modules()) for network in others]
+    reasons: dict[tuple[str, str], str] = {}
+    for path, layer in first.named_modules():
+        for name, value in _attributes(layer).items():
+            shown = f"{path}.{name}".lstrip(".")
+            if (tensor := next(_held(value, own), None)) is not None:
+                reasons[path, name] = f"the network holds {tensor} in {shown}"
+            elif not all(_alike(value, vars(other[path]).get(name)) for other in layers):
+                reasons[path, name] = f"the networks differ in {shown}"
+    return reasons
+
+
+def names_attribute(layer: nn.Module, attribute: str) -> bool:
+    """Whether the code of a layer's forward has the name of an attribute."""
+    forward = type(layer).forward
+    return isinstance(forward, FunctionType) and attribute in forward.__code__.co_names
+
+
+def is_compiled(layer: nn.Module) -> bool:
+    """Whether a layer is the wrapper of ``torch.compile``, which `vmap` calls without compiling."""
+    return "dynamo_ctx" in vars(layer)
+
+
+def _attributes(layer: nn.Module) -> dict[str, Any]:
+    if is_compiled(layer):
+        return {}
+    known = _OF_EVERY_MODULE
+    if isinstance(layer, nn.RNNBase):
+        known = known | _OF_RECURRENT_LAYERS
+    return {name: value for name, value in vars(layer).items() if name not in known}
+
+
+def _own(network: nn.Module) -> dict[int, str]:
+    """Names of a network's layers, parameters and buffers by their identity."""
+    return {
+        id(part): name or type(network).__name__
+        for named in (network.named_buffers, network.named_parameters, network.named_modules)
+        for name, part in named()
+    }
+
+
+def _held(value: Any, own: Mapping[int, str], function: bool = False) -> Iterator[str]:
+    """Names of those of `own` that a copy of `value` holds, though the copy's are others.
+
+    A copy of a layer, of a bound method or of a collection goes with its network; a tensor is
+    replaced in the layer alone, and of a function there is no copy.
+    """
+    if (function or isinstance(value, Tensor)) and id(value) in own:
+        yield own[id(value)]
+    elif isinstance(value, FunctionType):
+        yield from _held(_bound(value), own, True)
+    elif isinstance(value, MethodType):
+        yield from _held(value.__self__, own, function)
+    elif isinstance(value, partial):
+        yield from _held([value.func, value.args, value.keywords], own, function)
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            yield from _held(entry, own, function)
+    elif isinstance(value, dict):
+        yield from _held(list(value.values()), own, function)
+
+
 def _difference(left: nn.Module, right: nn.Module) -> str | None:
-    of_both = [[(path, type(layer)) for path, layer in n.named_modules()] for n in (left, right)]
+    of_both = [[(path, _kind(layer)) for path, layer in n.named_modules()] for n in (left, right)]
     for mine, others in zip_longest(*of_both):
         if mine != others:
             return f"layers ({_layer(mine)}, {_layer(others)})"
@@ -37,12 +135,13 @@ def _difference(left: nn.Module, right: nn.Module) -> str | None:
         for mine, others in zip_longest(*tensors):
             if _tensor(mine) != _tensor(others):
                 return f"{kind} ({_tensor(mine)}, {_tensor(others)})"
-    layers = dict(right.named_modules())
-    for path, layer in left.named_modules():
-        for name, value in vars(layer).items():
-            if name not in _OF_EVERY_MODULE and not _alike(value, vars(layers[path]).get(name)):
-                return f"{path}.{name}".lstrip(".") + ", which is no buffer"
     return None
+
+
+def _kind(layer: nn.Module) -> type:
+    """The class of a layer, without that which torch makes for each layer with parametrizations,
+    which are layers themselves."""
+    return type_before_parametrizations(layer)
 
 
 def _layer(named: tuple[str, type] | None) -> str:

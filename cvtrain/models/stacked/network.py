@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from copy import deepcopy
 from typing import Any
 
@@ -15,39 +15,58 @@ from torch.func import functional_call, vmap
 
 from cvtrain.models.forward_state import StatefulForward, backward_hook, nothing_left_behind
 from cvtrain.models.stacked.batch_norm import MemberBatchNorm, MemberComplexBatchNorm
-from cvtrain.models.stacked.compatibility import difference
-from cvtrain.models.stacked.dropout import DROPOUT_LAYERS, MemberDropout
+from cvtrain.models.stacked.compatibility import (
+    difference,
+    individual_attributes,
+    is_compiled,
+    names_attribute,
+    unstackable,
+)
 from cvtrain.models.stacked.generators import MemberGenerators
+from cvtrain.models.stacked.individual import hidden, hide
+from cvtrain.models.stacked.member_functions import MemberFunctions, calls_member_functions
+from cvtrain.models.stacked.recurrent import MemberRecurrent
 
 # By the forward that a layer has or inherits: a subclass with its own is not touched.
 _MIXED_IN: dict[Callable[..., Any], type[nn.Module]] = {
     torchcvnn.nn.BatchNorm2d.forward: MemberComplexBatchNorm,
     nn.BatchNorm2d.forward: MemberBatchNorm,
-    **{layer.forward: MemberDropout for layer in DROPOUT_LAYERS},
+    **{layer.forward: MemberRecurrent for layer in (nn.RNN, nn.LSTM, nn.GRU)},
 }
 
 
 def stackable(network: nn.Module, generators: MemberGenerators) -> nn.Module:
     """Make a deep copy of `network` that can be called under `vmap` with ``randomness="error"``.
 
-    torchcvnn's batch normalisation, torch's with a cumulative average, and dropout are adapted in
-    place: they keep their parameters, buffers, hooks and ``state_dict`` keys, and remain instances
-    of their class. Running statistics are written into the buffers that ``functional_call`` is
-    given.
+    torchcvnn's batch normalisation, torch's with a cumulative average, torch's recurrent layers,
+    and what calls dropout (also ``F.dropout`` in a forward of the user's own) are adapted in place:
+    they keep their parameters, buffers, hooks and ``state_dict`` keys, and remain instances of
+    their class. Running statistics are written into the buffers that ``functional_call`` is given.
+    What ``torch.compile`` has wrapped is called without being compiled.
 
     Masks are drawn from `generators`, of K members under `vmap` over K and of one without `vmap`.
-    ``F.dropout`` in a forward of the user's own still draws from torch's global random state, which
-    `vmap` refuses.
     """
     network = deepcopy(network)
     for layer in network.modules():
         mixed_in = _MIXED_IN.get(type(layer).forward)
-        if mixed_in is not None:
-            kind = type(layer)
-            layer.__class__ = type(kind.__name__, (mixed_in, kind), {})
-        if isinstance(layer, MemberDropout):
-            layer.draw_for(network, generators)
+        if mixed_in is not None and not isinstance(layer, mixed_in):
+            _mix_in(layer, mixed_in)
+        if isinstance(layer, MemberRecurrent):
+            vars(layer).pop("_flat_weights", None)
+    called = network
+    while is_compiled(called):
+        called = called.get_submodule("_orig_mod")
+    if not isinstance(called, MemberFunctions) and calls_member_functions(called):
+        _mix_in(called, MemberFunctions)
+    if isinstance(called, MemberFunctions):
+        called.draw_from(generators)
     return network
+
+
+def _mix_in(layer: nn.Module, mixed_in: type[nn.Module]) -> None:
+    kind = type(layer)
+    # A forward may write to its class: it stays one of its own Python module.
+    layer.__class__ = type(kind.__name__, (mixed_in, kind), {"__module__": kind.__module__})
 
 
 class _WithBuffers(nn.Module):
@@ -77,7 +96,8 @@ class StackedNetwork(nn.Module):
 
     Raises:
         ValueError: the networks differ in more than the values of parameters and buffers, or have
-            hooks on gradients.
+            hooks on gradients. An attribute in which they differ is an error where their forward
+            reads it: at once if its code names the attribute, otherwise when it is called.
 
     Attributes:
         network: holds the stacked tensors under their plain names; call the stack instead of it.
@@ -89,11 +109,18 @@ class StackedNetwork(nn.Module):
         super().__init__()
         if (part := difference(networks)) is not None:
             raise ValueError(f"the networks differ in {part}")
+        if (reason := unstackable(networks[0])) is not None:
+            raise ValueError(reason)
+        individual = individual_attributes(networks)
         if (layer := backward_hook(networks)) is not None:
             raise ValueError(f"the network has a hook on the gradients of {layer}")
         self._generators = MemberGenerators(seeds)
         self._seeds = list(seeds)
         self.network = stackable(networks[0], self._generators)
+        for (path, attribute), reason in individual.items():
+            if names_attribute(networks[0].get_submodule(path), attribute):
+                raise ValueError(f"{reason}, which their forward reads")
+            hide(self.network.get_submodule(path), attribute, reason)
         # In a tuple, or it would be a part of this module.
         self._called = (_WithBuffers(self.network),)
         self._calls = Counter[bool]()
@@ -138,7 +165,10 @@ class StackedNetwork(nn.Module):
         self._calls[self.training] += 1
         checked = self._calls[self.training].bit_count() == 1  # a power of two
         outputs: Tensor
-        with nothing_left_behind(self.network) if checked else nullcontext():
+        with ExitStack() as around:
+            if checked:
+                around.enter_context(nothing_left_behind(self.network))
+            around.enter_context(hidden())
             outputs, replaced = vmap(self._member)(parameters, buffers, x)
         for name, buffer in replaced.items():
             self._put(name, buffer, buffers[name])

@@ -1,5 +1,7 @@
 """Dropout in a stack of members under vmap: each draws what it draws when run alone."""
 
+from functools import partial
+
 import pytest
 import torch
 import torchcvnn.nn as cnn
@@ -29,8 +31,22 @@ def _seeded():
 
 
 class FunctionalDropout(nn.Module):
+    def __init__(self, p=0.5, func=F.dropout):
+        super().__init__()
+        self.p, self.func = p, func
+
     def forward(self, x):
-        return F.dropout(x, 0.5, self.training)
+        return self.func(input=x, p=self.p, training=self.training)
+
+
+class AlwaysDropping(Scaled):
+    def forward(self, x):
+        return F.dropout(super().forward(x))
+
+
+class Noisy(Scaled):
+    def forward(self, x):
+        return super().forward(x) + torch.randn_like(x)
 
 
 class NoForward(nn.Dropout):
@@ -54,6 +70,8 @@ class NoForward(nn.Dropout):
         (cnn.Dropout2d, (4, 6, 5, 2), C64, 0.42),
         (cnn.Dropout2d, (4, 6, 5, 2), C128, 1.0),
         (NoForward, (7, 3), F32, 0.42),
+        (FunctionalDropout, (7, 3), F32, 0.42),
+        (partial(FunctionalDropout, func=F.dropout2d), (4, 6, 5, 2), F64, 0.42),
     ],
 )
 def test_dropout_has_the_bits_of_each_member_alone(layer, shape, dtype, p, kind):
@@ -118,10 +136,18 @@ def test_masks_leave_torchs_global_state_alone():
     assert_same_bits(torch.get_rng_state(), before)
 
 
+def evaluated(network):
+    stack = Stack([network] * K)
+    stack(torch.ones(K, 8))
+    stack.train(False)
+    stack(torch.ones(K, 8))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Stack([FunctionalDropout()] * K)(torch.ones(K, 8)), "randomness error mode"),
+        (lambda: Stack([Noisy()] * K)(torch.ones(K, 8)), "random numbers by randn_like"),
+        (lambda: evaluated(AlwaysDropping()), "draws masks of dropout in evaluation mode"),
         (lambda: Stack([nn.Dropout()] * K, (1, 2))(torch.ones(K, 8)), "over the 2 members"),
         (lambda: Stack([nn.Dropout()] * K).network(torch.ones(8)), "generators of 3 members"),
         (lambda: Stack([nn.Dropout1d()] * K)(torch.ones(K, 8)), "Expected 2D or 3D input"),
