@@ -7,6 +7,7 @@ cvtrain.load("outputs/sweep/…")            a sweep's runs and curves as pandas
 cvtrain.GradientMonitor(…)                 the signals, for any LightningModule
 cvtrain.GradientConvention(scale=0.5)      ∂L/∂w* in place of w.grad, for any LightningModule
 cvtrain.StackedModule(…)                   K networks of your own, trained as one
+cvtrain.schedule("cosine", max_steps, …)   a factor on the learning rate for each step
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from cvtrain.api import configure, sweep, train
     from cvtrain.training.gradient_convention import GradientConvention
     from cvtrain.training.monitor import GradientMonitor
+    from cvtrain.training.schedule import schedule
     from cvtrain.training.stacked_module import StackedModule
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "StackedModule",
     "configure",
     "load",
+    "schedule",
     "sweep",
     "train",
 ]
@@ -39,6 +42,7 @@ _HOMES = {
     "StackedModule": "cvtrain.training.stacked_module",
     "configure": "cvtrain.api",
     "load": "cvtrain.analysis.load",
+    "schedule": "cvtrain.training.schedule",
     "sweep": "cvtrain.api",
     "train": "cvtrain.api",
 }

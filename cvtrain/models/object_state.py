@@ -153,7 +153,7 @@ class ObjectState:
         elif self._is_own(value.__module__):
             name = value.__qualname__
             for free, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
-                self._look(_content(cell), f"{name}.{free}")
+                self._look(content_of(cell), f"{name}.{free}")
             self._look(value.__defaults__, f"{name}()")
             self._look(value.__kwdefaults__, f"{name}()")
             self._attributes(vars(value), name)
@@ -245,10 +245,11 @@ def _remaining(iterator: Any) -> Hashable:
         return _Same(iterator)
 
 
-def _content(cell: Any) -> Any:
+def content_of(cell: Any) -> Any:
+    """What a cell of a closure holds, or None where it is not filled yet."""
     try:
         return cell.cell_contents
-    except ValueError:  # not filled yet
+    except ValueError:
         return None
 
 

@@ -32,7 +32,7 @@ class RuleOptimizer(FieldsAsArguments, Optimizer):
     shapes. `p.grad` is read, never written. A plain parameter is updated in place, as by any
     optimizer of torch; a stacked one gets new memory at every step, so that what was read of it
     before stays as it was. torch's learning rate schedulers need a learning rate that is a Python
-    number; for [K] rates set ``group["lr"]`` (see `cvtrain.training.schedule`).
+    number, and are refused for [K] rates; set ``group["lr"]`` instead (see `cvtrain.schedule`).
 
     A sparse gradient is taken by the rules that take one in torch (SGD and Adagrad, without weight
     decay), as the dense tensor that it stands for.
@@ -80,6 +80,21 @@ class RuleOptimizer(FieldsAsArguments, Optimizer):
             if field.name not in own
         }
         super().__init__(vars(self).pop("params"), values)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse a scheduler of torch, which first wraps `step`, where there are [K] rates.
+
+        Raises:
+            ValueError: it would give all K the same learning rate.
+        """
+        if name == "step" and hasattr(value, "_wrapped_by_lr_sched"):
+            for group in self.param_groups:
+                if isinstance(group["lr"], Tensor) and group["lr"].numel() > 1:
+                    raise ValueError(
+                        "a scheduler of torch sets one learning rate for all networks: should be"
+                        " schedule= of StackedModule, or set group['lr'] (see cvtrain.schedule)"
+                    )
+        super().__setattr__(name, value)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group; hyperparameters that it lacks have the optimizer's own values.

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import Callback, StochasticWeightAveraging
 from torch import Tensor, nn
 from torch.func import vmap
 
@@ -17,8 +18,14 @@ from cvtrain.gradients.stacked_number import Number, column
 from cvtrain.gradients.transform import transform_gradients
 from cvtrain.models.stacked.network import StackedNetwork
 from cvtrain.optim import RuleOptimizer
+from cvtrain.training.member_groups import member_groups
+from cvtrain.training.schedule import Constant, Schedule, stack_schedules
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+
+_INSTEAD: dict[type, str] = {
+    StochasticWeightAveraging: ", and Lightning's WeightAveraging for the averages"
+}
 
 
 class StackedModule(LightningModule):
@@ -26,7 +33,8 @@ class StackedModule(LightningModule):
 
     Network k minimises scale_k × loss with its own gradient and its own hyperparameters, and ends
     with the weights that it would have if trained alone, up to rounding. Every step logs
-    ``train/loss_k`` for each k, and validation ``val/loss_k``.
+    ``train/loss_k`` for each k, and validation ``val/loss_k``. Lightning's ``LearningRateMonitor``
+    logs the learning rate of network k as ``lr-Adam/k``.
 
     A forward may change buffers of its network in training mode, and nothing else: changes of other
     attributes, and any change in evaluation mode, raise an error in the first steps.
@@ -41,6 +49,9 @@ class StackedModule(LightningModule):
             Trainer's ``gradient_clip_val`` would clip all networks by one norm, and is refused.
         scale: scale of the objectives, a number or [K].
         seeds: seeds of the networks' random masks (dropout); None for 0, 1, …
+        schedule: a function from the number of updates before to a factor on the learning rate, as
+            `cvtrain.schedule` makes them, or one for each network, None for one that keeps its
+            rate. Update t+1 has the learning rate lr · schedule(t).
 
     Raises:
         ValueError: there is no network, the networks differ in something else or have hooks on
@@ -58,6 +69,7 @@ class StackedModule(LightningModule):
         clip: Clip | None = None,
         scale: Number = 1.0,
         seeds: Sequence[int] | None = None,
+        schedule: Schedule | Sequence[Schedule | None] | None = None,
     ) -> None:
         super().__init__()
         if not networks:
@@ -66,7 +78,13 @@ class StackedModule(LightningModule):
         if isinstance(rule, type) and not issubclass(rule, RuleOptimizer):
             raise TypeError(f"optimizer={rule.__name__}: should be one of cvtrain.optim")
         members = range(len(networks))
-        numbers = {"scale": scale, "seeds": seeds, "convention": convention, "clip": clip}
+        numbers = {
+            "scale": scale,
+            "seeds": seeds,
+            "convention": convention,
+            "clip": clip,
+            "schedule": schedule,
+        }
         for name, value in numbers.items():
             _check_numbers(name, value, len(networks))
         self.stack = StackedNetwork(networks, members, members if seeds is None else seeds)
@@ -74,6 +92,12 @@ class StackedModule(LightningModule):
         self._convention = Convention() if convention is None else convention
         self._clip = NoClip() if clip is None else clip
         self._scale = scale
+        self._factors: Callable[[int], float | Tensor] | None = (
+            stack_schedules([each or Constant() for each in schedule])
+            if isinstance(schedule, Sequence)
+            else schedule
+        )
+        self._initial_rates: list[Number] = []
 
     @property
     def members(self) -> int:
@@ -107,14 +131,24 @@ class StackedModule(LightningModule):
         """Seed the random masks on the device of the weights.
 
         Raises:
-            ValueError: the Trainer clips gradients.
+            ValueError: the Trainer clips gradients, or a scheduler of torch is to set one learning
+                rate where each network has its own or `schedule` is set.
         """
         if self.trainer.gradient_clip_val:
             raise ValueError(
                 f"gradient_clip_val={self.trainer.gradient_clip_val}: should be clip= of"
                 " StackedModule, as the Trainer would clip all networks by one norm"
             )
+        self._prepare_rates()
         self.stack.seed(self.device)
+
+    def on_train_start(self) -> None:
+        """Set the learning rates of the first update, also where training is resumed."""
+        self._set_rates()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Set the learning rates of the next update."""
+        self._set_rates()
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
         """The sum of the K objectives: each network's gradient is that of its own objective."""
@@ -139,6 +173,35 @@ class StackedModule(LightningModule):
         """The optimizer over the stacked parameters."""
         parameters: Iterable[nn.Parameter] = self.stack.parameters()
         return self._optimizer(parameters, stacked=True)
+
+    def _prepare_rates(self) -> None:
+        (optimizer,) = self.trainer.optimizers
+        self._initial_rates = [group["lr"] for group in optimizer.param_groups]
+        callbacks: list[Callback] = vars(self.trainer)["callbacks"]
+        setters: list[object] = [
+            *(
+                callback
+                for callback in callbacks
+                if isinstance(callback, StochasticWeightAveraging)
+            ),
+            *(config.scheduler for config in self.trainer.lr_scheduler_configs),
+        ]
+        own = any(isinstance(rate, Tensor) for rate in self._initial_rates)
+        if setters and (own or self._factors is not None):
+            raise ValueError(
+                f"{type(setters[0]).__name__} sets one learning rate for all networks: should be"
+                f" schedule= of StackedModule{_INSTEAD.get(type(setters[0]), '')}"
+            )
+        # LearningRateMonitor reads the groups of an optimizer's `optimizer`, where there is one.
+        if isinstance(optimizer, RuleOptimizer):
+            vars(optimizer)["optimizer"] = member_groups(optimizer, self.members)
+
+    def _set_rates(self) -> None:
+        if self._factors is not None:
+            factors = self._factors(self.trainer.global_step)
+            groups = self.trainer.optimizers[0].param_groups
+            for group, rate in zip(groups, self._initial_rates, strict=True):
+                group["lr"] = rate * factors
 
     def _log(self, group: str, losses: Tensor) -> None:
         self.log_dict({f"{group}/loss_{k}": loss for k, loss in enumerate(losses.detach())})

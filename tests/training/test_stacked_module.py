@@ -8,64 +8,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
 
 from cvtrain import GradientMonitor, StackedModule
 from cvtrain.gradients.clipping import NormClip
 from cvtrain.gradients.convention import CONVENTIONS, Convention
-from cvtrain.models import MixedMlp
 from cvtrain.optim import SGD, Adam
+from tests.training.own_networks import COMPLEX, RATES, Own, fit
 
-RATES = torch.tensor([0.001, 0.01, 0.03], dtype=torch.float64)
-COMPLEX = torch.complex128
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice about workers
-
-
-class Own(LightningModule):
-    """A user's module, with a step of its own for when it is trained alone."""
-
-    def __init__(self, seed: int, rate: float = 0.0, convention: Convention | None = None) -> None:
-        super().__init__()
-        torch.manual_seed(seed)
-        self.net = MixedMlp(6, 3, hidden=(5,), dtype=COMPLEX)
-        self.rate, self.convention = rate, convention
-
-    def forward(self, x):
-        return self.net(x)
-
-    def training_step(self, batch, batch_idx):
-        return nn.functional.cross_entropy(self(batch[0]), batch[1])
-
-    def on_before_optimizer_step(self, optimizer):
-        if self.convention is not None:
-            for p in self.parameters():
-                p.grad = self.convention.apply(p.grad)
-
-    def configure_optimizers(self):
-        return torch.optim.Adam(self.parameters(), lr=self.rate)
-
-
-def loader() -> DataLoader:
-    generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn(48, 6, dtype=COMPLEX, generator=generator)
-    return DataLoader(TensorDataset(inputs, torch.arange(48) % 3), batch_size=16)
-
-
-def fit(module: LightningModule, tmp_path, **more) -> Trainer:
-    trainer = Trainer(
-        max_epochs=4,
-        accelerator="cpu",
-        default_root_dir=tmp_path,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        **{"logger": False, **more},
-    )
-    trainer.fit(module, loader())
-    return trainer
 
 
 @pytest.mark.parametrize("name", ["pytorch", "wirtinger"])
@@ -153,163 +105,6 @@ def test_what_cannot_be_stacked_is_told():
     ones = torch.ones(4, 2, dtype=COMPLEX)
     with pytest.raises(TypeError, match="the loss is complex"):
         stack.losses((ones, ones[:, :1]))
-
-
-class Running(Own):
-    """Keeps a running mean as many public networks do, and its last one where that is asked for."""
-
-    def __init__(self, seed: int, rate: float = 0.0, *, counts: bool = False) -> None:
-        super().__init__(seed, rate)
-        self.register_buffer("running_mean", torch.zeros(6, dtype=COMPLEX))
-        self.counts, self.counter = counts, 0
-
-    def forward(self, x):
-        mean = self.running_mean
-        if self.training:
-            mean = x.mean(0)
-            self.running_mean = 0.1 * mean + 0.9 * self.running_mean
-        self.counter += self.counts
-        return self.net(x - mean)
-
-
-def test_buffers_that_a_forward_replaces_are_each_networks_own(tmp_path):
-    networks = [Running(seed) for seed in range(3)]
-    networks[2].running_mean += 1
-    stack = StackedModule(networks, nn.functional.cross_entropy, partial(Adam, lr=RATES))
-    fit(stack, tmp_path)
-    means = []
-    for k, rate in enumerate(RATES.tolist()):
-        alone = Running(k, rate)
-        alone.running_mean += k == 2
-        fit(alone, tmp_path)
-        for key, value in stack.state_dict_of(k).items():
-            torch.testing.assert_close(value, alone.state_dict()[key], rtol=1e-10, atol=1e-12)
-        means.append(alone.running_mean)
-    assert torch.equal(means[0], means[1])
-    assert not torch.equal(means[0], means[2])
-
-
-def test_what_a_forward_keeps_elsewhere_is_refused_by_its_name(tmp_path):
-    networks = [Running(seed, counts=True) for seed in range(2)]
-    stack = StackedModule(networks, nn.functional.cross_entropy, partial(Adam, lr=0.01))
-    with pytest.raises(RuntimeError, match=r"its forward changes Running\.counter: should change"):
-        fit(stack, tmp_path)
-
-
-class Activated(nn.Module):
-    def __init__(self, function, *layers: nn.Module) -> None:
-        super().__init__()
-        self.function, self.layers = function, nn.Sequential(*layers)
-
-    def forward(self, x):
-        return self.function(self.layers(x))
-
-
-def linear(*, bias: bool = True, dtype: torch.dtype = COMPLEX, trained: bool = True) -> nn.Linear:
-    return nn.Linear(6, 3, bias=bias, dtype=dtype).requires_grad_(trained)
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "message"),
-    [
-        (nn.Sequential(linear(), nn.Tanh()), nn.Sequential(linear(), nn.Sigmoid()), "1 Tanh, 1 Si"),
-        (nn.Sequential(linear()), nn.Sequential(linear(), nn.Tanh()), r"layers \(none, 1 Tanh\)"),
-        (linear(), linear(bias=False), r"parameters \(bias \[3\] complex128, none\)"),
-        (linear(bias=False), linear(), r"parameters \(none, bias \[3\] complex128\)"),
-        (linear(), linear(trained=False), r"complex128, weight \[3, 6\] complex128 frozen"),
-        (linear(dtype=torch.float64), linear(), r"float64, weight \[3, 6\] complex128"),
-        (
-            Activated(torch.tanh, linear()),
-            Activated(torch.sigmoid, linear()),
-            "function, which their forward reads",
-        ),
-        (Activated(lambda x: x, linear()), Activated(lambda x: 2 * x, linear()), "function, wh"),
-    ],
-)
-def test_networks_that_differ_in_more_than_values_are_told_where(first, second, message):
-    with pytest.raises(ValueError, match=f"the networks differ in .*{message}"):
-        StackedModule([first, second], nn.functional.cross_entropy, Adam)
-
-
-class WithRate(Own):
-    """Reads its learning rate in its forward if that is asked for."""
-
-    def __init__(self, seed: int, rate: float, *, reads: bool = False) -> None:
-        super().__init__(seed, rate)
-        self.save_hyperparameters()
-        self.reads = reads
-
-    def forward(self, x):
-        return self.scaled(super().forward(x))
-
-    def scaled(self, y):
-        return self.hparams.rate * y if self.reads else y
-
-
-def test_an_attribute_that_the_forward_does_not_read_may_differ(tmp_path):
-    networks = [WithRate(k, rate) for k, rate in enumerate(RATES.tolist())]
-    stack = StackedModule(networks, nn.functional.cross_entropy, partial(Adam, lr=RATES))
-    fit(stack, tmp_path)
-    alone = WithRate(2, RATES[2].item())
-    fit(alone, tmp_path)
-    for key, value in stack.state_dict_of(2).items():
-        torch.testing.assert_close(value, alone.state_dict()[key], rtol=1e-10, atol=1e-12)
-
-
-def test_an_attribute_that_differs_is_refused_where_a_forward_reads_it(tmp_path):
-    networks = [WithRate(0, rate, reads=True) for rate in (0.1, 0.2)]
-    stack = StackedModule(networks, nn.functional.cross_entropy, partial(Adam, lr=RATES[:2]))
-    message = "the networks differ in _hparams, which their forward reads"
-    with pytest.raises(ValueError, match=message):
-        fit(stack, tmp_path)
-
-
-class Holding(nn.Module):
-    """Has a weight in a second place that no copy of the network reaches."""
-
-    def __init__(self, place: str) -> None:
-        super().__init__()
-        self.linear, self.place = linear(), place
-        if place == "weights":
-            self.weights = [self.linear.weight]
-        elif place == "function":
-            self.function = lambda x: self.linear(x)
-        else:
-            self.linear.register_forward_hook(lambda layer, x, y: y + self.linear.bias)
-
-    def forward(self, x):
-        if self.place == "weights":
-            return x @ self.weights[0].T
-        return self.function(x) if self.place == "function" else self.linear(x)
-
-
-@pytest.mark.parametrize(
-    ("place", "message"),
-    [
-        ("weights", "holds linear.weight in weights, which their forward reads"),
-        ("function", "holds Holding in function, which their forward reads"),
-        ("hook", "a hook of linear holds Holding in its closure"),
-    ],
-)
-def test_tensors_that_a_stack_cannot_replace_are_told(place, message):
-    with pytest.raises(ValueError, match=message):
-        StackedModule([Holding(place)] * 2, nn.functional.cross_entropy, Adam)
-
-
-def test_functions_of_one_definition_are_alike():
-    def scaled(factor):
-        return Activated(lambda x: factor * x, linear())
-
-    def by_default(factor):
-        return Activated(lambda x, factor=factor: factor * x, linear())
-
-    def partly(factor):
-        return Activated(partial(torch.mul, factor), linear())
-
-    for made in (scaled, by_default, partly):
-        StackedModule([made(2), made(2)], nn.functional.cross_entropy, Adam)
-        with pytest.raises(ValueError, match="the networks differ in function"):
-            StackedModule([made(2), made(3)], nn.functional.cross_entropy, Adam)
 
 
 @pytest.mark.parametrize(

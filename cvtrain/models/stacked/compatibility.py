@@ -15,6 +15,8 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
+from cvtrain.models.object_state import content_of
+
 _OF_EVERY_MODULE = frozenset({*vars(nn.Module()), "_compiled_call_impl"})  # copied without that
 _OF_RECURRENT_LAYERS = frozenset({"_flat_weights", "_flat_weight_refs"})
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
@@ -104,25 +106,36 @@ def _own(network: nn.Module) -> dict[int, str]:
     }
 
 
-def _held(value: Any, own: Mapping[int, str], function: bool = False) -> Iterator[str]:
+def _held(
+    value: Any, own: Mapping[int, str], function: bool = False, seen: frozenset[int] = frozenset()
+) -> Iterator[str]:
     """Names of those of `own` that a copy of `value` holds, though the copy's are others.
 
     A copy of a layer, of a bound method or of a collection goes with its network; a tensor is
     replaced in the layer alone, and of a function there is no copy.
+
+    Args:
+        function: whether a function holds the value.
+        seen: what holds the value, which it may hold in turn.
     """
     if (function or isinstance(value, Tensor)) and id(value) in own:
         yield own[id(value)]
-    elif isinstance(value, FunctionType):
-        yield from _held(_bound(value), own, True)
+    if id(value) in seen:
+        return
+    if isinstance(value, FunctionType):
+        parts, function = _bound(value), True
     elif isinstance(value, MethodType):
-        yield from _held(value.__self__, own, function)
+        parts = [value.__self__]
     elif isinstance(value, partial):
-        yield from _held([value.func, value.args, value.keywords], own, function)
+        parts = [value.func, value.args, value.keywords]
     elif isinstance(value, list | tuple):
-        for entry in value:
-            yield from _held(entry, own, function)
+        parts = list(value)
     elif isinstance(value, dict):
-        yield from _held(list(value.values()), own, function)
+        parts = list(value.values())
+    else:
+        return
+    for part in parts:
+        yield from _held(part, own, function, seen | {id(value)})
 
 
 def _difference(left: nn.Module, right: nn.Module) -> str | None:
@@ -157,22 +170,30 @@ def _tensor(named: tuple[str, Tensor] | None) -> str:
     return f"{name} {list(tensor.shape)} {dtype}{frozen}"
 
 
-def _alike(left: Any, right: Any) -> bool:
+def _alike(left: Any, right: Any, seen: frozenset[int] = frozenset()) -> bool:
+    """Whether two attributes are equal, as far as their kind shows that.
+
+    Args:
+        seen: what holds `left`, which it may hold in turn.
+    """
+    if id(left) in seen:
+        return True
+    alike = partial(_alike, seen=seen | {id(left)})
     if isinstance(left, Tensor) and isinstance(right, Tensor):
         return torch.equal(left, right)
     if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
         return np.array_equal(left, right)
     if isinstance(left, list | tuple) and isinstance(right, list | tuple):
-        return len(left) == len(right) and all(map(_alike, left, right))
+        return len(left) == len(right) and all(map(alike, left, right))
     if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(_alike(left[k], right[k]) for k in left)
+        return left.keys() == right.keys() and all(alike(left[k], right[k]) for k in left)
     if isinstance(left, _PLAIN) and isinstance(right, _PLAIN):
         return bool(left == right)
     if isinstance(left, FunctionType) and isinstance(right, FunctionType):
-        return left.__code__ is right.__code__ and _alike(_bound(left), _bound(right))
+        return left.__code__ is right.__code__ and alike(_bound(left), _bound(right))
     if isinstance(left, partial) and isinstance(right, partial):
         parts = ((side.func, side.args, side.keywords) for side in (left, right))
-        return _alike(*parts)
+        return alike(*parts)
     if isinstance(left, BuiltinFunctionType) and isinstance(right, BuiltinFunctionType):
         return left is right
     # Other objects are taken to be alike if their classes are.
@@ -181,5 +202,5 @@ def _alike(left: Any, right: Any) -> bool:
 
 def _bound(function: FunctionType) -> list[Any]:
     """Values that a function keeps from its definition: closure and defaults."""
-    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    cells = [content_of(cell) for cell in function.__closure__ or ()]
     return [cells, function.__defaults__, function.__kwdefaults__]
