@@ -13,7 +13,7 @@ from typing import Any
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
-from torch import nn
+from torch import Tensor, nn
 
 from cvtrain.cli.train import train_in
 from cvtrain.config.compose import Composer, configuration_folder
@@ -35,6 +35,7 @@ from cvtrain.sweeps.progress import steps_shown
 from cvtrain.sweeps.results import RunResult, SweepResult
 from cvtrain.training import train as engine
 from cvtrain.training.job import Job
+from cvtrain.training.objective import loss_target
 from cvtrain.training.preflight import preflight
 
 
@@ -88,12 +89,13 @@ def sweep(
     *overrides: str,
     model: Callable[..., nn.Module] | None = None,
     data: Any = None,
+    loss: Callable[..., Tensor] | None = None,
     axes: Mapping[str, Any] | None = None,
 ) -> SweepResult:
     """Train a sweep, as ``cvtrain … -m`` does, and answer its question.
 
     It shows how far it is, may be interrupted, and is gone on with by ``"resume=latest"`` and the
-    same `model` and `data`.
+    same `model`, `data` and `loss`.
 
     Args:
         overrides: e.g. ``"+experiment=sweep"``, ``"max_steps=200"``, ``"optimizer=sgd,adam"``.
@@ -101,6 +103,8 @@ def sweep(
         data: a function or class that makes data, data that are made already (a `Dataset`, three
             torch data sets, a LightningDataModule), or a pair of arrays: inputs `[N, ...]` and
             targets `[N, ...]`.
+        loss: a function or module of outputs and targets, as for ``objective=custom``, or a class
+            that makes one.
         axes: values of keys, e.g. ``{"optimizer.lr": [0.01, 0.1], "seed": range(8)}``.
 
     Returns:
@@ -112,7 +116,11 @@ def sweep(
         Interrupted: Ctrl-C or SIGTERM; what was trained is kept.
     """
     forget_datasets()
-    words = [*_texts("sweep", overrides), *_objects(model, data, overrides), *_axes(axes or {})]
+    words = [
+        *_texts("sweep", overrides),
+        *_objects(model, data, loss, overrides),
+        *_axes(axes or {}),
+    ]
     with signals_handled(), progress_alone():
         directory = train_in([*words, "-m"])
     if directory is None:
@@ -120,9 +128,9 @@ def sweep(
     return SweepResult(directory)
 
 
-def _objects(model: Any, data: Any, overrides: Sequence[str]) -> Iterator[str]:
-    """Overrides that put objects of Python in the place of a network and data, which this process
-    then knows by the names that are recorded."""
+def _objects(model: Any, data: Any, loss: Any, overrides: Sequence[str]) -> Iterator[str]:
+    """Overrides that put objects of Python in the place of network, data and loss; this process
+    then knows them by the names that are recorded."""
     paths = {}
     if model is not None:
         if isinstance(model, nn.Module) or not callable(model):
@@ -133,6 +141,13 @@ def _objects(model: Any, data: Any, overrides: Sequence[str]) -> Iterator[str]:
         paths["model"] = path_of(model)
     if data is not None:
         paths["data"] = data_target(data)
+    if loss is not None:
+        if not callable(loss):
+            raise InputError(
+                f"loss={loss!r}: should be a function or module of outputs and targets; a text"
+                " chooses one of cvtrain's, such as 'objective=complex_mse'"
+            )
+        paths["objective"] = loss_target(loss)
     if not any(text.startswith("resume=") for text in overrides):  # else they are recorded
         for key, path in paths.items():
             yield f"{key}=custom"

@@ -29,7 +29,12 @@ def path_of(value: Callable[..., Any]) -> str:
     """The `_target_` of a class or function: its dotted path where another process finds it there,
     else a name for this process alone."""
     module, name = str(getattr(value, "__module__", "")), getattr(value, "__qualname__", "")
-    if module != "__main__" and "." in module + "." and name.isidentifier():
+    package = module.partition(".")[0]
+    # Of other packages a configuration may name classes, and data of cvtrain, but no functions.
+    may_be_named = (
+        is_own_package(package) or inspect.isclass(value) or module.startswith("cvtrain.data.")
+    )
+    if module != "__main__" and name.isidentifier() and may_be_named:
         try:
             if getattr(import_module(module), name, None) is value:
                 return f"{module}.{name}"

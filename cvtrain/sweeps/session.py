@@ -219,7 +219,11 @@ def _launcher_limits(launcher: Launcher, points: Sequence[Point]) -> tuple[int |
         return max_stack, 1
     # Executors import torch, so this comes after the check of the command line.
     made = executor()
-    targets = {target for p in points for target in (p.config.data.target, p.config.model.target)}
+    targets = {
+        target
+        for c in (point.config for point in points)
+        for target in (c.data.target, c.model.target, getattr(c.objective, "target", ""))
+    }
     own = next((target for target in sorted(targets) if is_registered(target)), None)
     if own is not None and not made.here:
         raise InputError(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cvtrain.config.own_code import called_with
+from cvtrain.config.python_objects import path_of, registered
 from cvtrain.config.schema import Config
 from cvtrain.config.sections import CustomObjectiveConfig
 from cvtrain.config.targets import resolve_target
@@ -81,3 +82,15 @@ def _try_loss(objective: Objective, leaf: Tensor, target: Tensor) -> None:
     both = leaf.is_complex() and target.is_complex()
     if both and gradient.real.any() and not gradient.imag.any():
         raise ValueError("it drops the imaginary part of outputs whose targets are complex")
+
+
+def loss_target(loss: Callable[..., Tensor]) -> str:
+    """The `_target_` of a loss of this process: a function, a class, or a module as it is."""
+    if not isinstance(loss, nn.Module):
+        return path_of(loss)
+
+    def ready() -> nn.Module:
+        return loss
+
+    numbers = [repr(item).encode() for item in sorted(loss.state_dict().items())]
+    return registered(ready, type(loss).__name__, repr(loss).encode(), *numbers)

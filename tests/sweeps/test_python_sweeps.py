@@ -117,6 +117,22 @@ def test_data_that_are_ready_train_as_their_function_does(tmp_path):
     assert losses[0] == losses[1]
 
 
+def brier(output, target):
+    return (output.softmax(1) - nn.functional.one_hot(target, 2)).square().sum(1)
+
+
+@pytest.mark.parametrize(
+    "loss", [lambda output, target: brier(output, target), brier, nn.CrossEntropyLoss()]
+)
+def test_a_loss_may_be_a_function_or_a_module(loss, tmp_path):
+    short = (*SHORT, f"output={tmp_path}", "model=mixed_mlp", "model.hidden=[4]")
+    result = cvtrain.sweep(*short, data=waves(), loss=loss, axes={"seed": [0, 1]})
+    ready = cvtrain.sweep(*short, data=waves(), axes={"seed": [0, 1]})  # cross-entropy
+    assert set(result.runs["engine"]) == {"stack"}
+    same = result.runs["val/loss"].equals(ready.runs["val/loss"])
+    assert same == isinstance(loss, nn.Module)
+
+
 def test_hydra_of_another_application_is_left_alone(tmp_path):
     with initialize(config_path=None, version_base="1.3"):
         before = GlobalHydra.instance().hydra
@@ -155,6 +171,7 @@ def test_a_sweep_can_be_interrupted_and_gone_on_with(tmp_path, capfd):
     [
         ({"model": nn.Linear(2, 2)}, "model=Linear: should be a class or function"),
         ({"data": 3}, "data: made a int"),
+        ({"loss": "mse"}, "loss='mse': should be a function or module"),
         ({"data": (np.zeros((3, 2)), np.zeros(4))}, "same number of samples"),
         ({"axes": {"seed": []}}, "should have a value"),
         ({"axes": {"seed": [object()]}}, "should be a number"),
