@@ -39,9 +39,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture
-def share(request: pytest.FixtureRequest) -> Callable[[int], int]:
+def share(request: pytest.FixtureRequest) -> Callable[..., int]:
     """`share(cases)` is how many of a long test's cases are tried: all under `--all`."""
-    return lambda cases: cases if request.config.getoption("--all") else max(1, cases // 20)
+
+    def tried(cases: int, part: int = 20) -> int:
+        return cases if request.config.getoption("--all") else max(1, cases // part)
+
+    return tried
 
 
 @pytest.fixture(scope="module")

@@ -127,7 +127,7 @@ def test_any_command_line_ends_in_a_plan_or_in_a_few_lines(
     monkeypatch.chdir(tmp_path)
     draw = random.Random(0)
     statuses = []
-    for _ in range(share(LINES)):
+    for _ in range(share(LINES, 60)):
         line = command_line(draw, keys)
         capsys.readouterr()
         try:

@@ -103,7 +103,7 @@ COMPOSED = [
 def test_a_jobs_configuration_is_the_one_that_hydra_composes(tmp_path):
     setting = Setting(tmp_path)
     quick = JobComposer(sweep_composer(setting.loader, setting.master), setting.master)
-    for number, overrides in enumerate(COMPOSED * 2):
+    for number, overrides in enumerate([*COMPOSED, COMPOSED[1]]):
         expected = setting.loader.load_sweep_config(setting.master, list(overrides))
         expected.hydra.job.id = expected.hydra.job.num = number
         composed = quick.compose(overrides, number)
@@ -117,7 +117,7 @@ def test_points_begin_with_the_files_that_hydra_writes(tmp_path, kind):
     point_jobs = PointJobs(composer, tmp_path)
     context = HydraContext(config_loader=setting.loader, callbacks=Told())
     config = Config.model_construct()
-    for number, overrides in enumerate([*COMPOSED[:4], *COMPOSED[5:], ("resume='a b'",), ()] * 2):
+    for number, overrides in enumerate([*COMPOSED[:4], *COMPOSED[5:], ("resume='a b'",), (), ()]):
         point = Point(number, config, overrides, f"{number}_a=1,b=-2")
         folder = tmp_path / point.directory / ".hydra"
         begins = (
@@ -263,7 +263,7 @@ def by_launcher(tmp_path_factory):
     found = {}
     for launcher in ("basic", "stacked"):
         root = tmp_path_factory.mktemp(launcher)
-        axes = ("optimizer=sgd,adam", "seed=0,1", "convention=pytorch,wirtinger")
+        axes = ("optimizer=sgd,adam", "seed=0,1")
         status = main(["-m", *SHORT, *axes, f"hydra/launcher={launcher}", f"output={root}"])
         assert status == 0
         (found[launcher],) = (root / "sweep").iterdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -48,6 +49,11 @@ def remove_events(run: Path) -> None:
     path.unlink()
 
 
+QUICK = (remove_directory, put_another_run, remove_table, remove_events)
+CHANGES = (*QUICK, replace_directory, cut_table)
+"""What a writer notices of them, tests/runs/test_removed_files.py tells for each."""
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     directory = tmp_path_factory.mktemp("removed") / "whole"
@@ -76,16 +82,16 @@ def at_step(monkeypatch, tmp_path):
     return plan
 
 
-@pytest.mark.parametrize("how", [STACKED, SINGLY], ids=["stacked", "singly"])
 @pytest.mark.parametrize(
-    "change",
+    ("change", "how"),
     [
-        remove_directory,
-        pytest.param(replace_directory, marks=pytest.mark.long),
-        put_another_run,
-        remove_table,
-        pytest.param(cut_table, marks=pytest.mark.long),
-        remove_events,
+        *((change, STACKED) for change in QUICK),
+        (remove_table, SINGLY),
+        *(
+            pytest.param(change, how, marks=pytest.mark.long)
+            for change, how in itertools.product(CHANGES, (STACKED, SINGLY))
+            if how is SINGLY or change not in QUICK
+        ),
     ],
 )
 def test_a_run_whose_files_go_fails_and_the_others_do_not(

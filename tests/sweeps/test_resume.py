@@ -88,10 +88,10 @@ def test_a_complete_sweep_is_reported_again_and_nothing_is_trained(whole, capsys
 
 def test_a_larger_command_adds_points_and_a_smaller_one_leaves_them(tmp_path, capsys):
     directory = tmp_path / "sweep"
-    assert sweep(directory, "seed=0,1") == 0
+    assert sweep(directory, "seed=0,1", "max_steps=5") == 0
     before = changed_times(directory)
     capsys.readouterr()
-    assert main([*SMALL, "seed=1,2", f"resume={directory}"]) == 0
+    assert main([*SMALL, "seed=1,2", "max_steps=5", f"resume={directory}"]) == 0
     told = capsys.readouterr().err
     assert "4 of 8 runs have ended already" in told
     assert "4 points are new" in told

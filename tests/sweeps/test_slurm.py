@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
@@ -10,14 +11,13 @@ import subprocess
 import psutil
 import pytest
 
-from cvtrain.cli.train import main
 from tests.sweeps.small_sweep import (
-    SMALL,
     assert_equal,
     checkpoints,
     resume,
     start,
     statuses,
+    sweep,
     wait_for,
 )
 
@@ -159,10 +159,12 @@ def test_slurm_gets_scripts_that_it_does_not_requeue_and_cancels_what_it_is_told
     assert "interrupted" in statuses(directory).values()
 
 
-def test_what_a_file_says_of_the_queue_is_not_taken(tmp_path, slurm, capsys):
+def test_what_a_file_says_of_the_queue_is_not_taken(tmp_path, capsys):
     directory = tmp_path / "sweep"
-    given = ["hydra/launcher=slurm", "+hydra.launcher.parameters.slurm_setup=[touch /tmp/x]"]
-    one = ["max_steps=1", "seed=0,1", f"hydra.sweep.dir={directory}", "-m"]
-    assert main([*SMALL[:1], *one, *given]) == 0
+    assert sweep(directory, "optimizer=sgd", "seed=0", "max_steps=1") == 0
+    path = directory / "sweep.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    queue = ["hydra/launcher=slurm", "+hydra.launcher.parameters.slurm_setup=[touch /tmp/x]"]
+    path.write_text(json.dumps(content | {"command": content["command"] + queue}))
     assert resume(directory) == 2
     assert "give hydra/launcher=… and its options beside resume" in capsys.readouterr().err

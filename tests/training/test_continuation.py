@@ -32,8 +32,16 @@ SHORT = (
 )
 OPTIMIZERS = (
     *("sgd", "sgd_momentum", "signsgd", "adam", "amsgrad", "adamw", "adamax", "nadam", "radam"),
-    *("rmsprop", "adagrad", "adadelta", "rprop", "asgd", "lion", "muon"),
+    *("rmsprop", "adagrad", "adadelta", "rprop", "asgd", "lion", "muon", "lbfgs"),
 )
+# The states of the others are saved and restored alike (tests/optim/test_rule_optimizer.py).
+CHOSEN = [
+    pytest.param(
+        name,
+        marks=() if name in ("sgd_momentum", "adam", "asgd", "muon", "lbfgs") else pytest.mark.long,
+    )
+    for name in OPTIMIZERS
+]
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +121,7 @@ def assert_goes_on(tmp_path: Path, job: Job, at: int = 10) -> None:
         assert record.steps == other.steps
 
 
-@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, "lbfgs"])
+@pytest.mark.parametrize("optimizer", CHOSEN)
 def test_a_single_run_goes_on_with_the_same_bits(tmp_path, optimizer):
     (point,) = points((f"optimizer={optimizer}", "scheduler=cosine"))
     assert_goes_on(tmp_path, Job((point,), tmp_path))
@@ -133,7 +141,7 @@ def test_averages_and_early_stopping_go_on_too(tmp_path, engine):
         assert all(torch.equal(a[key], b[key]) for key in a)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", CHOSEN[:-1])  # L-BFGS has no stacked form
 def test_a_stack_goes_on_with_the_same_bits(tmp_path, optimizer):
     members = [
         (f"optimizer={optimizer}", "scheduler=cosine", f"seed={seed}", f"objective.scale={scale}")

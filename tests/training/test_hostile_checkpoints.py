@@ -83,7 +83,7 @@ def test_files_that_were_changed_are_used_or_left(interrupted, tmp_path, share, 
     kind, root = interrupted
     draw = random.Random(kind)
     ended: Counter[str] = Counter()
-    for _ in range(share(MUTATIONS)):
+    for _ in range(share(MUTATIONS, 40)):
         directory = copied(root, tmp_path / "runs")
         change(directory / "0", draw)
         ended.update(goes_on(kind, directory))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
-import sys
 from itertools import cycle
-from pathlib import Path
 
 import pytest
 import torch
 
+from cvtrain import configure
+from cvtrain.data.load import load_dataset
+from cvtrain.models.stacked.network import StackedNetwork
 from cvtrain.runs.checkpoint import load_checkpoint
-from cvtrain.training.stack import Stack
+from cvtrain.training.network import build_model
+from cvtrain.training.stack import Stack, alignment
+from cvtrain.training.task import Task
 from tests.training.trained_runs import Trained, equal, stacked, trained
 
 # 1078 samples: the sixteenth batch of 70 is a partial one.
@@ -228,38 +229,12 @@ def test_a_failure_is_told_in_every_run_of_the_stack(tmp_path, monkeypatch):
         assert '"status": "failed"' in (directory / "run.json").read_text()
 
 
-PLACES = """
-import sys
-import cvtrain.cli, torch
-from cvtrain.training.stack import alignment
-from cvtrain.models.stacked.network import StackedNetwork
-from cvtrain.data.load import load_dataset
-from cvtrain.training.network import build_model
-from cvtrain.training.task import Task
-
-config = cvtrain.configure("model=mlp", "model.hidden=[13,7]", "dtype=complex64")
-torch.set_num_threads(2)
-size, inputs = alignment(Task(config)), load_dataset(config).test.inputs
-network = StackedNetwork([build_model(config, load_dataset(config))], [0] * size, [0] * size)
-outputs = network(inputs.expand(size, *inputs.shape))
-assert len(inputs) % 2 == 1, "odd sizes end within a vector"
-assert torch.equal(outputs, outputs[:1].expand_as(outputs))
-print(torch.backends.cpu.get_cpu_capability(), size)
-"""
-
-
-@pytest.mark.parametrize("capability", [None, "avx2"])
-def test_outputs_do_not_depend_on_the_place_in_a_stack(capability):
-    environment = {k: v for k, v in os.environ.items() if k != "ATEN_CPU_CAPABILITY"}
-    if capability is not None:
-        flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-        if capability not in flags.split():
-            pytest.skip(f"this CPU has no {capability}")
-        environment["ATEN_CPU_CAPABILITY"] = capability
-    done = subprocess.run(
-        [sys.executable, "-c", PLACES], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    used, size = done.stdout.split()
-    assert (used == "AVX2") or capability is None
-    assert size == ("32" if used == "AVX512" else "16")
+def test_outputs_do_not_depend_on_the_place_in_a_stack(one_thread):
+    config = configure("model=mlp", "model.hidden=[13,7]", "dtype=complex64")
+    torch.set_num_threads(2)
+    size, inputs = alignment(Task(config)), load_dataset(config).test.inputs
+    assert size == (32 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 16)
+    network = StackedNetwork([build_model(config, load_dataset(config))], [0] * size, [0] * size)
+    outputs = network(inputs.expand(size, *inputs.shape))
+    assert len(inputs) % 2 == 1, "odd sizes end within a vector"
+    assert torch.equal(outputs, outputs[:1].expand_as(outputs))
