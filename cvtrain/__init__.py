@@ -4,6 +4,7 @@ cvtrain.configure("+experiment=article")   a checked configuration, from command
 cvtrain.train(config, output="outputs")    one run, as `cvtrain` makes it
 cvtrain.sweep("+experiment=sweep")         a sweep, as `cvtrain … -m` makes it, and its answer
 cvtrain.load("outputs/sweep/…")            a sweep's runs and curves as pandas tables
+cvtrain.inspect(network, x, y, loss)       which convention its gradients have, and what is wrong
 cvtrain.GradientMonitor(…)                 the signals, for any LightningModule
 cvtrain.GradientConvention(scale=0.5)      ∂L/∂w* in place of w.grad, for any LightningModule
 cvtrain.StackedModule(…)                   K networks of your own, trained as one
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from cvtrain.process.environment import set_environment
 
 if TYPE_CHECKING:
+    from cvtrain.analysis.inspection import inspect
     from cvtrain.analysis.load import load
     from cvtrain.api import configure, sweep, train
     from cvtrain.training.gradient_convention import GradientConvention
@@ -30,6 +32,7 @@ __all__ = [
     "GradientMonitor",
     "StackedModule",
     "configure",
+    "inspect",
     "load",
     "schedule",
     "sweep",
@@ -41,6 +44,7 @@ _HOMES = {
     "GradientMonitor": "cvtrain.training.monitor",
     "StackedModule": "cvtrain.training.stacked_module",
     "configure": "cvtrain.api",
+    "inspect": "cvtrain.analysis.inspection",
     "load": "cvtrain.analysis.load",
     "schedule": "cvtrain.training.schedule",
     "sweep": "cvtrain.api",

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from cvtrain.process.exit_status import STOPPED, STOPPED_AND_KEPT, end_process
 
-COMMANDS = ("convert", "evaluate", "report", "reproduce", "tensorboard", "train")
+COMMANDS = ("convert", "evaluate", "inspect", "report", "reproduce", "tensorboard", "train")
 """Modules of `cvtrain.cli`; each has a `main`, and a `run` that raises errors."""
 
 

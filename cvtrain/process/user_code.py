@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import sysconfig
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import Any
 
 PACKAGE = Path(__file__).resolve().parents[1]
 LIBRARIES = tuple(
@@ -52,6 +54,17 @@ def is_user_code(frame: FrameType) -> bool:
     own = resolved.is_relative_to(PACKAGE) or resolved.parent.name == "hydra_plugins"
     program = resolved.name == "cvtrain" and resolved.parent.name == "bin"
     return not (own or program or any(resolved.is_relative_to(root) for root in LIBRARIES))
+
+
+def definition_place(definition: Any) -> str:
+    """Where a function, method or class is written, e.g. ``radarlab/nets.py:12``; the name of its
+    module where there is no file (a built-in one)."""
+    definition = inspect.unwrap(getattr(definition, "func", definition))
+    try:
+        path = Path(str(inspect.getsourcefile(definition)))
+        return f"{_short(path)}:{max(1, inspect.getsourcelines(definition)[1])}"
+    except (TypeError, OSError):
+        return str(getattr(definition, "__module__", None) or type(definition).__module__)
 
 
 def error_chain(error: BaseException) -> Iterator[BaseException]:

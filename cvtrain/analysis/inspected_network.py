@@ -1,0 +1,230 @@
+"""A copy of somebody's network, with loss and samples, whose gradients can be measured."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Container, Iterable
+from copy import deepcopy
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
+
+from cvtrain.gradients.culprits import (
+    Culprit,
+    custom_functions,
+    gradient_culprits,
+    gradient_hooks,
+    hook_culprits,
+)
+from cvtrain.gradients.directional import read_gradients
+from cvtrain.gradients.textbook_losses import RecognisedLoss, recognise_loss
+from cvtrain.models.parameters import cast_parameters
+from cvtrain.process.errors import InputError, describe_error
+from cvtrain.process.user_code import definition_place
+
+Pieces: TypeAlias = Iterable[tuple[Any, Any]]
+
+
+class InspectedNetwork:
+    """A copy of a network with a loss on a few samples; every call is under the same conditions."""
+
+    def __init__(self, module: nn.Module, probe: Any, loss: Any, dtype: torch.dtype | None) -> None:
+        self.network, self.loss = _copied(module), deepcopy(loss) if _is_module(loss) else loss
+        self.cast = dtype is not None
+        if dtype is not None:
+            cast_parameters(self.network, dtype)
+            if _is_module(loss):
+                cast_parameters(self.loss, dtype)
+        self.inputs, self.targets = self._tensors(probe)
+        self._buffers = [
+            (owner, name, buffer.clone())
+            for owner in self.network.modules()
+            for name, buffer in owner._buffers.items()
+            if buffer is not None
+        ]
+
+    @classmethod
+    def in_double(cls, module: nn.Module, probe: Any, loss: Any) -> InspectedNetwork:
+        """In double precision, or in the network's own where it does not run in that.
+
+        Raises:
+            InputError: it does not run in either.
+        """
+        for dtype in (torch.complex128, None):
+            try:
+                problem = cls(module, probe, loss, dtype)
+                with warnings.catch_warnings():
+                    # Imaginary parts that are dropped: `dropped_imaginary_parts` looks for them.
+                    warnings.simplefilter("ignore")
+                    value = problem.value()
+                if not value.requires_grad:
+                    raise InputError("module: the loss depends on no parameter that is trained")
+                return problem
+            except InputError:
+                raise
+            except Exception as error:  # whatever a user's network comes up with
+                if dtype is None:
+                    raise InputError(f"module: it fails: {describe_error(error)}") from error
+        raise AssertionError
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of its complex parameters, or that of complex numbers of its precision."""
+        p = next(self.network.parameters())
+        return p.dtype if p.is_complex() else p.dtype.to_complex()
+
+    def value(self, inputs: Any = None, targets: Any = None) -> Tensor:
+        """The loss [] of samples, the probed ones where there are none."""
+        if inputs is None:
+            inputs, targets = self.inputs, self.targets
+        value: Tensor = self.repeatable(lambda: self._loss_of(self._forward(inputs), targets))
+        return value
+
+    def outputs(self) -> Any:
+        """What the network returns."""
+        return self._forward(self.inputs)
+
+    def repeatable(self, call: Callable[[], Any]) -> Any:
+        """Call with the buffers and random numbers of every other call."""
+        for owner, name, buffer in self._buffers:
+            owner._buffers[name] = buffer.clone()
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)
+            return call()
+
+    def culprits(self, contradicting: Container[str]) -> list[Culprit]:
+        """The code that makes the gradients of these parameters wrong."""
+        hooks = hook_culprits(self.network, contradicting)
+        outputs = tree_map(_leaf, self.repeatable(self.outputs))
+        leaves = {
+            str(i): leaf
+            for i, leaf in enumerate(tree_leaves(outputs))
+            if isinstance(leaf, Tensor) and leaf.requires_grad
+        }
+
+        def loss_alone() -> Tensor:
+            value: Tensor = self.repeatable(lambda: self._loss_of(outputs, self.targets))
+            return value
+
+        in_loss = []
+        if any(r.contradicts for r in read_gradients(loss_alone, leaves).values()):
+            functions = custom_functions([loss_alone()])
+            definitions = [function.backward for function in functions] or [
+                self.loss.forward if _is_module(self.loss) else self.loss
+            ]
+            in_loss = [
+                Culprit("a wrong backward", "the loss", definition_place(definition))
+                for definition in definitions
+            ]
+        return [*hooks, *in_loss, *self._culprits_without_hooks()]
+
+    def _culprits_without_hooks(self) -> list[Culprit]:
+        # Hooks on parameters are named already, and would make every module around them suspect.
+        kept = [(p, dict(p._backward_hooks or {})) for p in self.network.parameters()]
+        for p, _ in kept:
+            if p._backward_hooks:
+                p._backward_hooks.clear()
+        found = gradient_culprits(self.network, self.outputs, self.repeatable)
+        for p, hooks in kept:
+            if p._backward_hooks is not None:
+                p._backward_hooks.update(hooks)
+        return found
+
+    def accumulate(self, pieces: Pieces) -> int:
+        """Leave the gradient over all samples in the parameters; returns their number.
+
+        Pieces are weighted so that the sum is the gradient of the whole: by their share of the
+        samples where the loss is a mean over samples, and by 1 where it is a sum.
+        """
+        summed = self._sums_over_samples()
+        self.network.zero_grad(set_to_none=True)
+        samples = 0
+        for piece in pieces:
+            inputs, targets = self._tensors(piece)
+            count = len(tree_leaves(inputs)[0])
+            value = self.value(inputs, targets)
+            torch.autograd.backward(value if summed else value * count)
+            samples += count
+        for p in self.network.parameters():
+            if p.grad is not None and not summed:
+                p.grad /= samples
+        return samples
+
+    def recognised(self) -> RecognisedLoss | None:
+        """The loss as one of the textbooks."""
+        outputs, targets = self.repeatable(self.outputs), self.targets
+        if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
+            return None
+        try:
+            return recognise_loss(self._loss_of, outputs, targets)
+        except Exception:  # a loss of outputs that a user's network cannot have
+            return None
+
+    @torch.no_grad()
+    def _sums_over_samples(self) -> bool:
+        """Whether the loss of all samples twice is twice the loss."""
+        once = self.repeatable(self.outputs)
+
+        def doubled(tree: Any) -> Any:
+            return tree_map(
+                lambda a: torch.cat((a, a)) if isinstance(a, Tensor) and a.dim() else a, tree
+            )
+
+        value = float(self._loss_of(once, self.targets))
+        try:
+            twice = float(self._loss_of(doubled(once), doubled(self.targets)))
+        except Exception:  # a loss for samples of this number alone
+            return False
+        return math.isclose(twice, 2 * value, rel_tol=1e-3)
+
+    def _forward(self, inputs: Any) -> Any:
+        if isinstance(inputs, tuple | list):
+            return self.network(*inputs)
+        return self.network(inputs)
+
+    def _loss_of(self, outputs: Any, targets: Any) -> Tensor:
+        value = self.loss(outputs, targets)
+        if not isinstance(value, Tensor) or value.is_complex() or not value.is_floating_point():
+            kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
+            raise InputError(f"loss: should be a real number, is {kind}")
+        return value.mean()
+
+    def _tensors(self, tree: Any) -> Any:
+        def one(leaf: Any) -> Any:
+            if not isinstance(leaf, Tensor):
+                return leaf
+            leaf = leaf.detach().cpu()
+            if self.cast and leaf.is_complex():
+                return leaf.to(torch.complex128)
+            return leaf.double() if self.cast and leaf.is_floating_point() else leaf
+
+        return tree_map(one, tree)
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """A copy on the host, with the hooks on gradients of parameters, which `deepcopy` leaves out.
+
+    Raises:
+        InputError: the module cannot be copied.
+    """
+    try:
+        copied = deepcopy(module).cpu()
+    except Exception as error:  # tensors with a graph, locks, open files
+        raise InputError(f"module: it cannot be copied: {describe_error(error)}") from error
+    for original, copy in zip(module.parameters(), copied.parameters(), strict=True):
+        copy.grad = None
+        for hook in gradient_hooks(original):
+            copy.register_hook(hook)  # type: ignore[no-untyped-call]  # torch's
+    return copied
+
+
+def _is_module(loss: Any) -> bool:
+    return isinstance(loss, nn.Module)
+
+
+def _leaf(value: Any) -> Any:
+    numbers = isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
+    return value.detach().requires_grad_() if numbers else value

@@ -1,0 +1,219 @@
+"""Which gradient convention is in force in somebody's network, and what the factor 2 does there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
+
+from cvtrain.analysis import inspection_table
+from cvtrain.analysis.inspected_network import InspectedNetwork, Pieces
+from cvtrain.analysis.inspection_sentences import (
+    Effect,
+    InspectedParameter,
+    effect_sentence,
+    faults_of,
+    notes_of,
+)
+from cvtrain.gradients.culprits import Culprit, dropped_imaginary_parts
+from cvtrain.gradients.directional import GradientReading, read_gradients
+from cvtrain.gradients.textbook_losses import RecognisedLoss
+from cvtrain.process.errors import InputError
+
+PROBED = 8
+"""Samples on which derivatives are measured."""
+PIECE = 512
+"""Largest number of samples of which a gradient is computed at once."""
+UNREAD = ("zero", "unused", "unclear", "kink")
+"""States of a reading that say nothing of a convention."""
+
+
+@dataclass(frozen=True, repr=False)
+class Inspection:
+    """What `inspect` saw; a table on a terminal and in a notebook.
+
+    Attributes:
+        parameters: of the network, in its order.
+        faults: what is wrong, in a sentence each; an empty tuple if nothing is.
+        notes: what should be known, and is not wrong.
+        culprits: code behind the faults.
+        loss: the loss as one of the textbooks, or None if it is not recognised.
+        convention: the convention (a name of `CONVENTIONS`) that all complex parameters have; None
+            without complex parameters, or if they differ.
+        complex_share: share s of the squared gradient over all samples that complex parameters
+            carry; None if there is no gradient.
+        effect: what a factor 2 in the gradient of complex parameters does under SGD: a
+            ``relabelling`` of the learning rate, ``nothing``, or a ``shift`` of its curve.
+        octaves: the shift −log₂(1 − s/2) of the learning-rate curve by half the gradient.
+        samples: number of samples of the gradients.
+        dtype: precision in which derivatives were measured.
+    """
+
+    parameters: tuple[InspectedParameter, ...]
+    faults: tuple[str, ...]
+    notes: tuple[str, ...]
+    culprits: tuple[Culprit, ...]
+    loss: RecognisedLoss | None
+    convention: str | None
+    complex_share: float | None
+    effect: Effect
+    octaves: float | None
+    samples: int
+    dtype: torch.dtype
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.faults
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What was seen, in words: faults first, then what the factor 2 does."""
+        effect = effect_sentence(self.effect, self.complex_share)
+        return (*(f"WRONG: {fault}" for fault in self.faults), *self.notes, effect)
+
+    def __str__(self) -> str:
+        return inspection_table.as_text(self.parameters, self.sentences)
+
+    def __repr__(self) -> str:
+        return (
+            f"Inspection(ok={self.ok}, convention={self.convention!r}, effect={self.effect!r},"
+            f" complex_share={self.complex_share}, octaves={self.octaves})"
+        )
+
+    def _repr_html_(self) -> str:
+        return inspection_table.as_html(self.parameters, self.sentences)
+
+
+def inspect(
+    module: nn.Module, inputs: Any, targets: Any, loss: Callable[[Any, Any], Tensor]
+) -> Inspection:
+    """Say which gradient convention is in force in a network, and what the factor 2 does to it.
+
+    The gradient of each parameter is compared with derivatives of the loss along random directions,
+    in double precision. The network is copied, in its mode (training or evaluation); random masks
+    are the same in every call, and buffers are put back.
+
+    Args:
+        module: the network, with the weights at which it is inspected.
+        inputs: a tensor [N, …], or a tuple of such tensors, which `module` takes as arguments. All
+            samples count in the shares of the squared gradient, so give the training set.
+        targets: a tensor [N, …], or what `loss` takes.
+        loss: of outputs and targets, to a real number, or to one per sample, of which the mean is
+            taken.
+
+    Raises:
+        InputError: network or loss fail, or the loss is not a real number.
+    """
+    count = len(tree_leaves(inputs)[0])
+
+    def piece(begin: int, end: int) -> tuple[Any, Any]:
+        def cut(leaf: Any) -> Any:
+            return leaf[begin:end] if isinstance(leaf, Tensor) and leaf.dim() else leaf
+
+        return tree_map(cut, inputs), tree_map(cut, targets)
+
+    pieces = (piece(begin, begin + PIECE) for begin in range(0, count, PIECE))
+    return inspect_pieces(module, piece(0, PROBED), pieces, loss)
+
+
+def inspect_pieces(
+    module: nn.Module, probe: tuple[Any, Any], pieces: Pieces, loss: Callable[[Any, Any], Tensor]
+) -> Inspection:
+    """Inspect a network as `inspect` does, on data that come in pieces.
+
+    Args:
+        module: the network.
+        probe: a few inputs and targets, on which derivatives are measured.
+        pieces: inputs and targets of all samples.
+        loss: of outputs and targets.
+
+    Raises:
+        InputError: network or loss fail.
+    """
+    problem = InspectedNetwork.in_double(module, probe, loss)
+    with dropped_imaginary_parts(problem.network) as dropped:
+        value, repeated = problem.value(), problem.value()
+        if not torch.equal(value, repeated) and not bool(repeated.isnan()):
+            raise InputError(
+                "module: the loss differs between two calls on the same weights, samples and random"
+                f" numbers, {value.item():.9g} and {repeated.item():.9g}"
+            )
+        trained = {n: p for n, p in problem.network.named_parameters() if p.requires_grad}
+        readings = read_gradients(problem.value, trained)
+        contradicting = [name for name, reading in readings.items() if reading.contradicts]
+        culprits = problem.culprits(contradicting) if contradicting else []
+        samples = problem.accumulate(pieces)
+        recognised = problem.recognised()
+    parameters = _inspected(problem.network, readings)
+    share, convention = _complex_share(parameters), _convention(parameters)
+    faults = faults_of(parameters, convention)
+    culprits_said = tuple(f"Reason: {culprit}." for culprit in culprits)
+    kinds = {p.is_complex for p in parameters if p.reading and p.reading.state != "unused"}
+    return Inspection(
+        parameters=parameters,
+        faults=(
+            *(f"There is {cast}." for cast in dropped),
+            *faults,
+            *(culprits_said if faults else ()),
+        ),
+        notes=notes_of(parameters, convention, recognised, problem.dtype)
+        + (() if faults else culprits_said),
+        culprits=(*dropped, *culprits),
+        loss=recognised,
+        convention=convention,
+        complex_share=share,
+        effect="shift" if len(kinds) == 2 else "relabelling" if True in kinds else "nothing",
+        octaves=None if share is None else -math.log2(1 - share / 2),
+        samples=samples,
+        dtype=problem.dtype,
+    )
+
+
+def _inspected(
+    network: nn.Module, readings: dict[str, GradientReading]
+) -> tuple[InspectedParameter, ...]:
+    gradients = {n: p.grad for n, p in network.named_parameters() if p.grad is not None}
+    squares = {n: float(g.abs().square().nansum()) for n, g in gradients.items()}
+    total = sum(squares.values())
+    rows = []
+    for name, p in network.named_parameters():
+        g, square = gradients.get(name), squares.get(name, 0.0)
+        dead = 0
+        if g is not None and g.dim() and bool(g.any()):
+            dead = int((~g.reshape(len(g), -1).any(dim=1)).sum())
+        rows.append(
+            InspectedParameter(
+                name=name,
+                shape=tuple(p.shape),
+                is_complex=p.is_complex(),
+                reading=readings.get(name),
+                norm=math.sqrt(square),
+                share=square / total if total > 0 else 0.0,
+                nonfinite=0 if g is None else int((~torch.isfinite(g)).sum()),
+                units=len(p) if p.dim() else 1,
+                dead=dead,
+            )
+        )
+    return tuple(rows)
+
+
+def _complex_share(parameters: Sequence[InspectedParameter]) -> float | None:
+    share = math.fsum(p.share for p in parameters if p.is_complex)
+    total = math.fsum(p.share for p in parameters)
+    return min(1.0, share / total) if 0 < total < math.inf else None
+
+
+def _convention(parameters: Sequence[InspectedParameter]) -> str | None:
+    """The convention of all complex parameters whose reading is sharp."""
+    seen = {
+        p.reading.convention
+        for p in parameters
+        if p.is_complex and p.reading is not None and p.reading.state not in UNREAD
+    }
+    return seen.pop() if len(seen) == 1 else None

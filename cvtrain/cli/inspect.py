@@ -1,0 +1,83 @@
+"""`cvtrain inspect`: which gradient convention a network has, before it is trained.
+
+    cvtrain inspect model=custom model._target_=mylab.networks.TwoLayers trusted_modules='[mylab]'
+    cvtrain inspect model=mlp start_from=outputs/default/…
+
+The words are overrides, as for training; start_from takes the weights of a run. The exit status is
+0, 1 where a gradient is wrong, missing or not finite or an imaginary part is dropped, or 2 for bad
+input.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from cvtrain.analysis.inspection import PIECE, PROBED, Inspection, inspect_pieces
+from cvtrain.cli.hydra_application import parse_arguments, start_hydra
+from cvtrain.config.compose import CONFIG_NAME, Composer
+from cvtrain.config.overrides import as_typed, check_spaces, composition_errors_explained
+from cvtrain.experiments import registry
+from cvtrain.process.environment import import_from_working_directory
+from cvtrain.process.exit_status import FAILED, run_command
+from cvtrain.process.plain_text import say
+from cvtrain.process.process_state import preserves_process_state
+from cvtrain.process.signals import interruption
+from cvtrain.sweep.plan import single_point
+from cvtrain.training.batch_loader import BatchLoader
+from cvtrain.training.task import Task
+
+NAME = "cvtrain inspect"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Inspect what `arguments` configure (the process's own, where None).
+
+    Returns:
+        the exit status: 0, 1 (something is wrong), 2 (bad input), 130, 143 or 141 (ended by a
+        signal, or since nobody reads the output).
+    """
+    return run_command(NAME, lambda: run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Inspect a network, as `main` does, but raise errors instead of printing them."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    args = parse_arguments(list(map(as_typed, words)))
+    if args.help:
+        print(__doc__)
+        return 0
+    check_spaces(args.overrides)
+    import_from_working_directory()
+    registry.register()
+    with composition_errors_explained():
+        composer = Composer(start_hydra(args).config_loader, args.config_name or CONFIG_NAME)
+        overrides = composer.with_added_arguments(args.overrides)
+        task = Task(single_point(composer, overrides).config)
+    inspection = inspect_task(task)
+    for line in task.description[:2]:
+        say(line, sys.stdout)
+    print(inspection)
+    return 0 if inspection.ok else FAILED
+
+
+@preserves_process_state
+def inspect_task(task: Task) -> Inspection:
+    """Inspect the network of a task, with its loss, on its training data.
+
+    Raises:
+        InputError: data, network or loss fail.
+    """
+    model, train = task.model(), task.dataset.train
+    first = train.take(torch.arange(min(PROBED, len(train))))
+    loader = BatchLoader(task.dataset, ())
+
+    def pieces() -> Iterator[tuple[Tensor, Tensor]]:
+        for piece in loader.pieces(train, torch.device("cpu"), PIECE):
+            interruption.check()
+            yield piece.inputs, piece.targets
+
+    return inspect_pieces(model, (first.inputs, first.targets), pieces(), task.objective.loss_value)

@@ -1,0 +1,236 @@
+"""What a gradient is, measured without autograd: by differences of the function itself.
+
+For a real L and a direction d, with G = ∂L/∂Re w + i ∂L/∂Im w = 2 ∂L/∂w*::
+
+    d/dt L(w + t d) at t = 0   =   Re Σ G* d
+
+Autograd's own g is compared with that along random directions: an error e of g shows as Re Σ e* d,
+which is zero for almost no d.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from cvtrain.gradients.convention import CONVENTIONS
+
+DIRECTIONS = 3
+STEPS = (1.0, 0.1, 0.01, 10.0)
+"""In units of ε^¼ times the size of the weights, with the precision's ε; tried in this order."""
+RESOLVED = 0.05
+"""Largest uncertainty, relative to the gradient, with which conventions are still told apart."""
+
+State: TypeAlias = Literal[
+    "read", "factor", "wrong", "detached", "zero", "unused", "kink", "unclear", "not finite"
+]
+
+
+@dataclass(frozen=True)
+class GradientReading:
+    """What ``w.grad`` is of one parameter.
+
+    Attributes:
+        state: ``read``: as in `convention`; ``factor``: `factor` times 2 ∂L/∂w*; ``wrong``:
+            neither; ``detached``: zero or None, although the loss depends on the parameter;
+            ``zero`` and ``unused`` (None): it does not depend on it; ``kink``: L has no derivative
+            at these weights; ``unclear``: differences of L are too inexact; ``not finite``:
+            entries of ``w.grad`` are NaN or infinite.
+        convention: a name in `CONVENTIONS`, or None. A real parameter has only ``pytorch``.
+        factor: as for the state ``factor``, else None.
+        error: largest disagreement with the derivative along a direction, relative to ‖g‖: with
+            that of `convention`, or of PyTorch's where there is none.
+    """
+
+    state: State
+    convention: str | None = None
+    factor: float | None = None
+    error: float = 0.0
+
+    @property
+    def contradicts(self) -> bool:
+        """Whether ``w.grad`` is certainly not what PyTorch's autograd should have computed."""
+        other = self.state == "read" and self.convention != "pytorch"
+        return other or self.state in ("factor", "wrong", "detached")
+
+
+def read_gradients(
+    function: Callable[[], Tensor], variables: Mapping[str, Tensor], seed: int = 0
+) -> dict[str, GradientReading]:
+    """Compare the gradients that autograd computes with derivatives along random directions.
+
+    Args:
+        function: returns a real number [], the same at every call; it reads the variables.
+        variables: leaves that require a gradient, by name; real or complex, in double precision if
+            readings are to be sharp. Changed while this runs, and put back.
+        seed: of the directions.
+    """
+    for variable in variables.values():
+        variable.grad = None
+    with torch.enable_grad():
+        value = function()
+        if value.requires_grad:
+            torch.autograd.backward(value)
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: _Measured(function, variable, generator).reading
+        for name, variable in variables.items()
+    }
+
+
+@dataclass(frozen=True)
+class _Slope:
+    """A derivative along a direction, and how far estimates of it are apart."""
+
+    direction: Tensor
+    value: float
+    uncertainty: float
+
+
+class _Measured:
+    """A variable, its gradient, and derivatives along a few directions."""
+
+    def __init__(
+        self, function: Callable[[], Tensor], variable: Tensor, generator: torch.Generator
+    ) -> None:
+        self._function, self._variable = function, variable
+        self._generator = generator
+        self._gradient = variable.grad
+        self._eps = torch.finfo(variable.dtype).eps
+
+    @property
+    def reading(self) -> GradientReading:
+        g = self._gradient
+        if g is not None and not bool(torch.isfinite(g).all()):
+            return GradientReading("not finite")
+        if g is None or not bool(g.any()):
+            state: State = "unused" if g is None else "zero"
+            return GradientReading("detached" if self._has_slope else state)
+        if self._is_rounding(g):
+            return GradientReading("zero")
+        for name, convention in CONVENTIONS.items():
+            if name == "pytorch" or g.is_complex():
+                undone = g.conj() if convention.conjugate else g
+                error = self._disagreement(undone / float(convention.scale))
+                if error is not None:
+                    return GradientReading("read", name, error=error)
+        roughness = None if self._unresolved(g) else self._roughness(g)
+        if roughness is None:
+            return GradientReading("unclear")
+        return GradientReading("kink") if roughness else self._contradiction(g)
+
+    def _contradiction(self, g: Tensor) -> GradientReading:
+        error = max(abs(s.value - _slope(g, s.direction)) for s in self._slopes) / _norm(g)
+        expected = [_slope(g, s.direction) for s in self._slopes]
+        found = sum(e * s.value for e, s in zip(expected, self._slopes, strict=True))
+        ratio = found / sum(e * e for e in expected)
+        if ratio != 0 and self._disagreement(g * ratio) is not None:
+            return GradientReading("factor", factor=1 / ratio, error=error)
+        return GradientReading("wrong", error=error)
+
+    def _disagreement(self, expected: Tensor) -> float | None:
+        """Largest relative disagreement of the slopes with those of a gradient, if they agree."""
+        size, worst = _norm(expected), 0.0
+        for s in self._slopes:
+            off = abs(s.value - _slope(expected, s.direction))
+            if not off <= self._tolerance * size + 10 * s.uncertainty <= RESOLVED * 10 * size:
+                return None
+            worst = max(worst, off / size)
+        return worst
+
+    @property
+    def _tolerance(self) -> float:
+        return max(1e-5, float(self._eps**0.25))
+
+    @property
+    def _has_slope(self) -> bool:
+        return any(
+            abs(s.value) > 100 * (s.uncertainty + self._eps * self._size) for s in self._slopes
+        )
+
+    def _is_rounding(self, g: Tensor) -> bool:
+        """Whether the gradient is what rounding leaves of zero, as for a bias before a batch
+        normalisation."""
+        return _norm(g) < 1e3 * self._eps * self._size and not self._has_slope
+
+    def _unresolved(self, g: Tensor) -> bool:
+        return any(not s.uncertainty <= RESOLVED * _norm(g) for s in self._slopes)
+
+    def _roughness(self, g: Tensor) -> bool | None:
+        """Whether the slopes forwards and backwards differ however near one looks, as at a kink;
+        None if the nearer the more, as rounding makes them."""
+        here = self._value()
+        for s in self._slopes:
+            near, nearer = (
+                abs(self._at(t, s.direction) - 2 * here + self._at(-t, s.direction)) / t
+                for t in (self._unit, 0.01 * self._unit)
+            )
+            if 0.5 * near < nearer < 2 * near and nearer > self._tolerance * _norm(g):
+                return True
+            if 2 * near < nearer and abs(s.value - _slope(g, s.direction)) < 10 * nearer:
+                return None
+        return False
+
+    @cached_property
+    def _slopes(self) -> list[_Slope]:
+        return [self._slope_along(self._direction()) for _ in range(DIRECTIONS)]
+
+    def _direction(self) -> Tensor:
+        w = self._variable
+        drawn = torch.randn(w.shape, dtype=w.dtype, generator=self._generator)
+        return drawn.to(w.device)
+
+    def _slope_along(self, direction: Tensor) -> _Slope:
+        best = _Slope(direction, 0.0, float("inf"))
+        for step in STEPS:
+            t = step * self._unit
+            wide, narrow = (
+                (self._at(length, direction) - self._at(-length, direction)) / (2 * length)
+                for length in (t, t / 2)
+            )
+            uncertainty = abs(wide - narrow)
+            if uncertainty < best.uncertainty:
+                best = _Slope(direction, (4 * narrow - wide) / 3, uncertainty)
+            size = abs(best.value) if self._gradient is None else _norm(self._gradient)
+            if best.uncertainty <= 0.1 * self._tolerance * size:
+                break
+        return best
+
+    @cached_property
+    def _unit(self) -> float:
+        """ε^¼ in the size of the weights, at which truncation and rounding are about as large."""
+        rms = float(self._variable.detach().abs().square().mean().sqrt())
+        return float(self._eps**0.25) * (rms if rms > 0 else 0.1)
+
+    @cached_property
+    def _size(self) -> float:
+        """The value per size of the weights: what a slope is large or small against."""
+        return abs(self._value()) * float(self._eps**0.25) / self._unit
+
+    @torch.no_grad()
+    def _at(self, length: float, direction: Tensor) -> float:
+        before = self._variable.detach().clone()
+        self._variable.add_(length * direction)
+        try:
+            return self._value()
+        finally:
+            self._variable.copy_(before)
+
+    @torch.no_grad()
+    def _value(self) -> float:
+        return float(self._function())
+
+
+def _slope(gradient: Tensor, direction: Tensor) -> float:
+    """Re Σ g* d."""
+    product = gradient.conj() * direction
+    return float(product.real.sum() if product.is_complex() else product.sum())
+
+
+def _norm(gradient: Tensor) -> float:
+    return float(torch.linalg.vector_norm(gradient))
