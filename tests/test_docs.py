@@ -16,7 +16,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch.utils.data import DataLoader, TensorDataset
 
-from cvtrain.cli import convert, evaluate, main, report, reproduce, tensorboard, train
+from cvtrain.cli import convert, evaluate, inspect, main, report, reproduce, tensorboard, train
 from cvtrain.models import Linear
 from tests.documented_tables import ROOT
 from tests.documents import TEXTS, shell_lines, snippets, without_code
@@ -148,7 +148,8 @@ def test_a_command_is_taken(snippet, here, commands, monkeypatch):
 def take_cvtrain(arguments: list[str], page: str, commands, monkeypatch) -> None:
     """What cvtrain does with a command line, short of training."""
     if arguments[:1] and arguments[0] in main.COMMANDS:
-        command = {"convert": convert, "evaluate": evaluate, "report": report}.get(arguments[0])
+        modules = {"convert": convert, "evaluate": evaluate, "inspect": inspect, "report": report}
+        command = modules.get(arguments[0])
         if arguments[0] == "reproduce":
             assert set(arguments[1:]) <= {"--quick"}
             with pytest.raises(SystemExit, match="0"):

@@ -185,14 +185,16 @@ def _inspected(
     for name, p in network.named_parameters():
         g, square = gradients.get(name), squares.get(name, 0.0)
         dead = 0
-        if g is not None and g.dim() and bool(g.any()):
+        reading = readings.get(name)
+        is_zero = reading is not None and reading.state == "zero"
+        if g is not None and g.dim() and bool(g.any()) and not is_zero:
             dead = int((~g.reshape(len(g), -1).any(dim=1)).sum())
         rows.append(
             InspectedParameter(
                 name=name,
                 shape=tuple(p.shape),
                 is_complex=p.is_complex(),
-                reading=readings.get(name),
+                reading=reading,
                 norm=math.sqrt(square),
                 share=square / total if total > 0 else 0.0,
                 nonfinite=0 if g is None else int((~torch.isfinite(g)).sum()),

@@ -26,7 +26,7 @@ from cvtrain.process.exit_status import FAILED, run_command
 from cvtrain.process.plain_text import say
 from cvtrain.process.process_state import preserves_process_state
 from cvtrain.process.signals import interruption
-from cvtrain.sweep.plan import single_point
+from cvtrain.sweeps.plan import single_point
 from cvtrain.training.batch_loader import BatchLoader
 from cvtrain.training.task import Task
 

@@ -10,7 +10,9 @@ which is zero for almost no d.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias
@@ -23,6 +25,8 @@ from cvtrain.gradients.convention import CONVENTIONS
 DIRECTIONS = 3
 STEPS = (1.0, 0.1, 0.01, 10.0)
 """In units of ε^¼ times the size of the weights, with the precision's ε; tried in this order."""
+JOINT_TOLERANCE = 1e-4
+"""Largest error, relative to a gradient, that derivatives along all parameters together leave."""
 RESOLVED = 0.05
 """Largest uncertainty, relative to the gradient, with which conventions are still told apart."""
 
@@ -77,10 +81,56 @@ def read_gradients(
         if value.requires_grad:
             torch.autograd.backward(value)
     generator = torch.Generator().manual_seed(seed)
+    measured = {name: _Measured(function, v, generator) for name, v in variables.items()}
+    # All at once first: in a network without faults that answers for nearly every parameter.
+    agreeing = _agreeing_together(measured)
+    return {name: agreeing.get(name) or one.reading for name, one in measured.items()}
+
+
+def _agreeing_together(measured: Mapping[str, _Measured]) -> dict[str, GradientReading]:
+    """Readings of the variables whose part in derivatives along directions of all variables
+    together is large enough to be sure that their gradients are PyTorch's."""
+    parts = {name: one.part for name, one in measured.items() if one.part > 0}
+    errors: list[float] = []
+    for _ in range(DIRECTIONS if len(parts) > 1 else 0):
+        moves = [(measured[name], measured[name].random_direction()) for name in parts]
+
+        def at(length: float, moves: list[tuple[_Measured, Tensor]] = moves) -> float:
+            with ExitStack() as stack:
+                for one, direction in moves:
+                    stack.enter_context(one.moved(length * one.size, direction))
+                return moves[0][0].value()
+
+        eps = max(one.eps for one, _ in moves)
+        slope, uncertainty = _slope_at_zero(at, eps**0.25, JOINT_TOLERANCE * min(parts.values()))
+        expected = sum(
+            one.size * _slope(g, d) for one, d in moves if (g := one.gradient) is not None
+        )
+        errors.append(abs(slope - expected) + uncertainty)
     return {
-        name: _Measured(function, variable, generator).reading
-        for name, variable in variables.items()
+        name: GradientReading("read", "pytorch", error=max(errors) / part)
+        for name, part in parts.items()
+        if errors and max(errors) <= JOINT_TOLERANCE * part
     }
+
+
+def _slope_at_zero(at: Callable[[float], float], unit: float, enough: float) -> tuple[float, float]:
+    """The derivative of a function at 0 by central differences, and how far estimates are apart.
+
+    Args:
+        at: the function.
+        unit: a length of which `STEPS` are multiples.
+        enough: uncertainty with which no further steps are tried.
+    """
+    best, least = 0.0, math.inf
+    for step in STEPS:
+        t = step * unit
+        wide, narrow = ((at(d) - at(-d)) / (2 * d) for d in (t, t / 2))
+        if abs(wide - narrow) < least:
+            best, least = (4 * narrow - wide) / 3, abs(wide - narrow)
+        if least <= enough:
+            break
+    return best, least
 
 
 @dataclass(frozen=True)
@@ -88,8 +138,8 @@ class _Slope:
     """A derivative along a direction, and how far estimates of it are apart."""
 
     direction: Tensor
-    value: float
-    uncertainty: float
+    value: float = 0.0
+    uncertainty: float = math.inf
 
 
 class _Measured:
@@ -100,18 +150,18 @@ class _Measured:
     ) -> None:
         self._function, self._variable = function, variable
         self._generator = generator
-        self._gradient = variable.grad
-        self._eps = torch.finfo(variable.dtype).eps
+        self.gradient = variable.grad
+        self.eps = torch.finfo(variable.dtype).eps
 
     @property
     def reading(self) -> GradientReading:
-        g = self._gradient
+        g = self.gradient
         if g is not None and not bool(torch.isfinite(g).all()):
             return GradientReading("not finite")
         if g is None or not bool(g.any()):
             state: State = "unused" if g is None else "zero"
             return GradientReading("detached" if self._has_slope else state)
-        if self._is_rounding(g):
+        if self._is_rounding(g) and not self._has_slope:
             return GradientReading("zero")
         for name, convention in CONVENTIONS.items():
             if name == "pytorch" or g.is_complex():
@@ -145,18 +195,18 @@ class _Measured:
 
     @property
     def _tolerance(self) -> float:
-        return max(1e-5, float(self._eps**0.25))
+        return max(1e-5, float(self.eps**0.25))
 
     @property
     def _has_slope(self) -> bool:
         return any(
-            abs(s.value) > 100 * (s.uncertainty + self._eps * self._size) for s in self._slopes
+            abs(s.value) > 100 * (s.uncertainty + self.eps * self._steepness) for s in self._slopes
         )
 
     def _is_rounding(self, g: Tensor) -> bool:
         """Whether the gradient is what rounding leaves of zero, as for a bias before a batch
         normalisation."""
-        return _norm(g) < 1e3 * self._eps * self._size and not self._has_slope
+        return _norm(g) < 1e3 * self.eps * self._steepness
 
     def _unresolved(self, g: Tensor) -> bool:
         return any(not s.uncertainty <= RESOLVED * _norm(g) for s in self._slopes)
@@ -164,10 +214,10 @@ class _Measured:
     def _roughness(self, g: Tensor) -> bool | None:
         """Whether the slopes forwards and backwards differ however near one looks, as at a kink;
         None if the nearer the more, as rounding makes them."""
-        here = self._value()
+        here = self.value()
         for s in self._slopes:
             near, nearer = (
-                abs(self._at(t, s.direction) - 2 * here + self._at(-t, s.direction)) / t
+                abs(self._at(t, s) - 2 * here + self._at(-t, s)) / t
                 for t in (self._unit, 0.01 * self._unit)
             )
             if 0.5 * near < nearer < 2 * near and nearer > self._tolerance * _norm(g):
@@ -178,52 +228,65 @@ class _Measured:
 
     @cached_property
     def _slopes(self) -> list[_Slope]:
-        return [self._slope_along(self._direction()) for _ in range(DIRECTIONS)]
+        return [self._slope_along(self.random_direction()) for _ in range(DIRECTIONS)]
 
-    def _direction(self) -> Tensor:
+    def random_direction(self) -> Tensor:
+        """A tensor like the variable, standard normal."""
         w = self._variable
         drawn = torch.randn(w.shape, dtype=w.dtype, generator=self._generator)
         return drawn.to(w.device)
 
+    def _at(self, length: float, slope: _Slope) -> float:
+        with self.moved(length, slope.direction):
+            return self.value()
+
     def _slope_along(self, direction: Tensor) -> _Slope:
-        best = _Slope(direction, 0.0, float("inf"))
-        for step in STEPS:
-            t = step * self._unit
-            wide, narrow = (
-                (self._at(length, direction) - self._at(-length, direction)) / (2 * length)
-                for length in (t, t / 2)
-            )
-            uncertainty = abs(wide - narrow)
-            if uncertainty < best.uncertainty:
-                best = _Slope(direction, (4 * narrow - wide) / 3, uncertainty)
-            size = abs(best.value) if self._gradient is None else _norm(self._gradient)
-            if best.uncertainty <= 0.1 * self._tolerance * size:
-                break
-        return best
+        norm = 0.0 if self.gradient is None else _norm(self.gradient)
+        enough = max(0.1 * self._tolerance * norm, 2 * self.eps**0.75 * self._steepness)
+
+        along = _Slope(direction)
+        value, uncertainty = _slope_at_zero(lambda t: self._at(t, along), self._unit, enough)
+        return _Slope(direction, value, uncertainty)
+
+    @property
+    def part(self) -> float:
+        """Size of the slopes along random directions of the size of the weights."""
+        g = self.gradient
+        if g is None or not bool(torch.isfinite(g).all()) or self._is_rounding(g):
+            return 0.0
+        return self.size * _norm(g)
 
     @cached_property
+    def size(self) -> float:
+        """Root mean square of the variable's entries; 0.1 where they are zero."""
+        return float(self._variable.detach().abs().square().mean().sqrt()) or 0.1
+
+    @property
     def _unit(self) -> float:
         """ε^¼ in the size of the weights, at which truncation and rounding are about as large."""
-        rms = float(self._variable.detach().abs().square().mean().sqrt())
-        return float(self._eps**0.25) * (rms if rms > 0 else 0.1)
+        return float(self.eps**0.25) * self.size
 
     @cached_property
-    def _size(self) -> float:
-        """The value per size of the weights: what a slope is large or small against."""
-        return abs(self._value()) * float(self._eps**0.25) / self._unit
+    def _steepness(self) -> float:
+        """The function's value per size of the weights: what a slope is large or small against."""
+        return abs(self.value()) / self.size
 
-    @torch.no_grad()
-    def _at(self, length: float, direction: Tensor) -> float:
+    @contextmanager
+    def moved(self, length: float, direction: Tensor) -> Iterator[None]:
+        """The variable is elsewhere within the block."""
         before = self._variable.detach().clone()
-        self._variable.add_(length * direction)
+        with torch.no_grad():
+            self._variable.add_(length * direction)
         try:
-            return self._value()
+            yield
         finally:
-            self._variable.copy_(before)
+            with torch.no_grad():
+                self._variable.copy_(before)
 
-    @torch.no_grad()
-    def _value(self) -> float:
-        return float(self._function())
+    def value(self) -> float:
+        """The function's value."""
+        with torch.no_grad():
+            return float(self._function())
 
 
 def _slope(gradient: Tensor, direction: Tensor) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sysconfig
 import traceback
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ LIBRARIES = tuple(
     Path(sysconfig.get_path(name)).resolve()
     for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
+
+KEYWORD = re.compile(r"\s*(async )?(def|class) ")
 
 
 def user_place(error: BaseException) -> str | None:
@@ -62,7 +65,10 @@ def definition_place(definition: Any) -> str:
     definition = inspect.unwrap(getattr(definition, "func", definition))
     try:
         path = Path(str(inspect.getsourcefile(definition)))
-        return f"{_short(path)}:{max(1, inspect.getsourcelines(definition)[1])}"
+        lines, begin = inspect.getsourcelines(definition)
+        # Decorators come first.
+        keywords = (number for number, line in enumerate(lines) if KEYWORD.match(line))
+        return f"{_short(path)}:{max(1, begin) + next(keywords, 0)}"
     except (TypeError, OSError):
         return str(getattr(definition, "__module__", None) or type(definition).__module__)
 
