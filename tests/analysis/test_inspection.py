@@ -218,6 +218,25 @@ def test_what_cannot_be_inspected_is_a_line():
         assert said in str(caught.value)
 
 
+class Counting(nn.Module):
+    """Its output grows with the number of calls, which a buffer counts."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(6, 3, dtype=torch.complex64)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls += 1
+        return self.calls * self.linear(x)
+
+
+def test_buffers_are_put_back_between_calls():
+    network = Counting()
+    assert cvtrain.inspect(network, X, Y, MSE).ok
+    assert network.calls == 0
+
+
 class SinglePrecision(nn.Module):
     """Insists on complex64."""
 
