@@ -169,7 +169,7 @@ def inspect_pieces(
         convention=convention,
         complex_share=share,
         effect="shift" if len(kinds) == 2 else "relabelling" if True in kinds else "nothing",
-        octaves=None if share is None else -math.log2(1 - share / 2),
+        octaves=None if share is None else abs(math.log2(1 - share / 2)),
         samples=samples,
         dtype=problem.dtype,
     )

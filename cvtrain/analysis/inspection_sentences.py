@@ -60,7 +60,8 @@ STATES = {
     "not finite": "is NaN or infinite",
     "kink": "has no derivative to be compared with: the loss has a kink at these weights",
     "unclear": "is too small or the loss too rough to be compared with its derivative",
-    "zero": "is zero, but for rounding: the loss does not depend on the parameter here",
+    "zero": "is zero, or too small to be told from rounding: the loss hardly depends on the"
+    " parameter here",
 }
 FAULTS = ("wrong", "detached", "unused", "not finite")
 MOST_NAMES = 4

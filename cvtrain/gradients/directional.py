@@ -24,7 +24,7 @@ from cvtrain.gradients.convention import CONVENTIONS
 
 DIRECTIONS = 3
 STEPS = (1.0, 0.1, 0.01, 10.0)
-"""In units of ε^¼ times the size of the weights, with the precision's ε; tried in this order."""
+"""In ε^¼ times the size of the weights, tried in this order."""
 JOINT_TOLERANCE = 1e-4
 """Largest error, relative to a gradient, that derivatives along all parameters together leave."""
 RESOLVED = 0.05
@@ -102,7 +102,8 @@ def _agreeing_together(measured: Mapping[str, _Measured]) -> dict[str, GradientR
                 return moves[0][0].value()
 
         eps = max(one.eps for one, _ in moves)
-        slope, uncertainty = _slope_at_zero(at, eps**0.25, JOINT_TOLERANCE * min(parts.values()))
+        enough, rounding = JOINT_TOLERANCE * min(parts.values()), eps * abs(at(0.0))
+        slope, uncertainty = _slope_at_zero(at, eps**0.25, enough, rounding)
         expected = sum(
             one.size * _slope(g, d) for one, d in moves if (g := one.gradient) is not None
         )
@@ -114,20 +115,22 @@ def _agreeing_together(measured: Mapping[str, _Measured]) -> dict[str, GradientR
     }
 
 
-def _slope_at_zero(at: Callable[[float], float], unit: float, enough: float) -> tuple[float, float]:
+def _slope_at_zero(
+    at: Callable[[float], float], unit: float, enough: float, rounding: float
+) -> tuple[float, float]:
     """The derivative of a function at 0 by central differences, and how far estimates are apart.
 
     Args:
-        at: the function.
-        unit: a length of which `STEPS` are multiples.
+        at, unit: the function, and a length of which `STEPS` are multiples.
         enough: uncertainty with which no further steps are tried.
+        rounding: of the function's values; two estimates may agree by chance.
     """
     best, least = 0.0, math.inf
     for step in STEPS:
         t = step * unit
         wide, narrow = ((at(d) - at(-d)) / (2 * d) for d in (t, t / 2))
-        if abs(wide - narrow) < least:
-            best, least = (4 * narrow - wide) / 3, abs(wide - narrow)
+        if abs(wide - narrow) + rounding / t < least:
+            best, least = (4 * narrow - wide) / 3, abs(wide - narrow) + rounding / t
         if least <= enough:
             break
     return best, least
@@ -169,7 +172,8 @@ class _Measured:
                 error = self._disagreement(undone / float(convention.scale))
                 if error is not None:
                     return GradientReading("read", name, error=error)
-        roughness = None if self._unresolved(g) else self._roughness(g)
+        unresolved = any(not s.uncertainty <= RESOLVED * _norm(g) for s in self._slopes)
+        roughness = None if unresolved else self._roughness(g)
         if roughness is None:
             return GradientReading("unclear")
         return GradientReading("kink") if roughness else self._contradiction(g)
@@ -199,17 +203,11 @@ class _Measured:
 
     @property
     def _has_slope(self) -> bool:
-        return any(
-            abs(s.value) > 100 * (s.uncertainty + self.eps * self._steepness) for s in self._slopes
-        )
+        return any(abs(s.value) > 10 * s.uncertainty for s in self._slopes)
 
     def _is_rounding(self, g: Tensor) -> bool:
-        """Whether the gradient is what rounding leaves of zero, as for a bias before a batch
-        normalisation."""
-        return _norm(g) < 1e3 * self.eps * self._steepness
-
-    def _unresolved(self, g: Tensor) -> bool:
-        return any(not s.uncertainty <= RESOLVED * _norm(g) for s in self._slopes)
+        """Whether it is what rounding leaves of 0, as of a bias before a batch normalisation."""
+        return _norm(g) < float(self.eps**0.75) * self._steepness
 
     def _roughness(self, g: Tensor) -> bool | None:
         """Whether the slopes forwards and backwards differ however near one looks, as at a kink;
@@ -245,7 +243,9 @@ class _Measured:
         enough = max(0.1 * self._tolerance * norm, 2 * self.eps**0.75 * self._steepness)
 
         along = _Slope(direction)
-        value, uncertainty = _slope_at_zero(lambda t: self._at(t, along), self._unit, enough)
+        value, uncertainty = _slope_at_zero(
+            lambda t: self._at(t, along), self._unit, enough, self.eps * abs(self.value())
+        )
         return _Slope(direction, value, uncertainty)
 
     @property
@@ -268,7 +268,7 @@ class _Measured:
 
     @cached_property
     def _steepness(self) -> float:
-        """The function's value per size of the weights: what a slope is large or small against."""
+        """The function's value per size of the weights."""
         return abs(self.value()) / self.size
 
     @contextmanager
