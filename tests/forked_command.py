@@ -7,12 +7,14 @@ should be the work. Their reports have blank figures.
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,7 +24,7 @@ PATIENCE = 60.0
 
 PROGRAM = """
     import json, os, signal, sys
-    import cvtrain.cli.train, cvtrain.training.train, cvtrain.experiments.publish
+    import cvtrain.cli.main, cvtrain.cli.train, cvtrain.training.train, cvtrain.experiments.publish
     import cvtrain.sweeps.packing, cvtrain.sweeps.sweeper, cvtrain.training.preflight
     import cvtrain.report.html, hydra_plugins.cvtrain_sweeper
     from tests.blank_figures import figures_left_blank
@@ -39,7 +41,7 @@ PROGRAM = """
             os.chdir(directory)
             for number, path in ((1, out), (2, err)):
                 os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-            status = cvtrain.cli.train.main(arguments)
+            status = cvtrain.cli.main.main(arguments)
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)
@@ -75,11 +77,13 @@ class ForkedCommands:
         killed_when: Callable[[], bool] | None = None,
         number: int = signal.SIGKILL,
         unread: str | None = None,
+        patience: float | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """What `python -m cvtrain` does in `directory`.
 
         It gets signal `number` so many seconds after its fork, or once `killed_when` is true.
-        The reader of the output `unread` ("out" or "err") leaves after the first line.
+        The reader of the output `unread` ("out" or "err") leaves after the first line. A command
+        that takes more than `patience` seconds is killed.
         """
         assert self._process.stdin is not None
         with tempfile.TemporaryDirectory() as folder:
@@ -90,6 +94,9 @@ class ForkedCommands:
             self._process.stdin.write(json.dumps(asked) + "\n")
             self._process.stdin.flush()
             child = int(self._line())
+            limit = threading.Timer(patience or math.inf, os.kill, (child, signal.SIGKILL))
+            if patience is not None:
+                limit.start()
             if unread is not None:
                 with (Path(folder) / unread).open() as stream:
                     stream.readline()
@@ -103,6 +110,7 @@ class ForkedCommands:
                 with suppress(ProcessLookupError):  # it was faster
                     os.kill(child, number)
             status = int(self._line())
+            limit.cancel()
             out, err = (
                 "" if path.name == unread else path.read_text(encoding="utf-8") for path in outputs
             )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 
 from hydra._internal.utils import get_args_parser
@@ -54,7 +54,8 @@ def inform(args: Namespace) -> None:
             elif args.info:
                 hydra.show_info(args.info, config_name, args.overrides)
             else:
-                hydra.shell_completion(config_name, args.overrides)
+                with _started_by_name():
+                    hydra.shell_completion(config_name, args.overrides)
     except SystemExit:
         raise InputError(
             f"--package {args.package}: should be a key of the configuration"
@@ -67,6 +68,22 @@ def inform(args: Namespace) -> None:
     finally:
         # At once: Hydra prints a traceback where its output is closed before its end.
         sys.stdout.write(output.getvalue())
+
+
+@contextmanager
+def _started_by_name() -> Iterator[None]:
+    """Inside, Hydra takes this process for the installed ``cvtrain``.
+
+    It registers completion for the program that it finds in `sys.argv`; behind scripts/cvtrain that
+    would be ``python``. A shell completes a program by the last part of its path, so this serves
+    ``scripts/cvtrain`` too.
+    """
+    before = sys.argv
+    sys.argv = ["cvtrain", *before[1:]]
+    try:
+        yield
+    finally:
+        sys.argv = before
 
 
 def _check_completion(words: Sequence[str]) -> None:

@@ -14,14 +14,16 @@ class CommandParser(ArgumentParser):
 
     Args:
         command: name of the command, such as ``report``.
-        description: for ``--help``, whose line breaks stay.
+        description: for ``--help``, whose line breaks stay; a line of it that begins with the
+            command is shown as it is typed here, e.g. ``scripts/cvtrain report``.
         arguments: others of `argparse.ArgumentParser`.
     """
 
     def __init__(self, command: str, description: str, **arguments: Any) -> None:
+        typed = cvtrain_command(command)
         super().__init__(
-            prog=cvtrain_command(command),
-            description=description,
+            prog=typed,
+            description=description.replace(f"    cvtrain {command}", f"    {typed}"),
             formatter_class=RawDescriptionHelpFormatter,
             allow_abbrev=False,
             **arguments,

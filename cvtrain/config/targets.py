@@ -170,6 +170,8 @@ def check_arguments(
                 continue
             names = sorted(set(adapters) - filled_in)
             near = difflib.get_close_matches(name, names, n=1)
+            if not near and isinstance(value, Mapping):  # data.args.n=3, as of model.args
+                near = [nested for nested in names if nested in value]
             hint = f"did you mean {key}.{near[0]}?" if near else f"it takes {', '.join(names)}"
             raise InputError(
                 f"{key}.{name}={value}: {target.__name__} takes no such argument; {hint}"

@@ -43,6 +43,10 @@ MENDED = [
     (["model.width=4"], "model.width=4: MixedMlp takes no such argument; it takes activation, "),
     (["model.args.width=4"], "model.width=4: MixedMlp takes no such argument; it takes"),
     (
+        ["data.args.seed=4"],
+        "data.args={'seed': 4}: digits_fft takes no such argument; did you mean data.seed?",
+    ),
+    (
         ["optimizer.lrr=4"],
         "optimizer.lrr=4: SGD takes no such argument; did you mean optimizer.lr?",
     ),
