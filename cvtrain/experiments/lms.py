@@ -96,7 +96,11 @@ def report_lms(sweep: Sweep) -> Document:
     if unfinished:
         broken.append(f"{unfinished} of {len(sweep.runs)} runs did not finish")
     worst = max((abs(s.errors_off) for s in measured), default=math.nan)
-    text = f"{len(measured)} misadjustments lie within {worst:.1f} standard errors of theory."
+    text = (
+        f"{len(measured)} misadjustments lie within {worst:.1f} standard errors of theory."
+        if measured
+        else "No misadjustment was measured: no run has finished."
+    )
     picture = Picture(
         "lms", "Learning curves, measured and predicted", learning_curves(measured), _seen(measured)
     )

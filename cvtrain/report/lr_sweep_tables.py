@@ -118,9 +118,10 @@ def difference_table(group: Group, arms: list[Arm], answers: Answers, slug: str)
     )
     unit = "percentage points" if group.metric == ACCURACY else group.metric.replace("/", " ")
     margin = 100 * group.margin if group.metric == ACCURACY else group.margin
+    law = "law’s pairs: runs that a law makes equal, and that are, bit for bit; else "
     caption = (
-        f"law’s pairs: runs that a law makes equal, and that are, bit for bit; else {unit}, arm −"
-        " reference, paired by seed, 95 % intervals (Student); p equal: two one-sided tests, within"
+        f"{law if any(record['law_pairs'] for record in records) else ''}{unit}, arm − reference,"
+        " paired by seed, 95 % intervals (Student); p equal: two one-sided tests, within"
         f" ±{margin:.3g}; p differ: from the reference and from the control; both adjusted for all"
         " arms (Holm)"
     )
@@ -148,10 +149,18 @@ def octave_table(arms: list[Arm], slug: str) -> Table:
         return Column(heading, lambda r: octaves_text(getattr(shifts[r["arm"]], kind)))
 
     columns = (words("arm", "arm"), *(column(kind, head) for kind, head in LANDMARKS.items()))
-    caption = (
-        "octaves, arm − reference, trimmed means over seeds, 95 % intervals (one number where all"
-        " seeds agree); cliff: where runs begin to diverge or not to learn; window: validation"
-        " loss within 25 % of the seed's best; empty: beyond the rates tried"
+    meanings = {
+        "cliff": "cliff: where runs begin to diverge or not to learn",
+        "window": "window: validation loss within 25 % of the seed's best",
+    }
+    shown = [kind for kind in meanings if any(record[f"{kind}_seeds"] for record in records)]
+    caption = "; ".join(
+        (
+            "octaves, arm − reference, trimmed means over seeds, 95 % intervals (one number where"
+            " all seeds agree)",
+            *(meanings[kind] for kind in shown),
+            "empty: beyond the rates tried",
+        )
     )
     title = "shifts of learning rates"
     return Table(f"{slug}_octaves", title, columns, tuple(records), caption, numbered=True)

@@ -16,6 +16,12 @@ VIEW_BOX = "view => view.getAttribute('viewBox').split(' ').map(Number)"
 NARROW = {"width": 375, "height": 700}
 SIZES = """all => all.filter(e => !e.closest('svg') && e.innerText)
     .map(e => parseFloat(getComputedStyle(e).fontSize))"""
+LINES = """all => all.map(cell => {
+    const range = document.createRange();
+    range.selectNodeContents(cell);
+    return new Set([...range.getClientRects()].map(box => Math.round(box.top))).size;
+})"""
+"""Of the text of every cell; 0 where it is not shown."""
 DRAWN_SIZES = """[...document.querySelectorAll('figure')].flatMap(figure => {
     const view = figure.querySelector('.views svg');
     const scale = view.getBoundingClientRect().width / view.viewBox.baseVal.width;
@@ -113,6 +119,7 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(browser: Browser, sw
     assert min(sizes) >= 11
     smallest = min(size for size in page.evaluate(DRAWN_SIZES))
     assert smallest >= 11
+    assert set(page.locator(".table td:not(.left)").evaluate_all(LINES)) <= {0, 1}
     cells = page.locator("#answers td").evaluate_all(BOXES)
     assert all(box["right"] <= NARROW["width"] for box in cells)
     page.close()

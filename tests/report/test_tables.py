@@ -56,6 +56,7 @@ def test_a_column_without_text_is_left_out_everywhere(tables):
     assert "cliff" not in as_tex(octaves).split(r"\toprule")[1]
     assert "cliff" not in text_of(octaves).split("octaves, arm")[0]
     assert "cliff_mean" in octaves.records[0]  # files for programs keep it
+    assert "cliff:" not in octaves.caption  # what is not shown needs no words
 
 
 def test_latex_is_a_float_that_fits_its_column_or_the_page(tables):
