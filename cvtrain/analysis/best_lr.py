@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cvtrain.analysis.load import Sweep, missing
+from cvtrain.analysis.metric import is_rising, wanted_metric
 from cvtrain.analysis.replicates import PAIRED_BY, data_splits, replicates, run_keys
 from cvtrain.analysis.statistics import RealArray, trimmed_mean
 from cvtrain.config.sections import ReportConfig
@@ -64,11 +65,13 @@ def scored_runs(sweep: Sweep) -> pd.DataFrame:
 
 
 def with_scores(runs: pd.DataFrame) -> pd.DataFrame:
-    """`runs` with four more columns.
+    """`runs` with five more columns.
 
     - `split`: `cvtrain.analysis.replicates.data_splits`, by which and by `seed` runs are paired.
     - `score`: the final validation loss, infinite where the run did not finish or it is not a
       number.
+    - `choice`: what learning rates are chosen by, lower is better: the score, or the validation
+      value of `report.metric`, with its sign turned where larger is better.
     - `untrained_loss`: that of an output of zero (the logarithm of the number of classes, the power
       of the targets), from run.json; where that does not hold it, the median initial loss of runs
       that began at random weights; NaN where nothing is known.
@@ -81,6 +84,11 @@ def with_scores(runs: pd.DataFrame) -> pd.DataFrame:
     finished = runs["status"] == "finished"
     loss = runs[SCORE].where(np.isfinite(runs[SCORE].astype(float)), math.inf)
     runs["score"] = loss.where(finished, math.inf).astype(float)
+    wanted = wanted_metric(runs)
+    runs["choice"] = runs["score"]
+    if wanted is not None and f"val/{wanted}" in runs:
+        value = runs[f"val/{wanted}"].astype(float) * (-1 if is_rising(runs, wanted) else 1)
+        runs["choice"] = value.where(finished & np.isfinite(value), math.inf)
     initial = runs["convergence/initial/loss"].where(runs["start_from"].isna()).astype(float)
     initial = initial.where(np.isfinite(initial))
     of_loss = [key for key in map(str, runs) if key.startswith("objective.")]
@@ -114,10 +122,10 @@ def chosen_rate(losses: RealArray, fails: BoolArray, seeds: int | None = None) -
 
 def best_rate(runs: pd.DataFrame) -> float | None:
     """The learning rate that `chosen_rate` chooses among `runs`, with columns `split`, `seed`,
-    `optimizer.lr` and `score` (infinite for a run without a usable result)."""
+    `optimizer.lr` and `choice` (infinite for a run without a usable result)."""
     # Not by pivot_table, which makes rows of splits and seeds that were not trained together.
     cells = runs.drop_duplicates([*PAIRED_BY, "optimizer.lr"], keep="last")
-    table = cells.set_index([*PAIRED_BY, "optimizer.lr"])["score"].unstack("optimizer.lr")
+    table = cells.set_index([*PAIRED_BY, "optimizer.lr"])["choice"].unstack("optimizer.lr")
     losses = table.to_numpy(dtype=np.float64)
     place = chosen_rate(losses, np.isinf(losses))
     return None if place is None else float(table.columns[place])

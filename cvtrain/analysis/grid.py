@@ -34,6 +34,7 @@ class Grid:
         fails: of the runs that have a result, those that diverged, ended with a loss or a metric
             that is no finite number, or collapsed: from the untrained loss they gained less than
             half of what the median run of the arm gains at this or a smaller learning rate.
+        choice: what rates are chosen by, lower is better; None: the loss.
     """
 
     keys: tuple[RunKey, ...]
@@ -43,6 +44,7 @@ class Grid:
     metric: RealArray
     steps: RealArray
     fails: BoolArray
+    choice: RealArray | None = None
 
     @cached_property
     def octaves(self) -> RealArray:
@@ -83,7 +85,12 @@ class Grid:
     @cached_property
     def best(self) -> int | None:
         """Column of the rate that `chosen_rate` chooses on all seeds."""
-        return chosen_rate(self.loss, self.fails)
+        return chosen_rate(self.chosen_by, self.fails)
+
+    @property
+    def chosen_by(self) -> RealArray:
+        """What rates are chosen by, lower is better, `[keys, rates]`."""
+        return self.loss if self.choice is None else self.choice
 
     @property
     def best_rate(self) -> float | None:
@@ -108,8 +115,8 @@ class Grid:
     def take(self, keys: Sequence[RunKey]) -> Grid:
         """The rows of these keys, in this order."""
         rows = [self.keys.index(key) for key in keys]
-        names = ("loss", "test_loss", "metric", "steps", "fails")
-        arrays = {name: getattr(self, name)[rows] for name in names}
+        names = ("loss", "test_loss", "metric", "steps", "fails", "choice")
+        arrays = {name: array[rows] for name in names if (array := getattr(self, name)) is not None}
         return replace(self, keys=tuple(keys), **arrays)
 
 
@@ -160,6 +167,7 @@ def grid_of(runs: pd.DataFrame, metric: str) -> Grid:
         metric=np.where(np.isfinite(measured), measured, np.nan),
         steps=np.where(present & np.isnan(steps), np.inf, steps),
         fails=fails,
+        choice=np.where(present, table("choice"), np.nan) if "choice" in runs else None,
     )
 
 

@@ -41,7 +41,9 @@ NOTES = ("untrained_loss", "device")
 type of the device that trained."""
 MADE_WITH = ("versions", "machine", "samples")
 """Mappings in run.json that `Sweep.runs` takes, with the threads, as the column `made_with`."""
-OWN_NAMES = frozenset({"run", "directory", "look", "references", "made_with", *OWN_COLUMNS, *NOTES})
+OWN_NAMES = frozenset(
+    {*("run", "directory", "look", "references", "rising", "made_with"), *OWN_COLUMNS, *NOTES}
+)
 """Columns of `Sweep.runs` besides configuration and signals."""
 LAST_STEP = 2**53
 """Up to it a float64 tells every integer from its neighbours."""
@@ -57,7 +59,8 @@ class Sweep:
             had had when it was added), `OWN_COLUMNS`, the configuration
             under its dotted keys (``optimizer.lr``, ``objective.scale``, ``seed``, …), how many
             complex and real parameters it has (``parameters.complex``), what its data set knows of
-            itself (`references`: tag, name and value of each number), what it was made with
+            itself (`references`: tag, name and value of each number), added metrics of which
+            larger values are better (`rising`), what it was made with
             (`made_with`: pairs of names and values of `MADE_WITH`) and the last value of every
             signal under its tag (``val/loss``, ``test/accuracy``, …). A run that has not begun has
             the status `missing` and nothing else.
@@ -190,6 +193,8 @@ def load(path: str | Path) -> Sweep:
             row |= {name: value for name, value in notes if value is not None}
             made_with = ((name, tuple(getattr(record, name).items())) for name in MADE_WITH)
             row["made_with"] = (("threads", record.threads), *made_with)
+            if record.rising:
+                row["rising"] = tuple(record.rising)
             if record.references:
                 references = record.references
                 row["references"] = tuple((e["tag"], e["name"], e["value"]) for e in references)

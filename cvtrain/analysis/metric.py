@@ -9,6 +9,7 @@ import pandas as pd
 
 from cvtrain.analysis.load import missing
 from cvtrain.training.convergence import DEFAULT_GOALS
+from cvtrain.training.metrics import RISING
 
 ACCURACY = "test/accuracy"
 ACCURACY_MARGIN = 0.005
@@ -30,9 +31,25 @@ def setting(rows: pd.DataFrame, key: str, default: Any) -> Any:
     return default if missing(value) else value
 
 
+def wanted_metric(runs: pd.DataFrame) -> str | None:
+    """The name of the metric that `report.metric` asks for, or None."""
+    named = setting(runs, "report.metric", None)
+    return None if named is None else str(named).rpartition("/")[2]
+
+
+def is_rising(runs: pd.DataFrame, name: str) -> bool:
+    """Whether larger values of a metric are better, as its definition or the runs' record says."""
+    recorded = runs.get("rising", ())
+    return name in RISING or any(name in names for names in recorded if isinstance(names, tuple))
+
+
 def test_metric(runs: pd.DataFrame) -> str:
-    """The first metric that these runs' test split was measured by, before its loss."""
+    """The tag of `report.metric`; without it, the first metric that these runs' test split was
+    measured by, before its loss."""
     measured = runs.columns[runs.notna().any()]
+    wanted = f"test/{wanted_metric(runs)}"
+    if wanted in measured:
+        return wanted
     tags = [tag for tag in measured if tag.startswith("test/") and tag != "test/loss"]
     return tags[0] if tags else "test/loss"
 

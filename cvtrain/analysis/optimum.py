@@ -120,7 +120,7 @@ def leave_one_out(grid: Grid) -> IntArray:
     columns = np.full(len(members), NO_RATE, dtype=np.int64)
     for number in numbers:
         others = members != number if len(numbers) > 1 else members == number
-        place = chosen_rate(grid.loss[others], grid.fails[others], len(members))
+        place = chosen_rate(grid.chosen_by[others], grid.fails[others], len(members))
         columns[members == number] = NO_RATE if place is None else place
     return columns
 
@@ -240,7 +240,7 @@ def _rechosen(grids: Sequence[Grid], rising: bool) -> list[Sample]:
         rows = np.concatenate([rows_of[number] for number in drawn])
         values = []
         for grid, metric in zip(grids, ranked, strict=True):
-            place = chosen_rate(grid.loss[rows], grid.fails[rows])
+            place = chosen_rate(grid.chosen_by[rows], grid.fails[rows])
             values.append(np.full(len(rows), np.nan) if place is None else metric[rows, place])
         parts = [np.full(len(rows_of[number]), part) for part, number in enumerate(drawn)]
         samples.append(Sample(tuple(values), np.concatenate(parts)))

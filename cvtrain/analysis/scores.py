@@ -24,7 +24,7 @@ from cvtrain.analysis.grid import Grid, grid_of
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.looks import Look, looks_of
 from cvtrain.analysis.lr_shift import Shift, shift
-from cvtrain.analysis.metric import goal, metric_margin, setting, test_metric
+from cvtrain.analysis.metric import goal, is_rising, metric_margin, setting, test_metric
 from cvtrain.analysis.optimum import leave_one_out
 from cvtrain.analysis.replicates import replicates, run_keys, seconds_per_replicate
 from cvtrain.analysis.same_rate import SameRate, same_rates
@@ -94,6 +94,7 @@ class Group:
         seeds, splits: of all its runs.
         replicates: how many (`cvtrain.analysis.replicates`).
         reference: name of the arm that the others are compared with.
+        rises: whether more of an added metric is better.
         varied: the keys that make the arms; empty where they are readings of the gradient.
         seconds_per_replicate: that the sweep took; NaN where it is not known.
         looks: at the answers of the sweep, the present one last.
@@ -114,6 +115,7 @@ class Group:
     seconds_per_replicate: float = math.nan
     reference: str = REFERENCE
     varied: str = ""
+    rises: bool = False
     looks: tuple[Look, ...] = (Look(0, 1),)
 
     def at_look(self, number: int) -> Group:
@@ -134,7 +136,7 @@ class Group:
     @property
     def rising(self) -> bool:
         """Whether more of the test metric is better."""
-        return self.metric.removeprefix("test/") in RISING
+        return self.rises or self.metric.removeprefix("test/") in RISING
 
     def arm(self, name: str) -> Arm | None:
         """The arm of that name, where there is one."""
@@ -234,6 +236,7 @@ def _group(
         replicates=len(set(replicates(keys))),
         reference=wanted,
         varied=varied,
+        rises=is_rising(rows, metric.removeprefix("test/")),
         looks=tuple(looks.values()),
     )
 

@@ -44,6 +44,21 @@ CALLBACKS = (
 refused by `cvtrain.training.lightning_trainer`, with what serves instead. ``SpikeDetection`` is not
 among them: it writes a list wherever its argument says."""
 
+METRICS = (
+    *("MulticlassAccuracy", "MulticlassAUROC", "MulticlassAveragePrecision"),
+    *("MulticlassCalibrationError", "MulticlassCohenKappa", "MulticlassExactMatch"),
+    *("MulticlassF1Score", "MulticlassFBetaScore", "MulticlassHammingDistance"),
+    *("MulticlassHingeLoss", "MulticlassJaccardIndex", "MulticlassMatthewsCorrCoef"),
+    *("MulticlassPrecision", "MulticlassRecall", "MulticlassSpecificity"),
+    *("ConcordanceCorrCoef", "CosineSimilarity", "CriticalSuccessIndex", "ExplainedVariance"),
+    *("KendallRankCorrCoef", "KLDivergence", "LogCoshError", "MeanAbsoluteError"),
+    *("MeanAbsolutePercentageError", "MeanSquaredError", "MeanSquaredLogError"),
+    *("MinkowskiDistance", "NormalizedRootMeanSquaredError", "PearsonCorrCoef", "R2Score"),
+    *("RelativeSquaredError", "SpearmanCorrCoef", "SymmetricMeanAbsolutePercentageError"),
+    *("TweedieDevianceScore", "WeightedMeanAbsolutePercentageError"),
+)
+"""Of torchmetrics, those of labels and of values; others fetch networks or need another package."""
+
 
 @dataclass(frozen=True)
 class PublicNames:
@@ -77,6 +92,9 @@ PUBLIC: Mapping[str, PublicNames] = MappingProxyType(
         "Optimizer": PublicNames(("torch.optim",), package="cvtrain.optim"),
         "Dataset": PublicNames(package="cvtrain.data", functions=DATASETS),
         "LRScheduler": PublicNames(("torch.optim.lr_scheduler",)),
+        "Metric": PublicNames(
+            ("torchmetrics.classification", "torchmetrics.regression"), names=METRICS
+        ),
         "Callback": PublicNames(("lightning.pytorch.callbacks",), names=CALLBACKS),
     }
 )

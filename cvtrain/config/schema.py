@@ -55,6 +55,7 @@ UNHASHED_DEFAULTS: dict[str, Any] = {
     "early_stopping": {"patience": None, "metric": "loss", "min_delta": 0.0},
     "ema": {"decay": None},
     "callbacks": [],
+    "metrics": [],
 }
 """Keys that are no part of an id at these values: ids of runs from before such a key stay valid."""
 
@@ -73,6 +74,7 @@ class Config(Section):
     init_jitter: Annotated[float, Field(ge=0)]
     null_arm: bool
     goal: GoalConfig
+    metrics: Annotated[tuple[str | dict[str, Any], ...], Field(strict=False)] = ()
     data: TargetConfig
     model: ModelConfig
     objective: AnyObjectiveConfig

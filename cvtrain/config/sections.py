@@ -233,6 +233,8 @@ AnyLoggerConfig = NoLoggerConfig | WandbConfig | MlflowConfig
 class ReportConfig(Section):
     """How a sweep is judged; no run depends on it.
 
+    `metric` is what learning rates are chosen by, and arms compared by (None: chosen by the
+    validation loss, compared by the first metric of the test split).
     `margin` is the largest difference of the test metric that does not matter (None: 0.005 of
     accuracy, 5 % of the reference's mean of any other metric), `margin_loss` the share of the test
     loss. `decides_on` says beforehand what the answer is read from: learning-rate curves laid on
@@ -242,6 +244,7 @@ class ReportConfig(Section):
     `decide` a sweep goes on with more seeds by itself until all arms are answered or it is reached.
     """
 
+    metric: str | None = None
     margin: Positive | None = None
     margin_loss: Annotated[float, Field(gt=0, lt=1)] = 0.05
     decides_on: Literal["curves", "optimum"] = "curves"

@@ -29,7 +29,7 @@ from cvtrain.config.public_targets import (
 from cvtrain.config.python_objects import is_registered, registered_object
 from cvtrain.process.errors import InputError
 
-ROOTS = ("cvtrain", "torch", "torchcvnn", "lightning")
+ROOTS = ("cvtrain", "torch", "torchcvnn", "lightning", "torchmetrics")
 """Packages with public names that a `_target_` may be."""
 
 

@@ -120,7 +120,7 @@ class Objective:
                 for each sample.
         """
         if isinstance(self.loss, nn.Module):
-            return _mean(self.loss(output, target), len(target))
+            return one_number(self.loss(output, target), len(target))
         options = {} if self.delta is None else {"delta": self.delta}
         loss = LOSSES[self.loss](output, target, **options)
         if loss.is_complex():
@@ -132,18 +132,23 @@ class Objective:
         return self.scale * self.loss_value(output, target)
 
 
-def _mean(loss: Tensor, samples: int) -> Tensor:
-    """What a loss that is not ours returned, as one real number."""
-    if not isinstance(loss, Tensor):
-        raise TypeError(f"it returns a {type(loss).__name__}, should be a tensor")
-    if not loss.is_floating_point():
-        raise TypeError(f"it returns {loss.dtype}, should be real numbers")
-    if loss.shape not in ((), (samples,)):
+def one_number(value: Tensor, samples: int) -> Tensor:
+    """What somebody's loss or metric returned as one real number: itself, or the mean of `samples`.
+
+    Raises:
+        TypeError: it is no tensor of real numbers.
+        ValueError: it is neither one number nor one for each sample.
+    """
+    if not isinstance(value, Tensor):
+        raise TypeError(f"it returns a {type(value).__name__}, should be a tensor")
+    if not value.is_floating_point():
+        raise TypeError(f"it returns {value.dtype}, should be real numbers")
+    if value.shape not in ((), (samples,)):
         raise ValueError(
-            f"it returns shape {list(loss.shape)} for {samples} samples, should be one number, or"
+            f"it returns shape {list(value.shape)} for {samples} samples, should be one number, or"
             " one for each sample"
         )
-    return loss.mean()
+    return value.mean()
 
 
 def _check_alike(output: Tensor, target: Tensor) -> None:

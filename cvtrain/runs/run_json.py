@@ -95,6 +95,7 @@ class RunRecord:
         device: type of the device that trained, e.g. ``cpu``.
         machine: what trained, by the names `processor`, `cores`, `system`, `code_path` (the
             instructions that torch's CPU kernels use) and `gpu`.
+        rising: metrics that the configuration adds of which larger values are better.
         samples: of the splits `training`, `validation` and `test`.
     """
 
@@ -110,6 +111,7 @@ class RunRecord:
     parameters: dict[str, Whole] = field(default_factory=dict)
     references: list[RecordedReference] = field(default_factory=list)
     untrained_loss: Positive | None = None
+    rising: list[str] = field(default_factory=list)
     device: str | None = None
     machine: dict[str, str] = field(default_factory=dict)
     samples: dict[str, Whole] = field(default_factory=dict)
@@ -149,6 +151,7 @@ RecordedConfig = TypedDict(
         "optimizer.semantics": NotRequired[str],
         "goal.metric": NotRequired[str | None],
         "goal.value": NotRequired[Number | None],
+        "report.metric": NotRequired[str | None],
         "report.margin": NotRequired[Positive | None],
         "report.margin_loss": NotRequired[Positive],
         "report.decides_on": NotRequired[Literal["curves", "optimum"]],

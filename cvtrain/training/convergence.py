@@ -12,7 +12,6 @@ from torch import Tensor
 
 from cvtrain.config.sections import GoalConfig
 from cvtrain.process.errors import InputError
-from cvtrain.training.metrics import RISING
 
 DEFAULT_GOALS = {"classification": ("accuracy", 0.95), "regression": ("nmse", 0.1)}
 """Metric and value that count as reached, by kind of task."""
@@ -25,7 +24,7 @@ class Convergence:
         goal: metric and value to reach; None takes those of `DEFAULT_GOALS`, or a goal that no run
             reaches where that metric is not among `metrics`.
         task: `classification` or `regression`.
-        metrics: names of the validation metrics, `loss` included.
+        metrics: the validation metrics, `loss` included, and whether larger values are better.
         max_steps: planned number of updates; quarter values are read after a quarter of them.
 
     Raises:
@@ -33,7 +32,7 @@ class Convergence:
     """
 
     def __init__(
-        self, goal: GoalConfig, task: str, metrics: tuple[str, ...], max_steps: int
+        self, goal: GoalConfig, task: str, metrics: Mapping[str, bool], max_steps: int
     ) -> None:
         metric, value = DEFAULT_GOALS[task]
         if metric not in metrics:
@@ -41,6 +40,8 @@ class Convergence:
         self.metric = (goal.metric or metric).removeprefix("val/")
         if self.metric not in metrics:
             raise InputError(f"goal.metric={goal.metric}: should be one of {', '.join(metrics)}")
+        if goal.value is None and self.metric not in dict(DEFAULT_GOALS.values()) and goal.metric:
+            raise InputError(f"goal.value: a value is needed for goal.metric={goal.metric}")
         self.value = goal.value if goal.value is not None else value
         if self.metric == "accuracy" and not 0 < self.value <= 1:
             raise InputError(
@@ -86,7 +87,7 @@ class Convergence:
         best = {}
         for name in self._metrics:
             history = self._history(name)
-            order = -history if name in RISING else history
+            order = -history if self._metrics[name] else history
             first = order.nan_to_num(nan=torch.inf).argmin(dim=0)
             best[name] = (history.gather(0, first[None])[0], steps[first])
         return best
@@ -104,7 +105,7 @@ class Convergence:
         goal = self._history(self.metric)
         # Rounded as the metric was: 19 of 20 in float32 is below 0.95 in float64.
         wanted = torch.tensor(self.value, dtype=self._values[self.metric][0].dtype).double()
-        arrived = goal >= wanted if self.metric in RISING else goal <= wanted
+        arrived = goal >= wanted if self._metrics[self.metric] else goal <= wanted
         never = torch.full_like(goal, torch.inf)
         first = torch.where(arrived, steps[:, None], never).amin(dim=0)
         loss = self._history("loss")

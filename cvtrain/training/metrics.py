@@ -14,10 +14,11 @@ from torch import Tensor
 from torch.func import vmap
 
 from cvtrain.data.dataset import IGNORED, Dataset
-from cvtrain.gradients.losses import Objective
+from cvtrain.gradients.losses import Objective, one_number
 
 RISING = ("accuracy", "mean_iou")
-"""Metrics of which larger values are better; of all others, and of the loss, smaller ones are."""
+"""Metrics of data sets of which larger values are better; of the others, and of the loss, smaller
+ones are. What a configuration adds says so itself."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,47 @@ class Metric:
         sums: maps outputs and targets to real sums over samples, [terms]; the sums of two sets of
             samples together are the sums of both added.
         of_sums: maps such sums to the metric.
+        rising: whether larger values are better.
     """
 
     sums: Callable[[Tensor, Tensor], Tensor]
     of_sums: Callable[[Tensor], Tensor]
+    rising: bool = False
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The metric of one set of samples."""
         return self.of_sums(self.sums(output, target))
+
+
+@dataclass(frozen=True)
+class WholeMetric:
+    """A metric of all outputs and targets of a split at once, which are kept until it ends.
+
+    Attributes:
+        function: maps outputs and targets to a real number, or to one for each sample, of which the
+            mean is the metric.
+        rising: whether larger values are better.
+    """
+
+    function: Callable[[Tensor, Tensor], Tensor]
+    rising: bool = False
+
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        """The metric of one set of samples.
+
+        Raises:
+            TypeError, ValueError: it is no real number, nor one for each sample.
+        """
+        with torch.no_grad():
+            return one_number(self.function(output, target), len(target))
+
+
+AnyMetric = Metric | WholeMetric
+
+
+def directions(metrics: Mapping[str, AnyMetric]) -> dict[str, bool]:
+    """By name of a metric, whether larger values are better."""
+    return {name: metric.rising for name, metric in metrics.items()}
 
 
 class Totals:
@@ -46,24 +80,37 @@ class Totals:
         members: whether outputs are of K networks, [K, N, …], for the same samples.
     """
 
-    def __init__(self, metrics: Mapping[str, Metric], *, members: bool = False) -> None:
+    def __init__(self, metrics: Mapping[str, AnyMetric], *, members: bool = False) -> None:
         self._metrics = metrics
         self._members = members
         self._sums: dict[str, Tensor] = {}
+        self._pieces: list[tuple[Tensor, Tensor]] = []
+        self._whole = any(isinstance(metric, WholeMetric) for metric in metrics.values())
 
     def add(self, output: Tensor, target: Tensor) -> None:
         """Add N samples: outputs [N, …], or [K, N, …] with `members`, and targets [N, …]."""
+        if self._whole:
+            self._pieces.append((output, target))
         for name, metric in self._metrics.items():
+            if isinstance(metric, WholeMetric):
+                continue
             sums = vmap(metric.sums, in_dims=(0, None)) if self._members else metric.sums
             of_piece = sums(output, target)
             self._sums[name] = self._sums[name] + of_piece if name in self._sums else of_piece
 
     def values(self) -> dict[str, Tensor]:
         """The metrics of all samples so far, by name: real scalars, or [K] with `members`."""
-        return {
-            name: (vmap(metric.of_sums) if self._members else metric.of_sums)(self._sums[name])
-            for name, metric in self._metrics.items()
-        }
+        return {name: self._value(name, metric) for name, metric in self._metrics.items()}
+
+    def _value(self, name: str, metric: AnyMetric) -> Tensor:
+        if isinstance(metric, Metric):
+            of_sums = vmap(metric.of_sums) if self._members else metric.of_sums
+            return of_sums(self._sums[name])
+        outputs, targets = zip(*self._pieces, strict=True)
+        target = torch.cat(targets)
+        if not self._members:
+            return metric(torch.cat(outputs), target)
+        return torch.stack([metric(output, target) for output in torch.cat(outputs, dim=1)])
 
 
 def _ratio(sums: Tensor) -> Tensor:
@@ -82,7 +129,7 @@ def _hits(output: Tensor, target: Tensor) -> Tensor:
     return torch.stack([right.sum(), counted.sum()]).to(s.dtype)
 
 
-accuracy = Metric(_hits, _ratio)
+accuracy = Metric(_hits, _ratio, rising=True)
 """Share of correct labels; the predicted class has the largest |z|, or z for real outputs.
 
 Outputs z are [N, classes, …], labels [N, …] int64; labels that are `IGNORED` do not count.
@@ -107,7 +154,7 @@ def _mean_of_ratios(sums: Tensor) -> Tensor:
     return ratios.sum() / occurs.sum()  # a class that does not occur has no ratio
 
 
-mean_iou = Metric(_regions, _mean_of_ratios)
+mean_iou = Metric(_regions, _mean_of_ratios, rising=True)
 """Mean over classes of |A ∩ B| / |A ∪ B|: A the pixels labelled as a class, B those predicted.
 
 Outputs are [N, classes, …], labels [N, …] int64; labels that are `IGNORED` do not count, nor do

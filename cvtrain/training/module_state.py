@@ -20,6 +20,7 @@ from cvtrain.runs.file_snapshot import FileSnapshot
 from cvtrain.training.batch_loader import BatchLoader
 from cvtrain.training.ema import WeightAverage, in_place_of
 from cvtrain.training.memory import is_out_of_memory
+from cvtrain.training.metrics import directions
 from cvtrain.training.run_status import DivergenceLatch, RunStatuses
 from cvtrain.training.task import Task
 from cvtrain.training.validation import Validations
@@ -80,7 +81,7 @@ class ModuleState(LightningModule):
         orders = [BatchOrder(len(self.dataset.train), c.batch_size, c.seed) for c in configs]
         self._batches = BatchLoader(self.dataset, orders)
         self.validations = Validations(
-            self.config, self.dataset, self._evaluate, tuple(self.metrics)
+            self.config, self.dataset, self._evaluate, directions(self.metrics)
         )
         self.latch = DivergenceLatch()
         self.statuses = RunStatuses(self.members)

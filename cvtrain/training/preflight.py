@@ -25,8 +25,10 @@ from cvtrain.process.limits import within_free_memory
 from cvtrain.process.signals import interruption
 from cvtrain.runs.trackers import check_tracker
 from cvtrain.training.convergence import Convergence
+from cvtrain.training.custom_metrics import check_metrics
 from cvtrain.training.data_parallel import check_data_parallel
 from cvtrain.training.lightning_trainer import check_trainer, trainer_arguments
+from cvtrain.training.metrics import directions
 from cvtrain.training.objective import check_loss
 from cvtrain.training.optimizer import build_optimizer
 from cvtrain.training.schedule import learning_rate_factor
@@ -108,13 +110,16 @@ def check_structure(task: Task) -> nn.Module:
     try:
         with _lost_imaginary_parts_refused(), torch.random.fork_rng(devices=[]):
             _forward_and_backward(task, objective, model, samples)
-            metrics = tuple(task.metrics(objective))
+            metrics = directions(task.metrics(objective))
     except InputError:
         raise
     except Exception as error:  # whatever a user's network comes up with
         raise InputError(f"{trial} failed: {describe_error(error)}") from error
     Convergence(config.goal, dataset.task, metrics, config.max_steps)
     EarlyStopping(config.early_stopping, metrics)
+    wanted = config.report.metric
+    if wanted is not None and wanted.rpartition("/")[2] not in metrics:
+        raise InputError(f"report.metric={wanted}: should be one of {', '.join(metrics)}")
     for name, parameter in model.named_parameters():
         gradient = parameter.grad
         if gradient is not None and gradient.dtype != parameter.dtype:
@@ -156,6 +161,7 @@ def _forward_and_backward(
     elif dataset.task == "regression" and output.is_complex() != is_complex:
         numbers = "complex numbers" if is_complex else "real numbers, as the targets are"
         raise TypeError(f"it returns {output.dtype}, should be {numbers}")
+    check_metrics(task.config, dataset, output, samples.targets)
     for name, function in task.metrics(objective).items():
         value = function(output, samples.targets)
         if value.is_complex() or value.dim() != 0:
@@ -189,7 +195,7 @@ def check_numbers(config: Config, model: nn.Module) -> None:
                     f"optimizer.{name}={value:g}: should be at most {largest:.3g}, the largest"
                     f" number of {config.dtype}"
                 )
-    if config.optimizer.target.partition(".")[0] in config.trusted_modules:
+    if config.optimizer.target.partition(".")[0] not in ("torch", "cvtrain"):
         _try_step(config, model)
     learning_rate_factor(config.scheduler, config.max_steps, config.trusted_modules)
 

@@ -29,6 +29,7 @@ from cvtrain.training.lightning_trainer import (
     quiet_lightning,
 )
 from cvtrain.training.memory import is_out_of_memory, retain_freed_memory
+from cvtrain.training.metrics import WholeMetric, directions
 from cvtrain.training.module import TrainingModule, TrainingSettings
 from cvtrain.training.module_state import UnusableState
 from cvtrain.training.single import Single
@@ -176,6 +177,8 @@ def _fit(
         for reference in module.dataset.references
     ]
     untrained = job.task.untrained_loss
+    added = {name: m for name, m in module.metrics.items() if isinstance(m, WholeMetric)}
+    rising = [name for name, more_is_better in directions(added).items() if more_is_better]
     samples = {
         "training": len(module.dataset.train),
         "validation": len(module.dataset.validation),
@@ -186,6 +189,7 @@ def _fit(
     for run, (point, record) in enumerate(zip(job.points, records, strict=True)):
         record.references = references
         record.untrained_loss = untrained
+        record.rising = rising
         record.device = trainer.strategy.root_device.type
         record.machine, record.samples = trained_on, samples
         record.parameters = {"complex": counted.complex, "real": counted.real}

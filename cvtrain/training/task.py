@@ -19,7 +19,8 @@ from cvtrain.data.split import Split
 from cvtrain.gradients.convention import convention_name, self_check
 from cvtrain.gradients.losses import Objective
 from cvtrain.models.parameters import ParameterCount, count_parameters
-from cvtrain.training.metrics import Metric, measured
+from cvtrain.training.custom_metrics import build_metrics
+from cvtrain.training.metrics import AnyMetric, measured
 from cvtrain.training.network import build_model
 from cvtrain.training.objective import build_objective
 
@@ -70,13 +71,15 @@ class Task:
         """
         return build_objective(self.config)
 
-    def metrics(self, objective: Objective) -> dict[str, Metric]:
-        """The loss, unscaled, and the metrics of the data, by name.
+    def metrics(self, objective: Objective) -> dict[str, AnyMetric]:
+        """The loss, unscaled, the metrics of the data and those that the configuration adds, by
+        name.
 
         A loss of the user's own may want complex outputs for real targets, or real ones for complex
         targets: the metrics of the data, which compare the two, are then left out.
         """
-        return measured(self.dataset, objective, compared=self._outputs_are_as_targets)
+        known = measured(self.dataset, objective, compared=self._outputs_are_as_targets)
+        return {**known, **build_metrics(self.config, self.dataset, known)}
 
     @cached_property
     def _outputs_are_as_targets(self) -> bool:
@@ -180,6 +183,7 @@ def structure(config: Config) -> str:
     decisive = ("data", "model", "dtype", "batch_size", "goal", "start_from", "early_stopping")
     part = {key: content[key] for key in decisive}
     part["objective"] = content["objective"] | {"scale": None}
+    part["metrics"] = [content["metrics"], content["report"]["metric"]]
     part["trainer"] = [content["trainer"], content["callbacks"]]
     return json.dumps(part, sort_keys=True)
 

@@ -17,7 +17,6 @@ from cvtrain.data.dataset import Dataset
 from cvtrain.data.split import AnySplit
 from cvtrain.process.errors import InputError
 from cvtrain.training.convergence import Convergence
-from cvtrain.training.metrics import RISING
 
 
 class Evaluate(Protocol):
@@ -85,18 +84,19 @@ class EarlyStopping:
 
     Args:
         config: metric, patience and margin; without a patience no run ends.
-        metrics: names of the validation metrics, `loss` included.
+        metrics: the validation metrics, `loss` included, and whether larger values are better.
 
     Raises:
         InputError: the metric is not among `metrics`.
     """
 
-    def __init__(self, config: EarlyStoppingConfig, metrics: tuple[str, ...]) -> None:
+    def __init__(self, config: EarlyStoppingConfig, metrics: Mapping[str, bool]) -> None:
         self.metric = config.metric.removeprefix("val/")
         if self.metric not in metrics:
             raise InputError(
                 f"early_stopping.metric={config.metric}: should be one of {', '.join(metrics)}"
             )
+        self._rising = metrics[self.metric]
         self.patience = config.patience
         self._min_delta = config.min_delta
         self._best: Tensor | None = None
@@ -104,7 +104,7 @@ class EarlyStopping:
 
     def observe(self, values: Tensor) -> Tensor:
         """Take the metric [K] of one validation; return which runs end with it, bool [K]."""
-        order = -values if self.metric in RISING else values
+        order = -values if self._rising else values
         if self._best is None or self._waited is None:
             self._best = torch.full_like(order, torch.inf)
             self._waited = torch.zeros_like(order, dtype=torch.int64)
@@ -123,7 +123,7 @@ class Validations:
         config: what the K configurations have in common.
         dataset: its validation split is evaluated during training, its test split when a run ends.
         evaluate: evaluates a split at the current weights.
-        metrics: names of what it measures, `loss` included.
+        metrics: what it measures, `loss` included, and whether larger values are better.
 
     Attributes:
         later_tags: tags that only the last row of a run has.
@@ -132,7 +132,7 @@ class Validations:
     """
 
     def __init__(
-        self, config: Config, dataset: Dataset, evaluate: Evaluate, metrics: tuple[str, ...]
+        self, config: Config, dataset: Dataset, evaluate: Evaluate, metrics: Mapping[str, bool]
     ) -> None:
         self._dataset, self._evaluate = dataset, evaluate
         self._convergence = Convergence(config.goal, dataset.task, metrics, config.max_steps)

@@ -142,7 +142,7 @@ def test_a_users_network_is_swept_as_stacks(tmp_path):
     [
         (
             ["trusted_modules=[]"],
-            "should be of a trusted package: cvtrain, torch, torchcvnn, lightning;",
+            "should be of a trusted package: cvtrain, torch, torchcvnn, lightning, torchmetrics;",
         ),
         (["trusted_modules=[wavelab]"], "MyNet needs width"),
         (

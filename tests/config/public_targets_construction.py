@@ -23,6 +23,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import Metric
 
 import cvtrain
 from cvtrain.config.schema import Config
@@ -237,7 +238,7 @@ def main(folder: Path) -> None:
     (folder / f"{MARK}-executed").unlink()
     made: dict[str, dict[str, bool]] = {}
     config = cvtrain.configure("+experiment=article")
-    for expected in (nn.Module, torch.optim.Optimizer, LRScheduler, Callback, Dataset):
+    for expected in (nn.Module, torch.optim.Optimizer, LRScheduler, Metric, Callback, Dataset):
         accepted = made[expected.__name__] = {}
         for path, target in acceptable(expected).items():
             parameters = [nn.Parameter(torch.ones(2, dtype=torch.complex64))]

@@ -10,7 +10,7 @@ import torch
 from cvtrain.config.sections import GoalConfig
 from cvtrain.training.convergence import Convergence
 
-METRICS = ("loss", "accuracy")
+METRICS = {"loss": False, "accuracy": True}
 ALIVE = torch.zeros(2, dtype=torch.bool)
 
 

@@ -10,7 +10,7 @@ from cvtrain.training.validation import BestState, EarlyStopping
 from tests.event_content import histogram_steps
 from tests.training.trained_runs import largest_difference, stacked, trained
 
-METRICS = ("loss", "accuracy")
+METRICS = {"loss": False, "accuracy": True}
 SETTING = (
     *("optimizer=adam", "dtype=complex128", "model.hidden=[8]", "max_steps=100", "batch_size=32"),
     *("signals.validation_every=5", "signals.scalars_every=50", "early_stopping.patience=2"),
