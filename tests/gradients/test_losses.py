@@ -164,7 +164,8 @@ def test_an_objective_that_makes_no_sense_is_refused(arguments, message):
 
 
 def test_there_is_a_file_for_every_loss_and_an_objective_in_every_file():
-    assert {path.stem for path in CONF.glob("*.yaml")} == set(LOSSES)
-    for path in CONF.glob("*.yaml"):
+    files = [path for path in CONF.glob("*.yaml") if path.stem != "custom"]
+    assert {path.stem for path in files} == set(LOSSES)
+    for path in files:
         objective = Objective(**yaml.safe_load(path.read_text()))
         assert (objective.loss, objective.scale) == (path.stem, 1.0)

@@ -29,7 +29,8 @@ FACTORS = st.integers(-8, 8).map(lambda k: 2.0**k)
 
 
 def test_every_file_of_conf_optimizer_has_its_law():
-    files = sorted(Path(configuration_folder(), "optimizer").glob("*.yaml"))
+    folder = Path(configuration_folder(), "optimizer")
+    files = sorted(path for path in folder.glob("*.yaml") if path.stem != "custom")
     assert {path.stem for path in files} == set(CLASSES)
     for path in files:
         target = yaml.safe_load(path.read_text())["_target_"]

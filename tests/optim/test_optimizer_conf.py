@@ -13,8 +13,9 @@ from cvtrain.optim.torch_equivalents import OF_TORCH
 from cvtrain.training.schedule import schedule
 
 CONF = Path(__file__).parents[2] / "conf"
-OPTIMIZERS = sorted((CONF / "optimizer").glob("*.yaml"))
-SCHEDULERS = sorted((CONF / "scheduler").glob("*.yaml"))
+OWN = "custom.yaml"
+OPTIMIZERS = sorted(path for path in (CONF / "optimizer").glob("*.yaml") if path.name != OWN)
+SCHEDULERS = sorted(path for path in (CONF / "scheduler").glob("*.yaml") if path.name != OWN)
 ALL = [*OPTIMIZERS, *SCHEDULERS]
 
 
