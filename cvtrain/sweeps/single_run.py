@@ -168,7 +168,7 @@ def result_table(record: RunRecord) -> Table:
             best = record.best.get(tag)
             best_text = f"{best['value']:.6g} at {best['step']}" if best else ""
             weights = record.tested.get(tag.partition("/")[0])
-            shown = tag if weights is None else f"{tag} ({weights})"
+            shown = tag if weights is None else f"{tag} ({weights.partition(' after ')[0]})"
             rows.append((shown, _number(tag, final[tag]), best_text))
     entries = [
         (tag, f"{value.real:.6g}{value.imag:+.6g}j", "") for tag, value in complex_entries(final)
