@@ -55,9 +55,21 @@ def blank_figures() -> Iterator[None]:
         yield
 
 
+FORKED = pytest.StashKey[ForkedCommands]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Fork what runs commands while nothing but imports has happened in this process."""
+    wanted = any("commands" in getattr(item, "fixturenames", ()) for item in session.items)
+    if wanted and not session.config.option.collectonly:
+        session.stash[FORKED] = ForkedCommands()
+
+
 @pytest.fixture(scope="session")
-def commands() -> Iterator[ForkedCommands]:
-    forked = ForkedCommands()
+def commands(request: pytest.FixtureRequest) -> Iterator[ForkedCommands]:
+    """Runs commands in processes of their own that have everything imported."""
+    forked = request.session.stash[FORKED]
     yield forked
     forked.close()
 

@@ -7,67 +7,63 @@ should be the work. Their reports have blank figures.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-import textwrap
 import threading
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from importlib import import_module
+from multiprocessing import get_context
 from pathlib import Path
+from types import ModuleType
+from typing import NoReturn, TextIO
 
-PATIENCE = 60.0
+import cvtrain.cli.main
+from cvtrain.sweeps.executors import processes
+from tests.blank_figures import figures_left_blank
 
-PROGRAM = """
-    import json, os, signal, sys
-    import cvtrain.cli.main, cvtrain.cli.train, cvtrain.training.train, cvtrain.experiments.publish
-    import cvtrain.sweeps.packing, cvtrain.sweeps.sweeper, cvtrain.training.preflight
-    import cvtrain.report.html, hydra_plugins.cvtrain_sweeper
-    from tests.blank_figures import figures_left_blank
+PATIENCE = 300.0
 
-    blank = figures_left_blank()
-    blank.__enter__()
-    print("ready", flush=True)
-    for line in sys.stdin:
-        directory, arguments, out, err = json.loads(line)
-        child = os.fork()
-        if child == 0:
-            os.setsid()
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            os.chdir(directory)
-            for number, path in ((1, out), (2, err)):
-                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-            status = cvtrain.cli.main.main(arguments)
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
-        print(child, flush=True)
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
-"""
+IMPORTED = (
+    "cvtrain.cli.train",
+    "cvtrain.experiments.publish",
+    "cvtrain.report.html",
+    "cvtrain.sweeps.packing",
+    "cvtrain.sweeps.sweeper",
+    "cvtrain.training.preflight",
+    "cvtrain.training.train",
+    "hydra_plugins.cvtrain_sweeper",
+)
 
 
 class ForkedCommands:
-    """Forks commands, one at a time, and kills them where that is asked for."""
+    """Forks commands, one at a time, and kills them where that is asked for.
+
+    To be made before any test has run: what waits is a fork of this process.
+    """
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(PROGRAM)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            cwd=Path(__file__).parents[1],
-        )
-        assert self._line() == "ready"
-
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
+        for name in IMPORTED:
+            import_module(name)
+        requests, self._requests = os.pipe()
+        self._answers, answers = os.pipe()
+        self._server = os.fork()
+        if self._server == 0:
+            os.close(self._requests)
+            os.close(self._answers)
+            with suppress(BaseException):
+                _serve(os.fdopen(requests), os.fdopen(answers, "w", buffering=1))
+            os._exit(0)
+        os.close(requests)
+        os.close(answers)
+        self._lines = os.fdopen(self._answers)
 
     def run(
         self,
@@ -76,40 +72,55 @@ class ForkedCommands:
         killed_after: float | None = None,
         killed_when: Callable[[], bool] | None = None,
         number: int = signal.SIGKILL,
+        kill: Callable[[int, int], None] = os.kill,
         unread: str | None = None,
+        forks_workers: bool = False,
+        environment: Mapping[str, str] | None = None,
         patience: float | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """What `python -m cvtrain` does in `directory`.
 
-        It gets signal `number` so many seconds after its fork, or once `killed_when` is true.
-        The reader of the output `unread` ("out" or "err") leaves after the first line. A command
-        that takes more than `patience` seconds is killed.
+        Args:
+            directory: to work in.
+            arguments: of the command.
+            killed_after: seconds after its fork at which it is killed.
+            killed_when: it is killed once this is true.
+            number: of the signal that it gets.
+            kill: called with its process id and that number.
+            unread: the output ("out" or "err") whose reader leaves after the first line.
+            forks_workers: whether workers are forks of it, which have everything imported too.
+            environment: variables that it has beside those of this process.
+            patience: seconds after which it is killed.
         """
-        assert self._process.stdin is not None
         with tempfile.TemporaryDirectory() as folder:
             outputs = [Path(folder) / name for name in ("out", "err")]
             if unread is not None:
                 os.mkfifo(Path(folder) / unread)
-            asked = [str(directory), arguments, *map(str, outputs)]
-            self._process.stdin.write(json.dumps(asked) + "\n")
-            self._process.stdin.flush()
-            child = int(self._line())
+            request = [str(directory), arguments, dict(environment or {}), forks_workers]
+            asked = [*request, *map(str, outputs)]
+            os.write(self._requests, (json.dumps(asked) + "\n").encode())
+            child = int(self._lines.readline())
             limit = threading.Timer(patience or math.inf, os.kill, (child, signal.SIGKILL))
             if patience is not None:
                 limit.start()
-            if unread is not None:
-                with (Path(folder) / unread).open() as stream:
-                    stream.readline()
-            if killed_after is not None:
-                time.sleep(killed_after)
-            until = time.monotonic() + PATIENCE
-            while killed_when is not None and not killed_when():
-                assert time.monotonic() < until
-                time.sleep(0.02)
-            if killed_after is not None or killed_when is not None:
-                with suppress(ProcessLookupError):  # it was faster
-                    os.kill(child, number)
-            status = int(self._line())
+            try:
+                if unread is not None:
+                    with (Path(folder) / unread).open() as stream:
+                        stream.readline()
+                if killed_after is not None:
+                    time.sleep(killed_after)
+                until = time.monotonic() + PATIENCE
+                while killed_when is not None and not killed_when():
+                    assert time.monotonic() < until
+                    time.sleep(0.02)
+                if killed_after is not None or killed_when is not None:
+                    with suppress(ProcessLookupError):  # it was faster
+                        kill(child, number)
+            except BaseException:
+                os.kill(child, signal.SIGKILL)
+                self._lines.readline()
+                raise
+            status = int(self._lines.readline())
             limit.cancel()
             out, err = (
                 "" if path.name == unread else path.read_text(encoding="utf-8") for path in outputs
@@ -118,5 +129,59 @@ class ForkedCommands:
 
     def close(self) -> None:
         """End the process that waits."""
-        self._process.kill()
-        self._process.communicate()
+        os.close(self._requests)
+        self._lines.close()
+        os.waitpid(self._server, 0)
+
+
+def _serve(requests: TextIO, answers: TextIO) -> None:
+    """Fork and run a command for each line of `requests`, until they end."""
+    _forget_pytest()
+    with figures_left_blank():
+        for line in requests:
+            request = json.loads(line)
+            child = os.fork()
+            if child == 0:
+                _run_command(*request)
+            print(child, file=answers)
+            _, status = os.waitpid(child, 0)
+            print(os.waitstatus_to_exitcode(status), file=answers)
+
+
+def _forget_pytest() -> None:
+    """Make this process one that was started as `python -c …`: without pytest's hooks."""
+    sys.argv = ["-c"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    sys.unraisablehook, threading.excepthook = sys.__unraisablehook__, threading.__excepthook__
+    logging.root.handlers.clear()
+    logging.root.setLevel(logging.WARNING)
+
+
+def _run_command(
+    directory: str,
+    arguments: list[str],
+    environment: dict[str, str],
+    forks_workers: bool,
+    *outputs: str,
+) -> NoReturn:
+    os.setsid()
+    os.environ.update(environment)
+    tempfile.tempdir = None  # it may be another one by now
+    if forks_workers:
+        processes.get_context = lambda method: get_context("fork")
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.chdir(directory)
+    for number, path in enumerate((os.devnull, *outputs)):
+        flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        os.dup2(os.open(path, flags), number)
+        buffering = 1 if number == 2 else -1  # lines, as at a start
+        stream = open(number, "rww"[number], buffering, "utf-8", closefd=False)  # noqa: SIM115
+        setattr(sys, ("stdin", "stdout", "stderr")[number], stream)
+    status = 1
+    try:
+        status = cvtrain.cli.main.main(arguments)
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -104,18 +104,15 @@ def test_strangers_files_of_such_a_name_are_left_alone(temporary):
 
 
 def test_a_command_that_was_killed_leaves_nothing_to_the_one_after_the_next(commands, tmp_path):
-    """Its scratch directory is below the folder of temporary files of the test's processes."""
-
-    def scratch() -> set[Path]:
-        return set(Path(tempfile.gettempdir()).glob(f"{PREFIX}*"))
-
-    before = scratch()
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    own = {"TMPDIR": str(temporary)}
     commands.run(
         tmp_path,
         *("model.hidden=[4]", "max_steps=100000", "seed=0,1", "-m", "hydra.sweep.dir=sweep"),
         killed_when=(tmp_path / "sweep" / "0_seed=0" / "run.json").exists,
+        environment=own,
     )
-    abandoned = scratch() - before
-    assert abandoned
-    assert commands.run(tmp_path, "optimizer.lr=-1").returncode == 2
-    assert not abandoned & scratch()
+    assert list(temporary.glob(f"{PREFIX}*"))
+    assert commands.run(tmp_path, "optimizer.lr=-1", environment=own).returncode == 2
+    assert not list(temporary.iterdir())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.sweeps.small_sweep import start
+from tests.forked_command import ForkedCommands
+from tests.sweeps.small_sweep import LONG, SMALL
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -13,9 +16,8 @@ def figures_are_blank(blank_figures):
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory):
+def whole(commands: ForkedCommands, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("executors") / "whole"
-    with start(directory, threads="1") as running:
-        told = running.communicate()[1]
-    assert running.returncode == 0, told
+    done = commands.run(directory.parent, *SMALL, *LONG, f"hydra.sweep.dir={directory}", "-m")
+    assert done.returncode == 0, done.stderr
     return directory

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -98,14 +96,12 @@ def test_data_with_a_nan_are_a_line(commands, place):
 
 
 @pytest.mark.parametrize("on_error", ["continue", pytest.param("stop", marks=pytest.mark.long)])
-def test_a_run_that_fails_in_a_worker_is_told_as_in_one_process(place, on_error):
+def test_a_run_that_fails_in_a_worker_is_told_as_in_one_process(commands, place, on_error):
     (place / "broken").touch()
     steps = "max_steps=20000" if on_error == "stop" else "max_steps=30"
     given = [*COMMON, "model._target_=antenna.Fragile", "seed=0,1,2,3", f"on_error={on_error}"]
     workers = ["hydra.launcher.workers=2", "hydra.sweep.dir=sweep", "-m"]
-    # A process of its own: workers look for modules where it was started.
-    command = [sys.executable, "-m", "cvtrain", *given, steps, *workers]
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+    done = commands.run(place, *given, steps, *workers)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert "RuntimeError: the antenna fell off" in done.stdout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -58,27 +57,14 @@ def printed(capsys) -> str:
     return line
 
 
-def type_again(line: str, folder: Path) -> None:
-    """Run a line in a shell."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    ended = subprocess.run(
-        ["bash", "-c", line],
-        cwd=folder,
-        env=os.environ | {"PATH": path},
-        capture_output=True,
-        text=True,
-    )
-    assert ended.returncode == 0, ended.stderr
-
-
-def paste(commands: ForkedCommands, line: str, folder: Path) -> None:
+def paste(commands: ForkedCommands, line: str, folder: Path, **environment: str) -> None:
     """Run a line with the words that a shell makes of it, in a process that has all imported."""
     split = subprocess.run(
         ["bash", "-c", rf"printf '%s\0' {line}"], capture_output=True, text=True, check=True
     )
     words = split.stdout.split("\0")[:-1]
     arguments = words[1 + [Path(word).name for word in words].index("cvtrain") :]
-    ended = commands.run(folder, *arguments)
+    ended = commands.run(folder, *arguments, environment=environment)
     assert ended.returncode == 0, ended.stderr
 
 
@@ -135,7 +121,7 @@ def test_a_sweep_by_another_configuration_goes_on_by_the_printed_command(command
 
 
 def test_what_an_environment_variable_says_is_typed_again_and_recorded_nowhere(
-    folder, capsys, monkeypatch
+    commands, folder, capsys, monkeypatch
 ):
     monkeypatch.setenv("SEED_OF_DATA", "31415")
     where = as_override("hydra.sweep.dir", DIRECTORY)
@@ -145,7 +131,7 @@ def test_what_an_environment_variable_says_is_typed_again_and_recorded_nowhere(
     assert given in recorded["command"]
     line = printed(capsys)
     (folder / "broken").unlink()
-    type_again(line, folder)
+    paste(commands, line, folder, SEED_OF_DATA="31415")
     assert set(statuses(folder / DIRECTORY).values()) == {"finished"}
 
 

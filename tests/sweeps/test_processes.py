@@ -18,6 +18,7 @@ from cvtrain.runs.run_json import read_record
 from cvtrain.sweeps.executors.worker import train_in_worker
 from cvtrain.training.job import Job
 from tests.sweeps.small_sweep import (
+    LONG,
     SMALL,
     assert_equal,
     checkpoints,
@@ -36,18 +37,27 @@ def workers(running: subprocess.Popen[str]) -> list[psutil.Process]:
     return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
+def kill_worker(command: int, number: int) -> None:
+    """Send a signal to the first of two forks that train."""
+    children = psutil.Process(command).children()
+    first, _ = (child for child in children if "resource_tracker" not in str(child.cmdline()))
+    first.send_signal(number)
+
+
 @pytest.mark.parametrize(
     "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
 )
-def test_a_killed_worker_costs_nothing_but_time(whole, tmp_path, number):
+def test_a_killed_worker_costs_nothing_but_time(commands, whole, tmp_path, number):
     directory = tmp_path / "sweep"
-    with start(directory, SIDE_BY_SIDE) as running:
-        wait_for(running, lambda: checkpoints(directory) > 3)
-        there = workers(running)
-        assert len(there) == 2
-        there[0].send_signal(number)
-        told = running.communicate()[1]
-    assert running.returncode == 0, told
+    done = commands.run(
+        tmp_path,
+        *(*SMALL, *LONG, SIDE_BY_SIDE, f"hydra.sweep.dir={directory}", "-m"),
+        killed_when=lambda: checkpoints(directory) > 3,
+        number=number,
+        kill=kill_worker,
+        forks_workers=True,
+    )
+    assert done.returncode == 0, done.stderr
     assert_equal(whole, directory)
 
 
