@@ -138,7 +138,8 @@ def measure_cost(kind: Job, patience: float = PATIENCE) -> Cost:
 
 def _shortened(config: Config, steps: int, batches: int, patience: float) -> Config:
     """A copy for so many updates, or for those that `patience` seconds allow."""
-    timer = {"_target_": TIMER, "duration": {"seconds": patience}}
+    # Lightning's timer takes whole numbers.
+    timer = {"_target_": TIMER, "duration": {"milliseconds": round(1000 * patience)}}
     callbacks = [*(config.trainer.get("callbacks") or ()), timer]
     changed = {"accumulate_grad_batches": batches, "callbacks": callbacks}
     tried = config.tried(steps)
