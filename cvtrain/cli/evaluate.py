@@ -18,6 +18,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from cvtrain.cli.parser import CommandParser
+from cvtrain.data.draws import Draws
 from cvtrain.data.idx_download import downloads_refused
 from cvtrain.data.split import AnySplit
 from cvtrain.process.environment import import_from_working_directory
@@ -133,7 +134,8 @@ def _evaluated(task: Task, model: nn.Module, split: AnySplit, step: int, keep: b
     dataset, totals = task.dataset, Totals(task.metrics(task.objective))
     on_moduli = ModulusMetrics(dataset)
     pairs: list[tuple[Tensor, Tensor]] = []
-    for piece in BatchLoader(dataset, ()).pieces(split, torch.device("cpu"), EVALUATION_PIECE):
+    data = BatchLoader(Draws([dataset]), ())
+    for piece in data.pieces(split, torch.device("cpu"), EVALUATION_PIECE):
         interruption.check()
         output = model(piece.inputs)
         totals.add(output, piece.targets)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 from cvtrain.config.point import Point
+from cvtrain.data.dataset import bytes_in_memory
 from cvtrain.process.signals import interruption
 from cvtrain.sweeps.memory_probe import MemoryProbe, available_memory, probe_memory
 from cvtrain.training.job import Job
@@ -16,6 +17,8 @@ from cvtrain.training.task import Task, Tasks
 
 MEMORY_SHARE = 0.7
 """Of the available memory, for one stack."""
+MOST_DRAWN = 2**28
+"""Bytes of data sets that differ in their seed, up to which they share stacks."""
 
 
 def pack(
@@ -45,11 +48,8 @@ def pack(
     tasks = tasks or Tasks()
     if alone is not None:
         return [_single(point, alone, root, tasks) for point in points]
-    groups: dict[str, list[Point]] = {}
-    for point in points:
-        groups.setdefault(common_part(point.config), []).append(point)
     jobs: list[Job] = []
-    for group in groups.values():
+    for group in _alike(points, tasks):
         interruption.check()
         task = tasks.of(group[0].config)
         sizes, reason = _stacks(group, task, max_stack, workers, sharing)
@@ -76,6 +76,24 @@ def describe(jobs: Sequence[Job]) -> list[str]:
         why = f": {reason}{named}" if reason is not None else ""
         lines.append(f"{len(alike)} {noun} one by one{why}")
     return lines
+
+
+def _alike(points: Sequence[Point], tasks: Tasks) -> Iterable[list[Point]]:
+    """The points in groups that can be stacked; different draws of the data go together where they
+    have one form and little room for all of them is needed."""
+    draws = {point.config.data.model_dump_json(): point.config for point in points}
+    forms: dict[str, Hashable] = {}
+    if len(draws) > 1:
+        forms = {key: tasks.of(config).draw_form for key, config in draws.items()}
+        size = sum(bytes_in_memory(tasks.of(config).dataset) for config in draws.values())
+        if size > MOST_DRAWN:
+            forms = {}
+    groups: dict[Hashable, list[Point]] = {}
+    for point in points:
+        kind = forms.get(point.config.data.model_dump_json())
+        common = common_part(point.config, any_draw=kind is not None)
+        groups.setdefault((common, kind), []).append(point)
+    return groups.values()
 
 
 def _stacks(

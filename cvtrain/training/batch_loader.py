@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cvtrain.data.batches import BatchOrder
-from cvtrain.data.dataset import Dataset
+from cvtrain.data.draws import Draws
 from cvtrain.data.split import AnySplit, FileSplit, Split, UnusableSample
 
 PIECE_ENTRIES = 64
@@ -20,16 +20,20 @@ class BatchLoader:
     """Moves data to the device: splits in memory once, samples on disk as they are read.
 
     Args:
-        dataset: the data of all K runs.
-        orders: the order of each run's batches, K; runs of one seed share what is read.
+        draws: the data of the K runs.
+        orders: the order of each run's batches, K; runs of one seed and data set share what is
+            read.
     """
 
-    def __init__(self, dataset: Dataset, orders: Sequence[BatchOrder]) -> None:
-        self._dataset = dataset
-        distinct = {order.seed: order for order in orders}
-        self._orders = list(distinct.values())
-        index = {seed: number for number, seed in enumerate(distinct)}
-        self._order_of = torch.tensor([index[order.seed] for order in orders])
+    def __init__(self, draws: Draws, orders: Sequence[BatchOrder]) -> None:
+        self._dataset = draws.distinct[0]
+        self._train = draws.train()
+        firsts = [draws.first_sample(run) for run in range(len(orders))]
+        keys = [(order.seed, first) for order, first in zip(orders, firsts, strict=True)]
+        distinct = dict(zip(keys, orders, strict=True))
+        self._orders = [(order, first) for (_, first), order in distinct.items()]
+        index = {key: number for number, key in enumerate(distinct)}
+        self._order_of = torch.tensor([index[key] for key in keys])
         self._moved: dict[int, tuple[Split, Split]] = {}
         self._stream: Iterator[Split] | None = None
         self._read: tuple[int, Split] | None = None
@@ -40,11 +44,10 @@ class BatchLoader:
         Raises:
             UnusableSample: a sample on disk cannot be read, or does not fit the data set.
         """
-        train = self._dataset.train
-        if isinstance(train, FileSplit):
-            return self._batch_from_disk(train, number, device)
-        moved = self._on(device, train)
-        numbers = torch.stack([order.indices(number) for order in self._orders])
+        if isinstance(self._train, FileSplit):
+            return self._batch_from_disk(self._train, number, device)
+        moved = self._on(device, self._train)
+        numbers = torch.stack([order.indices(number) + first for order, first in self._orders])
         if device.type == "cuda":
             numbers = numbers.pin_memory()  # a copy from pageable memory would synchronise
         samples = numbers.to(device, non_blocking=True)[self._order_on(device)]
@@ -76,7 +79,7 @@ class BatchLoader:
         return Split(_gathered(read.inputs, samples), _gathered(read.targets, samples))
 
     def _numbers(self, batch: int) -> Tensor:
-        return torch.cat([order.indices(batch) for order in self._orders])
+        return torch.cat([order.indices(batch) for order, _ in self._orders])
 
     def _checked(self, piece: Split) -> Split:
         problem = self._dataset.problem(piece)

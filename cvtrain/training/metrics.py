@@ -77,24 +77,29 @@ class Totals:
 
     Args:
         metrics: by name.
-        members: whether outputs are of K networks, [K, N, …], for the same samples.
+        members: whether outputs are of K networks, [K, N, …].
+        own_samples: whether each network has targets of its own, [K, N, …].
     """
 
-    def __init__(self, metrics: Mapping[str, AnyMetric], *, members: bool = False) -> None:
+    def __init__(
+        self, metrics: Mapping[str, AnyMetric], *, members: bool = False, own_samples: bool = False
+    ) -> None:
         self._metrics = metrics
         self._members = members
+        self._axes = (0, 0 if own_samples else None)
         self._sums: dict[str, Tensor] = {}
         self._pieces: list[tuple[Tensor, Tensor]] = []
         self._whole = any(isinstance(metric, WholeMetric) for metric in metrics.values())
 
     def add(self, output: Tensor, target: Tensor) -> None:
-        """Add N samples: outputs [N, …], or [K, N, …] with `members`, and targets [N, …]."""
+        """Add N samples: outputs [N, …], or [K, N, …] with `members`, and targets [N, …], or
+        [K, N, …] with `own_samples`."""
         if self._whole:
             self._pieces.append((output, target))
         for name, metric in self._metrics.items():
             if isinstance(metric, WholeMetric):
                 continue
-            sums = vmap(metric.sums, in_dims=(0, None)) if self._members else metric.sums
+            sums = vmap(metric.sums, in_dims=self._axes) if self._members else metric.sums
             of_piece = sums(output, target)
             self._sums[name] = self._sums[name] + of_piece if name in self._sums else of_piece
 
@@ -107,10 +112,14 @@ class Totals:
             of_sums = vmap(metric.of_sums) if self._members else metric.of_sums
             return of_sums(self._sums[name])
         outputs, targets = zip(*self._pieces, strict=True)
-        target = torch.cat(targets)
         if not self._members:
-            return metric(torch.cat(outputs), target)
-        return torch.stack([metric(output, target) for output in torch.cat(outputs, dim=1)])
+            return metric(torch.cat(outputs), torch.cat(targets))
+        of_members = torch.cat(outputs, dim=1)
+        if self._axes[1] is None:
+            own = [torch.cat(targets)] * len(of_members)
+        else:
+            own = list(torch.cat(targets, dim=1))
+        return torch.stack([metric(*pair) for pair in zip(of_members, own, strict=True)])
 
 
 def _ratio(sums: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cvtrain.config.schema import Config
 from cvtrain.data.batches import BatchOrder
-from cvtrain.data.split import AnySplit
+from cvtrain.data.draws import Draws, SplitName
 from cvtrain.process.errors import first_line
 from cvtrain.runs.file_snapshot import FileSnapshot
 from cvtrain.training.batch_loader import BatchLoader
@@ -62,6 +62,8 @@ class ModuleState(LightningModule):
     Attributes:
         config: the first configuration, for what all of them have in common.
         members: K, including runs that only pad the stack.
+        draws: the data of the K runs.
+        dataset: that of the first run, for what all data sets have in common.
         validations, latch, statuses: histories, divergence and ends of the K runs.
         average: averages of the weights; None without `ema.decay` and before training.
     """
@@ -73,13 +75,14 @@ class ModuleState(LightningModule):
         super().__init__()
         self.config = configs[0]
         self.members = len(configs)
-        self.dataset = task.dataset
+        self.draws = Draws(task.datasets(configs))
+        self.dataset = self.draws.distinct[0]
         self.objective = task.objective
         self.metrics = task.metrics(self.objective)
         if isinstance(self.objective.loss, nn.Module):
             self.loss = self.objective.loss  # so that Lightning moves its buffers
         orders = [BatchOrder(len(self.dataset.train), c.batch_size, c.seed) for c in configs]
-        self._batches = BatchLoader(self.dataset, orders)
+        self._batches = BatchLoader(self.draws, orders)
         self.validations = Validations(
             self.config, self.dataset, self._evaluate, directions(self.metrics)
         )
@@ -97,7 +100,7 @@ class ModuleState(LightningModule):
         """Unscaled losses [K] of batch number `batch`, with their graph."""
 
     @abstractmethod
-    def evaluate(self, split: AnySplit, runs: Sequence[int] | None = None) -> dict[str, Tensor]:
+    def evaluate(self, split: SplitName, runs: Sequence[int] | None = None) -> dict[str, Tensor]:
         """Loss and metrics [K] of a whole split, in evaluation mode and without graph, by name.
         With `runs`, the values of other runs may be NaN."""
 
@@ -142,13 +145,13 @@ class ModuleState(LightningModule):
 
     @property
     def solution(self) -> dict[str, Tensor] | None:
-        """The known solution w° by parameter name, without leading axis; None if the data have none
-        for this network."""
-        known = self.dataset.solution
+        """The known solution w° by parameter name, [1, …], or [K, …] of several data sets; None if
+        the data have none for this network."""
+        known = self.draws.solution()
         weights = self.weights()
         if set(known) != set(weights):
             return None
-        if any(known[name].shape != weights[name].shape[1:] for name in weights):
+        if any(known[name].shape[1:] != weights[name].shape[1:] for name in weights):
             return None
         return {name: known[name].to(self.device) for name in weights}
 
@@ -224,7 +227,7 @@ class ModuleState(LightningModule):
 
     def _evaluate(
         self,
-        split: AnySplit,
+        split: SplitName,
         runs: Sequence[int] | None,
         state: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:

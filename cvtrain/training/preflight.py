@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 
@@ -32,7 +32,7 @@ from cvtrain.training.metrics import directions
 from cvtrain.training.objective import check_loss
 from cvtrain.training.optimizer import build_optimizer
 from cvtrain.training.schedule import learning_rate_factor
-from cvtrain.training.task import Task, Tasks
+from cvtrain.training.task import Task, Tasks, structure
 from cvtrain.training.update import evaluates_often
 from cvtrain.training.validation import EarlyStopping
 
@@ -55,12 +55,18 @@ def preflight(points: Sequence[Point]) -> Tasks:
 
 def _check_points(points: Sequence[Point]) -> Tasks:
     tasks, models = Tasks(), dict[Task, nn.Module]()
+    tried: dict[Hashable, nn.Module] = {}
     for point in points:
         interruption.check()
         try:
             task = tasks.of(point.config)
             if task not in models:
-                models[task] = check_structure(task)
+                # Draws of one form fit together or not, all of them: they are drawn, one is tried.
+                drawn = None if task.draw_form is None else structure(task.config, any_draw=True)
+                kind = (drawn or task, task.draw_form)
+                if kind not in tried:
+                    tried[kind] = check_structure(task)
+                models[task] = tried[kind]
             check_numbers(point.config, models[task])
         except InputError as error:
             if (failure := machine_failure(error)) is not None:

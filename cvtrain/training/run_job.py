@@ -12,6 +12,7 @@ import torch.distributed as dist
 from lightning.pytorch import Trainer
 
 from cvtrain.config.point import Point
+from cvtrain.data.dataset import Dataset
 from cvtrain.models.parameters import count_parameters
 from cvtrain.process.errors import FilesChanged, Interrupted, StorageUnavailable
 from cvtrain.process.signals import interruption
@@ -34,6 +35,7 @@ from cvtrain.training.module import TrainingModule, TrainingSettings
 from cvtrain.training.module_state import UnusableState
 from cvtrain.training.single import Single
 from cvtrain.training.stack import Stack
+from cvtrain.training.task import Task
 from cvtrain.training.training_state import save_state
 from cvtrain.training.update import Tensors
 
@@ -172,11 +174,7 @@ def _fit(
                 point.config.max_steps,
             )
     final = recorder.final
-    references = [
-        RecordedReference(tag=reference.tag, name=reference.name, value=reference.value)
-        for reference in module.dataset.references
-    ]
-    untrained = job.task.untrained_loss
+    of_data = [_of_data(job.task, dataset) for dataset in module.draws.distinct]
     added = {name: m for name, m in module.metrics.items() if isinstance(m, WholeMetric)}
     rising = [name for name, more_is_better in directions(added).items() if more_is_better]
     samples = {
@@ -187,8 +185,7 @@ def _fit(
     trained_on = _machine(trainer.strategy.root_device)
     counted = count_parameters(weight[0] for weight in module.weights().values())
     for run, (point, record) in enumerate(zip(job.points, records, strict=True)):
-        record.references = references
-        record.untrained_loss = untrained
+        record.references, record.untrained_loss = of_data[int(module.draws.of_run[run])]
         record.rising = rising
         record.device = trainer.strategy.root_device.type
         record.machine, record.samples = trained_on, samples
@@ -208,6 +205,14 @@ def _fit(
             resumable = status == "interrupted" and module.between_updates
             with recorder.keeping(run):
                 _save_checkpoints(journal.run_directory(point), module, run, record, resumable)
+
+
+def _of_data(task: Task, dataset: Dataset) -> tuple[list[RecordedReference], float | None]:
+    """What the trained network is compared with: references, and the loss of an untrained one."""
+    references = [
+        RecordedReference(tag=r.tag, name=r.name, value=r.value) for r in dataset.references
+    ]
+    return references, task.untrained_loss(dataset)
 
 
 def _machine(device: torch.device) -> dict[str, str]:

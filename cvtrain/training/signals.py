@@ -36,7 +36,7 @@ def measure(
         gradients: g = ∂L/∂Re w + i·∂L/∂Im w of the objective, as autograd left it.
         transformed: the gradients after convention and clipping, which the optimizer gets.
         next_weights: parameters after the update.
-        solution: w° by name, without the leading axis, if it is known for every parameter.
+        solution: w° by name, [1, …] or [K, …], if it is known for every parameter.
         elementwise: complex parameters of at most this many entries are traced entry by entry,
             larger ones at `TRACED_ENTRIES` fixed entries.
         per_parameter: add the gradient norms of each parameter.
@@ -101,9 +101,9 @@ def norm(tensors: Tensors) -> Tensor:
 
 
 def relative_error(weights: Tensors, solution: Tensors) -> Tensor:
-    """‖w−w°‖/‖w°‖ over all parameters; real [K]. The solution w° has no leading axis."""
+    """‖w−w°‖/‖w°‖ over all parameters; real [K]. The solution w° is [1, …] or [K, …]."""
     error = norm({name: weights[name] - solution[name] for name in weights})
-    return error / norm({name: solution[name].unsqueeze(0) for name in weights})
+    return error / norm({name: solution[name] for name in weights})
 
 
 def nonfinite(real: Tensor, imag: Tensor) -> Tensor:

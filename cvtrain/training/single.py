@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cvtrain.config.schema import Config
-from cvtrain.data.split import AnySplit
+from cvtrain.data.draws import SplitName
 from cvtrain.training.data_parallel import Shares, devices_wanted
 from cvtrain.training.logged_values import LoggedValues
 from cvtrain.training.metrics import Totals
@@ -145,12 +145,13 @@ class Single(TrainingModule):
         return super().asked_to_stop if self._shares is None else self._shares.stop
 
     @torch.no_grad()
-    def evaluate(self, split: AnySplit, runs: Sequence[int] | None = None) -> dict[str, Tensor]:
+    def evaluate(self, split: SplitName, runs: Sequence[int] | None = None) -> dict[str, Tensor]:
         """Loss and metrics [1] of a whole split, in evaluation mode and without graph, by name."""
         was_training = self.model.training
         self.model.eval()
         totals = Totals(self.metrics)
-        for piece in self._batches.pieces(split, self.device, EVALUATION_PIECE):
+        samples = self.draws.split(split)
+        for piece in self._batches.pieces(samples, self.device, EVALUATION_PIECE):
             totals.add(self.model(piece.inputs), piece.targets)
         self.model.train(was_training)
         return {name: value.unsqueeze(0) for name, value in totals.values().items()}

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.func import vmap
 
 from cvtrain.config.schema import Config
-from cvtrain.data.split import AnySplit
+from cvtrain.data.draws import SplitName
+from cvtrain.data.split import Split
 from cvtrain.gradients.stacked_number import Number, float64
 from cvtrain.models.forward_state import nothing_left_behind
 from cvtrain.models.stacked.network import StackedNetwork
@@ -110,7 +111,7 @@ class Stack(TrainingModule):
         return losses
 
     @torch.no_grad()
-    def evaluate(self, split: AnySplit, runs: Sequence[int] | None = None) -> dict[str, Tensor]:
+    def evaluate(self, split: SplitName, runs: Sequence[int] | None = None) -> dict[str, Tensor]:
         """Loss and metrics [K] of a whole split, in evaluation mode and without graph, by name.
 
         Some members are evaluated at a time; groups without any of `runs` are skipped and NaN.
@@ -122,11 +123,13 @@ class Stack(TrainingModule):
         ]
         if runs is not None:
             groups = [g for g in groups if any(g.start <= run < g.stop for run in runs)]
-        totals = [Totals(self.metrics, members=True) for _ in groups]
-        for piece in self._batches.pieces(split, self.device, EVALUATION_PIECE):
+        several = self.draws.several
+        totals = [Totals(self.metrics, members=True, own_samples=several) for _ in groups]
+        samples = self.draws.split(split)
+        for piece in self._batches.pieces(samples, self.device, EVALUATION_PIECE):
             for members, total in zip(groups, totals, strict=True):
-                x = piece.inputs.expand(members.stop - members.start, *piece.inputs.shape)
-                total.add(self.stacked(x, members), piece.targets)
+                x, y = self._samples_of(piece, members)
+                total.add(self.stacked(x, members), y)
         self.stacked.train()
         values: dict[str, Tensor] = {}
         for members, total in zip(groups, totals, strict=True):
@@ -134,6 +137,16 @@ class Stack(TrainingModule):
                 all_members = values.setdefault(name, value.new_full((self.members,), torch.nan))
                 all_members[members] = value
         return values
+
+    def _samples_of(self, piece: Split, members: slice) -> tuple[Tensor, Tensor]:
+        """Inputs [K, N, …] of some members, and targets: [N, …] where all have the same, else
+        [K, N, …]."""
+        if not self.draws.several:
+            count = members.stop - members.start
+            return piece.inputs.expand(count, *piece.inputs.shape), piece.targets
+        chosen = self.draws.of_run[members].to(piece.inputs.device)
+        x, y = (t.movedim(1, 0).index_select(0, chosen) for t in (piece.inputs, piece.targets))
+        return x, y
 
     def state_dict_of(self, run: int) -> dict[str, Tensor]:
         """The state dict of the plain network of member `run`; views into the stack."""

@@ -1,8 +1,9 @@
 """K configurations as one: which of them can be stacked, and their numbers side by side.
 
-Configurations can be stacked if they differ in stack axes only: seeds, initial noise, and the
-numbers of objective, convention, optimizer, clipping and schedule. A number that all members share
-stays a Python number, one in which they differ becomes a [K] float64 tensor on the host.
+Configurations can be stacked if they differ in stack axes only: seeds (that of the data too, where
+these are in memory and of one shape), initial noise, and the numbers of objective, convention,
+optimizer, clipping and schedule. A number that all members share stays a Python number, one in
+which they differ becomes a [K] float64 tensor on the host.
 """
 
 from __future__ import annotations
@@ -34,10 +35,18 @@ from cvtrain.training.optimizer import optimizer_arguments, parameter_groups, re
 from cvtrain.training.schedule import Constant, learning_rate_factor, stack_schedules
 
 
-def common_part(config: Config) -> str:
+def common_part(config: Config, *, any_draw: bool = False) -> str:
     """Everything that must be equal in a stack, as JSON: two configurations can be stacked if and
-    only if this is equal."""
+    only if this is equal.
+
+    Args:
+        config: of a run.
+        any_draw: whether `data.seed` may differ, as it may where data sets have one
+            `cvtrain.data.draws.form`.
+    """
     content = config.result_keys()
+    if any_draw:
+        content["data"].pop("seed", None)
     for axis in ("seed", "init_jitter", "convention", "scheduler"):
         del content[axis]
     del content["objective"]["scale"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from cvtrain.config.schema import Config
 from cvtrain.config.sections import CustomObjectiveConfig
 from cvtrain.data.dataset import Dataset
+from cvtrain.data.draws import form
 from cvtrain.data.load import load_dataset
 from cvtrain.data.split import Split
 from cvtrain.gradients.convention import convention_name, self_check
@@ -47,6 +48,17 @@ class Task:
     def dataset(self) -> Dataset:
         """The data set; `load_dataset` keeps it for the process."""
         return load_dataset(self.config)
+
+    @property
+    def draw_form(self) -> Hashable | None:
+        """The `form` of the data set."""
+        return form(self.dataset)
+
+    def datasets(self, configs: Sequence[Config]) -> list[Dataset]:
+        """The data set of each configuration; they may differ in `data.seed`."""
+        distinct = {config.data.model_dump_json(): config for config in configs}
+        made = {key: load_dataset(config) for key, config in distinct.items()}
+        return [made[config.data.model_dump_json()] for config in configs]
 
     def model(self, config: Config | None = None) -> nn.Module:
         """A new network, with the initial weights that a configuration of this task draws.
@@ -92,18 +104,17 @@ class Task:
             output: Tensor = model(first.inputs)
         return output.is_complex() == first.targets.is_complex()
 
-    @property
-    def untrained_loss(self) -> float | None:
+    def untrained_loss(self, dataset: Dataset) -> float | None:
         """The validation loss of an output of zero: the logarithm of the number of classes, or the
         power of the targets; None where the targets are not in memory, and for a loss of the
         user's own, for which a report takes the loss before training."""
         if isinstance(self.config.objective, CustomObjectiveConfig):
             return None
-        if self.dataset.task == "classification":
-            return math.log(self.dataset.out_features)
-        if not isinstance(self.dataset.validation, Split):
+        if dataset.task == "classification":
+            return math.log(dataset.out_features)
+        if not isinstance(dataset.validation, Split):
             return None
-        targets = self.dataset.validation.targets
+        targets = dataset.validation.targets
         return float(self.objective.loss_value(torch.zeros_like(targets), targets)) or None
 
     @property
@@ -177,9 +188,12 @@ class Tasks:
         return iter(self._by_structure.values())
 
 
-def structure(config: Config) -> str:
-    """The part of a configuration that decides whether it fits together: everything but numbers."""
+def structure(config: Config, *, any_draw: bool = False) -> str:
+    """The part of a configuration that decides whether it fits together: everything but numbers,
+    and with `any_draw` the seed of the data."""
     content = config.as_dict()
+    if any_draw:
+        content["data"].pop("seed", None)
     decisive = ("data", "model", "dtype", "batch_size", "goal", "start_from", "early_stopping")
     part = {key: content[key] for key in decisive}
     part["objective"] = content["objective"] | {"scale": None}

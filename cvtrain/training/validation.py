@@ -14,7 +14,7 @@ from torch import Tensor
 from cvtrain.config.schema import Config
 from cvtrain.config.sections import EarlyStoppingConfig
 from cvtrain.data.dataset import Dataset
-from cvtrain.data.split import AnySplit
+from cvtrain.data.draws import SplitName
 from cvtrain.process.errors import InputError
 from cvtrain.training.convergence import Convergence
 
@@ -24,7 +24,7 @@ class Evaluate(Protocol):
 
     def __call__(
         self,
-        split: AnySplit,
+        split: SplitName,
         runs: Sequence[int] | None,
         state: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
@@ -121,8 +121,9 @@ class Validations:
 
     Args:
         config: what the K configurations have in common.
-        dataset: its validation split is evaluated during training, its test split when a run ends.
-        evaluate: evaluates a split at the current weights.
+        dataset: says what is learned.
+        evaluate: evaluates a split: the validation split during training, the test split when a run
+            ends.
         metrics: what it measures, `loss` included, and whether larger values are better.
 
     Attributes:
@@ -134,7 +135,7 @@ class Validations:
     def __init__(
         self, config: Config, dataset: Dataset, evaluate: Evaluate, metrics: Mapping[str, bool]
     ) -> None:
-        self._dataset, self._evaluate = dataset, evaluate
+        self._evaluate = evaluate
         self._convergence = Convergence(config.goal, dataset.task, metrics, config.max_steps)
         self._stopping = EarlyStopping(config.early_stopping, metrics)
         self._without_improvement: Tensor | None = None
@@ -151,7 +152,7 @@ class Validations:
         """Validate all runs, once per step, at the weights and buffers `state`, [K, …] by name."""
         if self._latest_step == step:
             return
-        self._latest = self._evaluate(self._dataset.validation, None)
+        self._latest = self._evaluate("validation", None)
         self._latest_step = step
         self._convergence.observe(step, self._latest)
         self._without_improvement = self._stopping.observe(self._latest[self._stopping.metric])
@@ -189,7 +190,7 @@ class Validations:
         finite weights. The other runs' histories and best weights do not change."""
         values = self._latest
         if self._latest_step != step:
-            evaluated = self._evaluate(self._dataset.validation, runs)
+            evaluated = self._evaluate("validation", runs)
             chosen = torch.zeros_like(evaluated["loss"], dtype=torch.bool)
             chosen[list(runs)] = True
             values = {name: value.where(chosen, torch.nan) for name, value in evaluated.items()}
@@ -231,12 +232,12 @@ class Validations:
         *,
         diverged: bool = False,
     ) -> dict[str, Tensor]:
-        test = self._evaluate(self._dataset.test, runs)
+        test = self._evaluate("test", runs)
         which = torch.full((len(test["loss"]),), diverged)
         tested = _tagged("test", test)
         if self._stopping.patience is not None:
             assert self.best_state is not None  # the initial weights are always validated
-            best = self._evaluate(self._dataset.test, runs, self.best_state.state)
+            best = self._evaluate("test", runs, self.best_state.state)
             tested |= _tagged("test_best", best)
         return _tagged("val", validation) | tested | convergence.signals(which)
 

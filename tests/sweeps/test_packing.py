@@ -62,6 +62,20 @@ def test_what_shapes_the_computation_does_not(choice):
     assert common_part(configured(*SMALL)) != common_part(configured(*SMALL, choice))
 
 
+def test_draws_of_the_data_fit_together_where_they_have_one_shape_and_little_room_is_needed(
+    monkeypatch,
+):
+    def sizes(*overrides: str) -> list[int]:
+        return [len(job.points) for job in pack(points("seed=0,1", *overrides), None)]
+
+    assert sizes("data.seed=0,1,2") == [6]
+    assert sizes("data=copy_memory,adding", "model=urnn", "data.seed=0,1") == [4, 4]
+    noise = ("data=noncircular", "data.length=8", "data.seed=0,1")
+    assert sizes(*noise, "data.samples_per_class=50,60") == [4, 4]
+    monkeypatch.setattr("cvtrain.sweep.packing.MOST_DRAWN", 1)
+    assert sizes("data.seed=0,1,2") == [2, 2, 2]
+
+
 def test_averages_of_weights_fit_together_whatever_their_decay():
     averaged = configured(*SMALL, "ema.decay=0.9")
     assert common_part(averaged) == common_part(configured(*SMALL, "ema.decay=0.5"))

@@ -93,6 +93,29 @@ def test_nor_on_the_number_of_threads(tmp_path, one_thread):
     assert all(same_files(a, b) for a, b in zip(with_one, with_two, strict=True))
 
 
+DATA = {
+    "digits": ("data=digits_fft", "model=mixed_mlp", "model.hidden=[13]"),
+    "equalizer": ("data=equalizer", "model=mlp", "model.hidden=[7]", "objective=complex_mse"),
+    "system": ("data=system_id", "model=linear", "objective=complex_mse"),
+}
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_nor_on_whether_others_have_the_same_data(tmp_path, data):
+    chosen = [
+        (*member(number, *DATA[data]), f"data.seed={number % 3}", "early_stopping.patience=1")
+        for number in range(11)
+    ]
+    mixed = stacked(tmp_path, *chosen)
+    for draw in range(3):
+        of_draw = range(draw, 11, 3)
+        alike = stacked(tmp_path, *[chosen[number] for number in of_draw])
+        assert all(same_files(run, mixed[k]) for k, run in zip(of_draw, alike, strict=True))
+        for run, number in zip(alike, of_draw, strict=True):
+            assert run.record.untrained_loss == mixed[number].record.untrained_loss
+    assert not equal(mixed[0], mixed[5])
+
+
 LAWS = {
     "sgd": ((), "optimizer.lr=0.25", ()),
     "sgd_momentum": (

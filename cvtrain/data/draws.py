@@ -1,0 +1,91 @@
+"""Data sets that differ in the seed of their draw alone, side by side for the runs of a stack."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from cvtrain.data.dataset import Dataset
+from cvtrain.data.split import AnySplit, Split
+
+SplitName: TypeAlias = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+
+
+def form(dataset: Dataset) -> Hashable | None:
+    """What data sets need to have in common for runs on them to be computed at once: shapes and
+    dtypes of their splits, and all but the samples. None where samples stay on disk."""
+    shapes = []
+    for name in SPLITS:
+        split: AnySplit = getattr(dataset, name)
+        if not isinstance(split, Split):
+            return None
+        shapes += [(tuple(t.shape), t.dtype) for t in (split.inputs, split.targets)]
+    symbols = None if dataset.alphabet is None else tuple(dataset.alphabet.tolist())
+    solved = tuple((name, tuple(known.shape)) for name, known in dataset.solution.items())
+    named = dataset.class_names
+    return tuple(shapes), dataset.task, dataset.out_features, symbols, named, solved
+
+
+class Draws:
+    """The data of K runs, of D ≤ K distinct data sets.
+
+    Args:
+        datasets: of each run, K; distinct ones have one `form`.
+
+    Attributes:
+        distinct: the D data sets.
+        of_run: the number in `distinct` of each run's data set, int64 [K].
+    """
+
+    def __init__(self, datasets: Sequence[Dataset]) -> None:
+        number = {id(dataset): 0 for dataset in datasets}
+        number = {key: count for count, key in enumerate(number)}
+        by_id = {id(dataset): dataset for dataset in datasets}
+        self.distinct = [by_id[key] for key in number]
+        self.of_run = torch.tensor([number[id(dataset)] for dataset in datasets])
+        self._beside: dict[SplitName, Split] = {}
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one data set."""
+        return len(self.distinct) > 1
+
+    def first_sample(self, run: int) -> int:
+        """The number of a run's first training sample in `train`."""
+        return int(self.of_run[run]) * len(self.distinct[0].train)
+
+    def train(self) -> AnySplit:
+        """The training samples of all data sets, one after another, [D·N, …]."""
+        if not self.several:
+            return self.distinct[0].train
+        splits = [_in_memory(dataset.train) for dataset in self.distinct]
+        inputs, targets = ([getattr(s, kind) for s in splits] for kind in ("inputs", "targets"))
+        return Split(torch.cat(inputs), torch.cat(targets))
+
+    def split(self, name: SplitName) -> AnySplit:
+        """A split to be evaluated on, [N, …]; of several data sets they lie side by side, inputs
+        and targets [N, D, …]."""
+        if not self.several:
+            split: AnySplit = getattr(self.distinct[0], name)
+            return split
+        if name not in self._beside:
+            splits = [_in_memory(getattr(dataset, name)) for dataset in self.distinct]
+            inputs, targets = ([getattr(s, kind) for s in splits] for kind in ("inputs", "targets"))
+            self._beside[name] = Split(torch.stack(inputs, 1), torch.stack(targets, 1))
+        return self._beside[name]
+
+    def solution(self) -> dict[str, Tensor]:
+        """Optimal weights by parameter name: [1, …] of one data set, [K, …] of several; empty where
+        they are not known."""
+        names = self.distinct[0].solution
+        known = {n: torch.stack([data.solution[n] for data in self.distinct]) for n in names}
+        return {n: t[self.of_run] if self.several else t for n, t in known.items()}
+
+
+def _in_memory(split: AnySplit) -> Split:
+    assert isinstance(split, Split)  # several data sets have a form
+    return split
