@@ -49,6 +49,11 @@ class Tuned:
     runs: pd.DataFrame
 
     @property
+    def unit(self) -> str:
+        """What is repeated, in words: ``data split`` where runs have several, else ``seed``."""
+        return "data split" if self.runs["split"].nunique() > 1 else "seed"
+
+    @property
     def mean(self) -> float:
         """Of the metric over `best`."""
         return float(self.best["metric"].mean())

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from cvtrain.analysis.replicates import PAIRED_BY, paired_differences, replicates, run_keys
-from cvtrain.analysis.statistics import CONFIDENCE, RealArray, constant
+from cvtrain.analysis.statistics import CONFIDENCE, RealArray, constant, interval
 
 SEEDS_NEEDED = 10
 """Replicates, before a test of means is made in the comparison of two networks or rules."""
@@ -69,9 +69,18 @@ def paired_difference(reference: pd.DataFrame, other: pd.DataFrame, metric: str)
     if len(differences) > 1 and constant(differences):
         low = high = mean  # the interval of equal differences is that one number
     elif len(differences) > 1:
-        interval = stats.ttest_1samp(differences, 0.0).confidence_interval(CONFIDENCE)
-        low, high = float(interval.low), float(interval.high)
+        ends = stats.ttest_1samp(differences, 0.0).confidence_interval(CONFIDENCE)
+        low, high = float(ends.low), float(ends.high)
     return Difference(mean, low, high, len(pairs), identical, int(failed.sum()), differences)
+
+
+def trimmed(difference: Difference) -> Difference:
+    """The same differences with the statistic by which a sweep's arms are judged: the 20 % trimmed
+    mean over replicates, and its interval (`cvtrain.analysis.statistics.summary`)."""
+    if difference.identical or not len(difference.values):
+        return difference
+    of_values = interval(difference.values)
+    return replace(difference, mean=of_values.mean, low=of_values.low, high=of_values.high)
 
 
 def student_p(differences: RealArray) -> float:

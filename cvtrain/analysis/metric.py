@@ -54,6 +54,13 @@ def test_metric(runs: pd.DataFrame) -> str:
     return tags[0] if tags else "test/loss"
 
 
+def test_samples(runs: pd.DataFrame) -> int:
+    """The number of samples in the smallest test split of these runs; 0 where it is not known."""
+    made = [one for one in runs.get("made_with", ()) if isinstance(one, tuple)]
+    sizes = (dict(dict(one).get("samples", ())) for one in made)
+    return min((int(size["test"]) for size in sizes if "test" in size), default=0)
+
+
 def goal(runs: pd.DataFrame, metric: str) -> str:
     """What "steps to target" means, e.g. ``accuracy 0.95``."""
     usual = dict(DEFAULT_GOALS.values())

@@ -95,11 +95,19 @@ def paired_differences(other: RealArray, reference: RealArray, members: IntArray
 
 
 def seconds_per_replicate(runs: pd.DataFrame) -> float:
-    """What a sweep of one replicate more would take longer, from when its runs began and ended; NaN
-    where that is not known."""
+    """What a sweep of one replicate more would take longer, from the time in which any of its runs
+    trained; NaN where that is not known. Pauses between the commands of a sweep do not count."""
     if not {"started", "wall_seconds"} <= set(runs):
         return math.nan
-    began = pd.to_datetime(runs["started"], utc=True, format="ISO8601")
-    ended = began + pd.to_timedelta(runs["wall_seconds"].astype(float), unit="s")
-    took = (ended.max() - began.min()).total_seconds()
+    first = pd.to_datetime(runs["started"], utc=True, format="ISO8601")
+    known = first.notna() & runs["wall_seconds"].notna()
+    if not known.any():
+        return math.nan
+    began = (first - first.min()).dt.total_seconds()[known].to_numpy(dtype=np.float64)
+    order = np.argsort(began)
+    ended = (began + runs.loc[known, "wall_seconds"].to_numpy(dtype=np.float64))[order]
+    began = began[order]
+    # Each run adds what it took after all that began before it had ended.
+    before = np.concatenate([began[:1], np.maximum.accumulate(ended)[:-1]])
+    took = np.maximum(ended - np.maximum(began, before), 0.0).sum()
     return float(took / max(len(set(replicates(run_keys(runs)))), 1))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from cvtrain.analysis.difference import Difference, paired_difference
+from cvtrain.analysis.difference import Difference, paired_difference, trimmed
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class SameRate:
 
     Attributes:
         lr: the learning rate.
-        difference: of the test metric.
+        difference: of the test metric, trimmed.
         steps, reference_steps: medians of the steps to the goal; infinite where most never arrive.
     """
 
@@ -34,7 +34,7 @@ def same_rates(reference: pd.DataFrame, own: pd.DataFrame, metric: str) -> Itera
             reference_rows = reference[reference["optimizer.lr"] == lr]
             yield SameRate(
                 float(lr),  # type: ignore[arg-type]  # pandas types the keys of groups too widely
-                paired_difference(reference_rows, rows, metric),
+                trimmed(paired_difference(reference_rows, rows, metric)),
                 float(rows["convergence/steps_to_target"].median()),
                 float(reference_rows["convergence/steps_to_target"].median()),
             )

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cvtrain.analysis.arms import CONTROL, REFERENCE, label_runs
 from cvtrain.analysis.best_lr import with_scores
-from cvtrain.analysis.difference import Difference, paired_difference
+from cvtrain.analysis.difference import Difference, paired_difference, trimmed
 from cvtrain.analysis.effective_lr import predicted_shift
 from cvtrain.analysis.exact_pairs import (
     Pair,
@@ -24,7 +24,14 @@ from cvtrain.analysis.grid import Grid, grid_of
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.looks import Look, looks_of
 from cvtrain.analysis.lr_shift import Shift, shift
-from cvtrain.analysis.metric import goal, is_rising, metric_margin, setting, test_metric
+from cvtrain.analysis.metric import (
+    goal,
+    is_rising,
+    metric_margin,
+    setting,
+    test_metric,
+    test_samples,
+)
 from cvtrain.analysis.optimum import leave_one_out
 from cvtrain.analysis.replicates import replicates, run_keys, seconds_per_replicate
 from cvtrain.analysis.same_rate import SameRate, same_rates
@@ -48,7 +55,8 @@ class Arm:
         shift: octaves from the reference's best learning rate to this one's; None without either.
         retuned: difference where each replicate is judged at the rate that the others choose.
         unretuned: difference at the reference's best learning rate.
-        prices: what the arm costs at each learning rate that both have, if left there.
+        prices: what the arm costs at each learning rate that both have, if left there; all of these
+            differences are trimmed means.
         octaves: shifts of landmarks, from all seeds.
         pairs: runs that a law makes equal to one of the reference.
         obstacles: why no learning rate makes the arm equal to the reference; empty where one does.
@@ -87,6 +95,7 @@ class Group:
         metric: tag of the test metric, e.g. ``test/accuracy``.
         goal: what "steps to target" means, e.g. ``accuracy 0.95``.
         margin: largest difference of the test metric that does not matter; NaN without a reference.
+        test_samples: in the smallest test split; 0 where it is not known.
         margin_loss: share of the test loss that does not matter.
         decides_on: what the answer is read from, see `cvtrain.config.sections.ReportConfig`.
         untrained: loss before training; NaN where it is not known.
@@ -105,6 +114,7 @@ class Group:
     metric: str
     goal: str
     margin: float = math.nan
+    test_samples: int = 0
     margin_loss: float = ReportConfig().margin_loss
     decides_on: str = "curves"
     untrained: float = math.nan
@@ -227,6 +237,7 @@ def _group(
         metric,
         goal(rows, metric),
         margin=metric_margin(rows, metric, scale),
+        test_samples=test_samples(rows),
         margin_loss=float(setting(rows, "report.margin_loss", ReportConfig().margin_loss)),
         decides_on=str(setting(rows, "report.decides_on", ReportConfig().decides_on)),
         untrained=float(known.median()) if len(known) else math.nan,
@@ -272,14 +283,14 @@ def _arm(
     reference_at_best = reference[reference["optimizer.lr"] == reference_lr]
     arm = replace(
         arm,
-        unretuned=paired_difference(reference_at_best, own[rates == reference_lr], metric),
+        unretuned=trimmed(paired_difference(reference_at_best, own[rates == reference_lr], metric)),
         prices=tuple(same_rates(reference, own, metric)),
         octaves=shift(reference, own),
     )
     if best is None:
         return arm
     retuned = paired_difference(_left_out(reference, base), _left_out(own, grid), metric)
-    return replace(arm, shift=math.log2(best / reference_lr), retuned=retuned)
+    return replace(arm, shift=math.log2(best / reference_lr), retuned=trimmed(retuned))
 
 
 def _grid_at_look(runs: pd.DataFrame, look: int, metric: str) -> Grid | None:

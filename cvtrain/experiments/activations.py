@@ -34,6 +34,7 @@ from cvtrain.report.cells import (
 from cvtrain.report.document import Document, Picture, Section, Sentence, Table
 from cvtrain.report.figures.metric_panels import CURVES, MetricCurve, metric_panels
 from cvtrain.report.figures.panels import Panels
+from cvtrain.report.paired_comparison import NO_CONTROL
 
 FACTORS = ("activation", "initialisation", "normalisation")
 
@@ -59,7 +60,7 @@ class Effect:
         factor: of `FACTORS`, or `combination` where all may differ.
         change: e.g. ``he for glorot``.
         others: the levels of the other factors.
-        difference: of the test metric, paired by held-out seed.
+        difference: of the test metric, paired by held-out split and seed.
         p_value: from `adjusted_p`, among all effects of its table.
     """
 
@@ -104,10 +105,10 @@ def report_activations(sweep: Sweep) -> Document:
     steps = effects(combined)
     choice = min(combined, key=lambda one: one.tuned.score)
     behind = against(choice, combined)
-    title = "Test metric of held-out seeds over the learning rate"
-    lowest = sorted(combined, key=lambda one: one.tuned.score)[:3]
-    names = "; ".join(one.name for one in lowest)
-    seen = f"{CURVES}. The lowest validation losses are those of {names}."
+    unit, ordered = choice.tuned.unit, sorted(combined, key=lambda one: one.tuned.score)
+    title = f"Test metric of held-out {unit}s over the learning rate"
+    lowest = "; ".join(one.name for one in ordered[:3])
+    seen = f"{CURVES.format(unit=unit)}. The lowest validation losses are those of {lowest}."
     picture = Picture("activation_curves", title, activation_curves(combined, metric), seen)
     main = (_main_table(combined, metric), _effect_table("effects", "one factor changed", steps))
     every = (
@@ -174,14 +175,13 @@ def describe(
         return
     yield Sentence(
         f"Validation chooses {choice.name} at learning rate {rate_text(best.best_lr)}:"
-        f" {spread_text(best.mean, best.spread)} ({metric}; {len(best.best)} seeds).",
+        f" {spread_text(best.mean, best.spread)} ({metric}; {len(best.best)} {best.unit}s).",
         (f"combinations {combined.index(choice) + 1}",),
     )
     tested = [effect for effect in behind if not math.isnan(effect.p_value)]
     if not tested:
-        yield Sentence(
-            f"Whether others differ: inconclusive (it takes {SEEDS_NEEDED} held-out seeds)."
-        )
+        needed = f"it takes {SEEDS_NEEDED} held-out {best.unit}s"
+        yield Sentence(f"Whether others differ: inconclusive ({needed}).")
     else:
         level = [effect.change for effect in tested if not effect.significant]
         named = f": {'; '.join(level)}" if 0 < len(level) <= 4 else ""
@@ -203,6 +203,7 @@ def describe(
             f" {sum(m < 0 for m in significant)}).",
             ("effects",),
         )
+    yield Sentence(NO_CONTROL.format(unit=best.unit))
     lost = [one.name for one in combined if one.tuned.best_lr is None]
     if lost:
         yield Sentence(f"No usable learning rate: {'; '.join(lost)}.", ("combinations",))
@@ -226,8 +227,8 @@ def _main_table(combined: Sequence[Combination], metric: str) -> Table:
         for name in others
     ]
     caption = (
-        f"{metric}; means ± standard deviations over held-out seeds, each at its own learning rate;"
-        " *: the smallest or largest learning rate tried"
+        f"{metric}; means ± standard deviations over held-out {combined[0].tuned.unit}s, each at"
+        " its own learning rate; *: the smallest or largest learning rate tried"
     )
     return Table("activations", metric, tuple(columns), tuple(records), caption)
 
@@ -277,19 +278,18 @@ def _effect_table(name: str, title: str, effects: Sequence[Effect]) -> Table:
         words("other factors", "others"),
         interval("difference"),
         p_value("p, adjusted", "p_value"),
-        Column("significant", lambda r: "too few seeds" if math.isnan(r["p_value"]) else r["text"]),
+        Column("significant", lambda r: "too few" if math.isnan(r["p_value"]) else r["text"]),
     )
     caption = (
-        "differences of the test metric, paired by held-out seed, with 95 % intervals; p of"
-        f" Student's paired test, adjusted to a false discovery rate of {DISCOVERY_RATE:.0%}, from"
-        f" {SEEDS_NEEDED} seeds on"
+        "paired differences of the test metric, 95 % intervals over held-out seeds or splits; p of"
+        f" Student's paired test, at a false discovery rate of {DISCOVERY_RATE:.0%}, from"
+        f" {SEEDS_NEEDED} on"
     )
     return Table(name, title, columns, records, caption, detail=name == "behind")
 
 
 def activation_curves(combined: Sequence[Combination], metric: str) -> Panels:
-    """A panel per initialisation (row) and normalisation (column), a line per activation: the
-    metric of held-out seeds over the learning rate; an accuracy as its error."""
+    """A panel per initialisation (row) and normalisation (column), a line per activation."""
     curves = [
         MetricCurve(row, column, f"initialisation {row}, normalisation {column}", name, metric, one)
         for (name, row, column), one in ((one.levels, one.tuned) for one in combined)

@@ -19,6 +19,7 @@ from cvtrain.report.paired_comparison import (
     PairedComparison,
     comparison_curves,
     comparison_table,
+    curves_title,
     describe_curves,
     paired_comparisons,
     significant_differences,
@@ -46,7 +47,7 @@ def report_complex_vs_real(sweep: Sweep) -> Document:
     sizes = _size_table(sweep)
     picture = Picture(
         "complex_vs_real",
-        "Test metric of held-out seeds over the learning rate",
+        curves_title(comparisons),
         comparison_curves(comparisons),
         describe_curves(comparisons),
     )

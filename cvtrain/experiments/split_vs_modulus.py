@@ -16,6 +16,7 @@ from cvtrain.report.paired_comparison import (
     PairedComparison,
     comparison_curves,
     comparison_table,
+    curves_title,
     describe_curves,
     paired_comparisons,
     significant_differences,
@@ -33,7 +34,7 @@ def report_semantics(sweep: Sweep) -> Document:
     comparisons = compare_semantics(sweep)
     picture = Picture(
         "split_vs_modulus",
-        "Test metric of held-out seeds over the learning rate",
+        curves_title(comparisons),
         comparison_curves(comparisons),
         describe_curves(comparisons),
     )

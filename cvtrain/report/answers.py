@@ -125,7 +125,9 @@ def _caption(groups: Sequence[Group], answers: Answers) -> str:
         )
     without = {group.name for group in groups if group.arm(CONTROL) is None}
     if without & {answer.group for answer in tested}:
-        parts.append("no jitter control: no outcome is called different (null_arm=true adds it)")
+        parts.append(
+            "no jitter control, so that no outcome can be called different: null_arm=true adds it"
+        )
     return "; ".join(parts)
 
 

@@ -23,7 +23,7 @@ from cvtrain.report.lr_sweep_tables import (
     price_table,
     regret_table,
 )
-from cvtrain.report.narrative import describe_group, without_comparison
+from cvtrain.report.narrative import describe_group, margin_in_samples, without_comparison
 from cvtrain.report.origin import named, target_name
 from cvtrain.report.references import reference_section
 from cvtrain.runs.safe_names import shortened
@@ -52,6 +52,7 @@ def report_retuning(sweep: Sweep) -> Document:
         answer=answer_table(groups, answers),
         verdict=(
             *answer_sentences(groups, answers),
+            *_margins(groups),
             *(Sentence(f"{name}: {reason}.") for name, reason in alone if reason is not None),
         ),
         next_overrides=_next_overrides(sweep, answers),
@@ -75,6 +76,13 @@ def table_names(groups: Sequence[str]) -> list[str]:
         numbered = (f"{slug}_{number}" for number in itertools.count(2))
         names[next(name for name in itertools.chain([slug], numbered) if name not in names)] = None
     return list(names)
+
+
+def _margins(groups: Sequence[Group]) -> list[Sentence]:
+    """How many test samples the margin is, where it decides."""
+    decided = (group for group in groups if group.decides_on == "optimum" and group.base)
+    texts = dict.fromkeys(margin_in_samples(group) for group in decided)
+    return [Sentence(f"Test samples: {text}.") for text in texts if text is not None]
 
 
 def _question(groups: Sequence[Group]) -> str:

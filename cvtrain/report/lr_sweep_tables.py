@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
-from cvtrain.analysis.answer import Answers
+from cvtrain.analysis.answer import Answer, Answers
 from cvtrain.analysis.arms import CONTROL
+from cvtrain.analysis.difference import Difference
 from cvtrain.analysis.metric import ACCURACY
 from cvtrain.analysis.price import regret
 from cvtrain.analysis.scores import Arm, Group
@@ -81,6 +83,8 @@ def _arm_record(arm: Arm) -> Record:
 def difference_table(group: Group, arms: list[Arm], answers: Answers, slug: str) -> Table:
     """One row per arm: the answer, pairs of the law, differences from the reference."""
     records = []
+    retuned = {arm.name: _retuned(arm, answers.get((group.name, arm.name))) for arm in arms}
+    unretuned = {arm.name: arm.unretuned for arm in arms}
     for arm in arms:
         answer = answers.get((group.name, arm.name))
         exact = [pair for pair in arm.pairs if pair.exact]
@@ -92,27 +96,24 @@ def difference_table(group: Group, arms: list[Arm], answers: Answers, slug: str)
                 "equal_pairs": sum(pair.equal for pair in exact),
                 "numbers_compared": sum(pair.numbers for pair in exact),
                 "octaves_of_law": exact[0].octaves if exact else math.nan,
-                **_flat("retuned", arm),
-                **_flat("unretuned", arm),
+                **_flat("retuned", retuned[arm.name]),
+                **_flat("unretuned", arm.unretuned),
                 "equivalence_p": answer.equivalence_p if answer else math.nan,
                 "difference_p": answer.difference_p if answer else math.nan,
                 "margin": group.margin,
                 "obstacles": "; ".join(arm.obstacles),
             }
         )
-    by_name = {arm.name: arm for arm in arms}
 
-    def difference(heading: str, kind: str) -> Column:
-        return Column(
-            heading, lambda r: difference_text(getattr(by_name[r["arm"]], kind), group.metric)
-        )
+    def difference(heading: str, of_arms: Mapping[str, Difference | None]) -> Column:
+        return Column(heading, lambda r: difference_text(of_arms[r["arm"]], group.metric))
 
     columns = (
         words("arm", "arm"),
         words("answer", "answer"),
         Column("law’s pairs", _pairs_text),
-        difference("retuned", "retuned"),
-        difference("not retuned", "unretuned"),
+        difference("retuned", retuned),
+        difference("not retuned", unretuned),
         p_value("p equal", "equivalence_p"),
         p_value("p differ", "difference_p"),
     )
@@ -120,8 +121,9 @@ def difference_table(group: Group, arms: list[Arm], answers: Answers, slug: str)
     margin = 100 * group.margin if group.metric == ACCURACY else group.margin
     law = "law’s pairs: runs that a law makes equal, and that are, bit for bit; else "
     caption = (
-        f"{law if any(record['law_pairs'] for record in records) else ''}{unit}, arm − reference,"
-        " paired by seed, 95 % intervals (Student); p equal: two one-sided tests, within"
+        f"{law if any(record['law_pairs'] for record in records) else ''}{unit}, arm −"
+        " reference (retuned: mean of reference and control, where there is one), paired by seed,"
+        " trimmed means, 95 % intervals; p equal: two one-sided tests, within"
         f" ±{margin:.3g}; p differ: from the reference and from the control; both adjusted for all"
         " arms (Holm)"
     )
@@ -244,8 +246,17 @@ def regret_table(group: Group, slug: str) -> Table | None:
     return Table(f"{slug}_regret", title, columns, tuple(records), caption, detail=True)
 
 
-def _flat(kind: str, arm: Arm) -> dict[str, Any]:
-    difference = getattr(arm, kind)
+def _retuned(arm: Arm, answer: Answer | None) -> Difference | None:
+    """The difference that the answer speaks of, or without an answer that from the reference."""
+    if arm.retuned is None or arm.retuned.identical or answer is None or answer.optimum is None:
+        return arm.retuned
+    judged = answer.optimum.difference
+    if not math.isfinite(judged.mean):  # there are failures alone to compare
+        return arm.retuned
+    return replace(arm.retuned, mean=judged.mean, low=judged.low, high=judged.high)
+
+
+def _flat(kind: str, difference: Difference | None) -> dict[str, Any]:
     fields = ("mean", "low", "high", "pairs", "identical")
     return {f"{kind}_{f}": getattr(difference, f) if difference else math.nan for f in fields}
 

@@ -27,10 +27,34 @@ def without_comparison(group: Group) -> str | None:
     return None
 
 
+FEW_SAMPLES = 5
+"""Of test samples: a margin of fewer may be met or missed by the choice of the test split."""
+
+
+def margin_in_samples(group: Group) -> str | None:
+    """How many test samples the margin of an accuracy is; None where that is not known.
+
+    Of one split a warning where they are few: all seeds share its samples, so that no number of
+    seeds says how another test split would decide.
+    """
+    samples = group.margin * group.test_samples
+    if group.metric != ACCURACY or not samples > 0:
+        return None
+    text = (
+        f"the margin of {100 * group.margin:.3g} points is {samples:.2g} of"
+        f" {group.test_samples:,} test samples"
+    )
+    if samples >= FEW_SAMPLES:
+        return text
+    if len(group.splits) > 1:
+        return f"{text}, in each of {len(group.splits)} splits"
+    return f"{text}: too few to speak of other test samples (data.seed=0,1,… draws other splits)"
+
+
 def describe_group(
     group: Group, answers: Answers, rows: Mapping[str, tuple[str, ...]]
 ) -> list[Sentence]:
-    """One sentence per arm, and one on the jitter control.
+    """One sentence per arm, one on the jitter control, and one on the test samples.
 
     Args:
         group: the arms of an optimizer.
@@ -51,6 +75,9 @@ def describe_group(
     if control is not None and control.retuned is not None:
         text = interval(control.retuned, group.metric)
         sentences.append(Sentence(f"{CONTROL}, retuned too: {text}.", rows[CONTROL][:1]))
+    samples = margin_in_samples(group)
+    if samples is not None:
+        sentences.append(Sentence(f"Test samples: {samples}."))
     return sentences
 
 

@@ -40,7 +40,7 @@ class PairedComparison:
         names: of the two ways.
         metric: `best_lr.ACCURACY` or `best_lr.DECIBELS`.
         sides: the runs of either, tuned to its own learning rate.
-        difference: of the metric, the second less the first, paired by held-out seed.
+        difference: of the metric, the second less the first, paired by held-out split and seed.
         p_value: of Student's paired test of no difference; NaN for fewer than two pairs.
     """
 
@@ -51,6 +51,11 @@ class PairedComparison:
     sides: tuple[Tuned, Tuned]
     difference: Difference
     p_value: float
+
+    @property
+    def unit(self) -> str:
+        """What is repeated, in words, as in `Tuned`."""
+        return self.sides[0].unit
 
     @property
     def octaves(self) -> float:
@@ -95,26 +100,35 @@ def _compare(
     return PairedComparison(task, optimizer, names, metric, (first, second), difference, p_value)
 
 
+NO_CONTROL = (
+    "There is no jitter control: how far apart two equal ways would end, each at a learning rate"
+    " that few {unit}s chose, is not measured."
+)
+
+
 def significant_differences(comparisons: Sequence[PairedComparison]) -> list[str]:
     """A sentence on how many differences are significant, and which; or that it takes more seeds.
 
     Returns:
-        one sentence; none without comparisons.
+        that sentence, and one on what is not known without a jitter control; none without
+        comparisons.
     """
     if not comparisons:
         return []
+    unit = comparisons[0].unit
+    without = NO_CONTROL.format(unit=unit)
     p_values = adjusted_p([one.difference for one in comparisons])
     tested = sum(not math.isnan(p) for p in p_values)
     if not tested:
-        return [f"Differences: inconclusive (it takes {SEEDS_NEEDED} held-out seeds)."]
+        needed = f"Differences: inconclusive (it takes {SEEDS_NEEDED} held-out {unit}s)."
+        return [needed, without]
     significant = [
         one.outcome for one, p in zip(comparisons, p_values, strict=True) if p < DISCOVERY_RATE
     ]
     return [
         f"{len(significant)} of {tested} differences are significant at a false discovery rate of"
-        f" {DISCOVERY_RATE:.0%}{': ' if significant else ''}{'; '.join(significant)}. There is no"
-        " jitter control: how far the choice of learning rates on few seeds makes such differences"
-        " is not measured."
+        f" {DISCOVERY_RATE:.0%}{': ' if significant else ''}{'; '.join(significant)}.",
+        without,
     ]
 
 
@@ -143,17 +157,24 @@ def comparison_table(comparisons: Sequence[PairedComparison], name: str, title: 
         *(mean_and_spread(way, way, f"{way}_spread") for way in (first, second)),
         interval(f"{second} − {first}"),
     )
-    pairs = sorted({one.difference.pairs for one in comparisons})
+    counts = sorted({len(one.difference.values) for one in comparisons})
     caption = (
         "test accuracy in %, or test NMSE in dB in a regression; means ± standard deviations over"
-        f" {' to '.join(map(str, sorted({*pairs[:1], *pairs[-1:]})))} held-out seeds; differences"
-        " paired by seed, with 95 % intervals; *: the smallest or largest learning rate tried"
+        f" {' to '.join(map(str, sorted({*counts[:1], *counts[-1:]})))} held-out"
+        f" {comparisons[0].unit}s; paired differences, with 95 % intervals over them; *: the"
+        " smallest or largest learning rate tried"
     )
     return Table(name, title, columns, tuple(records), caption)
 
 
+def curves_title(comparisons: Sequence[PairedComparison]) -> str:
+    """The title of `comparison_curves`."""
+    unit = comparisons[0].unit if comparisons else "seed"
+    return f"Test metric of held-out {unit}s over the learning rate"
+
+
 def comparison_curves(comparisons: Sequence[PairedComparison]) -> Panels:
-    """A row per task, a column per optimizer: the metric of held-out seeds over learning rates,
+    """A row per task, a column per optimizer: the metric of held-out runs over learning rates,
     with verticals at the learning rates that were chosen."""
     curves = [
         MetricCurve(one.task, one.optimizer, f"{one.task}: {one.optimizer}", name, one.metric, side)
@@ -170,6 +191,7 @@ def describe_curves(comparisons: Sequence[PairedComparison]) -> str:
         " Farthest apart at their best learning rates are"
         f" {max(known, key=lambda one: abs(one.difference.mean)).outcome}."
         if known
-        else " No pair of seeds has a difference."
+        else " No pair of runs has a difference."
     )
-    return f"{CURVES}; uprights are the best learning rates.{seen}"
+    lines = CURVES.format(unit=comparisons[0].unit if comparisons else "seed")
+    return f"{lines}; uprights are the best learning rates.{seen}"

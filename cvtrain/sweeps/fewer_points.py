@@ -1,9 +1,9 @@
 """Points that a sweep leaves out: what a law makes equal takes fewer points, not none.
 
 A rule is ``{where: {objective.scale: 0.5}, keep: {lr_octave: [-2, -1]}}``: of the combinations with
-these values only those with one of the values to keep are trained. An axis that the command line
-sets is trained whole, and a key whose values to keep are not on its axis is no restriction, so that
-an arm never vanishes.
+these values only those with one of the values to keep are trained; ``seed: 4`` keeps the first four
+values of the axis. An axis that the command line sets is trained whole where the rule names values,
+and a key whose values to keep are not on its axis is no restriction, so that an arm never vanishes.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ def fewer_points(combinations: list[list[str]], rules: Any) -> list[list[str]]:
     """
     for rule in checked_rules(rules):
         for key, allowed in rule["keep"].items():
-            wanted = set(map(_text, allowed))
             rows = [(combination, _values(combination)) for combination in combinations]
             concerned = [values for _, values in rows if _matches(values, rule["where"])]
+            axis = dict.fromkeys(values[key] for values in concerned if key in values)
+            counted = isinstance(allowed, int)
+            wanted = set([*axis][:allowed]) if counted else set(map(_text, allowed))
             if not wanted & {values.get(key) for values in concerned}:
                 continue
             combinations = [
@@ -39,7 +41,8 @@ def fewer_points(combinations: list[list[str]], rules: Any) -> list[list[str]]:
 
 
 def without_typed_axes(rules: Any, typed: Sequence[str]) -> list[Rule]:
-    """The rules without the values to keep of keys that are set on the command line.
+    """The rules without the values to keep of keys that are set on the command line; how many of
+    them to keep stays.
 
     Args:
         rules: of an experiment.
@@ -52,7 +55,11 @@ def without_typed_axes(rules: Any, typed: Sequence[str]) -> list[Rule]:
     return [
         {
             "where": rule["where"],
-            "keep": {key: allowed for key, allowed in rule["keep"].items() if key not in keys},
+            "keep": {
+                key: allowed
+                for key, allowed in rule["keep"].items()
+                if key not in keys or isinstance(allowed, int)
+            },
         }
         for rule in checked_rules(rules)
     ]
@@ -63,7 +70,7 @@ def checked_rules(rules: Any) -> list[Rule]:
 
     Raises:
         InputError: they are no list of mappings with `where` and `keep`, mappings too; the values
-            of `keep` are lists.
+            of `keep` are lists, or numbers of values.
     """
     if not isinstance(rules, Sequence) or isinstance(rules, str):
         raise InputError(f"hydra.sweeper.fewer={rules}: should be a list of rules")
@@ -72,8 +79,13 @@ def checked_rules(rules: Any) -> list[Rule]:
         if not formed or not all(isinstance(part, Mapping) for part in rule.values()):
             raise InputError(f"hydra.sweeper.fewer={rule}: should have where and keep, as mappings")
         for key, allowed in rule["keep"].items():
+            if isinstance(allowed, int) and not isinstance(allowed, bool) and allowed > 0:
+                continue
             if not isinstance(allowed, Sequence) or isinstance(allowed, str):
-                raise InputError(f"hydra.sweeper.fewer: keep.{key}={allowed}: should be a list")
+                raise InputError(
+                    f"hydra.sweeper.fewer: keep.{key}={allowed}: should be a list, or a number of"
+                    " values, at least 1"
+                )
     return list(rules)
 
 

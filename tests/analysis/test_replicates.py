@@ -13,7 +13,12 @@ from scipy import stats
 
 from cvtrain.analysis.best_lr import best_rate
 from cvtrain.analysis.optimum import leave_one_out
-from cvtrain.analysis.replicates import data_splits, replicate_means, replicates
+from cvtrain.analysis.replicates import (
+    data_splits,
+    replicate_means,
+    replicates,
+    seconds_per_replicate,
+)
 from cvtrain.analysis.scores import compare
 from cvtrain.analysis.statistics import interval
 from cvtrain.analysis.verdict import decide
@@ -108,6 +113,15 @@ def test_a_split_has_no_say_in_the_rate_on_which_its_runs_are_judged():
     grid = replace(grid, keys=keys, loss=losses, fails=np.zeros(losses.shape, dtype=bool))
     assert losses.mean(axis=0).argmin() == 5
     assert leave_one_out(grid)[2:4].tolist() == [4, 4]
+
+
+def test_the_time_of_a_replicate_leaves_out_the_pause_between_two_commands():
+    rows = runs([0], range(2), lambda *_: 0.9)
+    began = ["2026-01-01T10:00:00", "2026-01-01T10:00:10", "2026-01-02T09:00:00"] * 2
+    took = [30.0, 30.0, 20.0] * 2  # 40 s, and 20 s on the day after
+    table = pd.DataFrame(rows).assign(split=0, started=began, wall_seconds=took)
+    assert seconds_per_replicate(table) == pytest.approx(30)
+    assert math.isnan(seconds_per_replicate(table.assign(started=None, wall_seconds=math.nan)))
 
 
 def test_a_rate_is_chosen_where_each_seed_has_a_split_of_its_own():

@@ -113,6 +113,14 @@ def test_an_axis_that_the_command_line_sets_is_trained_whole():
     assert fewer_points(points, typed) == points
 
 
+def test_a_rule_keeps_the_first_few_values_of_an_axis_whoever_set_it():
+    rules = [{"where": {"optimizer": "adam"}, "keep": {"seed": 2}}]
+    assert without_typed_axes(rules, ["seed=7,9,8"]) == rules
+    points = [[f"optimizer={o}", f"seed={seed}"] for o in ("sgd", "adam") for seed in (7, 9, 8)]
+    assert fewer_points(points, rules) == points[:5]
+    assert fewer_points(points[3:4], rules) == points[3:4]
+
+
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
@@ -120,7 +128,8 @@ def test_an_axis_that_the_command_line_sets_is_trained_whole():
         ("x", "fewer=x: should be a list of rules"),
         ([3], "fewer=3: should have where and keep"),
         ([{"where": 1, "keep": 2}], "should have where and keep, as mappings"),
-        ([{"where": {}, "keep": {"seed": 1}}], "keep.seed=1: should be a list"),
+        ([{"where": {}, "keep": {"seed": 0.5}}], "keep.seed=0.5: should be a list, or a number"),
+        ([{"where": {}, "keep": {"seed": 0}}], "keep.seed=0: should be a list, or a number"),
     ],
 )
 def test_rules_of_another_form_are_refused(rules, message):

@@ -117,7 +117,8 @@ def test_differences_are_counted_at_a_false_discovery_rate():
 
         rows += runs(best_at(RATES[0], RATES[1]), accuracy, task=f"task {number}")
     found = compare_semantics(sweep_of(rows))
-    ratio, differences = describe(found)
+    ratio, differences, control = describe(found)
+    assert control.startswith("There is no jitter control")
     assert "median × 1.41" in ratio
     assert differences.startswith("1 of 10 differences are significant")
     assert "task 3, Adam: modulus better by" in differences
@@ -129,7 +130,8 @@ def test_few_seeds_tell_no_difference_however_equal_they_are():
         return 0.9 if semantics == "split" else 0.8
 
     rows = [row for row in runs(best_at(RATES[1], RATES[1]), accuracy) if row["seed"] < 8]
-    _, differences = describe(compare_semantics(sweep_of(rows)))
+    _, differences, control = describe(compare_semantics(sweep_of(rows)))
+    assert control.startswith("There is no jitter control")
     assert differences == f"Differences: inconclusive (it takes {SEEDS_NEEDED} held-out seeds)."
 
 

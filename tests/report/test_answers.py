@@ -147,7 +147,13 @@ def test_what_a_wrong_learning_rate_costs_the_reference_is_a_table():
     assert [cells[0] for cells in table.cells] == ["× 0.25", "× 0.5", "× 2"]
     caption = document.answer.caption
     assert "tests at 3.3 %, look 1, 6 of at most 32 seeds (5 % over all looks)" in caption
-    assert "no jitter control: no outcome is called different" in caption
+    assert "no jitter control, so that no outcome can be called different" in caption
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_a_sweep_without_a_jitter_control_says_so_however_few_its_seeds(seeds):
+    document = report_retuning(sweep_of([*runs(0.0, seeds), *runs(0.5, seeds, **WIRTINGER)]))
+    assert "no jitter control" in document.answer.caption
 
 
 def test_arms_of_a_group_that_agree_in_all_share_a_row_on_a_terminal():

@@ -60,6 +60,49 @@ def test_a_sentence_has_the_advice_the_outcome_and_what_it_costs_not_to():
     assert line.endswith("[row 1]")
 
 
+@pytest.mark.parametrize(
+    ("size", "seeds_of_data", "text"),
+    [
+        (2000, (0,), "the margin of 0.5 points is 10 of 2,000 test samples."),
+        (359, (0,), "1.8 of 359 test samples: too few to speak of other test samples"),
+        (359, (0, 1), "1.8 of 359 test samples, in each of 2 splits."),
+    ],
+)
+def test_the_margin_of_an_accuracy_is_said_in_test_samples(size, seeds_of_data, text):
+    made = {"made_with": (("samples", (("training", 9), ("test", size))),), "look": 0}
+    rows = [
+        one | {"data.seed": seed_of_data, "report.decides_on": "optimum"} | made
+        for seed_of_data in seeds_of_data
+        for one in [*arm(), *arm((0.4, 0.3, 0.2), **WIRTINGER)]
+    ]
+    document = report_retuning(sweep_of(rows))
+    assert any(text in str(sentence) for sentence in document.verdict)
+    section = next(one for one in document.sections if one.title == "SGD")
+    assert any(text in str(sentence) for sentence in section.sentences)
+    nothing = report_retuning(sweep_of([one | {"made_with": math.nan} for one in rows]))
+    assert "test samples" not in str(nothing.verdict)
+
+
+def test_the_table_shows_the_difference_that_the_answer_speaks_of():
+    shifts = [0.001 * number for number in (0, 1, 2.5, 3, 4, 5.5, 6, 7)]
+    rows = [
+        *arm(shifts=shifts),
+        *arm((0.4, 0.3, 0.2), [*(shift - 0.02 for shift in shifts[1:]), -0.5], **WIRTINGER),
+        *arm(shifts=shifts[::-1], **JITTERED),
+    ]
+    rows = [one | {"report.decides_on": "optimum"} for one in rows]
+    document = report_retuning(sweep_of(rows))
+    (fact,) = document.facts["verdict"][0]["arms"]
+    judged = fact["optimum"]["difference"]
+    (table,) = (one for one in document.tables if one.name == "sgd_differences")
+    shown = table.records[0]
+    assert shown["arm"] == "scale 1, wirtinger"
+    ends = [shown[f"retuned_{end}"] for end in ("mean", "low", "high")]
+    assert ends == [judged[end] for end in ("mean", "low", "high")]
+    assert shown["retuned_mean"] == pytest.approx(-0.02, abs=0.003)  # one run of eight went astray
+    assert shown["unretuned_mean"] == pytest.approx(-0.02, abs=0.003)
+
+
 def test_an_arm_that_does_not_learn_where_the_reference_does_is_said_not_to():
     verdict, (line,) = told(arm(), arm((1.99, 1.98, 2.0), **UNCONJUGATED))
     assert verdict[0] == "SGD with gradient not conjugated: no learning rate works."

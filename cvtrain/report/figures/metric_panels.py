@@ -11,7 +11,8 @@ from cvtrain.report.figures.panels import Panels
 from cvtrain.report.figures.style import as_error, band, error_name, paper_style, style_of
 from cvtrain.report.figures.ticks import common_limits, logarithmic, octave_axis
 
-CURVES = "Lines are means over held-out seeds, shaded from the lowest to the highest"
+CURVES = "Lines are means over held-out {unit}s, shaded from the lowest to the highest"
+"""What is to be seen, of replicates that are called so."""
 FAILED = "in the band: at this rate a run failed, so it has no mean"
 
 
@@ -37,7 +38,7 @@ class MetricCurve:
 
 @paper_style
 def metric_panels(curves: Sequence[MetricCurve], *, mark_best: bool = False) -> Panels:
-    """Draw curves over the learning rate: means over the judged seeds, with their range shaded; an
+    """Draw curves over the learning rate: means over the judged runs, with their range shaded; an
     accuracy as its error. In a band above, learning rates at which a run failed.
 
     Args:
