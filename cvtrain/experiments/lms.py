@@ -97,7 +97,8 @@ def report_lms(sweep: Sweep) -> Document:
         broken.append(f"{unfinished} of {len(sweep.runs)} runs did not finish")
     worst = max((abs(s.errors_off) for s in measured), default=math.nan)
     text = (
-        f"{len(measured)} misadjustments lie within {worst:.1f} standard errors of theory."
+        f"{len(measured)} misadjustments, which share data and seeds, lie within {worst:.1f}"
+        " standard errors of theory."
         if measured
         else "No misadjustment was measured: no run has finished."
     )

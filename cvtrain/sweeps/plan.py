@@ -24,7 +24,7 @@ from cvtrain.runs.safe_names import plain, shortened
 from cvtrain.sweeps.fewer_points import fewer_points
 
 NULL_JITTER = 1e-6
-"""Relative noise on the initial weights in the null arm: what chaos alone does."""
+"""Relative noise on the initial weights of the jitter control."""
 QUOTES = "'\""
 
 

@@ -53,6 +53,14 @@ def test_published_figures_and_least_squares_stand_beside_it(sweep):
         assert found[name]["mse"] == pytest.approx(expected, rel=0.02)
 
 
+def test_the_network_is_ranked_among_methods_on_the_same_data(sweep):
+    document = report_equalizer(load(sweep))
+    (sentence,) = document.sections[0].sentences
+    best = rows(sweep)["polynomial of order 3 in x and x*"]["mse"]
+    assert f"that of the best polynomial, {best:.4f}." in sentence.text
+    assert "published" not in sentence.text
+
+
 def edited(sweep, tmp_path, old, new):
     """A copy of the sweep with another text in each run.json."""
     shutil.copytree(sweep, tmp_path / "sweep")
