@@ -69,7 +69,6 @@ def test_draws_of_the_data_fit_together_where_they_have_one_shape_and_little_roo
         return [len(job.points) for job in pack(points("seed=0,1", *overrides), None)]
 
     assert sizes("data.seed=0,1,2") == [6]
-    assert sizes("data=copy_memory,adding", "model=urnn", "data.seed=0,1") == [4, 4]
     noise = ("data=noncircular", "data.length=8", "data.seed=0,1")
     assert sizes(*noise, "data.samples_per_class=50,60") == [4, 4]
     monkeypatch.setattr("cvtrain.sweeps.packing.MOST_DRAWN", 1)
