@@ -70,7 +70,7 @@ def test_draws_of_the_data_fit_together_where_they_have_one_shape_and_little_roo
 
     assert sizes("data.seed=0,1,2") == [6]
     noise = ("data=noncircular", "data.length=8", "data.seed=0,1")
-    assert sizes(*noise, "data.samples_per_class=50,60") == [4, 4]
+    assert sizes(*noise, "data.samples_per_class=100,200") == [4, 4]
     monkeypatch.setattr("cvtrain.sweeps.packing.MOST_DRAWN", 1)
     assert sizes("data.seed=0,1,2") == [2, 2, 2]
 
