@@ -20,6 +20,7 @@ from cvtrain.analysis.inspection import PIECE, PROBED, Inspection, inspect_piece
 from cvtrain.cli.hydra_application import parse_arguments, start_hydra
 from cvtrain.config.compose import CONFIG_NAME, Composer
 from cvtrain.config.overrides import as_typed, check_spaces, composition_errors_explained
+from cvtrain.data.draws import Draws
 from cvtrain.experiments import registry
 from cvtrain.process.environment import import_from_working_directory
 from cvtrain.process.exit_status import FAILED, run_command
@@ -73,7 +74,7 @@ def inspect_task(task: Task) -> Inspection:
     """
     model, train = task.model(), task.dataset.train
     first = train.take(torch.arange(min(PROBED, len(train))))
-    loader = BatchLoader(task.dataset, ())
+    loader = BatchLoader(Draws([task.dataset]), ())
 
     def pieces() -> Iterator[tuple[Tensor, Tensor]]:
         for piece in loader.pieces(train, torch.device("cpu"), PIECE):
