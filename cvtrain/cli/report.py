@@ -44,6 +44,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         "--tables", action="store_true", help="print all tables, not the answer alone"
     )
     options = parser.parse_args(arguments)
+    if options.folder is not None and len(options.directories) == 1:
+        raise InputError(
+            f"--folder {options.folder}: should be left out for one sweep: its report is in its"
+            " own folder report/"
+        )
     try:
         if len(options.directories) == 1:
             publish(options.directories[0], options.tables)

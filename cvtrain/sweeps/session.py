@@ -168,6 +168,8 @@ class SweepSession:
         # Under pause_at runs are left to be resumed, and nothing is asked of more seeds yet.
         if all(status in ENDED for status in journal.count([*points])):
             self.next_overrides = document.next_overrides
+        else:
+            self._print_how_to_go_on(journal)
 
     def _report_what_was_stopped(self, journal: Journal, points: Collection[Point]) -> None:
         try:

@@ -21,7 +21,7 @@ from cvtrain.process.errors import FilesChanged, InputError, Interrupted, RunFai
 from cvtrain.process.plain_console import PlainConsole
 from cvtrain.process.plain_text import cvtrain_command, say
 from cvtrain.runs.directory_lock import DirectoryLock
-from cvtrain.runs.journal import TRACEBACK_FILE, Journal
+from cvtrain.runs.journal import ENDED, TRACEBACK_FILE, Journal
 from cvtrain.runs.metrics_csv import FILE_NAME as METRICS_FILE
 from cvtrain.runs.next_commands import LAST_LINES, SCREENFUL, evaluation_command, say_commands
 from cvtrain.runs.run_json import RunRecord, load_run_config
@@ -101,6 +101,8 @@ def _train_and_show(job: Job) -> float:
             "evaluate": evaluation_command(directory, point.config.trusted_modules),
         }
     )
+    if record.status not in ENDED:  # pause_at
+        say(how_to_go_on(directory, not_of_a_file(point.config)), sys.stderr)
     return record.final["val/loss"]
 
 

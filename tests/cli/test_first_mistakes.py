@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cvtrain.cli import convert, inform, tensorboard
+from cvtrain.cli import convert, inform, report, tensorboard
 from cvtrain.cli.train import main
 
 NEW = "should be the path of a new directory"
@@ -140,6 +140,13 @@ def test_a_wrong_hyperparameter_is_refused_by_its_name(capsys, words, line):
 def test_a_wrong_word_for_tensorboard_is_a_line(capsys, words, line):
     assert tensorboard.main([".", *words]) == 2
     assert capsys.readouterr().err == f"cvtrain tensorboard: {line}\n"
+
+
+def test_a_folder_for_the_report_of_one_sweep_is_refused(tmp_path, capsys):
+    assert report.main([str(tmp_path), "--folder", "x"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("cvtrain report: --folder x: should be left out for one sweep")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_output_that_is_not_utf8_shows_escapes_and_ends_nothing(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ import pytest
 from cvtrain.cli import main
 from cvtrain.process.plain_text import STARTED_AS
 from tests.documents import TEXTS, snippets
+from tests.sweeps.test_decide import SMALL, TWO_BATCHES
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = "scripts/cvtrain"
@@ -112,6 +113,25 @@ def test_a_run_ends_with_commands_that_work(shell, commands, single):
             assert board.wait(60) == 0
         finally:
             board.kill()
+
+
+def test_a_sweep_ends_with_commands_that_work(shell, commands, typed, tmp_path):
+    where = f"hydra.sweep.dir={tmp_path / 'sweep'}"
+    tables, look, further = typed(*SMALL, *TWO_BATCHES, "seed=range(0,4)", "-m", where)
+    assert "best" in paste(shell, commands, tables)
+    assert shell.words(look)[1:] == ["tensorboard", str(tmp_path / "sweep")]
+    assert "seed=" in further  # inconclusive: with more seeds
+    assert "runs" in paste(shell, commands, further, "plan=true")
+
+
+@pytest.mark.parametrize("kind", ["run", "sweep"])
+def test_what_was_stopped_goes_on_by_the_printed_command(shell, commands, typed, tmp_path, kind):
+    sweep = ("seed=0,1", "-m") if kind == "sweep" else ()
+    where = f"hydra.{kind}.dir={tmp_path / 'it'}"
+    line = next(line for line in typed(*TINY, "pause_at=1", *sweep, where) if "resume=" in line)
+    paste(shell, commands, line)
+    for path in tmp_path.rglob("run.json"):
+        assert '"finished"' in path.read_text(encoding="utf-8")
 
 
 def test_help_shows_commands_that_start(shell, commands, typed):
