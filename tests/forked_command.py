@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import import_module
@@ -153,6 +154,9 @@ def _forget_pytest() -> None:
     sys.argv = ["-c"]
     sys.modules["__main__"] = ModuleType("__main__")
     sys.unraisablehook, threading.excepthook = sys.__unraisablehook__, threading.__excepthook__
+    warnings.filters[:] = [kept for kept in warnings.filters if kept[0] != "error"]
+    for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+        warnings.simplefilter("ignore", category)
     logging.root.handlers.clear()
     logging.root.setLevel(logging.WARNING)
 
