@@ -29,7 +29,9 @@ class Evidence:
     Attributes:
         group, arm, reference: what is compared.
         law: pairs that a law makes equal, or None.
-        registration: the arm's curve on the reference's.
+        registration: the arm's curve on that of the reference, of which the jitter control, where
+            there is one, is a second draw.
+        from_reference: the arm's curve on that of the reference alone.
         control: the jitter control's curve on the reference's, or None.
         from_control: the arm's curve on the jitter control's, or None.
         optimum: at the best rates, or None.
@@ -40,6 +42,7 @@ class Evidence:
     reference: Arm
     law: LawCheck | None
     registration: Registration
+    from_reference: Registration
     control: Registration | None
     from_control: Registration | None
     optimum: Optimum | None
@@ -63,7 +66,7 @@ class Evidence:
         """The larger p-value of no difference, from the reference and from the jitter control; NaN
         without a control."""
         if self.by_curves:
-            both = [self.registration, self.from_control]
+            both = [self.from_reference, self.from_control]
             return float(np.max([r.difference_p if r else math.nan for r in both]))
         return math.nan if self.optimum is None else self.optimum.difference_p
 
@@ -99,15 +102,20 @@ def evidence(group: Group, arm: Arm) -> Evidence:
     reference, control = group.base, group.arm(CONTROL)
     assert reference is not None
 
-    def registered(base: Arm, other: Arm) -> Registration:
-        return register(base.grid, other.grid, group.margin_loss, group.untrained)
+    def registered(base: Arm, other: Arm, control: Grid | None = None) -> Registration:
+        return register(base.grid, other.grid, group.margin_loss, group.untrained, control)
+
+    from_reference = registered(reference, arm)
 
     return Evidence(
         group,
         arm,
         reference,
         law_check(arm),
-        registration=registered(reference, arm),
+        registration=from_reference
+        if control is None
+        else registered(reference, arm, control.grid),
+        from_reference=from_reference,
         control=None if control is None else registered(reference, control),
         from_control=None if control is None else registered(control, arm),
         optimum=at_optimum(

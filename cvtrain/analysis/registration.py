@@ -4,9 +4,9 @@ A curve is the validation loss over the learning rate. Below the best rate train
 there the curve of a seed is smooth and falls, and its place on the axis of octaves is far sharper
 than that of the best rate, which few seeds choose from a flat and noisy bottom. The shift of a seed
 is the mean horizontal distance between the two curves, over the levels of the logarithm of the loss
-from 1.25 to twice the lowest: near the best rate, where learning rates are tuned to, but above the
-bottom. It is the area between the curves over its height (curve registration: Ramsay and Li 1998,
-Curve registration, J. R. Stat. Soc. B 60:351; here by a shift of the argument alone). Between
+from 1.25 to 2.5 times the lowest: near the best rate, where learning rates are tuned to, but above
+the bottom. It is the area between the curves over its height (curve registration: Ramsay and Li
+1998, Curve registration, J. R. Stat. Soc. B 60:351; here by a shift of the argument alone). Between
 learning rates a curve is joined by a monotone cubic: a shift by whole steps of a grid that both
 arms have is exact, any other one off by less than 0.01 octaves, also where one arm has steps of an
 octave and the other of half an octave. Of two points alone, as an arm has that a law makes equal to
@@ -35,7 +35,7 @@ from cvtrain.analysis.statistics import (
 
 GOOD = 1.25
 """Levels are compared down to this many times the lowest median loss: below, curves are flat."""
-NEAR = 2.0
+NEAR = 2.5
 """Levels are compared up to this many times the lowest median loss: above, training is another."""
 LEAST_HEIGHT = math.log(1.25)
 """Of the levels of log loss that are compared: a curve that falls by less is flat."""
@@ -98,13 +98,24 @@ class Registration:
         return self.rest.map(math.expm1)
 
 
-def register(reference: Grid, other: Grid, margin: float, untrained: float) -> Registration:
+def register(
+    reference: Grid,
+    other: Grid,
+    margin: float,
+    untrained: float,
+    control: Grid | None = None,
+) -> Registration:
     """Lay an arm's curve on the reference's.
+
+    The reference and the jitter control are two draws of one thing. What a seed says of an arm is
+    then the mean of what it says beside either, which varies less where training is chaotic.
 
     Args:
         reference, other: the two arms; splits and seeds that both have are paired.
         margin: share of the test loss that does not matter.
         untrained: loss before training, above 0.9 of which nothing is compared; NaN if unknown.
+        control: the reference with jittered initial weights; None, or one that has no curve or
+            lacks a seed: there is only one draw.
     """
     left, right = paired(reference, other)
     reason = _obstacle(left, right, untrained)
@@ -112,16 +123,24 @@ def register(reference: Grid, other: Grid, margin: float, untrained: float) -> R
     if reason is not None:
         none = Interval(math.nan, math.nan, math.nan, 0)
         return Registration(none, none, math.nan, math.nan, margin, edge, reason=reason)
-    bottom, top = _levels(left, right, untrained)
-    shifts = np.array(
-        [
-            _shift(_falling(left, row), _falling(right, row), bottom, top)
-            for row in range(len(left.keys))
-        ]
-    ).round(DECIMALS)
-    known = replicate_means(shifts, left.replicates)
+    bases = [left]
+    if control is not None and set(left.keys) <= set(control.keys):
+        second = control.take(left.keys)
+        bases += [second] if _obstacle(second, right, untrained) is None else []
+    by_base = np.array([_shifts(base, right, untrained) for base in bases])
+    known = replicate_means(_mean_of_known(by_base), left.replicates)
     shift = interval(known)
-    rests = _rests(left, right, shifts, shift.mean)
+    rests = replicate_means(
+        _mean_of_known(
+            np.array(
+                [
+                    _rests(base, right, shifts, shift.mean)
+                    for base, shifts in zip(bases, by_base, strict=True)
+                ]
+            )
+        ),
+        left.replicates,
+    )
     limit = math.log1p(margin)
     rest = summary(rests)
     return Registration(
@@ -138,8 +157,23 @@ def register(reference: Grid, other: Grid, margin: float, untrained: float) -> R
     )
 
 
+def _mean_of_known(values: RealArray) -> RealArray:
+    """Means along the first axis of what is not NaN; NaN where nothing is."""
+    known = ~np.isnan(values)
+    sums, counts = np.where(known, values, 0.0).sum(axis=0), known.sum(axis=0)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def _shifts(left: Grid, right: Grid, untrained: float) -> RealArray:
+    """Octaves from each curve of `left` to that of `right`, `[keys]`; NaN where there are none."""
+    bottom, top = _levels(left, right, untrained)
+    rows = range(len(left.keys))
+    shifts = [_shift(_falling(left, row), _falling(right, row), bottom, top) for row in rows]
+    return np.array(shifts).round(DECIMALS)
+
+
 def _rests(reference: Grid, other: Grid, shifts: RealArray, shift: float) -> RealArray:
-    """What each replicate says of the rest, without those that say nothing.
+    """What each seed says of the rest, `[keys]`; NaN where it says nothing.
 
     A seed whose curve lies farther than the mean shift has a larger rest there. That says nothing
     of the mean rest, since the mean shift comes from the same seeds, and the spread of such rests
@@ -154,8 +188,7 @@ def _rests(reference: Grid, other: Grid, shifts: RealArray, shift: float) -> Rea
     slopes = (above - below) / (2 * STEP_OF_SHIFT)
     slopes = slopes[np.isfinite(slopes)]
     slope = float(trimmed_mean(slopes)) if len(slopes) else 0.0
-    rests = rests + slope * np.where(np.isfinite(shifts), shifts - shift, 0.0)
-    return replicate_means(rests, reference.replicates)
+    return np.asarray(rests + slope * np.where(np.isfinite(shifts), shifts - shift, 0.0))
 
 
 def rest_of(reference: Grid, other: Grid, shift: float) -> RealArray:
@@ -163,8 +196,8 @@ def rest_of(reference: Grid, other: Grid, shift: float) -> RealArray:
     all seeds, as one who moves the learning rate does.
 
     The arm is compared at the places of the reference's rates and the reference at those of the
-    arm's, where the loss is from 1.25 to twice the lowest: what a joined curve is above the true
-    one appears in both with opposite signs.
+    arm's, where the loss is from 1.25 to 2.5 times the lowest: what a joined curve is above the
+    true one appears in both with opposite signs.
 
     Returns:
         `[keys]`, NaN where a run has no usable partner at corresponding rates.

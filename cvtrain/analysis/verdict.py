@@ -219,15 +219,17 @@ def _with_seeds(found: Evidence, plain: Answer, decision: Decision, shown: str) 
     if found.control is None and unlike and found.by_curves:
         reason = f"a difference shows, but no jitter control says what chaos does: {shown}"
         return _open(replace(plain, more_overrides=("null_arm=true",)), reason)
-    if look.seeds >= look.max_seeds:
+    # An experiment may give one optimizer fewer seeds than another.
+    have = group.looks[-1].seeds
+    if have >= look.max_seeds:
         return _open(plain, f"report.max_seeds={look.max_seeds} is reached: {shown}")
     enough = found.seeds_for_answer(lambda seeds: look.level_at(seeds) / decision.arms)
     if enough is None and found.optimum is not None and found.optimum.failures.suspicious:
-        enough = 2 * look.seeds
+        enough = 2 * have
     if enough is None:
         return _open(plain, f"no number of seeds is known that would be enough: {shown}")
-    more = enough - look.seeds
-    allowed = min(enough, look.max_seeds) - look.seeds
+    more = enough - have
+    allowed = min(enough, look.max_seeds) - have
     seconds = more * group.seconds_per_replicate
     about = f"about {more} more {group.unit}{'s' if more > 1 else ''}"
     about += "" if math.isnan(seconds) else f", {seconds:.0f} s"

@@ -87,7 +87,7 @@ def _facts(directory: Path, runs: pd.DataFrame) -> dict[str, Any]:
 
 def _sentence(facts: Mapping[str, Any]) -> str:
     """E.g. ``digits_fft (1,077 training, 360 validation and 360 test samples) learned by mixed_mlp
-    (8,320 complex and 1,292 real parameters) with SGD and Adam: 336 runs of 200 steps in batches of
+    (8,320 complex and 1,292 real parameters) with SGD and Adam: 348 runs of 200 steps in batches of
     64, seeds 0 to 7, one split of the data.``"""
     samples = facts["samples"][0] if len(facts["samples"]) == 1 else {}
     sizes = " and ".join(

@@ -20,8 +20,8 @@ def rng(draw_number=0):
     return np.random.default_rng(1000 + draw_number)
 
 
-def registered(reference, other):
-    return register(reference, other, MARGIN, UNTRAINED)
+def registered(reference, other, control=None):
+    return register(reference, other, MARGIN, UNTRAINED, control)
 
 
 @pytest.mark.parametrize("octaves", [-1, 0, 1, 2])
@@ -97,14 +97,26 @@ def test_a_best_rate_at_the_edge_is_noted():
     assert registered(one, draw(rng(2), PLAIN, 8, np.arange(-5.0, -0.5))).edge
 
 
-def rates(truth, base, seeds, octaves, draws):
+def test_a_second_draw_of_the_reference_counts_as_much_as_the_first():
+    one, two, arm = (draw(rng(n), truth, 8) for n, truth in enumerate((PLAIN, PLAIN, PLAIN)))
+    both = registered(one, arm, two)
+    alone = [registered(base, arm) for base in (one, two)]
+    shifts = np.mean([found.shifts for found in alone], axis=0)
+    assert np.allclose(both.shifts, shifts)
+    assert both.rest_summary.error < max(found.rest_summary.error for found in alone)
+    few = two.take(two.keys[1:])  # a draw that lacks a seed is no second one
+    assert registered(one, arm, few).rests == alone[0].rests
+
+
+def rates(truth, base, seeds, octaves, draws, twice=False):
     """Shares of draws: intervals that hold the shift and the rest, equality, difference."""
     found = []
     for number in range(draws):
         generator = rng(number)
         one = draw(generator, base, seeds, octaves)
         two = draw(generator, truth, seeds, octaves)
-        result = registered(one, two)
+        control = draw(generator, base, seeds, octaves) if twice else None
+        result = registered(one, two, control)
         found.append(
             (
                 result.shift.low <= truth.shift <= result.shift.high,
@@ -126,10 +138,13 @@ def rates(truth, base, seeds, octaves, draws):
         (Truth(shift=0.4, rest=math.log1p(MARGIN)), PLAIN),
     ],
 )
-def test_intervals_and_answers_are_right_as_often_as_they_say(seeds, octaves, truth, base, share):
+@pytest.mark.parametrize("twice", [False, True])
+def test_intervals_and_answers_are_right_as_often_as_they_say(
+    seeds, octaves, truth, base, twice, share
+):
     draws = share(1000 if seeds < 100 else 300)
     slack = 3 * math.sqrt(0.05 * 0.95 / draws)
-    shift, rest, equal, differ = rates(truth, base, seeds, octaves, draws)
+    shift, rest, equal, differ = rates(truth, base, seeds, octaves, draws, twice)
     assert 0.93 - slack <= shift <= 0.98 + slack
     assert 0.93 - slack <= rest <= 0.98 + slack
     if truth.rest:
