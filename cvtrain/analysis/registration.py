@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cvtrain.analysis.best_lr import NOT_LEARNED
+from cvtrain.analysis.curves import GOOD, NEAR, distance, falling, joined, levels, obstacle
 from cvtrain.analysis.grid import Grid, paired
 from cvtrain.analysis.replicates import replicate_means
 from cvtrain.analysis.statistics import (
@@ -33,12 +33,6 @@ from cvtrain.analysis.statistics import (
     trimmed_mean,
 )
 
-GOOD = 1.25
-"""Levels are compared down to this many times the lowest median loss: below, curves are flat."""
-NEAR = 2.5
-"""Levels are compared up to this many times the lowest median loss: above, training is another."""
-LEAST_HEIGHT = math.log(1.25)
-"""Of the levels of log loss that are compared: a curve that falls by less is flat."""
 STEP_OF_SHIFT = 0.05
 """Octaves to either side for the derivative of a rest by the shift."""
 DECIMALS = 9
@@ -47,8 +41,6 @@ TOLERANCE = 0.01
 """Octaves by which a place may lie beyond the rates tried, whose end then stands for it."""
 UNCHANGED = 0.1
 """Octaves: a learning rate whose shift lies within, its whole interval, is left as it is."""
-LEVELS = 64
-"""Number of levels at which the distance between two curves is taken."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +110,7 @@ def register(
             lacks a seed: there is only one draw.
     """
     left, right = paired(reference, other)
-    reason = _obstacle(left, right, untrained)
+    reason = obstacle(left, right, untrained)
     edge = left.edge or right.edge
     if reason is not None:
         none = Interval(math.nan, math.nan, math.nan, 0)
@@ -126,7 +118,7 @@ def register(
     bases = [left]
     if control is not None and set(left.keys) <= set(control.keys):
         second = control.take(left.keys)
-        bases += [second] if _obstacle(second, right, untrained) is None else []
+        bases += [second] if obstacle(second, right, untrained) is None else []
     by_base = np.array([_shifts(base, right, untrained) for base in bases])
     known = replicate_means(_mean_of_known(by_base), left.replicates)
     shift = interval(known)
@@ -166,9 +158,9 @@ def _mean_of_known(values: RealArray) -> RealArray:
 
 def _shifts(left: Grid, right: Grid, untrained: float) -> RealArray:
     """Octaves from each curve of `left` to that of `right`, `[keys]`; NaN where there are none."""
-    bottom, top = _levels(left, right, untrained)
+    bottom, top = levels(left, right, untrained)
     rows = range(len(left.keys))
-    shifts = [_shift(_falling(left, row), _falling(right, row), bottom, top) for row in rows]
+    shifts = [distance(falling(left, row), falling(right, row), bottom, top) for row in rows]
     return np.array(shifts).round(DECIMALS)
 
 
@@ -234,103 +226,3 @@ def _gap(base: Grid, moved: Grid, row: int, by: float) -> float:
     along = np.clip(places[inside], octaves[0], octaves[-1])
     own = np.log(base.test_loss[row, near])[inside]
     return float((joined(octaves, logs, along) - own).mean())
-
-
-def joined(x: RealArray, y: RealArray, at: RealArray) -> RealArray:
-    """Values of the monotone cubic through points, at places inside of the ascending `x`.
-
-    Slopes at the points are those of parabolas through three of them, limited to where the curve
-    neither over- nor undershoots (Hyman 1983, Accurate monotonicity preserving cubic interpolation,
-    SIAM J. Sci. Stat. Comput. 4:645). SciPy's PchipInterpolator has smaller slopes: with it a rest
-    at the margin was called equal in 47 % of the simulated sweeps of 40 seeds, instead of 5 %.
-    """
-    if len(x) < 3:
-        return np.asarray(np.interp(at, x, y))
-    steps = np.diff(x)
-    secants = np.diff(y) / steps
-    left, right = np.append(secants[0], secants), np.append(secants, secants[-1])
-    slopes = np.empty(len(x))
-    slopes[1:-1] = (steps[1:] * secants[:-1] + steps[:-1] * secants[1:]) / (steps[1:] + steps[:-1])
-    slopes[0], slopes[-1] = 2 * secants[0] - slopes[1], 2 * secants[-1] - slopes[-2]
-    limit = np.where(left * right > 0, 3 * np.minimum(np.abs(left), np.abs(right)), 0.0)
-    slopes = np.sign(left) * np.clip(np.sign(left) * slopes, 0.0, limit)
-    part = np.clip(np.searchsorted(x, at) - 1, 0, len(steps) - 1)
-    step, t = steps[part], (at - x[part]) / steps[part]
-    bend = step * ((1 - t) * slopes[part] - t * slopes[part + 1] + (2 * t - 1) * secants[part])
-    return np.asarray((1 - t) * y[part] + t * y[part + 1] + t * (1 - t) * bend)
-
-
-def _levels(left: Grid, right: Grid, untrained: float) -> tuple[float, float]:
-    """Lowest and highest logarithm of the loss at which the two curves are compared."""
-    lowest = max(float(np.nanmin(grid.median_loss)) for grid in (left, right))
-    top = NEAR * lowest if math.isnan(untrained) else min(NEAR * lowest, NOT_LEARNED * untrained)
-    return math.log(GOOD * lowest), math.log(top)
-
-
-def _falling(grid: Grid, row: int) -> tuple[RealArray, RealArray]:
-    """Octaves and log losses of one seed up to the lowest median loss, where they fall; a run that
-    failed, or is no better than one at a smaller rate, is left out."""
-    octaves: list[float] = []
-    logs: list[float] = []
-    for place in range(int(np.nanargmin(grid.median_loss)) + 1):
-        loss = grid.loss[row, place]
-        if grid.fails[row, place] or not 0 < loss < np.inf:
-            continue
-        if not logs or math.log(loss) < logs[-1]:
-            octaves.append(grid.octaves[place])
-            logs.append(math.log(loss))
-    return np.array(octaves), np.array(logs)
-
-
-def _shift(
-    left: tuple[RealArray, RealArray],
-    right: tuple[RealArray, RealArray],
-    bottom: float,
-    top: float,
-    least: float = LEAST_HEIGHT / 2,
-) -> float:
-    """Mean horizontal distance between two falling curves; NaN where they have too few levels in
-    common."""
-    if not len(left[1]) or not len(right[1]):
-        return math.nan
-    low = max(bottom, left[1][-1], right[1][-1])
-    high = min(top, left[1][0], right[1][0])
-    if high - low < least:
-        return math.nan
-    levels = np.linspace(low, high, LEVELS)
-    first, second = (_places(octaves, logs, levels) for octaves, logs in (left, right))
-    return float(np.trapezoid(second - first, levels) / (high - low))
-
-
-def _places(octaves: RealArray, logs: RealArray, levels: RealArray) -> RealArray:
-    """Octaves at which the joined curve through falling points has these levels."""
-    fine = np.linspace(octaves[0], octaves[-1], LEVELS * len(octaves))
-    return np.asarray(np.interp(levels, joined(octaves, logs, fine)[::-1], fine[::-1]))
-
-
-def _obstacle(left: Grid, right: Grid, untrained: float) -> str | None:
-    """Why there is nothing to register, or None."""
-    if not left.keys:
-        return "the arms have no seed in common"
-    curves = []
-    for who, grid in (("the reference's", left), ("the arm's", right)):
-        middles = grid.median_loss
-        if not np.isfinite(middles).any():
-            return f"{who} runs fail at every learning rate"
-        usable = np.where(np.isnan(middles), np.inf, middles)
-        lowest = int(usable.argmin())
-        if usable[lowest] <= 0:
-            return f"{who} loss reaches 0 or less, of which there is no logarithm"
-        if lowest == 0:
-            return f"{who} curve does not fall: its best learning rate is the smallest one tried"
-        part = usable[: lowest + 1]
-        part = part[np.isfinite(part)]
-        if math.log(part.max() / part[-1]) < LEAST_HEIGHT:
-            return f"{who} curve is flat: the loss falls by less than 25 % below the best rate"
-        curves.append(np.log(part))
-    bottom, top = _levels(left, right, untrained)
-    high = min(top, *(curve.max() for curve in curves))
-    low = max(bottom, *(curve.min() for curve in curves))
-    if high - low < LEAST_HEIGHT / 2:
-        return "the curves have too few levels of the loss in common; smaller learning rates"
-    return None
