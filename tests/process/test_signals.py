@@ -186,9 +186,9 @@ def test_at_no_stage_a_sweep_goes_on_after_a_signal(command, monkeypatch, patche
     home, _, name = patched.rpartition(".")
     function = getattr(sys.modules.get(home) or __import__(home, fromlist=[name]), name)
 
-    def interrupted(*args: Any) -> Any:
+    def interrupted(*args: Any, **named: Any) -> Any:
         in_a_finaliser()
-        return function(*args)
+        return function(*args, **named)
 
     monkeypatch.setattr(patched, interrupted)
     done = command("max_steps=10", "model.hidden=[4]", "seed=0,1", "-m")

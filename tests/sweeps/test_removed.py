@@ -69,12 +69,12 @@ def at_step(monkeypatch, tmp_path):
         write = RunWriter.write
         waiting = [change]
 
-        def changed(recorder: RunWriter, at: int, *row: object) -> None:
+        def changed(recorder: RunWriter, at: int, *row: object) -> bool:
             ours = recorder._directories[0].is_relative_to(tmp_path)
             if ours and at >= step and waiting:
                 recorder.flush()
                 waiting.pop()()
-            write(recorder, at, *row)
+            return write(recorder, at, *row)
 
         monkeypatch.setattr(RunWriter, "write", changed)
         monkeypatch.setattr("cvtrain.runs.writer.FLUSH_EVERY", 5)
