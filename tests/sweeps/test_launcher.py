@@ -86,8 +86,10 @@ class Setting:
 
 
 @pytest.fixture(autouse=True)
-def logging_is_left_alone(monkeypatch):
+def logging_and_hydra_are_left_alone(monkeypatch):
     monkeypatch.setattr("cvtrain.sweeps.launcher.configure_log", lambda *_: None)
+    yield
+    GlobalHydra.instance().clear()
 
 
 COMPOSED = [
