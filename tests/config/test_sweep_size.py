@@ -36,7 +36,7 @@ def test_an_axis_has_as_many_values_as_hydra_expands_it_to(values):
     assert axis_length(override) == len(list(override.sweep_iterator()))
 
 
-@given(st.integers(-50, 50), st.integers(-50, 50), st.integers(-9, 9).filter(bool))
+@given(st.integers(-50, 50), st.integers(-50, 50), st.integers(1, 9) | st.integers(-9, -1))
 def test_ranges_are_counted_as_python_counts_them(start, stop, step):
     text = f"seed=range({start},{stop},{step})"
     wanted = len(range(start, stop, step))

@@ -40,7 +40,8 @@ def test_buffers_that_a_forward_replaces_are_each_members_own(tmp_path, monkeypa
     root.mkdir()
     accuracies = []
     for together, alone in together_and_alone(root, *chosen):
-        assert largest_difference(together, alone) < 1e-10
+        # Adam divides by the moduli of gradients, and makes rounding of small ones larger.
+        assert largest_difference(together, alone) < 1e-9
         assert_same_rows(together, alone, 1e-9)
         assert together.weights["running_mean"].abs().max() > 0.01
         accuracies.append(together.record.final["test/accuracy"])
