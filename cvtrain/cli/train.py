@@ -21,7 +21,7 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import run_job
 from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cvtrain.cli.hydra_application import parse_arguments, start_hydra
@@ -222,7 +222,9 @@ def _sweep(hydra: Hydra, composer: Composer, overrides: list[str]) -> Path | Non
         raise
     except Exception as error:  # a `_target_` that is no plugin, a plugin that cannot be imported
         raise InputError(f"hydra.sweeper, hydra.launcher: {describe_error(error)}") from error
-    sweeper.sweep(arguments=list(composed.hydra.overrides.task))
+    # Not resolved: ${seed} in an override is that of each point.
+    typed: list[str] = OmegaConf.to_container(composed.hydra.overrides.task)  # type: ignore[assignment]  # a list node
+    sweeper.sweep(arguments=typed)
     callbacks.on_multirun_end(config=composed, config_name=name)
     # The sweeper has put there which directory it made.
     return None if composed.plan is True else Path(str(composed.hydra.sweep.dir))

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from hydra.core.utils import JobReturn
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from cvtrain.config.overrides import parse_override
 
@@ -36,7 +36,8 @@ def run_until_decided(
         print(f"cvtrain: going on with {' '.join(more[1:])} (report.decide)", file=sys.stderr)
         keys = {parse_override(text).key_or_group for text in more}
         typed = [*(t for t in typed if parse_override(t).key_or_group not in keys), *more]
-        kept = config.hydra.overrides.task
+        recorded = OmegaConf.to_container(config.hydra.overrides.task)  # ${seed} as it was typed
+        kept = list(map(str, recorded)) if isinstance(recorded, list) else []
         config.hydra.overrides.task = [
             *(t for t in kept if parse_override(t).key_or_group not in keys),
             *more,

@@ -117,6 +117,14 @@ def test_data_that_are_ready_train_as_their_function_does(tmp_path):
     assert losses[0] == losses[1]
 
 
+def test_an_override_may_refer_to_the_seed_of_each_point(tmp_path):
+    """${seed} was resolved once for all points: every run had the same draw of the data."""
+    short = (*SHORT, f"output={tmp_path}", "model.hidden=[4]")
+    result = cvtrain.sweep(*short, "data.seed=${seed}", axes={"seed": [0, 1, 2]})
+    assert result.runs["data.seed"].tolist() == [0, 1, 2]
+    assert set(result.runs["engine"]) == {"stack"}
+
+
 def brier(output, target):
     return (output.softmax(1) - nn.functional.one_hot(target, 2)).square().sum(1)
 

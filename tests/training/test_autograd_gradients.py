@@ -118,8 +118,7 @@ class TakingNoneAtAll(ByHand):
 def test_gradients_that_are_dropped_are_not_reported(tmp_path):
     logged = monitored(tmp_path, DroppingTheFirst(), every_n_steps=4)
     assert logged[0][1]["grad/norm"] == pytest.approx(8**0.5)
-    logged = monitored(tmp_path, TakingNoneAtAll(), every_n_steps=4)
-    assert logged[0][1]["grad/norm"] == logged[0][1]["update/norm"] == 0
+    assert not monitored(tmp_path, TakingNoneAtAll(), every_n_steps=4)
 
 
 class SearchingByHand(ByHand):
