@@ -142,6 +142,7 @@ def test_a_loss_may_be_a_function_or_a_module(loss, tmp_path):
 
 
 def test_hydra_of_another_application_is_left_alone(tmp_path):
+    GlobalHydra.instance().clear()  # of an earlier command in this process
     with initialize(config_path=None, version_base="1.3"):
         before = GlobalHydra.instance().hydra
         cvtrain.sweep(*SHORT, f"output={tmp_path}", axes={"seed": [0, 1]})
