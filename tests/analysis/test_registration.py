@@ -128,7 +128,17 @@ def rates(truth, base, seeds, octaves, draws, twice=False):
     return np.mean(found, axis=0)
 
 
-@pytest.mark.parametrize(("seeds", "octaves"), [(8, WHOLE), (16, HALF), (40, HALF), (200, HALF)])
+@pytest.mark.parametrize(
+    ("seeds", "octaves", "twice"),
+    [
+        (8, WHOLE, False),
+        (8, WHOLE, True),
+        (16, HALF, False),
+        (40, HALF, True),
+        (200, HALF, False),
+        pytest.param(200, HALF, True, marks=pytest.mark.long),
+    ],
+)
 @pytest.mark.parametrize(
     ("truth", "base"),
     [
@@ -138,7 +148,6 @@ def rates(truth, base, seeds, octaves, draws, twice=False):
         (Truth(shift=0.4, rest=math.log1p(MARGIN)), PLAIN),
     ],
 )
-@pytest.mark.parametrize("twice", [False, True])
 def test_intervals_and_answers_are_right_as_often_as_they_say(
     seeds, octaves, truth, base, twice, share
 ):
