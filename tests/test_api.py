@@ -17,7 +17,7 @@ SHORT = ("max_steps=6", "model.hidden=[8]", "signals.scalars_every=2")
 
 
 def test_a_run_from_python_has_the_numbers_of_the_command(commands, tmp_path):
-    directory = cvtrain.train(cvtrain.configure(*SHORT), output=tmp_path / "here")
+    directory = cvtrain.train(cvtrain.configure(*SHORT), output=tmp_path / "here").directory
     assert directory.parent == tmp_path / "here"
     assert commands.run(tmp_path, *SHORT).returncode == 0
     (other,) = (tmp_path / "outputs" / "default").iterdir()
@@ -29,7 +29,7 @@ def test_a_run_from_python_has_the_numbers_of_the_command(commands, tmp_path):
 
 def test_two_runs_in_one_second_get_two_directories(tmp_path):
     config = cvtrain.configure(*SHORT)
-    first, second = (cvtrain.train(config, output=tmp_path) for _ in range(2))
+    first, second = (cvtrain.train(config, output=tmp_path).directory for _ in range(2))
     assert first != second
 
 
@@ -55,7 +55,7 @@ def test_an_unknown_name_of_the_package_is_an_attribute_error():
 
 
 def test_a_run_from_python_has_histograms_as_the_command_makes_them(tmp_path):
-    directory = cvtrain.train(cvtrain.configure(*SHORT), output=tmp_path)
+    directory = cvtrain.train(cvtrain.configure(*SHORT), output=tmp_path).directory
     accumulator = EventAccumulator(str(directory))
     accumulator.Reload()
     assert "grad/trunk.0.weight/imag" in accumulator.Tags()["tensors"]
@@ -84,12 +84,12 @@ def test_a_run_is_locked_while_it_trains(tmp_path, monkeypatch):
 
     tried: list[str] = []
 
-    def second_command(job):
+    def second_command(job, progressed):
         with pytest.raises(InputError, match="is being trained by another command"):
             DirectoryLock(job.root / job.points[0].directory).__enter__()
         tried.append(job.points[0].directory)
 
     monkeypatch.setattr(engine, "train", second_command)
-    directory = cvtrain.train(cvtrain.configure("+experiment=article"), tmp_path)
+    directory = cvtrain.train(cvtrain.configure("+experiment=article"), tmp_path).directory
     assert tried == [directory.name]
     assert not list(directory.glob(".lock"))

@@ -58,7 +58,7 @@ def test_all_that_is_acceptable_was_constructed(constructed):
         "Module": 180,
         "Optimizer": 25,
         "LRScheduler": 9,
-        "Metric": 30,
+        "Metric": 29,
         "Dataset": 11,
         "Callback": 4,
     }.items():

@@ -18,7 +18,8 @@ SMALL = ("model=mlp", "model.hidden=[4]", "max_steps=6")
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return cvtrain.train(cvtrain.configure(*SMALL), tmp_path_factory.mktemp("earlier"))
+    config = cvtrain.configure(*SMALL)
+    return cvtrain.train(config, tmp_path_factory.mktemp("earlier")).directory
 
 
 def weights(*overrides: str) -> dict[str, torch.Tensor]:
@@ -52,7 +53,8 @@ def test_training_goes_on_from_there(run, tmp_path):
 def test_a_run_is_evaluated_where_what_it_started_from_is_gone(run, tmp_path):
     earlier = tmp_path / "earlier"
     shutil.copytree(run, earlier)
-    later = cvtrain.train(cvtrain.configure(*SMALL, f"start_from='{earlier}'"), tmp_path / "later")
+    config = cvtrain.configure(*SMALL, f"start_from='{earlier}'")
+    later = cvtrain.train(config, tmp_path / "later").directory
     shutil.rmtree(earlier)
     expected = read_record(later / "run.json")["final"]["test/loss"]
     assert evaluate(later, "test", "last").values["loss"] == expected
