@@ -124,7 +124,7 @@ PROGRAM = """
             return str(error)
     error, found["refused"] = changed(refused)
     assert "optimizer.lr=-1" in error
-    run, found["train"] = changed(lambda: cvtrain.train(config, "runs"))
+    run, found["train"] = changed(lambda: cvtrain.train(config, "runs").directory)
     sweep, found["load"] = changed(lambda: cvtrain.load(run))
     _, found["curves"] = changed(lambda: sweep.curves)
     evaluate = cvtrain.cli.evaluate.evaluate
