@@ -184,6 +184,8 @@ def _run_command(
     status = 1
     try:
         status = cvtrain.cli.main.main(arguments)
+    except SystemExit as ended:  # argparse's own --help
+        status = ended.code if isinstance(ended.code, int) else 0
     except BaseException:
         traceback.print_exc()
     sys.stdout.flush()

@@ -141,7 +141,11 @@ def test_help_shows_commands_that_start(shell, commands, typed):
         paste(shell, commands, line, *more)
 
 
-@pytest.mark.parametrize("command", [name for name in main.COMMANDS if name != "train"])
+PARSED = [name for name in main.COMMANDS if name not in ("train", "inspect")]
+"""Commands with a parser of their own; the others take overrides."""
+
+
+@pytest.mark.parametrize("command", PARSED)
 def test_the_usage_of_a_command_begins_with_what_was_typed(typed, command):
     usage, *examples = typed(command, "--help")
     assert usage.startswith(f"{SCRIPT} {command} [-h]")
@@ -177,7 +181,7 @@ def test_what_is_missing_is_installed_by_the_printed_command(
     assert extra in PROJECT["optional-dependencies"]
     if extra == "wandb":  # the others differ in one word
         done = shell.run(f"{line} --help")
-        assert (done.returncode, done.stdout.split()[:2]) == (0, ["Usage:", "pip"]), done.stderr
+        assert (done.returncode, done.stdout.split()[:1]) == (0, ["Usage:"]), done.stderr
 
 
 def test_a_bare_shell_finds_the_program_of_every_line_of_the_pages(shell):
