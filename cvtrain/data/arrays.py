@@ -101,6 +101,11 @@ def arrays(
         [stored for _, stored in pairs.values()], dtype, task, relabel, is_matlab(targets)
     )
     stored_groups = None if groups is None else _vector(open_array("groups", groups), groups)
+    samples = pairs["train"][0].shape[0]
+    if stored_groups is not None and stored_groups.shape != (samples,):
+        raise ValueError(
+            f"groups={groups}: is {list(stored_groups.shape)}, should be [{samples}], one a sample"
+        )
     draw = partial(drawn_samples, pairs["train"], stored_groups, seed, convert.task)
     chosen = divided(pairs, validation, test, draw)
     prepare = Preparation(dtype, parts, transform, window)
@@ -145,15 +150,11 @@ def drawn_samples(
         numbers of samples for training, validation and test.
 
     Raises:
-        ValueError: there is not one group for each sample, or they leave a split empty.
+        ValueError: the groups leave a split empty.
     """
     count = pair[0].shape[0]
     generator = data_generator(seed)
     if groups is not None:
-        if groups.shape != (count,):
-            raise ValueError(
-                f"groups: is {list(groups.shape)}, should be [{count}], one for each sample"
-            )
         names, group_of_sample = np.unique(groups.take(np.arange(count)), return_inverse=True)
         parts = whole_groups("groups", len(names), generator, *shares)
         return [np.flatnonzero(np.isin(group_of_sample, part)) for part in parts]
