@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from io import StringIO
 from itertools import pairwise
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,7 @@ def _tables_of(
     return [joined.iloc[start:end].reset_index(drop=True) for start, end in pairwise(ends)]
 
 
-def load(path: str | Path) -> Sweep:
+def load(path: str | PathLike[str]) -> Sweep:
     """Read a sweep's directory, or that of one run.
 
     Raises:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from cvtrain.analysis.inspection import PIECE, PROBED, Inspection, inspect_pieces
 from cvtrain.cli.hydra_application import parse_arguments, start_hydra
+from cvtrain.cli.parser import as_typed_here
 from cvtrain.config.compose import CONFIG_NAME, Composer
 from cvtrain.config.overrides import as_typed, check_spaces, composition_errors_explained
 from cvtrain.data.draws import Draws
@@ -49,7 +50,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     args = parse_arguments(list(map(as_typed, words)))
     if args.help:
-        print(__doc__)
+        print(as_typed_here("inspect", __doc__ or ""))
         return 0
     check_spaces(args.overrides)
     import_from_working_directory()

@@ -9,21 +9,25 @@ from cvtrain.process.errors import InputError
 from cvtrain.process.plain_text import cvtrain_command
 
 
+def as_typed_here(command: str, description: str) -> str:
+    """A description whose lines that begin with ``cvtrain`` and the command show it as it is typed
+    here, e.g. ``scripts/cvtrain report``."""
+    return description.replace(f"    cvtrain {command}", f"    {cvtrain_command(command)}")
+
+
 class CommandParser(ArgumentParser):
     """Parses the words of one command; raises InputError where argparse prints its usage and exits.
 
     Args:
         command: name of the command, such as ``report``.
-        description: for ``--help``, whose line breaks stay; a line of it that begins with the
-            command is shown as it is typed here, e.g. ``scripts/cvtrain report``.
+        description: for ``--help``, whose line breaks stay; see `as_typed_here`.
         arguments: others of `argparse.ArgumentParser`.
     """
 
     def __init__(self, command: str, description: str, **arguments: Any) -> None:
-        typed = cvtrain_command(command)
         super().__init__(
-            prog=typed,
-            description=description.replace(f"    cvtrain {command}", f"    {typed}"),
+            prog=cvtrain_command(command),
+            description=as_typed_here(command, description),
             formatter_class=RawDescriptionHelpFormatter,
             allow_abbrev=False,
             **arguments,

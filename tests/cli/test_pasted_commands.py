@@ -152,6 +152,12 @@ def test_the_usage_of_a_command_begins_with_what_was_typed(typed, command):
     assert bool(examples) == (command in ("convert", "evaluate"))
 
 
+def test_the_help_of_inspect_shows_commands_as_they_were_typed(typed):
+    examples = typed("inspect", "--help")
+    assert len(examples) == 2
+    assert all(line.startswith(f"{SCRIPT} inspect ") for line in examples)
+
+
 def test_the_converter_prints_overrides_that_are_taken(shell, commands, monkeypatch, capsys):
     main.main(["convert", "--from", "wirtinger", "--to", "pytorch", "adamw", "clip.norm=1"])
     overrides = capsys.readouterr().out.splitlines()[-1]
@@ -182,6 +188,7 @@ def test_what_is_missing_is_installed_by_the_printed_command(
     if extra == "wandb":  # the others differ in one word
         done = shell.run(f"{line} --help")
         assert (done.returncode, done.stdout.split()[:1]) == (0, ["Usage:"]), done.stderr
+        assert "pip install" in done.stdout
 
 
 def test_a_bare_shell_finds_the_program_of_every_line_of_the_pages(shell):

@@ -19,6 +19,7 @@ from cvtrain.config.python_objects import is_registered, path_of
 from cvtrain.data.in_memory import data_target
 from cvtrain.process.errors import InputError, Interrupted
 from cvtrain.sweeps.results import SweepResult
+from cvtrain.training.objective import loss_target
 
 SHORT = ("max_steps=10", "optimizer=sgd", "signals.scalars_every=5")
 
@@ -95,6 +96,14 @@ def test_other_objects_are_other_runs():
     x, y = waves()
     assert data_target((x, y)) == data_target((x.numpy(), y.numpy()))
     assert data_target((x, y)) != data_target((x, 1 - y))
+
+
+def test_losses_of_other_weights_are_other_losses():
+    weights = torch.linspace(1, 2, 10_000)
+    one, same, other = (nn.CrossEntropyLoss(w) for w in (weights, weights.clone(), weights.flip(0)))
+    hair = nn.CrossEntropyLoss(weights * (1 + 1e-6))
+    assert loss_target(one) == loss_target(same)
+    assert len({loss_target(loss) for loss in (one, other, hair)}) == 3
 
 
 def test_what_a_module_holds_is_named_by_its_path():
