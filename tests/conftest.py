@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from cvtrain.cli.train import main
-from tests.blank_figures import figures_left_blank
-from tests.forked_command import ForkedCommands
+# Before their imports, so that they too say what was unequal.
+pytest.register_assert_rewrite("tests.sweeps.small_sweep", "tests.training.trained_runs")
+
+from cvtrain.cli.train import main  # noqa: E402
+from tests.blank_figures import figures_left_blank  # noqa: E402
+from tests.forked_command import ForkedCommands  # noqa: E402
 
 
 @dataclass(frozen=True)

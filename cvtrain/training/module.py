@@ -172,8 +172,10 @@ class TrainingModule(ModuleState):
         every = self.config.checkpoint.every_n_steps
         recorder = self.settings.recorder
         # Read once: a signal may come at any moment, and what is left must be what was saved.
+        # After the last update it is too late to leave: the last row is all that is missing.
         lost = self.config.on_error == "stop" and bool(recorder.lost)
-        asked_to_stop = self.asked_to_stop or self.config.pauses(step) or lost
+        asked = self.asked_to_stop or self.config.pauses(step) or lost
+        asked_to_stop = asked and step < self.config.max_steps
         if asked_to_stop or (every is not None and step % every == 0):
             self.end_diverged()
             if step < self.config.max_steps:

@@ -128,6 +128,20 @@ def test_a_single_run_goes_on_with_the_same_bits(tmp_path, optimizer):
 
 
 @pytest.mark.parametrize("engine", ["single", "stack"])
+def test_a_signal_with_the_last_update_leaves_the_run_whole(tmp_path, engine):
+    rates = ("optimizer.lr=0.2", "optimizer.lr=0.05")[: 2 if engine == "stack" else 1]
+    members = points(*((rate,) for rate in rates))
+    whole, signalled = (Job(members, tmp_path / name, engine) for name in "ab")
+    expected = train(whole)
+    stopped(signalled, members[0].config.max_steps)
+    for point, record in zip(members, expected, strict=True):
+        assert_same(whole.root / point.directory, signalled.root / point.directory)
+        content = Journal(signalled.root).read(point.directory)
+        assert (content["status"], content["best"]) == ("finished", record.best)
+        assert content["final"].keys() == record.final.keys()
+
+
+@pytest.mark.parametrize("engine", ["single", "stack"])
 def test_averages_and_early_stopping_go_on_too(tmp_path, engine):
     common = ("optimizer=adam", "optimizer.lr=0.05", "ema.decay=0.5", "early_stopping.patience=1")
     rates = ("optimizer.lr=0.2", "optimizer.lr=0.05")[: 2 if engine == "stack" else 1]
