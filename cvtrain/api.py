@@ -90,6 +90,7 @@ def sweep(
     model: Callable[..., nn.Module] | None = None,
     data: Any = None,
     loss: Callable[..., Tensor] | None = None,
+    module: Callable[..., nn.Module] | None = None,
     axes: Mapping[str, Any] | None = None,
 ) -> SweepResult:
     """Train a sweep, as ``cvtrain … -m`` does, and answer its question.
@@ -105,6 +106,8 @@ def sweep(
             targets `[N, ...]`.
         loss: a function or module of outputs and targets, as for ``objective=custom``, or a class
             that makes one.
+        module: a class or function that makes a LightningModule, which takes the place of `model`
+            and `loss`, as for ``module=custom``.
         axes: values of keys, e.g. ``{"optimizer.lr": [0.01, 0.1], "seed": range(8)}``.
 
     Returns:
@@ -118,7 +121,7 @@ def sweep(
     forget_datasets()
     words = [
         *_texts("sweep", overrides),
-        *_objects(model, data, loss, overrides),
+        *_objects({"model": model, "module": module}, data, loss, overrides),
         *_axes(axes or {}),
     ]
     with signals_handled(), progress_alone():
@@ -128,17 +131,21 @@ def sweep(
     return SweepResult(directory)
 
 
-def _objects(model: Any, data: Any, loss: Any, overrides: Sequence[str]) -> Iterator[str]:
+def _objects(
+    networks: Mapping[str, Any], data: Any, loss: Any, overrides: Sequence[str]
+) -> Iterator[str]:
     """Overrides that put objects of Python in the place of network, data and loss; this process
     then knows them by the names that are recorded."""
     paths = {}
-    if model is not None:
-        if isinstance(model, nn.Module) or not callable(model):
+    for key, network in networks.items():
+        if network is None:
+            continue
+        if isinstance(network, nn.Module) or not callable(network):
             raise InputError(
-                f"model={type(model).__name__}: should be a class or function that makes a network,"
-                " since every run draws its own initial weights"
+                f"{key}={type(network).__name__}: should be a class or function that makes a"
+                " network, since every run draws its own initial weights"
             )
-        paths["model"] = path_of(model)
+        paths[key] = path_of(network)
     if data is not None:
         paths["data"] = data_target(data)
     if loss is not None:

@@ -18,9 +18,8 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from cvtrain.cli.parser import CommandParser
-from cvtrain.data.draws import Draws
+from cvtrain.data.draws import SPLITS, Draws, SplitName
 from cvtrain.data.idx_download import downloads_refused
-from cvtrain.data.split import AnySplit
 from cvtrain.process.environment import import_from_working_directory
 from cvtrain.process.errors import InputError, describe_error
 from cvtrain.process.exit_status import run_command
@@ -30,13 +29,14 @@ from cvtrain.process.signals import interruption
 from cvtrain.runs.run_json import load_run_config
 from cvtrain.training.batch_loader import BatchLoader
 from cvtrain.training.evaluation_metrics import ModulusMetrics
-from cvtrain.training.metrics import Totals
+from cvtrain.training.metrics import Totals, without_loss
+from cvtrain.training.own_module import own_module
+from cvtrain.training.own_steps import OwnEvaluation
 from cvtrain.training.single import EVALUATION_PIECE
 from cvtrain.training.task import Task
 from cvtrain.training.trained_network import CHECKPOINTS, trained_network
 
 NAME = "cvtrain evaluate"
-SPLITS = ("train", "validation", "test")
 WEIGHTS = {
     "best": "best weights (lowest validation loss)",
     "last": "last weights",
@@ -97,7 +97,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 @preserves_process_state
 def evaluate(
     directory: Path,
-    split: str = "test",
+    split: SplitName = "test",
     checkpoint: str = "best",
     trusted: tuple[str, ...] = (),
     *,
@@ -119,9 +119,8 @@ def evaluate(
     _, config = load_run_config(directory, trusted)
     with downloads_refused():
         task, model, step = trained_network(directory, config, checkpoint)
-        split_data: AnySplit = getattr(task.dataset, split)
     try:
-        return _evaluated(task, model, split_data, step, predictions)
+        return _evaluated(task, model, split, step, predictions)
     except InputError:
         raise
     except Exception as error:  # whatever a user's network, or a stranger's data, come up with
@@ -129,20 +128,26 @@ def evaluate(
 
 
 @torch.no_grad()
-def _evaluated(task: Task, model: nn.Module, split: AnySplit, step: int, keep: bool) -> Evaluation:
+def _evaluated(task: Task, model: nn.Module, name: SplitName, step: int, keep: bool) -> Evaluation:
     model.eval()
-    dataset, totals = task.dataset, Totals(task.metrics(task.objective))
+    dataset, metrics = task.dataset, task.metrics(task.objective)
+    module = own_module(task.config, model)
+    own = None if module is None else OwnEvaluation(module, name)
+    totals = Totals(metrics if own is None else without_loss(metrics))
     on_moduli = ModulusMetrics(dataset)
     pairs: list[tuple[Tensor, Tensor]] = []
-    data = BatchLoader(Draws([dataset]), ())
-    for piece in data.pieces(split, torch.device("cpu"), EVALUATION_PIECE):
+    data, split = BatchLoader(Draws([dataset]), ()), getattr(dataset, name)
+    for number, piece in enumerate(data.pieces(split, torch.device("cpu"), EVALUATION_PIECE)):
         interruption.check()
+        if own is not None:
+            own.add((piece.inputs, piece.targets), number)
         output = model(piece.inputs)
         totals.add(output, piece.targets)
         on_moduli.update(output, piece.targets)
         if keep:
             pairs.append((output, piece.targets))
-    counted = {name: value.item() for name, value in totals.values().items()}
+    values = totals.values() if own is None else {"loss": own.finish()[0], **totals.values()}
+    counted = {name: value.item() for name, value in values.items()}
     outputs, targets = zip(*pairs, strict=True) if keep else ((), ())
     return Evaluation(
         step,

@@ -32,7 +32,7 @@ from cvtrain.config.values import set_by_hydra, top_level, values_set
 from cvtrain.process.errors import InputError, first_line
 
 CONFIG_NAME = "config"
-WITH_ARGUMENTS = ("data", "model", "objective", "optimizer", "scheduler", "trainer")
+WITH_ARGUMENTS = ("data", "model", "module", "objective", "optimizer", "scheduler", "trainer")
 """Sections that take any argument of the class or function that they name."""
 
 

@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from cvtrain.config.errors import config_keys, explain_invalid, floats
 from cvtrain.config.sections import (
@@ -31,6 +31,7 @@ from cvtrain.config.sections import (
     EntryClipConfig,
     GoalConfig,
     ModelConfig,
+    ModuleConfig,
     NoClipConfig,
     NoLoggerConfig,
     NormClipConfig,
@@ -56,6 +57,7 @@ UNHASHED_DEFAULTS: dict[str, Any] = {
     "ema": {"decay": None},
     "callbacks": [],
     "metrics": [],
+    "module": {"_target_": None},
 }
 """Keys that are no part of an id at these values: ids of runs from before such a key stay valid."""
 
@@ -85,6 +87,7 @@ class Config(Section):
         Field(discriminator="kind"),
     ]
     clip: Annotated[NoClipConfig | NormClipConfig | EntryClipConfig, Field(discriminator="kind")]
+    module: ModuleConfig = ModuleConfig()
     trainer: dict[str, Any]
     callbacks: Annotated[tuple[str | dict[str, Any], ...], Field(strict=False)] = ()
     signals: SignalsConfig
@@ -103,6 +106,19 @@ class Config(Section):
     analysis: str | None = None
     plan: bool
     debug: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _module_is_network_and_loss(cls, content: Any) -> Any:
+        """A module of the user's own replaces `model` and, but for its scale, `objective`."""
+        module = content.get("module") if isinstance(content, dict) else None
+        if not isinstance(module, dict) or module.get("_target_") is None:
+            return content
+        arguments = dict(module)
+        model = {"_target_": arguments.pop("_target_"), "args": arguments}
+        objective = content.get("objective")
+        scale = {"scale": objective["scale"]} if "scale" in (objective or {}) else {}
+        return {**content, "model": model, "objective": {"loss": "module", **scale}}
 
     def __repr__(self) -> str:
         def last(target: str) -> str:

@@ -49,6 +49,14 @@ class ModelConfig(TargetConfig):
         return {**super().arguments, **self.args}
 
 
+class ModuleConfig(Section):
+    """A LightningModule of the user's own in the place of network and loss, which `model` then
+    names too; further keys are its arguments. None: there is none."""
+
+    model_config = ConfigDict(extra="allow")
+    target: str | None = Field(default=None, alias="_target_")
+
+
 class OptimizerConfig(TargetConfig):
     """An optimizer.
 
@@ -63,9 +71,12 @@ class OptimizerConfig(TargetConfig):
 
 
 class ObjectiveConfig(Section):
-    """The loss by name and its scale: objective = scale × loss."""
+    """The loss by name and its scale: objective = scale × loss.
 
-    loss: Literal["complex_mse", "complex_huber", "cross_entropy"]
+    ``module``: the loss of the LightningModule that `module` names.
+    """
+
+    loss: Literal["complex_mse", "complex_huber", "cross_entropy", "module"]
     scale: Positive = 1.0
     delta: Positive | None = None
 

@@ -1,4 +1,4 @@
-"""What callbacks log with Lightning's `self.log`, until a row of signals takes it."""
+"""What is logged with Lightning's `self.log`, until a row of signals takes it."""
 
 from __future__ import annotations
 
@@ -60,6 +60,19 @@ class LoggedValues:
             else:
                 of_lightning = value if isinstance(value, Tensor) else logged[tag]
                 self.waiting[tag] = of_lightning.detach().clone().reshape(1)
+
+    def keep(self, values: Mapping[str, Tensor], *, latest: bool) -> None:
+        """Keep what was logged while a split was evaluated, [1] by name; the first value since the
+        row before, or the `latest`.
+
+        Raises:
+            TypeError, ValueError: as `check`.
+        """
+        for tag, value in values.items():
+            self.check(tag, value)
+            if latest or tag not in self.waiting:
+                self.waiting[tag] = value
+        self._tags.update(values)
 
     def take(self, signals: Collection[str]) -> dict[str, Tensor]:
         """The waiting values, for a row that has `signals` of its own.

@@ -72,6 +72,11 @@ def directions(metrics: Mapping[str, AnyMetric]) -> dict[str, bool]:
     return {name: metric.rising for name, metric in metrics.items()}
 
 
+def without_loss(metrics: Mapping[str, AnyMetric]) -> dict[str, AnyMetric]:
+    """The metrics that are computed from outputs, where the loss is not."""
+    return {name: metric for name, metric in metrics.items() if name != "loss"}
+
+
 class Totals:
     """Accumulates metrics over samples that come in pieces.
 

@@ -17,6 +17,9 @@ from cvtrain.process.errors import InputError, describe_error
 from cvtrain.process.regular_file import is_directory, kind_of
 from cvtrain.runs.checkpoint import checkpoint_path, load_checkpoint
 
+RATE = ("lr", "learning_rate")
+"""Arguments of a LightningModule of the user's own that `optimizer.lr` fills in."""
+
 JITTER_STREAM = 0x6A697474
 """Keeps the noise of `init_jitter` apart from the initial weights drawn from the same seed."""
 
@@ -31,7 +34,9 @@ def build_model(config: Config, dataset: Dataset) -> nn.Module:
     Raises:
         InputError: the class or one of its arguments is not acceptable.
     """
-    network = resolve_target("model", config.model.target, nn.Module, config.trusted_modules)
+    own = config.module.target is not None
+    key = "module" if own else "model"
+    network = resolve_target(key, config.model.target, nn.Module, config.trusted_modules)
     filled = {
         "in_features": dataset.in_features,
         "input_shape": tuple(dataset.input_shape),
@@ -39,7 +44,14 @@ def build_model(config: Config, dataset: Dataset) -> nn.Module:
         "dtype": torch.complex128,
     }
     chosen = {name: value for name, value in config.model.arguments.items() if value is not None}
-    arguments = check_arguments("model", network, chosen, frozenset(filled))
+    if own:
+        filled |= {**dict.fromkeys(RATE, config.optimizer.lr), "max_steps": config.max_steps}
+        for name in RATE:
+            if name in chosen and name in signature(network).parameters:
+                raise InputError(
+                    f"module.{name}={chosen[name]}: should be left out; optimizer.lr is filled in"
+                )
+    arguments = check_arguments(key, network, chosen, frozenset(filled))
     taken = signature(network).parameters
     accepted = {name: value for name, value in filled.items() if name in taken}
     with torch.random.fork_rng(devices=[]):
@@ -49,12 +61,12 @@ def build_model(config: Config, dataset: Dataset) -> nn.Module:
         except Exception as error:  # whatever a user's network comes up with
             name = network.__name__
             raise InputError(
-                f"model: {name} refuses its arguments: {describe_error(error)}"
+                f"{key}: {name} refuses its arguments: {describe_error(error)}"
             ) from None
     lazy = [name for name, p in model.named_parameters() if is_lazy(p)]
     if lazy:
         raise InputError(
-            f"model._target_={config.model.target}: should have the sizes of its layers before a"
+            f"{key}._target_={config.model.target}: should have the sizes of its layers before a"
             f" batch comes (nn.Linear in place of nn.LazyLinear); {lazy[0]} has none"
         )
     if config.start_from is not None:

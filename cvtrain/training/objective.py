@@ -29,6 +29,14 @@ class FunctionLoss(nn.Module):
         return self.function(output, target)
 
 
+class LossOfModule(nn.Module):
+    """Stands for the loss of a LightningModule's `training_step`, which takes no outputs."""
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        """Raises RuntimeError."""
+        raise RuntimeError("the loss is that of training_step, which outputs alone do not give")
+
+
 def build_objective(config: Config) -> Objective:
     """The loss of a configuration and its scale; a loss of the user's own is made anew.
 
@@ -37,6 +45,10 @@ def build_objective(config: Config) -> Objective:
     """
     section = config.objective
     if not isinstance(section, CustomObjectiveConfig):
+        if section.loss == "module":
+            if config.module.target is None:
+                raise InputError("objective.loss=module: should come with module=custom")
+            return Objective(LossOfModule(), section.scale)
         return Objective(section.loss, section.scale, section.delta)
     target = resolve_target(
         "objective", section.target, nn.Module, config.trusted_modules, anything=True

@@ -31,7 +31,8 @@ from cvtrain.training.lightning_trainer import check_trainer, trainer_arguments
 from cvtrain.training.metrics import directions
 from cvtrain.training.objective import check_loss
 from cvtrain.training.optimizer import build_optimizer
-from cvtrain.training.schedule import learning_rate_factor
+from cvtrain.training.own_module import check_module, optimizer_and_schedule, own_module
+from cvtrain.training.own_steps import try_steps
 from cvtrain.training.task import Task, Tasks, structure
 from cvtrain.training.update import evaluates_often
 from cvtrain.training.validation import EarlyStopping
@@ -67,7 +68,8 @@ def _check_points(points: Sequence[Point]) -> Tasks:
                 if kind not in tried:
                     tried[kind] = check_structure(task)
                 models[task] = tried[kind]
-            check_numbers(point.config, models[task])
+            own = point.config.module.target is not None  # made with the rate of the point
+            check_numbers(point.config, task.model(point.config) if own else models[task])
         except InputError as error:
             if (failure := machine_failure(error)) is not None:
                 raise RunFailed(
@@ -104,6 +106,8 @@ def check_structure(task: Task) -> nn.Module:
         )
     model = task.model()
     check_data_parallel(config.trainer, model)
+    if config.module.target is not None:
+        check_module(config, model)
     try:
         samples = dataset.train.take(torch.arange(min(TRIAL_SAMPLES, len(dataset.train))))
     except InputError:
@@ -112,10 +116,17 @@ def check_structure(task: Task) -> nn.Module:
         raise InputError(f"data: the first samples fail: {describe_error(error)}") from error
     inputs = samples.inputs
     batch = f"{list(inputs.shape)} {str(inputs.dtype).removeprefix('torch.')}"
-    trial = f"model._target_={config.model.target}: a trial forward and backward on a {batch} batch"
+    slot = "model" if config.module.target is None else "module"
+    trial = (
+        f"{slot}._target_={config.model.target}: a trial forward and backward on a {batch} batch"
+    )
     try:
         with _lost_imaginary_parts_refused(), torch.random.fork_rng(devices=[]):
-            _forward_and_backward(task, objective, model, samples)
+            own = own_module(config, model)
+            if own is None:
+                _forward_and_backward(task, objective, model, samples)
+            else:
+                try_steps(task, own, samples)
             metrics = directions(task.metrics(objective))
     except InputError:
         raise
@@ -185,7 +196,7 @@ def check_numbers(config: Config, model: nn.Module) -> None:
     Raises:
         InputError: one of them refuses its arguments.
     """
-    optimizer = build_optimizer(config, model)
+    optimizer, _ = optimizer_and_schedule(config, model)
     if evaluates_often(optimizer):
         accumulated = trainer_arguments(config).get("accumulate_grad_batches", 1)
         if accumulated > 1:
@@ -203,7 +214,6 @@ def check_numbers(config: Config, model: nn.Module) -> None:
                 )
     if config.optimizer.target.partition(".")[0] not in ("torch", "cvtrain"):
         _try_step(config, model)
-    learning_rate_factor(config.scheduler, config.max_steps, config.trusted_modules)
 
 
 def _try_step(config: Config, model: nn.Module) -> None:

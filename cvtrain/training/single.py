@@ -1,4 +1,7 @@
-"""The single engine, the reference: one ordinary `nn.Module`, any `torch.optim` optimizer."""
+"""The single engine, the reference: one ordinary `nn.Module`, any `torch.optim` optimizer.
+
+A LightningModule of the user's own may stand in the place of network and loss.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,10 @@ from cvtrain.config.schema import Config
 from cvtrain.data.draws import SplitName
 from cvtrain.training.data_parallel import Shares, devices_wanted
 from cvtrain.training.logged_values import LoggedValues
-from cvtrain.training.metrics import Totals
+from cvtrain.training.metrics import Totals, without_loss
 from cvtrain.training.module import TrainingModule, TrainingSettings
-from cvtrain.training.optimizer import build_optimizer
-from cvtrain.training.schedule import learning_rate_factor
+from cvtrain.training.own_module import optimizer_and_schedule, own_module
+from cvtrain.training.own_steps import OwnEvaluation, training_loss
 from cvtrain.training.task import Task
 from cvtrain.training.update import Tensors
 
@@ -37,6 +40,7 @@ class Single(TrainingModule):
     def __init__(self, config: Config, task: Task, settings: TrainingSettings) -> None:
         super().__init__([config], task, settings)
         self.model: nn.Module = task.model(config)
+        self._own = own_module(config, self.model)
         self._weight_views: dict[str, Tensor] = {}
         self._weight_copies: dict[str, Tensor] = {}
         self._shares: Shares | None = None
@@ -51,16 +55,12 @@ class Single(TrainingModule):
 
     def configure_optimizers(self) -> Any:
         """The configured optimizer, with its learning rate schedule if there is one."""
-        optimizer = build_optimizer(self.config, self.model)
-        factor = learning_rate_factor(
-            self.config.scheduler, self.config.max_steps, self.config.trusted_modules
-        )
-        if factor is None:
+        optimizer, schedule = optimizer_and_schedule(self.config, self.model)
+        if schedule is None:
             return optimizer
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {
             "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
     def on_fit_start(self) -> None:
@@ -84,6 +84,8 @@ class Single(TrainingModule):
         """The loss [1] of batch number `batch`, with its graph."""
         read = self._batches.batch(batch, self.device)
         inputs, targets = read.inputs[0], read.targets[0]
+        if self._own is not None:
+            return training_loss(self._own, (inputs, targets), batch, self.log).unsqueeze(0)
 
         def loss(model: nn.Module, samples: Tensor | slice) -> Tensor:
             return self.objective.loss_value(model(inputs[samples]), targets[samples])
@@ -149,31 +151,49 @@ class Single(TrainingModule):
         """Loss and metrics [1] of a whole split, in evaluation mode and without graph, by name."""
         was_training = self.model.training
         self.model.eval()
-        totals = Totals(self.metrics)
+        own = None if self._own is None else OwnEvaluation(self._own, split)
+        metrics = self.metrics if own is None else without_loss(self.metrics)
+        totals = Totals(metrics)
         samples = self.draws.split(split)
-        for piece in self._batches.pieces(samples, self.device, EVALUATION_PIECE):
-            totals.add(self.model(piece.inputs), piece.targets)
+        pieces = self._batches.pieces(samples, self.device, EVALUATION_PIECE)
+        for number, piece in enumerate(pieces):
+            if metrics:
+                totals.add(self.model(piece.inputs), piece.targets)
+            if own is not None:
+                own.add((piece.inputs, piece.targets), number)
+        values = totals.values()
+        if own is not None:
+            loss, logged = own.finish()
+            values = {"loss": loss, **values}
+            self._logged.keep(logged, latest=split == "validation")
         self.model.train(was_training)
-        return {name: value.unsqueeze(0) for name, value in totals.values().items()}
+        return {name: value.unsqueeze(0) for name, value in values.items()}
 
     def state_dict_of(self, run: int) -> dict[str, Tensor]:
         """The network's state dict."""
         return self.model.state_dict()
 
     def engine_state_dict(self, run: int) -> dict[str, Any]:
-        """The state dict of the ``optimizer``, torch's ``random`` state on the device, and the
-        values ``logged`` by callbacks that no row has yet."""
+        """The state dict of the ``optimizer``, torch's ``random`` state on the device, the values
+        ``logged`` that no row has yet, and state dicts of a ``schedule`` of the user's own."""
         on_cuda = self.device.type == "cuda"
         random = torch.cuda.get_rng_state(self.device) if on_cuda else torch.get_rng_state()
         optimizer = self.trainer.optimizers[0].state_dict()
-        return {"optimizer": optimizer, "random": random, "logged": self._logged.waiting}
+        state = {"optimizer": optimizer, "random": random, "logged": self._logged.waiting}
+        if self._own is None:
+            return state
+        schedules = [config.scheduler.state_dict() for config in self.trainer.lr_scheduler_configs]
+        return state | {"schedule": schedules}
 
     def load_engine_state_dict(self, states: Sequence[Mapping[str, Any]], step: int) -> None:
         """Restore what `engine_state_dict` returned. Learning rates are part of the optimizer's
         state; the scheduler's only state is its `step`."""
         self.trainer.optimizers[0].load_state_dict(states[0]["optimizer"])
         self._logged.restore(states[0].get("logged", {}))
-        for config in self.trainer.lr_scheduler_configs:
+        of_schedules = states[0].get("schedule") or [None] * step
+        for config, state in zip(self.trainer.lr_scheduler_configs, of_schedules, strict=False):
+            if state is not None:
+                config.scheduler.load_state_dict(state)
             config.scheduler.last_epoch = step
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(states[0]["random"], self.device)

@@ -64,6 +64,8 @@ def common_part(config: Config, *, any_draw: bool = False) -> str:
 def refusal(config: Config) -> str | None:
     """Why a configuration cannot be trained in a stack, or None if nothing in it says so."""
     trainer = config.trainer
+    if config.module.target is not None:
+        return f"{config.model.target.rpartition('.')[2]} has a training_step of its own"
     if config.callbacks:
         return "callbacks see one run"
     if trainer.get("callbacks"):

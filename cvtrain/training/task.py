@@ -90,12 +90,30 @@ class Task:
         A loss of the user's own may want complex outputs for real targets, or real ones for complex
         targets: the metrics of the data, which compare the two, are then left out.
         """
-        known = measured(self.dataset, objective, compared=self._outputs_are_as_targets)
+        compared = self.has_outputs and self._outputs_are_as_targets
+        known = measured(self.dataset, objective, compared=compared)
         return {**known, **build_metrics(self.config, self.dataset, known)}
 
     @cached_property
+    def has_outputs(self) -> bool:
+        """Whether calling the network gives outputs: a LightningModule of the user's own may have
+        a `training_step` and no such forward."""
+        if self.config.module.target is None:
+            return True  # else refused before training
+        dataset, model = self.dataset, self.model().eval()
+        first = dataset.first
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                output = model(first.inputs)
+        except Exception:  # whatever a user's module comes up with
+            return False
+        shape = [len(first), dataset.out_features, *dataset.positions]
+        return isinstance(output, Tensor) and list(output.shape) == shape
+
+    @cached_property
     def _outputs_are_as_targets(self) -> bool:
-        if not isinstance(self.config.objective, CustomObjectiveConfig):
+        own_module = self.config.module.target is not None
+        if not (own_module or isinstance(self.config.objective, CustomObjectiveConfig)):
             return True  # else refused before training
         if self.dataset.task == "classification":
             return True
@@ -108,7 +126,8 @@ class Task:
         """The validation loss of an output of zero: the logarithm of the number of classes, or the
         power of the targets; None where the targets are not in memory, and for a loss of the
         user's own, for which a report takes the loss before training."""
-        if isinstance(self.config.objective, CustomObjectiveConfig):
+        own_module = self.config.module.target is not None
+        if own_module or isinstance(self.config.objective, CustomObjectiveConfig):
             return None
         if dataset.task == "classification":
             return math.log(dataset.out_features)
