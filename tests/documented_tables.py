@@ -22,7 +22,7 @@ PLACE = re.compile(r"(<!-- table: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 SETTING = re.compile(r"^(?P<indent> *)(?P<key>\w+): *(?P<value>.*?) *(?:# *(?P<comment>.*))?$")
 POWERS = {-1: "/c", 1: "·c", 2: "·c²"}
 HEADINGS = ("Claim", "Expected", "Takes", "Command")
-SHOWN_GROUPS = ("convention", "objective", "scheduler", "clip", "logger")
+SHOWN_GROUPS = ("convention", "module", "objective", "scheduler", "clip", "logger")
 
 
 def options(group: str) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""LightningModules of a user's own, with their own steps, from a package outside of the repository."""
+"""LightningModules of a user's own, of a package outside of the repository."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def test_a_resumed_module_has_the_same_bits(tmp_path):
     paused = tmp_path / "paused"
     assert main([*line, "pause_at=7", f"hydra.run.dir={paused}"]) == 0
     assert main([f"resume={paused}", "trusted_modules=[litlab]"]) == 0
-    assert read_record(paused / "run.json").status == "finished"
+    assert read_record(paused / "run.json")["status"] == "finished"
     ours = (whole.directory / "metrics.csv").read_text()
     assert (paused / "metrics.csv").read_text() == ours
 
