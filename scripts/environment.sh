@@ -127,6 +127,10 @@ set_up() {
   if [ -z "$usable" ]; then
     "$python" -m venv --clear "$environment" >"$workplace/venv.log" 2>&1 ||
       fail 1 "could not make .venv: $(last_words "$workplace/venv.log")"
+    # The pip that comes with Python may be years old and takes minutes to choose the versions that
+    # today's takes seconds for. It does without the new one where there is none.
+    "$environment/bin/python" -m pip install --quiet --disable-pip-version-check \
+      --log "$workplace/pip.log" --retries 1 --upgrade pip >/dev/null 2>&1 || true
   fi
 
   rm -f "$log"
@@ -136,7 +140,7 @@ set_up() {
     cd "$root" # so that no character of the path means anything to pip
     if [ "$extras" = dev ]; then project=".[dev]"; else project=.; fi
     "$environment/bin/python" -m pip install $quiet --disable-pip-version-check --log "$log" \
-      -c constraints.txt -e "$project" >&2
+      --no-compile -c constraints.txt -e "$project" >&2 # Python compiles what it imports
   ) || status=$?
   if [ "$status" -ne 0 ]; then
     # Where pip gave up before it installed anything (no network, say), .venv is as it was. (Deeper

@@ -143,8 +143,9 @@ def test_the_first_call_sets_up_and_the_second_only_runs(copy: Copy) -> None:
     first = copy.run("a=1")
     assert first.returncode == 0, first.stderr
     assert first.stderr.startswith("cvtrain: setting up .venv (first use")
-    venv, pip, program = copy.calls()
+    venv, newer_pip, pip, program = copy.calls()
     assert venv == f"-m venv --clear {copy.root}/.venv"
+    assert newer_pip.endswith("--upgrade pip")
     assert pip.endswith("-c constraints.txt -e .")
     assert program == "-m cvtrain a=1"
 
