@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -103,8 +104,17 @@ def rates(truth, base, seeds, octaves, draws):
     return np.mean(found, axis=0)
 
 
-@pytest.mark.parametrize(("seeds", "octaves"), [(8, WHOLE), (16, HALF), (40, HALF), (200, HALF)])
-@pytest.mark.parametrize("kind", [PLAIN, HEAVY, TIED])
+# Each number of seeds twice and each kind of losses twice or thrice; under --all each with each.
+CASES = [
+    pytest.param(kind, *size, marks=() if (s + k) % 2 == 0 else pytest.mark.long)
+    for (k, kind), (s, size) in itertools.product(
+        enumerate([PLAIN, HEAVY, TIED]),
+        enumerate([(8, WHOLE), (16, HALF), (40, HALF), (200, HALF)]),
+    )
+]
+
+
+@pytest.mark.parametrize(("kind", "seeds", "octaves"), CASES)
 def test_without_a_difference_none_is_found_and_more_seeds_do_not_hurt(seeds, octaves, kind, share):
     draws = share(400 if seeds < 100 else 100)
     slack = 3 * math.sqrt(0.05 * 0.95 / draws)
