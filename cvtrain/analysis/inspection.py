@@ -21,7 +21,8 @@ from cvtrain.analysis.inspection_sentences import (
     notes_of,
 )
 from cvtrain.gradients.culprits import Culprit, dropped_imaginary_parts
-from cvtrain.gradients.directional import GradientReading, read_gradients
+from cvtrain.gradients.directional import read_gradients
+from cvtrain.gradients.measured_gradient import GradientReading
 from cvtrain.gradients.textbook_losses import RecognisedLoss
 from cvtrain.process.errors import InputError
 

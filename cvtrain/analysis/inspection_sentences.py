@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 import torch
 
-from cvtrain.gradients.directional import GradientReading
+from cvtrain.gradients.measured_gradient import GradientReading
 from cvtrain.gradients.textbook_losses import RecognisedLoss
 
 Effect: TypeAlias = Literal["relabelling", "nothing", "shift"]

@@ -134,3 +134,26 @@ def test_half_is_told_from_the_whole_in_either_precision(dtype):
         for backward in (lambda g: g, lambda g: g / 2)
     )
     assert (whole, half) == ("pytorch", "wirtinger")
+
+
+def test_a_kink_as_near_as_rounding_allows_hides_no_gradient():
+    w = leaf(1.0, dtype=torch.float64)
+    read = reading(lambda: (w + 0.3 * torch.relu(w - 1 - 5e-7)).sum(), w=w)["w"]
+    assert (read.state, read.convention) == ("read", "pytorch")
+
+
+def test_variables_without_a_gradient_are_read_together():
+    calls = 0
+
+    def loss():
+        nonlocal calls
+        calls += 1
+        centred = [b - b.mean() for b in idle.values()]  # as a bias before a normalisation
+        return (w * X - 1).abs().square().mean() + sum(c.sum().abs().square() for c in centred)
+
+    w = leaf(0.3 + 1j, -1j, 2.0)
+    idle = {f"b{i}": leaf(*torch.randn(4, dtype=torch.complex128).tolist()) for i in range(20)}
+    readings = reading(loss, w=w, **idle)
+    assert {readings[name].state for name in idle} == {"zero"}
+    assert readings["w"].state == "read"
+    assert calls < 200
