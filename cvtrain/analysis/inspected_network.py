@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from collections.abc import Callable, Container, Iterable
 from copy import deepcopy
@@ -25,7 +26,8 @@ from cvtrain.models.parameters import cast_parameters
 from cvtrain.process.errors import InputError, describe_error
 from cvtrain.process.user_code import definition_place
 
-Pieces: TypeAlias = Iterable[tuple[Any, Any]]
+Pieces: TypeAlias = Callable[[], Iterable[tuple[Any, Any]]]
+"""Inputs and targets of all samples, piece by piece, from the beginning at every call."""
 
 
 class InspectedNetwork:
@@ -38,7 +40,7 @@ class InspectedNetwork:
             cast_parameters(self.network, dtype)
             if _is_module(loss):
                 cast_parameters(self.loss, dtype)
-        self.inputs, self.targets = self._tensors(probe)
+        self.inputs, self.targets = self.tensors(probe)
         self._buffers = [
             (owner, name, buffer.clone())
             for owner in self.network.modules()
@@ -133,17 +135,20 @@ class InspectedNetwork:
                 p._backward_hooks.update(hooks)
         return found
 
-    def accumulate(self, pieces: Pieces) -> int:
-        """Leave the gradient over all samples in the parameters; returns their number.
+    def accumulate(self, pieces: Iterable[tuple[Any, Any]], seconds: float = math.inf) -> int:
+        """Leave the gradient over all samples, or as many as `seconds` allow, in the parameters;
+        returns their number.
 
         Pieces are weighted so that the sum is the gradient of the whole: by their share of the
         samples where the loss is a mean over samples, and by 1 where it is a sum.
         """
         summed = self._sums_over_samples()
         self.network.zero_grad(set_to_none=True)
-        samples = 0
+        samples, begun = 0, time.monotonic()
         for piece in pieces:
-            inputs, targets = self._tensors(piece)
+            if samples and time.monotonic() - begun > seconds:
+                break
+            inputs, targets = self.tensors(piece)
             count = len(tree_leaves(inputs)[0])
             value = self.value(inputs, targets)
             torch.autograd.backward(value if summed else value * count)
@@ -192,7 +197,9 @@ class InspectedNetwork:
             raise InputError(f"loss: should be a real number, is {kind}")
         return value.mean()
 
-    def _tensors(self, tree: Any) -> Any:
+    def tensors(self, tree: Any) -> Any:
+        """Inputs and targets on the host, in the precision of the network."""
+
         def one(leaf: Any) -> Any:
             if not isinstance(leaf, Tensor):
                 return leaf

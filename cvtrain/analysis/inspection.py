@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,9 @@ from cvtrain.analysis.inspection_sentences import (
     effect_sentence,
     faults_of,
     notes_of,
+    part_sentence,
 )
+from cvtrain.analysis.share_along_training import ShareAlongTraining, share_along_training
 from cvtrain.gradients.culprits import Culprit, dropped_imaginary_parts
 from cvtrain.gradients.directional import read_gradients
 from cvtrain.gradients.measured_gradient import GradientReading
@@ -30,6 +32,8 @@ PROBED = 8
 """Samples on which derivatives are measured."""
 PIECE = 512
 """Largest number of samples of which a gradient is computed at once."""
+SECONDS = 40.0
+"""After which no further piece adds to a gradient."""
 UNREAD = ("zero", "unused", "unclear", "kink")
 """States of a reading that say nothing of a convention."""
 
@@ -51,7 +55,10 @@ class Inspection:
         effect: what a factor 2 in the gradient of complex parameters does under SGD: a
             ``relabelling`` of the learning rate, ``nothing``, or a ``shift`` of its curve.
         octaves: the shift −log₂(1 − s/2) of the learning-rate curve by half the gradient.
+        along: the share averaged along a short training; None if none was asked for, or where it
+            is known without (`effect`).
         samples: number of samples of the gradients.
+        available: number of samples that there are.
         dtype: precision in which derivatives were measured.
     """
 
@@ -64,7 +71,9 @@ class Inspection:
     complex_share: float | None
     effect: Effect
     octaves: float | None
+    along: ShareAlongTraining | None
     samples: int
+    available: int
     dtype: torch.dtype
 
     @property
@@ -73,10 +82,16 @@ class Inspection:
         return not self.faults
 
     @property
+    def average_octaves(self) -> float | None:
+        """The shift −log₂(1 − s/2) by the share averaged along a training."""
+        return None if self.along is None else _octaves(self.along.share)
+
+    @property
     def sentences(self) -> tuple[str, ...]:
         """What was seen, in words: faults first, then what the factor 2 does."""
-        effect = effect_sentence(self.effect, self.complex_share)
-        return (*(f"WRONG: {fault}" for fault in self.faults), *self.notes, effect)
+        effect = effect_sentence(self.effect, self.complex_share, self.along)
+        part = part_sentence(self.samples, self.available)
+        return (*(f"WRONG: {fault}" for fault in self.faults), *self.notes, *part, effect)
 
     def __str__(self) -> str:
         return inspection_table.as_text(self.parameters, self.sentences)
@@ -92,7 +107,11 @@ class Inspection:
 
 
 def inspect(
-    module: nn.Module, inputs: Any, targets: Any, loss: Callable[[Any, Any], Tensor]
+    module: nn.Module,
+    inputs: Any,
+    targets: Any,
+    loss: Callable[[Any, Any], Tensor],
+    steps: int = 0,
 ) -> Inspection:
     """Say which gradient convention is in force in a network, and what the factor 2 does to it.
 
@@ -107,6 +126,7 @@ def inspect(
         targets: a tensor [N, …], or what `loss` takes.
         loss: of outputs and targets, to a real number, or to one per sample, of which the mean is
             taken.
+        steps: updates of a short training of the copy by SGD, along which the share is averaged.
 
     Raises:
         InputError: network or loss fail, or the loss is not a real number.
@@ -119,12 +139,19 @@ def inspect(
 
         return tree_map(cut, inputs), tree_map(cut, targets)
 
-    pieces = (piece(begin, begin + PIECE) for begin in range(0, count, PIECE))
-    return inspect_pieces(module, piece(0, PROBED), pieces, loss)
+    def pieces() -> Iterator[tuple[Any, Any]]:
+        return (piece(begin, begin + PIECE) for begin in range(0, count, PIECE))
+
+    return inspect_pieces(module, piece(0, PROBED), pieces, loss, count, steps)
 
 
 def inspect_pieces(
-    module: nn.Module, probe: tuple[Any, Any], pieces: Pieces, loss: Callable[[Any, Any], Tensor]
+    module: nn.Module,
+    probe: tuple[Any, Any],
+    pieces: Pieces,
+    loss: Callable[[Any, Any], Tensor],
+    available: int,
+    steps: int = 0,
 ) -> Inspection:
     """Inspect a network as `inspect` does, on data that come in pieces.
 
@@ -133,6 +160,8 @@ def inspect_pieces(
         probe: a few inputs and targets, on which derivatives are measured.
         pieces: inputs and targets of all samples.
         loss: of outputs and targets.
+        available: number of all samples. The gradient is that of as many as `SECONDS` allow.
+        steps: updates of a short training, along which the share is averaged.
 
     Raises:
         InputError: network or loss fail.
@@ -149,13 +178,15 @@ def inspect_pieces(
         readings = read_gradients(problem.value, trained)
         contradicting = [name for name, reading in readings.items() if reading.contradicts]
         culprits = problem.culprits(contradicting) if contradicting else []
-        samples = problem.accumulate(pieces)
+        samples = problem.accumulate(pieces(), SECONDS)
         recognised = problem.recognised()
     parameters = _inspected(problem.network, readings)
     share, convention = _complex_share(parameters), _convention(parameters)
     faults = faults_of(parameters, convention)
     culprits_said = tuple(f"Reason: {culprit}." for culprit in culprits)
     kinds = {p.is_complex for p in parameters if p.reading and p.reading.state != "unused"}
+    effect: Effect = "shift" if len(kinds) == 2 else "relabelling" if True in kinds else "nothing"
+    trains = steps > 0 and effect == "shift" and not faults
     return Inspection(
         parameters=parameters,
         faults=(
@@ -169,11 +200,17 @@ def inspect_pieces(
         loss=recognised,
         convention=convention,
         complex_share=share,
-        effect="shift" if len(kinds) == 2 else "relabelling" if True in kinds else "nothing",
-        octaves=None if share is None else abs(math.log2(1 - share / 2)),
+        effect=effect,
+        octaves=None if share is None else _octaves(share),
+        along=share_along_training(problem, pieces, samples, steps) if trains else None,
         samples=samples,
+        available=available,
         dtype=problem.dtype,
     )
+
+
+def _octaves(share: float) -> float:
+    return abs(math.log2(1 - share / 2))
 
 
 def _inspected(

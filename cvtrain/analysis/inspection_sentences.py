@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 import torch
 
+from cvtrain.analysis.share_along_training import ShareAlongTraining
 from cvtrain.gradients.measured_gradient import GradientReading
 from cvtrain.gradients.textbook_losses import RecognisedLoss
 
@@ -117,7 +118,19 @@ def notes_of(
     return tuple(notes)
 
 
-def effect_sentence(effect: Effect, share: float | None) -> str:
+def part_sentence(samples: int, available: int) -> tuple[str, ...]:
+    """That not all samples count, if so."""
+    if samples >= available:
+        return ()
+    return (
+        f"Gradients and shares are of the first {samples:,} of {available:,} samples: more would"
+        " take too long here.",
+    )
+
+
+def effect_sentence(
+    effect: Effect, share: float | None, along: ShareAlongTraining | None = None
+) -> str:
     """What half the gradient of complex parameters does to a training, and why."""
     if effect == "relabelling":
         return (
@@ -137,6 +150,19 @@ def effect_sentence(effect: Effect, share: float | None) -> str:
         f" slows SGD to 1 − s/2 of its speed: the curve over the learning rate moves by about"
         f" −log₂(1 − s/2) = {octaves:.2f} octaves, to rates {2**octaves:.2f} times as large. This"
         " is to first order, and s is that of these weights; it changes along a training."
+        f"{_along_sentence(along)}"
+    )
+
+
+def _along_sentence(along: ShareAlongTraining | None) -> str:
+    if along is None:
+        return ""
+    octaves = -math.log2(1 - along.share / 2)
+    first, last = along.losses
+    return (
+        f" Averaged over {along.steps} updates of SGD at the rate {along.rate:.3g}, which brought"
+        f" the loss from {first:.4g} to {last:.4g}, s = {along.share:.3g}: {octaves:.2f} octaves,"
+        f" to rates {2**octaves:.2f} times as large."
     )
 
 

@@ -3,9 +3,10 @@
     cvtrain inspect model=custom model._target_=mylab.networks.TwoLayers trusted_modules='[mylab]'
     cvtrain inspect model=mlp start_from=outputs/default/…
 
-The words are overrides, as for training; start_from takes the weights of a run. The exit status is
-0, 1 where a gradient is wrong, missing or not finite or an imaginary part is dropped, or 2 for bad
-input.
+The words are overrides, as for training; start_from takes the weights of a run. steps=50 trains a
+copy for so many updates, and averages the share of the squared gradient along them. The exit status
+is 0, 1 where a gradient is wrong, missing or not finite or an imaginary part is dropped, or 2 for
+bad input.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from cvtrain.config.overrides import as_typed, check_spaces, composition_errors_
 from cvtrain.data.draws import Draws
 from cvtrain.experiments import registry
 from cvtrain.process.environment import import_from_working_directory
+from cvtrain.process.errors import InputError
 from cvtrain.process.exit_status import FAILED, run_command
 from cvtrain.process.plain_text import say
 from cvtrain.process.process_state import preserves_process_state
@@ -33,6 +35,7 @@ from cvtrain.training.batch_loader import BatchLoader
 from cvtrain.training.task import Task
 
 NAME = "cvtrain inspect"
+MOST_STEPS = 10**6
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Inspect a network, as `main` does, but raise errors instead of printing them."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words, steps = _without_steps(list(sys.argv[1:] if arguments is None else arguments))
     args = parse_arguments(list(map(as_typed, words)))
     if args.help:
         print(as_typed_here("inspect", __doc__ or ""))
@@ -59,16 +62,30 @@ def run(arguments: Sequence[str] | None = None) -> int:
         composer = Composer(start_hydra(args).config_loader, args.config_name or CONFIG_NAME)
         overrides = composer.with_added_arguments(args.overrides)
         task = Task(single_point(composer, overrides).config)
-    inspection = inspect_task(task)
+    inspection = inspect_task(task, steps)
     for line in task.description[:2]:
         say(line, sys.stdout)
     print(inspection)
     return 0 if inspection.ok else FAILED
 
 
+def _without_steps(words: list[str]) -> tuple[list[str], int]:
+    """The words without ``steps=N``, and N; 0 where it is not among them."""
+    steps = [word for word in words if word.startswith("steps=")]
+    numbers = [word.partition("=")[2] for word in steps]
+    for word, number in zip(steps, numbers, strict=True):
+        if not (number.isascii() and number.isdigit() and 1 <= int(number) <= MOST_STEPS):
+            raise InputError(f"{word}: should be a whole number from 1 to {MOST_STEPS:,}")
+    return [word for word in words if word not in steps], int(numbers[-1]) if numbers else 0
+
+
 @preserves_process_state
-def inspect_task(task: Task) -> Inspection:
+def inspect_task(task: Task, steps: int = 0) -> Inspection:
     """Inspect the network of a task, with its loss, on its training data.
+
+    Args:
+        task: of the network.
+        steps: updates of a short training, along which the share of the gradient is averaged.
 
     Raises:
         InputError: data, network or loss fail.
@@ -82,4 +99,5 @@ def inspect_task(task: Task) -> Inspection:
             interruption.check()
             yield piece.inputs, piece.targets
 
-    return inspect_pieces(model, (first.inputs, first.targets), pieces(), task.objective.loss_value)
+    probe, loss = (first.inputs, first.targets), task.objective.loss_value
+    return inspect_pieces(model, probe, pieces, loss, len(train), steps)

@@ -67,7 +67,7 @@ def test_a_wrong_backward_ends_with_1_and_its_line(capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["modl=mlp"], "did you mean model?"),
+        (["modl=mlp"], "did you mean model"),
         (["seed=0,1"], "several values are a sweep"),
         (["model=cnn", "data=equalizer"], "input_shape=[3]: should be that of images"),
         ([*OWN, "objective=complex_mse"], "module: it fails: "),
@@ -95,3 +95,14 @@ def test_the_weights_are_those_of_a_run(tmp_path, capsys):
 def test_help_is_its_own(capsys):
     assert inspect.main(["--help"]) == 0
     assert "start_from takes the weights of a run" in capsys.readouterr().out
+
+
+def test_the_share_is_averaged_along_a_short_training(capsys):
+    assert inspect.main(["model.hidden=[4]", "data=digits_fft", "steps=3"]) == 0
+    assert "Averaged over 3 updates of SGD at the rate" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("steps", ["0", "many", "-1", "1.5", "", "99999999"])
+def test_steps_are_a_whole_number(steps, capsys):
+    assert inspect.main([f"steps={steps}"]) == 2
+    assert f"steps={steps}: should be a whole number from 1" in capsys.readouterr().err
