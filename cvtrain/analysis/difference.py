@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cvtrain.analysis.replicates import PAIRED_BY, paired_differences, replicates, run_keys
+from cvtrain.analysis.grid import RESULTS
+from cvtrain.analysis.replicates import RunKey, paired_differences, replicates, run_keys
 from cvtrain.analysis.statistics import CONFIDENCE, RealArray, constant, interval
 
 SEEDS_NEEDED = 10
@@ -49,29 +50,38 @@ def paired_difference(reference: pd.DataFrame, other: pd.DataFrame, metric: str)
     A run that was not measured, since it crashed or has not ended, makes no pair; one whose test
     value is infinite, or that was trained to the end and has none, makes one that failed.
     """
-    measured = (
-        runs[runs[metric].notna() | runs["status"].isin(["finished", "diverged"])]
-        for runs in (reference, other)
-    )
-    # The same run twice, as in a folder of single runs, is one run.
-    left, right = (runs.drop_duplicates(PAIRED_BY, keep="last") for runs in measured)
-    pairs = left.merge(right, on=PAIRED_BY, suffixes=("", "_other"))
-    values = pairs[[metric, f"{metric}_other"]].to_numpy(dtype=np.float64)
+    left, right = (_measured(runs, metric) for runs in (reference, other))
+    keys = [key for key in left if key in right]
+    pairs = np.array([(left[key], right[key]) for key in keys]).reshape(-1, 2, 2)
+    values, scores = pairs[..., 0], pairs[..., 1]
     finite = np.isfinite(values).all(axis=1)
-    failed = ~finite | np.isinf(pairs["score_other"].to_numpy(dtype=np.float64))
-    pairs = pairs[finite]
+    failed = ~finite | np.isinf(scores[:, 1])
+    keys = [key for key, known in zip(keys, finite, strict=True) if known]
     before, after = values[finite].T
-    differences = paired_differences(after, before, replicates(run_keys(pairs)))
-    equal = (pairs[f"{tag}_other"] == pairs[tag] for tag in (metric, "score"))
-    identical = bool(len(pairs)) and bool(finite.all()) and all(bool(same.all()) for same in equal)
-    mean = float(differences.mean()) if len(pairs) else math.nan
+    differences = paired_differences(after, before, replicates(keys))
+    equal = finite.all() and (pairs[:, 0] == pairs[:, 1]).all()
+    identical = bool(len(keys)) and bool(equal)
+    mean = float(differences.mean()) if len(keys) else math.nan
     low = high = math.nan
     if len(differences) > 1 and constant(differences):
         low = high = mean  # the interval of equal differences is that one number
     elif len(differences) > 1:
         ends = stats.ttest_1samp(differences, 0.0).confidence_interval(CONFIDENCE)
         low, high = float(ends.low), float(ends.high)
-    return Difference(mean, low, high, len(pairs), identical, int(failed.sum()), differences)
+    return Difference(mean, low, high, len(keys), identical, int(failed.sum()), differences)
+
+
+def _measured(runs: pd.DataFrame, metric: str) -> dict[RunKey, tuple[float, float]]:
+    """Metric and score by split and seed of the runs that were measured, or trained to the end."""
+    columns = (runs[name].to_numpy(dtype=np.float64).tolist() for name in (metric, "score"))
+    rows = zip(run_keys(runs), *columns, runs["status"].tolist(), strict=True)
+    measured = [
+        (key, value, score)
+        for key, value, score, status in rows
+        if not math.isnan(value) or status in RESULTS
+    ]
+    # The same run twice, as in a folder of single runs, is one run: the later one.
+    return {key: (value, score) for key, value, score in measured}
 
 
 def trimmed(difference: Difference) -> Difference:

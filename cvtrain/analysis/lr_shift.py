@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cvtrain.analysis.replicates import PAIRED_BY, replicate_means, replicates, run_keys
+from cvtrain.analysis.replicates import RunKey, replicate_means, replicates, run_keys
 from cvtrain.analysis.statistics import Interval, RealArray, interval
 
 GOOD = 1.25
@@ -41,7 +41,7 @@ def shift(reference: pd.DataFrame, other: pd.DataFrame) -> Shift:
     """Compare runs with columns `split`, `seed`, `optimizer.lr`, `score` (validation loss, infinite
     where a run did not finish) and `not_learned`."""
     left, right = (
-        {run_keys(rows)[0]: _landmarks(rows) for _, rows in runs.groupby(PAIRED_BY)}
+        {key: _landmarks(points) for key, points in _by_key(runs).items()}
         for runs in (reference, other)
     )
     paired = ((key, left[key], right[key]) for key in left if key in right)
@@ -52,17 +52,29 @@ def shift(reference: pd.DataFrame, other: pd.DataFrame) -> Shift:
     return Shift(*(interval(replicate_means(column, members)) for column in moved.T))
 
 
-def _landmarks(rows: pd.DataFrame) -> tuple[float, float, float, float] | None:
+def _by_key(runs: pd.DataFrame) -> dict[RunKey, dict[float, tuple[float, bool]]]:
+    """Score and `not_learned` by learning rate, of each split and seed. The same point twice, as in
+    a folder of single runs, is one point: the later one."""
+    points: dict[RunKey, dict[float, tuple[float, bool]]] = {}
+    columns = (runs[name].tolist() for name in ("optimizer.lr", "score", "not_learned"))
+    for key, lr, *point in zip(run_keys(runs), *columns, strict=True):
+        points.setdefault(key, {})[lr] = (point[0], point[1])
+    return points
+
+
+def _landmarks(
+    points: dict[float, tuple[float, bool]],
+) -> tuple[float, float, float, float] | None:
     """Octaves of one seed's best rate, its cliff, the middle and the width of its window; NaN for
     what lies beyond the learning rates tried; None where no run is usable."""
-    # The same point twice, as in a folder of single runs, is one point.
-    rows = rows.drop_duplicates("optimizer.lr", keep="last").sort_values("optimizer.lr")
-    octaves = np.log2(rows["optimizer.lr"].to_numpy(dtype=np.float64))
-    scores = rows["score"].to_numpy(dtype=np.float64)
+    rates = sorted(points)
+    octaves = np.log2(np.array(rates, dtype=np.float64))
+    scores = np.array([points[rate][0] for rate in rates], dtype=np.float64)
+    not_learned = np.array([points[rate][1] for rate in rates], dtype=bool)
     if not np.isfinite(scores).any():
         return None
     lowest = int(scores.argmin())
-    lost = ~np.isfinite(scores) | rows["not_learned"].to_numpy(dtype=bool)
+    lost = ~np.isfinite(scores) | not_learned
     beyond = octaves[lost & (octaves > octaves[lowest])]
     cliff = float(beyond[0]) if len(beyond) else math.nan
     low, high = good_window(octaves, scores)

@@ -174,17 +174,16 @@ def _rests(reference: Grid, other: Grid, shifts: RealArray, shift: float) -> Rea
     That is the seed's influence on the mean rest (Hampel 1974, The influence curve and its role in
     robust estimation, J. Am. Stat. Assoc. 69:383).
     """
-    rests, below, above = (
-        rest_of(reference, other, shift + by) for by in (0.0, -STEP_OF_SHIFT, STEP_OF_SHIFT)
-    )
+    near = shift + np.array([0.0, -STEP_OF_SHIFT, STEP_OF_SHIFT])
+    rests, below, above = rests_of(reference, other, near)
     slopes = (above - below) / (2 * STEP_OF_SHIFT)
     slopes = slopes[np.isfinite(slopes)]
     slope = float(trimmed_mean(slopes)) if len(slopes) else 0.0
     return np.asarray(rests + slope * np.where(np.isfinite(shifts), shifts - shift, 0.0))
 
 
-def rest_of(reference: Grid, other: Grid, shift: float) -> RealArray:
-    """The mean logarithm of the ratio of test losses after a move by `shift` octaves, the same for
+def rests_of(reference: Grid, other: Grid, shifts: RealArray) -> RealArray:
+    """The mean logarithm of the ratio of test losses after a move by so many octaves, the same for
     all seeds, as one who moves the learning rate does.
 
     The arm is compared at the places of the reference's rates and the reference at those of the
@@ -192,20 +191,21 @@ def rest_of(reference: Grid, other: Grid, shift: float) -> RealArray:
     true one appears in both with opposite signs.
 
     Returns:
-        `[keys]`, NaN where a run has no usable partner at corresponding rates.
+        `[shifts, keys]`, NaN where a run has no usable partner at corresponding rates.
     """
     there, back = (
-        np.array([_gap(base, moved, row, by) for row in range(len(base.keys))])
-        for base, moved, by in ((reference, other, shift), (other, reference, -shift))
+        np.array([_gaps(base, moved, row, by) for row in range(len(base.keys))])
+        for base, moved, by in ((reference, other, shifts), (other, reference, -shifts))
     )
-    return np.asarray((there - back) / 2)
+    return np.asarray((there - back).T / 2)
 
 
-def _gap(base: Grid, moved: Grid, row: int, by: float) -> float:
+def _gaps(base: Grid, moved: Grid, row: int, by: RealArray) -> RealArray:
     """Mean over `base`'s rates near its best of log loss of `moved` at that rate · 2^by, less that
-    of `base`."""
+    of `base`; for each `by`."""
+    gaps = np.full(len(by), math.nan)
     if base.best is None or moved.best is None:
-        return math.nan
+        return gaps
     usable = [
         ~grid.fails[row] & (grid.test_loss[row] > 0) & np.isfinite(grid.test_loss[row])
         for grid in (base, moved)
@@ -214,15 +214,18 @@ def _gap(base: Grid, moved: Grid, row: int, by: float) -> float:
         columns[(grid.best or 0) + 1 :] = False
     lowest = np.nanmin(base.median_loss)
     near = usable[0] & (base.median_loss <= NEAR * lowest) & (base.median_loss >= GOOD * lowest)
-    places = base.octaves[near] + by
+    places = base.octaves[near] + by[:, np.newaxis]
     # Compared is only between neighbouring rates: a run that is missing leaves a gap.
     after = np.searchsorted(moved.octaves, places - TOLERANCE)
     before = np.searchsorted(moved.octaves, places + TOLERANCE, side="right") - 1
     inside = (after < len(moved.octaves)) & (before >= 0)
     inside[inside] = usable[1][after[inside]] & usable[1][before[inside]]
     if not inside.any():
-        return math.nan
+        return gaps
     octaves, logs = moved.octaves[usable[1]], np.log(moved.test_loss[row, usable[1]])
-    along = np.clip(places[inside], octaves[0], octaves[-1])
-    own = np.log(base.test_loss[row, near])[inside]
-    return float((joined(octaves, logs, along) - own).mean())
+    apart = joined(octaves, logs, np.clip(places, octaves[0], octaves[-1]))
+    apart -= np.log(base.test_loss[row, near])
+    for place, known in enumerate(inside):
+        if known.any():
+            gaps[place] = apart[place, known].mean()
+    return gaps

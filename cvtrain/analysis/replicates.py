@@ -78,10 +78,13 @@ def replicate_means(values: RealArray, members: IntArray) -> RealArray:
         one for each replicate that has a known value; infinite where one of its values is.
     """
     known = ~np.isnan(values)
-    groups = (values[known & (members == number)] for number in np.unique(members[known]))
-    means = (group[0] if len(group) == 1 else group.mean() for group in groups)
-    with np.errstate(invalid="ignore"):
-        return np.array([mean for mean in means if not np.isnan(mean)], dtype=np.float64)
+    values, members = values[known], members[known]
+    order = np.argsort(members, kind="stable")
+    values, first = values[order], np.flatnonzero(np.diff(members[order])) + 1
+    if len(first) + 1 < len(values):  # else each is its own mean
+        with np.errstate(invalid="ignore"):
+            values = np.array([group.mean() for group in np.split(values, first)])
+    return values[~np.isnan(values)]
 
 
 def paired_differences(other: RealArray, reference: RealArray, members: IntArray) -> RealArray:

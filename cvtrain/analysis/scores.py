@@ -33,10 +33,16 @@ from cvtrain.analysis.metric import (
     test_samples,
 )
 from cvtrain.analysis.optimum import leave_one_out
-from cvtrain.analysis.replicates import replicates, run_keys, seconds_per_replicate
+from cvtrain.analysis.replicates import PAIRED_BY, replicates, run_keys, seconds_per_replicate
 from cvtrain.analysis.same_rate import SameRate, same_rates
 from cvtrain.config.sections import ReportConfig
 from cvtrain.training.metrics import RISING
+
+COMPARED = (
+    *(*PAIRED_BY, "optimizer.lr", "status", "score", "choice", "untrained_loss", "not_learned"),
+    *("test/loss", "convergence/steps_to_target", "look"),
+)
+"""Columns, beside the test metric, in which arms are compared."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +215,9 @@ def _group(
     names = list(rows["arm"].unique())
     wanted, varied = str(rows["reference"].iloc[0]), str(rows["varied"].iloc[0])
     names.sort(key=lambda arm: (arm == CONTROL, arm != wanted))
-    by_arm = {arm: rows[rows["arm"] == arm] for arm in names}
+    # Without the configuration: some hundred columns, which every selection of rows would copy.
+    compared = rows[list(dict.fromkeys((*COMPARED, metric)))]
+    by_arm = {arm: compared[rows["arm"] == arm] for arm in names}
     grids = {arm: grid_of(runs, metric) for arm, runs in by_arm.items()}
     arms = [
         _arm(arm, (by_arm[arm], grids[arm]), (by_arm.get(wanted), grids.get(wanted)), metric)
