@@ -27,6 +27,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from cvtrain.analysis.answer import (
     Answer,
     advice_of,
@@ -163,6 +165,9 @@ def _answer(found: Evidence, decision: Decision | None) -> Answer:
         difference_p=decision.difference_p,
         look=decision.look,
     )
+    if np.isinf(grid.median_loss).all():
+        reason = f"{group.reference} fails at each learning rate; smaller ones (lr_octave=…)"
+        return _open(replace(plain, advice="unknown"), reason)
     if not learned(grid, group.untrained):
         reason = (
             f"nothing has learned yet at {group.max_steps} steps; more steps or larger rates"

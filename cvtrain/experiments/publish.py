@@ -25,6 +25,8 @@ from cvtrain.runs.next_commands import LAST_LINES, SCREENFUL, evaluation_command
 from cvtrain.runs.safe_names import from_here, resolved
 
 NAMED_FAILURES = 10
+LOOKED_AT = 2
+"""Of several sweeps, those for which a command to look at them is printed."""
 
 FORMER_NAMES = {"semantics": "split_vs_modulus", "interaction": "weight_decay"}
 """Values of `analysis` in run directories of schema 1, and experiments that make their report (the
@@ -157,11 +159,15 @@ def publish_together(
         _print(document, tables, 0)
         print()
     shown = [from_here(directory) for directory in directories]
-    commands = {"tables": cvtrain_command("report", *shown, "--tables")}
+    commands = [
+        ("tables", cvtrain_command("report", *shown, "--tables")),
+        *(("look", cvtrain_command("tensorboard", one)) for one in shown[:LOOKED_AT]),
+    ]
     _print(replace(whole, sections=tuple(more)), tables, 1 + len(commands))
     with report_folder(folder or common_directory(directories) / FOLDER) as place:
         say(f"report:   {from_here(write_report(whole, place))}")
-    say_commands(commands)
+    for purpose, command in commands:
+        say_commands({purpose: command})
     failure = whole.failure()
     if failure is not None:
         raise RunFailed(failure)

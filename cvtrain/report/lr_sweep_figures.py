@@ -129,10 +129,10 @@ def _registered(group: Group, answers: Answers) -> str:
     after = [one[2] for one in found if math.isfinite(one[2])]
     if not before:
         return ""
-    text = f"the arms lie up to {max(before):.0%} from {group.reference} as measured"
+    text = f"the arms lie up to {100 * max(before):.0f} % from {group.reference} as measured"
     if not after:
         return f"{text}; no factor is known"
-    return f"{text}, and up to {max(after):.0%} moved (medians over learning rates)"
+    return f"{text}, and up to {100 * max(after):.0f} % moved (medians over learning rates)"
 
 
 def _lowest(comparison: Comparison, group: Group) -> str:
@@ -162,7 +162,7 @@ def _range_of_cells(comparison: Comparison, group: Group) -> str:
 
 def _cells(comparison: Comparison, group: Group) -> Iterator[tuple[float, str, float]]:
     """The mean metric, as its figures show it, of every arm and learning rate that has one."""
-    rows = comparison.runs[comparison.runs["group"] == group.name]
+    rows = learning_rates.group_runs(comparison, group)
     for arm in group.arms:
         means = learning_rates.rate_values(rows[rows["arm"] == arm.name], group.metric)["mean"]
         yield from ((float(v), arm.name, float(str(lr))) for lr, v in means.dropna().items())

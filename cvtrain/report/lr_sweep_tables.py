@@ -119,7 +119,10 @@ def difference_table(group: Group, arms: list[Arm], answers: Answers, slug: str)
     )
     unit = "percentage points" if group.metric == ACCURACY else group.metric.replace("/", " ")
     margin = 100 * group.margin if group.metric == ACCURACY else group.margin
-    law = "law’s pairs: runs that a law makes equal, and that are, bit for bit; else "
+    law = (
+        "law’s pairs: runs that a law makes equal to one of any other arm, and that are, bit for"
+        " bit; else "
+    )
     caption = (
         f"{law if any(record['law_pairs'] for record in records) else ''}{unit}, arm −"
         " reference (retuned: mean of reference and control, where there is one), paired by seed,"

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cvtrain.analysis.load import Sweep
+from cvtrain.config.overrides import parse_override
 from cvtrain.config.python_objects import is_registered, name_of
 from cvtrain.process.plain_text import printed_command
 from cvtrain.process.regular_file import kind_of, read_regular
@@ -202,4 +203,7 @@ def _command(directory: Path, sweep: Mapping[str, Any]) -> str | None:
             return None
     if not isinstance(typed, list) or not typed:
         return None
-    return printed_command("cvtrain", *map(str, typed))
+    words = list(map(str, typed))
+    # Several values are refused without it; an experiment sets it, and then it changes nothing.
+    flags = ["-m"] if any(parse_override(word).is_sweep_override() for word in words) else []
+    return printed_command("cvtrain", *words, *flags)

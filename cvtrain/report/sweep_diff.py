@@ -37,6 +37,10 @@ SETTINGS = ("output", "plan", "on_error", "trusted_modules")
 TABLE = "changes"
 
 
+MOST_SETTINGS = 4
+"""Settings in which whole sweeps differ that are spelled out."""
+
+
 @dataclass(frozen=True, eq=False)
 class Matched:
     """The points that two sweeps have in common.
@@ -126,7 +130,13 @@ def _overview(matched: Matched, names: tuple[str, str]) -> str:
     clauses += [
         f"{count} only in {name}" for count, name in zip(matched.only, names, strict=True) if count
     ]
-    clauses += [f"{key} is {one} there and {two} here" for key, one, two in matched.settings]
+    clauses += [
+        f"{key} is {one or 'absent'} in {names[0]} and {two or 'absent'} in {names[1]}"
+        for key, one, two in matched.settings[:MOST_SETTINGS]
+    ]
+    further = len(matched.settings) - MOST_SETTINGS
+    if further > 0:
+        clauses.append(f"{further} more setting{'s' if further > 1 else ''} differ")
     clauses.append(f"{int(matched.equal.sum())} of the common ones ended with equal bits")
     moved = int((matched.first["status"] != matched.second["status"]).sum())
     clauses.append(f"{moved} have another status" if moved else "all have the same status")

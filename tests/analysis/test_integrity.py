@@ -96,5 +96,7 @@ def test_where_every_run_diverged_nothing_is_claimed(tmp_path, capsys):
     assert main([str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "every run diverged" in out
+    assert "fails at each learning rate; smaller ones" in " ".join(out.split())
+    assert "more steps or larger rates" not in " ".join(out.split())
     for claim in ("relabelling", "absorbed", "real difference"):
         assert claim not in " ".join(verdict(tmp_path))

@@ -168,6 +168,20 @@ def test_a_loss_of_zero_has_no_ratio_and_no_distance():
     assert found[0][1] == pytest.approx(1 / 3)
 
 
+@pytest.mark.parametrize("diverged", [(), RATES])
+def test_numbers_of_a_map_have_room_and_panels_without_values_have_no_scale(diverged):
+    comparison = compare(sweep_of(arm((0.3, 0.2345, 0.25, 0.4), diverged)))
+    axes = heat_maps(comparison).grid[0, 0]
+    assert {len(text.get_text()) for text in axes.texts} == ({1} if diverged else {2, 3, 4})
+    assert len(axes.child_axes) == (0 if diverged else 1)  # the colours' scale
+    many = [
+        one for lr in (1, 2, 4, 8, 16, 32, 64) for one in (row(0.3, 0.87654, optimizer__lr=lr),)
+    ]
+    assert {text.get_text() for text in heat_maps(compare(sweep_of(many))).grid[0, 0].texts} == {""}
+    for axes in learning_rate_curves(comparison).grid[0]:
+        assert bool(len(axes.get_yticks())) is not bool(diverged)
+
+
 def test_captions_say_what_the_data_say():
     one = pictures(arm(), arm((0.6, 0.4, 0.5, 0.8), **WIRTINGER))
     other = pictures(arm((0.5, 0.4, 0.45, 0.6)), arm((0.55, 0.44, 0.5, 0.7), **WIRTINGER))
@@ -175,7 +189,7 @@ def test_captions_say_what_the_data_say():
     assert len(one) >= 5
     for name, picture in one.items():
         assert picture.caption != other[name].caption, name
-    assert "lie up to 100% from scale 1, pytorch as measured" in one["registered"].caption
+    assert "lie up to 100 % from scale 1, pytorch as measured" in one["registered"].caption
     assert "lowest mean test error 5 % is that of scale 1, pytorch at 2⁻³" in (
         one["learning_rates"].caption
     )

@@ -35,6 +35,7 @@ def test_a_sweep_says_what_was_run_on_what_and_the_command(trained):
         " batches of 64; seeds 0 to 1, one split of the data."
     )
     assert found["command"].startswith("cvtrain +experiment=sweep optimizer=sgd")
+    assert found["command"].endswith(" -m")  # without it several values are refused
     (made_on,) = found["machines"]
     assert made_on.items() >= machine().items()
     assert made_on["code_path"]

@@ -69,8 +69,16 @@ def test_points_are_matched_in_spite_of_a_setting_that_all_have_otherwise():
     before = runs(lambda *_: 0.9, max_steps=20)
     after = runs(lambda *_: 0.9, max_steps=40)
     text = told(before, after)
-    assert "max_steps is 20 there and 40 here" in text
+    assert "max_steps is 20 in before and 40 in after" in text
     assert "40 points are in both" in text
+
+
+def test_settings_of_another_optimizer_are_absent_and_not_all_spelled_out():
+    other = {f"optimizer__{key}": 0.5 for key in ("a", "b", "c", "d", "e")}
+    text = told(runs(lambda *_: 0.9), runs(lambda *_: 0.9, **other))
+    assert "optimizer.a is absent in before and 0.5 in after" in text
+    assert "optimizer.e" not in text
+    assert "1 more setting differ" in text
 
 
 def test_points_that_one_sweep_alone_has_are_counted():
@@ -105,7 +113,11 @@ def test_two_directories_give_one_page_that_says_what_changed(tmp_path, capsys):
         }
         write_run(tmp_path / name / "0", final=final)
     assert main([str(tmp_path / "a"), str(tmp_path / "b")]) == 0
-    assert "1 point is in both a and b" in capsys.readouterr().out.replace("\n", " ")
+    printed = capsys.readouterr().out
+    assert "1 point is in both a and b" in printed.replace("\n", " ")
+    last = [line.partition(" ") for line in printed.splitlines()[-3:]]
+    assert [purpose for purpose, *_ in last] == ["tables:", "look:", "look:"]
+    assert last[2][2].endswith("/b")
     page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
     assert "What changed" in page
     assert main([str(tmp_path / "a"), str(tmp_path / "a")]) == 2

@@ -35,8 +35,8 @@ from cvtrain.report.figures.ticks import (
     octave_axis,
 )
 
-MOST_NUMBERS = 7
-"""Learning rates of a heat map whose cells are wide enough for a number."""
+MOST_LETTERS = 27
+"""Of the numbers beside each other in the cells of a heat map for which there is room."""
 HALF_FAILED = "in the band: half of an arm's runs or more failed at this rate"
 ONE_FAILED = "in the band: at this rate a run of the arm failed, so it has no mean"
 
@@ -96,7 +96,7 @@ def learning_rate_curves(comparison: Comparison) -> Panels:
     figure = Panels(len(groups), 2)
     indices = arm_indices(comparison)
     for line, group in zip(figure.grid, groups, strict=True):
-        rows = comparison.runs[comparison.runs["group"] == group.name]
+        rows = group_runs(comparison, group)
         for axes, column in zip(line, ("score", group.metric), strict=True):
             for arm in group.arms:
                 values = rate_values(rows[rows["arm"] == arm.name], column)
@@ -113,6 +113,12 @@ def learning_rate_curves(comparison: Comparison) -> Panels:
     for panels in figure.grid.T:
         common_limits(panels, "y")
     return figure.finish(ONE_FAILED)
+
+
+def group_runs(comparison: Comparison, group: Group) -> pd.DataFrame:
+    """The runs of a group, with what `rate_values` needs of the hundreds of columns."""
+    needed = dict.fromkeys(("arm", "optimizer.lr", "score", group.metric))
+    return comparison.runs.loc[comparison.runs["group"] == group.name, list(needed)]
 
 
 def rate_values(rows: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -147,7 +153,7 @@ def heat_maps(comparison: Comparison) -> Panels:
 
 
 def _means(comparison: Comparison, group: Group) -> pd.DataFrame:
-    rows = comparison.runs[comparison.runs["group"] == group.name]
+    rows = group_runs(comparison, group)
     means = {
         arm.name: rate_values(rows[rows["arm"] == arm.name], group.metric)["mean"]
         for arm in group.arms
@@ -163,13 +169,15 @@ def _heat_map(
     norm = LogNorm(low, high) if 0 < low < high else Normalize(low, max(high, low + 1e-9))
     image = axes.imshow(shown, aspect="auto", cmap=BETTER_BRIGHTER, norm=norm)
     tried = {arm.name: set(arm.grid.rates.tolist()) for arm in group.arms}
+    longest = max((len(_three_digits(value)) for value in values), default=0)
+    numbers = longest * shown.shape[1] <= MOST_LETTERS
     for (row, column), value in np.ndenumerate(shown):
         if np.isnan(value):
             if float(str(means.columns[column])) not in tried[str(means.index[row])]:
                 continue
             text, colour = "×", "black"
         else:
-            text = _three_digits(value) if shown.shape[1] <= MOST_NUMBERS else ""
+            text = _three_digits(value) if numbers else ""
             colour = "white" if norm(value) > 0.55 else "black"
         axes.text(column, row, text, ha="center", va="center", color=colour)
     octaves = np.log2(means.columns.to_numpy(dtype=float))
@@ -180,6 +188,8 @@ def _heat_map(
     axes.grid(visible=False)
     name_ticks(axes, list(map(str, means.index)))
     axes.set_title(f"{group.name}: {error_name(group.metric)}")
+    if not len(values):
+        return
     bar = axes.inset_axes((-0.75, -0.15, 0.62, 0.05))
     figure.colorbar(image, cax=bar, orientation="horizontal")
     ticks = (log_ticks(low, high) if isinstance(norm, LogNorm) else [low, high])[::2]

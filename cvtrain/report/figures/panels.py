@@ -121,8 +121,11 @@ class Panels(Figure):
             if not axes.has_data():
                 axes.remove()
                 del self._cells[axes]
-            elif axes.get_xscale() == "linear":
+                continue
+            if axes.get_xscale() == "linear":
                 axes.locator_params(axis="x", nbins=5)
+            if axes in self._banded and not np.isfinite(axes.dataLim.intervaly).all():
+                axes.set_yticks([])  # all failed, so there is no value to read off
         handles: dict[str, Artist] = {}
         for axes in self._cells:
             for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):

@@ -82,14 +82,15 @@ def common_limits(panels: Iterable[Axes], which: str) -> None:
         which: ``x`` or ``y``.
     """
     drawn = [axes for axes in panels if axes.has_data()]
-    if not drawn:
-        return
-    limits = [getattr(axes, f"get_{which}lim")() for axes in drawn]
-    common = min(low for low, _ in limits), max(high for _, high in limits)
-    for axes in drawn:
-        getattr(axes, f"set_{which}lim")(common)
-        if which == "y" and axes.get_yscale() == "log":
-            label_logarithm(axes)
+    # A panel without any positive value has no logarithm, and nothing to be compared by one.
+    for scale in {getattr(axes, f"get_{which}scale")() for axes in drawn}:
+        alike = [axes for axes in drawn if getattr(axes, f"get_{which}scale")() == scale]
+        limits = [getattr(axes, f"get_{which}lim")() for axes in alike]
+        common = min(low for low, _ in limits), max(high for _, high in limits)
+        for axes in alike:
+            getattr(axes, f"set_{which}lim")(common)
+            if which == "y" and scale == "log":
+                label_logarithm(axes)
 
 
 def _fix(axis: Axis, ticks: Sequence[float], labels: Sequence[str]) -> None:
