@@ -36,6 +36,8 @@ class InspectedNetwork:
     def __init__(self, module: nn.Module, probe: Any, loss: Any, dtype: torch.dtype | None) -> None:
         self.network, self.loss = _copied(module), deepcopy(loss) if _is_module(loss) else loss
         self.cast = dtype is not None
+        # How much the targets of a piece count in a mean; None: their number.
+        self.size: Callable[[Any], float] | None = None
         if dtype is not None:
             cast_parameters(self.network, dtype)
             if _is_module(loss):
@@ -144,18 +146,19 @@ class InspectedNetwork:
         """
         summed = self._sums_over_samples()
         self.network.zero_grad(set_to_none=True)
-        samples, begun = 0, time.monotonic()
+        samples, total, begun = 0, 0.0, time.monotonic()
         for piece in pieces:
             if samples and time.monotonic() - begun > seconds:
                 break
             inputs, targets = self.tensors(piece)
             count = len(tree_leaves(inputs)[0])
             value = self.value(inputs, targets)
-            torch.autograd.backward(value if summed else value * count)
-            samples += count
+            counts = count if self.size is None else self.size(targets)
+            torch.autograd.backward(value if summed else value * counts)
+            samples, total = samples + count, total + counts
         for p in self.network.parameters():
             if p.grad is not None and not summed:
-                p.grad /= samples
+                p.grad /= total
         return samples
 
     def recognised(self) -> RecognisedLoss | None:

@@ -152,6 +152,7 @@ def inspect_pieces(
     loss: Callable[[Any, Any], Tensor],
     available: int,
     steps: int = 0,
+    size: Callable[[Any], float] | None = None,
 ) -> Inspection:
     """Inspect a network as `inspect` does, on data that come in pieces.
 
@@ -162,11 +163,13 @@ def inspect_pieces(
         loss: of outputs and targets.
         available: number of all samples. The gradient is that of as many as `SECONDS` allow.
         steps: updates of a short training, along which the share is averaged.
+        size: how much the targets of a piece count in a mean; None: the number of samples.
 
     Raises:
         InputError: network or loss fail.
     """
     problem = InspectedNetwork.in_double(module, probe, loss)
+    problem.size = size
     with dropped_imaginary_parts(problem.network) as dropped:
         value, repeated = problem.value(), problem.value()
         if not torch.equal(value, repeated) and not bool(repeated.isnan()):

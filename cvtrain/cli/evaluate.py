@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from cvtrain.cli.parser import CommandParser
 from cvtrain.data.draws import SPLITS, Draws, SplitName
 from cvtrain.data.idx_download import downloads_refused
+from cvtrain.data.split import network_output
 from cvtrain.process.environment import import_from_working_directory
 from cvtrain.process.errors import InputError, describe_error
 from cvtrain.process.exit_status import run_command
@@ -58,6 +60,7 @@ class Evaluation:
         class_names: of the classes, where they have names.
         predictions: outputs [N, …], as the network returns them, and the split's targets; None
             where they were not asked for.
+        target_scale: what the targets were divided by, and hence the unit of the predictions.
     """
 
     step: int
@@ -65,6 +68,7 @@ class Evaluation:
     confusion: Tensor | None
     class_names: tuple[str, ...]
     predictions: tuple[Tensor, Tensor] | None
+    target_scale: float
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,7 +92,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         predictions=asked.predictions is not None,
     )
     if evaluation.predictions is not None:
-        save_predictions(*evaluation.predictions, asked.predictions)
+        save_predictions(*evaluation.predictions, asked.predictions, evaluation.target_scale)
     weights = WEIGHTS[asked.checkpoint]
     _show(evaluation, f"{asked.split} split, {weights} after {evaluation.step} updates")
     return 0
@@ -140,9 +144,9 @@ def _evaluated(task: Task, model: nn.Module, name: SplitName, step: int, keep: b
     for number, piece in enumerate(data.pieces(split, torch.device("cpu"), EVALUATION_PIECE)):
         interruption.check()
         if own is not None:
-            own.add((piece.inputs, piece.targets), number)
-        output = model(piece.inputs)
-        totals.add(output, piece.targets)
+            own.add(piece.batch, number)
+        output = network_output(model, piece.inputs)
+        totals.add(output, *piece.judged)
         on_moduli.update(output, piece.targets)
         if keep:
             pairs.append((output, piece.targets))
@@ -155,20 +159,25 @@ def _evaluated(task: Task, model: nn.Module, name: SplitName, step: int, keep: b
         on_moduli.confusion(),
         dataset.class_names,
         (torch.cat(outputs), torch.cat(targets)) if keep else None,
+        dataset.scales.get("targets", 1.0),
     )
 
 
-def save_predictions(outputs: Tensor, targets: Tensor, path: Path) -> None:
-    """Write NumPy arrays `outputs` and `targets`, complex as they are, into one .npz file.
+def save_predictions(outputs: Tensor, targets: Tensor, path: Path, scale: float = 1.0) -> None:
+    """Write NumPy arrays `outputs` and `targets`, complex as they are, into one .npz file; where
+    targets were divided by a `scale`, that too, as `target_scale`.
 
     Raises:
         InputError: it cannot be written, or exists.
     """
     if path.suffix != ".npz":
         raise InputError(f"--predictions {path}: should end in .npz")
+    arrays: dict[str, Any] = {"outputs": outputs.numpy(), "targets": targets.numpy()}
+    if scale != 1:
+        arrays["target_scale"] = scale
     try:
         with path.open("xb") as file:
-            np.savez(file, outputs=outputs.numpy(), targets=targets.numpy())
+            np.savez(file, **arrays)
     except OSError as error:
         new = "should be a new file: " if isinstance(error, FileExistsError) else ""
         raise InputError(f"--predictions {path}: {new}{error.strerror}") from None
@@ -177,6 +186,8 @@ def save_predictions(outputs: Tensor, targets: Tensor, path: Path) -> None:
 def _show(evaluation: Evaluation, title: str) -> None:
     console = PlainConsole()
     console.print(title, soft_wrap=True)
+    if evaluation.target_scale != 1:
+        console.print(f"outputs and targets in units of {evaluation.target_scale:.6g}")
     table = Table()
     table.add_column("")
     table.add_column("value", justify="right")

@@ -23,6 +23,7 @@ from cvtrain.cli.parser import as_typed_here
 from cvtrain.config.compose import CONFIG_NAME, Composer
 from cvtrain.config.overrides import as_typed, check_spaces, composition_errors_explained
 from cvtrain.data.draws import Draws
+from cvtrain.data.split import Inputs
 from cvtrain.experiments import registry
 from cvtrain.process.environment import import_from_working_directory
 from cvtrain.process.errors import InputError
@@ -90,14 +91,22 @@ def inspect_task(task: Task, steps: int = 0) -> Inspection:
     Raises:
         InputError: data, network or loss fail.
     """
-    model, train = task.model(), task.dataset.train
+    model, train, objective = task.model(), task.dataset.train, task.objective
     first = train.take(torch.arange(min(PROBED, len(train))))
     loader = BatchLoader(Draws([task.dataset]), ())
 
-    def pieces() -> Iterator[tuple[Tensor, Tensor]]:
+    def pieces() -> Iterator[tuple[Inputs, tuple[Tensor, ...]]]:
         for piece in loader.pieces(train, torch.device("cpu"), PIECE):
             interruption.check()
-            yield piece.inputs, piece.targets
+            yield piece.inputs, piece.judged
 
-    probe, loss = (first.inputs, first.targets), task.objective.loss_value
-    return inspect_pieces(model, probe, pieces, loss, len(train), steps)
+    def loss(outputs: Tensor, judged: Tensor | tuple[Tensor, ...]) -> Tensor:
+        own = judged if isinstance(judged, tuple) else (judged,)
+        return objective.loss_value(outputs, *own)
+
+    def size(judged: tuple[Tensor, ...]) -> float:
+        return float(judged[1].sum()) if len(judged) > 1 else len(judged[0])
+
+    # Conventions and constants are those of the loss alone: the probed samples have no weights.
+    probe = (first.inputs, first.targets)
+    return inspect_pieces(model, probe, pieces, loss, len(train), steps, size)

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 
 from cvtrain.data.array_files import Array, InMemory
-from cvtrain.data.assembly import NAMES, Part, Preparation, assembled, recognised
+from cvtrain.data.assembly import NAMES, assembled
+from cvtrain.data.conversion import Preparation, recognised
 from cvtrain.data.dataset import Dataset
+from cvtrain.data.sources import StoredSamples, whole
 
 WANTED = (
     "a cvtrain Dataset, three torch data sets (training, validation, test), or a"
@@ -22,10 +24,10 @@ LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 def as_dataset(made: Any, dtype: torch.dtype) -> Dataset:
     """The `Dataset` of what a user's function or class made.
 
-    Samples of torch data sets are pairs of input and target; they are read once, in their order,
-    into memory. Of a LightningDataModule the data sets of its loaders are taken, as Lightning sets
-    them up for fit and for test: batches, their size and their order are those of the run. Targets
-    are recognised by `cvtrain.data.assembly.recognised`.
+    Samples of torch data sets are pairs of input, or a tuple of inputs, and target; they are read
+    once, in their order, into memory. Of a LightningDataModule the data sets of its loaders are
+    taken, as Lightning sets them up for fit and for test: batches, their size and their order are
+    those of the run. Targets are recognised by `cvtrain.data.conversion.recognised`.
 
     Args:
         made: a `Dataset`; a sequence of three map-style data sets, or a mapping with the keys
@@ -47,10 +49,9 @@ def as_dataset(made: Any, dtype: torch.dtype) -> Dataset:
     if isinstance(made, str) or not isinstance(made, Sequence) or len(made) != 3:
         count = f" of {len(made)}" if isinstance(made, list | tuple) else ""
         raise ValueError(f"made a {type(made).__name__}{count}: should be {WANTED}")
-    pairs = [_pairs(name, split) for name, split in zip(NAMES, made, strict=True)]
-    convert = recognised([targets for _, targets in pairs], dtype, relabel=None)
-    parts = [Part(x, y, np.arange(x.shape[0])) for x, y in pairs]
-    return assembled(parts, Preparation(dtype), convert, in_memory=True)
+    stored = [_samples(name, split) for name, split in zip(NAMES, made, strict=True)]
+    convert = recognised([samples.targets for samples in stored], dtype, relabel=None)
+    return assembled(list(map(whole, stored)), Preparation(dtype), convert, in_memory=True)
 
 
 def _loaded(module: Any) -> list[Any]:
@@ -77,13 +78,13 @@ def _loaded(module: Any) -> list[Any]:
     return splits
 
 
-def _pairs(name: str, split: Any) -> tuple[InMemory, InMemory]:
+def _samples(name: str, split: Any) -> StoredSamples:
     if not (hasattr(split, "__getitem__") and hasattr(split, "__len__")):
         raise ValueError(
             f"{name} split: should be a torch data set with len() and [number], is a"
             f" {type(split).__name__}"
         )
-    inputs, targets = [], []
+    read: list[list[Array]] = []
     for number in range(len(split)):
         sample = split[number]
         if not isinstance(sample, Sequence) or len(sample) != 2:
@@ -91,11 +92,18 @@ def _pairs(name: str, split: Any) -> tuple[InMemory, InMemory]:
                 f"{name} split, sample {number}: should be a pair of input and target, is a"
                 f" {type(sample).__name__}"
             )
-        inputs.append(as_array(sample[0]))
-        targets.append(as_array(sample[1]))
-    if not inputs:
+        inputs = sample[0] if isinstance(sample[0], tuple) else (sample[0],)
+        read.append([as_array(value) for value in (*inputs, sample[1])])
+        if len(read[-1]) != len(read[0]):
+            raise ValueError(
+                f"{name} split, sample {number}: {len(inputs)} inputs should be"
+                f" {len(read[0]) - 1}, as in sample 0"
+            )
+    if not read:
         raise ValueError(f"{name} split: should hold samples, is empty")
-    return InMemory(_stacked(name, "inputs", inputs)), InMemory(_stacked(name, "targets", targets))
+    *each, targets = zip(*read, strict=True)
+    stored = tuple(InMemory(_stacked(name, "inputs", arrays)) for arrays in each)
+    return StoredSamples(stored, InMemory(_stacked(name, "targets", targets)))
 
 
 def as_array(value: Any) -> Array:
@@ -104,7 +112,7 @@ def as_array(value: Any) -> Array:
     return tensor.detach().cpu().resolve_conj().numpy()
 
 
-def _stacked(name: str, kind: str, arrays: list[Array]) -> Array:
+def _stacked(name: str, kind: str, arrays: Sequence[Array]) -> Array:
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) > 1:
         raise ValueError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ COMPLEX_PAIRS = {("real", "imag"), ("r", "i"), ("re", "im")}
 """Names of the two fields in which HDF5 files hold complex numbers; MATLAB's are the first."""
 
 
+@runtime_checkable  # pydantic wants it of the arguments that it checks
 class Stored(Protocol):
     """Samples along the first axis, in memory or on disk; picklable."""
 
@@ -45,6 +46,41 @@ class InMemory:
     def take(self, samples: npt.NDArray[np.intp]) -> Array:
         """Read the samples of numbers `samples`, [n, ...]."""
         return self.array[samples]
+
+
+class RealPairs:
+    """The complex array [N, ...] of stored real pairs [N, ..., 2].
+
+    Args:
+        argument: for the error, as in ``parts``.
+        kind: what the pairs are, as in ``inputs``.
+        stored: whose last axis holds real and imaginary part.
+
+    Raises:
+        ValueError: they are no real pairs.
+    """
+
+    def __init__(self, argument: str, kind: str, stored: Stored) -> None:
+        shape = stored.shape
+        if stored.dtype.kind not in "biuf" or len(shape) < 2 or shape[-1] != 2:
+            sizes = ", ".join(("N", *map(str, shape[1:])))
+            raise ValueError(
+                f"{argument}=last: {kind} should be real [N, ..., 2], are {stored.dtype} [{sizes}]"
+            )
+        self.stored = stored
+        self.shape: tuple[int, ...] = shape[:-1]
+        self.dtype: np.dtype[Any] = np.result_type(stored.dtype, np.complex64)
+
+    def take(self, samples: npt.NDArray[np.intp]) -> Array:
+        """Read the samples of ascending numbers `samples`, [n, ...].
+
+        Raises:
+            ValueError: the file cannot be read.
+        """
+        pairs = self.stored.take(samples)
+        numbers = np.empty(pairs.shape[:-1], self.dtype)
+        numbers.real, numbers.imag = pairs[..., 0], pairs[..., 1]
+        return numbers
 
 
 class OnDisk:
@@ -108,6 +144,11 @@ def open_array(argument: str, place: str) -> Stored:
         if not stored.shape:
             raise ValueError("holds a single number, should be an array of samples")
     return stored
+
+
+def everything(stored: Stored) -> Array:
+    """Read all samples, [N, ...]."""
+    return stored.take(np.arange(stored.shape[0]))
 
 
 def is_matlab(place: str) -> bool:
@@ -222,5 +263,4 @@ class FileStack:
 
     def _read(self, file: Path) -> Array:
         place = str(file) if self.name is None else f"{file}:{self.name}"
-        stored = open_array("path", place)
-        return stored.take(np.arange(stored.shape[0]))
+        return everything(open_array("path", place))

@@ -2,41 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-from pydantic import Field, StrictBool
+from pydantic import BeforeValidator, Field, SkipValidation, StrictBool
+from pydantic_core import PydanticCustomError
 
 from cvtrain.data.arguments import ComplexDtype, Count, Seed, Workers, checked_arguments
-from cvtrain.data.array_files import InMemory, Stored, is_matlab, open_array
-from cvtrain.data.assembly import (
-    Parts,
-    Preparation,
-    Scale,
-    TransformName,
-    assembled,
-    divided,
-    recognised,
-)
+from cvtrain.data.array_files import InMemory, Stored, everything, is_matlab, open_array
+from cvtrain.data.assembly import Scale, assembled
+from cvtrain.data.conversion import Preparation, TransformName, recognised
 from cvtrain.data.dataset import Dataset
-from cvtrain.data.random import data_generator, stratified, whole_groups
+from cvtrain.data.sources import Parts, Sources, StoredSamples, divided, drawn_samples, of_pairs
 from cvtrain.gradients.losses import TaskName
 
 HeldOut = Annotated[float, Field(gt=0, lt=1, strict=True)]
 
 
+def _files(value: Any) -> Any:
+    several = value if isinstance(value, list | tuple) and value else [value]
+    if not all(isinstance(entry, str) for entry in several):
+        raise PydanticCustomError("files", "Input should be a file or a list of files")
+    return value
+
+
+Files: TypeAlias = Annotated[str | list[str], BeforeValidator(_files)]
+"""A file, or a list of several."""
+
+
 @checked_arguments
 def arrays(
     *,
-    inputs: str,
+    inputs: Files,
     targets: str,
-    validation_inputs: str | None = None,
+    weights: str | None = None,
+    validation_inputs: Files | None = None,
     validation_targets: str | None = None,
-    test_inputs: str | None = None,
+    validation_weights: str | None = None,
+    test_inputs: Files | None = None,
     test_targets: str | None = None,
+    test_weights: str | None = None,
     validation: HeldOut = 0.2,
     test: HeldOut = 0.2,
     groups: str | None = None,
@@ -44,9 +49,11 @@ def arrays(
     task: TaskName | None = None,
     relabel: StrictBool = False,
     parts: Parts | None = None,
+    target_parts: Parts | None = None,
     transform: TransformName | None = None,
     window: Count = 64,
     scale: Scale = "rms",
+    target_scale: Scale = "none",
     in_memory: StrictBool | None = None,
     workers: Workers = 0,
     dtype: ComplexDtype,
@@ -62,103 +69,145 @@ def arrays(
     in the same proportions, or whole groups are.
 
     Args:
-        inputs: complex `[N, ...]`; real ones get the imaginary part 0.
+        inputs: complex `[N, ...]`; real ones get the imaginary part 0. A list of several arrays
+            makes inputs that a network gets as so many arguments.
         targets: of the inputs.
+        weights: `[N]`, not negative, how much each sample counts in the loss of its split; None:
+            all count alike.
         validation_inputs: None: a part of `inputs`.
         validation_targets: of the validation inputs.
+        validation_weights: of the validation inputs.
         test_inputs: None: a part of `inputs`.
         test_targets: of the test inputs.
+        test_weights: of the test inputs.
         validation: share of `inputs` for validation, where it has no file.
         test: share of `inputs` for test, where it has no file.
-        groups: of the samples, such as patients, `[N]`; no group is in two splits.
+        groups: of the samples, such as patients, `[N]`; no group is in two splits, and every class
+            is in the training split.
         seed: of the random split.
         task: classification or regression; None: recognised from the targets.
         relabel: number labels 0, 1, … in their ascending order.
         parts: `last`: the last axis of inputs holds real and imaginary part.
+        target_parts: `last`: the last axis of targets does.
         transform: `fft`, `fft2`, `stft` or `analytic`, along the last axis or axes of the inputs.
         window: of `stft`, whose frames begin a quarter of it apart.
-        scale: `rms`: divide inputs by the training split's root mean square; or `none`.
+        scale: `rms`: divide inputs by the training split's root mean square, each of several by its
+            own; or `none`.
+        target_scale: `rms`: divide the targets of a regression by the training split's root mean
+            square over all entries; or `none`.
         in_memory: false reads each batch when it is due; None: so where inputs take over 1 GiB.
         workers: processes that read, see `FileSplit`.
         dtype: complex64 or complex128, of the inputs; targets have its precision.
 
     Raises:
         ValueError: a file is not as it should be, numbers of samples differ, a split is empty,
-            inputs are not finite, or labels are not 0, 1, …, C − 1.
+            inputs are not finite, labels are not 0, 1, …, C − 1, or no division of the groups has
+            every class in the training split.
     """
     own_files = {
-        "validation": (validation_inputs, validation_targets),
-        "test": (test_inputs, test_targets),
+        "validation": (validation_inputs, validation_targets, validation_weights),
+        "test": (test_inputs, test_targets, test_weights),
     }
-    pairs: dict[str, tuple[Stored, Stored]] = {"train": _opened("", inputs, targets)}
-    for name, (split_inputs, split_targets) in own_files.items():
+    others = {}
+    for name, (split_inputs, split_targets, split_weights) in own_files.items():
         if (split_inputs is None) != (split_targets is None):
             missing = "inputs" if split_inputs is None else "targets"
             raise ValueError(f"{name}_{missing}=null: should be given with the other one")
+        if split_weights is not None and split_inputs is None:
+            raise ValueError(f"{name}_inputs=null: should be given with {name}_weights")
         if split_inputs is not None and split_targets is not None:
-            pairs[name] = _opened(f"{name}_", split_inputs, split_targets)
-    convert = recognised(
-        [stored for _, stored in pairs.values()], dtype, task, relabel, is_matlab(targets)
+            others[name] = _opened(f"{name}_", split_inputs, split_targets, split_weights)
+    train = _opened("", inputs, targets, weights)
+    stored_groups = None if groups is None else _of_samples("groups", groups, len(train))
+    return from_sources(
+        Sources(train, others, stored_groups, is_matlab(targets)),
+        validation=validation,
+        test=test,
+        seed=seed,
+        task=task,
+        relabel=relabel,
+        parts=parts,
+        target_parts=target_parts,
+        transform=transform,
+        window=window,
+        scale=scale,
+        target_scale=target_scale,
+        in_memory=in_memory,
+        workers=workers,
+        dtype=dtype,
     )
-    stored_groups = None if groups is None else _vector(open_array("groups", groups), groups)
-    samples = pairs["train"][0].shape[0]
-    if stored_groups is not None and stored_groups.shape != (samples,):
-        raise ValueError(
-            f"groups={groups}: is {list(stored_groups.shape)}, should be [{samples}], one a sample"
-        )
-    draw = partial(drawn_samples, pairs["train"], stored_groups, seed, convert.task)
-    chosen = divided(pairs, validation, test, draw)
-    prepare = Preparation(dtype, parts, transform, window)
-    return assembled(chosen, prepare, convert, scale=scale, in_memory=in_memory, workers=workers)
 
 
-def _opened(prefix: str, inputs: str, targets: str) -> tuple[Stored, Stored]:
-    x = open_array(f"{prefix}inputs", inputs)
+@checked_arguments
+def from_sources(
+    sources: SkipValidation[Sources],
+    *,
+    validation: HeldOut = 0.2,
+    test: HeldOut = 0.2,
+    seed: Seed = 0,
+    task: TaskName | None = None,
+    relabel: StrictBool | None = False,
+    parts: Parts | None = None,
+    target_parts: Parts | None = None,
+    transform: TransformName | None = None,
+    window: Count = 64,
+    scale: Scale = "rms",
+    target_scale: Scale = "none",
+    in_memory: StrictBool | None = None,
+    workers: Workers = 0,
+    dtype: ComplexDtype,
+) -> Dataset:
+    """Classification or regression of stored arrays.
+
+    Args:
+        sources: the arrays.
+        validation: and all others: as for `arrays`.
+
+    Raises:
+        ValueError: an argument or an array is not as it should be.
+    """
+    sources = of_pairs(sources, parts, target_parts)
+    targets = [stored.targets for stored in (sources.train, *sources.others.values())]
+    convert = recognised(targets, dtype, task, relabel, sources.float_labels)
+    return assembled(
+        divided(sources, validation, test, partial(drawn_samples, sources, seed, convert.task)),
+        Preparation(dtype, transform, window),
+        convert,
+        scale=scale,
+        target_scale=target_scale,
+        in_memory=in_memory,
+        workers=workers,
+    )
+
+
+def _opened(prefix: str, inputs: Files, targets: str, weights: str | None) -> StoredSamples:
+    places = [inputs] if isinstance(inputs, str) else inputs
+    each = tuple(open_array(f"{prefix}inputs", place) for place in places)
     y = _vector(open_array(f"{prefix}targets", targets), targets)
-    if x.shape[0] != y.shape[0]:
+    count = each[0].shape[0]
+    others = zip((*places[1:], targets), (*each[1:], y), strict=True)
+    for number, (place, stored) in enumerate(others, start=1):
+        if stored.shape[0] != count:
+            kind = "targets" if number == len(places) else "inputs"
+            raise ValueError(
+                f"{prefix}{kind}={place}: {stored.shape[0]} samples should be {count}, as"
+                f" {prefix}inputs={places[0]} has"
+            )
+    w = None if weights is None else _of_samples(f"{prefix}weights", weights, count)
+    return StoredSamples(each, y, w)
+
+
+def _of_samples(argument: str, place: str, samples: int) -> Stored:
+    stored = _vector(open_array(argument, place), place)
+    if stored.shape != (samples,):
         raise ValueError(
-            f"{prefix}targets={targets}: {y.shape[0]} samples should be {x.shape[0]}, as"
-            f" {prefix}inputs={inputs} has"
+            f"{argument}={place}: is {list(stored.shape)}, should be [{samples}], one a sample"
         )
-    return x, y
+    return stored
 
 
 def _vector(stored: Stored, place: str) -> Stored:
     """MATLAB has no vectors, but matrices of one row or column."""
     if is_matlab(place) and len(stored.shape) == 2 and 1 in stored.shape:
-        return InMemory(stored.take(np.arange(stored.shape[0])).reshape(-1))
+        return InMemory(everything(stored).reshape(-1))
     return stored
-
-
-def drawn_samples(
-    pair: tuple[Stored, Stored],
-    groups: Stored | None,
-    seed: int,
-    task: TaskName,
-    *shares: float,
-) -> Sequence[npt.NDArray[np.intp]]:
-    """Draw the samples of three splits: each class in the same proportions, or whole groups.
-
-    Args:
-        pair: inputs and targets.
-        groups: of the samples, `[N]`; None: there are none.
-        seed: of the draw.
-        task: labels `[N]` of a classification are divided alike.
-        shares: of the samples for validation and test; 0: none.
-
-    Returns:
-        numbers of samples for training, validation and test.
-
-    Raises:
-        ValueError: the groups leave a split empty.
-    """
-    count = pair[0].shape[0]
-    generator = data_generator(seed)
-    if groups is not None:
-        names, group_of_sample = np.unique(groups.take(np.arange(count)), return_inverse=True)
-        parts = whole_groups("groups", len(names), generator, *shares)
-        return [np.flatnonzero(np.isin(group_of_sample, part)) for part in parts]
-    labels = np.zeros(count, dtype=np.int64)
-    if task == "classification" and len(pair[1].shape) == 1:
-        labels = pair[1].take(np.arange(count)).astype(np.int64)
-    return stratified(labels, generator, *shares)

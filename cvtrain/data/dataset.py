@@ -2,17 +2,16 @@
 
 import math
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
-from typing import get_args
+from dataclasses import dataclass, field, replace
+from typing import TypeVar, get_args
 
 import torch
 from torch import Tensor
 
-from cvtrain.data.split import AnySplit, Split
-from cvtrain.gradients.losses import TaskName
+from cvtrain.data.split import AnySplit, Split, unless_equal
+from cvtrain.gradients.losses import IGNORED, TaskName
 
-IGNORED = -100
-"""Label of positions without one: no loss and no metric counts them (torch's `ignore_index`)."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,17 @@ class Dataset:
         alphabet: symbols [S], complex, where all targets of a regression are one of these.
         class_names: names of the classes, if they have any.
         references: numbers that are known to be reachable, or to be reached without learning.
+        scales: what `inputs` and `targets` were divided by, where they were; of several inputs
+            `inputs[0]`, `inputs[1]`, ….
         first: first sample of `train`, which all samples are compared with.
+        weighted: whether samples of any split have weights that differ.
 
     Raises:
         ValueError: a split is empty, has unequal numbers of inputs and targets, holds a NaN or an
-            infinity, has inputs that are not complex or not shaped and typed as in `train`, or
-            targets that do not fit the task or the alphabet. Of samples on disk only the first of
-            each split is checked here; the engines check the others when they read them.
+            infinity, has inputs that are not complex or not shaped and typed as in `train`,
+            targets that do not fit the task or the alphabet, or weights that are negative or all
+            zero. Of samples on disk only the first of each split is checked here; the engines check
+            the others when they read them.
     """
 
     train: AnySplit
@@ -63,7 +66,9 @@ class Dataset:
     alphabet: Tensor | None = None
     class_names: tuple[str, ...] = ()
     references: tuple[Reference, ...] = ()
+    scales: Mapping[str, float] = field(default_factory=dict)
     first: Split = field(init=False, repr=False)
+    weighted: bool = field(init=False, repr=False, default=False)
 
     def __post_init__(self) -> None:
         if self.task not in get_args(TaskName):
@@ -83,11 +88,18 @@ class Dataset:
             problem = self.problem(checked)
             if problem is not None:
                 raise ValueError(f"{name} split: {problem}")
+            if isinstance(split, Split) and split.weights is not None:
+                if not split.weights.any():
+                    raise ValueError(f"{name} split: weights should not all be zero")
+                checked = replace(split, weights=unless_equal(split.weights))
+                object.__setattr__(self, name, checked)
+            if checked.weights is not None:
+                object.__setattr__(self, "weighted", True)
 
     @property
-    def input_shape(self) -> torch.Size:
-        """Shape of one input."""
-        return self.first.inputs.shape[1:]
+    def input_shape(self) -> torch.Size | tuple[torch.Size, ...]:
+        """Shape of one input, or of each of several."""
+        return self._of_inputs(lambda x: x.shape[1:])
 
     @property
     def positions(self) -> torch.Size:
@@ -107,27 +119,39 @@ class Dataset:
         )
 
     @property
-    def in_features(self) -> int:
-        """Entries of one input, flattened."""
-        return math.prod(self.input_shape)
+    def in_features(self) -> int | tuple[int, ...]:
+        """Entries of one input, flattened, or of each of several."""
+        return self._of_inputs(lambda x: math.prod(x.shape[1:]))
+
+    @property
+    def entries(self) -> int:
+        """Entries of all inputs of a sample."""
+        return sum(math.prod(x.shape[1:]) for x in self.first.each_input)
+
+    def _of_inputs(self, function: Callable[[Tensor], T]) -> T | tuple[T, ...]:
+        values = tuple(map(function, self.first.each_input))
+        return values if isinstance(self.first.inputs, tuple) else values[0]
 
     def problem(self, split: Split) -> str | None:
         """Describe what is wrong with samples of this data set; None if nothing is."""
-        inputs, targets, reference = split.inputs, split.targets, self.first.inputs
-        if not inputs.is_complex():
-            return f"inputs are {inputs.dtype}, should be complex"
-        if inputs.dtype != reference.dtype or inputs.shape[1:] != self.input_shape:
-            return (
-                f"inputs are {inputs.dtype} of shape {list(inputs.shape[1:])},"
-                f" should be {reference.dtype} of shape {list(self.input_shape)} as in train"
-            )
-        if not torch.isfinite(inputs).all():
-            return "inputs should be finite, hold NaN or infinity"
+        expected, targets, count = self.first.each_input, split.targets, len(split)
+        if len(split.each_input) != len(expected):
+            return f"{len(split.each_input)} inputs, should be {len(expected)} as in train"
+        for number, (inputs, reference) in enumerate(zip(split.each_input, expected, strict=True)):
+            name = f"inputs[{number}]" if isinstance(split.inputs, tuple) else "inputs"
+            problem = _input_problem(name, inputs, reference, count)
+            if problem is not None:
+                return problem
+        precision = expected[0].dtype
+        if split.weights is not None:
+            problem = _weight_problem(split.weights, (count,), precision.to_real())
+            if problem is not None:
+                return problem
         if self.task == "classification":
-            return self._label_problem(targets, len(inputs))
-        wanted = (len(inputs), self.out_features, *self.positions)
+            return self._label_problem(targets, count)
+        wanted = (count, self.out_features, *self.positions)
         is_complex = self.first.targets.is_complex()
-        dtype = inputs.dtype if is_complex else inputs.dtype.to_real()
+        dtype = precision if is_complex else precision.to_real()
         if targets.shape != wanted or targets.dtype != dtype:
             return (
                 f"targets are {targets.dtype} of shape {list(targets.shape)},"
@@ -154,6 +178,32 @@ class Dataset:
         if lowest < 0 or highest >= self.out_features:
             return f"labels span {lowest} to {highest}, should be 0 to {self.out_features - 1}"
         return None
+
+
+def _input_problem(name: str, inputs: Tensor, reference: Tensor, count: int) -> str | None:
+    if not inputs.is_complex():
+        return f"{name} are {inputs.dtype}, should be complex"
+    if inputs.dtype != reference.dtype or inputs.shape[1:] != reference.shape[1:]:
+        return (
+            f"{name} are {inputs.dtype} of shape {list(inputs.shape[1:])},"
+            f" should be {reference.dtype} of shape {list(reference.shape[1:])} as in train"
+        )
+    if len(inputs) != count:
+        return f"{name} are of {len(inputs)} samples, should be of {count}"
+    return (
+        None if torch.isfinite(inputs).all() else f"{name} should be finite, hold NaN or infinity"
+    )
+
+
+def _weight_problem(weights: Tensor, wanted: tuple[int, ...], dtype: torch.dtype) -> str | None:
+    if weights.shape != wanted or weights.dtype != dtype:
+        return (
+            f"weights are {weights.dtype} of shape {list(weights.shape)},"
+            f" should be {dtype} of shape {list(wanted)}"
+        )
+    if not (torch.isfinite(weights) & (weights >= 0)).all():
+        return "weights should be finite and not negative"
+    return None
 
 
 class DatasetCache:
@@ -189,4 +239,4 @@ class DatasetCache:
 def bytes_in_memory(dataset: Dataset) -> int:
     """Bytes of the inputs and targets of the splits that are in memory."""
     splits = (dataset.train, dataset.validation, dataset.test)
-    return sum(s.inputs.nbytes + s.targets.nbytes for s in splits if isinstance(s, Split))
+    return sum(t.nbytes for s in splits if isinstance(s, Split) for t in s.tensors)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from functools import partial
 from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from cvtrain.data.dataset import Dataset
-from cvtrain.data.split import AnySplit, Split
+from cvtrain.data.split import AnySplit, Split, joined
 
 SplitName: TypeAlias = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -18,12 +19,13 @@ SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 def form(dataset: Dataset) -> Hashable | None:
     """What data sets need to have in common for runs on them to be computed at once: shapes and
     dtypes of their splits, and all but the samples. None where samples stay on disk."""
-    shapes = []
+    shapes: list[Hashable] = []
     for name in SPLITS:
         split: AnySplit = getattr(dataset, name)
         if not isinstance(split, Split):
             return None
-        shapes += [(tuple(t.shape), t.dtype) for t in (split.inputs, split.targets)]
+        shapes += [(tuple(t.shape), t.dtype) for t in split.tensors]
+        shapes.append((len(split.each_input), split.weights is None))
     symbols = None if dataset.alphabet is None else tuple(dataset.alphabet.tolist())
     solved = tuple((name, tuple(known.shape)) for name, known in dataset.solution.items())
     named = dataset.class_names
@@ -62,20 +64,17 @@ class Draws:
         """The training samples of all data sets, one after another, [D·N, …]."""
         if not self.several:
             return self.distinct[0].train
-        splits = [_in_memory(dataset.train) for dataset in self.distinct]
-        inputs, targets = ([getattr(s, kind) for s in splits] for kind in ("inputs", "targets"))
-        return Split(torch.cat(inputs), torch.cat(targets))
+        return joined([_in_memory(dataset.train) for dataset in self.distinct], torch.cat)
 
     def split(self, name: SplitName) -> AnySplit:
-        """A split to be evaluated on, [N, …]; of several data sets they lie side by side, inputs
-        and targets [N, D, …]."""
+        """A split to be evaluated on, [N, …]; of several data sets they lie side by side, every
+        tensor [N, D, …]."""
         if not self.several:
             split: AnySplit = getattr(self.distinct[0], name)
             return split
         if name not in self._beside:
             splits = [_in_memory(getattr(dataset, name)) for dataset in self.distinct]
-            inputs, targets = ([getattr(s, kind) for s in splits] for kind in ("inputs", "targets"))
-            self._beside[name] = Split(torch.stack(inputs, 1), torch.stack(targets, 1))
+            self._beside[name] = joined(splits, partial(torch.stack, dim=1))
         return self._beside[name]
 
     def solution(self) -> dict[str, Tensor]:

@@ -12,18 +12,11 @@ from pydantic import StrictBool
 from cvtrain.data.arguments import ComplexDtype, Count, Seed, Workers, checked_arguments
 from cvtrain.data.array_files import SUFFIXES, FileStack, InMemory
 from cvtrain.data.arrays import HeldOut
-from cvtrain.data.assembly import (
-    Parts,
-    Preparation,
-    Scale,
-    Targets,
-    TransformName,
-    assembled,
-    divided,
-)
+from cvtrain.data.assembly import Scale, assembled
+from cvtrain.data.conversion import Preparation, Targets, TransformName
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.file_errors import data_folder, files_below
-from cvtrain.data.random import data_generator, stratified
+from cvtrain.data.sources import Parts, Sources, StoredSamples, divided, drawn_samples, of_pairs
 
 SPLITS = {"train": "train", "val": "validation", "valid": "validation"} | {
     name: name for name in ("validation", "test")
@@ -88,10 +81,10 @@ def folders(
     if len(classes) < 2:
         raise ValueError(f"path={path}: holds {len(classes)} classes, should be two or more")
     stacks = {split: _stack(folder, classes, name) for split, folder in tops.items()}
-    draw = partial(stratified, stacks["train"][1].array, data_generator(seed))
+    sources = of_pairs(Sources(stacks.pop("train"), stacks), parts, None)
     return assembled(
-        divided(stacks, validation, test, draw),
-        Preparation(dtype, parts, transform, window),
+        divided(sources, validation, test, partial(drawn_samples, sources, seed, "classification")),
+        Preparation(dtype, transform, window),
         Targets("classification", len(classes), torch.int64, class_names=classes),
         scale=scale,
         in_memory=in_memory,
@@ -103,7 +96,7 @@ def _subfolders(top: Path) -> list[Path]:
     return sorted(f for f in top.iterdir() if f.is_dir() and not f.name.startswith("."))
 
 
-def _stack(top: Path, classes: tuple[str, ...], name: str | None) -> tuple[FileStack, InMemory]:
+def _stack(top: Path, classes: tuple[str, ...], name: str | None) -> StoredSamples:
     """The files of all classes and their labels, class by class."""
     files, labels = [], []
     for folder in _subfolders(top):
@@ -116,4 +109,4 @@ def _stack(top: Path, classes: tuple[str, ...], name: str | None) -> tuple[FileS
             raise ValueError(f"{folder}: holds no file {', '.join(SUFFIXES)}; {EXPECTED}")
         files += of_class
         labels += [classes.index(folder.name)] * len(of_class)
-    return FileStack(files, name), InMemory(np.array(labels, dtype=np.int64))
+    return StoredSamples((FileStack(files, name),), InMemory(np.array(labels, dtype=np.int64)))

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import StrictBool
 
 from cvtrain.config.python_objects import path_of, registered
 from cvtrain.data.adoption import as_array, as_dataset
-from cvtrain.data.arguments import ComplexDtype, Count, Seed, checked_arguments
-from cvtrain.data.array_files import InMemory
-from cvtrain.data.arrays import HeldOut, drawn_samples
-from cvtrain.data.assembly import (
-    Parts,
-    Preparation,
-    Scale,
-    TransformName,
-    assembled,
-    divided,
-    recognised,
-)
+from cvtrain.data.array_files import InMemory, everything
+from cvtrain.data.arrays import from_sources
 from cvtrain.data.dataset import Dataset
+from cvtrain.data.sources import Sources, StoredSamples
 from cvtrain.data.split import Split
-from cvtrain.gradients.losses import TaskName
 from cvtrain.process.errors import InputError
 
 
@@ -35,26 +24,22 @@ def data_target(data: Any) -> str:
 
     Args:
         data: a function or class that makes data (see `cvtrain.data.adoption.as_dataset`), what
-            such a function makes, or a pair of arrays or tensors: inputs and targets, with the
-            samples along the first axis.
+            such a function makes, or arrays or tensors with the samples along the first axis: a
+            pair of inputs and targets, or inputs, targets and weights; inputs may be a tuple.
 
     Raises:
         InputError: it is none of these.
     """
     if callable(data) and not isinstance(data, Dataset):
         return path_of(data)
-    if isinstance(data, tuple | list) and len(data) == 2:
-        try:
-            x, y = map(as_array, data)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"data: should be a pair of arrays: {error}") from None
-        if not x.ndim or not y.ndim or len(x) != len(y):
-            raise InputError(
-                f"data: inputs {list(x.shape)} and targets {list(y.shape)} should have the same"
-                " number of samples along their first axis"
-            )
-        content = [part for a in (x, y) for part in (str((a.dtype, a.shape)).encode(), _bytes(a))]
-        return registered(arrays_in_memory(x, y), "arrays", *content)
+    several = isinstance(data, tuple | list)
+    # Three arrays are no splits: those are three data sets of torch.
+    if several and (len(data) == 2 or (len(data) == 3 and all(map(_is_array, data[1:])))):
+        stored = _arrays(data)
+        kinds = (*stored.inputs, stored.targets, stored.weights)
+        arrays = [everything(kind) for kind in kinds if kind is not None]
+        content = [part for a in arrays for part in (str((a.dtype, a.shape)).encode(), _bytes(a))]
+        return registered(arrays_in_memory(stored), "arrays", *content)
     try:
         made = as_dataset(data, torch.complex64)
     except ValueError as error:
@@ -64,7 +49,7 @@ def data_target(data: Any) -> str:
         _bytes(as_array(tensor))
         for split in splits
         if isinstance(split, Split)  # others are on disk, where they may be large
-        for tensor in (split.inputs, split.targets)
+        for tensor in split.tensors
     ]
 
     def ready(*, dtype: torch.dtype) -> Dataset:
@@ -73,37 +58,38 @@ def data_target(data: Any) -> str:
     return registered(ready, type(data).__name__, *content)
 
 
-def arrays_in_memory(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> Callable[..., Dataset]:
-    """A data function of two arrays, with the arguments of `cvtrain.data.arrays.arrays` that are
-    not about files.
+def arrays_in_memory(stored: StoredSamples) -> Callable[..., Dataset]:
+    """A data function of arrays, with the arguments of `cvtrain.data.arrays.arrays` that are not
+    about files."""
+    function = partial(from_sources, Sources(stored, {}))
+    function.__name__ = "arrays"  # type: ignore[attr-defined]  # for errors; a partial has none
+    return function
 
-    Args:
-        x: inputs `[N, ...]`.
-        y: targets `[N, ...]`.
+
+def _arrays(data: Sequence[Any]) -> StoredSamples:
+    """Inputs, targets and maybe weights, if `data` are these.
+
+    Raises:
+        InputError: they are not, or not of equal length.
     """
-    pair = InMemory(x), InMemory(y)
+    try:
+        inputs = data[0] if isinstance(data[0], tuple) else (data[0],)
+        arrays = [as_array(value) for value in (*inputs, *data[1:])]
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"data: should be a pair of arrays: {error}") from None
+    if any(not array.ndim or len(array) != len(arrays[0]) for array in arrays):
+        kinds = [*(["inputs"] * len(inputs)), "targets", "weights"]
+        shapes = [f"{kind} {list(a.shape)}" for kind, a in zip(kinds, arrays, strict=False)]
+        raise InputError(
+            f"data: {', '.join(shapes[:-1])} and {shapes[-1]} should have the same number of"
+            " samples along their first axis"
+        )
+    stored = [InMemory(array) for array in arrays]
+    return StoredSamples(tuple(stored[: len(inputs)]), *stored[len(inputs) :])
 
-    @checked_arguments
-    def arrays(
-        *,
-        validation: HeldOut = 0.2,
-        test: HeldOut = 0.2,
-        seed: Seed = 0,
-        task: TaskName | None = None,
-        relabel: StrictBool = False,
-        parts: Parts | None = None,
-        transform: TransformName | None = None,
-        window: Count = 64,
-        scale: Scale = "rms",
-        dtype: ComplexDtype,
-    ) -> Dataset:
-        convert = recognised([pair[1]], dtype, task, relabel)
-        draw = partial(drawn_samples, pair, None, seed, convert.task)
-        chosen = divided({"train": pair}, validation, test, draw)
-        prepare = Preparation(dtype, parts, transform, window)
-        return assembled(chosen, prepare, convert, scale=scale, in_memory=True)
 
-    return arrays
+def _is_array(value: Any) -> bool:
+    return isinstance(value, torch.Tensor | np.ndarray)
 
 
 def _bytes(array: np.ndarray[Any, Any]) -> bytes:

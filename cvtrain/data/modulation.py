@@ -96,11 +96,12 @@ def modulation(
     train, validation, test = map(draw, (samples_per_format - 2 * held_out, held_out, held_out))
     references: tuple[Reference, ...] = ()
     if not random_phase:
-        decided = maximum_likelihood(test.inputs, formats, snr_db)
+        decided = maximum_likelihood(test.each_input[0], formats, snr_db)
         share = (decided == test.targets).double().mean().item()
         references = (Reference("test/accuracy", "maximum likelihood", share),)
     train, validation, test = (
-        Split(split.inputs.to(dtype), split.targets) for split in (train, validation, test)
+        split.of([split.each_input[0].to(dtype), split.targets])
+        for split in (train, validation, test)
     )
     return Dataset(
         train,

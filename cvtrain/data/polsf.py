@@ -13,10 +13,11 @@ from torch import Tensor
 
 from cvtrain.config.argument_checks import check_integer
 from cvtrain.data.arguments import Amplitude, ComplexDtype, Count, Seed, Workers, checked_arguments
-from cvtrain.data.dataset import IGNORED, Dataset
+from cvtrain.data.dataset import Dataset
 from cvtrain.data.file_errors import check_size, data_folder, reading
 from cvtrain.data.image_files import finite, image_dataset
 from cvtrain.data.random import Parts, data_generator, whole_groups
+from cvtrain.gradients.losses import IGNORED
 
 VOLUME = "VOL-ALOS2044980750-150324-HBQR1.1__A"
 POLARISATIONS = ("HH", "HV", "VH", "VV")

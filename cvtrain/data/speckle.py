@@ -93,10 +93,11 @@ def speckle(
         return Split(torch.from_numpy(k).movedim(-1, 1).contiguous(), torch.from_numpy(labels))
 
     train, validation, test = map(split, (train_samples, validation_samples, test_samples))
-    right = maximum_likelihood(test.inputs, classes) == test.targets
+    right = maximum_likelihood(test.each_input[0], classes) == test.targets
     share = right.double().mean().item()
     train, validation, test = (
-        Split(split.inputs.to(dtype), split.targets) for split in (train, validation, test)
+        split.of([split.each_input[0].to(dtype), split.targets])
+        for split in (train, validation, test)
     )
     return Dataset(
         train,

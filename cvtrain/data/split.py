@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -14,6 +14,9 @@ from torch.utils.data import Dataset as TorchDataset
 
 from cvtrain.process.errors import first_line
 
+Inputs: TypeAlias = Tensor | tuple[Tensor, ...]
+"""`[N, ...]`, or a tuple of such tensors: the arguments of a network that takes several."""
+
 
 # Tensors have no single truth value, so neither class can be compared entry by entry: eq=False.
 @dataclass(frozen=True, eq=False)
@@ -21,25 +24,74 @@ class Split:
     """Inputs and their targets, in memory.
 
     Attributes:
-        inputs: `[N, ...]`, complex.
+        inputs: `[N, ...]`, complex; or a tuple of such tensors.
         targets: `[N, *positions]` int64 labels (classification) or `[N, out, *positions]` complex
             or real (regression); there are no positions where an input has one target as a whole.
+        weights: `[N]` real, not negative: how much each sample counts in the loss; None: all count
+            alike.
     """
 
-    inputs: Tensor
+    inputs: Inputs
     targets: Tensor
+    weights: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return len(self.each_input[0])
 
-    def take(self, samples: Tensor) -> Split:
-        """Select samples by their numbers in this split, [n] int64."""
-        return Split(self.inputs[samples], self.targets[samples])
+    @property
+    def each_input(self) -> tuple[Tensor, ...]:
+        """The inputs as a tuple, also where there is one."""
+        return self.inputs if isinstance(self.inputs, tuple) else (self.inputs,)
+
+    @property
+    def judged(self) -> tuple[Tensor, ...]:
+        """What a loss takes after the outputs: targets, and weights if there are any."""
+        return (self.targets,) if self.weights is None else (self.targets, self.weights)
+
+    @property
+    def batch(self) -> tuple[Any, ...]:
+        """What a step of a LightningModule gets: inputs, targets, and weights if there are any."""
+        return (self.inputs, *self.judged)
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All tensors: inputs, targets, and weights if there are any."""
+        return (*self.each_input, *self.judged)
+
+    def of(self, tensors: Iterable[Tensor]) -> Split:
+        """A split of other `tensors`, which are in the order of those of this one."""
+        values = iter(tensors)
+        inputs = tuple(next(values) for _ in self.each_input)
+        return Split(inputs if isinstance(self.inputs, tuple) else inputs[0], *values)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Split:
+        """A split of every tensor changed."""
+        return self.of(map(change, self.tensors))
+
+    def take(self, samples: Tensor | slice) -> Split:
+        """Select samples by their numbers in this split, [n] int64, or a slice of them."""
+        return self.map(lambda tensor: tensor[samples])
 
     def pieces(self, size: int) -> Iterator[Split]:
         """Iterate over all samples in their order, `size` at a time."""
-        inputs, targets = torch.split(self.inputs, size), torch.split(self.targets, size)
-        yield from map(Split, inputs, targets)
+        starts = range(0, len(self), size)
+        yield from (self.take(slice(start, start + size)) for start in starts)
+
+
+def joined(splits: Sequence[Split], join: Callable[[list[Tensor]], Tensor]) -> Split:
+    """One split of several of one form: `join` makes one tensor of those of all splits."""
+    columns = zip(*(split.tensors for split in splits), strict=True)
+    return splits[0].of(join(list(column)) for column in columns)
+
+
+def network_output(network: Callable[..., Tensor], inputs: Inputs) -> Tensor:
+    """The output of a network, which gets each of several inputs as an argument."""
+    return network(*inputs) if isinstance(inputs, tuple) else network(inputs)
+
+
+def unless_equal(weights: Tensor) -> Tensor | None:
+    """Weights [N], or None where all are equal: the mean then has the bits of one without."""
+    return None if (weights == weights[0]).all() else weights
 
 
 class UnusableSample(ValueError):
@@ -53,9 +105,9 @@ class Samples(Protocol):
         """Number of samples."""
         ...
 
-    def __getitem__(self, sample: int) -> tuple[Tensor, Tensor]:
-        """Read an input [...], complex, and its target, [*positions] int64 or [out, *positions]
-        complex.
+    def __getitem__(self, sample: int) -> tuple[Any, ...]:
+        """Read an input [...], complex, or a tuple of such; its target, [*positions] int64 or
+        [out, *positions] complex or real; and its weight [] where samples have one.
 
         Raises:
             OSError, ValueError: the sample cannot be read, or is not what it should be.
@@ -123,33 +175,37 @@ def in_memory(split: AnySplit) -> Split:
     return split if isinstance(split, Split) else split.take(torch.arange(len(split)))
 
 
-class _ErrorsAsText(TorchDataset[tuple[Tensor, Tensor] | str]):
+class _ErrorsAsText(TorchDataset[Split | str]):
     """Returns what is wrong with a sample as text: from a worker, an exception would bring its
     traceback along."""
 
     def __init__(self, split: FileSplit) -> None:
         self._samples, self._chosen = split.samples, split.chosen
 
-    def __getitem__(self, number: int) -> tuple[Tensor, Tensor] | str:
+    def __getitem__(self, number: int) -> Split | str:
         try:
-            return self._samples[self._chosen[number]]
+            return Split(*self._samples[self._chosen[number]])
         except MemoryError:  # not the fault of the sample
             raise
         except Exception as error:  # readers of file formats raise all kinds of exceptions
             return f"sample {number}: {first_line(error) or type(error).__name__}"
 
 
-def _collate(read: Sequence[tuple[Tensor, Tensor] | str]) -> Split | str:
+def _collate(read: Sequence[Split | str]) -> Split | str:
+    samples: list[Split] = []
     for sample in read:
         if isinstance(sample, str):
             return sample
-    inputs, targets = zip(*read, strict=True)
-    for kind, tensors in (("inputs", inputs), ("targets", targets)):
+        samples.append(sample)
+    kinds = ["inputs"] * len(samples[0].each_input) + ["targets", "weights"]
+    for kind, *tensors in zip(kinds, *(sample.tensors for sample in samples), strict=False):
         shapes = {tuple(tensor.shape) for tensor in tensors}
         if len(shapes) > 1:
             listed = " and ".join(str(list(shape)) for shape in sorted(shapes)[:2])
             return f"{kind} of different shapes, {listed}"
-    return Split(torch.stack(inputs), torch.stack(targets))
+    if len({len(sample.tensors) for sample in samples}) > 1:
+        return "samples with and without weights"
+    return joined(samples, torch.stack)
 
 
 def _usable(read: Split | str) -> Split:

@@ -154,7 +154,7 @@ def polynomial_mse(train: Split, test: Split, order: int, conjugates: bool) -> f
     """
 
     def design(split: Split) -> Array:
-        x = split.inputs.numpy().astype(np.complex128)
+        x = split.each_input[0].numpy().astype(np.complex128)
         return monomials(np.concatenate([x, x.conj()], axis=1) if conjugates else x, order)
 
     y, wanted = (split.targets.numpy().astype(np.complex128) for split in (train, test))

@@ -78,7 +78,7 @@ class LinearProblem:
         if dataset.task != "regression" or dataset.out_features != 1:
             raise InputError("data: closed forms are known for a regression with one output")
         train = in_memory(dataset.train)
-        x = train.inputs.flatten(1).numpy().astype(np.complex128)
+        x = train.each_input[0].flatten(1).numpy().astype(np.complex128)
         y = train.targets[:, 0].numpy().astype(np.complex128)
         if widely_linear:
             x = np.concatenate([x, x.conj()], axis=1)

@@ -9,12 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchcvnn.nn import ComplexMSELoss
+
+Reduction: TypeAlias = Literal["mean", "none"]
+"""As in torch: the mean, or the terms that it is taken of."""
+
+IGNORED = -100
+"""Label of positions without one: no loss and no metric counts them (torch's `ignore_index`)."""
 
 LossName: TypeAlias = Literal["complex_mse", "complex_huber", "cross_entropy"]
 
@@ -22,7 +28,7 @@ TaskName: TypeAlias = Literal["classification", "regression"]
 """What a data set is for; it decides which losses and metrics fit."""
 
 
-def complex_mse(output: Tensor, target: Tensor) -> Tensor:
+def complex_mse(output: Tensor, target: Tensor, reduction: Reduction = "mean") -> Tensor:
     """mean |ŷ − y|², without ½: ∂L/∂Re ŷ + i ∂L/∂Im ŷ = 2(ŷ − y)/n for n entries.
 
     torchcvnn's ComplexMSELoss. ``mse_loss`` over view_as_real is half of it, since it counts Re and
@@ -32,11 +38,13 @@ def complex_mse(output: Tensor, target: Tensor) -> Tensor:
         ValueError: output and target differ in shape, or one is real and the other complex.
     """
     _check_alike(output, target)
-    loss: Tensor = ComplexMSELoss()(output, target)
+    loss: Tensor = ComplexMSELoss(reduction=reduction)(output, target)
     return loss
 
 
-def complex_huber(output: Tensor, target: Tensor, delta: float) -> Tensor:
+def complex_huber(
+    output: Tensor, target: Tensor, delta: float, reduction: Reduction = "mean"
+) -> Tensor:
     """mean of ½|e|² where |e| ≤ δ, else of δ(|e| − δ/2), with e = ŷ − y.
 
     The ½ cancels the 2 of the gradient: inside, ∂L/∂Re ŷ + i ∂L/∂Im ŷ = e/n, half of that of
@@ -50,17 +58,20 @@ def complex_huber(output: Tensor, target: Tensor, delta: float) -> Tensor:
     _check_alike(output, target)
     modulus = (output - target).abs()
     inside, outside = 0.5 * modulus.square(), delta * (modulus - 0.5 * delta)
-    return torch.where(modulus <= delta, inside, outside).mean()
+    terms = torch.where(modulus <= delta, inside, outside)
+    return terms.mean() if reduction == "mean" else terms
 
 
-def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
+def cross_entropy(output: Tensor, target: Tensor, reduction: Reduction = "mean") -> Tensor:
     """mean of −log softmax(|z|)[class]: cross-entropy on moduli, or on z itself where it is real.
 
     Args:
         output: z [N, classes]; the gradient at z = 0, where |z| has none, is 0.
         target: classes, [N] int64.
+        reduction: ``mean`` of the labelled ones, or ``none``: each, 0 where there is no label.
     """
-    return F.cross_entropy(output.abs() if output.is_complex() else output, target)
+    z = output.abs() if output.is_complex() else output
+    return F.cross_entropy(z, target, reduction=reduction, ignore_index=IGNORED)
 
 
 LOSSES: dict[LossName, Callable[..., Tensor]] = {
@@ -111,25 +122,59 @@ class Objective:
         ):
             raise ValueError(f"delta={self.delta}: should be finite and above 0 in complex_huber")
 
-    def loss_value(self, output: Tensor, target: Tensor) -> Tensor:
-        """The unscaled loss, a real number.
+    def loss_value(self, output: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+        """The unscaled loss, a real number: the mean over samples, or their `weighted_mean`.
+
+        Args:
+            output: of the network, [N, …].
+            target: of the samples, [N, …].
+            weights: of the samples, [N]; None: all count alike.
 
         Raises:
             TypeError: it came out complex, or is no tensor.
             ValueError: output and target do not fit the loss, or it is neither one number nor one
-                for each sample.
+                for each sample, or is one number where samples have weights.
         """
         if isinstance(self.loss, nn.Module):
-            return one_number(self.loss(output, target), len(target))
-        options = {} if self.delta is None else {"delta": self.delta}
+            value = self.loss(output, target)
+            mean = one_number(value, len(target))
+            if weights is None:
+                return mean
+            if not value.dim():
+                raise ValueError(
+                    "it returns one number for all samples, should be one for each sample, as the"
+                    " data have weights"
+                )
+            return weighted_mean(value, weights)
+        options: dict[str, Any] = {} if self.delta is None else {"delta": self.delta}
+        if weights is not None:
+            options["reduction"] = "none"
         loss = LOSSES[self.loss](output, target, **options)
         if loss.is_complex():
             raise TypeError(f"loss={self.loss}: should be real, is {loss.dtype}")
-        return loss
+        if weights is None:
+            return loss
+        labels = TASK_OF_LOSS[self.loss] == "classification"
+        return weighted_mean(loss, weights, target != IGNORED if labels else None)
 
     def value(self, output: Tensor, target: Tensor) -> Tensor:
         """scale × loss, a real number, or [K] for a scale of [K]."""
         return self.scale * self.loss_value(output, target)
+
+
+def weighted_mean(terms: Tensor, weights: Tensor, counted: Tensor | None = None) -> Tensor:
+    """Σ wᵢ lᵢ / Σ wᵢ over samples i and the entries of each; 0 where all weights are 0.
+
+    Args:
+        terms: lᵢ [N, …], real.
+        weights: wᵢ [N], not negative.
+        counted: which terms count, bool [N, …]; None: all.
+    """
+    w = weights.reshape(-1, *(1 for _ in terms.shape[1:])).expand_as(terms)
+    if counted is not None:
+        w = w * counted
+    total = w.sum()
+    return (w * terms).sum() / torch.where(total > 0, total, torch.ones_like(total))
 
 
 def one_number(value: Tensor, samples: int) -> Tensor:

@@ -97,6 +97,7 @@ class RunRecord:
             instructions that torch's CPU kernels use) and `gpu`.
         rising: metrics that the configuration adds of which larger values are better.
         samples: of the splits `training`, `validation` and `test`.
+        scales: what `inputs` and `targets` were divided by, where they were.
     """
 
     id: str
@@ -115,6 +116,7 @@ class RunRecord:
     device: str | None = None
     machine: dict[str, str] = field(default_factory=dict)
     samples: dict[str, Whole] = field(default_factory=dict)
+    scales: dict[str, Number] = field(default_factory=dict)
     diverged_at: Whole | None = None
     stopped_at: Whole | None = None
     final: dict[str, Measured] = field(default_factory=dict)

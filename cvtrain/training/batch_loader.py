@@ -39,7 +39,7 @@ class BatchLoader:
         self._read: tuple[int, Split] | None = None
 
     def batch(self, number: int, device: torch.device) -> Split:
-        """Batch `number` of each run: inputs [K, B, …] and targets [K, B, …].
+        """Batch `number` of each run: inputs, targets and weights [K, B, …].
 
         Raises:
             UnusableSample: a sample on disk cannot be read, or does not fit the data set.
@@ -51,7 +51,7 @@ class BatchLoader:
         if device.type == "cuda":
             numbers = numbers.pin_memory()  # a copy from pageable memory would synchronise
         samples = numbers.to(device, non_blocking=True)[self._order_on(device)]
-        return Split(_gathered(moved.inputs, samples), _gathered(moved.targets, samples))
+        return moved.map(lambda tensor: _gathered(tensor, samples))
 
     def pieces(self, split: AnySplit, device: torch.device, most: int) -> Iterator[Split]:
         """All samples of `split`, at most `most` at a time, fewer if inputs are large.
@@ -59,7 +59,7 @@ class BatchLoader:
         Raises:
             UnusableSample: a sample on disk cannot be read, or does not fit the data set.
         """
-        size = max(1, min(most, PIECE_ENTRIES * most // self._dataset.in_features))
+        size = max(1, min(most, PIECE_ENTRIES * most // self._dataset.entries))
         if isinstance(split, FileSplit):
             return (_to(device, self._checked(piece)) for piece in split.pieces(size))
         return self._on(device, split).pieces(size)
@@ -76,7 +76,7 @@ class BatchLoader:
         read = self._read[1]
         shared = torch.arange(len(read), device=device).reshape(len(self._orders), -1)
         samples = shared[self._order_on(device)]
-        return Split(_gathered(read.inputs, samples), _gathered(read.targets, samples))
+        return read.map(lambda tensor: _gathered(tensor, samples))
 
     def _numbers(self, batch: int) -> Tensor:
         return torch.cat([order.indices(batch) for order, _ in self._orders])
@@ -88,7 +88,7 @@ class BatchLoader:
         return piece
 
     def _on(self, device: torch.device, split: Split) -> Split:
-        if split.inputs.device == device:
+        if split.targets.device == device:
             return split
         # The split is kept too, so that its id is not used again.
         if id(split) not in self._moved:
@@ -107,4 +107,4 @@ def _gathered(tensor: Tensor, samples: Tensor) -> Tensor:
 
 
 def _to(device: torch.device, split: Split) -> Split:
-    return Split(split.inputs.to(device), split.targets.to(device))
+    return split.map(lambda tensor: tensor.to(device))

@@ -15,7 +15,8 @@ from cvtrain.config.own_code import called_with, construct
 from cvtrain.config.public_targets import PUBLIC
 from cvtrain.config.schema import Config
 from cvtrain.config.targets import resolve_target
-from cvtrain.data.dataset import IGNORED, Dataset
+from cvtrain.data.dataset import Dataset
+from cvtrain.gradients.losses import IGNORED
 from cvtrain.process.errors import InputError, describe_error
 from cvtrain.training.metrics import WholeMetric, scores
 

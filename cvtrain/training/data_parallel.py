@@ -191,16 +191,25 @@ class Shares:
         self.stop = False
         self.wants_to_end = self.ends = False
 
-    def loss(self, indices: Tensor, loss: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
+    def loss(
+        self,
+        indices: Tensor,
+        loss: Callable[[nn.Module, Tensor], Tensor],
+        weights: Tensor | None = None,
+    ) -> Tensor:
         """The mean loss of a batch. Its value is that of the whole batch; its gradient is that of
         this process's share, weighted so that the mean over processes is that of the batch.
 
         Args:
             indices: samples of the batch, [batch].
-            loss: computes the mean loss of a network on given samples.
+            loss: computes the mean loss of a network on given samples, by their weights if any.
+            weights: of the samples in the mean, [batch]; None: all count alike.
         """
         own = indices[self._rank :: self._devices]
-        weight = self._devices * len(own) / len(indices)
+        weight: float | Tensor = self._devices * len(own) / len(indices)
+        if weights is not None:
+            total = weights.sum()
+            weight = self._devices * weights[own].sum() / torch.where(total > 0, total, 1)
         # With more processes than samples some compute a loss that has the weight 0.
         share = weight * loss(self._model, own if len(own) else indices[:1])
         asked = float(self._rank == 0 and interruption.requested is not None)

@@ -22,7 +22,8 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
-from cvtrain.data.dataset import IGNORED, Dataset
+from cvtrain.data.dataset import Dataset
+from cvtrain.gradients.losses import IGNORED
 from cvtrain.training.metrics import scores
 
 SSIM_WINDOW = 11

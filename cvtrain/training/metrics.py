@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from cvtrain.data.dataset import IGNORED, Dataset
-from cvtrain.gradients.losses import Objective, one_number
+from cvtrain.data.dataset import Dataset
+from cvtrain.gradients.losses import IGNORED, Objective, one_number
 
 RISING = ("accuracy", "mean_iou")
 """Metrics of data sets of which larger values are better; of the others, and of the loss, smaller
@@ -30,11 +30,13 @@ class Metric:
             samples together are the sums of both added.
         of_sums: maps such sums to the metric.
         rising: whether larger values are better.
+        weighted: whether `sums` takes weights of samples after the targets, if they have some.
     """
 
-    sums: Callable[[Tensor, Tensor], Tensor]
+    sums: Callable[..., Tensor]
     of_sums: Callable[[Tensor], Tensor]
     rising: bool = False
+    weighted: bool = False
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The metric of one set of samples."""
@@ -91,21 +93,24 @@ class Totals:
     ) -> None:
         self._metrics = metrics
         self._members = members
-        self._axes = (0, 0 if own_samples else None)
+        self._own_samples = own_samples
         self._sums: dict[str, Tensor] = {}
         self._pieces: list[tuple[Tensor, Tensor]] = []
         self._whole = any(isinstance(metric, WholeMetric) for metric in metrics.values())
 
-    def add(self, output: Tensor, target: Tensor) -> None:
-        """Add N samples: outputs [N, …], or [K, N, …] with `members`, and targets [N, …], or
-        [K, N, …] with `own_samples`."""
+    def add(self, output: Tensor, target: Tensor, weights: Tensor | None = None) -> None:
+        """Add N samples: outputs [N, …], or [K, N, …] with `members`, and targets [N, …] and
+        weights [N], or [K, N, …] and [K, N] with `own_samples`. Weights count in the loss alone."""
+        axis = 0 if self._own_samples else None
         if self._whole:
             self._pieces.append((output, target))
         for name, metric in self._metrics.items():
             if isinstance(metric, WholeMetric):
                 continue
-            sums = vmap(metric.sums, in_dims=self._axes) if self._members else metric.sums
-            of_piece = sums(output, target)
+            own = (target,) if weights is None or not metric.weighted else (target, weights)
+            axes = (0, *(axis for _ in own))
+            sums = vmap(metric.sums, in_dims=axes) if self._members else metric.sums
+            of_piece = sums(output, *own)
             self._sums[name] = self._sums[name] + of_piece if name in self._sums else of_piece
 
     def values(self) -> dict[str, Tensor]:
@@ -120,7 +125,7 @@ class Totals:
         if not self._members:
             return metric(torch.cat(outputs), torch.cat(targets))
         of_members = torch.cat(outputs, dim=1)
-        if self._axes[1] is None:
+        if not self._own_samples:
             own = [torch.cat(targets)] * len(of_members)
         else:
             own = list(torch.cat(targets, dim=1))
@@ -235,12 +240,18 @@ def measured(dataset: Dataset, objective: Objective, *, compared: bool = True) -
     `metrics_of`, by name."""
     labels = dataset.task == "classification"
 
-    def sums(output: Tensor, target: Tensor) -> Tensor:
-        loss = objective.loss_value(output, target)
-        counted = (target != IGNORED).sum() if labels else torch.tensor(target.numel())
+    def sums(output: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+        loss = objective.loss_value(output, target, weights)
+        if weights is None:
+            counted = (target != IGNORED).sum() if labels else torch.tensor(target.numel())
+        elif labels and isinstance(objective.loss, str):
+            labelled = (target != IGNORED).reshape(len(target), -1).sum(1)
+            counted = (weights * labelled).sum()
+        else:
+            counted = weights.sum()
         counted = counted.to(loss)
         # A mean over nothing is NaN.
         total = torch.where(counted > 0, loss * counted, torch.zeros_like(loss))
         return torch.stack([total, counted])
 
-    return {"loss": Metric(sums, _ratio)} | (metrics_of(dataset) if compared else {})
+    return {"loss": Metric(sums, _ratio, weighted=True)} | (metrics_of(dataset) if compared else {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def build_model(config: Config, dataset: Dataset) -> nn.Module:
     network = resolve_target(key, config.model.target, nn.Module, config.trusted_modules)
     filled = {
         "in_features": dataset.in_features,
-        "input_shape": tuple(dataset.input_shape),
+        "input_shape": dataset.input_shape,
         "out_features": dataset.out_features,
         "dtype": torch.complex128,
     }
@@ -51,6 +52,8 @@ def build_model(config: Config, dataset: Dataset) -> nn.Module:
                 raise InputError(
                     f"module.{name}={chosen[name]}: should be left out; optimizer.lr is filled in"
                 )
+    else:
+        _check_inputs(config, network, len(dataset.first.each_input))
     arguments = check_arguments(key, network, chosen, frozenset(filled))
     taken = signature(network).parameters
     accepted = {name: value for name, value in filled.items() if name in taken}
@@ -76,6 +79,21 @@ def build_model(config: Config, dataset: Dataset) -> nn.Module:
         jitter_parameters(model, config.init_jitter, generator)
     cast_parameters(model, getattr(torch, config.dtype))
     return model
+
+
+def _check_inputs(config: Config, network: Callable[..., nn.Module], count: int) -> None:
+    """Check that the forward of a class takes as many inputs as the data have."""
+    forward = getattr(network, "forward", None)  # a function that makes a network has none
+    if forward is None:
+        return
+    try:
+        signature(forward).bind(*range(count + 1))
+    except TypeError:
+        named = ", ".join(list(signature(forward).parameters)[1:])
+        raise InputError(
+            f"model._target_={config.model.target}: its forward takes {named}, should take"
+            f" {count} input{'s' * (count > 1)}, as the data have"
+        ) from None
 
 
 def load_initial_weights(model: nn.Module, path: str) -> None:

@@ -64,16 +64,22 @@ def build_objective(config: Config) -> Objective:
     return Objective(loss, section.scale)
 
 
-def check_loss(config: Config, objective: Objective, output: Tensor, target: Tensor) -> None:
-    """Try a loss of the user's own on a few samples.
+def check_loss(
+    config: Config,
+    objective: Objective,
+    output: Tensor,
+    target: Tensor,
+    weights: Tensor | None = None,
+) -> None:
+    """Try a loss of the user's own on a few samples, which may have weights.
 
     Raises:
-        InputError: it fails, returns neither a real number nor one for each sample, has no
-            gradient, changes the targets, or drops the imaginary part of outputs whose targets are
-            complex.
+        InputError: it fails, returns neither a real number nor one for each sample, returns one
+            number where samples have weights, has no gradient, changes the targets, or drops the
+            imaginary part of outputs whose targets are complex.
     """
     try:
-        _try_loss(objective, output.detach().requires_grad_(), target)
+        _try_loss(objective, output.detach().requires_grad_(), target, weights)
     except Exception as error:  # whatever a user's loss comes up with
         shown = " and ".join(
             f"{str(tensor.dtype).removeprefix('torch.')} {kind} {list(tensor.shape)}"
@@ -84,9 +90,9 @@ def check_loss(config: Config, objective: Objective, output: Tensor, target: Ten
         ) from error
 
 
-def _try_loss(objective: Objective, leaf: Tensor, target: Tensor) -> None:
+def _try_loss(objective: Objective, leaf: Tensor, target: Tensor, weights: Tensor | None) -> None:
     before = target.clone()
-    loss = objective.loss_value(leaf.clone(), target)
+    loss = objective.loss_value(leaf.clone(), target, weights)
     if not torch.equal(target, before):
         raise ValueError("it changes the targets in place, and so the data")
     if not loss.requires_grad:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from cvtrain.data.draws import SplitName
-from cvtrain.data.split import Split
+from cvtrain.data.split import Split, network_output
 from cvtrain.process.errors import InputError
 from cvtrain.training.custom_metrics import check_metrics
 from cvtrain.training.lightning_trainer import new_trainer, quiet_lightning
@@ -40,7 +40,7 @@ def try_steps(task: Task, module: LightningModule, samples: Split) -> None:
     metrics = task.metrics(task.objective)
     taken = {f"{split}/{name}" for split in ("val", "test", "test_best") for name in metrics}
     values = LoggedValues({*taken, "train/objective", "train/lr"})
-    batch, before = (samples.inputs, samples.targets), samples.inputs.clone()
+    batch, before = samples.batch, [x.clone() for x in samples.each_input]
     with quiet_lightning():
         module.trainer = new_trainer(config)
     try:
@@ -54,11 +54,11 @@ def try_steps(task: Task, module: LightningModule, samples: Split) -> None:
                 evaluation = OwnEvaluation(module, split)
                 evaluation.add(batch, 0)
                 logged |= evaluation.finish()[1]
-            output = module(samples.inputs) if task.has_outputs else None
+            output = network_output(module, samples.inputs) if task.has_outputs else None
         module.train()
     finally:
         module.trainer = None
-    if not torch.equal(samples.inputs, before):
+    if not all(map(torch.equal, samples.each_input, before)):
         raise ValueError("it changes its input in place, and so the data of what is trained later")
     if all(parameter.grad is None for parameter in module.parameters()):
         raise RuntimeError("no parameter got a gradient")
@@ -90,13 +90,13 @@ def is_loss(name: str, split: SplitName) -> bool:
 
 
 def training_loss(
-    module: LightningModule, batch: tuple[Tensor, Tensor], number: int, log: Callable[..., None]
+    module: LightningModule, batch: tuple[Any, ...], number: int, log: Callable[..., None]
 ) -> Tensor:
     """The loss that `training_step` returns for a batch, a real number with its graph.
 
     Args:
         module: of the user's own.
-        batch: inputs [N, …] and targets [N, …].
+        batch: inputs [N, …] (or a tuple of them), targets [N, …], and weights [N] if any.
         number: of the batch.
         log: called in the place of the module's `log`, but for the loss itself.
 
@@ -115,7 +115,8 @@ def training_loss(
 
 
 class OwnEvaluation:
-    """The loss of a split, and what is logged on the way: means over samples.
+    """The loss of a split, and what is logged on the way: means over samples, by their weights if
+    they have some.
 
     The module's `validation_step`, or `test_step` (where it has none, `validation_step`), returns
     the loss of a piece or logs it as ``val_loss`` or ``val/loss``. A module without these steps has
@@ -128,15 +129,16 @@ class OwnEvaluation:
         steps = [step for step in (own, "validation_step") if overrides(module, step)]
         self._name = steps[0] if steps else "training_step"
         self._of_split: SplitName = "validation" if self._name == "validation_step" else split
-        self._samples = 1
+        self._samples = 1.0
         self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+        self._counts: dict[str, float] = {}
         self._metrics: dict[str, Metric] = {}
         self._hook("start")
 
-    def add(self, batch: tuple[Tensor, Tensor], number: int) -> None:
-        """Add piece number `number` of the split: inputs [N, …] and targets [N, …]."""
-        self._samples = len(batch[1])
+    def add(self, batch: tuple[Any, ...], number: int) -> None:
+        """Add piece number `number` of the split: inputs [N, …] (or a tuple of them), targets
+        [N, …], and weights [N] if any."""
+        self._samples = len(batch[1]) if len(batch) == 2 else float(batch[2].sum())
         with logging_to(self._module, self._log):
             returned = _called(getattr(self._module, self._name), batch, number)
         if returned is not None or self._name == "training_step":
@@ -149,7 +151,7 @@ class OwnEvaluation:
         Raises:
             TypeError: there is no loss.
         """
-        self._samples = 1
+        self._samples = 1.0
         self._hook("end")
         for name, metric in self._metrics.items():
             self._add(name, metric.compute())
@@ -189,10 +191,10 @@ class OwnEvaluation:
         """A step that logs its loss and returns it, too, counts twice, with the same value."""
         total = value.detach() * self._samples
         self._sums[name] = self._sums[name] + total if name in self._sums else total
-        self._counts[name] = self._counts.get(name, 0) + self._samples
+        self._counts[name] = self._counts.get(name, 0.0) + self._samples
 
 
-def _called(step: Callable[..., Any], batch: tuple[Tensor, Tensor], number: int) -> Any:
+def _called(step: Callable[..., Any], batch: tuple[Any, ...], number: int) -> Any:
     return step(*(batch, number)[: len(signature(step).parameters) or 1])
 
 

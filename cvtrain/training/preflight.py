@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cvtrain.config.point import Point
 from cvtrain.config.schema import Config
 from cvtrain.data.batches import BatchOrder
-from cvtrain.data.split import Split
+from cvtrain.data.split import Split, network_output
 from cvtrain.gradients.losses import TASK_OF_LOSS, Objective
 from cvtrain.process.errors import InputError, RunFailed, describe_error, machine_failure
 from cvtrain.process.limits import within_free_memory
@@ -114,8 +114,8 @@ def check_structure(task: Task) -> nn.Module:
         raise
     except Exception as error:  # whatever a user's data come up with
         raise InputError(f"data: the first samples fail: {describe_error(error)}") from error
-    inputs = samples.inputs
-    batch = f"{list(inputs.shape)} {str(inputs.dtype).removeprefix('torch.')}"
+    shapes = " and ".join(str(list(x.shape)) for x in samples.each_input)
+    batch = f"{shapes} {str(samples.each_input[0].dtype).removeprefix('torch.')}"
     slot = "model" if config.module.target is None else "module"
     trial = (
         f"{slot}._target_={config.model.target}: a trial forward and backward on a {batch} batch"
@@ -163,9 +163,9 @@ def _forward_and_backward(
     task: Task, objective: Objective, model: nn.Module, samples: Split
 ) -> None:
     dataset = task.dataset
-    before = samples.inputs.clone()
-    output = model(samples.inputs)
-    if not torch.equal(samples.inputs, before):
+    before = [x.clone() for x in samples.each_input]
+    output = network_output(model, samples.inputs)
+    if not all(map(torch.equal, samples.each_input, before)):
         raise ValueError("it changes its input in place, and so the data of what is trained later")
     if not isinstance(output, torch.Tensor):
         raise TypeError(f"it returns a {type(output).__name__}, should be a tensor")
@@ -174,7 +174,9 @@ def _forward_and_backward(
         raise ValueError(f"it returns shape {list(output.shape)}, should be {shape}")
     is_complex = dataset.first.targets.is_complex()
     if isinstance(objective.loss, nn.Module):
-        check_loss(task.config, objective, output, samples.targets)
+        # The few samples may have the weight 0.
+        weights = torch.ones(len(samples)) if dataset.weighted else None
+        check_loss(task.config, objective, output, samples.targets, weights)
     elif dataset.task == "regression" and output.is_complex() != is_complex:
         numbers = "complex numbers" if is_complex else "real numbers, as the targets are"
         raise TypeError(f"it returns {output.dtype}, should be {numbers}")

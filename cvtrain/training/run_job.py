@@ -185,7 +185,9 @@ def _fit(
     trained_on = _machine(trainer.strategy.root_device)
     counted = count_parameters(weight[0] for weight in module.weights().values())
     for run, (point, record) in enumerate(zip(job.points, records, strict=True)):
-        record.references, record.untrained_loss = of_data[int(module.draws.of_run[run])]
+        draw = int(module.draws.of_run[run])
+        record.references, record.untrained_loss = of_data[draw]
+        record.scales = dict(module.draws.distinct[draw].scales)
         record.rising = rising
         record.device = trainer.strategy.root_device.type
         record.machine, record.samples = trained_on, samples

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from cvtrain.config.schema import Config
 from cvtrain.data.draws import SplitName
+from cvtrain.data.split import network_output
 from cvtrain.training.data_parallel import Shares, devices_wanted
 from cvtrain.training.logged_values import LoggedValues
 from cvtrain.training.metrics import Totals, without_loss
@@ -82,18 +83,18 @@ class Single(TrainingModule):
 
     def batch_losses(self, batch: int) -> Tensor:
         """The loss [1] of batch number `batch`, with its graph."""
-        read = self._batches.batch(batch, self.device)
-        inputs, targets = read.inputs[0], read.targets[0]
+        read = self._batches.batch(batch, self.device).map(lambda tensor: tensor[0])
         if self._own is not None:
-            return training_loss(self._own, (inputs, targets), batch, self.log).unsqueeze(0)
+            return training_loss(self._own, read.batch, batch, self.log).unsqueeze(0)
 
         def loss(model: nn.Module, samples: Tensor | slice) -> Tensor:
-            return self.objective.loss_value(model(inputs[samples]), targets[samples])
+            chosen = read.take(samples)
+            return self.objective.loss_value(network_output(model, chosen.inputs), *chosen.judged)
 
         if self._shares is None:
             return loss(self.model, slice(None)).unsqueeze(0)
-        samples = torch.arange(len(inputs), device=self.device)
-        return self._shares.loss(samples, loss).unsqueeze(0)
+        samples = torch.arange(len(read), device=self.device)
+        return self._shares.loss(samples, loss, read.weights).unsqueeze(0)
 
     def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
         """End all processes together: a callback may have ended one of them."""
@@ -158,9 +159,9 @@ class Single(TrainingModule):
         pieces = self._batches.pieces(samples, self.device, EVALUATION_PIECE)
         for number, piece in enumerate(pieces):
             if metrics:
-                totals.add(self.model(piece.inputs), piece.targets)
+                totals.add(network_output(self.model, piece.inputs), *piece.judged)
             if own is not None:
-                own.add((piece.inputs, piece.targets), number)
+                own.add(piece.batch, number)
         values = totals.values()
         if own is not None:
             loss, logged = own.finish()

@@ -107,7 +107,7 @@ class Stack(TrainingModule):
         own = self.objective.loss
         losses: Tensor
         with nothing_left_behind(own) if isinstance(own, nn.Module) and checked else nullcontext():
-            losses = vmap(self.objective.loss_value)(outputs, read.targets)
+            losses = vmap(self.objective.loss_value)(outputs, *read.judged)
         return losses
 
     @torch.no_grad()
@@ -128,8 +128,8 @@ class Stack(TrainingModule):
         samples = self.draws.split(split)
         for piece in self._batches.pieces(samples, self.device, EVALUATION_PIECE):
             for members, total in zip(groups, totals, strict=True):
-                x, y = self._samples_of(piece, members)
-                total.add(self.stacked(x, members), y)
+                own = self._samples_of(piece, members)
+                total.add(self.stacked(own.inputs, members), *own.judged)
         self.stacked.train()
         values: dict[str, Tensor] = {}
         for members, total in zip(groups, totals, strict=True):
@@ -138,15 +138,15 @@ class Stack(TrainingModule):
                 all_members[members] = value
         return values
 
-    def _samples_of(self, piece: Split, members: slice) -> tuple[Tensor, Tensor]:
-        """Inputs [K, N, …] of some members, and targets: [N, …] where all have the same, else
-        [K, N, …]."""
+    def _samples_of(self, piece: Split, members: slice) -> Split:
+        """Inputs [K, N, …] of some members, and targets and weights: [N, …] where all have the
+        same, else [K, N, …]."""
         if not self.draws.several:
             count = members.stop - members.start
-            return piece.inputs.expand(count, *piece.inputs.shape), piece.targets
-        chosen = self.draws.of_run[members].to(piece.inputs.device)
-        x, y = (t.movedim(1, 0).index_select(0, chosen) for t in (piece.inputs, piece.targets))
-        return x, y
+            expanded = [x.expand(count, *x.shape) for x in piece.each_input]
+            return piece.of([*expanded, *piece.judged])
+        chosen = self.draws.of_run[members].to(piece.targets.device)
+        return piece.map(lambda t: t.movedim(1, 0).index_select(0, chosen))
 
     def state_dict_of(self, run: int) -> dict[str, Tensor]:
         """The state dict of the plain network of member `run`; views into the stack."""

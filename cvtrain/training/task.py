@@ -16,7 +16,7 @@ from cvtrain.config.sections import CustomObjectiveConfig
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.draws import form
 from cvtrain.data.load import load_dataset
-from cvtrain.data.split import Split
+from cvtrain.data.split import Split, network_output
 from cvtrain.gradients.convention import convention_name, self_check
 from cvtrain.gradients.losses import Objective
 from cvtrain.models.parameters import ParameterCount, count_parameters
@@ -104,7 +104,7 @@ class Task:
         first = dataset.first
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
-                output = model(first.inputs)
+                output = network_output(model, first.inputs)
         except Exception:  # whatever a user's module comes up with
             return False
         shape = [len(first), dataset.out_features, *dataset.positions]
@@ -119,7 +119,7 @@ class Task:
             return True
         first, model = self.dataset.first, self.model().eval()
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            output: Tensor = model(first.inputs)
+            output = network_output(model, first.inputs)
         return output.is_complex() == first.targets.is_complex()
 
     def untrained_loss(self, dataset: Dataset) -> float | None:
@@ -133,8 +133,8 @@ class Task:
             return math.log(dataset.out_features)
         if not isinstance(dataset.validation, Split):
             return None
-        targets = dataset.validation.targets
-        return float(self.objective.loss_value(torch.zeros_like(targets), targets)) or None
+        judged = dataset.validation.judged
+        return float(self.objective.loss_value(torch.zeros_like(judged[0]), *judged)) or None
 
     @property
     def parameter_count(self) -> ParameterCount:
@@ -167,10 +167,14 @@ class Task:
         torch leaves in `w.grad`."""
         config, dataset, count = self.config, self.dataset, self.parameter_count
         sizes = "/".join(str(len(s)) for s in (dataset.train, dataset.validation, dataset.test))
-        shape = "×".join(str(size) for size in dataset.input_shape) or "1"
+        each = [x.shape[1:] for x in dataset.first.each_input]
+        shape = " and ".join("×".join(map(str, sizes)) or "1" for sizes in each)
+        weighted = "weighted " * dataset.weighted
+        units = dataset.scales.get("targets")
+        aim = dataset.aim if units is None else f"{dataset.aim} in units of {units:.6g}"
         return (
-            f"data       {_last_name(config.data.target)}: {sizes} samples of {shape}"
-            f" {config.dtype}, {dataset.aim}",
+            f"data       {_last_name(config.data.target)}: {sizes} {weighted}samples of"
+            f" {shape} {config.dtype}, {aim}",
             f"network    {_last_name(config.model.target)}: {count.kind},"
             f" {count.complex:,} complex and {count.real:,} real parameters"
             f" ({count.real_degrees_of_freedom:,} real degrees of freedom,"

@@ -132,3 +132,22 @@ def test_a_strangers_run_executes_nothing(runs, tmp_path, capsys):
     (tmp_path / "run.json").write_text(json.dumps(record))
     assert main([str(tmp_path)]) == 2
     assert not made.exists()
+
+
+def test_predictions_of_scaled_targets_say_their_unit(tmp_path, capsys):
+    x = np.random.default_rng(0).normal(size=(60, 3)) * (1 + 1j)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", 50 * x.sum(1))
+    words = [f"data.inputs={tmp_path}/x.npy", f"data.targets={tmp_path}/y.npy", "batch_size=10"]
+    asked = ["data=arrays", "data.target_scale=rms", "objective=complex_mse", "model=linear"]
+    run = tmp_path / "run"
+    assert command.main([*asked, *words, "max_steps=10", f"hydra.run.dir={run}"]) == 0
+    scale = read_record(run / "run.json")["scales"]["targets"]
+    assert f"regression onto 1 in units of {scale:.6g}" in capsys.readouterr().out
+    assert main([str(run), "--predictions", str(tmp_path / "made.npz"), "--split", "train"]) == 0
+    assert f"outputs and targets in units of {scale:.6g}" in capsys.readouterr().out
+    with np.load(tmp_path / "made.npz") as made:
+        assert made["target_scale"] == scale
+        values = made["targets"][:, 0] * scale
+    assert np.sqrt(np.mean(np.abs(values) ** 2)) == pytest.approx(scale, rel=1e-5)
+    assert np.abs(values[:, None] - 50 * x.sum(1)).min(1).max() < 1e-3

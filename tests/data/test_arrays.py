@@ -126,6 +126,37 @@ def test_inputs_are_scaled_by_the_training_split_and_transformed_as_asked(tmp_pa
     assert frames[0].inputs[0].abs().argmax(0).unique().tolist() == [2]
 
 
+def test_targets_may_be_real_pairs_and_are_scaled_by_the_training_split_alone(tmp_path):
+    values = {k: 3 * x[:, :2] for k, x in X.items()}
+    pairs = {k: np.stack([y.real, y.imag], axis=-1) for k, y in values.items()}
+    whole, _ = read(tmp_path, **save_splits(tmp_path, values), target_parts=None)
+    for_one = {k: y[:, 0] for k, y in pairs.items()}
+    of_pairs, dataset = read(tmp_path, **save_splits(tmp_path, pairs), target_parts="last")
+    assert dataset.aim == "regression onto 2"
+    assert all(torch.equal(a.targets, b.targets) for a, b in zip(whole, of_pairs, strict=True))
+    one, dataset = read(tmp_path, **save_splits(tmp_path, for_one), target_parts="last")
+    assert dataset.aim == "regression onto 1"
+    assert torch.equal(one[2].targets, whole[2].targets[:, :1])
+
+    chosen = {"target_parts": "last", "target_scale": "rms"}
+    for place in (True, False):
+        arguments = save_splits(tmp_path, pairs) | chosen | {"in_memory": place}
+        scaled, dataset = read(tmp_path, **arguments)
+        rms = np.sqrt(np.mean(np.abs(values["train"].astype(np.complex128)) ** 2))
+        assert dataset.scales["targets"] == pytest.approx(rms)
+        for name, split in zip(SPLITS, scaled, strict=True):
+            np.testing.assert_allclose(split.targets.numpy(), values[name] / rms, rtol=1e-6)
+
+
+def test_groups_are_divided_again_until_training_has_every_class(tmp_path):
+    chosen = save(tmp_path)
+    # Class 2, the last four samples, is in groups 3 and 4 alone.
+    np.save(tmp_path / "group.npy", np.array([0, 1, 2, 0, 1, 2, 0, 1, 3, 4, 3, 4]))
+    for seed in range(20):
+        splits, _ = read(tmp_path, **chosen, groups=str(tmp_path / "group.npy"), seed=seed)
+        assert splits[0].targets.unique().tolist() == [0, 1, 2]
+
+
 def test_samples_on_disk_are_read_by_other_processes_too(tmp_path):
     write_h5(tmp_path / "data.h5", X["train"], LABELS["train"])
     place = str(tmp_path / "data.h5")
@@ -173,6 +204,16 @@ BAD = [
     ({}, {"test_inputs": "x.npy"}, "test_targets=null: should be given"),
     ({"x": X["train"] * 0}, {}, "scale=rms: training inputs should not be zero"),
     ({"y": REAL["train"]}, {"task": "classification"}, "targets should be whole numbers"),
+    ({"y": X["train"]}, {"target_parts": "last"}, r"target_parts=last: targets should be real \[N"),
+    ({}, {"target_scale": "rms"}, "target_scale=rms: should be none, as targets are labels"),
+    ({"y": 0.0 * REAL["train"]}, {"target_scale": "rms"}, "target_scale=rms: training targets sho"),
+    ({"groups": np.array([0] * 4 + [1, 2] * 4)}, {}, "groups: class [01] should be in a group"),
+    ({"weights": np.ones(5)}, {}, r"weights=.*: is \[5\], should be \[12\], one a sample"),
+    ({"weights": X["train"][:, 0]}, {}, r"training split: weights should be real \[12\]"),
+    ({"weights": -np.ones(12)}, {}, "split: weights should be finite, not negative, and not all"),
+    ({"weights": np.zeros(12)}, {}, "split: weights should be finite, not negative, and not all"),
+    ({"weights": nan(np.ones(12))}, {}, "weights should be finite, not negative"),
+    ({}, {"test_weights": "w.npy"}, "test_inputs=null: should be given with test_weights"),
 ]
 
 
@@ -181,8 +222,8 @@ def test_a_bad_array_is_one_line(tmp_path, changed, chosen, message):
     arguments = save(tmp_path) | chosen
     for name, array in changed.items():
         np.save(tmp_path / f"{name}.npy", array, allow_pickle=True)
-    if "groups" in changed:
-        arguments["groups"] = str(tmp_path / "groups.npy")
+    for name in {"groups", "weights"} & changed.keys():
+        arguments[name] = str(tmp_path / f"{name}.npy")
     with pytest.raises(ValueError, match=message) as refused:
         read(tmp_path, **arguments)
     assert "\n" not in str(refused.value)

@@ -77,8 +77,8 @@ class _WithBuffers(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-        output = self.network(x)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        output = self.network(*inputs)
         parameters = self.named_parameters(remove_duplicate=False)
         return output, dict(parameters), dict(self.named_buffers(remove_duplicate=False))
 
@@ -150,8 +150,12 @@ class StackedNetwork(nn.Module):
         """Restore the members' random `states` [K, bytes]."""
         self._generators.restore(states)
 
-    def forward(self, x: Tensor, members: slice | None = None) -> Tensor:
-        """Outputs [K, N, …] of x [K, N, …]; in evaluation mode `members` selects some of the K.
+    def forward(self, inputs: Tensor | tuple[Tensor, ...], members: slice | None = None) -> Tensor:
+        """Outputs [K, N, …] of inputs [K, N, …], or of a tuple of several such.
+
+        Args:
+            inputs: of each member.
+            members: in evaluation mode, some of the K.
 
         Raises:
             StatefulForward: the network's forward changes state that a stack does not keep for each
@@ -169,7 +173,8 @@ class StackedNetwork(nn.Module):
             if checked:
                 around.enter_context(nothing_left_behind(self.network))
             around.enter_context(hidden())
-            outputs, replaced = vmap(self._member)(parameters, buffers, x)
+            each = inputs if isinstance(inputs, tuple) else (inputs,)
+            outputs, replaced = vmap(self._member)(parameters, buffers, each)
         for name, buffer in replaced.items():
             self._put(name, buffer, buffers[name])
         return outputs
@@ -179,11 +184,11 @@ class StackedNetwork(nn.Module):
         return {name: tensor[member] for name, tensor in self.network.state_dict().items()}
 
     def _member(
-        self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor
+        self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], inputs: tuple[Tensor, ...]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The output, and the buffers that the forward replaced."""
         (network,) = self._called
-        output, *tensors_after = functional_call(network, (parameters, buffers), (x,))
+        output, *tensors_after = functional_call(network, (parameters, buffers), inputs)
         replaced: dict[str, Tensor] = {}
         for before, after in zip((parameters, buffers), tensors_after, strict=True):
             if after.keys() != self._names[before is buffers]:

@@ -1,0 +1,139 @@
+"""From stored arrays to tensors: complex inputs, and targets that are recognised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from cvtrain.data.array_files import Array, Stored, everything
+from cvtrain.data.transforms import TRANSFORMS
+from cvtrain.gradients.losses import IGNORED, TaskName
+
+TransformName: TypeAlias = Literal["fft", "fft2", "stft", "analytic"]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Makes complex inputs of stored ones.
+
+    Attributes:
+        dtype: complex64 or complex128, of the result; it is computed in complex128.
+        transform: a name in `TRANSFORMS`; None for none.
+        window: of the short-time Fourier transform.
+        scale: what inputs are divided by.
+    """
+
+    dtype: torch.dtype
+    transform: TransformName | None = None
+    window: int = 64
+    scale: float = 1.0
+
+    def __call__(self, stored: Array) -> Tensor:
+        """Inputs [n, ...] of stored arrays [n, ...], of which real numbers get the imaginary part
+        0; numbers [n] become [n, 1].
+
+        Raises:
+            ValueError: the arrays do not have the axes that `transform` needs.
+        """
+        x = np.asarray(stored)
+        x = x.astype(np.complex128).reshape(len(x), *(x.shape[1:] or (1,)))
+        if self.transform is not None:
+            axes = 2 if self.transform == "fft2" else 1
+            if x.ndim <= axes:
+                raise ValueError(
+                    f"transform={self.transform}: should be of inputs with {axes} axes or more"
+                )
+            x = TRANSFORMS[self.transform](x, self.window)
+        return torch.from_numpy(np.ascontiguousarray(x / self.scale)).to(self.dtype)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What stored targets are, and makes targets of them.
+
+    Attributes:
+        task: classification or regression.
+        out_features: number of classes, or of regression outputs.
+        dtype: of the targets.
+        labels: stored label of each class, where they are numbered anew; None where they are 0, 1…
+        class_names: of the classes.
+        scale: what the values of a regression are divided by, in double precision.
+    """
+
+    task: TaskName
+    out_features: int
+    dtype: torch.dtype
+    labels: npt.NDArray[np.int64] | None = None
+    class_names: tuple[str, ...] = ()
+    scale: float = 1.0
+
+    def __call__(self, stored: Array) -> Tensor:
+        """Targets [n, ...] of stored ones; in a regression numbers [n] become [n, 1]."""
+        y = np.asarray(stored)
+        if self.task == "regression" and y.ndim == 1:
+            y = y[:, None]
+        if self.labels is not None:
+            y = np.where(y == IGNORED, IGNORED, np.searchsorted(self.labels, y))
+        if self.scale != 1:
+            y = y.astype(np.result_type(y, np.float64)) / self.scale
+        return torch.from_numpy(np.ascontiguousarray(y)).to(self.dtype)
+
+
+def recognised(
+    targets: Sequence[Stored],
+    dtype: torch.dtype,
+    task: TaskName | None = None,
+    relabel: bool | None = False,
+    whole_are_labels: bool = False,
+) -> Targets:
+    """Recognise what targets are: whole numbers are labels, others the values of a regression.
+
+    Args:
+        targets: of every split, or the same arrays; all have one type.
+        dtype: complex64 or complex128, whose precision a regression has.
+        task: what they are; None: to be recognised.
+        relabel: number labels anew, 0, 1, … in ascending order; None: the caller cannot ask for it.
+        whole_are_labels: take floating-point numbers without fraction for labels, as MATLAB stores
+            them.
+
+    Raises:
+        ValueError: labels are not whole numbers, not 0, 1, …, C − 1, or of fewer than two classes.
+    """
+    arrays = {id(stored): stored for stored in targets}.values()
+    kinds = {stored.dtype.kind for stored in arrays}
+    whole = kinds <= set("biu")
+    if not whole and kinds <= set("biuf") and (whole_are_labels or task == "classification"):
+        whole = all(bool((y == np.round(y)).all()) for y in map(everything, arrays))
+    task = task or ("classification" if whole else "regression")
+    first = targets[0]
+    if task == "regression":
+        is_complex = "c" in kinds
+        out = first.shape[1] if len(first.shape) > 1 else 1
+        return Targets(task, out, dtype if is_complex else dtype.to_real())
+    if not whole:
+        raise ValueError("task=classification: targets should be whole numbers, the labels")
+    values = np.unique(np.concatenate([np.unique(everything(stored)) for stored in arrays]))
+    labels = values[values != IGNORED].astype(np.int64)
+    if len(labels) < 2:
+        raise ValueError(f"targets: labels {_listed(labels)} should be of two classes or more")
+    if np.array_equal(labels, np.arange(len(labels))):
+        return Targets(task, len(labels), torch.int64)
+    if not relabel:
+        fault = f"targets: labels {_listed(labels)} should be 0 to {len(labels) - 1}"
+        if relabel is None:
+            raise ValueError(fault)
+        mapped = ", ".join(f"{label}→{new}" for new, label in enumerate(labels[:6]))
+        more = ", …" if len(labels) > 6 else ""
+        raise ValueError(f"{fault}; data.relabel=true maps {mapped}{more}")
+    return Targets(task, len(labels), torch.int64, labels, tuple(map(str, labels)))
+
+
+def _listed(labels: npt.NDArray[Any]) -> str:
+    shown = ", ".join(map(str, labels[:6]))
+    return f"{shown}, …, {labels[-1]}" if len(labels) > 6 else shown or "(none)"

@@ -1,0 +1,159 @@
+"""The stored arrays that a data set is made of, and their division into splits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from cvtrain.data.array_files import RealPairs, Stored, everything
+from cvtrain.data.random import data_generator, stratified, whole_groups
+from cvtrain.gradients.losses import IGNORED, TaskName
+
+Parts: TypeAlias = Literal["last"]
+
+DRAWS = 100
+"""Divisions of groups that are tried until every class is in the training split."""
+
+
+@dataclass(frozen=True)
+class StoredSamples:
+    """Samples as they are stored, one for each number along the first axis of every array.
+
+    Attributes:
+        inputs: of a network, one array or several.
+        targets: of the samples.
+        weights: of the samples in the loss; None: all count alike.
+    """
+
+    inputs: tuple[Stored, ...]
+    targets: Stored
+    weights: Stored | None = None
+
+    def __len__(self) -> int:
+        return self.inputs[0].shape[0]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """All arrays that a data set is made of.
+
+    Attributes:
+        train: samples for training, and for the splits that have none of their own.
+        others: samples of the splits ``validation`` and ``test``, where they have some.
+        groups: of the samples of `train`, such as patients, `[N]`.
+        float_labels: floating-point targets without fraction are labels, as MATLAB stores them.
+    """
+
+    train: StoredSamples
+    others: Mapping[str, StoredSamples]
+    groups: Stored | None = None
+    float_labels: bool = False
+
+
+class Part(NamedTuple):
+    """The samples of one split: their numbers, ascending, in what is stored."""
+
+    stored: StoredSamples
+    samples: npt.NDArray[np.intp]
+
+
+def of_pairs(sources: Sources, parts: Parts | None, target_parts: Parts | None) -> Sources:
+    """Sources whose real pairs are complex numbers.
+
+    Args:
+        sources: the arrays.
+        parts: `last`: the last axis of inputs holds real and imaginary part.
+        target_parts: `last`: that of targets does.
+
+    Raises:
+        ValueError: they are no real pairs.
+    """
+
+    def complex_samples(s: StoredSamples) -> StoredSamples:
+        if parts is not None:
+            s = replace(s, inputs=tuple(RealPairs("parts", "inputs", x) for x in s.inputs))
+        if target_parts is not None:
+            s = replace(s, targets=RealPairs("target_parts", "targets", s.targets))
+        return s
+
+    others = {name: complex_samples(stored) for name, stored in sources.others.items()}
+    return replace(sources, train=complex_samples(sources.train), others=others)
+
+
+def drawn_samples(
+    sources: Sources, seed: int, task: TaskName, *shares: float
+) -> Sequence[npt.NDArray[np.intp]]:
+    """Draw the samples of three splits: each class in the same proportions, or whole groups, of
+    which the first division is taken that leaves no class out of training.
+
+    Args:
+        sources: the arrays.
+        seed: of the draw.
+        task: labels `[N]` of a classification are divided alike.
+        shares: of the samples, or groups, for validation and test; 0: none.
+
+    Returns:
+        numbers of samples for training, validation and test.
+
+    Raises:
+        ValueError: the groups leave a split empty, or a class out of training.
+    """
+    labels = np.zeros(len(sources.train), dtype=np.int64)
+    if task == "classification" and len(sources.train.targets.shape) == 1:
+        labels = everything(sources.train.targets).astype(np.int64)
+    generator = data_generator(seed)
+    if sources.groups is None:
+        return stratified(labels, generator, *shares)
+    names, group = np.unique(everything(sources.groups), return_inverse=True)
+    classes = labels[labels != IGNORED]
+    for _ in range(DRAWS):
+        parts = whole_groups("groups", len(names), generator, *shares)
+        drawn = [np.flatnonzero(np.isin(group, part)) for part in parts]
+        missing = np.setdiff1d(classes, labels[drawn[0]])
+        if not len(missing):
+            return drawn
+    raise ValueError(
+        f"groups: class {missing[0]} should be in a group for training; each of {DRAWS} divisions"
+        " leaves a class out of it, so that some class is in too few groups"
+    )
+
+
+def divided(
+    sources: Sources,
+    validation: float,
+    test: float,
+    divide: Callable[[float, float], Sequence[npt.NDArray[np.intp]]],
+) -> list[Part]:
+    """The samples of training, validation and test: all of a split that has its own, else a part of
+    the training samples.
+
+    Args:
+        sources: the arrays.
+        validation: share of the training samples for validation, where it has none of its own.
+        test: share for test, likewise.
+        divide: takes the two shares, 0 where none is drawn, and returns numbers of samples for
+            training, validation and test.
+
+    Raises:
+        ValueError: the shares leave no samples for training.
+    """
+    shares = [
+        0.0 if split in sources.others else share
+        for split, share in (("validation", validation), ("test", test))
+    ]
+    if sum(shares) >= 1:
+        raise ValueError(f"validation={validation}: should leave samples beside test={test}")
+    parts = []
+    for split, drawn in zip(("train", "validation", "test"), divide(*shares), strict=True):
+        own = sources.others.get(split)
+        parts.append(Part(sources.train, drawn) if own is None else whole(own))
+    return parts
+
+
+def whole(stored: StoredSamples) -> Part:
+    """All stored samples as a split."""
+    return Part(stored, np.arange(len(stored)))
