@@ -148,6 +148,16 @@ def test_targets_may_be_real_pairs_and_are_scaled_by_the_training_split_alone(tm
             np.testing.assert_allclose(split.targets.numpy(), values[name] / rms, rtol=1e-6)
 
 
+def test_the_scale_of_drawn_splits_is_that_of_the_samples_for_training(tmp_path):
+    values = {k: 3 * x[:, :2] for k, x in X.items()}
+    splits, _ = read(tmp_path, **save(tmp_path, values), target_scale="rms")
+    train, *others = (
+        [s.inputs.abs().square().mean(), s.targets.abs().square().mean()] for s in splits
+    )
+    assert train == pytest.approx([1, 1], rel=1e-5)
+    assert all(abs(power - 1) > 1e-3 for split in others for power in split)
+
+
 def test_groups_are_divided_again_until_training_has_every_class(tmp_path):
     chosen = save(tmp_path)
     # Class 2, the last four samples, is in groups 3 and 4 alone.

@@ -12,6 +12,8 @@ from torch import nn
 
 from cvtrain.cli.evaluate import evaluate
 from cvtrain.cli.inspect import inspect_task
+from cvtrain.data.in_memory import data_target
+from cvtrain.data.load import load_dataset
 from cvtrain.gradients.losses import IGNORED, Objective
 from cvtrain.process.errors import InputError
 from cvtrain.training import data_parallel
@@ -146,6 +148,19 @@ def test_equal_weights_have_the_bits_of_none_and_disk_those_of_memory(tmp_path, 
     )
     assert equal(in_memory, on_disk)
     assert in_memory.record.final["val/loss"] == on_disk.record.final["val/loss"]
+
+
+def test_arrays_of_python_have_weights_as_files_do(tmp_path):
+    x, y, w = X["train"], TARGETS["labels"]["train"], WEIGHTS["train"]
+    files = load_dataset(configured(*saved(tmp_path, "labels", WEIGHTS, own_splits=False)))
+    path = data_target((x, torch.from_numpy(y), w))
+    memory = load_dataset(configured("data=custom", f"data._target_={path}", "model=linear"))
+    for name in SPLITS:
+        pairs = zip(getattr(files, name).tensors, getattr(memory, name).tensors, strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
+        assert len(getattr(memory, name).tensors) == 3
+    with pytest.raises(InputError, match=r"targets \[24\] and weights \[5\] should have the same"):
+        data_target((x, y, w[:5]))
 
 
 def test_a_stack_of_other_draws_has_what_each_run_has_alone(tmp_path, runs):
