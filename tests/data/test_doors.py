@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from cvtrain.data.idx import read_idx
 from cvtrain.data.in_memory import data_target
@@ -68,12 +67,12 @@ def mnist():
 
 
 def scan():
-    """In the centre of k-space, which is sampled fully, a sample of one coil from the samples of
-    all coils at both sides of it."""
-    space = np.load(REAL / "mri" / "cartesian_ksp.npy")[:, 105:125, 80:100]
-    beside = np.stack([space[:, :, :-2], space[:, :, 2:]])
-    samples = beside.transpose(2, 3, 0, 1).reshape(-1, 16)
-    return samples, space[0, :, 1:-1].reshape(-1)
+    """Pixels of one coil's image from those of all other coils, which see the same slice."""
+    space = np.load(REAL / "mri" / "cartesian_ksp.npy")
+    axes = (-2, -1)
+    images = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(space, axes=axes)), axes=axes)
+    pixels = images[:, 100:130, 80:100].reshape(8, -1).T.astype(np.complex64)
+    return pixels[:, 1:].copy(), pixels[:, 0].copy()
 
 
 PROBLEMS = {"made": (made, None), "mnist": (mnist, "mnist"), "scan": (scan, "mri")}
@@ -127,12 +126,11 @@ def test_the_same_problem_is_trained_to_the_same_bits_through_every_door(problem
     for name in ("ours", "torchs", "Module"):
         doors.append(["data=custom", f"data._target_=doorlab.{name}", "trusted_modules=[doorlab]"])
     (tmp_path / "runs").mkdir()
-    common = ("model=linear", f"objective={loss}", *SHORT, "max_steps=30", "optimizer.lr=0.01")
+    common = ("model=linear", f"objective={loss}", *SHORT, "max_steps=30", "optimizer.lr=0.05")
     first, *others = (trained(tmp_path / "runs", *door, *common) for door in doors)
     for other in others:
         assert equal(other, first)
         for tag in ("val/loss", "test/loss"):
             assert other.record.final[tag] == first.record.final[tag]
-    if not labels:  # neighbours in k-space say something of a sample
-        assert torch.isfinite(torch.tensor(first.record.final["val/loss"]))
-        assert first.record.final["test/nmse"] < 0.9
+    if not labels:
+        assert first.record.final["test/nmse"] < 0.1
