@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -38,7 +39,7 @@ def build_model(config: Config, dataset: Dataset) -> nn.Module:
     own = config.module.target is not None
     key = "module" if own else "model"
     network = resolve_target(key, config.model.target, nn.Module, config.trusted_modules)
-    filled = {
+    filled: dict[str, Any] = {
         "in_features": dataset.in_features,
         "input_shape": dataset.input_shape,
         "out_features": dataset.out_features,

@@ -30,7 +30,9 @@ from tests.training.trained_runs import (
 
 PACKAGE = """
 import torch
+from lightning.pytorch import LightningModule
 from torch import nn
+from torch.nn import functional as F
 
 class Two(nn.Module):
     def __init__(self, in_features, out_features, dtype):
@@ -42,6 +44,20 @@ class Two(nn.Module):
 
     def forward(self, signal, place):
         return self.out(torch.tanh(self.signal(signal.flatten(1))) * self.place(place))
+
+
+class Lit(LightningModule):
+    def __init__(self, in_features, out_features, dtype):
+        super().__init__()
+        self.network = Two(in_features, out_features, dtype)
+
+    def forward(self, signal, place):
+        return self.network(signal, place)
+
+    def training_step(self, batch, batch_idx):
+        inputs, target, weights = batch
+        terms = F.cross_entropy(self(*inputs).abs(), target, reduction="none")
+        return (weights * terms).sum() / weights.sum()
 """
 OWN = ("model=custom", "model._target_=twolab.Two", "trusted_modules=[twolab]")
 SHORT = ("optimizer=sgd", "max_steps=10", "batch_size=8", "signals.validation_every=5")
@@ -104,6 +120,17 @@ def test_disk_has_the_bits_of_memory_and_a_run_is_evaluated(files, tmp_path):
     with torch.no_grad():
         outputs = network_output(model.eval(), task.dataset.test.inputs)
     assert torch.equal(evaluation.predictions[0], outputs)
+
+
+def test_a_lightning_module_gets_all_inputs_and_the_weights(files, tmp_path):
+    np.save(tmp_path / "weights.npy", 1.0 + np.arange(40) % 4)
+    files = (*files, *SHORT, f"data.weights={tmp_path}/weights.npy")
+    own = ("module=custom", "module._target_=twolab.Lit", OWN[-1])
+    plain, lit = (trained(tmp_path / "runs", *files, *words) for words in (OWN, own))
+    for name, weight in plain.weights.items():
+        assert torch.allclose(lit.weights[f"network.{name}"], weight, rtol=1e-5, atol=1e-7)
+    for tag in ("val/loss", "test/loss"):
+        assert lit.record.final[tag] == pytest.approx(plain.record.final[tag], rel=1e-5)
 
 
 def test_inspection_calls_the_network_with_all_of_them(files):
