@@ -2,19 +2,20 @@
 
 What is defined in a notebook has no dotted path from which another process could import it. Here it
 gets a name, such as ``this_process.MyNet_3f9a1c``, which a configuration may hold like any other
-`_target_`. The digits are a hash of the code or the data: the same object has the same name in
-another session, and a changed one another name.
+`_target_`. The digits are a hash of the code, with the values that it
+captures, or of the data: the same object has the same name in another session, and a changed one
+another name.
 """
 
 from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
-from types import CodeType
 from typing import Any
 
+from cvtrain.config.object_content import content_of
 from cvtrain.config.public_targets import is_own_package
 from cvtrain.process.errors import InputError
 
@@ -40,7 +41,7 @@ def path_of(value: Callable[..., Any]) -> str:
                 return f"{module}.{name}"
         except ImportError:
             pass
-    return registered(value, getattr(value, "__name__", type(value).__name__), *_content(value))
+    return registered(value, getattr(value, "__name__", type(value).__name__), *content_of(value))
 
 
 def registered(value: Any, name: str, *content: bytes) -> str:
@@ -93,36 +94,3 @@ def trusted_package(path: str) -> str | None:
     """The package that has to be trusted for the `_target_` of `path_of`; None where none has."""
     package = path.partition(".")[0]
     return package if package != PACKAGE and is_own_package(package) else None
-
-
-def _content(value: Any) -> Iterator[bytes]:
-    """What a class or function does: the code of its functions, without places in files."""
-    yield getattr(value, "__qualname__", "").encode()
-    if inspect.isclass(value):
-        for parent in value.__mro__:
-            if parent.__module__ == "__main__" or parent is value:
-                for name, member in sorted(vars(parent).items()):
-                    yield name.encode()
-                    yield from _code(member)
-    else:
-        yield from _code(value)
-
-
-def _code(member: Any) -> Iterator[bytes]:
-    function = getattr(member, "__func__", getattr(member, "fget", member))
-    code = getattr(function, "__code__", None)
-    if isinstance(code, CodeType):
-        yield from _of_code(code)
-        yield repr(getattr(function, "__defaults__", None)).encode()
-    elif isinstance(member, str | int | float | complex | bool | tuple):
-        yield repr(member).encode()
-
-
-def _of_code(code: CodeType) -> Iterator[bytes]:
-    yield code.co_code
-    yield repr(code.co_names).encode()
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _of_code(constant)
-        else:
-            yield repr(constant).encode()

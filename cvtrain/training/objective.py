@@ -7,12 +7,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from cvtrain.config.object_content import content_of
 from cvtrain.config.own_code import called_with
 from cvtrain.config.python_objects import path_of, registered
 from cvtrain.config.schema import Config
 from cvtrain.config.sections import CustomObjectiveConfig
 from cvtrain.config.targets import resolve_target
-from cvtrain.data.adoption import as_array
 from cvtrain.gradients.losses import Objective
 from cvtrain.process.errors import InputError, describe_error
 
@@ -111,10 +111,4 @@ def loss_target(loss: Callable[..., Tensor]) -> str:
     def ready() -> nn.Module:
         return loss
 
-    # Not the text of tensors, which shows a few digits of a few entries.
-    content = [
-        part
-        for name, tensor in sorted(loss.state_dict().items())
-        for part in (name.encode(), as_array(tensor).tobytes())
-    ]
-    return registered(ready, type(loss).__name__, repr(loss).encode(), *content)
+    return registered(ready, type(loss).__name__, *content_of(loss))

@@ -98,6 +98,66 @@ def test_other_objects_are_other_runs():
     assert data_target((x, y)) != data_target((x, 1 - y))
 
 
+NOTEBOOK = """
+import functools
+import torch
+from torch import nn
+
+power = {power}
+offsets = {{"a": torch.full((3,), {offset})}}
+
+def helper(e):
+    return e.abs() ** power
+
+def of_globals(output, target):
+    return [helper(output - target) + offsets["a"].sum() for _ in range(1)][0]
+
+def made(weight):
+    def loss(output, target, *, scale=1.0):
+        return weight * scale * (output - target).abs()
+    return loss
+
+of_closure = made({weight})
+of_partial = functools.partial(of_globals, target={weight})
+
+class OfClass(nn.Module):
+    def forward(self, output, target):
+        return {sign}helper(output - target)
+
+class Callable:
+    def __init__(self, weight):
+        self.weight, self.itself = weight, self
+    def __call__(self, output, target):
+        return self.weight * helper(output)
+
+of_object = Callable({weight})
+"""
+VALUES = {"power": 2, "offset": 0.5, "weight": 1.0, "sign": ""}
+
+
+def notebook(**changed):
+    """The names that the functions of a notebook have, as executed in a fresh session."""
+    cells = {"__name__": "__main__"}
+    exec(NOTEBOOK.format(**{**VALUES, **changed}), cells)
+    names = {n: path_of(v) for n, v in cells.items() if n.startswith("of_") or n == "OfClass"}
+    return names | {"instance": loss_target(cells["OfClass"]())}
+
+
+@pytest.mark.parametrize(
+    ("changed", "renamed"),
+    [
+        ({}, set()),
+        ({"power": 3}, {"of_globals", "of_partial", "OfClass", "of_object", "instance"}),
+        ({"offset": 0.25}, {"of_globals", "of_partial"}),
+        ({"weight": 2.0}, {"of_closure", "of_partial", "of_object"}),
+        ({"sign": "-"}, {"OfClass", "instance"}),
+    ],
+)
+def test_a_value_that_a_function_captures_is_part_of_its_name(changed, renamed):
+    before, after = notebook(), notebook(**changed)
+    assert {name for name in before if before[name] != after[name]} == renamed
+
+
 def test_losses_of_other_weights_are_other_losses():
     weights = torch.linspace(1, 2, 10_000)
     one, same, other = (nn.CrossEntropyLoss(w) for w in (weights, weights.clone(), weights.flip(0)))
