@@ -78,6 +78,8 @@ class ForkedCommands:
         forks_workers: bool = False,
         environment: Mapping[str, str] | None = None,
         patience: float | None = None,
+        encoding: str = "utf-8",
+        closed: bool = False,
     ) -> subprocess.CompletedProcess[str]:
         """What `python -m cvtrain` does in `directory`.
 
@@ -92,13 +94,15 @@ class ForkedCommands:
             forks_workers: whether workers are forks of it, which have everything imported too.
             environment: variables that it has beside those of this process.
             patience: seconds after which it is killed.
+            encoding: of its output.
+            closed: whether it has no standard output at all, as after ``>&-`` in a shell.
         """
         with tempfile.TemporaryDirectory() as folder:
             outputs = [Path(folder) / name for name in ("out", "err")]
             if unread is not None:
                 os.mkfifo(Path(folder) / unread)
             request = [str(directory), arguments, dict(environment or {}), forks_workers]
-            asked = [*request, *map(str, outputs)]
+            asked = [*request, encoding, closed, *map(str, outputs)]
             os.write(self._requests, (json.dumps(asked) + "\n").encode())
             child = int(self._lines.readline())
             limit = threading.Timer(patience or math.inf, os.kill, (child, signal.SIGKILL))
@@ -166,6 +170,8 @@ def _run_command(
     arguments: list[str],
     environment: dict[str, str],
     forks_workers: bool,
+    encoding: str,
+    closed: bool,
     *outputs: str,
 ) -> NoReturn:
     os.setsid()
@@ -179,8 +185,12 @@ def _run_command(
         flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         os.dup2(os.open(path, flags), number)
         buffering = 1 if number == 2 else -1  # lines, as at a start
-        stream = open(number, "rww"[number], buffering, "utf-8", closefd=False)  # noqa: SIM115
+        errors = "backslashreplace" if number == 2 else "strict"
+        stream = open(number, "rww"[number], buffering, encoding, errors, closefd=False)  # noqa: SIM115
         setattr(sys, ("stdin", "stdout", "stderr")[number], stream)
+    if closed:
+        os.close(1)
+        sys.stdout = None  # type: ignore[assignment]  # as Python has it then
     status = 1
     try:
         status = cvtrain.cli.main.main(arguments)
@@ -188,6 +198,7 @@ def _run_command(
         status = ended.code if isinstance(ended.code, int) else 0
     except BaseException:
         traceback.print_exc()
-    sys.stdout.flush()
+    if not closed:
+        sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
