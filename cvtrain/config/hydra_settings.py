@@ -12,11 +12,13 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from cvtrain.config.overrides import composition_errors_explained, parse_override
 from cvtrain.process.errors import InputError, describe_error
 
+OF_A_RUN = ("run", "job", "job_logging", "callbacks")
 LOGGING = ("job_logging", "hydra_logging")
 SWEEPER = "hydra_plugins.cvtrain_sweeper.CheckedSweeper"
 SUBDIR = "${hydra.job.num}"
@@ -72,12 +74,15 @@ def check_hydra_settings(config: DictConfig) -> None:
 
 
 def _as_of_a_job(config: DictConfig) -> dict[str, Any]:
-    """Hydra's node with all interpolations resolved, as in the first job of a sweep whose output
-    goes into the folder of temporary files."""
+    """Hydra's node with all interpolations resolved, as in a run, or in the first job of a sweep,
+    whose output goes into the folder of temporary files."""
     copied = config.copy()
     with flag_override(copied, ["readonly", "struct"], [False, False]):
         OmegaConf.set_readonly(copied.hydra, False)
         copied.hydra.runtime.output_dir = tempfile.gettempdir()
+        if config.hydra.mode != RunMode.MULTIRUN:  # a single run has no number
+            for name in OF_A_RUN:
+                OmegaConf.to_container(copied.hydra[name], resolve=True)
         copied.hydra.job.num, copied.hydra.job.id = 0, "0"
     settings: dict[str, Any] = OmegaConf.to_container(copied.hydra, resolve=True)  # type: ignore[assignment]  # a mapping node
     return settings

@@ -62,6 +62,8 @@ MENDED = [
     (["hydra.sweep.subdir=x", *SWEEP], "hydra.sweep.subdir=x: should be left out"),
     (["hydra.job=x"], "Error merging override hydra.job=x"),
     (["hydra.job.env_copy=[NOSUCH]"], "hydra.job.env_copy: NOSUCH should be an environment"),
+    (["+hydra.job.env_set.X=${hydra.job.num}"], "hydra.job.env_set.X: MissingMandatoryValue"),
+    (["hydra.run.dir=${hydra.job.num}"], "hydra.run.dir: MissingMandatoryValue"),
     (["hydra.job.name=a/b"], "hydra.job.name=a/b: should have no / in it"),
     (["hydra.output_subdir=/x"], "hydra.output_subdir=/x: should be a name below the run"),
     (["hydra.job_logging.version=7"], "hydra.job_logging: cannot be set up: Unsupported version"),
