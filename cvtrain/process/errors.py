@@ -41,7 +41,15 @@ class RunFailed(BaseException):
     """Runs failed for a reason that was not their input; their directories hold the tracebacks.
 
     Not an ``Exception``: Hydra would catch it and print its own account of it.
+
+    Args:
+        message: the line that the command prints.
+        traceback: of the fault, where it happened in another process or in one run of several.
     """
+
+    def __init__(self, message: str, traceback: str | None = None) -> None:
+        super().__init__(message)
+        self.traceback = traceback
 
 
 class StorageFailed(RunFailed):

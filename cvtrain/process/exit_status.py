@@ -82,7 +82,8 @@ def _status(name: str, error: BaseException, interrupted: str) -> int:
     number = signal_behind(error)
     if isinstance(error, RunFailed) or (isinstance(error, InputError) and number is None):
         if os.environ.get(FULL_ERROR) == "1":
-            say(user_traceback(error), sys.stderr)
+            recorded = error.traceback if isinstance(error, RunFailed) else None
+            say(recorded or user_traceback(error), sys.stderr)
         say(f"{name}: {error}", sys.stderr)
     if number is not None:
         if number != signal.SIGPIPE:

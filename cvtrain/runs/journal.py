@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from cvtrain.config.point import Point
 from cvtrain.process.errors import FilesChanged, InputError, StorageUnavailable, failure_line
+from cvtrain.process.user_code import user_traceback
 from cvtrain.runs.files import remove_unfinished
 from cvtrain.runs.json_file import read_json, write_json
 from cvtrain.runs.run_json import (
@@ -30,6 +31,8 @@ from cvtrain.runs.versions import package_versions, source_commit
 
 SWEEP_FILE = "sweep.json"
 TRACEBACK_FILE = "traceback.txt"
+WHOLE = "\nFrom the start of the training on:\n\n"
+"""Between the two parts of that file."""
 MOST_POINTS = 10**9
 """Numbers of points in a sweep.json that are taken for numbers: larger ones are no point's."""
 NAME_SHOWN = 60
@@ -142,7 +145,8 @@ class Journal:
         record.write(self.run_directory(point))
 
     def fail(self, point: Point, record: RunRecord, error: Exception) -> None:
-        """Note that a run failed: one line in run.json, the traceback beside it.
+        """Note that a run failed: one line in run.json, the traceback beside it, first from the
+        user's own code on and then whole.
 
         A directory that was removed meanwhile is not made again.
         """
@@ -150,9 +154,21 @@ class Journal:
         if not self._has(point, record):
             record.status = "failed"
             return
-        trace = "".join(traceback.format_exception(error))
+        own, trace = user_traceback(error), "".join(traceback.format_exception(error))
+        if own != trace:
+            trace = f"{own}{WHOLE}{trace}"
         (self.run_directory(point) / TRACEBACK_FILE).write_text(trace, encoding="utf-8")
         self.end(point, record, "failed")
+
+    def failure(self, directory: str) -> tuple[str, str | None]:
+        """Why a run failed, and where: the line in its run.json with the place of the traceback,
+        and the traceback from the user's own code on, or None."""
+        line, path = str((self.read(directory) or {}).get("error")), self.root / directory
+        try:
+            content = (path / TRACEBACK_FILE).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):  # a process that died wrote none
+            return f"{line} ({path})", None
+        return f"{line}; see {path / TRACEBACK_FILE}", content.partition(WHOLE)[0]
 
     def _has(self, point: Point, record: RunRecord) -> bool:
         """Whether a run's directory is there, and not another run's by now."""

@@ -196,7 +196,11 @@ class SweepSession:
         described = (journal.root / SWEEP_FILE).exists()
         if not failed and not gone and described:
             return
-        reasons = [f"{len(failed)} of {len(points)} {self._kind} failed"] if failed else []
+        reasons, trace = list[str](), None
+        if failed:
+            why, trace = journal.failure(failed[0])
+            first = "" if len(failed) == 1 else "the first: "
+            reasons.append(f"{len(failed)} of {len(points)} {self._kind} failed: {first}{why}")
         if gone and not failed:  # beside failures they may not have begun (on_error=stop)
             reasons.append(
                 f"{len(gone)} of {len(points)} {self._kind} have no result (was {gone[0]} removed"
@@ -206,7 +210,7 @@ class SweepSession:
             self._print_how_to_go_on(journal)
         else:
             reasons.append(f"{journal.root / SWEEP_FILE}: was removed while the sweep trained")
-        raise RunFailed("; ".join(reasons))
+        raise RunFailed("; ".join(reasons), trace)
 
 
 def _launcher_limits(launcher: Launcher, points: Sequence[Point]) -> tuple[int | None, int]:

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.usefixtures("blank_figures")
 PACKAGE = '''
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -89,6 +90,12 @@ class Lazy(nn.Module):
 class Failing(Callback):
     def on_train_batch_end(self, *arguments):
         raise KeyError("callback")
+
+
+def failing_loss(output, target):
+    if list(Path("outputs").glob("*/*/0_seed=0/run.json")):  # none of the tries before training
+        raise KeyError("loss")
+    return nn.functional.cross_entropy(output.abs(), target)
 
 
 def broken_data(samples: int, dtype: torch.dtype) -> Dataset:
@@ -223,6 +230,39 @@ def test_a_fault_in_a_users_code_is_told_with_the_line_that_it_is_in(
     first, second, *_ = capsys.readouterr().err.splitlines()
     assert first == "Traceback (most recent call last):"
     assert re.search(r'wavelab\.py", line \d+, in ', second)
+
+
+LOSS = ("objective=custom", "objective._target_=wavelab.failing_loss", TRUSTED)
+WIDTH = ("model=custom", "model._target_=wavelab.MyNet", "model.args.width=3")
+
+
+STACK = ((*LOSS, *WIDTH), "2 runs in 1 stack", "KeyError: 'loss'")
+ALONE = ((FAILING, TRUSTED), "2 runs one by one", "KeyError: 'callback'")
+WORKERS = ((*ALONE[0], "hydra.launcher.workers=2"), *ALONE[1:])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "how", "message", "debug"),
+    [(*STACK, "false"), (*STACK, "true"), (*ALONE, "true"), (*WORKERS, "true")],
+    ids=["stack", "stack, debug", "single runs, debug", "workers, debug"],
+)
+def test_a_fault_in_runs_of_a_sweep_is_told_with_the_line_that_it_is_in(
+    commands, tmp_path, overrides, how, message, debug
+):
+    words = (*overrides, "seed=0,1", "max_steps=3", f"debug={debug}", "-m")
+    done = commands.run(tmp_path, *words, forks_workers=True)
+    assert done.returncode == 1
+    assert how in done.stderr
+    *before, line = done.stderr.splitlines()
+    assert re.fullmatch(
+        rf"cvtrain: 2 of 2 runs failed: the first: {message} \(wavelab\.py:\d+ in \w+\);"
+        r" see \S+/0_seed=0/traceback\.txt",
+        line,
+    )
+    begins = [number for number, text in enumerate(before) if text.startswith("Traceback")]
+    assert len(begins) == (debug == "true")
+    for number in begins:
+        assert re.search(r'wavelab\.py", line \d+, in ', before[number + 1])
 
 
 @pytest.mark.parametrize(
