@@ -198,7 +198,7 @@ def _value(key: str, value: Any) -> str:
 def _texts(function: str, overrides: Sequence[Any]) -> Iterator[str]:
     for text in overrides:
         if not isinstance(text, str):
-            raise InputError(
-                f"{function}({text!r}): should be texts, such as {function}('max_steps=200')"
-            )
+            many = isinstance(text, list | tuple) and all(isinstance(part, str) for part in text)
+            right = ", ".join(map(repr, text)) if many and text else "'max_steps=200'"
+            raise InputError(f"{function}({text!r}): should be texts: {function}({right})")
         yield text

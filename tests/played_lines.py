@@ -140,6 +140,8 @@ def _wrong_words(line: CommandLine, ended: Ended) -> Iterator[str]:
 
 def _stray_paths(line: CommandLine, ended: Ended) -> Iterator[str]:
     for name in ended.new:
+        if line.words[0] == "report" and name.startswith("report"):
+            continue  # next to `.`, as its page on several directories is
         parent, _, own = name.rpartition("/")
         # A directory that is there already gets a number.
         asked = own == "outputs" or any(re.sub(r"_\d+$", "", own) in word for word in line.words)

@@ -49,6 +49,15 @@ def test_bad_overrides_raise_one_line(overrides):
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("function", [cvtrain.configure, cvtrain.sweep])
+def test_a_list_of_overrides_gets_the_call_that_takes_them(function):
+    name = function.__name__
+    with pytest.raises(InputError) as caught:
+        function(["seed=1", "max_steps=2"])
+    line = f"{name}(['seed=1', 'max_steps=2']): should be texts: {name}('seed=1', 'max_steps=2')"
+    assert str(caught.value) == line
+
+
 def test_an_unknown_name_of_the_package_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no trainn"):
         _ = cvtrain.trainn
