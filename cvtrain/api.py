@@ -34,6 +34,7 @@ from cvtrain.sweeps.plan import single_point
 from cvtrain.sweeps.progress import steps_shown
 from cvtrain.sweeps.results import RunResult, SweepResult
 from cvtrain.training import train as engine
+from cvtrain.training.custom_metrics import metric_slot
 from cvtrain.training.job import Job
 from cvtrain.training.objective import loss_target
 from cvtrain.training.preflight import preflight
@@ -91,6 +92,7 @@ def sweep(
     data: Any = None,
     loss: Callable[..., Tensor] | None = None,
     module: Callable[..., nn.Module] | None = None,
+    metrics: Sequence[Any] = (),
     axes: Mapping[str, Any] | None = None,
 ) -> SweepResult:
     """Train a sweep, as ``cvtrain … -m`` does, and answer its question.
@@ -108,6 +110,9 @@ def sweep(
             that makes one.
         module: a class or function that makes a LightningModule, which takes the place of `model`
             and `loss`, as for ``module=custom``.
+        metrics: added to those of the data: classes or objects of torchmetrics, functions of
+            outputs and targets, pairs of such a one and ``"higher"`` or ``"lower"``, or mappings as
+            in ``metrics=[{_target_: …, better: lower, name: …}]`` with the object as `_target_`.
         axes: values of keys, e.g. ``{"optimizer.lr": [0.01, 0.1], "seed": range(8)}``.
 
     Returns:
@@ -121,7 +126,7 @@ def sweep(
     forget_datasets()
     words = [
         *_texts("sweep", overrides),
-        *_objects({"model": model, "module": module}, data, loss, overrides),
+        *_objects({"model": model, "module": module}, data, loss, metrics, overrides),
         *_axes(axes or {}),
     ]
     with signals_handled(), progress_alone():
@@ -132,10 +137,14 @@ def sweep(
 
 
 def _objects(
-    networks: Mapping[str, Any], data: Any, loss: Any, overrides: Sequence[str]
+    networks: Mapping[str, Any],
+    data: Any,
+    loss: Any,
+    metrics: Sequence[Any],
+    overrides: Sequence[str],
 ) -> Iterator[str]:
-    """Overrides that put objects of Python in the place of network, data and loss; this process
-    then knows them by the names that are recorded."""
+    """Overrides that put objects of Python in the place of network, data, loss and metrics; this
+    process then knows them by the names that are recorded."""
     paths = {}
     for key, network in networks.items():
         if network is None:
@@ -155,11 +164,16 @@ def _objects(
                 " chooses one of cvtrain's, such as 'objective=complex_mse'"
             )
         paths["objective"] = loss_target(loss)
+    slots = [metric_slot(metric) for metric in metrics]
     if not any(text.startswith("resume=") for text in overrides):  # else they are recorded
         for key, path in paths.items():
             yield f"{key}=custom"
             yield f"{key}._target_={path}"
-    trusted = {package for path in paths.values() if (package := trusted_package(path))}
+        if slots:
+            yield f"metrics={_value('metrics', slots)}"
+    targets = {slot["_target_"] for slot in slots if isinstance(slot, dict)}
+    named = {*paths.values(), *targets}
+    trusted = {package for path in named if (package := trusted_package(path))}
     typed = [parse_override(text) for text in overrides if text.startswith("trusted_modules=")]
     for override in typed:
         value = override.value()
@@ -186,6 +200,8 @@ def _value(key: str, value: Any) -> str:
         return as_override(key, value).partition("=")[2]
     if isinstance(value, list | tuple):
         return f"[{','.join(_value(key, part) for part in value)}]"
+    if isinstance(value, Mapping) and key == "metrics":
+        return f"{{{','.join(f'{name}:{_value(key, part)}' for name, part in value.items())}}}"
     if hasattr(value, "item"):
         value = value.item()  # of NumPy or torch
     if isinstance(value, int | float):

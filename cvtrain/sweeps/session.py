@@ -228,7 +228,10 @@ def _launcher_limits(launcher: Launcher, points: Sequence[Point]) -> tuple[int |
     targets = {
         target
         for c in (point.config for point in points)
-        for target in (c.data.target, c.model.target, getattr(c.objective, "target", ""))
+        for target in (
+            *(c.data.target, c.model.target, getattr(c.objective, "target", "")),
+            *(slot["_target_"] for slot in c.metrics if isinstance(slot, dict)),
+        )
     }
     own = next((target for target in sorted(targets) if is_registered(target)), None)
     if own is not None and not made.here:

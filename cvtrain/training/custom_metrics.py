@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
-from inspect import isclass, signature
+from collections.abc import Callable, Collection, Mapping
+from inspect import isclass, isfunction, signature
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from cvtrain.config.errors import suggestion
+from cvtrain.config.object_content import content_of
 from cvtrain.config.own_code import called_with, construct
 from cvtrain.config.public_targets import PUBLIC
+from cvtrain.config.python_objects import path_of, registered
 from cvtrain.config.schema import Config
 from cvtrain.config.targets import resolve_target
 from cvtrain.data.dataset import Dataset
@@ -45,6 +47,60 @@ def build_metrics(
             )
         metrics[name] = metric
     return metrics
+
+
+def metric_slot(metric: Any) -> str | dict[str, Any]:
+    """A metric of this process as `config.metrics` holds it.
+
+    Args:
+        metric: a class or object of torchmetrics; a function of outputs and targets; a pair of one
+            of these and ``higher`` or ``lower``; or a mapping with it as `_target_`, and `better`,
+            `name` and arguments. A text stays as it is.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    from torchmetrics import Metric  # takes a second, and few configurations have one
+
+    slot: dict[str, Any] = {}
+    if isinstance(metric, tuple) and len(metric) == 2:
+        metric, slot["better"] = metric
+    elif isinstance(metric, Mapping):
+        slot = {name: value for name, value in metric.items() if name != "_target_"}
+        metric = metric.get("_target_")
+    if isinstance(metric, str):
+        return {"_target_": metric, **slot} if slot else metric
+    if not callable(metric):
+        raise InputError(
+            f"metrics: {metric!r} should be a class or object of torchmetrics, a function of"
+            " outputs and targets, or a pair such as (function, 'lower')"
+        )
+    if isclass(metric) or isfunction(metric):
+        return {"_target_": path_of(metric), **slot}
+    name = _name(type(metric))
+    made = _made(metric) if isinstance(metric, Metric) else _function(metric)
+    return {"name": name, **slot, "_target_": registered(made, name, *content_of(metric))}
+
+
+def _made(metric: Any) -> Callable[[], Any]:
+    from torchmetrics import Metric
+
+    def made() -> Metric:
+        copied: Metric = metric.clone()
+        return copied
+
+    return made
+
+
+def _function(metric: Any) -> Callable[[Tensor, Tensor], Tensor]:
+    """An object that is called with outputs and targets as a function."""
+
+    def function(outputs: Tensor, targets: Tensor) -> Tensor:
+        value: Tensor = metric(outputs, targets)
+        return value
+
+    function.higher_is_better = getattr(metric, "higher_is_better", None)  # type: ignore[attr-defined]
+    return function
 
 
 def check_metrics(config: Config, dataset: Dataset, output: Tensor, target: Tensor) -> None:

@@ -13,6 +13,7 @@ from hydra import initialize
 from hydra.core.global_hydra import GlobalHydra
 from torch import nn
 from torch.utils.data import TensorDataset
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 import cvtrain
 from cvtrain.config.python_objects import is_registered, path_of
@@ -210,6 +211,41 @@ def test_a_loss_may_be_a_function_or_a_module(loss, tmp_path):
     assert same == isinstance(loss, nn.Module)
 
 
+class Worst:
+    def __call__(self, output, target):
+        return (output.argmax(1) != target).float().max()
+
+
+def test_metrics_may_be_classes_objects_and_functions_with_a_direction(tmp_path):
+    result = cvtrain.sweep(
+        *SHORT,
+        "model=mixed_mlp",
+        "report.metric=confidence",
+        f"output={tmp_path}",
+        data=waves(),
+        metrics=[
+            "MulticlassRecall",
+            MulticlassF1Score,
+            MulticlassAccuracy(2, average="micro"),
+            (Worst(), "lower"),
+            (brier, "lower"),
+            {
+                "_target_": lambda output, target: output.softmax(1).max(1).values,
+                "better": "higher",
+                "name": "confidence",
+            },
+        ],
+        axes={"seed": [0, 1]},
+    )
+    runs = result.runs
+    assert set(runs["engine"]) == {"stack"}
+    assert (runs["test/multiclass_accuracy"] - runs["test/accuracy"]).abs().max() < 1e-6
+    names = ("multiclass_recall", "multiclass_f1_score", "worst", "brier", "confidence")
+    assert all(runs[f"test/{name}"].between(0, 1).all() for name in names)
+    again = cvtrain.sweep(f"resume={result.directory}", data=waves(), metrics=[brier])
+    assert again.directory == result.directory
+
+
 def test_hydra_of_another_application_is_left_alone(tmp_path):
     GlobalHydra.instance().clear()  # of an earlier command in this process
     with initialize(config_path=None, version_base="1.3"):
@@ -251,6 +287,8 @@ def test_a_sweep_can_be_interrupted_and_gone_on_with(tmp_path, capfd):
         ({"data": 3}, "data: made a int"),
         ({"loss": "mse"}, "loss='mse': should be a function or module"),
         ({"data": (np.zeros((3, 2)), np.zeros(4))}, "same number of samples"),
+        ({"metrics": [3]}, "metrics: 3 should be a class or object of torchmetrics"),
+        ({"metrics": [brier]}, r"better=None: should be higher or lower"),
         ({"axes": {"seed": []}}, "should have a value"),
         ({"axes": {"seed": [object()]}}, "should be a number"),
         ({"axes": {"sed": [1, 2]}}, "no such key"),
