@@ -25,6 +25,7 @@ from cvtrain.runs.next_commands import LAST_LINES, SCREENFUL, evaluation_command
 from cvtrain.runs.safe_names import from_here, resolved
 
 NAMED_FAILURES = 10
+"""Different errors of runs, of which each is named once."""
 LOOKED_AT = 2
 """Of several sweeps, those for which a command to look at them is printed."""
 
@@ -190,9 +191,10 @@ def _notes(sweep: Sweep) -> list[str]:
     ]
     if counts.get("diverged", 0) == total:
         notes.append("every run diverged: try smaller learning rates (lr_octave, optimizer.lr)")
-    if "failed" in counts:
-        failed = sweep.runs[sweep.runs["status"] == "failed"][:NAMED_FAILURES]
-        notes += [
-            f"failed: {row['directory']}: {row['error']}" for row in failed.to_dict("records")
-        ]
+    by_error: dict[str, list[str]] = {}
+    for row in sweep.runs[sweep.runs["status"] == "failed"].to_dict("records"):
+        by_error.setdefault(str(row["error"]), []).append(str(row["directory"]))
+    for error, names in [*by_error.items()][:NAMED_FAILURES]:
+        others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        notes.append(f"failed: {names[0]}{others}: {error}")
     return notes + notes_on_damage(sweep)

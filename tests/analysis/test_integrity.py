@@ -88,6 +88,19 @@ def test_one_run_alone_has_a_report_that_compares_nothing(tmp_path, capsys):
     assert "nothing to compare" in capsys.readouterr().out
 
 
+def test_equal_errors_of_runs_are_told_once(tmp_path, capsys):
+    for seed in range(3):
+        write_run(tmp_path / str(seed), final={"val/loss": 1.0}, seed=seed)
+    for seed, error in enumerate(("KeyError: 'a'", "KeyError: 'a'", "ValueError: b")):
+        path = tmp_path / str(seed) / "run.json"
+        record = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps(record | {"status": "failed", "error": error}), encoding="utf-8")
+    assert main([str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "failed: 0 and 1 more: KeyError: 'a'\n" in out
+    assert "failed: 2: ValueError: b\n" in out
+
+
 def test_where_every_run_diverged_nothing_is_claimed(tmp_path, capsys):
     for number, (arm, seed) in enumerate((arm, seed) for arm in ({}, HALVED) for seed in range(12)):
         final = {"val/loss": 9.0, "test/accuracy": 0.1, "convergence/initial/loss": 2.0}

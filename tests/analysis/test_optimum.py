@@ -119,7 +119,9 @@ def test_without_a_difference_none_is_found_and_more_seeds_do_not_hurt(seeds, oc
     draws = share(400 if seeds < 100 else 100)
     slack = 3 * math.sqrt(0.05 * 0.95 / draws)
     held, equal, differ = rates(kind, kind, seeds, octaves, draws)
-    assert held >= 0.93 - slack  # approximate, and on the safe side
+    assert held >= 0.93 - slack
+    if seeds == 8 and kind is not HEAVY:
+        assert held >= 0.98 - slack  # wider than 95 %: the rates are chosen on few seeds
     assert differ <= 0.05 + slack
     if seeds >= 40:
         assert equal >= (0.4 if kind is HEAVY else 0.8) - slack

@@ -47,7 +47,8 @@ def test_twins_stand_side_by_side_with_their_degrees_of_freedom(sweep):
     assert size["complex"] == 2 * runs.loc[mixed, "parameters.complex"].iloc[0]
     assert size["real"] == runs.loc[~mixed, "parameters.real"].iloc[0]
     assert abs(size["real"] / size["complex"] - 1) < 0.2
-    assert "it takes 10 held-out seeds" in document.verdict[0].text
+    assert runs["data.seed"].tolist() == runs["seed"].tolist()  # so that splits are replicates
+    assert "it takes 10 held-out data splits" in document.verdict[0].text
 
 
 def test_a_convention_is_nothing_to_a_real_network_and_something_to_a_complex_one(sweep):
