@@ -81,7 +81,10 @@ class _Replaced(TorchFunctionMode):
         if func in DROPOUT:
             x, *others = args or (named.pop("input"),)
             return self._masks.dropout(func, x, *others, **named)
-        # Packed sequences, of several lengths, come with their batch sizes as second argument.
+        # Else `vmap` speaks of an .item() that the network does not call.
+        if getattr(func, "__name__", "") == "_pack_padded_sequence":
+            raise NotImplementedError("packed sequences, of several lengths, are not stacked")
+        # Packed sequences come with their batch sizes as second argument.
         if func in RECURRENT and isinstance(args[3], bool):
             between = partial(self._masks.dropout, F.dropout)
             return recurrent(between, RECURRENT[func], *args, **named)
