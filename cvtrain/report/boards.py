@@ -26,7 +26,7 @@ from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.metric import ACCURACY
 from cvtrain.report.cells import rate_text, replace_exponents
 from cvtrain.report.document import Document
-from cvtrain.report.export import markdown
+from cvtrain.report.export import markdown, markdown_table
 from cvtrain.runs.safe_names import AGGREGATE, FORMER_AGGREGATE, shortened
 from cvtrain.runs.tensorboard.events import NAME_BEGINS, scalar_events
 from cvtrain.runs.tensorboard.layout import GRADIENT_NORMS, band_layout
@@ -187,7 +187,9 @@ def _write_report(document: Document, folder: Path) -> None:
     for path in folder.glob(f"{NAME_BEGINS}*"):
         path.unlink()
     board = TensorBoardFile(folder)
-    board.text("verdict", "\n\n".join(markdown(str(text)) for text in document.verdict))
+    told = [markdown(str(text)) for text in document.verdict]
+    told += [] if document.answer is None else [markdown_table(document.answer)]
+    board.text("verdict", "\n\n".join(told))
     for picture in document.pictures:
         board.image(picture.name, (folder / f"{picture.name}.png").read_bytes())
     board.summary(0, band_layout([SCORE, "train/loss", *GRADIENT_NORMS]))

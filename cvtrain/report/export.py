@@ -143,17 +143,17 @@ def as_markdown(document: Document) -> str:
     parts = [f"# {markdown(document.title)}"]
     parts += [markdown(document.origin.sentence)] if document.origin is not None else []
     parts += [f"> {markdown(note)}" for note in document.notes]
-    parts += [_markdown_table(document.answer)] if document.answer is not None else []
+    parts += [markdown_table(document.answer)] if document.answer is not None else []
     parts += [f"- {markdown(str(sentence))}" for sentence in document.verdict]
     parts += [f"**Does not hold:** {markdown(claim)}" for claim in document.broken]
     parts += [f"To go on: `{document.next_command}`"] if document.next_command else []
     parts += [_markdown_picture(document.cover)] if document.cover is not None else []
     parts += [f"- **{word}**: {markdown(meaning)}" for word, meaning in document.words.items()]
-    parts += [_markdown_table(document.origin.table)] if document.origin is not None else []
+    parts += [markdown_table(document.origin.table)] if document.origin is not None else []
     for section in document.sections:
         parts.append(f"## {markdown(section.title)}")
         parts += [markdown(str(sentence)) for sentence in section.sentences]
-        parts += [_markdown_table(table) for table in section.tables]
+        parts += [markdown_table(table) for table in section.tables]
         parts += map(_markdown_picture, section.pictures)
     return "\n\n".join(parts) + "\n"
 
@@ -164,7 +164,8 @@ def markdown(text: str) -> str:
     return f"\\{escaped}" if escaped.startswith(MARKDOWN_BEGINNINGS) else escaped
 
 
-def _markdown_table(table: Table) -> str:
+def markdown_table(table: Table) -> str:
+    """A table as Markdown, with its title before it and its caption below."""
     marks = [":--" if column.left else "--:" for column in table.shown]
     rows = [tuple(map(markdown, ("#", *table.headings))), ("--:", *marks)]
     rows += [

@@ -110,6 +110,7 @@ def test_the_report_is_a_run_with_its_verdict_and_every_figure(reported):
     (text,) = board.Tensors("verdict")
     told = text.tensor_proto.string_val[0].decode()
     assert told.startswith("SGD with ½ in the loss: ")
+    assert "then the same?" in told  # the answer's table, which says what is missing
     pictures = {path.stem for path in (reported / "report").glob("**/*.png")}
     assert pictures
     assert set(board.Tags()["images"]) == pictures
