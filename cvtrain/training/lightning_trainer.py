@@ -23,6 +23,8 @@ from cvtrain.training.data_parallel import devices_wanted
 from cvtrain.training.gradient_convention import GradientConvention
 from cvtrain.training.monitor import GradientMonitor
 
+log = logging.getLogger(__name__)
+
 REPLACED_TRAINER_ARGUMENTS = {
     "max_steps": "max_steps",
     "max_epochs": "max_steps (updates, not epochs)",
@@ -79,7 +81,6 @@ FIXED: dict[str, Any] = {
     "max_epochs": -1,
 }
 
-
 PROFILERS = (None, "simple", "advanced", "pytorch")
 
 LOGGED = {
@@ -88,7 +89,6 @@ LOGGED = {
     "lightning.pytorch.callbacks.model_summary": logging.INFO,
 }
 """Lightning's loggers, and the level from which their messages are shown."""
-
 
 REPLACED_CALLBACKS: dict[type[Callback], str] = {
     callbacks.EarlyStopping: "use early_stopping.patience and early_stopping.metric",
@@ -192,12 +192,32 @@ def check_trainer(config: Config) -> None:
         InputError: Lightning refuses its arguments.
     """
     arguments, callbacks = trainer_arguments(config), configured_callbacks(config)
+    for callback in callbacks:
+        if names := _hooks_of_validation(callback):
+            log.warning(
+                "%s: %s will not be called: a run has no validation loop of Lightning's; val/…"
+                " is measured every signals.validation_every updates",
+                type(callback).__name__,
+                ", ".join(names),
+            )
     try:
         with quiet_lightning():
             UninterruptedTrainer(**arguments, callbacks=callbacks)
     except Exception as error:  # Lightning's errors, missing packages
         shown = ", ".join(f"{name}={value}" for name, value in config.trainer.items())
         raise InputError(f"trainer: Lightning refuses {shown}: {describe_error(error)}") from None
+
+
+def _hooks_of_validation(callback: Callback) -> list[str]:
+    """Hooks of a user's own callback that are not called: a run has no validation loop of
+    Lightning's."""
+    return [
+        name
+        for name in vars(Callback)
+        if name.startswith(("on_validation_", "on_test_", "on_sanity_"))
+        and getattr(type(callback), name) is not getattr(Callback, name)
+        and not getattr(type(callback), name).__module__.startswith("lightning.")
+    ]
 
 
 def configured_callbacks(config: Config) -> list[Callback]:

@@ -12,7 +12,7 @@ from cvtrain.cli.train import main
 from cvtrain.config.sections import CustomScheduleConfig, WarmupConfig
 from cvtrain.process.errors import InputError
 from cvtrain.runs.run_json import read_record
-from cvtrain.training.lightning_trainer import configured_callbacks
+from cvtrain.training.lightning_trainer import check_trainer, configured_callbacks
 from cvtrain.training.preflight import check_numbers
 from cvtrain.training.schedule import learning_rate_factor
 from cvtrain.training.stacking import refusal
@@ -83,6 +83,11 @@ def late(step):
     return {}[step] if step == 3 else 1.0
 
 
+class Judge(Callback):
+    def on_validation_epoch_end(self, trainer, module):
+        raise RuntimeError
+
+
 class Counter(Callback):
     def __init__(self, every: int = 1):
         self.every = every
@@ -113,6 +118,15 @@ def factors(*overrides):
     config = configured(*SMALL, *overrides)
     factor = learning_rate_factor(config.scheduler, config.max_steps, config.trusted_modules)
     return [factor(step) for step in range(config.max_steps)]
+
+
+def test_hooks_of_a_callback_that_are_not_called_are_named_in_a_line(caplog):
+    check_trainer(configured("callbacks=[trainlab.Counter]", TRUST))
+    check_trainer(configured("callbacks=[lightning.pytorch.callbacks.Timer]"))
+    assert not caplog.records
+    check_trainer(configured("callbacks=[trainlab.Judge]", TRUST))
+    (record,) = caplog.records
+    assert record.getMessage().startswith("Judge: on_validation_epoch_end will not be called:")
 
 
 def test_an_own_optimizer_needs_no_deletions_and_trains(tmp_path):
