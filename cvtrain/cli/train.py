@@ -7,6 +7,7 @@ takes a line or two and exits with status 2.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -16,9 +17,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hydra._internal import hydra as hydra_module
 from hydra._internal.callbacks import Callbacks
 from hydra.core.plugins import Plugins
-from hydra.core.utils import run_job
+from hydra.core.utils import configure_log, run_job
 from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -145,7 +147,7 @@ def _compose_and_train(args: Namespace) -> Path | None:
     check_hydra_settings(config)
     interruption.check()
     if config.hydra.mode == RunMode.MULTIRUN:
-        return _sweep(hydra, composer, overrides)
+        return _sweep(hydra, composer, config, overrides)
     return _run(hydra, composer, config, overrides)
 
 
@@ -190,44 +192,54 @@ def _run(hydra: Hydra, composer: Composer, config: DictConfig, overrides: list[s
 
     callbacks = Callbacks(config)
     directory = claim_directory(Path(str(config.hydra.run.dir)), "hydra.run.dir")
-    placed = [*overrides, f"hydra.run.dir={quoted(str(directory))}"]
     name = composer.config_name
     with translate_storage_errors(directory):
-        composed = hydra.compose_config(name, placed, RunMode.RUN, with_log_configuration=True)
-        callbacks.on_run_start(config=composed, config_name=name)
+        config.hydra.run.dir = str(directory)
+        config.hydra.overrides.hydra.append(f"hydra.run.dir={quoted(str(directory))}")
+        _configure_logging(hydra, config, overrides)
+        callbacks.on_run_start(config=config, config_name=name)
         ended = run_job(
             lambda task: _task(task, tasks),
-            composed,
+            config,
             job_dir_key="hydra.run.dir",
             job_subdir_key=None,
             hydra_context=HydraContext(hydra.config_loader, callbacks),
         )
-        callbacks.on_run_end(config=composed, config_name=name, job_return=ended)
+        callbacks.on_run_end(config=config, config_name=name, job_return=ended)
         _ = ended.return_value  # raises what the job raised
     return directory
 
 
-def _sweep(hydra: Hydra, composer: Composer, overrides: list[str]) -> Path | None:
+def _sweep(
+    hydra: Hydra, composer: Composer, config: DictConfig, overrides: list[str]
+) -> Path | None:
     """Do what `Hydra.multirun` does, but tell apart what Hydra cannot build from what fails."""
     name = composer.config_name
-    composed = hydra.compose_config(name, overrides, RunMode.MULTIRUN, with_log_configuration=True)
-    callbacks = Callbacks(composed)
-    callbacks.on_multirun_start(config=composed, config_name=name)
+    _configure_logging(hydra, config, overrides)
+    callbacks = Callbacks(config)
+    callbacks.on_multirun_start(config=config, config_name=name)
     context = HydraContext(hydra.config_loader, callbacks)
     try:
         sweeper = Plugins.instance().instantiate_sweeper(
-            config=composed, hydra_context=context, task_function=_task
+            config=config, hydra_context=context, task_function=_task
         )
     except HydraException:
         raise
     except Exception as error:  # a `_target_` that is no plugin, a plugin that cannot be imported
         raise InputError(f"hydra.sweeper, hydra.launcher: {describe_error(error)}") from error
     # Not resolved: ${seed} in an override is that of each point.
-    typed: list[str] = OmegaConf.to_container(composed.hydra.overrides.task)  # type: ignore[assignment]  # a list node
+    typed: list[str] = OmegaConf.to_container(config.hydra.overrides.task)  # type: ignore[assignment]  # a list node
     sweeper.sweep(arguments=typed)
-    callbacks.on_multirun_end(config=composed, config_name=name)
+    callbacks.on_multirun_end(config=config, config_name=name)
     # The sweeper has put there which directory it made.
-    return None if composed.plan is True else Path(str(composed.hydra.sweep.dir))
+    return None if config.plan is True else Path(str(config.hydra.sweep.dir))
+
+
+def _configure_logging(hydra: Hydra, config: DictConfig, overrides: list[str]) -> None:
+    """Configure logging as Hydra does when it composes; it would compose once more for that."""
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    hydra_module.log = logging.getLogger(hydra_module.__name__)
+    hydra._print_debug_info(config.hydra.job.config_name, overrides, config.hydra.mode)
 
 
 def _task(composed: DictConfig, tasks: Tasks | None = None) -> float:
@@ -241,7 +253,8 @@ def _sweeps(text: str) -> bool:
 
 
 def _compose_leniently(hydra: Hydra, composer: Composer, overrides: list[str]) -> DictConfig:
-    """Hydra's configuration before its sweeps are expanded; it says which mode is meant."""
+    """Hydra's configuration of the command, before its sweeps are expanded; it says which mode is
+    meant, and is all that a single run or a sweeper begins with."""
     for text in overrides:
         override = parse_override(text)
         composer.check(override)
@@ -249,16 +262,17 @@ def _compose_leniently(hydra: Hydra, composer: Composer, overrides: list[str]) -
             raise InputError(f"{text}: should have one value: keys of Hydra cannot be swept")
     swept = [text for text in overrides if _sweeps(text)]
     check_points_wanted(product_size(map(parse_override, swept)), " ".join(swept))
-    plain = [text for text in overrides if not _sweeps(text)]
     try:
         return hydra.compose_config(
             config_name=composer.config_name,
-            overrides=plain,
+            overrides=overrides,
             run_mode=RunMode.MULTIRUN,
             validate_sweep_overrides=False,
         )
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        composer.assemble(plain)  # which says more of a wrong key of the task
+        composer.assemble(
+            [text for text in overrides if not _sweeps(text)]
+        )  # which says more of a wrong key of the task
         raise InputError(explain(error)) from None
     except KeyError as error:  # the one thing that Hydra looks up here
         raise InputError(

@@ -35,6 +35,7 @@ def check_hydra_settings(config: DictConfig) -> None:
         InputError: a setting of Hydra that no run or sweep can begin with.
     """
     HydraConfig.instance().set_config(config)
+    OmegaConf.set_readonly(config.hydra, False)  # Hydra locks it, and directories are put there
     node = config.hydra
     for name in ("sweeper", "launcher"):
         if not isinstance(node[name], DictConfig):
