@@ -140,7 +140,7 @@ set_up() {
     cd "$root" # so that no character of the path means anything to pip
     if [ "$extras" = dev ]; then project=".[dev]"; else project=.; fi
     "$environment/bin/python" -m pip install $quiet --disable-pip-version-check --log "$log" \
-      --no-compile -c constraints.txt -e "$project" >&2 # Python compiles what it imports
+      --no-compile -c constraints.txt -e "$project" >&2
   ) || status=$?
   if [ "$status" -ne 0 ]; then
     # Where pip gave up before it installed anything (no network, say), .venv is as it was. (Deeper
@@ -150,6 +150,9 @@ set_up() {
     fi
     fail 1 "pip failed ($status): $(last_words "$log") (all of it: $log)"
   fi
+
+  # pip would do this on one core; it is no matter if a file cannot be compiled.
+  "$environment/bin/python" -m compileall -q -j 0 -x 'site-packages/.*/tests?/' "$environment/lib" >/dev/null 2>&1 || true
 
   printf '%s\n' "$extras" "$recipe" >"$stamp"
   rm "$unfinished"

@@ -143,10 +143,11 @@ def test_the_first_call_sets_up_and_the_second_only_runs(copy: Copy) -> None:
     first = copy.run("a=1")
     assert first.returncode == 0, first.stderr
     assert first.stderr.startswith("cvtrain: setting up .venv (first use")
-    venv, newer_pip, pip, program = copy.calls()
+    venv, newer_pip, pip, compiled, program = copy.calls()
     assert venv == f"-m venv --clear {copy.root}/.venv"
     assert newer_pip.endswith("--upgrade pip")
     assert pip.endswith("-c constraints.txt -e .")
+    assert compiled.startswith("-m compileall")
     assert program == "-m cvtrain a=1"
 
     second = copy.run("a=1")
@@ -182,7 +183,7 @@ def test_dev_adds_to_the_same_environment_and_serves_both(copy: Copy) -> None:
     assert tests.returncode == 0, tests.stderr
     calls = copy.calls()
     assert calls[0].endswith("-e .[dev]")
-    assert calls[1:] == [
+    assert calls[2:] == [
         "-m ruff check",
         "-m ruff format --check",
         "-m mypy",
@@ -209,7 +210,7 @@ def test_a_changed_pin_updates_in_place_with_what_was_there(copy: Copy, name: st
     with (copy.root / name).open("a") as file:
         file.write("# changed\n")
     assert "bringing .venv up to date (dev)" in copy.run().stderr
-    pip, _ = copy.calls()
+    pip, *_ = copy.calls()
     assert pip.endswith("-e .[dev]")
 
 
