@@ -71,9 +71,13 @@ def end_process(name: str, command: Callable[[], int], interrupted: str = STOPPE
 
 def escape_what_cannot_be_encoded() -> None:
     """Let stdout and stderr show a character that their encoding lacks by its escape, such as
-    ``\\u2202``, where Python would raise a UnicodeEncodeError."""
+    ``\\u2202``, where Python would raise a UnicodeEncodeError.
+
+    In the locales C and POSIX stdout has ``surrogateescape``, for bytes of file names, and raises
+    it too.
+    """
     for output in (sys.stdout, sys.stderr):
-        if isinstance(output, TextIOWrapper) and output.errors == "strict":
+        if isinstance(output, TextIOWrapper) and output.errors in ("strict", "surrogateescape"):
             output.reconfigure(errors="backslashreplace")
 
 

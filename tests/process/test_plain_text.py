@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -51,6 +52,17 @@ def test_what_has_no_shape_is_shown_by_its_escape(capsys):
     assert [printable(text) for text in TEXTS] == TEXTS
     say(CONTROLS)
     assert capsys.readouterr().out == SHOWN.replace("\\n", "\n") + "\n"
+
+
+def test_the_posix_locale_shows_by_escapes_what_it_lacks_and_the_log_has_it_whole(tmp_path):
+    locale = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "cvtrain", "max_steps=2", "hydra.run.dir=run"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, **locale}, capture_output=True, encoding="ascii"
+    )
+    assert (done.returncode, "rror" in done.stderr) == (0, False), done.stderr
+    assert "8\\xd78 complex64" in done.stdout + done.stderr
+    assert "8×8 complex64" in (tmp_path / "run" / "cvtrain.log").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("text", [*TEXTS, SHOWN])

@@ -209,7 +209,7 @@ def test_the_best_of_a_run_that_diverged_counts_its_last_usable_weights(tmp_path
             return math.inf if step == 20 else 1.0
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cvtrain.training.single.learning_rate_factor", lambda *_: Bursts())
+        patch.setattr("cvtrain.training.own_module.learning_rate_factor", lambda *_: Bursts())
         run = trained(tmp_path, *common)
     assert run.record.diverged_at == 20
     assert run.record.best["val/loss"]["step"] == run.record.diverged_at
