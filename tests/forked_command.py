@@ -99,8 +99,11 @@ class ForkedCommands:
         """
         with tempfile.TemporaryDirectory() as folder:
             outputs = [Path(folder) / name for name in ("out", "err")]
-            if unread is not None:
-                os.mkfifo(Path(folder) / unread)
+            for path in outputs:
+                if path.name == unread:
+                    os.mkfifo(path)
+                else:
+                    path.touch()  # a signal may come before the command opens it
             request = [str(directory), arguments, dict(environment or {}), forks_workers]
             asked = [*request, encoding, closed, *map(str, outputs)]
             os.write(self._requests, (json.dumps(asked) + "\n").encode())

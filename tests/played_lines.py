@@ -42,6 +42,7 @@ PROGRESS = re.compile(
     r"cvtrain: (?:checking \d+|\d+ (?:of \d+ )?runs?|trying|resumes)\b|reproduce: \d+ of "
 )
 TRACEBACK = "Traceback (most recent call last)"
+NAMED_BY_INTERPOLATION = re.compile(r"\+*(?:output|hydra\.(?:run|sweep)\.dir)=.*\$\{")
 MOST_LINES = 4
 """Of a message."""
 
@@ -143,8 +144,11 @@ def _stray_paths(line: CommandLine, ended: Ended) -> Iterator[str]:
         if line.words[0] == "report" and name.startswith("report"):
             continue  # next to `.`, as its page on several directories is
         parent, _, own = name.rpartition("/")
-        # A directory that is there already gets a number.
-        asked = own == "outputs" or any(re.sub(r"_\d+$", "", own) in word for word in line.words)
+        # A directory that is there already gets a number; one may be named by an interpolation.
+        asked = own == "outputs" or any(
+            re.sub(r"_\d+$", "", own) in word or NAMED_BY_INTERPOLATION.match(word)
+            for word in line.words
+        )
         if parent != "work" or not asked or ended.status == 2:
             yield f"stray {name!r}"
 
