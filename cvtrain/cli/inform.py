@@ -67,7 +67,7 @@ def inform(args: Namespace) -> None:
         raise InputError(f"{' '.join(args.overrides)}: {describe_error(error)}") from error
     finally:
         # At once: Hydra prints a traceback where its output is closed before its end.
-        sys.stdout.write(output.getvalue())
+        print(output.getvalue(), end="")  # nowhere, where stdout is closed
 
 
 @contextmanager

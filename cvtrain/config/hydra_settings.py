@@ -40,6 +40,11 @@ def check_hydra_settings(config: DictConfig) -> None:
     for name in ("sweeper", "launcher"):
         if not isinstance(node[name], DictConfig):
             raise InputError(f"hydra.{name}={node[name]}: should be chosen by hydra/{name}=…")
+    for name in map(str, node):
+        section = node._get_node(name)
+        replaced = isinstance(section, DictConfig) and section._is_interpolation()
+        if replaced and not isinstance(node[name], DictConfig):
+            raise InputError(f"hydra.{name}={node[name]}: should be set by its keys")
     if node.sweeper.get("_target_") == SWEEPER:
         subdir = node.sweep._get_node("subdir")._value()
         if subdir != SUBDIR:

@@ -214,13 +214,13 @@ def check_numbers(config: Config, model: nn.Module) -> None:
                     f"optimizer.{name}={value:g}: should be at most {largest:.3g}, the largest"
                     f" number of {config.dtype}"
                 )
-    if config.optimizer.target.partition(".")[0] not in ("torch", "cvtrain"):
+    own = config.optimizer.target.partition(".")[0] not in ("torch", "cvtrain")
+    if own or evaluates_often(optimizer):  # which looks at some arguments in a step alone
         _try_step(config, model)
 
 
 def _try_step(config: Config, model: nn.Module) -> None:
-    """Make one update of a copy of a network that has gradients with an optimizer of the user's
-    own."""
+    """Make one update of a copy of a network that has gradients."""
     trial = f"optimizer._target_={config.optimizer.target}: a trial step"
     copied = deepcopy(model)
     for parameter, original in zip(copied.parameters(), model.parameters(), strict=True):

@@ -36,6 +36,11 @@ def test_any_command_line_ends_in_a_result_or_in_a_line(commands, playground, sh
     assert {0, 2} <= statuses.keys()
 
 
+def test_information_goes_nowhere_where_the_output_is_closed(commands, tmp_path):
+    done = commands.run(tmp_path, "--info", "defaults", closed=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 REFUSED = Ended(2, "", "cvtrain: seed=x: should be an integer\n")
 KEPT = "cvtrain: interrupted; what was trained is kept\n"
 
