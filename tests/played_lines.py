@@ -41,6 +41,8 @@ MESSAGE = re.compile(r"(?:cvtrain(?: [a-z]+)?|reproduce): ")
 PROGRESS = re.compile(
     r"cvtrain: (?:checking \d+|\d+ (?:of \d+ )?runs?|trying|resumes)\b|reproduce: \d+ of "
 )
+WARNING = re.compile(r"\S+: UserWarning: .* is deprecated|  warnings\.warn\(")
+"""Of OmegaConf, where a line uses its resolver ``oc.deprecated``."""
 TRACEBACK = "Traceback (most recent call last)"
 NAMED_BY_INTERPOLATION = re.compile(r"\+*(?:output|hydra\.(?:run|sweep)\.dir)=.*\$\{")
 MOST_LINES = 4
@@ -124,7 +126,8 @@ def _wrong_status(line: CommandLine, ended: Ended) -> Iterator[str]:
 
 
 def _wrong_words(line: CommandLine, ended: Ended) -> Iterator[str]:
-    lines = [text for text in ended.err.splitlines() if not PROGRESS.match(text)]
+    others = (PROGRESS, WARNING)
+    lines = [t for t in ended.err.splitlines() if not any(p.match(t) for p in others)]
     debug = any("debug" in word for word in line.words)
     if TRACEBACK in ended.out + ended.err and not debug:
         yield "a traceback"
