@@ -45,6 +45,8 @@ WARNING = re.compile(r"\S+: UserWarning: .* is deprecated|  warnings\.warn\(")
 """Of OmegaConf, where a line uses its resolver ``oc.deprecated``."""
 TRACEBACK = "Traceback (most recent call last)"
 NAMED_BY_INTERPOLATION = re.compile(r"\+*(?:output|hydra\.(?:run|sweep)\.dir)=.*\$\{")
+FINDINGS = ("convert", "inspect")
+"""Tools whose output says why their status is 1."""
 MOST_LINES = 4
 """Of a message."""
 
@@ -134,7 +136,7 @@ def _wrong_words(line: CommandLine, ended: Ended) -> Iterator[str]:
     if ended.status not in (1, 2) or debug:
         return
     messages = sum(bool(MESSAGE.match(text)) for text in lines)
-    if line.words[0] == "inspect" and ended.status == 1:  # its findings are its output
+    if line.words[0] in FINDINGS and ended.status == 1:
         return
     if messages != 1:
         yield f"{messages} messages"

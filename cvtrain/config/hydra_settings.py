@@ -5,6 +5,7 @@ Hydra looks at most of them only while a job begins, and ends with a traceback.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,8 @@ from cvtrain.process.errors import InputError, describe_error
 OF_A_RUN = ("run", "job", "job_logging", "callbacks")
 LOGGING = ("job_logging", "hydra_logging")
 SWEEPER = "hydra_plugins.cvtrain_sweeper.CheckedSweeper"
+LONGEST_NAME = 255
+"""Bytes of a file's name, on the file systems of Linux and macOS."""
 SUBDIR = "${hydra.job.num}"
 """What conf/config.yaml has for `hydra.sweep.subdir`."""
 
@@ -60,6 +63,12 @@ def check_hydra_settings(config: DictConfig) -> None:
     folder = Path(str(settings["output_subdir"] or "."))
     if folder.is_absolute() or ".." in folder.parts:
         raise InputError(f"hydra.output_subdir={folder}: should be a name below the run directory")
+    for key, name in {
+        "output_subdir": max(folder.parts, key=len, default=""),
+        "job.name": f"{settings['job']['name']}.log",
+    }.items():
+        if len(os.fsencode(name)) > LONGEST_NAME:
+            raise InputError(f"hydra.{key}: should be shorter, as no file has a name so long")
     verbose = settings["verbose"]
     if not isinstance(verbose, bool | str | list):
         raise InputError(f"hydra.verbose={verbose}: should be true, false or names of loggers")

@@ -29,6 +29,8 @@ CASES = [
     (["+optimizer.beta=3"], ["optimizer.beta=3", "SGD", "momentum"]),
     (["optimizer=adam", "optimizer.betas=[1.5,0.9]"], ["optimizer", "Adam", "1.5"]),
     (["optimizer._target_=torch.optim.Adafactor"], ["torch.optim.Adafactor", "complex"]),
+    ([f"hydra.output_subdir={'a.' * 200}"], ["hydra.output_subdir", "shorter"]),
+    ([f"hydra.job.name={'a' * 252}"], ["hydra.job.name", "shorter"]),
     (["++hydra.run=${hydra:runtime.cwd}"], ["hydra.run=", "set by its keys"]),
     (["++hydra.job_logging=${hydra:runtime.cwd}"], ["hydra.job_logging=", "set by its keys"]),
     (["optimizer=lbfgs", "optimizer.line_search_fn=strong"], ["LBFGS", "strong_wolfe"]),
