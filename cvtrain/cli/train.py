@@ -270,9 +270,8 @@ def _compose_leniently(hydra: Hydra, composer: Composer, overrides: list[str]) -
             validate_sweep_overrides=False,
         )
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        composer.assemble(
-            [text for text in overrides if not _sweeps(text)]
-        )  # which says more of a wrong key of the task
+        plain = [text for text in overrides if not _sweeps(text)]
+        composer.assemble(plain)  # which says more of a wrong key of the task
         raise InputError(explain(error)) from None
     except KeyError as error:  # the one thing that Hydra looks up here
         raise InputError(
