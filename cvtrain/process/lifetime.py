@@ -97,7 +97,10 @@ def _remove_if_abandoned(path: Path) -> None:
 def _locked_directory() -> tuple[Path, int]:
     for _ in range(ATTEMPTS):
         path = Path(tempfile.mkdtemp(prefix=PREFIX))
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -73,6 +74,27 @@ def test_that_of_a_killed_process_goes_and_that_of_a_living_one_stays(temporary)
         with scratch_directory():
             assert not abandoned.exists()
             assert (held / "file").exists()
+
+
+@pytest.mark.parametrize("before", ["open", "flock"])
+def test_one_that_another_process_removes_before_it_is_locked_is_made_anew(
+    temporary, monkeypatch, before
+):
+    """Two commands that start together: the other may take a new directory for an abandoned one."""
+    module, name = {"open": (os, "open"), "flock": (fcntl, "flock")}[before]
+    original, made = getattr(module, name), []
+
+    def after_the_other(*arguments, **keywords):
+        if not made:
+            made.extend(temporary.iterdir())
+            made[0].rmdir()
+        return original(*arguments, **keywords)
+
+    monkeypatch.setattr(module, name, after_the_other)
+    with scratch_directory() as path:
+        assert len(made) == 1
+        assert path.is_dir()
+        assert path != made[0]
 
 
 def test_what_is_made_by_tempfile_is_together_and_goes_with_it(temporary):
