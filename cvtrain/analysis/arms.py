@@ -62,7 +62,7 @@ def label_runs(
         rows = labelled[names == name]
         varying = [key for key in settings if rows[key].map(repr).nunique() > 1]
         if "variant" in varying:
-            varying = ["variant", *(key for key in varying if not _follows(key, "variant", rows))]
+            varying = _telling(rows, varying)
         texts = [_settings(row, varying) for row in rows[varying].to_dict("records")]
         labelled.loc[rows.index, "group"] = [", ".join([name, *text]) for text in texts]
     return labelled
@@ -107,6 +107,17 @@ def _label_ablation(rows: pd.DataFrame, varied: Sequence[str], names: pd.Series)
     labelled.loc[controls & ~of_reference, "arm"] += ", jittered"
     labelled.loc[controls & of_reference, "arm"] = CONTROL
     return labelled
+
+
+def _telling(rows: pd.DataFrame, varying: Sequence[str]) -> list[str]:
+    """The variant and the keys whose values do not follow from those before them: data and network
+    before what belongs to them."""
+    chosen: list[str] = []
+    for key in sorted(varying, key=lambda key: (key != "variant", not key.endswith("._target_"))):
+        known = rows[chosen].map(repr).agg(" ".join, axis=1) if chosen else None
+        if known is None or (rows[key].map(repr).groupby(known).nunique() > 1).any():
+            chosen.append(key)
+    return chosen
 
 
 def _short(key: str) -> str:

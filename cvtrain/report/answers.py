@@ -167,14 +167,16 @@ def answer_sentences(groups: Sequence[Group], answers: Answers) -> Iterator[Sent
     if exact:
         pairs = sum(answer.law.pairs for answer in exact if answer.law is not None)
         yield Sentence(
-            f"{_who(exact)}: nothing changes but the learning rate; {pairs} of {pairs} pairs of"
-            " runs are equal to the last bit."
+            f"{_who(exact, len(answers))}: nothing changes but the learning rate; {pairs} of"
+            f" {pairs} pairs of runs are equal to the last bit."
         )
     copies = [one for one in by_kind.get("relabelling", []) if one not in exact]
     if copies:
         by_kind[COPY] = copies
     clauses = [
-        f"{_who(by_kind[kind])}: {text}" for kind, text in CLAUSES.items() if kind in by_kind
+        f"{_who(by_kind[kind], len(answers))}: {text}"
+        for kind, text in CLAUSES.items()
+        if kind in by_kind
     ]
     if clauses:
         yield Sentence("; ".join(clauses) + ".")
@@ -183,6 +185,8 @@ def answer_sentences(groups: Sequence[Group], answers: Answers) -> Iterator[Sent
         yield Sentence(dear)
 
 
+MOST_GROUPS = 3
+"""A sentence that names more is longer than it is worth."""
 UNCHANGED_RATE = "absorbed at the same learning rate"
 COPY = "relabelling of another arm"
 CLAUSES = {
@@ -219,14 +223,16 @@ def _dearest(groups: Sequence[Group], answers: Answers) -> str | None:
     return f"Keeping the learning rate costs most for {who}: {cost}."
 
 
-def _who(same: Sequence[Answer]) -> str:
-    """E.g. ``SGD and Adam with ½ in the loss``."""
+def _who(same: Sequence[Answer], of: int) -> str:
+    """E.g. ``SGD and Adam with ½ in the loss``; of many groups ``12 of 36 rows of the table``."""
     arms: dict[str, list[str]] = {}
     for answer in same:
         arms.setdefault(answer.group, []).append(_short(answer.arm))
     groups: dict[str, list[str]] = {}
     for group, names in arms.items():
         groups.setdefault(_listed(names, "or"), []).append(group)
+    if len(arms) > MOST_GROUPS:
+        return f"{len(same)} of {of} rows of the table"
     return "; ".join(f"{_listed(names, 'and')} with {text}" for text, names in groups.items())
 
 

@@ -37,6 +37,23 @@ def test_beside_the_factor_what_else_differs_makes_groups_that_are_named_by_it()
     assert {(group.reference, group.varied) for group in groups} == {("scale 1, pytorch", "")}
 
 
+def test_what_follows_from_variant_and_network_together_is_in_no_name():
+    """A real twin's arguments, which depend on the task too."""
+    rows = [
+        row(0.1, variant=task, model={"_target_": f"cvtrain.models.{kind}", "output": output})
+        for task, kind, output in (
+            ("'digits'", "Mlp", None),
+            ("'digits'", "RealMlp", "real"),
+            ("'equalizer'", "RealMlp", "complex"),
+        )
+    ]
+    names = [group.name for group in compare(sweep_of(rows)).groups]
+    assert names == [
+        f"SGD, variant='{task}', model={kind}"
+        for task, kind in (("digits", "Mlp"), ("digits", "RealMlp"), ("equalizer", "RealMlp"))
+    ]
+
+
 def labels(rows):
     return {
         group.name: (group.reference, [arm.name for arm in group.arms])

@@ -150,6 +150,15 @@ def test_what_a_wrong_learning_rate_costs_the_reference_is_a_table():
     assert "no jitter control, so that no outcome can be called different" in caption
 
 
+def test_a_sentence_on_many_groups_counts_them_instead_of_naming_them():
+    arms = (runs(), runs(1.0, **HALVED))
+    rows = [one | {"variant": f"task {n}"} for n in range(4) for arm in arms for one in arm]
+    document = report_retuning(sweep_of(rows))
+    texts = [str(sentence) for sentence in document.verdict]
+    assert any(text.startswith("4 of 4 rows of the table: ") for text in texts), texts
+    assert not any("task 0" in text and "task 3" in text for text in texts)
+
+
 @pytest.mark.parametrize("seeds", [2, 3])
 def test_a_sweep_without_a_jitter_control_says_so_however_few_its_seeds(seeds):
     document = report_retuning(sweep_of([*runs(0.0, seeds), *runs(0.5, seeds, **WIRTINGER)]))
