@@ -40,10 +40,12 @@ def origin(sweep: Sweep) -> Origin | None:
 
 
 def target_name(target: object) -> str:
-    """How a class or function of a configuration is called, e.g. ``digits_fft``."""
-    if is_registered(str(target)):
-        return name_of(str(target))
-    return str(target).split(".")[-2:][0]
+    """How a class or function of a configuration is called: ``digits_fft``, as the option that
+    chooses it, where it is cvtrain's own; else its own name, e.g. ``MyNet``."""
+    path = str(target)
+    if is_registered(path):
+        return name_of(path)
+    return path.split(".")[-2 if path.startswith("cvtrain.") else -1]
 
 
 def named(values: Sequence[str], of: str) -> str:

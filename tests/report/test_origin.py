@@ -8,7 +8,7 @@ import pytest
 
 from cvtrain.cli.train import main as train
 from cvtrain.experiments.publish import publish, report_on
-from cvtrain.report.origin import origin
+from cvtrain.report.origin import origin, target_name
 from cvtrain.runs.versions import machine
 from tests.analysis.synthetic import row, sweep_of
 
@@ -69,3 +69,17 @@ def test_a_report_on_nothing_has_no_origin():
     rows = [row(0.1) | {"status": "missing"}]
     assert origin(sweep_of(rows)) is None
     assert report_on(sweep_of(rows)).origin is None
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        ("cvtrain.data.digits_fft.digits_fft", "digits_fft"),
+        ("cvtrain.models.mlp.Mlp", "mlp"),
+        ("mylab.networks.TwoLayers", "TwoLayers"),
+        ("torchcvnn.models.vit.VisionTransformer", "VisionTransformer"),
+        ("this_process.MyNet_3f9a1c2b", "MyNet"),
+    ],
+)
+def test_what_is_a_researchers_own_has_the_name_that_it_has_in_his_code(target, name):
+    assert target_name(target) == name
