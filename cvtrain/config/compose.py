@@ -169,11 +169,14 @@ class Composer:
         ``model.args.width=4``, and a wrong name is refused with those that it has.
 
         Raises:
-            InputError: an override that does not fit the configuration.
+            InputError: an override that does not fit the configuration, or has no effect beside
+                ``module=custom``.
         """
         parsed = [parse_override(text) for text in overrides]
         plain = [str(o.input_line) for o in parsed if not o.is_sweep_override()]
-        keys = set(_keys(self._base(self._split(plain)[0])))
+        base = self._base(self._split(plain)[0])
+        _check_not_replaced(base, parsed)
+        keys = set(_keys(base))
         return [
             f"++{text}"
             if override.type is OverrideType.CHANGE
@@ -194,6 +197,23 @@ class Composer:
                 hint = suggestion(key, keys) or "; --help lists the keys"
                 raise InputError(f"{override.input_line}: no such key{hint}") from None
             raise InputError(f"{override.input_line}: {explain(error)}") from None
+
+
+def _check_not_replaced(base: DictConfig, overrides: Sequence[Override]) -> None:
+    """Refuse what is stated of network and loss beside a LightningModule that replaces them.
+
+    Experiments may choose them: a module is trained in an experiment's place of both.
+    """
+    chosen = OmegaConf.is_missing(base.module, "_target_") or base.module._target_ is not None
+    if not chosen and all(o.key_or_group != "module._target_" for o in overrides):
+        return
+    for override in overrides:
+        key = override.key_or_group
+        if key.split(".")[0] in ("model", "objective") and key != "objective.scale":
+            raise InputError(
+                f"{override.input_line}: should be left out, as module=custom has a network and a"
+                " loss of its own, of which objective.scale is the scale"
+            )
 
 
 def _fault_of_choice(error: Exception, choices: Sequence[str]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
 import torch
 
+from cvtrain.api import configure
 from cvtrain.cli.evaluate import evaluate
 from cvtrain.cli.train import main
 from cvtrain.config.point import Point
@@ -274,3 +276,17 @@ def test_what_cannot_be_trained_is_refused_in_a_line_before_training(overrides, 
 def test_a_loss_of_a_module_wants_a_module():
     with pytest.raises(InputError, match=r"objective.loss=module: should come with module=custom"):
         checked(*SMALL, "objective.loss=module")
+
+
+@pytest.mark.parametrize("word", ["model=mlp", "model.hidden=[4]", "objective=complex_huber"])
+def test_a_network_or_loss_beside_a_module_is_refused_and_not_ignored(word):
+    with pytest.raises(InputError, match=f"^{re.escape(word)}: should be left out") as refused:
+        configure(*own("Plain"), word)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_scale_and_the_network_and_loss_of_an_experiment_go_with_a_module():
+    config = configure(
+        *own("Plain", "objective.scale=0.5", "+experiment=weight_decay", "optimizer=sgd")
+    )
+    assert (config.objective.loss, config.objective.scale) == ("module", 0.5)
