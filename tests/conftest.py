@@ -13,6 +13,7 @@ pytest.register_assert_rewrite("tests.sweeps.small_sweep", "tests.training.train
 
 from cvtrain.cli.train import main  # noqa: E402
 from tests.blank_figures import figures_left_blank  # noqa: E402
+from tests.composed_once import compose_once  # noqa: E402
 from tests.forked_command import ForkedCommands  # noqa: E402
 
 
@@ -32,6 +33,10 @@ class Outcome:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="long tests, in full length")
+
+
+def pytest_configure() -> None:
+    compose_once()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -26,7 +26,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn, TextIO
 
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+
 import cvtrain.cli.main
+from cvtrain.cli.hydra_application import parse_arguments, start_hydra
+from cvtrain.config.compose import CONFIG_NAME
 from cvtrain.sweeps.executors import processes
 from tests.blank_figures import figures_left_blank
 
@@ -53,6 +58,9 @@ class ForkedCommands:
     def __init__(self) -> None:
         for name in IMPORTED:
             import_module(name)
+        for overrides in ([], ["+experiment=sweep"]):  # they have Hydra's plugins and files too
+            start_hydra(parse_arguments([])).compose_config(CONFIG_NAME, overrides, RunMode.RUN)
+        GlobalHydra.instance().clear()
         requests, self._requests = os.pipe()
         self._answers, answers = os.pipe()
         self._server = os.fork()

@@ -12,7 +12,13 @@ import pandas as pd
 
 from cvtrain.analysis.load import Sweep, missing
 from cvtrain.analysis.metric import is_rising, wanted_metric
-from cvtrain.analysis.replicates import PAIRED_BY, data_splits, replicates, run_keys
+from cvtrain.analysis.replicates import (
+    PAIRED_BY,
+    IntArray,
+    data_splits,
+    replicates,
+    run_keys,
+)
 from cvtrain.analysis.statistics import RealArray, trimmed_mean
 from cvtrain.config.sections import ReportConfig
 
@@ -26,6 +32,10 @@ NOT_LEARNED = 0.9
 """A run whose final validation loss is above this share of the untrained loss has not learned."""
 MOST_FAILING = 0.1
 """A learning rate is eligible where no larger share of its runs fails: none of up to nine."""
+NO_RATE = -1
+"""The column where no learning rate is eligible."""
+MOST_NUMBERS = 2**22
+"""In an array of samples: 32 MB."""
 ACCURACY, DECIBELS = "test accuracy, %", "test NMSE, dB"
 
 
@@ -116,13 +126,47 @@ def chosen_rate(losses: RealArray, fails: BoolArray, seeds: int | None = None) -
         fails: which runs failed, `[seeds, rates]`; their losses count as infinite.
         seeds: of which `MOST_FAILING` may fail, where some are left out here; None: those here.
     """
+    (place,) = chosen_rates(losses, fails, [np.arange(len(losses))], seeds)
+    return None if place == NO_RATE else int(place)
+
+
+def chosen_rates(
+    losses: RealArray, fails: BoolArray, samples: Sequence[IntArray], seeds: int | None = None
+) -> IntArray:
+    """The column that `chosen_rate` chooses for each of several samples of seeds.
+
+    Args:
+        losses, fails: `[seeds, rates]`, as in `chosen_rate`.
+        samples: rows of these arrays, several times where they are drawn so, `[runs]` each.
+        seeds: as in `chosen_rate`.
+
+    Returns:
+        `[samples]`; `NO_RATE` where none is eligible.
+    """
+    chosen = np.full(len(samples), NO_RATE, dtype=np.int64)
     if not losses.size:
-        return None
-    most = int(MOST_FAILING * (seeds or len(losses)))
-    eligible = ~np.isnan(losses).any(axis=0) & (fails.sum(axis=0) <= most)
-    means = trimmed_mean(np.where(fails, np.inf, losses))
-    means = np.where(eligible & np.isfinite(means), means, np.inf)
-    return int(means.argmin()) if np.isfinite(means).any() else None
+        return chosen
+    ended = np.where(fails, np.inf, losses)
+    for numbers in _of_equal_length(samples, losses.shape[1]):
+        rows = np.array([samples[number] for number in numbers])
+        most = int(MOST_FAILING * (seeds or rows.shape[1]))
+        eligible = ~np.isnan(losses)[rows].any(axis=1) & (fails[rows].sum(axis=1) <= most)
+        means = trimmed_mean(ended[rows], axis=1)
+        means = np.where(eligible & np.isfinite(means), means, np.inf)
+        usable = np.isfinite(means).any(axis=1)
+        chosen[numbers] = np.where(usable, means.argmin(axis=1), NO_RATE)
+    return chosen
+
+
+def _of_equal_length(samples: Sequence[IntArray], rates: int) -> list[IntArray]:
+    """The numbers of the samples in groups of equal length, each small enough for the memory."""
+    lengths = np.array([len(sample) for sample in samples])
+    groups = []
+    for length in np.unique(lengths[lengths > 0]):
+        numbers = np.flatnonzero(lengths == length)
+        parts = -(-len(numbers) * length * rates // MOST_NUMBERS)
+        groups += np.array_split(numbers, parts)
+    return groups
 
 
 def best_rate(runs: pd.DataFrame) -> float | None:

@@ -19,18 +19,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from cvtrain.analysis.best_lr import chosen_rate
+from cvtrain.analysis.best_lr import NO_RATE, chosen_rates
 from cvtrain.analysis.grid import Grid, paired
-from cvtrain.analysis.replicates import IntArray, paired_differences
+from cvtrain.analysis.replicates import IntArray, paired_differences, replicate_means
 from cvtrain.analysis.statistics import (
     Interval,
     RealArray,
     Summary,
     discordance_p,
     summary,
+    summary_means,
 )
 
-NO_RATE = -1
 RESAMPLES = 200
 SEED = 20120
 """Of the bootstrap, so that a report says the same each time."""
@@ -117,11 +117,12 @@ def leave_one_out(grid: Grid) -> IntArray:
     where none is eligible. A single replicate chooses for itself."""
     members = grid.replicates
     numbers = np.unique(members)
-    columns = np.full(len(members), NO_RATE, dtype=np.int64)
-    for number in numbers:
-        others = members != number if len(numbers) > 1 else members == number
-        place = chosen_rate(grid.chosen_by[others], grid.fails[others], len(members))
-        columns[members == number] = NO_RATE if place is None else place
+    others = [
+        np.flatnonzero(members != number if len(numbers) > 1 else members == number)
+        for number in numbers
+    ]
+    places = chosen_rates(grid.chosen_by, grid.fails, others, len(members))
+    columns: IntArray = places[np.searchsorted(numbers, members)]
     return columns
 
 
@@ -217,14 +218,28 @@ def _tested(
     """
 
     def differences(sample: Sample) -> RealArray:
-        return paired_differences(sample.values[1], base(sample), sample.members)
+        with np.errstate(invalid="ignore"):
+            return sample.values[1] - base(sample)
 
-    found = summary(differences(judged_runs))
-    means = np.array([summary(differences(sample)).mean for sample in resampled])
+    found = summary(replicate_means(differences(judged_runs), judged_runs.members))
+    means = _means([differences(sample) for sample in resampled], [s.members for s in resampled])
     means = means[np.isfinite(means)]
     if np.isnan(found.error) or len(means) < RESAMPLES / 2:
         return found
     return replace(found, error=max(found.error, float(means.std(ddof=1))))
+
+
+def _means(samples: Sequence[RealArray], members: Sequence[IntArray]) -> RealArray:
+    """The trimmed mean over replicates of each sample, `[samples]`."""
+    # Most often every replicate is one run, and no value is unknown: all at once then.
+    plain = [
+        not np.isnan(values).any() and bool((np.diff(numbers) > 0).all())
+        for values, numbers in zip(samples, members, strict=True)
+    ]
+    if samples and all(plain) and len({len(values) for values in samples}) == 1:
+        return summary_means(np.array(samples))
+    pairs = zip(samples, members, strict=True)
+    return np.array([summary(replicate_means(*pair)).mean for pair in pairs])
 
 
 def _rechosen(grids: Sequence[Grid], rising: bool) -> list[Sample]:
@@ -234,17 +249,15 @@ def _rechosen(grids: Sequence[Grid], rising: bool) -> list[Sample]:
     rows_of = [np.flatnonzero(members == number) for number in np.unique(members)]
     size = len(rows_of)
     numbers = np.random.default_rng(SEED).integers(0, size, (RESAMPLES, size))
-    ranked = [grid.ranked_metric(rising) for grid in grids]
-    samples = []
-    for drawn in numbers:
-        rows = np.concatenate([rows_of[number] for number in drawn])
-        values = []
-        for grid, metric in zip(grids, ranked, strict=True):
-            place = chosen_rate(grid.chosen_by[rows], grid.fails[rows])
-            values.append(np.full(len(rows), np.nan) if place is None else metric[rows, place])
-        parts = [np.full(len(rows_of[number]), part) for part, number in enumerate(drawn)]
-        samples.append(Sample(tuple(values), np.concatenate(parts)))
-    return samples
+    samples = [np.concatenate([rows_of[number] for number in drawn]) for drawn in numbers]
+    values = []
+    for grid in grids:
+        metric = np.pad(grid.ranked_metric(rising), ((0, 0), (0, 1)), constant_values=np.nan)
+        places = chosen_rates(grid.chosen_by, grid.fails, samples)
+        values.append([metric[rows, place] for rows, place in zip(samples, places, strict=True)])
+    lengths = np.array([len(rows) for rows in rows_of])
+    parts = [np.repeat(np.arange(size), lengths[drawn]) for drawn in numbers]
+    return [Sample(*pair) for pair in zip(zip(*values, strict=True), parts, strict=True)]
 
 
 def failures(reference: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> Failures:

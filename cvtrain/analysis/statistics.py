@@ -127,12 +127,32 @@ class Summary:
         return int(n[enough[0]]) if len(enough) else None
 
 
-def trimmed_mean(values: RealArray) -> RealArray:
-    """The 20 % trimmed mean along the first axis, which is not empty; infinity where more values
-    are infinite than are trimmed."""
-    g = int(TRIM * len(values))
+def trimmed_mean(values: RealArray, axis: int = 0) -> RealArray:
+    """The 20 % trimmed mean along an axis, which is not empty; infinity where more values are
+    infinite than are trimmed."""
+    n = values.shape[axis]
+    g = int(TRIM * n)
     with np.errstate(invalid="ignore"):
-        means: RealArray = np.sort(values, axis=0)[g : len(values) - g].mean(axis=0)
+        core = np.sort(values, axis=axis).take(np.arange(g, n - g), axis=axis)
+        means: RealArray = core.mean(axis=axis)
+    return means
+
+
+def summary_means(values: RealArray) -> RealArray:
+    """`summary(row).mean` of each row of `values` `[rows, n]`, which has no NaN."""
+    ordered = np.sort(values, axis=1)
+    n = values.shape[1]
+    g = int(TRIM * n)
+    core = ordered[:, g : n - g]
+    with np.errstate(invalid="ignore"):
+        means: RealArray = core.mean(axis=1)
+        ends = core[:, [0, -1]]
+        one_number = np.isfinite(ends).all(axis=1)
+        one_number &= np.ptp(ends, axis=1) <= 1e-12 * np.abs(ends).max(axis=1)
+        tied = (core[:, 0] == core[:, -1]) & (ordered[:, 0] != ordered[:, -1])
+        means = np.where(one_number, core[:, 0], means)
+        if g and tied.any():
+            means[tied] = ordered[tied].mean(axis=1)
     return means
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import Override
-from omegaconf import Container, DictConfig
+from omegaconf import Container, DictConfig, Node
 from omegaconf._utils import split_key
 
 
@@ -23,7 +23,7 @@ def values_set(
     values again afterwards, or a copy of it where an override reaches through an interpolation or
     deletes a key.
 
-    Copying a configuration takes 6 ms, copying the nodes that change 0.1 ms.
+    Copying a configuration takes 6 ms, copying a section 1 ms, copying a value 0.05 ms.
 
     Args:
         config: without overrides.
@@ -37,18 +37,29 @@ def values_set(
         yield copied
         return
     # OmegaConf copies whatever is assigned to a key; the nodes are exchanged below it.
-    nodes: dict[Any, Any] = config.__dict__["_content"]
-    changed = {top_level(override) for override in overrides}
-    before = {key: nodes[key] for key in changed if key in nodes}
-    nodes |= {key: copy.deepcopy(node) for key, node in before.items()}
+    whole = {top_level(override) for override in overrides if _leaf(config, override) is None}
+    places = {(id(config), key): (config, key) for key in whole}
+    for override in overrides:
+        leaf = _leaf(config, override)
+        if leaf is not None and top_level(override) not in whole:
+            places[id(leaf[0]), leaf[1]] = leaf
+    before = [
+        (parent.__dict__["_content"], key, parent._get_node(key, validate_access=False))
+        for parent, key in places.values()
+    ]
     try:
+        for nodes, key, node in before:
+            if node is not None:
+                nodes[key] = copy.deepcopy(node)
         for override in overrides:
             set_value(override, config)
         yield config
     finally:
-        for key in changed - before.keys():
-            nodes.pop(key, None)
-        nodes |= before
+        for nodes, key, node in before:
+            if node is None:
+                nodes.pop(key, None)
+            else:
+                nodes[key] = node
 
 
 def set_by_hydra(override: Override, config: DictConfig) -> None:
@@ -59,6 +70,20 @@ def set_by_hydra(override: Override, config: DictConfig) -> None:
 def top_level(override: Override) -> str:
     """The top-level key that an override changes something of."""
     return str(split_key(override.key_or_group)[0])
+
+
+def _leaf(config: DictConfig, override: Override) -> tuple[DictConfig, str] | None:
+    """The section and key of the one value that an override changes; None where it adds a key or
+    changes a section or list."""
+    *path, last = split_key(override.key_or_group)
+    node: Any = config
+    for part in path:
+        node = node._get_node(part, validate_access=False)
+        if not isinstance(node, DictConfig) or node._is_none() or node._is_missing():
+            return None
+    value = node._get_node(last, validate_access=False)
+    plain = isinstance(value, Node) and not isinstance(value, Container)
+    return (node, last) if plain and not isinstance(override.value(), dict | list) else None
 
 
 def _stays_below_its_key(config: DictConfig, override: Override) -> bool:

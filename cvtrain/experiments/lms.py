@@ -241,5 +241,5 @@ def _table(measured: list[Setting]) -> Table:
 
 
 EXPERIMENT = Experiment(
-    report_lms, quick=("seed=range(0,16)", "max_steps=1500", "signals.validation_every=1500")
+    report_lms, quick=("seed=range(0,16)", "max_steps=750", "signals.validation_every=750")
 )

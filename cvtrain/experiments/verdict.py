@@ -2,4 +2,4 @@
 
 from cvtrain.experiments.registry import Experiment
 
-EXPERIMENT = Experiment(quick=("seed=range(0,12)", "lr_octave=0,1", "max_steps=50"))
+EXPERIMENT = Experiment(quick=("seed=range(0,12)", "lr_octave=0,1", "max_steps=20"))

@@ -18,6 +18,7 @@ from cvtrain.analysis.statistics import (
     interval,
     significant,
     summary,
+    summary_means,
 )
 
 
@@ -41,6 +42,18 @@ def test_more_have_the_trimmed_mean_with_yuens_error(n):
     found = summary(values)
     assert found.mean == pytest.approx(stats.trim_mean(values, 0.2))
     assert (found.error, found.freedom) == (pytest.approx(error), h - 1)
+
+
+def test_means_of_many_rows_are_those_of_each():
+    rng = np.random.default_rng(5)
+    rows = rng.standard_normal((40, 11))
+    rows[1:9, :7] = 0.25  # ties in the middle, which trim nothing
+    rows[9:15] = rows[9:15, :1]
+    rows[15:20, :3] = math.inf
+    rows[20:24, 0] = -math.inf
+    expected = [summary(row).mean for row in rows]
+    assert summary_means(rows).tolist() == expected
+    assert summary_means(rows[:, :3]).tolist() == [summary(row[:3]).mean for row in rows]
 
 
 def test_two_one_sided_tests_pass_where_the_ninety_percent_interval_is_within_the_margin():

@@ -9,6 +9,7 @@ import pytest
 
 from cvtrain.cli.train import main
 from tests.sweeps.small_sweep import (
+    LONG,
     SMALL,
     assert_equal,
     checkpoints,
@@ -21,6 +22,12 @@ from tests.sweeps.small_sweep import (
 ray = pytest.importorskip("ray")
 
 ON_RAY = "hydra/launcher=ray"
+SOON_MISSED = {
+    "health_check_initial_delay_ms": 1000,
+    "health_check_period_ms": 500,
+    "health_check_failure_threshold": 2,
+}
+"""A node is looked after every half second, not every three: its end is seen in a second."""
 
 
 @pytest.fixture
@@ -29,7 +36,8 @@ def cluster(monkeypatch):
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    head = {"num_cpus": 0, "include_dashboard": False, "_system_config": SOON_MISSED}
+    made = Cluster(initialize_head=True, head_node_args=head)
     nodes = [made.add_node(num_cpus=1) for _ in range(2)]
     made.wait_for_nodes()
     made.two = nodes
@@ -44,16 +52,24 @@ def training(node) -> bool:
     return any("ray::_train" in " ".join(child.cmdline()) for child in below)
 
 
-def test_a_node_that_goes_down_costs_nothing_but_time(whole, cluster, tmp_path):
+def test_a_node_that_goes_down_costs_nothing_but_time(commands, whole, cluster, tmp_path):
     directory = tmp_path / "sweep"
-    with start(directory, ON_RAY, f"hydra.launcher.address={cluster.address}") as running:
-        wait_for(running, lambda: checkpoints(directory) > 3)
+
+    def bring_down(*_: int) -> None:
         assert all(training(node) for node in cluster.two)
         assert list(statuses(directory).values()) == ["running"] * 6
         cluster.remove_node(cluster.two[0], allow_graceful=False)
-        told = running.communicate()[1]
-    assert running.returncode == 0, told
-    assert "Traceback" not in told
+
+    on_cluster = (ON_RAY, f"hydra.launcher.address={cluster.address}")
+    done = commands.run(
+        tmp_path,
+        *(*SMALL, *LONG, *on_cluster, f"hydra.sweep.dir={directory}", "-m"),
+        killed_when=lambda: checkpoints(directory) > 3,
+        kill=bring_down,
+        environment={"RAY_USAGE_STATS_ENABLED": "0"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
     assert_equal(whole, directory)
 
 

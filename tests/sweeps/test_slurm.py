@@ -6,12 +6,14 @@ import json
 import os
 import signal
 import stat
-import subprocess
+from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.sweeps.small_sweep import (
+    LONG,
+    SMALL,
     assert_equal,
     checkpoints,
     resume,
@@ -70,38 +72,57 @@ def slurm(tmp_path, monkeypatch):
     return folder
 
 
-def tasks(running: subprocess.Popen[str]) -> list[psutil.Process]:
-    below = psutil.Process(running.pid).children(recursive=True)
+def tasks(command: int) -> list[psutil.Process]:
+    below = psutil.Process(command).children(recursive=True)
     return [each for each in below if "submitit.core._submit" in each.cmdline()]
+
+
+def swept(directory: Path, *more: str) -> tuple[str, ...]:
+    return (*SMALL, *LONG, *more, f"hydra.sweep.dir={directory}", "-m")
+
+
+def preempt(command: int, number: int) -> None:
+    """Send a signal to the first of two jobs."""
+    first, _ = tasks(command)
+    first.send_signal(number)
 
 
 @pytest.mark.parametrize(
     "number", [signal.SIGUSR2, pytest.param(signal.SIGKILL, marks=pytest.mark.long)]
 )
-def test_a_preempted_or_killed_job_costs_nothing_but_time(whole, tmp_path, number):
+def test_a_preempted_or_killed_job_costs_nothing_but_time(commands, whole, tmp_path, number):
     directory = tmp_path / "sweep"
-    with start(directory, *LOCAL) as running:
-        wait_for(running, lambda: checkpoints(directory) > 3)
-        stopped = tasks(running)
-        assert len(stopped) == 2
-        stopped[0].send_signal(number)
-        told = running.communicate()[1]
-    assert running.returncode == 0, told
-    assert "Traceback" not in told
+    done = commands.run(
+        tmp_path,
+        *swept(directory, *LOCAL),
+        killed_when=lambda: checkpoints(directory) > 3,
+        number=number,
+        kill=preempt,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
     assert len(list(directory.glob(".slurm/*/*_submitted.pkl"))) == 3
     assert_equal(whole, directory)
 
 
-def test_jobs_of_a_command_that_was_killed_save_what_they_have_and_end(tmp_path):
+def test_jobs_of_a_command_that_was_killed_save_what_they_have_and_end(commands, tmp_path):
     directory = tmp_path / "sweep"
-    given = ("hydra.launcher.lease_seconds=4", "max_steps=1000000")
-    with start(directory, *LOCAL, *given) as running:
-        wait_for(running, lambda: checkpoints(directory) > 3)
-        left = tasks(running)
-        assert len(left) == 2
-        running.kill()
-        running.wait()
-        _, alive = psutil.wait_procs(left, timeout=60)
+    given = ("hydra.launcher.lease_seconds=4", "hydra.launcher.workers=1", "max_steps=1000000")
+    left = []
+
+    def kill(command: int, number: int) -> None:
+        left.extend(tasks(command))
+        os.kill(command, number)
+
+    done = commands.run(
+        tmp_path,
+        *swept(directory, *LOCAL, *given),
+        killed_when=lambda: checkpoints(directory) > 3,
+        kill=kill,
+    )
+    assert done.returncode == -signal.SIGKILL
+    _, alive = psutil.wait_procs(left, timeout=60)
+    assert len(left) == 1
     assert not alive
     assert set(statuses(directory).values()) == {"interrupted"}
     assert checkpoints(directory) == len(statuses(directory))
@@ -112,7 +133,7 @@ def test_jobs_of_a_command_that_is_suspended_end_and_go_on_with_it(whole, tmp_pa
     directory = tmp_path / "sweep"
     with start(directory, *LOCAL, "hydra.launcher.lease_seconds=4") as running:
         wait_for(running, lambda: checkpoints(directory) > 3)
-        left = tasks(running)
+        left = tasks(running.pid)
         running.send_signal(signal.SIGSTOP)
         _, alive = psutil.wait_procs(left, timeout=60)
         running.send_signal(signal.SIGCONT)
@@ -127,7 +148,7 @@ def test_jobs_of_a_sweep_that_was_killed_leave_its_directory_to_the_next(whole, 
     directory = tmp_path / "sweep"
     with start(directory, *LOCAL) as running:
         wait_for(running, lambda: checkpoints(directory) > 3)
-        left = tasks(running)
+        left = tasks(running.pid)
         running.kill()
         running.wait()  # not for its output: that is open as long as its jobs are
     assert all(each.is_running() for each in left)
@@ -138,23 +159,26 @@ def test_jobs_of_a_sweep_that_was_killed_leave_its_directory_to_the_next(whole, 
 
 
 def test_slurm_gets_scripts_that_it_does_not_requeue_and_cancels_what_it_is_told_to(
-    slurm, tmp_path
+    commands, slurm, tmp_path
 ):
     directory = tmp_path / "sweep"
-    given = ("hydra/launcher=slurm", "hydra.launcher.workers=2")
+    given = ("hydra/launcher=slurm", "hydra.launcher.workers=1")
     more = ("hydra.launcher.parameters.slurm_partition=gpu",)
-    with start(directory, *given, *more) as running:
-        wait_for(running, lambda: checkpoints(directory) > 3)
-        running.send_signal(signal.SIGTERM)
-        told = running.communicate()[1]
-    assert running.returncode == 143, told
-    assert "Traceback" not in told
-    assert f"resume={directory} hydra/launcher=slurm" in told
-    assert more[0] in told
+    done = commands.run(
+        tmp_path,
+        *swept(directory, *given, *more),
+        killed_when=lambda: checkpoints(directory) > 3,
+        number=signal.SIGTERM,
+        environment={name: os.environ[name] for name in ("PATH", "FAKE_SLURM")},
+    )
+    assert done.returncode == 143, done.stderr
+    assert "Traceback" not in done.stderr
+    assert f"resume={directory} hydra/launcher=slurm" in done.stderr
+    assert more[0] in done.stderr
     scripts = [path.read_text() for path in slurm.glob("*.script")]
     for option in ("no-requeue", "signal=USR2@90", "partition=gpu", "cpus-per-task=4", "time=240"):
         assert all(f"#SBATCH --{option}\n" in script for script in scripts)
-    assert len((slurm / "cancelled").read_text().split()) == 2
+    assert len((slurm / "cancelled").read_text().split()) == 1
     assert set(statuses(directory).values()) <= {"interrupted", "finished"}
     assert "interrupted" in statuses(directory).values()
 

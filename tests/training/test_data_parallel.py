@@ -20,6 +20,8 @@ from cvtrain.training.data_parallel import Shares, averaging_error
 from cvtrain.training.module import TrainingModule
 from tests.sweeps.small_sweep import resume
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 # Neither the batches nor the last one of an epoch can be shared out evenly.
 RUN = ("model.hidden=[4]", "dtype=complex128", "batch_size=333", "max_steps=30")
 SIGNALS = ("signals.scalars_every=1", "signals.validation_every=10", "signals.per_parameter=true")
@@ -66,13 +68,15 @@ def test_more_processes_than_samples_in_the_last_batch(tmp_path):
         assert final[1][tag] == pytest.approx(final[0][tag], rel=1e-9)
 
 
-def test_a_signal_stops_every_process_at_one_step_and_resume_goes_on(tmp_path, monkeypatch):
+def test_a_signal_stops_every_process_at_one_step_and_resume_goes_on(
+    tmp_path, monkeypatch, forked_beside
+):
     sweep = ["model.hidden=[4]", "max_steps=60", "trainer.devices=2,1", "-m"]
     assert main([*sweep, f"hydra.sweep.dir={tmp_path / 'whole'}"]) == 0
     original = TrainingModule.after_update
 
     def interrupted(self, step, update):
-        if step == 25:  # of the first process alone: the other one has a TrainingModule of its own
+        if step == 25 and dist.get_rank() == 0:  # the other process is not signalled
             os.kill(os.getpid(), signal.SIGTERM)
         original(self, step, update)
 
