@@ -13,8 +13,8 @@ pytest.register_assert_rewrite("tests.sweeps.small_sweep", "tests.training.train
 
 from cvtrain.cli.train import main  # noqa: E402
 from tests.blank_figures import figures_left_blank  # noqa: E402
-from tests.composed_once import compose_once  # noqa: E402
 from tests.forked_command import ForkedCommands  # noqa: E402
+from tests.made_once import make_once  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    compose_once()
+    make_once()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

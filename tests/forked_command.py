@@ -32,6 +32,7 @@ from hydra.types import RunMode
 import cvtrain.cli.main
 from cvtrain.cli.hydra_application import parse_arguments, start_hydra
 from cvtrain.config.compose import CONFIG_NAME
+from cvtrain.report import html
 from cvtrain.sweeps.executors import processes
 from tests.blank_figures import figures_left_blank
 
@@ -61,6 +62,7 @@ class ForkedCommands:
         for overrides in ([], ["+experiment=sweep"]):  # they have Hydra's plugins and files too
             start_hydra(parse_arguments([])).compose_config(CONFIG_NAME, overrides, RunMode.RUN)
         GlobalHydra.instance().clear()
+        html._template()
         requests, self._requests = os.pipe()
         self._answers, answers = os.pipe()
         self._server = os.fork()

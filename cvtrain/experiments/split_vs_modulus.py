@@ -9,7 +9,7 @@ import numpy as np
 
 from cvtrain.analysis.load import Sweep
 from cvtrain.experiments.registry import Experiment
-from cvtrain.laws.rotation import CANDIDATES, EIGHTH, QUARTER, rotation_error
+from cvtrain.laws.rotation import CANDIDATES, EIGHTH, QUARTER, rotation_errors
 from cvtrain.report.cells import Column, words
 from cvtrain.report.document import Document, Picture, Section, Sentence, Table
 from cvtrain.report.paired_comparison import (
@@ -30,7 +30,7 @@ TURNS = 1e-12
 
 def report_semantics(sweep: Sweep) -> Document:
     """Report which rules commute with rotations of the plane, and what the semantics change."""
-    errors = {c.name: (rotation_error(c, QUARTER), rotation_error(c, EIGHTH)) for c in CANDIDATES}
+    errors = {c.name: rotation_errors(c, QUARTER, EIGHTH) for c in CANDIDATES}
     comparisons = compare_semantics(sweep)
     picture = Picture(
         "split_vs_modulus",
@@ -74,7 +74,7 @@ def describe(comparisons: Sequence[PairedComparison]) -> list[str]:
     return sentences + significant_differences(comparisons)
 
 
-def _rotation_table(errors: dict[str, tuple[float, float]]) -> Table:
+def _rotation_table(errors: dict[str, tuple[float, ...]]) -> Table:
     records = [
         {"rule": name, "quarter": quarter, "eighth": eighth, "turns": eighth < TURNS}
         for name, (quarter, eighth) in errors.items()

@@ -19,7 +19,7 @@ from cvtrain.gradients.transform import transform_gradients
 from cvtrain.laws.table import Values, optimizer_class
 
 UNCLIPPED = NoClip()
-STEPS, SAMPLES, BATCH, TAPS, OUTPUTS = 300, 96, 16, 6, 4
+STEPS, SAMPLES, BATCH, TAPS, OUTPUTS = 60, 96, 16, 6, 4
 QUARTER, EIGHTH = math.pi / 2, math.pi / 4
 
 
@@ -67,18 +67,22 @@ CANDIDATES = (
 )
 
 
-def rotation_error(candidate: Candidate, angle: float) -> float:
-    """max |w' − e^(iφ) w| / max |w| after 300 steps of a linear regression, complex128.
+def rotation_errors(candidate: Candidate, *angles: float) -> tuple[float, ...]:
+    """max |w' − e^(iφ) w| / max |w| after 60 steps of a linear regression, complex128.
 
     w' is trained from e^(iφ) w₀ on targets e^(iφ) y, whose losses are those of w on y.
 
     Args:
         candidate: the rule.
-        angle: φ in radians; at a multiple of `QUARTER` the turn is exact.
+        angles: each φ in radians; at `QUARTER` the turn is exact.
+
+    Returns:
+        the error at each of the angles.
     """
-    turn = 1j if angle == QUARTER else cmath.exp(1j * angle)
-    straight, turned = _trained(candidate, 1.0), _trained(candidate, turn)
-    return float((turned - turn * straight).abs().max() / straight.abs().max())
+    straight = _trained(candidate, 1.0)
+    turns = [1j if angle == QUARTER else cmath.exp(1j * angle) for angle in angles]
+    distances = [(_trained(candidate, turn) - turn * straight).abs().max() for turn in turns]
+    return tuple(float(distance / straight.abs().max()) for distance in distances)
 
 
 def _trained(candidate: Candidate, turn: complex) -> Tensor:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import re
+from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from cvtrain.process.plain_text import printable
@@ -28,6 +29,20 @@ def page(document: Document, folder: Path) -> str:
         folder: holds its figures as `<name>.svg` and tables as `<name>.csv` and `<name>.tex`; they
             are embedded in the page, to be seen and to be saved.
     """
+
+    def saved(name: str, ending: str) -> str:
+        content = base64.b64encode((folder / f"{name}.{ending}").read_bytes()).decode()
+        return f"data:{TYPES[ending]};base64,{content}"
+
+    def drawing(picture: Picture) -> Markup:
+        return inline_drawing((folder / f"{picture.name}.svg").read_text("utf-8"), picture)
+
+    rendered: str = _template().render(document=document, saved=saved, drawing=drawing)
+    return rendered
+
+
+@cache
+def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("cvtrain.report", "."),
         autoescape=True,
@@ -38,18 +53,7 @@ def page(document: Document, folder: Path) -> str:
     )
     environment.filters["linked"] = linked
     environment.filters["status"] = lambda cell: STATUS.get(cell[:1], "")
-
-    def saved(name: str, ending: str) -> str:
-        content = base64.b64encode((folder / f"{name}.{ending}").read_bytes()).decode()
-        return f"data:{TYPES[ending]};base64,{content}"
-
-    def drawing(picture: Picture) -> Markup:
-        return inline_drawing((folder / f"{picture.name}.svg").read_text("utf-8"), picture)
-
-    rendered: str = environment.get_template("page.html.jinja").render(
-        document=document, saved=saved, drawing=drawing
-    )
-    return rendered
+    return environment.get_template("page.html.jinja")
 
 
 def inline_drawing(svg: str, picture: Picture) -> Markup:

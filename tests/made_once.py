@@ -1,30 +1,37 @@
-"""Hydra's compositions of conf/, each made once in this process and in those forked from it.
+"""What Hydra and Lightning make anew in each command of a process, though it stays the same.
 
-Most tests of commands take the same files with other values; reading and merging these takes
-Hydra 0.1 s of each command, four times. Values are still set by Hydra, in a copy.
+Most tests of commands take the same files of conf/ with other values; reading and merging these
+takes Hydra 0.1 s, four times in each command. Here each choice of files is composed once in this
+process and in those forked from it; values are still set by Hydra, in a copy. Lightning looks
+through all packages for callbacks with each trainer.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigStore
+from lightning.fabric.utilities import registry
 
-from cvtrain.config.compose import configuration_folder
+from cvtrain.config.compose import CONFIG_NAME, configuration_folder
 
 Key = tuple[Any, ...]
 
 
-def compose_once() -> None:
-    """Remember, from now on, what Hydra makes of a choice of files where all are of conf/."""
+def make_once() -> None:
+    """Remember, from now on, what Hydra makes of a choice of files where all are of conf/, and
+    which callbacks the packages bring."""
+    registry.entry_points = cache(registry.entry_points)
     lists: dict[Key, Any] = {}
     compositions: dict[Key, Any] = {}
     list_files: Callable[..., Any] = config_loader_impl.create_defaults_list
     merge_files = ConfigLoaderImpl._compose_config_from_defaults_list
+    look_elsewhere = ConfigLoaderImpl._process_config_searchpath
 
     def listed_once(repo: Any, config_name: Any, overrides_list: Any, **options: bool) -> Any:
         groups = [o for o in overrides_list if repo.group_exists(o.key_or_group)]
@@ -52,7 +59,14 @@ def compose_once() -> None:
             compositions[key] = merge_files(self, defaults, repo)
         return copy.deepcopy(compositions[key])
 
+    def looked_elsewhere(self: Any, config_name: Any, parsed_overrides: Any, repo: Any) -> None:
+        asked = any(o.get_key_element() == "hydra.searchpath" for o in parsed_overrides)
+        # config.yaml itself names no other folder.
+        if asked or config_name != CONFIG_NAME or _fixed_sources(repo) is None:
+            look_elsewhere(self, config_name, parsed_overrides, repo)
+
     config_loader_impl.create_defaults_list = listed_once
+    ConfigLoaderImpl._process_config_searchpath = looked_elsewhere  # type: ignore[method-assign]
     ConfigLoaderImpl._compose_config_from_defaults_list = merged_once  # type: ignore[method-assign]
 
 
