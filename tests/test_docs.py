@@ -63,7 +63,7 @@ def workplace(tmp_path_factory, blank_figures) -> Path:
     """Where a reader is who has trained a little, and has written the files of the documents."""
     root = tmp_path_factory.mktemp("reader")
     outputs = root / "outputs"
-    small = ("seed=0,1", "lr_octave=0,1", "max_steps=20", "model.hidden=[4]")
+    small = ("seed=0,1", "lr_octave=0,1", "max_steps=10", "model.hidden=[4]")
     sweep = [*small, f"hydra.sweep.dir={outputs / 'sweep' / 'first'}"]
     assert train.main(["+experiment=sweep", *sweep]) == 0
     run = ["max_steps=20", f"hydra.run.dir={outputs / 'default' / 'first'}"]
@@ -175,6 +175,7 @@ def take_cvtrain(arguments: list[str], page: str, commands, monkeypatch) -> None
     single = "resume=outputs/default/paused" in arguments
     repeated = arguments == ["resume=latest"]
     narrow = ["seed=0"] if any("+experiment=" in w for w in arguments) else []
+    narrow += ["lr_octave=0"] if "+experiment=sweep" in arguments else []
     more = [] if single or repeated else [*narrow, "plan=true"]
     if "hydra/launcher=slurm" in arguments:
         more.append("hydra.launcher.cluster=local")  # SLURM is not on every machine

@@ -1,6 +1,7 @@
 """The command as a user calls it, in a process of its own and an empty directory.
 
-A run and a report start from nothing; the other commands have everything imported already.
+They have everything imported already, but for a report that is pasted; test_pasted_commands.py
+starts a run from nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import json
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -44,11 +44,6 @@ class Fragile(MixedMlp):
 '''
 
 
-def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cvtrain", *arguments]
-    return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
-
-
 def only(directory: Path) -> Path:
     (path,) = directory.iterdir()
     return path
@@ -66,8 +61,8 @@ def sweep(commands, tmp_path_factory):
     return done, only(root / "outputs" / "sweep")
 
 
-def test_the_command_alone_trains_one_run_and_shows_its_result(tmp_path):
-    done = run(tmp_path, *TINY, "max_steps=12", "signals.per_parameter=true")
+def test_the_command_alone_trains_one_run_and_shows_its_result(commands, tmp_path):
+    done = commands.run(tmp_path, *TINY, "max_steps=12", "signals.per_parameter=true")
     assert done.returncode == 0, done.stderr
     for word in ("mixed", "complex and", "w.grad = 2 ∂L/∂w*", "val/loss", "test/accuracy"):
         assert word in " ".join(done.stdout.split())

@@ -17,7 +17,7 @@ from tests.sweeps.small_sweep import SMALL, assert_equal
 
 SWEEP = (
     *(*SMALL, "objective.scale=1", "seed=0,1"),  # two stacks of two runs
-    *("checkpoint.every_n_steps=9", "max_steps=100"),
+    *("checkpoint.every_n_steps=9", "max_steps=60"),
 )
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE = 120.0

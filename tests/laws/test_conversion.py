@@ -23,7 +23,7 @@ EXACT = [name for name in CLASSES if LAWS[class_name(name)].obstacle is None]
 
 @pytest.fixture(autouse=True)
 def short_trainings(monkeypatch):
-    monkeypatch.setattr("cvtrain.laws.verify.STEPS", 30)
+    monkeypatch.setattr("cvtrain.laws.verify.STEPS", 15)
 
 
 def hyperparameters(optimizer):

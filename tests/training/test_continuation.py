@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import zipfile
 from pathlib import Path
@@ -272,11 +273,27 @@ def test_runs_at_different_steps_go_on_each_from_its_own(tmp_path):
         assert_same(whole.root / point.directory, parted.root / point.directory)
 
 
-def test_what_was_written_after_the_checkpoint_is_cut_off(tmp_path):
-    (point,) = points(("optimizer=adam",))
-    whole, parted = (Job((point,), tmp_path / name) for name in "ab")
+@pytest.fixture(scope="module")
+def whole_and_stopped(tmp_path_factory) -> tuple[Job, Job]:
+    """A run to the end, and one that was stopped after ten updates."""
+    root = tmp_path_factory.mktemp("adam")
+    whole, parted = (Job(points(("optimizer=adam",)), root / name) for name in "ab")
     train(whole)
     stopped(parted, 10)
+    return whole, parted
+
+
+@pytest.fixture
+def halves(whole_and_stopped, tmp_path) -> tuple[Job, Job]:
+    """The same, of which the stopped one is a copy to be gone on with."""
+    whole, parted = whole_and_stopped
+    shutil.copytree(parted.root, tmp_path / "b")
+    return whole, Job(parted.points, tmp_path / "b")
+
+
+def test_what_was_written_after_the_checkpoint_is_cut_off(halves):
+    whole, parted = halves
+    (point,) = parted.points
     directory = parted.root / point.directory
     (events,) = directory.glob("events*")
     for path in (directory / "metrics.csv", events):
@@ -335,13 +352,9 @@ def spoil_byte(path: Path) -> None:
         *("byte of metrics.csv changed", "byte of an event file changed"),
     ],
 )
-def test_a_checkpoint_that_cannot_be_used_costs_what_was_trained_and_no_more(
-    tmp_path, caplog, spoil
-):
-    (point,) = points(("optimizer=adam",))
-    whole, parted = (Job((point,), tmp_path / name) for name in "ab")
-    train(whole)
-    stopped(parted, 10)
+def test_a_checkpoint_that_cannot_be_used_costs_what_was_trained_and_no_more(halves, caplog, spoil):
+    whole, parted = halves
+    (point,) = parted.points
     spoil(parted.root / point.directory / "checkpoints" / "last.ckpt")
     _, first = began(parted)
     assert first == 1

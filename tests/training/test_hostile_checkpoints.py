@@ -8,6 +8,7 @@ import random
 import shutil
 import zipfile
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ MUTATIONS = 250
 KINDS = ("single", "stack")
 
 
+@cache
 def points(optimizer: str) -> tuple[Point, ...]:
     common = ["model.hidden=[2]", "max_steps=6", "signals.validation_every=2", "batch_size=8"]
     configs = [cvtrain.configure(f"optimizer={optimizer}", f"seed={s}", *common) for s in (0, 1)]

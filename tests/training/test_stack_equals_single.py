@@ -121,10 +121,11 @@ EVERY = [
 def test_every_rule_convention_scale_and_clip(tmp_path, model, rule, clip):
     chosen = members(12, *MODELS[model], *RULES[rule], *CLIPS[clip], "batch_size=20")
     together = stacked(tmp_path, *chosen)
-    for member in (1, 6):
-        alone = trained(tmp_path, *chosen[member])
-        assert largest_difference(together[member], alone) < 1e-11
-        assert_same_rows(together[member], alone, 1e-11)
+    # Of the rules in turn one with half of the loss, and one of another convention.
+    member = (1, 6)[list(RULES).index(rule) % 2]
+    alone = trained(tmp_path, *chosen[member])
+    assert largest_difference(together[member], alone) < 1e-11
+    assert_same_rows(together[member], alone, 1e-11)
 
 
 # One rule in each model; under --all each in every second one, the first eight in all.
@@ -140,10 +141,11 @@ def test_two_hundred_steps_to_ten_digits(tmp_path, model, rule):
     clip = dict(zip(RULES, itertools.cycle(CLIPS), strict=False))[rule]
     rarely = ("signals.scalars_every=25", "signals.validation_every=100")
     chosen = members(200, *MODELS[model], *RULES[rule], *CLIPS[clip], *rarely)[1:3]
-    for together, alone in together_and_alone(tmp_path, *chosen):
-        assert together.record.status == alone.record.status == "finished"
-        assert largest_difference(together, alone) < 1e-10
-        assert_same_rows(together, alone, 1e-9)
+    together = stacked(tmp_path, *chosen)[1]
+    alone = trained(tmp_path, *chosen[1])
+    assert together.record.status == alone.record.status == "finished"
+    assert largest_difference(together, alone) < 1e-10
+    assert_same_rows(together, alone, 1e-9)
 
 
 @pytest.mark.parametrize(

@@ -130,12 +130,12 @@ def test_what_is_kept_does_not_follow_weights_that_are_updated_in_place():
 
 def test_the_best_network_has_the_statistics_of_its_own_step(tmp_path):
     overfits = ("model.normalisation=batch", "optimizer=adam", "optimizer.lr=0.03", "seed=1")
-    common = (*overfits, "max_steps=120", "signals.validation_every=20", "dtype=complex128")
+    common = (*overfits, "max_steps=80", "signals.validation_every=10", "dtype=complex128")
     together = stacked(tmp_path, common, (*common, "seed=2"))
     for run in (trained(tmp_path, *common), *together):
         best = run.record.best["val/loss"]
         evaluated = evaluate(run.directory, "validation", "best")
-        assert evaluated.step == best["step"] < 120
+        assert evaluated.step == best["step"] < 80
         assert evaluated.values["loss"] == pytest.approx(best["value"], rel=1e-10)
 
 
