@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Container, Iterable
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
@@ -30,11 +31,32 @@ Pieces: TypeAlias = Callable[[], Iterable[tuple[Any, Any]]]
 """Inputs and targets of all samples, piece by piece, from the beginning at every call."""
 
 
+@dataclass(frozen=True)
+class StepLoss:
+    """The loss of a module that computes it by itself, in a step.
+
+    Attributes:
+        of_batch: takes the module and a batch, and returns its loss [].
+        step: the method, in which the loss is written.
+    """
+
+    of_batch: Callable[[nn.Module, Any], Tensor]
+    step: Callable[..., Any]
+
+    def __call__(self, output: Tensor, targets: Any) -> Tensor:
+        """The loss, which is the output of the step."""
+        return output
+
+
 class InspectedNetwork:
-    """A copy of a network with a loss on a few samples; every call is under the same conditions."""
+    """A copy of a network with a loss on a few samples; every call is under the same conditions.
+
+    The loss may be a `StepLoss`, which calls the network itself.
+    """
 
     def __init__(self, module: nn.Module, probe: Any, loss: Any, dtype: torch.dtype | None) -> None:
         self.network, self.loss = _copied(module), deepcopy(loss) if _is_module(loss) else loss
+        self.step = loss if isinstance(loss, StepLoss) else None
         self.cast = dtype is not None
         # How much the targets of a piece count in a mean; None: their number.
         self.size: Callable[[Any], float] | None = None
@@ -123,7 +145,13 @@ class InspectedNetwork:
                 Culprit("a wrong backward", "the loss", definition_place(definition))
                 for definition in definitions
             ]
-        return [*hooks, *in_loss, *self._culprits_without_hooks()]
+        found = [*hooks, *in_loss, *self._culprits_without_hooks()]
+        if self.step is not None and not found:
+            functions = custom_functions([self.value()])
+            definitions = [function.backward for function in functions] or [self.step.step]
+            places = [definition_place(definition) for definition in definitions]
+            return [Culprit("a wrong backward", "the step", place) for place in places]
+        return found
 
     def _culprits_without_hooks(self) -> list[Culprit]:
         # Hooks on parameters are named already, and would make every module around them suspect.
@@ -164,7 +192,11 @@ class InspectedNetwork:
     def recognised(self) -> RecognisedLoss | None:
         """The loss as one of the textbooks."""
         outputs, targets = self.repeatable(self.outputs), self.targets
-        if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
+        if (
+            self.step is not None
+            or not isinstance(outputs, Tensor)
+            or not isinstance(targets, Tensor)
+        ):
             return None
         try:
             return recognise_loss(self._loss_of, outputs, targets)
@@ -174,21 +206,26 @@ class InspectedNetwork:
     @torch.no_grad()
     def _sums_over_samples(self) -> bool:
         """Whether the loss of all samples twice is twice the loss."""
-        once = self.repeatable(self.outputs)
 
         def doubled(tree: Any) -> Any:
             return tree_map(
                 lambda a: torch.cat((a, a)) if isinstance(a, Tensor) and a.dim() else a, tree
             )
 
+        once = self.repeatable(self.outputs)
         value = float(self._loss_of(once, self.targets))
         try:
-            twice = float(self._loss_of(doubled(once), doubled(self.targets)))
+            if self.step is None:
+                twice = float(self._loss_of(doubled(once), doubled(self.targets)))
+            else:
+                twice = float(self.value(doubled(self.inputs), self.targets))
         except Exception:  # a loss for samples of this number alone
             return False
         return math.isclose(twice, 2 * value, rel_tol=1e-3)
 
     def _forward(self, inputs: Any) -> Any:
+        if self.step is not None:
+            return self.step.of_batch(self.network, inputs)
         if isinstance(inputs, tuple | list):
             return self.network(*inputs)
         return self.network(inputs)

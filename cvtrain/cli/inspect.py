@@ -3,27 +3,28 @@
     cvtrain inspect model=custom model._target_=mylab.networks.TwoLayers trusted_modules='[mylab]'
     cvtrain inspect model=mlp start_from=outputs/default/…
 
-The words are overrides, as for training; start_from takes the weights of a run. steps=50 trains a
-copy for so many updates, and averages the share of the squared gradient along them. The exit status
-is 0, 1 where a gradient is wrong, missing or not finite or an imaginary part is dropped, or 2 for
-bad input.
+The words are overrides, as for training; of module=custom the loss is that of its training_step.
+start_from takes the weights of a run. steps=50 trains a copy for so many updates, and averages the
+share of the squared gradient along them. The exit status is 0, 1 where a gradient is wrong, missing
+or not finite or an imaginary part is dropped, or 2 for bad input.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from cvtrain.analysis.inspected_network import StepLoss
 from cvtrain.analysis.inspection import PIECE, PROBED, Inspection, inspect_pieces
 from cvtrain.cli.hydra_application import parse_arguments, start_hydra
 from cvtrain.cli.parser import as_typed_here
 from cvtrain.config.compose import CONFIG_NAME, Composer
 from cvtrain.config.overrides import as_typed, check_spaces, composition_errors_explained
 from cvtrain.data.draws import Draws
-from cvtrain.data.split import Inputs
 from cvtrain.experiments import registry
 from cvtrain.process.environment import import_from_working_directory
 from cvtrain.process.errors import InputError
@@ -33,6 +34,8 @@ from cvtrain.process.process_state import preserves_process_state
 from cvtrain.process.signals import interruption
 from cvtrain.sweeps.plan import single_point
 from cvtrain.training.batch_loader import BatchLoader
+from cvtrain.training.own_module import check_module, own_module
+from cvtrain.training.own_steps import step_alone
 from cvtrain.training.task import Task
 
 NAME = "cvtrain inspect"
@@ -94,11 +97,16 @@ def inspect_task(task: Task, steps: int = 0) -> Inspection:
     model, train, objective = task.model(), task.dataset.train, task.objective
     first = train.take(torch.arange(min(PROBED, len(train))))
     loader = BatchLoader(Draws([task.dataset]), ())
+    if task.config.module.target is not None:
+        check_module(task.config, model)
+    own, step = own_module(task.config, model), None
+    if own is not None:
+        step = StepLoss(step_alone(task.config, own), own.training_step)
 
-    def pieces() -> Iterator[tuple[Inputs, tuple[Tensor, ...]]]:
+    def pieces() -> Iterator[tuple[Any, tuple[Tensor, ...]]]:
         for piece in loader.pieces(train, torch.device("cpu"), PIECE):
             interruption.check()
-            yield piece.inputs, piece.judged
+            yield piece.inputs if step is None else piece.batch, piece.judged
 
     def loss(outputs: Tensor, judged: Tensor | tuple[Tensor, ...]) -> Tensor:
         own = judged if isinstance(judged, tuple) else (judged,)
@@ -107,6 +115,10 @@ def inspect_task(task: Task, steps: int = 0) -> Inspection:
     def size(judged: tuple[Tensor, ...]) -> float:
         return float(judged[1].sum()) if len(judged) > 1 else len(judged[0])
 
-    # Conventions and constants are those of the loss alone: the probed samples have no weights.
-    probe = (first.inputs, first.targets)
-    return inspect_pieces(model, probe, pieces, loss, len(train), steps, size)
+    # Conventions and constants are those of the loss alone: the probed samples have no weights, or
+    # equal ones for a step that takes some.
+    probe: tuple[Any, Any] = (first.inputs, first.targets)
+    if step is not None:
+        equal = () if first.weights is None else (torch.ones_like(first.weights),)
+        probe = ((*probe, *equal), first.targets)
+    return inspect_pieces(model, probe, pieces, step or loss, len(train), steps, size)

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric
 
+from cvtrain.config.schema import Config
 from cvtrain.data.draws import SplitName
 from cvtrain.data.split import Split, network_output
 from cvtrain.process.errors import InputError
@@ -112,6 +113,27 @@ def training_loss(
     with logging_to(module, logged):
         returned = _called(module.training_step, batch, number)
     return _one_loss("training_step", returned)
+
+
+def step_alone(config: Config, module: LightningModule) -> Callable[[nn.Module, Any], Tensor]:
+    """A function of `module`, or a copy of it, and a batch, to the loss [] of its `training_step`.
+    Nothing that it logs is recorded.
+
+    Raises:
+        InputError: Lightning refuses the arguments of the Trainer, which the module may ask for.
+    """
+    with quiet_lightning():
+        trainer = new_trainer(config)
+
+    def loss(copied: nn.Module, batch: tuple[Any, ...]) -> Tensor:
+        assert isinstance(copied, type(module))
+        copied.trainer = trainer
+        try:
+            return training_loss(copied, batch, 0, lambda *_, **__: None)
+        finally:
+            copied.trainer = None
+
+    return loss
 
 
 class OwnEvaluation:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 
 import pytest
+import torch
 
 from cvtrain.cli import inspect, train
+from cvtrain.training.task import Task
+from tests.training.trained_runs import configured
 
 NETWORKS = """
 import torch
@@ -32,12 +35,43 @@ class Net(nn.Module):
         x = self.layer(x.flatten(1))
         return Wrong.apply(x) if self.wrong else x
 """
+MODULES = (
+    NETWORKS
+    + """
+from lightning.pytorch import LightningModule
+
+
+class Lit(LightningModule):
+    def __init__(self, in_features, out_features, dtype, wrong=False, lr=0.1):
+        super().__init__()
+        self.net, self.gain = Net(in_features, out_features, dtype), nn.Parameter(torch.ones(1))
+        self.wrong = wrong
+
+    def training_step(self, batch, batch_idx):
+        x, y = batch
+        z = self.net(x)
+        self.log("train_size", z.abs().mean())
+        assert self.trainer.world_size == 1
+        scores = self.gain * (Wrong.apply(z) if self.wrong else z).abs()
+        return nn.functional.cross_entropy(scores, y)
+
+
+class ByHand(Lit):
+    automatic_optimization = False
+
+
+class Summing(Lit):
+    def training_step(self, batch, batch_idx):
+        return len(batch[1]) * super().training_step(batch, batch_idx)
+"""
+)
+LIT = ("module=custom", "trusted_modules=[radarlab]", "module._target_=radarlab.")
 OWN = ("model=custom", "model._target_=radarlab.Net", "trusted_modules=[radarlab]")
 
 
 @pytest.fixture(autouse=True)
 def package(tmp_path, monkeypatch):
-    (tmp_path / "radarlab.py").write_text(NETWORKS)
+    (tmp_path / "radarlab.py").write_text(MODULES)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     yield
@@ -72,6 +106,8 @@ def test_a_wrong_backward_ends_with_1_and_its_line(capsys):
         (["model=cnn", "data=equalizer"], "input_shape=[3]: should be that of images"),
         ([*OWN, "objective=complex_mse"], "module: it fails: "),
         (["--nonsense"], "see --help"),
+        ([*LIT[:2], f"{LIT[2]}ByHand"], "in manual optimization its training_step steps by itself"),
+        ([*LIT[:2], f"{LIT[2]}Net"], "should be a LightningModule with a training_step"),
     ],
 )
 def test_bad_input_is_a_line(capsys, words, said):
@@ -106,3 +142,30 @@ def test_the_share_is_averaged_along_a_short_training(capsys):
 def test_steps_are_a_whole_number(steps, capsys):
     assert inspect.main([f"steps={steps}"]) == 2
     assert f"steps={steps}: should be a whole number from 1" in capsys.readouterr().err
+
+
+def test_a_lightning_module_is_inspected_by_its_training_step(capsys):
+    task = Task(configured(*LIT[:2], f"{LIT[2]}Lit"))
+    inspection = inspect.inspect_task(task)
+    assert inspection.ok
+    assert inspection.convention == "pytorch"
+    assert [row.name for row in inspection.parameters] == [
+        "gain", "net.layer.weight", "net.layer.bias",
+    ]  # fmt: skip
+    # The gradient is that of the whole training set.
+    network, train = task.model(), task.dataset.train
+    scores = network.gain * network.net(train.inputs).abs()
+    torch.nn.functional.cross_entropy(scores, train.targets).backward()
+    for row, p in zip(inspection.parameters, network.parameters(), strict=True):
+        assert row.norm == pytest.approx(p.grad.norm().item(), rel=1e-4)
+    summed = inspect.inspect_task(Task(configured(*LIT[:2], f"{LIT[2]}Summing")))
+    assert summed.parameters[0].norm == pytest.approx(
+        len(train) * inspection.parameters[0].norm, rel=1e-4
+    )
+
+
+def test_a_wrong_backward_in_a_training_step_is_named(capsys):
+    words = [*LIT[:2], f"{LIT[2]}Lit", "module.wrong=true"]
+    assert inspect.main(words) == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert "WRONG: Reason: a wrong backward in the step (radarlab.py:12)." in out
