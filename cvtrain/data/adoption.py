@@ -18,26 +18,36 @@ WANTED = (
     "a cvtrain Dataset, three torch data sets (training, validation, test), or a"
     " LightningDataModule"
 )
+WEIGHTED = ("an input", "a target", "a weight")
+"""Items of a sample, whose last may be missing. Three items are not recognised by themselves: they
+may be meant as two inputs and a target."""
+INSTEAD = "; data.weighted=true takes a third item for the weight, ((a, b), target) has two inputs"
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 
 
-def as_dataset(made: Any, dtype: torch.dtype) -> Dataset:
+def as_dataset(made: Any, dtype: torch.dtype, weighted: bool | None = False) -> Dataset:
     """The `Dataset` of what a user's function or class made.
 
-    Samples of torch data sets are pairs of input, or a tuple of inputs, and target; they are read
-    once, in their order, into memory. Of a LightningDataModule the data sets of its loaders are
-    taken, as Lightning sets them up for fit and for test: batches, their size and their order are
-    those of the run. Targets are recognised by `cvtrain.data.conversion.recognised`.
+    Samples of torch data sets are pairs of input, or a tuple of inputs, and target, or triples of
+    these and a weight; they are read once, in their order, into memory. Of a LightningDataModule
+    the data sets of its loaders are taken, as Lightning sets them up for fit and for test: batches,
+    their size and their order are those of the run. Targets are recognised by
+    `cvtrain.data.conversion.recognised`.
 
     Args:
         made: a `Dataset`; a sequence of three map-style data sets, or a mapping with the keys
             train, validation (or val) and test; or a LightningDataModule.
         dtype: complex64 or complex128, of inputs that are not in a `Dataset`.
+        weighted: whether samples have a weight; None: those that are triples have.
 
     Raises:
-        ValueError: it is none of these, lacks a split, or a sample is no pair of arrays.
+        ValueError: it is none of these, lacks a split, or a sample is no such pair or triple.
     """
     if isinstance(made, Dataset):
+        if weighted:
+            raise ValueError(
+                "weighted=true: should be left out, as splits of a Dataset bring their weights"
+            )
         return made
     if hasattr(made, LOADERS[0]):
         made = _loaded(made)
@@ -49,7 +59,7 @@ def as_dataset(made: Any, dtype: torch.dtype) -> Dataset:
     if isinstance(made, str) or not isinstance(made, Sequence) or len(made) != 3:
         count = f" of {len(made)}" if isinstance(made, list | tuple) else ""
         raise ValueError(f"made a {type(made).__name__}{count}: should be {WANTED}")
-    stored = [_samples(name, split) for name, split in zip(NAMES, made, strict=True)]
+    stored = [_samples(name, split, weighted) for name, split in zip(NAMES, made, strict=True)]
     convert = recognised([samples.targets for samples in stored], dtype, relabel=None)
     return assembled(list(map(whole, stored)), Preparation(dtype), convert, in_memory=True)
 
@@ -78,7 +88,7 @@ def _loaded(module: Any) -> list[Any]:
     return splits
 
 
-def _samples(name: str, split: Any) -> StoredSamples:
+def _samples(name: str, split: Any, weighted: bool | None) -> StoredSamples:
     if not (hasattr(split, "__getitem__") and hasattr(split, "__len__")):
         raise ValueError(
             f"{name} split: should be a torch data set with len() and [number], is a"
@@ -87,23 +97,31 @@ def _samples(name: str, split: Any) -> StoredSamples:
     read: list[list[Array]] = []
     for number in range(len(split)):
         sample = split[number]
-        if not isinstance(sample, Sequence) or len(sample) != 2:
+        count = len(sample) if isinstance(sample, Sequence) else 0
+        if weighted is None:
+            weighted = count == len(WEIGHTED)
+        wanted = WEIGHTED if weighted else WEIGHTED[:-1]
+        if count != len(wanted):
             raise ValueError(
-                f"{name} split, sample {number}: should be a pair of input and target, is a"
-                f" {type(sample).__name__}"
+                f"{name} split, sample {number}: should be {' and '.join(wanted)}, is a"
+                f" {type(sample).__name__}{f' of {count}' * (count > 0)}{INSTEAD * (count == 3)}"
             )
         inputs = sample[0] if isinstance(sample[0], tuple) else (sample[0],)
-        read.append([as_array(value) for value in (*inputs, sample[1])])
+        read.append([as_array(value) for value in (*inputs, *sample[1:])])
         if len(read[-1]) != len(read[0]):
             raise ValueError(
                 f"{name} split, sample {number}: {len(inputs)} inputs should be"
-                f" {len(read[0]) - 1}, as in sample 0"
+                f" {len(read[0]) - len(wanted) + 1}, as in sample 0"
             )
     if not read:
         raise ValueError(f"{name} split: should hold samples, is empty")
-    *each, targets = zip(*read, strict=True)
-    stored = tuple(InMemory(_stacked(name, "inputs", arrays)) for arrays in each)
-    return StoredSamples(stored, InMemory(_stacked(name, "targets", targets)))
+    columns = list(zip(*read, strict=True))
+    several = len(columns) - (2 if weighted else 1)
+    kinds = ["inputs"] * several + ["targets", "weights"]
+    stored = [
+        InMemory(_stacked(name, kind, column)) for kind, column in zip(kinds, columns, strict=False)
+    ]
+    return StoredSamples(tuple(stored[:several]), *stored[several:])
 
 
 def as_array(value: Any) -> Array:

@@ -41,7 +41,7 @@ def data_target(data: Any) -> str:
         content = [part for a in arrays for part in (str((a.dtype, a.shape)).encode(), _bytes(a))]
         return registered(arrays_in_memory(stored), "arrays", *content)
     try:
-        made = as_dataset(data, torch.complex64)
+        made = as_dataset(data, torch.complex64, weighted=None)
     except ValueError as error:
         raise InputError(f"data: {error}, a pair of arrays, or a function that makes one") from None
     splits = (made.first, made.train, made.validation, made.test)
@@ -52,8 +52,8 @@ def data_target(data: Any) -> str:
         for tensor in split.tensors
     ]
 
-    def ready(*, dtype: torch.dtype) -> Dataset:
-        return as_dataset(data, dtype)
+    def ready(*, dtype: torch.dtype, weighted: bool = False) -> Dataset:
+        return as_dataset(data, dtype, weighted)
 
     return registered(ready, type(data).__name__, *content)
 

@@ -56,12 +56,15 @@ def _build_dataset(slot: TargetConfig, dtype: str, trusted: tuple[str, ...]) -> 
     arguments = dict(slot.arguments)
     if "seed" not in taken and arguments.get("seed") == 0:
         del arguments["seed"]  # the default of another data set, or of `custom`
+    weighted = False if "weighted" in taken else arguments.pop("weighted", False)
+    if not isinstance(weighted, bool):
+        raise InputError(f"data.weighted={weighted}: should be true or false")
     arguments = check_arguments("data", function, arguments, frozenset({"dtype"}))
     if "dtype" in taken:
         arguments["dtype"] = precision
     try:
         with np.errstate(all="ignore"):  # the data set itself refuses what is not finite
-            return as_dataset(function(**arguments), precision)
+            return as_dataset(function(**arguments), precision, weighted)
     except Exception as error:  # whatever a user's function comes up with
         raise InputError(f"data: {_fault(slot, error)}") from error
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from cvtrain.config.python_objects import registered_object
 from cvtrain.data.adoption import as_dataset
 from cvtrain.data.folders import folders
+from cvtrain.data.in_memory import data_target
 from cvtrain.data.load import load_dataset
 from cvtrain.process.errors import InputError
 from tests.data.their_data import LABELS, SPLITS, X, read, save_splits
@@ -45,7 +47,7 @@ def test_the_same_problem_has_the_same_bits_through_every_door(tmp_path, package
         ("two", "made a list of 2: should be a cvtrain Dataset, three torch data sets"),
         ("nothing", "made a str: should be a cvtrain Dataset"),
         ("wanting", "wanting needs folder"),
-        ("triples", "training split, sample 0: should be a pair of input and target"),
+        ("triples", "sample 0: should be an input and a target, is a tuple of 3; data.weighted=tr"),
         ("others", "labels 1, 2 should be 0 to 1$"),
         ("uneven", r"training split: inputs should have one shape, have \(1,\), \(2,\)"),
     ],
@@ -54,6 +56,33 @@ def test_what_code_makes_and_cannot_be_taken_is_one_line(package, target, messag
     with pytest.raises(InputError, match=message) as refused:
         load_dataset(configured(*package, f"data._target_=theirdata.{target}"))
     assert "\n" not in str(refused.value)
+
+
+def test_a_third_item_is_the_weight_where_that_is_stated(tmp_path, package):
+    files = save_splits(tmp_path)
+    for name in SPLITS:
+        key = "weights" if name == "train" else f"{name}_weights"
+        files[key] = str(tmp_path / f"{key}.npy")
+        np.save(files[key], np.arange(len(X[name])) % 3.0)
+    same, _ = read(tmp_path, **files, scale="none")
+    words = (*package, "data._target_=theirdata.weighing", "+data.weighted=true")
+    dataset = load_dataset(configured(*words))
+    for name, expected in zip(SPLITS, same, strict=True):
+        split = getattr(dataset, name)
+        assert all(map(torch.equal, split.tensors, expected.tensors))
+        assert len(split.tensors) == 3
+    splits = [list(zip(*split.tensors, strict=True)) for split in same]
+    target = data_target(splits)
+    made = registered_object("data", target)(dtype=torch.complex64, weighted=True)
+    assert torch.equal(made.train.weights, same[0].weights)
+    for target, value, fault in (
+        ("weighing", "3", "data.weighted=3: should be true or false"),
+        ("torchs", "true", "should be an input and a target and a weight, is a tuple of 2$"),
+        ("ours", "true", "weighted=true: should be left out, as splits of a Dataset bring"),
+    ):
+        words = (*package, f"data._target_=theirdata.{target}", f"+data.weighted={value}")
+        with pytest.raises(InputError, match=fault):
+            load_dataset(configured(*words))
 
 
 def test_a_seed_is_for_a_function_that_takes_one(package):

@@ -100,6 +100,10 @@ def wanting(folder):
 def triples():
     return [[(1.0, 2.0, 3.0)]] * 3
 
+def weighing():
+    weights = torch.arange(12.0) % 3
+    return [TensorDataset(x, y, weights[: len(y)]) for x, y in tensors()]
+
 def uneven():
     return [[(torch.ones(n + 1), n) for n in range(3)]] * 3
 '''
