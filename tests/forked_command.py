@@ -32,22 +32,33 @@ from hydra.types import RunMode
 import cvtrain.cli.main
 from cvtrain.cli.hydra_application import parse_arguments, start_hydra
 from cvtrain.config.compose import CONFIG_NAME
+from cvtrain.config.overrides import parse_override
 from cvtrain.report import html
 from cvtrain.sweeps.executors import processes
-from tests.blank_figures import figures_left_blank
+from tests.blank_figures import ENDINGS, blank_file, figures_left_blank
 
 PATIENCE = 300.0
 
 IMPORTED = (
     "cvtrain.cli.train",
+    "cvtrain.data.digits_fft",
     "cvtrain.experiments.publish",
+    "cvtrain.report.boards",
     "cvtrain.report.html",
+    "cvtrain.report.screenful",
+    "cvtrain.sweeps.decide",
+    "cvtrain.sweeps.executors.in_process",
+    "cvtrain.sweeps.launcher",
     "cvtrain.sweeps.packing",
     "cvtrain.sweeps.sweeper",
+    "cvtrain.sweeps.task_function",
     "cvtrain.training.preflight",
     "cvtrain.training.train",
+    "hydra._internal.logging_config",
     "hydra_plugins.cvtrain_sweeper",
+    "sklearn.datasets",
 )
+TYPICAL = ("optimizer=adam", "max_steps=3", "model.hidden=[4,2]", "seed=0,1", "a.b=range(0,2)")
 
 
 class ForkedCommands:
@@ -62,6 +73,10 @@ class ForkedCommands:
         for overrides in ([], ["+experiment=sweep"]):  # they have Hydra's plugins and files too
             start_hydra(parse_arguments([])).compose_config(CONFIG_NAME, overrides, RunMode.RUN)
         GlobalHydra.instance().clear()
+        for override in TYPICAL:
+            parse_override(override)
+        for ending in ENDINGS:
+            blank_file(ending)
         html._template()
         requests, self._requests = os.pipe()
         self._answers, answers = os.pipe()
