@@ -27,7 +27,7 @@ def metric_margin(rows: pd.DataFrame, metric: str, reference: float) -> float:
 
 def setting(rows: pd.DataFrame, key: str, default: Any) -> Any:
     """The value of a configuration key that all runs of a group share, or the default."""
-    value = rows[key].iloc[0] if key in rows else None
+    value = rows[key].iloc[0] if key in rows and len(rows) else None
     return default if missing(value) else value
 
 

@@ -32,6 +32,7 @@ def configuration(**changed: Any) -> dict[str, Any]:
         "objective": {"loss": "cross_entropy", "scale": 1.0},
         "convention": {"scale": 1.0, "conjugate": False},
         "clip": {"kind": "none"},
+        "report": {"metric": None},
         "optimizer": {"_target_": "torch.optim.SGD", "lr": 0.125, "momentum": 0.0},
     }
     for key, value in changed.items():
