@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from cvtrain.analysis.best_lr import NOT_LEARNED
+from cvtrain.analysis.best_lr import NOT_LEARNED, BoolArray
 from cvtrain.analysis.grid import Grid
 from cvtrain.analysis.statistics import RealArray
 
@@ -53,6 +53,14 @@ def levels(left: Grid, right: Grid, untrained: float) -> tuple[float, float]:
     lowest = max(float(np.nanmin(grid.median_loss)) for grid in (left, right))
     top = NEAR * lowest if math.isnan(untrained) else min(NEAR * lowest, NOT_LEARNED * untrained)
     return math.log(GOOD * lowest), math.log(top)
+
+
+def near_best(grid: Grid) -> BoolArray:
+    """Rates up to the best one whose median loss is near the lowest, but above it, `[rates]`."""
+    lowest = np.nanmin(grid.median_loss)
+    near = (grid.median_loss <= NEAR * lowest) & (grid.median_loss >= GOOD * lowest)
+    near[int(np.nanargmin(grid.median_loss)) + 1 :] = False
+    return np.asarray(near)
 
 
 def falling(grid: Grid, row: int) -> tuple[RealArray, RealArray]:

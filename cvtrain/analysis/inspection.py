@@ -27,6 +27,7 @@ from cvtrain.gradients.directional import read_gradients
 from cvtrain.gradients.measured_gradient import GradientReading
 from cvtrain.gradients.textbook_losses import RecognisedLoss
 from cvtrain.process.errors import InputError
+from cvtrain.theory import factor_octaves
 
 PROBED = 8
 """Samples on which derivatives are measured."""
@@ -84,7 +85,7 @@ class Inspection:
     @property
     def average_octaves(self) -> float | None:
         """The shift −log₂(1 − s/2) by the share averaged along a training."""
-        return None if self.along is None else _octaves(self.along.share)
+        return None if self.along is None else factor_octaves(self.along.share)
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -204,16 +205,12 @@ def inspect_pieces(
         convention=convention,
         complex_share=share,
         effect=effect,
-        octaves=None if share is None else _octaves(share),
+        octaves=None if share is None else factor_octaves(share),
         along=share_along_training(problem, pieces, samples, steps) if trains else None,
         samples=samples,
         available=available,
         dtype=problem.dtype,
     )
-
-
-def _octaves(share: float) -> float:
-    return abs(math.log2(1 - share / 2))
 
 
 def _inspected(

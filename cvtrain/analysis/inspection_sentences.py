@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -12,6 +11,7 @@ import torch
 from cvtrain.analysis.share_along_training import ShareAlongTraining
 from cvtrain.gradients.measured_gradient import GradientReading
 from cvtrain.gradients.textbook_losses import RecognisedLoss
+from cvtrain.theory import factor_octaves
 
 Effect: TypeAlias = Literal["relabelling", "nothing", "shift"]
 
@@ -144,7 +144,7 @@ def effect_sentence(
         )
     if share is None:
         return "Complex and real parameters are trained, and there is no gradient to compare."
-    octaves = -math.log2(1 - share / 2)
+    octaves = factor_octaves(share)
     return (
         f"Complex parameters carry s = {share:.3g} of the squared gradient, so half their gradient"
         f" slows SGD to 1 − s/2 of its speed: the curve over the learning rate moves by about"
@@ -157,7 +157,7 @@ def effect_sentence(
 def _along_sentence(along: ShareAlongTraining | None) -> str:
     if along is None:
         return ""
-    octaves = -math.log2(1 - along.share / 2)
+    octaves = factor_octaves(along.share)
     first, last = along.losses
     return (
         f" Averaged over {along.steps} updates of SGD at the rate {along.rate:.3g}, which brought"

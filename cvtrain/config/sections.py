@@ -187,6 +187,7 @@ class SignalsConfig(Section):
     histograms_every: Annotated[int, Field(ge=0, le=10**12)] | None = None
     elementwise: Annotated[int, Field(ge=0, le=1000)] = 4
     per_parameter: bool = False
+    complex_share: bool = False
 
 
 class CheckpointConfig(Section):

@@ -37,8 +37,8 @@ BEST, OVER_OCTAVE = "best_", "over_octave"
 RESULTS = re.compile(r"(val|test)/[^/]+|convergence/(steps_to_target|loss_auc)")
 """The signals that are columns of HPARAMS."""
 MAIN = re.compile(
-    rf"train/loss|{'|'.join(GRADIENT_NORMS)}|(update|weight)/norm|update/ratio|weight/error"
-    rf"|{RESULTS.pattern}"
+    rf"train/loss|{'|'.join(GRADIENT_NORMS)}|grad/complex_share|(update|weight)/norm|update/ratio"
+    rf"|weight/error|{RESULTS.pattern}"
 )
 """The signals that are aggregated; few, so that a sweep can be browsed."""
 OVER_OCTAVES = (SCORE, ACCURACY, "test/loss", "test/nmse", "convergence/steps_to_target")

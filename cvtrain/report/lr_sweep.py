@@ -10,6 +10,7 @@ from typing import Any
 
 from cvtrain.analysis.answer import Answers
 from cvtrain.analysis.load import Sweep
+from cvtrain.analysis.predicted_factor import predicted_factors
 from cvtrain.analysis.scores import Comparison, Group, compare
 from cvtrain.analysis.verdict import decide
 from cvtrain.config.overrides import as_override
@@ -25,6 +26,7 @@ from cvtrain.report.lr_sweep_tables import (
 )
 from cvtrain.report.narrative import describe_group, margin_in_samples, without_comparison
 from cvtrain.report.origin import named, target_name
+from cvtrain.report.predicted_factor import factor_section
 from cvtrain.report.references import reference_section
 from cvtrain.runs.safe_names import shortened
 
@@ -41,6 +43,9 @@ def report_retuning(sweep: Sweep) -> Document:
     bounds = reference_section(sweep)
     if bounds is not None:
         sections.append(bounds)
+    factors = list(predicted_factors(sweep, comparison))
+    if factors:
+        sections.append(factor_section(factors))
     drawn = tuple(pictures(sweep, comparison))
     if drawn:
         sections.append(Section("Figures", pictures=drawn))

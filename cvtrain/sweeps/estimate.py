@@ -28,6 +28,9 @@ MOST_ACCUMULATED = 8
 """Largest number of batches per update in these trainings; more cost in proportion."""
 PATIENCE = 30.0
 """Seconds for the updates of these trainings; slower ones end before their last update."""
+LEAST_PATIENCE = 4.0
+"""Seconds of them for each kind of run, however many kinds there are: in less, the validation
+before the first update would pass for the cost of an update."""
 TIMER = "lightning.pytorch.callbacks.Timer"
 LISTED = 12
 
@@ -73,7 +76,7 @@ def show_plan(
     seconds = size = 0.0
     for kind in kinds.values():
         config, runs = kind[0].points[0].config, sum(len(job.points) for job in kind)
-        cost = measure_cost(kind[0], PATIENCE / len(kinds))
+        cost = measure_cost(kind[0], max(PATIENCE / len(kinds), LEAST_PATIENCE))
         for line in kind[0].task.describe(config):
             console.print(line, soft_wrap=True)
         console.print(

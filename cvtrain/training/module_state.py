@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -18,6 +19,7 @@ from cvtrain.data.draws import Draws, SplitName
 from cvtrain.process.errors import first_line
 from cvtrain.runs.file_snapshot import FileSnapshot
 from cvtrain.training.batch_loader import BatchLoader
+from cvtrain.training.complex_share import TAG, complex_share
 from cvtrain.training.ema import WeightAverage, in_place_of
 from cvtrain.training.memory import is_out_of_memory
 from cvtrain.training.metrics import directions
@@ -84,7 +86,7 @@ class ModuleState(LightningModule):
         orders = [BatchOrder(len(self.dataset.train), c.batch_size, c.seed) for c in configs]
         self._batches = BatchLoader(self.draws, orders)
         self.validations = Validations(
-            self.config, self.dataset, self._evaluate, directions(self.metrics)
+            self.config, self.dataset, self._evaluate, directions(self.metrics), self._measured
         )
         self.latch = DivergenceLatch()
         self.statuses = RunStatuses(self.members)
@@ -120,6 +122,10 @@ class ModuleState(LightningModule):
     def load_engine_state_dict(self, states: Sequence[Mapping[str, Any]], step: int) -> None:
         """Restore the states that `engine_state_dict` returned for each of the K runs, and set the
         learning rate schedule to `step`."""
+
+    @abstractmethod
+    def random_numbers_put_back(self) -> AbstractContextManager[None]:
+        """Random numbers drawn inside, such as masks of dropout, are drawn again afterwards."""
 
     @cached_property
     def trained(self) -> dict[str, nn.Parameter]:
@@ -237,6 +243,10 @@ class ModuleState(LightningModule):
             return self.evaluate(split, runs)
         with in_place_of(self.live_state, judged):
             return self.evaluate(split, runs)
+
+    def _measured(self) -> dict[str, Tensor]:
+        """What is measured with each validation of the runs that train."""
+        return {TAG: complex_share(self)} if self.config.signals.complex_share else {}
 
     def _with_axis(self, tensor: Tensor) -> Tensor:
         return tensor if self.leading_axis else tensor.unsqueeze(0)

@@ -24,6 +24,7 @@ from cvtrain.process.errors import InputError, RunFailed, describe_error, machin
 from cvtrain.process.limits import within_free_memory
 from cvtrain.process.signals import interruption
 from cvtrain.runs.trackers import check_tracker
+from cvtrain.training.complex_share import check_complex_share
 from cvtrain.training.convergence import Convergence
 from cvtrain.training.custom_metrics import check_metrics
 from cvtrain.training.data_parallel import check_data_parallel
@@ -91,6 +92,7 @@ def check_structure(task: Task) -> nn.Module:
     """
     config = task.config
     check_trainer(config)
+    check_complex_share(config)
     check_tracker(config)
     dataset = task.dataset
     try:

@@ -6,6 +6,7 @@ A LightningModule of the user's own may stand in the place of network and loss.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -169,6 +170,11 @@ class Single(TrainingModule):
             self._logged.keep(logged, latest=split == "validation")
         self.model.train(was_training)
         return {name: value.unsqueeze(0) for name, value in values.items()}
+
+    def random_numbers_put_back(self) -> AbstractContextManager[None]:
+        """Random numbers drawn inside are drawn again afterwards."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        return torch.random.fork_rng(devices=devices)
 
     def state_dict_of(self, run: int) -> dict[str, Tensor]:
         """The network's state dict."""

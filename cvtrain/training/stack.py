@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 from typing import Any
 
@@ -147,6 +147,15 @@ class Stack(TrainingModule):
             return piece.of([*expanded, *piece.judged])
         chosen = self.draws.of_run[members].to(piece.targets.device)
         return piece.map(lambda t: t.movedim(1, 0).index_select(0, chosen))
+
+    @contextmanager
+    def random_numbers_put_back(self) -> Iterator[None]:
+        """Random numbers drawn inside are drawn again afterwards."""
+        states = [self.stacked.random_state_of(run) for run in range(self.members)]
+        try:
+            yield
+        finally:
+            self.stacked.restore_random_states(torch.stack(states))
 
     def state_dict_of(self, run: int) -> dict[str, Tensor]:
         """The state dict of the plain network of member `run`; views into the stack."""

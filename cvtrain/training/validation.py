@@ -5,7 +5,7 @@ All tensors have a leading axis of K runs and stay on the device of training unt
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -125,6 +125,7 @@ class Validations:
         evaluate: evaluates a split: the validation split during training, the test split when a run
             ends.
         metrics: what it measures, `loss` included, and whether larger values are better.
+        measure: more signals [K] that are measured with each validation during training, by tag.
 
     Attributes:
         later_tags: tags that only the last row of a run has.
@@ -133,9 +134,16 @@ class Validations:
     """
 
     def __init__(
-        self, config: Config, dataset: Dataset, evaluate: Evaluate, metrics: Mapping[str, bool]
+        self,
+        config: Config,
+        dataset: Dataset,
+        evaluate: Evaluate,
+        metrics: Mapping[str, bool],
+        measure: Callable[[], dict[str, Tensor]] = dict,
     ) -> None:
         self._evaluate = evaluate
+        self._measure = measure
+        self._measured: dict[str, Tensor] = {}
         self._convergence = Convergence(config.goal, dataset.task, metrics, config.max_steps)
         self._stopping = EarlyStopping(config.early_stopping, metrics)
         self._without_improvement: Tensor | None = None
@@ -154,6 +162,7 @@ class Validations:
             return
         self._latest = self._evaluate("validation", None)
         self._latest_step = step
+        self._measured = self._measure()
         self._convergence.observe(step, self._latest)
         self._without_improvement = self._stopping.observe(self._latest[self._stopping.metric])
         if self.best_state is None:
@@ -161,8 +170,11 @@ class Validations:
         self.best_state.consider(step, self._latest["loss"], state)
 
     def signals(self, step: int) -> dict[str, Tensor]:
-        """The signals ``val/…`` of `step`, [K]; empty if `step` is not the latest validated one."""
-        return _tagged("val", self._latest) if self._latest_step == step else {}
+        """The signals ``val/…`` of `step`, [K], and what is measured with them; empty if `step` is
+        not the latest validated one."""
+        if self._latest_step != step:
+            return {}
+        return _tagged("val", self._latest) | self._measured
 
     @property
     def stopping(self) -> list[int]:
@@ -175,13 +187,13 @@ class Validations:
         """``val/…``, ``test/…`` and ``convergence/…`` of runs that made their last update; with
         early stopping also ``test_best/…``, of their best weights."""
         self.observe(step, state)
-        return self._last_signals(self._latest, self._convergence, None)
+        return self._last_signals(self._latest, self._convergence, None) | self._measured
 
     def stop(self, runs: Sequence[int]) -> dict[str, Tensor]:
         """The signals that `finish` returns, for `runs` that end with the latest validation."""
         ended = self._convergence.snapshot()
         self._ended |= dict.fromkeys(runs, ended)
-        return self._last_signals(self._latest, ended, runs)
+        return self._last_signals(self._latest, ended, runs) | self._measured
 
     def diverge(
         self, runs: Sequence[int], step: int, state: Mapping[str, Tensor]

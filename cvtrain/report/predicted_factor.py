@@ -1,0 +1,120 @@
+"""The predicted factor of a learning rate beside the measured one: table, figure, sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from cvtrain.analysis.predicted_factor import PredictedFactor
+from cvtrain.report.cells import Column, interval_text, number, number_text, words
+from cvtrain.report.document import Picture, Section, Sentence, Table
+from cvtrain.report.figures.panels import Panels
+from cvtrain.report.figures.style import COLOURS, paper_style, style_of
+from cvtrain.theory import factor_octaves
+
+TABLE = "predicted_factors"
+LEAST_ARMS = 3
+"""A correlation of fewer says nothing."""
+
+
+def factor_section(factors: Sequence[PredictedFactor]) -> Section:
+    """Table, figure and error of the prediction."""
+    return Section(
+        "Predicted from the gradient",
+        sentences=(Sentence(f"{prediction_error(factors)}.", (TABLE,)),),
+        tables=(factor_table(factors),),
+        pictures=(
+            Picture(
+                "predicted_factors",
+                "Octaves over the complex share of the squared gradient",
+                factor_figure(factors),
+                "The line is −log₂(1 − s/2), from no free parameter; marks are measured, with 95 %"
+                f" intervals. {prediction_error(factors)}.",
+            ),
+        ),
+    )
+
+
+def factor_table(factors: Sequence[PredictedFactor]) -> Table:
+    """A row per group and arm."""
+    records = tuple(
+        {
+            "group": one.group,
+            "arm": one.arm,
+            "share": one.share,
+            "predicted": one.predicted["steps"],
+            "by_loss": one.predicted["loss"],
+            "by_log_loss": one.predicted["log loss"],
+            "measured": one.measured.mean,
+            "low": one.measured.low,
+            "high": one.measured.high,
+            "runs": one.runs,
+            "reason": one.reason or "",
+        }
+        for one in factors
+    )
+    columns = (
+        words("network", "group"),
+        words("arm", "arm") if len({one.arm for one in factors}) > 1 else words("", "reason"),
+        number("share s", "share", ".3f"),
+        number("predicted", "predicted", "+.2f"),
+        Column("measured", lambda r: interval_text(r["measured"], r["low"], r["high"])),
+        Column(
+            "factor",
+            lambda r: "" if math.isnan(r["measured"]) else f"× {2 ** r['measured']:.2f}",
+        ),
+    )
+    caption = (
+        "octaves by which the learning rate moves; share s: of the squared gradient of the whole"
+        " training set that complex parameters carry, averaged over the reference's training at the"
+        " rates near its best; predicted: log₂ of the mean of 1/(1 − (1 − c)·s) over updates;"
+        " measured: by registration of the curves, 95 % intervals over seeds or data splits"
+    )
+    return Table(TABLE, "predicted and measured octaves", columns, records, caption)
+
+
+def prediction_error(factors: Sequence[PredictedFactor]) -> str:
+    """Root mean square error and correlation over the arms that were measured, in words."""
+    known = [one for one in factors if not math.isnan(one.error)]
+    if not known:
+        return "No arm has both a share and a measured shift"
+    error = math.sqrt(np.mean([one.error**2 for one in known]))
+    text = (
+        f"Predicted and measured octaves of {len(known)} arms differ by {error:.2f}"
+        " (root mean square)"
+    )
+    predicted = [one.predicted["steps"] for one in known]
+    measured = [one.measured.mean for one in known]
+    if len(known) < LEAST_ARMS or not (np.ptp(predicted) and np.ptp(measured)):
+        return text
+    correlation = float(np.corrcoef(predicted, measured)[0, 1])
+    return f"{text}; correlation {number_text(correlation, '.2f')}"
+
+
+@paper_style
+def factor_figure(factors: Sequence[PredictedFactor]) -> Panels:
+    """Measured octaves over the share, and the prediction as a line; a mark per network."""
+    figure = Panels(1, 1)
+    (axes,) = figure.grid[0]
+    shares = np.linspace(0, 1, 101)
+    axes.plot(shares, [factor_octaves(s) for s in shares], color="0.3", label="−log₂(1 − s/2)")
+    known = [one for one in factors if not math.isnan(one.measured.mean)]
+    for index, one in enumerate(known):
+        ends = one.measured
+        style = style_of(index)
+        below, above = (0.0 if math.isnan(e) else abs(e - ends.mean) for e in (ends.low, ends.high))
+        axes.errorbar(
+            one.share,
+            ends.mean,
+            yerr=[[below], [above]],
+            linestyle="none",
+            marker=style["marker"],
+            color=COLOURS[index % len(COLOURS)],
+            markerfacecolor="none" if index // len(COLOURS) % 2 else None,
+            label=one.group,
+        )
+    axes.set_xlabel("share s of complex parameters in the squared gradient")
+    axes.set_ylabel("octaves of the learning rate")
+    return figure.finish()

@@ -1,0 +1,106 @@
+"""By how many octaves a convention moves a learning-rate curve, from the gradient's complex share.
+
+Under gradient flow w' = −rate·g the loss falls at dL/dt = −rate·(C + R), where C and R are the sums
+of |g|² over complex and real parameters. A convention that multiplies the gradient of the complex
+ones by c makes that −rate·(c·C + R): at the same weights the loss falls 1 − (1 − c)·s times as
+fast, s = C/(C + R). Steps of the same length are made up for by a rate that is larger by its
+inverse, so the curve of the loss over the learning rate moves by −log₂(1 − (1 − c)·s) octaves.
+
+That is exact where s is 0 or 1, and to first order in time else. Two things are left out: s changes
+along the training, and the path does, since complex parameters lag behind under c < 1. For the
+first, the time to a level of the loss is the integral of dt over the path, so that the inverse
+speed is averaged over time. For the second there is `flow_shift`, exact for a quadratic loss.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from cvtrain.config.argument_checks import check_number
+from cvtrain.theory.moments import RealArray
+
+HALVINGS = 200
+"""Of the interval in which the time to a level is searched."""
+
+
+def factor_octaves(
+    shares: npt.ArrayLike, times: npt.ArrayLike | None = None, *, gradient_factor: float = 0.5
+) -> float:
+    """Octaves to the right by which the curve of the loss over the learning rate moves.
+
+        log₂ mean_t 1 / (1 − (1 − gradient_factor)·s(t))
+
+    with the mean over time by the trapezoidal rule; of one share −log₂(1 − (1 − c)·s).
+
+    Args:
+        shares: s `[n]` along a training of the reference, each in [0, 1]; or one.
+        times: `[n]`, ascending, e.g. numbers of updates; None: equally spaced.
+        gradient_factor: c > 0, what multiplies the gradient of complex parameters.
+
+    Raises:
+        ValueError: an argument is out of range, or the shapes differ.
+    """
+    check_number("gradient_factor", gradient_factor, minimum=np.finfo(float).tiny)
+    s = np.atleast_1d(np.asarray(shares, dtype=np.float64))
+    t = np.arange(len(s), dtype=np.float64) if times is None else np.asarray(times, np.float64)
+    if s.ndim != 1 or t.shape != s.shape or (np.diff(t) <= 0).any():
+        raise ValueError("times: should be as many as shares, and ascending")
+    if not ((s >= 0) & (s <= 1)).all():
+        raise ValueError("shares: should be from 0 to 1")
+    slower = 1 / (1 - (1 - gradient_factor) * s)
+    mean = slower[0] if len(s) == 1 else np.trapezoid(slower, t) / (t[-1] - t[0])
+    return math.log2(float(mean))
+
+
+def flow_shift(
+    energies: npt.ArrayLike,
+    curvatures: npt.ArrayLike,
+    is_complex: npt.ArrayLike,
+    level: float,
+    *,
+    gradient_factor: float = 0.5,
+) -> float:
+    """Octaves between the rates at which gradient flow on a quadratic reaches a level of the loss
+    at one time, with the gradient of complex modes multiplied and without.
+
+    The loss is Σ eᵢ·exp(−2·cᵢ·λᵢ·t), cᵢ being `gradient_factor` in complex modes and 1 in real
+    ones: each error decays as exp(−cᵢ·λᵢ·t).
+
+    Args:
+        energies: eᵢ `[n]`, the loss of each mode at first, at least 0, not all 0.
+        curvatures: λᵢ `[n]`, eigenvalues of the Hessian over real coordinates, positive.
+        is_complex: `[n]`, bool.
+        level: share of the first loss that is to be reached, in (0, 1).
+        gradient_factor: c > 0.
+
+    Raises:
+        ValueError: an argument is out of range, or the shapes differ.
+    """
+    e, curved = (np.asarray(a, dtype=np.float64) for a in (energies, curvatures))
+    complex_ones = np.asarray(is_complex, dtype=bool)
+    if e.ndim != 1 or e.shape != curved.shape or e.shape != complex_ones.shape:
+        raise ValueError("energies, curvatures and is_complex: should be as many")
+    if (e < 0).any() or not e.sum() > 0 or not (curved > 0).all():
+        raise ValueError("energies: should be at least 0, not all 0; curvatures: positive")
+    if not 0 < level < 1:
+        raise ValueError(f"level={level}: should be between 0 and 1")
+    check_number("gradient_factor", gradient_factor, minimum=np.finfo(float).tiny)
+    plain = _time_to(e, curved, level)
+    slowed = np.where(complex_ones, gradient_factor, 1.0) * curved
+    return math.log2(_time_to(e, slowed, level) / plain)
+
+
+def _time_to(energies: RealArray, rates: RealArray, level: float) -> float:
+    """When Σ energies·exp(−2·rates·t) has fallen to this share of itself, by bisection."""
+    low, high = 0.0, -math.log(level) / (2 * float(rates.min()))
+    goal = level * energies.sum()
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        if (energies * np.exp(-2 * rates * middle)).sum() > goal:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
