@@ -1,13 +1,16 @@
 """The factor of a learning rate as the gradient's complex share predicts it, beside the measured.
 
 The share is that of the reference (`signals.complex_share`), along its runs at the learning rates
-at which curves are registered on each other. The prediction has no free parameter.
+at which curves are registered on each other. What the average over a training is weighted by was
+chosen with measurements at hand (`+experiment=lr_factor` compares three): by the fall of the loss,
+so that the end of a training, where batches' noise is most of what is left of the gradient, counts
+little. No other number is fitted.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,14 +21,14 @@ from cvtrain.analysis.curves import near_best
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.registration import register
 from cvtrain.analysis.scores import Arm, Comparison, Group
-from cvtrain.analysis.statistics import Interval
+from cvtrain.analysis.statistics import Interval, RealArray
 from cvtrain.theory import factor_octaves
 from cvtrain.training.complex_share import TAG
 
 VALIDATION = "val/loss"
-WEIGHTS = ("steps", "loss", "log loss")
-"""What the average over a training may be weighted by: updates, or the fall of the validation loss
-or of its logarithm between two measurements."""
+WEIGHTS = ("loss", "log loss", "updates")
+"""What the average over a training may be weighted by: the fall of the validation loss or of its
+logarithm between two measurements, or updates; the first one is the prediction."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,9 @@ class PredictedFactor:
 
     Attributes:
         group, arm: names.
-        share: mean of the complex share along the reference's training, over its runs.
-        predicted: octaves, by what the average over a training is weighted by (`WEIGHTS`).
+        share: mean of the complex share along the reference's training, weighted by the fall of
+            the loss, over its runs.
+        by_weight: predicted octaves, by what the average over a training is weighted by.
         measured: octaves by registration, over seeds or splits; unknown where `reason` says why.
         runs: of the reference in which the share was measured.
         reason: why nothing was measured, else None.
@@ -44,15 +48,20 @@ class PredictedFactor:
     group: str
     arm: str
     share: float
-    predicted: Mapping[str, float]
+    by_weight: Mapping[str, float]
     measured: Interval
     runs: int
     reason: str | None
 
     @property
+    def predicted(self) -> float:
+        """Predicted octaves."""
+        return self.by_weight[WEIGHTS[0]]
+
+    @property
     def error(self) -> float:
-        """Predicted (weighted by updates) less measured octaves; NaN where not measured."""
-        return self.predicted["steps"] - self.measured.mean
+        """Predicted less measured octaves; NaN where not measured."""
+        return self.predicted - self.measured.mean
 
 
 def predicted_factors(sweep: Sweep, comparison: Comparison) -> Iterator[PredictedFactor]:
@@ -97,18 +106,19 @@ def _complex_factor(runs: pd.DataFrame, group: Group, arm: Arm) -> float | None:
 def _predicted(
     group: Group, base: Arm, arm: Arm, factor: float, tables: list[pd.DataFrame]
 ) -> PredictedFactor:
-    octaves: dict[str, float] = {}
-    for weight in WEIGHTS:
-        known = [_octaves(table, weight, factor) for table in tables]
-        octaves[weight] = float(np.nanmean(known)) if not np.isnan(known).all() else math.nan
+    along = {w: [_along(table, w) for table in tables] for w in WEIGHTS}
+    octaves = {
+        weight: _mean(factor_octaves(s, t, gradient_factor=factor) for t, s in runs if len(t) > 1)
+        for weight, runs in along.items()
+    }
+    share = _mean(float(np.trapezoid(s, t) / np.ptp(t)) for t, s in along[WEIGHTS[0]] if len(t) > 1)
     control = group.arm(CONTROL)
     second = None if control is None else control.grid
     registered = register(base.grid, arm.grid, group.margin_loss, group.untrained, second)
-    shares = [np.trapezoid(t[TAG], t["step"]) / np.ptp(t["step"]) for t in tables]
     return PredictedFactor(
         group.name,
         arm.name,
-        float(np.mean(shares)),
+        share,
         octaves,
         registered.shift,
         len(tables),
@@ -116,15 +126,18 @@ def _predicted(
     )
 
 
-def _octaves(table: pd.DataFrame, weight: str, factor: float) -> float:
-    """Octaves of one run; NaN where what is to weigh the average never falls."""
-    times = table["step"].to_numpy(float)
-    shares = np.clip(table[TAG].to_numpy(), 0, 1)
-    if weight != "steps":
-        losses = table[VALIDATION].to_numpy()
-        fallen = -np.log(losses) if weight == "log loss" else -losses
-        lower = fallen > np.concatenate(([-np.inf], np.maximum.accumulate(fallen)[:-1]))
-        times, shares = fallen[lower], shares[lower]
-        if len(times) < 2:
-            return math.nan
-    return factor_octaves(shares, times, gradient_factor=factor)
+def _along(table: pd.DataFrame, weight: str) -> tuple[RealArray, RealArray]:
+    """What weighs the average, ascending, and the shares there; measurements at which the loss is
+    not lower than ever before are left out where its fall is the weight."""
+    steps, shares = table["step"].to_numpy(float), np.clip(table[TAG].to_numpy(float), 0, 1)
+    if weight == "updates":
+        return steps, shares
+    losses = table[VALIDATION].to_numpy(float)
+    fallen = -np.log(losses) if weight == "log loss" else -losses
+    lower = fallen > np.concatenate(([-np.inf], np.maximum.accumulate(fallen)[:-1]))
+    return fallen[lower], shares[lower]
+
+
+def _mean(values: Iterable[float]) -> float:
+    known = list(values)
+    return float(np.mean(known)) if known else math.nan

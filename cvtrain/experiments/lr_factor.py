@@ -20,7 +20,7 @@ NOISE = (
     *("data=noncircular", "data.length=32", "data.samples_per_class=1000"),
     "objective=cross_entropy",
 )
-EQUALIZER = ("data=equalizer", "objective=complex_mse")
+SYSTEM = ("data=system_id", "data.samples=1000", "objective=complex_mse")
 MIXED, COMPLEX, REAL = ("model=mixed_mlp",), ("model=mlp",), ("model=real_mlp",)
 MODRELU = (*COMPLEX, "model.activation=modReLU")
 
@@ -53,8 +53,12 @@ def variants() -> list[list[str]]:
             ),
             ("complex [64, 64], modReLU", 0.25, (*DIGITS, *MODRELU)),
             ("complex [64, 64], cardioid", 0.25, (*DIGITS, *COMPLEX)),
-            ("noise, mixed [32]", 0.25, (*NOISE, *MIXED, "model.hidden=[32]")),
-            ("equalizer, modReLU [16]", 0.125, (*EQUALIZER, *MODRELU, "model.hidden=[16]")),
+            (
+                "noise, complex [32], batch norm",
+                0.25,
+                (*NOISE, *COMPLEX, "model.hidden=[32]", "model.normalisation=batch"),
+            ),
+            ("linear system, modReLU [16]", 2**-7, (*SYSTEM, *MODRELU, "model.hidden=[16]")),
         )
     ]
 
@@ -81,7 +85,7 @@ def _averages(factors: list[PredictedFactor]) -> str:
     """The error by what the average of the share over a training is weighted by."""
     texts = []
     for weight in WEIGHTS:
-        errors = [one.predicted[weight] - one.measured.mean for one in factors]
+        errors = [one.by_weight[weight] - one.measured.mean for one in factors]
         known = [error for error in errors if not math.isnan(error)]
         if known:
             size = math.sqrt(np.mean(np.square(known)))
@@ -89,7 +93,7 @@ def _averages(factors: list[PredictedFactor]) -> str:
             texts.append(f"{weight} {size:.2f} (mean error {bias})")
     if not texts:
         return ""
-    return f"Root mean square error in octaves, the average weighted by {', '.join(texts)}."
+    return f"Root mean square error in octaves, the share averaged by {', '.join(texts)}."
 
 
 EXPERIMENT = Experiment(

@@ -15,6 +15,8 @@ from cvtrain.report.figures.style import COLOURS, paper_style, style_of
 from cvtrain.theory import factor_octaves
 
 TABLE = "predicted_factors"
+FILLS = "full", "none", "left", "bottom"
+"""Of marks, that more networks than colours are told apart."""
 LEAST_ARMS = 3
 """A correlation of fewer says nothing."""
 
@@ -42,11 +44,12 @@ def factor_table(factors: Sequence[PredictedFactor]) -> Table:
     records = tuple(
         {
             "group": one.group,
+            "network": network_name(one.group),
             "arm": one.arm,
             "share": one.share,
-            "predicted": one.predicted["steps"],
-            "by_loss": one.predicted["loss"],
-            "by_log_loss": one.predicted["log loss"],
+            "predicted": one.predicted,
+            "by_log_loss": one.by_weight["log loss"],
+            "by_updates": one.by_weight["updates"],
             "measured": one.measured.mean,
             "low": one.measured.low,
             "high": one.measured.high,
@@ -56,11 +59,15 @@ def factor_table(factors: Sequence[PredictedFactor]) -> Table:
         for one in factors
     )
     columns = (
-        words("network", "group"),
-        words("arm", "arm") if len({one.arm for one in factors}) > 1 else words("", "reason"),
+        words("network", "network"),
+        *([words("arm", "arm")] if len({one.arm for one in factors}) > 1 else []),
         number("share s", "share", ".3f"),
         number("predicted", "predicted", "+.2f"),
-        Column("measured", lambda r: interval_text(r["measured"], r["low"], r["high"])),
+        Column(
+            "measured",
+            lambda r: interval_text(r["measured"], r["low"], r["high"]),
+            note=lambda r: r["reason"],
+        ),
         Column(
             "factor",
             lambda r: "" if math.isnan(r["measured"]) else f"× {2 ** r['measured']:.2f}",
@@ -68,11 +75,17 @@ def factor_table(factors: Sequence[PredictedFactor]) -> Table:
     )
     caption = (
         "octaves by which the learning rate moves; share s: of the squared gradient of the whole"
-        " training set that complex parameters carry, averaged over the reference's training at the"
-        " rates near its best; predicted: log₂ of the mean of 1/(1 − (1 − c)·s) over updates;"
+        " training set that complex parameters carry, along the reference's training at the rates"
+        " near its best, averaged by the fall of the loss; predicted: log₂ of the mean of"
+        " 1/(1 − (1 − c)·s), likewise;"
         " measured: by registration of the curves, 95 % intervals over seeds or data splits"
     )
     return Table(TABLE, "predicted and measured octaves", columns, records, caption)
+
+
+def network_name(group: str) -> str:
+    """A group by its variant alone, where it has one: ``mixed [64]``."""
+    return group.partition("variant=")[2] or group
 
 
 def prediction_error(factors: Sequence[PredictedFactor]) -> str:
@@ -85,7 +98,7 @@ def prediction_error(factors: Sequence[PredictedFactor]) -> str:
         f"Predicted and measured octaves of {len(known)} arms differ by {error:.2f}"
         " (root mean square)"
     )
-    predicted = [one.predicted["steps"] for one in known]
+    predicted = [one.predicted for one in known]
     measured = [one.measured.mean for one in known]
     if len(known) < LEAST_ARMS or not (np.ptp(predicted) and np.ptp(measured)):
         return text
@@ -112,9 +125,9 @@ def factor_figure(factors: Sequence[PredictedFactor]) -> Panels:
             linestyle="none",
             marker=style["marker"],
             color=COLOURS[index % len(COLOURS)],
-            markerfacecolor="none" if index // len(COLOURS) % 2 else None,
-            label=one.group,
+            fillstyle=FILLS[index // len(COLOURS) % len(FILLS)],
+            label=network_name(one.group),
         )
-    axes.set_xlabel("share s of complex parameters in the squared gradient")
-    axes.set_ylabel("octaves of the learning rate")
+    axes.set_xlabel("share s of the squared gradient")
+    axes.set_ylabel("octaves")
     return figure.finish()
