@@ -144,7 +144,9 @@ def attempt(root: Path, name: str, command: Sequence[str]) -> Path | None:
             content = read_record(numbered[number] / SWEEP_FILE)
         except InputError:
             continue
-        if (content.get("commit"), content.get("command")) == (source_commit(), list(command)):
+        # A sweep records Hydra's own settings before the others.
+        same = sorted(content.get("command") or ()) == sorted(command)
+        if same and content.get("commit") == source_commit():
             return numbered[number]
     return None
 

@@ -3,7 +3,9 @@ measured, over networks and tasks."""
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -96,8 +98,16 @@ def _averages(factors: list[PredictedFactor]) -> str:
     return f"Root mean square error in octaves, the share averaged by {', '.join(texts)}."
 
 
+def _quoted(overrides: Sequence[str]) -> str:
+    """A list of overrides as a value on the command line."""
+    return f"[{','.join(json.dumps(override) for override in overrides)}]"
+
+
 EXPERIMENT = Experiment(
     report_factors,
     variants,
-    quick=("seed=0,1", "lr_octave=-1,0", "max_steps=20", "signals.validation_every=10"),
+    quick=(
+        f"hydra.sweeper.variants=[{','.join(map(_quoted, variants()[:2]))}]",
+        *("seed=0,1", "lr_octave=-1,0", "max_steps=20", "signals.validation_every=10"),
+    ),
 )

@@ -95,7 +95,8 @@ def prediction_error(factors: Sequence[PredictedFactor]) -> str:
         return "No arm has both a share and a measured shift"
     error = math.sqrt(np.mean([one.error**2 for one in known]))
     text = (
-        f"Predicted and measured octaves of {len(known)} arms differ by {error:.2f}"
+        f"Predicted and measured octaves of {len(known)} arm{'s' if len(known) > 1 else ''}"
+        f" differ by {error:.2f}"
         " (root mean square)"
     )
     predicted = [one.predicted for one in known]
