@@ -22,6 +22,7 @@ from cvtrain.gradients.stacked_number import column
 from cvtrain.gradients.transform import transform_gradients
 from cvtrain.process.signals import interruption
 from cvtrain.runs.writer import RunWriter
+from cvtrain.training.complex_share import TAG, complex_share
 from cvtrain.training.ema import WeightAverage
 from cvtrain.training.module_state import ModuleState, RunState
 from cvtrain.training.run_status import free_to_read, put_back
@@ -268,6 +269,10 @@ class TrainingModule(ModuleState):
             if runs:
                 last = self.validations.diverge(runs, step, self.judged_state())
                 self.write(step, signals | last, runs, last=True)
+
+    def measured(self) -> dict[str, Tensor]:
+        """What is measured with each validation: the complex share, where it is asked for."""
+        return {TAG: complex_share(self)} if self.config.signals.complex_share else {}
 
     def _stop_early(self, step: int) -> None:
         """Write the last rows of the runs that early stopping ends with this validation."""

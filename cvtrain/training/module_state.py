@@ -19,7 +19,6 @@ from cvtrain.data.draws import Draws, SplitName
 from cvtrain.process.errors import first_line
 from cvtrain.runs.file_snapshot import FileSnapshot
 from cvtrain.training.batch_loader import BatchLoader
-from cvtrain.training.complex_share import TAG, complex_share
 from cvtrain.training.ema import WeightAverage, in_place_of
 from cvtrain.training.memory import is_out_of_memory
 from cvtrain.training.metrics import directions
@@ -86,7 +85,7 @@ class ModuleState(LightningModule):
         orders = [BatchOrder(len(self.dataset.train), c.batch_size, c.seed) for c in configs]
         self._batches = BatchLoader(self.draws, orders)
         self.validations = Validations(
-            self.config, self.dataset, self._evaluate, directions(self.metrics), self._measured
+            self.config, self.dataset, self._evaluate, directions(self.metrics), self.measured
         )
         self.latch = DivergenceLatch()
         self.statuses = RunStatuses(self.members)
@@ -126,6 +125,10 @@ class ModuleState(LightningModule):
     @abstractmethod
     def random_numbers_put_back(self) -> AbstractContextManager[None]:
         """Random numbers drawn inside, such as masks of dropout, are drawn again afterwards."""
+
+    @abstractmethod
+    def measured(self) -> dict[str, Tensor]:
+        """Signals [K] that are measured with each validation of the runs that train, by tag."""
 
     @cached_property
     def trained(self) -> dict[str, nn.Parameter]:
@@ -243,10 +246,6 @@ class ModuleState(LightningModule):
             return self.evaluate(split, runs)
         with in_place_of(self.live_state, judged):
             return self.evaluate(split, runs)
-
-    def _measured(self) -> dict[str, Tensor]:
-        """What is measured with each validation of the runs that train."""
-        return {TAG: complex_share(self)} if self.config.signals.complex_share else {}
 
     def _with_axis(self, tensor: Tensor) -> Tensor:
         return tensor if self.leading_axis else tensor.unsqueeze(0)
