@@ -61,7 +61,8 @@ def as_dataset(made: Any, dtype: torch.dtype, weighted: bool | None = False) -> 
         raise ValueError(f"made a {type(made).__name__}{count}: should be {WANTED}")
     stored = [_samples(name, split, weighted) for name, split in zip(NAMES, made, strict=True)]
     convert = recognised([samples.targets for samples in stored], dtype, relabel=None)
-    return assembled(list(map(whole, stored)), Preparation(dtype), convert, in_memory=True)
+    prepare = [Preparation(dtype) for _ in stored[0].inputs]
+    return assembled(list(map(whole, stored)), prepare, convert, in_memory=True)
 
 
 def _loaded(module: Any) -> list[Any]:

@@ -2,63 +2,92 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
 from typing import Annotated, Any, TypeAlias
 
+import numpy as np
 from pydantic import BeforeValidator, Field, SkipValidation, StrictBool
 from pydantic_core import PydanticCustomError
 
 from cvtrain.data.arguments import ComplexDtype, Count, Seed, Workers, checked_arguments
-from cvtrain.data.array_files import InMemory, Stored, everything, is_matlab, open_array
+from cvtrain.data.array_files import Array, InMemory, Stored, everything, is_matlab, open_array
 from cvtrain.data.assembly import Scale, assembled
-from cvtrain.data.conversion import Preparation, TransformName, recognised
+from cvtrain.data.conversion import WINDOW, Preparation, Transforms, of_each, recognised
 from cvtrain.data.dataset import Dataset
-from cvtrain.data.sources import Parts, Sources, StoredSamples, divided, drawn_samples, of_pairs
+from cvtrain.data.sources import (
+    HELD_OUT,
+    Parts,
+    Sources,
+    StoredSamples,
+    divided,
+    of_pairs,
+)
 from cvtrain.gradients.losses import TaskName
 
 HeldOut = Annotated[float, Field(gt=0, lt=1, strict=True)]
 
 
+def _file(value: Any) -> Any:
+    if not isinstance(value, str | np.ndarray):
+        raise PydanticCustomError("file", "Input should be a file")
+    return value
+
+
 def _files(value: Any) -> Any:
     several = value if isinstance(value, list | tuple) and value else [value]
-    if not all(isinstance(entry, str) for entry in several):
+    if not all(isinstance(entry, str | np.ndarray) for entry in several):
         raise PydanticCustomError("files", "Input should be a file or a list of files")
     return value
 
 
-Files: TypeAlias = Annotated[str | list[str], BeforeValidator(_files)]
-"""A file, or a list of several."""
+def _parts(value: Any) -> Any:
+    several = value if isinstance(value, list | tuple) and value else [value]
+    if any(entry not in (None, "last") for entry in several):
+        raise PydanticCustomError("parts", "Input should be last, or a list of last and null")
+    return value
+
+
+File: TypeAlias = Annotated[str | Array, SkipValidation, BeforeValidator(_file)]
+"""A file, or an array in memory."""
+Files: TypeAlias = Annotated[
+    str | Array | Sequence[str | Array], SkipValidation, BeforeValidator(_files)
+]
+"""A file or array, or a list of several."""
+EachParts: TypeAlias = Annotated[
+    Parts | Sequence[Parts | None] | None, SkipValidation, BeforeValidator(_parts)
+]
+"""Of the inputs: for all, or a list with one for each of several."""
 
 
 @checked_arguments
 def arrays(
     *,
     inputs: Files,
-    targets: str,
-    weights: str | None = None,
+    targets: File,
+    weights: File | None = None,
     validation_inputs: Files | None = None,
-    validation_targets: str | None = None,
-    validation_weights: str | None = None,
+    validation_targets: File | None = None,
+    validation_weights: File | None = None,
     test_inputs: Files | None = None,
-    test_targets: str | None = None,
-    test_weights: str | None = None,
-    validation: HeldOut = 0.2,
-    test: HeldOut = 0.2,
-    groups: str | None = None,
+    test_targets: File | None = None,
+    test_weights: File | None = None,
+    validation: HeldOut = HELD_OUT,
+    test: HeldOut = HELD_OUT,
+    groups: File | None = None,
     seed: Seed = 0,
     task: TaskName | None = None,
     relabel: StrictBool = False,
-    parts: Parts | None = None,
+    parts: EachParts = None,
     target_parts: Parts | None = None,
-    transform: TransformName | None = None,
-    window: Count = 64,
+    transform: Transforms = None,
+    window: Count = WINDOW,
     scale: Scale = "rms",
     target_scale: Scale = "none",
     in_memory: StrictBool | None = None,
     workers: Workers = 0,
     dtype: ComplexDtype,
 ) -> Dataset:
-    """Classification or regression of arrays in .npy, .npz, .mat or .h5 files.
+    """Classification or regression of arrays in .npy, .npz, .mat or .h5 files, or in memory.
 
     The first axis of every array is that of the samples. A file is named as ``FILE``, or as
     ``FILE:NAME`` where it holds several variables. Targets of whole numbers `[N]` are labels, and
@@ -87,9 +116,11 @@ def arrays(
         seed: of the random split.
         task: classification or regression; None: recognised from the targets.
         relabel: number labels 0, 1, … in their ascending order.
-        parts: `last`: the last axis of inputs holds real and imaginary part.
+        parts: `last`: the last axis of inputs holds real and imaginary part; a list has one for
+            each of several.
         target_parts: `last`: the last axis of targets does.
-        transform: `fft`, `fft2`, `stft` or `analytic`, along the last axis or axes of the inputs.
+        transform: `fft`, `fft2`, `stft` or `analytic`, along the last axis or axes of the inputs;
+            or a function of one sample, which returns an array. A list has one for each of several.
         window: of `stft`, whose frames begin a quarter of it apart.
         scale: `rms`: divide inputs by the training split's root mean square, each of several by its
             own; or `none`.
@@ -119,59 +150,17 @@ def arrays(
             others[name] = _opened(f"{name}_", split_inputs, split_targets, split_weights)
     train = _opened("", inputs, targets, weights)
     stored_groups = None if groups is None else _of_samples("groups", groups, len(train))
-    return from_sources(
-        Sources(train, others, stored_groups, is_matlab(targets)),
-        validation=validation,
-        test=test,
-        seed=seed,
-        task=task,
-        relabel=relabel,
-        parts=parts,
-        target_parts=target_parts,
-        transform=transform,
-        window=window,
-        scale=scale,
-        target_scale=target_scale,
-        in_memory=in_memory,
-        workers=workers,
-        dtype=dtype,
+    count = len(train.inputs)
+    sources = of_pairs(
+        Sources(train, others, stored_groups, isinstance(targets, str) and is_matlab(targets)),
+        of_each("parts", parts, count),
+        target_parts,
     )
-
-
-@checked_arguments
-def from_sources(
-    sources: SkipValidation[Sources],
-    *,
-    validation: HeldOut = 0.2,
-    test: HeldOut = 0.2,
-    seed: Seed = 0,
-    task: TaskName | None = None,
-    relabel: StrictBool | None = False,
-    parts: Parts | None = None,
-    target_parts: Parts | None = None,
-    transform: TransformName | None = None,
-    window: Count = 64,
-    scale: Scale = "rms",
-    target_scale: Scale = "none",
-    in_memory: StrictBool | None = None,
-    workers: Workers = 0,
-    dtype: ComplexDtype,
-) -> Dataset:
-    """Classification or regression of stored arrays.
-
-    Args:
-        sources: the arrays.
-        validation: and all others: as for `arrays`.
-
-    Raises:
-        ValueError: an argument or an array is not as it should be.
-    """
-    sources = of_pairs(sources, parts, target_parts)
-    targets = [stored.targets for stored in (sources.train, *sources.others.values())]
-    convert = recognised(targets, dtype, task, relabel, sources.float_labels)
+    every = [stored.targets for stored in (sources.train, *sources.others.values())]
+    convert = recognised(every, dtype, task, relabel, sources.float_labels)
     return assembled(
-        divided(sources, validation, test, partial(drawn_samples, sources, seed, convert.task)),
-        Preparation(dtype, transform, window),
+        divided(sources, validation, test, seed, convert.task),
+        Preparation.of_inputs(dtype, transform, window, count),
         convert,
         scale=scale,
         target_scale=target_scale,
@@ -180,34 +169,41 @@ def from_sources(
     )
 
 
-def _opened(prefix: str, inputs: Files, targets: str, weights: str | None) -> StoredSamples:
-    places = [inputs] if isinstance(inputs, str) else inputs
-    each = tuple(open_array(f"{prefix}inputs", place) for place in places)
-    y = _vector(open_array(f"{prefix}targets", targets), targets)
+def _opened(prefix: str, inputs: Files, targets: File, weights: File | None) -> StoredSamples:
+    places = [inputs] if isinstance(inputs, str | np.ndarray) else list(inputs)
+    each = tuple(_stored(f"{prefix}inputs", place) for place in places)
+    y = _stored(f"{prefix}targets", targets)
     count = each[0].shape[0]
     others = zip((*places[1:], targets), (*each[1:], y), strict=True)
     for number, (place, stored) in enumerate(others, start=1):
         if stored.shape[0] != count:
             kind = "targets" if number == len(places) else "inputs"
             raise ValueError(
-                f"{prefix}{kind}={place}: {stored.shape[0]} samples should be {count}, as"
-                f" {prefix}inputs={places[0]} has"
+                f"{_setting(f'{prefix}{kind}', place)}: {stored.shape[0]} samples should be"
+                f" {count}, as {_setting(f'{prefix}inputs', places[0])} has"
             )
     w = None if weights is None else _of_samples(f"{prefix}weights", weights, count)
     return StoredSamples(each, y, w)
 
 
-def _of_samples(argument: str, place: str, samples: int) -> Stored:
-    stored = _vector(open_array(argument, place), place)
+def _of_samples(argument: str, place: File, samples: int) -> Stored:
+    stored = _stored(argument, place)
     if stored.shape != (samples,):
         raise ValueError(
-            f"{argument}={place}: is {list(stored.shape)}, should be [{samples}], one a sample"
+            f"{_setting(argument, place)}: is {list(stored.shape)}, should be [{samples}], one a"
+            " sample"
         )
     return stored
 
 
-def _vector(stored: Stored, place: str) -> Stored:
-    """MATLAB has no vectors, but matrices of one row or column."""
-    if is_matlab(place) and len(stored.shape) == 2 and 1 in stored.shape:
-        return InMemory(everything(stored).reshape(-1))
-    return stored
+def _stored(argument: str, place: File) -> Stored:
+    if not isinstance(place, str):
+        return InMemory(place)
+    stored = open_array(argument, place)
+    # MATLAB has no vectors, but matrices of one row or column.
+    is_vector = len(stored.shape) == 2 and 1 in stored.shape and not argument.endswith("inputs")
+    return InMemory(everything(stored).reshape(-1)) if is_matlab(place) and is_vector else stored
+
+
+def _setting(argument: str, place: File) -> str:
+    return f"{argument}={place}" if isinstance(place, str) else argument

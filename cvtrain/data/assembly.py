@@ -52,7 +52,7 @@ class SampleReader:
 
 def assembled(
     parts: Sequence[Part],
-    prepare: Preparation,
+    prepare: Sequence[Preparation],
     convert: Targets,
     *,
     scale: Scale = "none",
@@ -64,7 +64,7 @@ def assembled(
 
     Args:
         parts: for training, validation and test.
-        prepare: makes the inputs.
+        prepare: makes each of the inputs.
         convert: makes the targets.
         scale: `rms`: divide inputs by the root mean square modulus over all entries of the training
             split, each of several by its own; `none`.
@@ -79,14 +79,14 @@ def assembled(
     for name, part in zip(NAMES, parts, strict=True):
         _check_counts(name, part)
     first, chosen = parts[0].stored, parts[0].samples
-    each = [prepare] * len(first.inputs)
+    each = list(prepare)
     names = ["inputs"] if len(each) == 1 else [f"inputs[{number}]" for number in range(len(each))]
     scales: dict[str, float] = {}
     if scale == "rms":
-        precise = replace(prepare, dtype=torch.complex128)
-        for name, x in zip(names, first.inputs, strict=True):
+        for name, x, make in zip(names, first.inputs, prepare, strict=True):
+            precise = replace(make, dtype=torch.complex128)
             scales[name] = _root_mean_square("scale", name, x, chosen, precise)
-        each = [replace(prepare, scale=scales[name]) for name in names]
+        each = [replace(make, scale=scales[name]) for name, make in zip(names, each, strict=True)]
     if target_scale == "rms":
         if convert.task == "classification":
             raise ValueError("target_scale=rms: should be none, as targets are labels")
@@ -102,7 +102,7 @@ def assembled(
         in_memory = one * sum(len(part.samples) for part in parts) <= MOST_IN_MEMORY
     splits: list[AnySplit] = []
     for name, part in zip(NAMES, parts, strict=True):
-        weights = _weights(name, part, prepare.dtype.to_real())
+        weights = _weights(name, part, each[0].dtype.to_real())
         if in_memory:
             made = zip(part.stored.inputs, each, strict=True)
             inputs = one_or_several([_read(x, part.samples, make) for x, make in made])

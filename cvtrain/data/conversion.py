@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import BeforeValidator, SkipValidation
+from pydantic_core import PydanticCustomError
 from torch import Tensor
 
 from cvtrain.data.array_files import Array, Stored, everything
@@ -16,6 +18,40 @@ from cvtrain.data.transforms import TRANSFORMS
 from cvtrain.gradients.losses import IGNORED, TaskName
 
 TransformName: TypeAlias = Literal["fft", "fft2", "stft", "analytic"]
+Transform: TypeAlias = TransformName | Callable[[Array], Any]
+"""A name in `TRANSFORMS`, or a function of one sample [...] in double precision to another one."""
+WINDOW = 64
+
+
+def _transforms(value: Any) -> Any:
+    each = value if isinstance(value, list | tuple) and value else [value]
+    if any(one is not None and one not in TRANSFORMS and not callable(one) for one in each):
+        names = ", ".join(TRANSFORMS)
+        raise PydanticCustomError(
+            "transform", f"Input should be one of {names}, or a function, as in mypackage.f"
+        )
+    return value
+
+
+Transforms: TypeAlias = Annotated[
+    Transform | Sequence[Transform | None] | None, SkipValidation, BeforeValidator(_transforms)
+]
+"""Of the inputs: one for all, or a list with one for each of several."""
+
+
+def of_each(argument: str, value: Any, count: int) -> list[Any]:
+    """The value for each of `count` inputs: one for all, or those of a list.
+
+    Raises:
+        ValueError: the list is of another length.
+    """
+    if not isinstance(value, list | tuple):
+        return [value] * count
+    if len(value) != count:
+        raise ValueError(
+            f"{argument}: {len(value)} in a list should be {count}, one for each input"
+        )
+    return list(value)
 
 
 @dataclass(frozen=True)
@@ -24,26 +60,43 @@ class Preparation:
 
     Attributes:
         dtype: complex64 or complex128, of the result; it is computed in complex128.
-        transform: a name in `TRANSFORMS`; None for none.
+        transform: of inputs; None for none.
         window: of the short-time Fourier transform.
         scale: what inputs are divided by.
     """
 
     dtype: torch.dtype
-    transform: TransformName | None = None
-    window: int = 64
+    transform: Transform | None = None
+    window: int = WINDOW
     scale: float = 1.0
+
+    @classmethod
+    def of_inputs(
+        cls, dtype: torch.dtype, transform: Transforms, window: int, count: int
+    ) -> list[Preparation]:
+        """That of each of `count` inputs.
+
+        Raises:
+            ValueError: transforms are of another number, or none of them has a window.
+        """
+        each = of_each("transform", transform, count)
+        if window != WINDOW and "stft" not in each:
+            raise ValueError(f"window={window}: should come with transform=stft")
+        return [cls(dtype, one, window) for one in each]
 
     def __call__(self, stored: Array) -> Tensor:
         """Inputs [n, ...] of stored arrays [n, ...], of which real numbers get the imaginary part
         0; numbers [n] become [n, 1].
 
         Raises:
-            ValueError: the arrays do not have the axes that `transform` needs.
+            ValueError: the arrays do not have the axes that `transform` needs, or it returns no
+                array of numbers.
         """
         x = np.asarray(stored)
+        if self.transform is not None and not isinstance(self.transform, str):
+            x = _of_samples(self.transform, x)
         x = x.astype(np.complex128).reshape(len(x), *(x.shape[1:] or (1,)))
-        if self.transform is not None:
+        if isinstance(self.transform, str):
             axes = 2 if self.transform == "fft2" else 1
             if x.ndim <= axes:
                 raise ValueError(
@@ -51,6 +104,20 @@ class Preparation:
                 )
             x = TRANSFORMS[self.transform](x, self.window)
         return torch.from_numpy(np.ascontiguousarray(x / self.scale)).to(self.dtype)
+
+
+def _of_samples(function: Callable[[Array], Any], x: Array) -> Array:
+    """A function of each sample, one by one: none depends on those that are read with it."""
+    precise = x.astype(np.result_type(x, np.float64))
+    made = [np.asarray(function(sample)) for sample in precise]
+    if any(one.dtype.kind not in "biufc" for one in made):
+        raise ValueError(f"transform: should return an array of numbers, returns {made[0].dtype}")
+    shapes = sorted({one.shape for one in made})
+    if len(shapes) > 1:
+        raise ValueError(
+            f"transform: samples should have one shape, have {list(shapes[0])}, {list(shapes[1])}"
+        )
+    return np.stack(made)
 
 
 @dataclass(frozen=True)
@@ -103,7 +170,8 @@ def recognised(
             them.
 
     Raises:
-        ValueError: labels are not whole numbers, not 0, 1, …, C − 1, or of fewer than two classes.
+        ValueError: labels are not whole numbers, not 0, 1, …, C − 1, or of fewer than two classes;
+            or `relabel` is asked for where there are none.
     """
     arrays = {id(stored): stored for stored in targets}.values()
     kinds = {stored.dtype.kind for stored in arrays}
@@ -113,6 +181,8 @@ def recognised(
     task = task or ("classification" if whole else "regression")
     first = targets[0]
     if task == "regression":
+        if relabel:
+            raise ValueError("relabel=true: should be false, as the targets are no labels")
         is_complex = "c" in kinds
         out = first.shape[1] if len(first.shape) > 1 else 1
         return Targets(task, out, dtype if is_complex else dtype.to_real())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +12,17 @@ from cvtrain.data.arguments import ComplexDtype, Count, Seed, Workers, checked_a
 from cvtrain.data.array_files import SUFFIXES, FileStack, InMemory
 from cvtrain.data.arrays import HeldOut
 from cvtrain.data.assembly import Scale, assembled
-from cvtrain.data.conversion import Preparation, Targets, TransformName
+from cvtrain.data.conversion import WINDOW, Preparation, Targets, Transforms
 from cvtrain.data.dataset import Dataset
 from cvtrain.data.file_errors import data_folder, files_below
-from cvtrain.data.sources import Parts, Sources, StoredSamples, divided, drawn_samples, of_pairs
+from cvtrain.data.sources import (
+    HELD_OUT,
+    Parts,
+    Sources,
+    StoredSamples,
+    divided,
+    of_pairs,
+)
 
 SPLITS = {"train": "train", "val": "validation", "valid": "validation"} | {
     name: name for name in ("validation", "test")
@@ -32,12 +38,12 @@ def folders(
     *,
     path: str,
     name: str | None = None,
-    validation: HeldOut = 0.2,
-    test: HeldOut = 0.2,
+    validation: HeldOut = HELD_OUT,
+    test: HeldOut = HELD_OUT,
     seed: Seed = 0,
     parts: Parts | None = None,
-    transform: TransformName | None = None,
-    window: Count = 64,
+    transform: Transforms = None,
+    window: Count = WINDOW,
     scale: Scale = "rms",
     in_memory: StrictBool | None = None,
     workers: Workers = 0,
@@ -55,7 +61,8 @@ def folders(
         test: share of each class for test, where it has no folder.
         seed: of the random split.
         parts: `last`: the last axis holds real and imaginary part.
-        transform: `fft`, `fft2`, `stft` or `analytic`, along the last axis or axes.
+        transform: `fft`, `fft2`, `stft` or `analytic`, along the last axis or axes; or a function
+            of one sample, which returns an array.
         window: of `stft`, whose frames begin a quarter of it apart.
         scale: `rms`: divide inputs by the training split's root mean square; or `none`.
         in_memory: false reads each batch when it is due; None: so where inputs take over 1 GiB.
@@ -81,10 +88,10 @@ def folders(
     if len(classes) < 2:
         raise ValueError(f"path={path}: holds {len(classes)} classes, should be two or more")
     stacks = {split: _stack(folder, classes, name) for split, folder in tops.items()}
-    sources = of_pairs(Sources(stacks.pop("train"), stacks), parts, None)
+    sources = of_pairs(Sources(stacks.pop("train"), stacks), [parts], None)
     return assembled(
-        divided(sources, validation, test, partial(drawn_samples, sources, seed, "classification")),
-        Preparation(dtype, transform, window),
+        divided(sources, validation, test, seed, "classification"),
+        Preparation.of_inputs(dtype, transform, window, 1),
         Targets("classification", len(classes), torch.int64, class_names=classes),
         scale=scale,
         in_memory=in_memory,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,10 +11,8 @@ import torch
 
 from cvtrain.config.python_objects import path_of, registered
 from cvtrain.data.adoption import as_array, as_dataset
-from cvtrain.data.array_files import InMemory, everything
-from cvtrain.data.arrays import from_sources
+from cvtrain.data.arrays import arrays
 from cvtrain.data.dataset import Dataset
-from cvtrain.data.sources import Sources, StoredSamples
 from cvtrain.data.split import Split
 from cvtrain.process.errors import InputError
 
@@ -35,11 +33,10 @@ def data_target(data: Any) -> str:
     several = isinstance(data, tuple | list)
     # Three arrays are no splits: those are three data sets of torch.
     if several and (len(data) == 2 or (len(data) == 3 and all(map(_is_array, data[1:])))):
-        stored = _arrays(data)
-        kinds = (*stored.inputs, stored.targets, stored.weights)
-        arrays = [everything(kind) for kind in kinds if kind is not None]
-        content = [part for a in arrays for part in (str((a.dtype, a.shape)).encode(), _bytes(a))]
-        return registered(arrays_in_memory(stored), "arrays", *content)
+        chosen = _arrays(data)
+        each = [*chosen["inputs"], *(chosen[k] for k in ("targets", "weights") if k in chosen)]
+        content = [part for a in each for part in (str((a.dtype, a.shape)).encode(), _bytes(a))]
+        return registered(arrays_in_memory(chosen), "arrays", *content)
     try:
         made = as_dataset(data, torch.complex64, weighted=None)
     except ValueError as error:
@@ -58,34 +55,33 @@ def data_target(data: Any) -> str:
     return registered(ready, type(data).__name__, *content)
 
 
-def arrays_in_memory(stored: StoredSamples) -> Callable[..., Dataset]:
-    """A data function of arrays, with the arguments of `cvtrain.data.arrays.arrays` that are not
-    about files."""
-    function = partial(from_sources, Sources(stored, {}))
+def arrays_in_memory(chosen: Mapping[str, Any]) -> Callable[..., Dataset]:
+    """`cvtrain.data.arrays.arrays` of inputs, targets and maybe weights in memory."""
+    function = partial(arrays, **chosen)
     function.__name__ = "arrays"  # type: ignore[attr-defined]  # for errors; a partial has none
     return function
 
 
-def _arrays(data: Sequence[Any]) -> StoredSamples:
-    """Inputs, targets and maybe weights, if `data` are these.
+def _arrays(data: Sequence[Any]) -> dict[str, Any]:
+    """A tuple of inputs, targets and maybe weights by name, if `data` are these.
 
     Raises:
         InputError: they are not, or not of equal length.
     """
     try:
         inputs = data[0] if isinstance(data[0], tuple) else (data[0],)
-        arrays = [as_array(value) for value in (*inputs, *data[1:])]
+        made = [as_array(value) for value in (*inputs, *data[1:])]
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"data: should be a pair of arrays: {error}") from None
-    if any(not array.ndim or len(array) != len(arrays[0]) for array in arrays):
+    if any(not array.ndim or len(array) != len(made[0]) for array in made):
         kinds = [*(["inputs"] * len(inputs)), "targets", "weights"]
-        shapes = [f"{kind} {list(a.shape)}" for kind, a in zip(kinds, arrays, strict=False)]
+        shapes = [f"{kind} {list(a.shape)}" for kind, a in zip(kinds, made, strict=False)]
         raise InputError(
             f"data: {', '.join(shapes[:-1])} and {shapes[-1]} should have the same number of"
             " samples along their first axis"
         )
-    stored = [InMemory(array) for array in arrays]
-    return StoredSamples(tuple(stored[: len(inputs)]), *stored[len(inputs) :])
+    named = zip(("targets", "weights"), made[len(inputs) :], strict=False)
+    return {"inputs": tuple(made[: len(inputs)]), **dict(named)}
 
 
 def _is_array(value: Any) -> bool:

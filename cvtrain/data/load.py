@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from inspect import signature
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
+from cvtrain.config.own_code import called_with
 from cvtrain.config.schema import Config
 from cvtrain.config.sections import TargetConfig
 from cvtrain.config.targets import check_arguments, resolve_target
 from cvtrain.data.adoption import as_dataset
+from cvtrain.data.arrays import arrays
 from cvtrain.data.dataset import Dataset, DatasetCache
+from cvtrain.data.folders import folders
 from cvtrain.process.errors import InputError, describe_error, first_line
 from cvtrain.process.user_code import user_place
 
@@ -56,17 +62,39 @@ def _build_dataset(slot: TargetConfig, dtype: str, trusted: tuple[str, ...]) -> 
     arguments = dict(slot.arguments)
     if "seed" not in taken and arguments.get("seed") == 0:
         del arguments["seed"]  # the default of another data set, or of `custom`
+    own = {}
+    if getattr(function, "func", function) in (arrays, folders):
+        own = {"transform": _transform(arguments.pop("transform", None), trusted)}
     weighted = False if "weighted" in taken else arguments.pop("weighted", False)
     if not isinstance(weighted, bool):
         raise InputError(f"data.weighted={weighted}: should be true or false")
     arguments = check_arguments("data", function, arguments, frozenset({"dtype"}))
     if "dtype" in taken:
         arguments["dtype"] = precision
+    arguments |= {key: value for key, value in own.items() if value is not None}
     try:
         with np.errstate(all="ignore"):  # the data set itself refuses what is not finite
             return as_dataset(function(**arguments), precision, weighted)
     except Exception as error:  # whatever a user's function comes up with
         raise InputError(f"data: {_fault(slot, error)}") from error
+
+
+def _transform(value: Any, trusted: tuple[str, ...]) -> Any:
+    """The transform of inputs, with what it names of the user's own as a function.
+
+    Raises:
+        InputError: it may not be named, or refuses an argument.
+    """
+    if isinstance(value, list | tuple):
+        return [_transform(one, trusted) for one in value]
+    if isinstance(value, str) and "." in value:
+        value = {"_target_": value}
+    if not (isinstance(value, Mapping) and "_target_" in value):
+        return value
+    path, key = str(value["_target_"]), "data.transform"
+    target = resolve_target(key, path, nn.Module, trusted, anything=True)
+    arguments = {name: given for name, given in value.items() if name != "_target_"}
+    return called_with(key, target, arguments, nn.Module, ("a sample",))
 
 
 def _fault(slot: TargetConfig, error: Exception) -> str:

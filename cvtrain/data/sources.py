@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -14,6 +14,8 @@ from cvtrain.data.random import data_generator, stratified, whole_groups
 from cvtrain.gradients.losses import IGNORED, TaskName
 
 Parts: TypeAlias = Literal["last"]
+HELD_OUT = 0.2
+"""Share of the samples for validation, and for test, where the user states none."""
 
 DRAWS = 100
 """Divisions of groups that are tried until every class is in the training split."""
@@ -61,12 +63,14 @@ class Part(NamedTuple):
     samples: npt.NDArray[np.intp]
 
 
-def of_pairs(sources: Sources, parts: Parts | None, target_parts: Parts | None) -> Sources:
+def of_pairs(
+    sources: Sources, parts: Sequence[Parts | None], target_parts: Parts | None
+) -> Sources:
     """Sources whose real pairs are complex numbers.
 
     Args:
         sources: the arrays.
-        parts: `last`: the last axis of inputs holds real and imaginary part.
+        parts: for each input, `last`: its last axis holds real and imaginary part.
         target_parts: `last`: that of targets does.
 
     Raises:
@@ -74,8 +78,9 @@ def of_pairs(sources: Sources, parts: Parts | None, target_parts: Parts | None) 
     """
 
     def complex_samples(s: StoredSamples) -> StoredSamples:
-        if parts is not None:
-            s = replace(s, inputs=tuple(RealPairs("parts", "inputs", x) for x in s.inputs))
+        each = zip(s.inputs, parts, strict=True)
+        inputs = [x if part is None else RealPairs("parts", "inputs", x) for x, part in each]
+        s = replace(s, inputs=tuple(inputs))
         if target_parts is not None:
             s = replace(s, targets=RealPairs("target_parts", "targets", s.targets))
         return s
@@ -123,10 +128,7 @@ def drawn_samples(
 
 
 def divided(
-    sources: Sources,
-    validation: float,
-    test: float,
-    divide: Callable[[float, float], Sequence[npt.NDArray[np.intp]]],
+    sources: Sources, validation: float, test: float, seed: int, task: TaskName
 ) -> list[Part]:
     """The samples of training, validation and test: all of a split that has its own, else a part of
     the training samples.
@@ -135,12 +137,20 @@ def divided(
         sources: the arrays.
         validation: share of the training samples for validation, where it has none of its own.
         test: share for test, likewise.
-        divide: takes the two shares, 0 where none is drawn, and returns numbers of samples for
-            training, validation and test.
+        seed: of the draw.
+        task: see `drawn_samples`.
 
     Raises:
-        ValueError: the shares leave no samples for training.
+        ValueError: the shares leave no samples for training; or a share, groups or a seed are
+            stated where nothing is drawn.
     """
+    own = {"validation", "test"} & sources.others.keys()
+    for split, share in (("validation", validation), ("test", test)):
+        if split in own and share != HELD_OUT:
+            raise ValueError(f"{split}={share}: should be left out, as it has its own samples")
+    if len(own) == 2 and (seed or sources.groups is not None):
+        setting = f"seed={seed}: should be 0" if seed else "groups: should be left out"
+        raise ValueError(f"{setting}, as validation and test have their own samples")
     shares = [
         0.0 if split in sources.others else share
         for split, share in (("validation", validation), ("test", test))
@@ -148,9 +158,11 @@ def divided(
     if sum(shares) >= 1:
         raise ValueError(f"validation={validation}: should leave samples beside test={test}")
     parts = []
-    for split, drawn in zip(("train", "validation", "test"), divide(*shares), strict=True):
-        own = sources.others.get(split)
-        parts.append(Part(sources.train, drawn) if own is None else whole(own))
+    for split, drawn in zip(
+        ("train", "validation", "test"), drawn_samples(sources, seed, task, *shares), strict=True
+    ):
+        stored = sources.others.get(split)
+        parts.append(Part(sources.train, drawn) if stored is None else whole(stored))
     return parts
 
 

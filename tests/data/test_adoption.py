@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -105,3 +107,37 @@ def test_a_module_that_draws_its_splits_in_setup_has_no_sample_in_training_and_v
     )
     assert len(train) == len(validation) == 20
     assert not train & validation
+
+
+def test_a_transform_of_ones_own_is_a_function_of_one_sample(tmp_path, monkeypatch):
+    code = (
+        "import numpy as np\ndef centred(x, gain: float = 1.0):\n    return gain * (x - x.mean())\n"
+    )
+    code += "class Turned:\n    def __call__(self, x):\n        return 1j * x\n"
+    (tmp_path / "transformlab.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    files = save_splits(tmp_path)
+    words = ["data=arrays", "model=linear", "trusted_modules=[transformlab]", "data.scale=none"]
+    words += [f"data.{key}={path}" for key, path in files.items()]
+    centred = {n: (x - x.astype(np.complex128).mean(1, keepdims=True)) for n, x in X.items()}
+    for transform, factor in (
+        ("transformlab.centred", 1),
+        ("{_target_: transformlab.centred, gain: 2}", 2),
+    ):
+        dataset = load_dataset(configured(*words, f"data.transform={transform}"))
+        for name in SPLITS:
+            expected = torch.from_numpy((factor * centred[name]).astype(np.complex64))
+            assert torch.equal(getattr(dataset, name).inputs, expected)
+    dataset = load_dataset(configured(*words, "data.transform=transformlab.Turned"))
+    assert torch.equal(dataset.test.inputs, torch.from_numpy(1j * X["test"]))
+    for transform, fault in (
+        ("transformlab.centered", "data.transform._target_=transformlab.centered: .* centred"),
+        (
+            "{_target_: transformlab.centred, gian: 2}",
+            "data.transform.gian=2: .*data.transform.gai",
+        ),
+        ("os.system", "data.transform._target_=os.system: should be of a trusted package"),
+    ):
+        with pytest.raises(InputError, match=fault):
+            load_dataset(configured(*words, f"data.transform={transform}"))
+    sys.modules.pop("transformlab")

@@ -188,6 +188,37 @@ def test_labels_that_are_not_0_to_c_are_numbered_anew_when_asked(tmp_path):
     assert dataset.class_names == ("5", "7", "9")
 
 
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"validation": 0.3}, "validation=0.3: should be left out, as it has its own samples"),
+        ({"seed": 1}, "seed=1: should be 0, as validation and test have their own samples"),
+        ({"groups": LABELS["train"]}, "groups: should be left out, as validation and test have"),
+    ],
+)
+def test_what_a_draw_would_need_is_refused_where_splits_have_their_own_files(
+    tmp_path, chosen, message
+):
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, **save_splits(tmp_path), **chosen)
+
+
+def test_each_input_may_have_its_own_transform_and_parts(tmp_path):
+    chosen = save(tmp_path)
+    pairs = np.stack([X["train"].real, X["train"].imag], axis=-1)
+    alone = {"scale": "none", "seed": 3}
+    spectra, _ = read(tmp_path, **chosen, **alone, transform="fft")
+    plain, _ = read(tmp_path, **chosen, **alone)
+    chosen["inputs"] = [X["train"], pairs, X["train"]]  # arrays in memory, as in Python
+    chosen |= alone | {"transform": ["fft", None, np.flip], "parts": [None, "last", None]}
+    for place in (True, False):
+        splits, _ = read(tmp_path, **chosen, in_memory=place)
+        for split, one, other in zip(splits, spectra, plain, strict=True):
+            assert torch.equal(split.inputs[0], one.inputs)
+            assert torch.equal(split.inputs[1], other.inputs)
+            assert torch.equal(split.inputs[2], other.inputs.flip(1))
+
+
 def nan(x):
     return np.where(np.arange(x.size).reshape(x.shape) == 7, np.nan, x)
 
@@ -209,7 +240,17 @@ BAD = [
     ({}, {"transform": "analytic"}, "transform=analytic: should be of real signals"),
     ({}, {"transform": "fft2"}, "transform=fft2: should be of inputs with 2 axes"),
     ({}, {"transform": "stft"}, "window=64: should be at most the 6 values"),
-    ({}, {"transform": "sine"}, "transform=sine: should be"),
+    ({}, {"transform": "sine"}, "transform=sine: should be one of fft, fft2, stft, analytic, or a"),
+    ({}, {"transform": ["fft", None]}, "transform: 2 in a list should be 1, one for each input"),
+    ({}, {"transform": lambda x: "a"}, "transform: should return an array of numbers, returns <U1"),
+    ({}, {"transform": lambda x: x[x.real > 0]}, "transform: samples should have one shape, have"),
+    ({}, {"parts": ["first"]}, "parts=.*: should be last, or a list of last and null"),
+    ({}, {"window": 32, "transform": "fft"}, "window=32: should come with transform=stft"),
+    (
+        {"y": REAL["train"]},
+        {"relabel": True},
+        "relabel=true: should be false, as the targets are n",
+    ),
     ({}, {"validation": 0.6, "test": 0.5}, "validation=0.6: should leave samples"),
     ({}, {"test_inputs": "x.npy"}, "test_targets=null: should be given"),
     ({"x": X["train"] * 0}, {}, "scale=rms: training inputs should not be zero"),
