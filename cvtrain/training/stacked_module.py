@@ -42,6 +42,7 @@ class StackedModule(LightningModule):
     Args:
         networks: K modules with their initial weights, which may differ only in the values of
             parameters and buffers. Of a `LightningModule` only `forward` is used.
+            Their forward takes a batch's inputs, each of several as an argument.
         loss: maps outputs and targets of one network to a real number.
         optimizer: a rule of `cvtrain.optim`, called with the stacked parameters and
             ``stacked=True``; its hyperparameters are numbers or [K] tensors.
@@ -104,19 +105,21 @@ class StackedModule(LightningModule):
         """The number of networks, K."""
         return len(next(iter(self.stack.parameters())))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Outputs [K, N, …] of all networks for the same inputs [N, …]."""
-        outputs: Tensor = self.stack(x.expand(self.members, *x.shape))
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Outputs [K, N, …] of all networks for the same inputs [N, …], one or several."""
+        outputs: Tensor = self.stack(tuple(x.expand(self.members, *x.shape) for x in inputs))
         return outputs
 
-    def losses(self, batch: Sequence[Tensor]) -> Tensor:
-        """The losses [K] of the networks on a batch (inputs, targets).
+    def losses(self, batch: Sequence[Any]) -> Tensor:
+        """The losses [K] of the networks on a batch (inputs, targets), whose inputs may be several,
+        in a tuple or list.
 
         Raises:
             TypeError: the loss is complex.
         """
         inputs, targets = batch
-        losses: Tensor = vmap(self._loss, in_dims=(0, None))(self(inputs), targets)
+        several = inputs if isinstance(inputs, tuple | list) else (inputs,)
+        losses: Tensor = vmap(self._loss, in_dims=(0, None))(self(*several), targets)
         if losses.is_complex():
             raise TypeError("the loss is complex; a loss that is minimised is real")
         return losses
@@ -150,13 +153,13 @@ class StackedModule(LightningModule):
         """Set the learning rates of the next update."""
         self._set_rates()
 
-    def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: Sequence[Any], batch_idx: int) -> Tensor:
         """The sum of the K objectives: each network's gradient is that of its own objective."""
         losses = self.losses(batch)
         self._log("train", losses)
         return (column(self._scale, losses) * losses).sum()
 
-    def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: Sequence[Any], batch_idx: int) -> None:
         """Log the validation losses ``val/loss_k``."""
         self._log("val", self.losses(batch))
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from torch import nn
+from torch.utils.data import DataLoader
 
 from cvtrain import GradientMonitor, StackedModule
 from cvtrain.gradients.clipping import NormClip
@@ -36,6 +38,44 @@ def test_each_network_ends_where_it_would_have_ended_alone(tmp_path, name):
         fit(alone, tmp_path)
         for key, value in stack.state_dict_of(k).items():
             torch.testing.assert_close(value, alone.state_dict()[key], rtol=1e-10, atol=1e-12)
+
+
+class Two(LightningModule):
+    """A network of two inputs, which trains itself alone."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.signal = nn.Linear(3, 2, dtype=COMPLEX)
+        self.place = nn.Linear(1, 2, dtype=COMPLEX)
+
+    def forward(self, signal, place):
+        return (self.signal(signal) * self.place(place)).abs()
+
+    def training_step(self, batch, batch_idx):
+        inputs, targets = batch
+        return nn.functional.cross_entropy(self(*inputs), targets)
+
+    def configure_optimizers(self):
+        return Adam(self.parameters(), lr=0.01)
+
+
+def test_networks_of_several_inputs_get_each_as_an_argument(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    signal, place = (torch.randn(24, n, dtype=COMPLEX, generator=generator) for n in (3, 1))
+    labels = torch.arange(24) % 2
+    samples = [((signal[n], place[n]), labels[n]) for n in range(24)]
+    networks = [Two(0), Two(1)]
+    stack = StackedModule(networks, nn.functional.cross_entropy, partial(Adam, lr=0.01))
+    assert stack(signal, place).shape == (2, 24, 2)
+    options = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
+    for module in (stack, *networks):
+        trainer = Trainer(max_epochs=2, accelerator="cpu", enable_model_summary=False, **options)
+        trainer.fit(module, DataLoader(samples, batch_size=8))
+    for k, network in enumerate(networks):
+        assert not torch.equal(network.signal.weight, Two(k).signal.weight)
+        for key, value in stack.state_dict_of(k).items():
+            torch.testing.assert_close(value, network.state_dict()[key], rtol=1e-10, atol=1e-12)
 
 
 def test_numbers_per_network_cover_scale_convention_and_clip(tmp_path):
