@@ -17,12 +17,13 @@ pytestmark = pytest.mark.usefixtures("blank_figures")
 
 EXPERIMENT_FILES = Path(configuration_folder()) / "experiment"
 SMALL = ("seed=0", "max_steps=10", "model.hidden=[4]", "signals.scalars_every=10")
+SWEEP = (*SMALL, "lr_octave=0", "optimizer=sgd")
 
 
 @pytest.fixture
 def small(monkeypatch):
     """A suite of two short experiments."""
-    short = {"weight_decay": SMALL, "sweep": (*SMALL, "lr_octave=0", "optimizer=sgd")}
+    short = {"weight_decay": SMALL, "sweep": SWEEP}
     monkeypatch.setattr(module, "suite", lambda: short)
     return short
 
@@ -68,16 +69,16 @@ def test_what_is_complete_is_not_run_again_and_all_of_it_is_on_one_page(small, t
 
 
 def test_an_experiment_that_is_not_complete_is_gone_on_with(small, tmp_path, capsys):
-    arguments = ["weight_decay", "--quick", "--folder", str(tmp_path)]
+    arguments = ["sweep", "--quick", "--folder", str(tmp_path)]
     assert main(arguments) == 0
-    record, finished_run, *_ = (tmp_path / "weight_decay").glob("*/run.json")
+    record, finished_run, *_ = (tmp_path / "sweep").glob("*/run.json")
     written = finished_run.stat().st_mtime_ns
     content = json.loads(record.read_text(encoding="utf-8"))
     record.write_text(json.dumps(content | {"status": "interrupted"}), encoding="utf-8")
-    command = ["+experiment=weight_decay", *SMALL]
-    assert complete(tmp_path, "weight_decay", command) is None
+    command = ["+experiment=sweep", *SWEEP]
+    assert complete(tmp_path, "sweep", command) is None
     assert main(arguments) == 0
-    assert complete(tmp_path, "weight_decay", command) == tmp_path / "weight_decay"
+    assert complete(tmp_path, "sweep", command) == tmp_path / "sweep"
     assert json.loads(record.read_text(encoding="utf-8"))["status"] == "finished"
     assert finished_run.stat().st_mtime_ns == written
 
@@ -85,14 +86,14 @@ def test_an_experiment_that_is_not_complete_is_gone_on_with(small, tmp_path, cap
 def test_what_another_command_made_is_kept_and_not_taken_for_this_one(
     small, tmp_path, capsys, monkeypatch
 ):
-    arguments = ["weight_decay", "--quick", "--folder", str(tmp_path)]
+    arguments = ["sweep", "--quick", "--folder", str(tmp_path)]
     assert main(arguments) == 0
-    longer = tuple("max_steps=12" if text == "max_steps=10" else text for text in SMALL)
-    monkeypatch.setattr(module, "suite", lambda: {"weight_decay": longer})
+    longer = tuple("max_steps=12" if text == "max_steps=10" else text for text in SWEEP)
+    monkeypatch.setattr(module, "suite", lambda: {"sweep": longer})
     assert main(arguments) == 0
-    command = ["+experiment=weight_decay", *longer]
-    assert complete(tmp_path, "weight_decay", command) == tmp_path / "weight_decay_2"
-    assert (tmp_path / "weight_decay").exists()
+    command = ["+experiment=sweep", *longer]
+    assert complete(tmp_path, "sweep", command) == tmp_path / "sweep_2"
+    assert (tmp_path / "sweep").exists()
 
 
 def test_an_experiment_that_fails_stops_no_other_and_is_named(small, tmp_path, capsys, monkeypatch):

@@ -315,13 +315,12 @@ def test_tensorboard_on_nothing_is_one_line_and_status_2(tmp_path, capsys):
     assert tensorboard([str(tmp_path / "missing")]) == 2
 
 
-def test_a_port_that_is_taken_is_one_line_and_status_2(reported):
+def test_a_port_that_is_taken_is_one_line_and_status_2(commands, reported, tmp_path):
     with socket.socket() as taken:
         taken.bind(("localhost", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        command = [sys.executable, "-m", "cvtrain", "tensorboard", str(reported), f"--port={port}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = commands.run(tmp_path, "tensorboard", str(reported), f"--port={port}")
     assert done.returncode == 2
     assert str(port) in done.stderr
     assert done.stderr.count("\n") == 1
