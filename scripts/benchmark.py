@@ -9,6 +9,7 @@ python scripts/benchmark.py [--sizes 1,16,64,256,1024] [--rounds 5] [--peers] [-
     single       cvtrain's single engine, with the signals of the configuration
     stack        cvtrain's stack engine, likewise; one line per size
     stack, bare  the same, measuring nothing but the first and last weights
+    compiled     the same with compile=true
     jax          JAX's jit(scan(vmap)), measuring nothing (with --peers; the extra `peers`)
 
 Each is timed for a short and a long run; a step is their difference, free of what a run costs once.
@@ -107,6 +108,8 @@ def ways(sizes: list[int], peers: bool) -> list[Way]:
         found.append(Way("stack", size, engine("stack")))
         if size >= 64:
             found.append(Way("stack, bare", size, engine("stack"), SILENT))
+            compiled = (*SILENT, "compile=true")
+            found.append(Way("compiled", size, engine("stack"), compiled))
             if peers:
                 found.append(Way("jax", size, jax_stack))
     return found

@@ -58,6 +58,7 @@ UNHASHED_DEFAULTS: dict[str, Any] = {
     "callbacks": [],
     "metrics": [],
     "module": {"_target_": None},
+    "compile": False,
 }
 """Keys that are no part of an id at these values: ids of runs from before such a key stay valid."""
 
@@ -95,6 +96,7 @@ class Config(Section):
     start_from: str | None = None
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
     ema: EmaConfig = EmaConfig()
+    compile: bool = False
     logger: Annotated[AnyLoggerConfig, Field(discriminator="kind")] = NoLoggerConfig()
     report: ReportConfig = ReportConfig()
     on_error: Literal["continue", "stop"]

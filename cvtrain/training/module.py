@@ -225,8 +225,7 @@ class TrainingModule(ModuleState):
         update.next_weights = self.weights()
         rates = self.trainer.optimizers[0].param_groups[0]["lr"]
         update.rates = column(rates, update.losses).expand(self.members)
-        tensors = [*update.gradients.values(), *update.next_weights.values()]
-        newly = self.latch.observe(step, update.losses, tensors)
+        newly = self.latch.observe(step, update.losses, update.sum_of_all())
         at_once = free_to_read(newly)
         if at_once:
             self._breaking = update

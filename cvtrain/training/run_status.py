@@ -27,23 +27,20 @@ class DivergenceLatch:
         self._bound: Tensor | None = None
         self._observed = self._taken = NEVER
 
-    def observe(self, step: int, losses: Tensor, tensors: Iterable[Tensor]) -> Tensor:
+    def observe(self, step: int, losses: Tensor, total: Tensor) -> Tensor:
         """Test the update that was just made; return which runs diverged with it, bool [K]. Each
         run is reported once.
 
         Args:
             step: number of the update, larger than before.
             losses: [K], before the update; those of the first call set the bounds.
-            tensors: [K, …], the gradients before the update and the weights after it.
+            total: [K], `total_of` the gradients before the update and the weights after it.
         """
         if self._bound is None or self._at is None:
             smallest = torch.finfo(losses.dtype).tiny
             self._bound = EXPLOSION * losses.abs().clamp(min=smallest)
             self._at = torch.full_like(losses, NEVER, dtype=torch.int64)
-        # No NaN or infinity escapes a sum (short of finite entries that add up to one), and it is
-        # the cheapest reduction there is: 0 · sum is NaN just where something is not finite, and
-        # NaN is within no bound.
-        total = torch.stack([real_rows(tensor).sum(dim=1) for tensor in tensors]).sum(dim=0)
+        # 0 · total is NaN just where something is not finite, and NaN is within no bound.
         usable = (losses.abs() + 0 * total) <= self._bound
         newly = ~(usable | (self._at != NEVER))
         self._at = self._at.masked_fill(newly, step)
@@ -82,6 +79,12 @@ class DivergenceLatch:
         """Restore the bounds [K] of runs that are resumed, none of which has diverged."""
         self._bound = bounds
         self._at = torch.full_like(bounds, NEVER, dtype=torch.int64)
+
+
+def total_of(tensors: Iterable[Tensor]) -> Tensor:
+    """The sum [K] over all parts of all entries of tensors [K, …]: no NaN or infinity escapes it
+    (short of finite entries that add up to one), and it is the cheapest reduction there is."""
+    return torch.stack([real_rows(tensor).sum(dim=1) for tensor in tensors]).sum(dim=0)
 
 
 class RunStatuses:

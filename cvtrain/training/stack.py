@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import chain
+from math import lcm
 from typing import Any
 
 import torch
@@ -14,16 +16,28 @@ from torch.func import vmap
 from cvtrain.config.schema import Config
 from cvtrain.data.draws import SplitName
 from cvtrain.data.split import Split
-from cvtrain.gradients.stacked_number import Number, float64
+from cvtrain.gradients.stacked_number import Number, column, float64
 from cvtrain.models.forward_state import nothing_left_behind
 from cvtrain.models.stacked.network import StackedNetwork
+from cvtrain.optim import RuleOptimizer
+from cvtrain.training.compiled_step import CompiledStep, Programs, Step
 from cvtrain.training.metrics import Totals
 from cvtrain.training.module import TrainingModule, TrainingSettings
-from cvtrain.training.stacking import stack_optimizer, stack_schedule
+from cvtrain.training.pure_update import NotCompiled
+from cvtrain.training.stacking import program_part, stack_optimizer, stack_schedule
 from cvtrain.training.task import Task
+from cvtrain.training.update import Update
+
+log = logging.getLogger(__name__)
 
 EVALUATION_PIECE = 1024
 """Largest number of samples of each member that are evaluated at once."""
+
+COMPILED_MEMBERS = 16
+"""Members that a compiled program updates at once."""
+
+_PROGRAMS: dict[str, Programs] = {}
+"""What this process has compiled, by `program_part`."""
 
 
 def alignment(task: Task) -> int:
@@ -35,7 +49,8 @@ def alignment(task: Task) -> int:
     if task.accelerator != "cpu":
         return 1
     vector = 16 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 8
-    return vector * torch.get_num_threads()
+    vectors = vector * torch.get_num_threads()
+    return lcm(vectors, COMPILED_MEMBERS) if task.config.compile else vectors
 
 
 class Stack(TrainingModule):
@@ -68,6 +83,10 @@ class Stack(TrainingModule):
         self._schedule = stack_schedule(filled)
         self._initial_rates: list[Number] = []
         self._losses_taken = 0
+        self._compiles = self.config.compile
+        self._program: CompiledStep | None = None
+        self._step: Step | None = None
+        self._batch = 0
 
     @property
     def network(self) -> nn.Module:
@@ -87,12 +106,90 @@ class Stack(TrainingModule):
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> None:
         """Set the learning rates of the update, and validate if a validation is due."""
+        self._batch = batch
         if self._schedule is not None:
             factors = self._schedule(self.trainer.global_step)
             groups = self.trainer.optimizers[0].param_groups
             for group, rate in zip(groups, self._initial_rates, strict=True):
                 group["lr"] = float64(rate) * factors
         super().on_train_batch_start(batch, batch_idx)
+
+    def training_step(self, batch: int, batch_idx: int) -> Tensor:
+        """The sum of the K objectives, which a compiled step has computed already."""
+        if self._step is None:
+            return super().training_step(batch, batch_idx)
+        losses = self._step.losses
+        return (column(self._numbers.scale, losses) * losses).sum()
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Compute gradients, unless a compiled step has."""
+        if self._step is None:
+            super().backward(loss, *args, **kwargs)
+
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Any,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        """Make one update, compiled if the configuration asks for it."""
+        step, weights = self.trainer.global_step, self.weights()
+        self._step = self._compiled_step(step)
+        if self._step is None:
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+            return
+        # Without gradients it changes nothing; Lightning counts its steps.
+        optimizer.step(closure=optimizer_closure)
+        made, self._step = self._step, None
+        self._previous = weights
+        self.after_update(
+            step,
+            Update(
+                losses=made.losses,
+                gradients=made.gradients,
+                transformed=made.transformed,
+                coefficient=made.coefficient,
+                weights=weights,
+                total=made.total,
+            ),
+        )
+
+    def _compiled_step(self, step: int) -> Step | None:
+        """Make update number `step` by the compiled program; None if it is not to be compiled.
+
+        The first update is not: before it an optimizer has no state. Nor is that of a smaller
+        batch at the end of an epoch, which would take a program of its own.
+        """
+        if not self._compiles or step == 0:
+            return None
+        read = self._batches.batch(self._batch, self.device)
+        samples = len(self.dataset.train)
+        if read.targets.shape[1] < min(self.config.batch_size or samples, samples):
+            return None
+        try:
+            if self._program is None:
+                if self.device.type != "cpu":
+                    raise NotCompiled("only steps on a CPU are")
+                if isinstance(self.objective.loss, nn.Module):
+                    raise NotCompiled("the loss is not one of cvtrain")
+                optimizer = self.trainer.optimizers[0]
+                assert isinstance(optimizer, RuleOptimizer)
+                self._program = CompiledStep(
+                    self.stacked,
+                    self.objective.loss_value,
+                    optimizer,
+                    self._numbers,
+                    COMPILED_MEMBERS,
+                    _PROGRAMS.setdefault(program_part(self.config), {}),
+                )
+            return self._program.step(read.each_input, read.judged)
+        except NotCompiled as reason:
+            log.warning(
+                "compile=true: the step of %d runs is not compiled: %s", self.members, reason
+            )
+            self._compiles, self._program = False, None
+            return None
 
     def weights_before_update(self) -> dict[str, Tensor]:
         """The weights themselves: the optimizer puts new tensors in their place."""

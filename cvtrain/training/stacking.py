@@ -61,6 +61,13 @@ def common_part(config: Config, *, any_draw: bool = False) -> str:
     return json.dumps(content, sort_keys=True)
 
 
+def program_part(config: Config) -> str:
+    """What a compiled step depends on besides shapes and numbers, as JSON."""
+    common = json.loads(common_part(config))
+    sections = ("model", "objective", "optimizer", "clip", "dtype")
+    return json.dumps([common[section] for section in sections])
+
+
 def refusal(config: Config) -> str | None:
     """Why a configuration cannot be trained in a stack, or None if nothing in it says so."""
     trainer = config.trainer

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cvtrain.config.sections import SignalsConfig
 from cvtrain.gradients.stacked_number import Number, column
+from cvtrain.training.run_status import total_of
 from cvtrain.training.signals import measure
 
 Tensors = dict[str, Tensor]
@@ -27,15 +28,23 @@ class Update:
         coefficient: of the clipping, [K].
         rates: learning rates of the first group of parameters, [K].
         weights, next_weights: before and after the update, [K, …].
+        total: of the gradients and the next weights, see `cvtrain.training.run_status.total_of`.
     """
 
     losses: Tensor
-    gradients: Tensors = field(default_factory=dict)
-    transformed: Tensors = field(default_factory=dict)
+    gradients: Mapping[str, Tensor] = field(default_factory=dict)
+    transformed: Mapping[str, Tensor] = field(default_factory=dict)
     coefficient: Tensor | None = None
     rates: Tensor | None = None
     weights: Tensors = field(default_factory=dict)
     next_weights: Tensors = field(default_factory=dict)
+    total: Tensor | None = None
+
+    def sum_of_all(self) -> Tensor:
+        """`total`, computed here if it has not been before, [K]."""
+        if self.total is None:
+            return total_of([*self.gradients.values(), *self.next_weights.values()])
+        return self.total
 
     def signals(
         self, scale: Number, solution: Mapping[str, Tensor] | None, config: SignalsConfig
@@ -72,7 +81,7 @@ def where_runs(which: Tensor, update: Update, other: Update) -> Update:
             made[key] = torch.where(which.reshape(-1, *(1 for _ in new.shape[1:])), new, old)
         return made[key]
 
-    def every(new: Tensors, old: Tensors) -> Tensors:
+    def every(new: Mapping[str, Tensor], old: Mapping[str, Tensor]) -> Tensors:
         return {name: one(tensor, old[name]) for name, tensor in new.items()}
 
     assert update.coefficient is not None

@@ -9,7 +9,7 @@ import torch
 from cvtrain.config.point import Point
 from cvtrain.runs.checkpoint import read_checkpoint
 from cvtrain.training.job import Job
-from cvtrain.training.run_status import EXPLOSION, DivergenceLatch
+from cvtrain.training.run_status import EXPLOSION, DivergenceLatch, total_of
 from cvtrain.training.train import train
 from tests.training.trained_runs import configured
 
@@ -18,7 +18,7 @@ K = 3
 
 def newly(latch, losses, tensors):
     newly.step += 1
-    mask = latch.observe(newly.step, losses, tensors)
+    mask = latch.observe(newly.step, losses, total_of(tensors))
     runs = mask.nonzero().flatten().tolist()
     assert latch.take() == ({newly.step: runs} if runs else {})
     return runs

@@ -179,6 +179,23 @@ class StackedNetwork(nn.Module):
             self._put(name, buffer, buffers[name])
         return outputs
 
+    @property
+    def members(self) -> int:
+        """The number of networks, K."""
+        return len(self._seeds)
+
+    def call_with(self, parameters: dict[str, Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
+        """Outputs [n, N, …] of n members with other parameters, for networks without buffers.
+
+        Args:
+            parameters: [n, …] by their plain names.
+            inputs: [n, N, …] each.
+        """
+        named = {f"network.{name}": tensor for name, tensor in parameters.items()}
+        with hidden():
+            outputs: Tensor = vmap(self._member)(named, {}, inputs)[0]
+        return outputs
+
     def member_state(self, member: int) -> dict[str, Tensor]:
         """The ``state_dict()`` of one member as a plain network, as views into the stack."""
         return {name: tensor[member] for name, tensor in self.network.state_dict().items()}
