@@ -80,7 +80,7 @@ def show_plan(
         for line in kind[0].task.describe(config):
             console.print(line, soft_wrap=True)
         console.print(
-            f"{runs} points × {config.max_steps} steps, about {cost.seconds:.1f} s"
+            f"{counted(runs)} × {config.max_steps} steps, about {cost.seconds:.1f} s"
             f" and {cost.bytes / 1e3:.0f} kB each",
         )
         seconds += cost.seconds * runs
@@ -97,9 +97,14 @@ def show_plan(
     if len(points) > LISTED:
         console.print(f"… and {len(points) - LISTED} more")
     console.print(
-        f"{len(points)} points, about {seconds / 60:.1f} minutes and {size / 1e6:.1f} MB"
+        f"{counted(len(points))}, about {seconds / 60:.1f} minutes and {size / 1e6:.1f} MB"
         " on this machine; nothing has been trained or written (plan=true)",
     )
+
+
+def counted(points: int) -> str:
+    """E.g. ``1 point``, ``8 points``."""
+    return f"{points} point{'' if points == 1 else 's'}"
 
 
 def measure_cost(kind: Job, patience: float = PATIENCE) -> Cost:
