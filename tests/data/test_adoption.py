@@ -67,7 +67,7 @@ def test_a_third_item_is_the_weight_where_that_is_stated(tmp_path, package):
         files[key] = str(tmp_path / f"{key}.npy")
         np.save(files[key], np.arange(len(X[name])) % 3.0)
     same, _ = read(tmp_path, **files, scale="none")
-    words = (*package, "data._target_=theirdata.weighing", "+data.weighted=true")
+    words = (*package, "data._target_=theirdata.weighing", "data.weighted=true")
     dataset = load_dataset(configured(*words))
     for name, expected in zip(SPLITS, same, strict=True):
         split = getattr(dataset, name)
@@ -82,7 +82,7 @@ def test_a_third_item_is_the_weight_where_that_is_stated(tmp_path, package):
         ("torchs", "true", "should be an input and a target and a weight, is a tuple of 2$"),
         ("ours", "true", "weighted=true: should be left out, as splits of a Dataset bring"),
     ):
-        words = (*package, f"data._target_=theirdata.{target}", f"+data.weighted={value}")
+        words = (*package, f"data._target_=theirdata.{target}", f"data.weighted={value}")
         with pytest.raises(InputError, match=fault):
             load_dataset(configured(*words))
 
