@@ -5,6 +5,7 @@ A LightningModule of the user's own may stand in the place of network and loss.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -23,6 +24,8 @@ from cvtrain.training.own_module import optimizer_and_schedule, own_module
 from cvtrain.training.own_steps import OwnEvaluation, training_loss
 from cvtrain.training.task import Task
 from cvtrain.training.update import Tensors
+
+log = logging.getLogger(__name__)
 
 EVALUATION_PIECE = 8192
 """Largest number of samples that are evaluated at once."""
@@ -68,6 +71,8 @@ class Single(TrainingModule):
     def on_fit_start(self) -> None:
         """Create views of the weights, which are on their device now."""
         super().on_fit_start()
+        if self.config.compile:
+            log.warning("compile=true: the step of a single run is not compiled")
         self._weight_views = super().weights()
         self._weight_copies = {name: weight.clone() for name, weight in self._weight_views.items()}
         if devices_wanted(self.config.trainer) > 1:

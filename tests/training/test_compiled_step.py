@@ -251,3 +251,9 @@ def test_compile_is_true_or_false():
 def test_runs_from_before_the_key_keep_their_id():
     without, on = configured(), configured("compile=true")
     assert without.identity == configured("compile=false").identity != on.identity
+
+
+def test_a_single_run_says_that_it_is_not_compiled_and_has_its_bits(tmp_path, caplog):
+    compiled = trained(tmp_path, *SHORT, "model.hidden=[4]", "compile=true")
+    assert "compile=true: the step of a single run is not compiled" in caplog.text
+    assert equal(compiled, trained(tmp_path, *SHORT, "model.hidden=[4]"))
