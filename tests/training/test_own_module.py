@@ -230,7 +230,7 @@ def test_a_module_without_outputs_is_measured_by_its_steps_alone(tmp_path):
 
 
 def test_a_resumed_module_has_the_same_bits(tmp_path):
-    line = own("Adapted", "optimizer=adam", "optimizer.lr=0.01", "model=mlp")
+    line = own("Adapted", "optimizer=adam", "optimizer.lr=0.01")
     (tmp_path / "whole").mkdir()
     whole = trained(tmp_path / "whole", *line)
     paused = tmp_path / "paused"
