@@ -15,7 +15,7 @@ from cvtrain.analysis.scores import compare
 from cvtrain.experiments.registry import Experiment
 from cvtrain.report.cells import number_text
 from cvtrain.report.document import Document, Sentence
-from cvtrain.report.predicted_factor import TABLE, factor_section, prediction_error
+from cvtrain.report.predicted_factor import TABLE, factor_picture, factor_section, prediction_error
 
 DIGITS = ("data=digits_fft", "objective=cross_entropy")
 NOISE = (
@@ -79,7 +79,8 @@ def report_factors(sweep: Sweep) -> Document:
     return Document(
         title="By what does a convention move the learning rate?",
         verdict=tuple(sentences),
-        sections=(factor_section(factors),) if factors else (),
+        cover=factor_picture(factors) if factors else None,
+        sections=(factor_section(factors, drawn=False),) if factors else (),
     )
 
 

@@ -21,21 +21,24 @@ LEAST_ARMS = 3
 """A correlation of fewer says nothing."""
 
 
-def factor_section(factors: Sequence[PredictedFactor]) -> Section:
-    """Table, figure and error of the prediction."""
+def factor_section(factors: Sequence[PredictedFactor], *, drawn: bool = True) -> Section:
+    """Table and error of the prediction, and its figure unless that stands in another place."""
     return Section(
         "Predicted from the gradient",
         sentences=(Sentence(f"{prediction_error(factors)}.", (TABLE,)),),
         tables=(factor_table(factors),),
-        pictures=(
-            Picture(
-                "predicted_factors",
-                "Octaves over the complex share of the squared gradient",
-                factor_figure(factors),
-                "The line is −log₂(1 − s/2), from no free parameter; marks are measured, with 95 %"
-                f" intervals. {prediction_error(factors)}.",
-            ),
-        ),
+        pictures=(factor_picture(factors),) if drawn else (),
+    )
+
+
+def factor_picture(factors: Sequence[PredictedFactor]) -> Picture:
+    """The figure, and what is to be seen in it."""
+    return Picture(
+        TABLE,
+        "Octaves over the complex share of the squared gradient",
+        factor_figure(factors),
+        "The line is −log₂(1 − s/2), in which no number is fitted; marks are measured, with 95 %"
+        f" intervals. {prediction_error(factors)}.",
     )
 
 
