@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import math
 import re
@@ -12,9 +13,10 @@ from rich.console import Console
 from cvtrain.report.cells import Column, number, words
 from cvtrain.report.console import rich_tables
 from cvtrain.report.document import Table
-from cvtrain.report.latex import COLUMN, PAGE, SEPARATION, as_tex, points
+from cvtrain.report.latex import COLUMN, PAGE, SEPARATION, _tex, as_tex, points
 from cvtrain.report.lr_sweep import report_retuning
 from tests.analysis.synthetic import HALVED, JITTERED, WIRTINGER, row, sweep_of
+from tests.documented_tables import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +38,21 @@ def text_of(table: Table, width: int = 80) -> str:
     for part in rich_tables(table, width):
         console.print(part)
     return console.export_text()
+
+
+def test_no_letter_of_a_report_is_unknown_to_latex():
+    """In any text of a report, not only in those that a test makes a table of."""
+    unknown = {}
+    for folder in ("analysis", "experiments", "report"):
+        for path in (ROOT / "cvtrain" / folder).rglob("*.py"):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            documentation = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    letters = () if id(node) in documentation else set(node.value)
+                    # Between others, as raised digits are parts of an exponent.
+                    unknown |= {x: path.name for x in letters if not _tex(f"a{x}a").isascii()}
+    assert unknown == {}
 
 
 def test_no_cell_is_cut_in_80_columns(tables):
