@@ -18,14 +18,11 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
-from cvtrain.models.stacked.network import StackedNetwork
-from cvtrain.optim import RuleOptimizer
 from cvtrain.process.errors import first_line
 from cvtrain.training.memory import is_out_of_memory
 from cvtrain.training.planes import Planes, is_planes, parts_of
 from cvtrain.training.pure_update import NotCompiled, PureUpdate, Settings
 from cvtrain.training.real_program import RealProgram, real_program
-from cvtrain.training.stacking import StackNumbers
 
 Program: TypeAlias = tuple[RealProgram, Callable[..., Sequence[Tensor]]]
 Programs: TypeAlias = dict[Any, Program]
@@ -94,24 +91,13 @@ class CompiledStep:
     """Makes updates of a stack by compiled programs, in the place of autograd and the optimizer.
 
     Args:
-        stacked: the networks of K members.
-        loss: of outputs, targets and weights of one member.
-        optimizer: over the stacked parameters.
-        numbers: scale, convention and clip of the members.
+        update: of K members, as a pure function.
         block: number of members that a program computes; K is a multiple of it.
         programs: those of stacks of the same structure, to which new ones are added.
     """
 
-    def __init__(
-        self,
-        stacked: StackedNetwork,
-        loss: Callable[..., Tensor],
-        optimizer: RuleOptimizer,
-        numbers: StackNumbers,
-        block: int,
-        programs: Programs,
-    ) -> None:
-        self._update = PureUpdate(stacked, loss, optimizer, numbers)
+    def __init__(self, update: PureUpdate, block: int, programs: Programs) -> None:
+        self._update = update
         self._block, self._programs = block, programs
         self._checked: set[Any] = set()
         self._split: dict[str, _Split] = {}

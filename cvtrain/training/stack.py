@@ -23,7 +23,7 @@ from cvtrain.optim import RuleOptimizer
 from cvtrain.training.compiled_step import CompiledStep, Programs, Step
 from cvtrain.training.metrics import Totals
 from cvtrain.training.module import TrainingModule, TrainingSettings
-from cvtrain.training.pure_update import NotCompiled
+from cvtrain.training.pure_update import NotCompiled, PureUpdate
 from cvtrain.training.stacking import program_part, stack_optimizer, stack_schedule
 from cvtrain.training.task import Task
 from cvtrain.training.update import Update
@@ -176,10 +176,7 @@ class Stack(TrainingModule):
                 optimizer = self.trainer.optimizers[0]
                 assert isinstance(optimizer, RuleOptimizer)
                 self._program = CompiledStep(
-                    self.stacked,
-                    self.objective.loss_value,
-                    optimizer,
-                    self._numbers,
+                    PureUpdate(self.stacked, self.objective.loss_value, optimizer, self._numbers),
                     COMPILED_MEMBERS,
                     _PROGRAMS.setdefault(program_part(self.config), {}),
                 )
