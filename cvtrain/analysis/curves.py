@@ -57,10 +57,16 @@ def levels(left: Grid, right: Grid, untrained: float) -> tuple[float, float]:
 
 def near_best(grid: Grid) -> BoolArray:
     """Rates up to the best one whose median loss is near the lowest, but above it, `[rates]`."""
-    lowest = np.nanmin(grid.median_loss)
-    near = (grid.median_loss <= NEAR * lowest) & (grid.median_loss >= GOOD * lowest)
+    near = near_lowest(grid)
     near[int(np.nanargmin(grid.median_loss)) + 1 :] = False
-    return np.asarray(near)
+    return near
+
+
+def near_lowest(grid: Grid) -> BoolArray:
+    """Rates, of either side of the best one, whose median loss is near the lowest, but above it,
+    `[rates]`."""
+    lowest = np.nanmin(grid.median_loss)
+    return np.asarray((grid.median_loss <= NEAR * lowest) & (grid.median_loss >= GOOD * lowest))
 
 
 def falling(grid: Grid, row: int) -> tuple[RealArray, RealArray]:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cvtrain.analysis.curves import GOOD, NEAR, distance, falling, joined, levels, obstacle
+from cvtrain.analysis.curves import distance, falling, joined, levels, near_lowest, obstacle
 from cvtrain.analysis.grid import Grid, paired
 from cvtrain.analysis.replicates import replicate_means
 from cvtrain.analysis.statistics import (
@@ -212,8 +212,7 @@ def _gaps(base: Grid, moved: Grid, row: int, by: RealArray) -> RealArray:
     ]
     for grid, columns in zip((base, moved), usable, strict=True):
         columns[(grid.best or 0) + 1 :] = False
-    lowest = np.nanmin(base.median_loss)
-    near = usable[0] & (base.median_loss <= NEAR * lowest) & (base.median_loss >= GOOD * lowest)
+    near = usable[0] & near_lowest(base)
     places = base.octaves[near] + by[:, np.newaxis]
     # Compared is only between neighbouring rates: a run that is missing leaves a gap.
     after = np.searchsorted(moved.octaves, places - TOLERANCE)

@@ -17,7 +17,7 @@ from cvtrain.analysis.replicates import replicate_means
 from cvtrain.analysis.scores import Group, compare
 from cvtrain.analysis.statistics import Interval, RealArray, interval
 from cvtrain.experiments.registry import Experiment
-from cvtrain.report.cells import Column, interval_text, words
+from cvtrain.report.cells import Column, interval_ends, interval_text, words
 from cvtrain.report.document import Document, Section, Sentence, Table
 
 TABLE = "sensitivity"
@@ -47,7 +47,7 @@ def sensitivities(grid: Grid, untrained: float) -> RealArray:
     """Learning-rate sensitivity of each seed: the mean over octaves of min(ℓ, ℓ₀) − ℓ*, with the
     validation loss ℓ, the untrained loss ℓ₀ and the lowest loss ℓ* of the seed.
 
-    Wortsman et al. 2023, arXiv:2309.14322, section 2.2. A run that diverged counts as untrained.
+    Wortsman et al. 2023, arXiv:2309.14322. A run that diverged counts as untrained.
 
     Returns:
         `[keys]`; NaN for a seed that lacks a run.
@@ -131,11 +131,6 @@ def describe(rows: Sequence[ArmSensitivity]) -> Iterator[Sentence]:
 def sensitivity_table(rows: Sequence[ArmSensitivity]) -> Table:
     """A row per setting and arm."""
 
-    def fields(name: str, ends: Interval | None) -> dict[str, float]:
-        if ends is None:
-            return {name: math.nan, f"{name}_low": math.nan, f"{name}_high": math.nan}
-        return {name: ends.mean, f"{name}_low": ends.low, f"{name}_high": ends.high}
-
     def column(heading: str, key: str, form: str) -> Column:
         return Column(
             heading, lambda r: interval_text(r[key], r[f"{key}_low"], r[f"{key}_high"], form)
@@ -145,9 +140,9 @@ def sensitivity_table(rows: Sequence[ArmSensitivity]) -> Table:
         {
             "variant": row.variant,
             "arm": row.arm,
-            **fields("sensitivity", row.sensitivity),
-            **fields("difference", row.difference),
-            **fields("octaves", row.octaves),
+            **interval_ends("sensitivity", row.sensitivity),
+            **interval_ends("difference", row.difference),
+            **interval_ends("octaves", row.octaves),
         }
         for row in rows
     )

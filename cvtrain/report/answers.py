@@ -12,7 +12,7 @@ from cvtrain.analysis.metric import ACCURACY
 from cvtrain.analysis.price import Price
 from cvtrain.analysis.scores import Group
 from cvtrain.analysis.statistics import Interval
-from cvtrain.report.cells import Column, Record
+from cvtrain.report.cells import Column, Record, interval_ends
 from cvtrain.report.document import Sentence, Table
 
 TABLE = "answers"
@@ -288,14 +288,8 @@ def _record(answer: Answer) -> Record:
         "advice": answer.advice,
         "outcome": answer.outcome,
         "cost": answer.cost,
-        **_ends("factor", factor),
-        **_ends("rest", rest),
+        **interval_ends("factor", factor),
+        **interval_ends("rest", rest),
         "equivalence_p": answer.equivalence_p,
         "difference_p": answer.difference_p,
     }
-
-
-def _ends(name: str, interval: Interval | None) -> Record:
-    if interval is None:
-        interval = Interval(math.nan, math.nan, math.nan, 0)
-    return {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}

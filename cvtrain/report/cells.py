@@ -10,6 +10,7 @@ from typing import Any
 
 from cvtrain.analysis.answer import signed_text
 from cvtrain.analysis.difference import Difference
+from cvtrain.analysis.statistics import Interval
 
 Record = Mapping[str, Any]
 
@@ -74,6 +75,14 @@ def difference_fields(difference: Difference) -> dict[str, Any]:
         "high": difference.high,
         "pairs": difference.pairs,
     }
+
+
+def interval_ends(name: str, interval: Interval | None) -> dict[str, float]:
+    """The part of a record that holds an interval: `name`, `name_low` and `name_high`; NaN where
+    there is none."""
+    if interval is None:
+        return {name: math.nan, f"{name}_low": math.nan, f"{name}_high": math.nan}
+    return {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
 def learning_rate(heading: str, key: str, edge: str | None = None) -> Column:

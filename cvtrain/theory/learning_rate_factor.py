@@ -19,8 +19,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from cvtrain.config.argument_checks import check_number
-from cvtrain.theory.moments import RealArray
+from cvtrain.theory.moments import RealArray, check_positive
 
 HALVINGS = 200
 """Of the interval in which the time to a level is searched."""
@@ -43,7 +42,7 @@ def factor_octaves(
     Raises:
         ValueError: an argument is out of range, or the shapes differ.
     """
-    check_number("gradient_factor", gradient_factor, minimum=np.finfo(float).tiny)
+    check_positive("gradient_factor", gradient_factor)
     s = np.atleast_1d(np.asarray(shares, dtype=np.float64))
     t = np.arange(len(s), dtype=np.float64) if times is None else np.asarray(times, np.float64)
     if s.ndim != 1 or t.shape != s.shape or (np.diff(t) <= 0).any():
@@ -87,7 +86,7 @@ def flow_shift(
         raise ValueError("energies: should be at least 0, not all 0; curvatures: positive")
     if not 0 < level < 1:
         raise ValueError(f"level={level}: should be between 0 and 1")
-    check_number("gradient_factor", gradient_factor, minimum=np.finfo(float).tiny)
+    check_positive("gradient_factor", gradient_factor)
     plain = _time_to(e, curved, level)
     slowed = np.where(complex_ones, gradient_factor, 1.0) * curved
     return math.log2(_time_to(e, slowed, level) / plain)
