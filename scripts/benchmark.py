@@ -98,21 +98,21 @@ def engine(name: str) -> Callable[[list[Config]], None]:
 
 def ways(sizes: list[int], peers: bool) -> list[Way]:
     """What is measured, the reference first."""
-    found = [
+    measured = [
         Way("plain", 1, lambda configs: plain(configs[0])),
         Way("lightning", 1, lambda configs: lightning(configs[0], logging=False)),
         Way("logging", 1, lambda configs: lightning(configs[0], logging=True)),
         Way("single", 1, engine("single")),
     ]
     for size in sizes:
-        found.append(Way("stack", size, engine("stack")))
+        measured.append(Way("stack", size, engine("stack")))
         if size >= 64:
-            found.append(Way("stack, bare", size, engine("stack"), SILENT))
+            measured.append(Way("stack, bare", size, engine("stack"), SILENT))
             compiled = (*SILENT, "compile=true")
-            found.append(Way("compiled", size, engine("stack"), compiled))
+            measured.append(Way("compiled", size, engine("stack"), compiled))
             if peers:
-                found.append(Way("jax", size, jax_stack))
-    return found
+                measured.append(Way("jax", size, jax_stack))
+    return measured
 
 
 def measure(chosen: list[Way], rounds: int, common: tuple[str, ...]) -> list[dict[str, object]]:
@@ -186,26 +186,26 @@ def main() -> None:
     parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--output", type=Path)
     parser.add_argument("overrides", nargs="*")
-    given = parser.parse_intermixed_args()
+    options = parser.parse_intermixed_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\..*")
 
-    chosen = ways([int(size) for size in given.sizes.split(",")], given.peers)
-    rows = measure(chosen, given.rounds, tuple(given.overrides))
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {given.rounds} rounds")
+    chosen = ways([int(size) for size in options.sizes.split(",")], options.peers)
+    rows = measure(chosen, options.rounds, tuple(options.overrides))
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {options.rounds} rounds")
     print(f"{'':12s} {'runs':>5s} {'ms per run and step':>20s}  {'times as fast as plain':>22s}")
     for row in rows:
         print(f"{row['way']:12s} {row['runs']:5d} {row['ms']:20.3f}  {row['faster']:22.1f}")
     seconds = {}
-    if given.sweep:
+    if options.sweep:
         seconds = time_sweep()
         for name, spent in seconds.items():
             print(f"default sweep, {name}: {spent:.0f} s")
-    if given.output is not None:
-        given.output.mkdir(parents=True, exist_ok=True)
+    if options.output is not None:
+        options.output.mkdir(parents=True, exist_ok=True)
         content = {"torch": torch.__version__, "steps": rows, "seconds": seconds}
-        (given.output / "benchmark.json").write_text(json.dumps(content, indent=1) + "\n")
-        draw(rows, given.output / "benchmark.png")
+        (options.output / "benchmark.json").write_text(json.dumps(content, indent=1) + "\n")
+        draw(rows, options.output / "benchmark.png")
 
 
 if __name__ == "__main__":

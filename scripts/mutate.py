@@ -42,17 +42,17 @@ PRELOADED = (
 )
 
 
-def chosen(faults: Sequence[Fault], given: argparse.Namespace) -> list[Fault]:
+def chosen(faults: Sequence[Fault], options: argparse.Namespace) -> list[Fault]:
     """Those that the options ask for."""
-    first, _, last = (given.range or f"1-{len(faults)}").partition("-")
+    first, _, last = (options.range or f"1-{len(faults)}").partition("-")
     numbers = range(int(first), int(last or first) + 1)
     before = _results()
     return [
         fault
         for fault in faults
         if fault.number in numbers
-        and given.kind in (None, fault.kind)
-        and not (given.unseen and before.get(_key(fault)) == "seen")
+        and options.kind in (None, fault.kind)
+        and not (options.unseen and before.get(_key(fault)) == "seen")
     ]
 
 
@@ -82,8 +82,8 @@ def main() -> int:
     parser.add_argument("--kind", choices=sorted({fault.kind for fault in faults}))
     parser.add_argument("--unseen", action="store_true", help="those not seen the last time")
     parser.add_argument("--list", action="store_true", help="name the faults and try none")
-    given = parser.parse_args()
-    wanted = chosen(faults, given)
+    options = parser.parse_args()
+    wanted = chosen(faults, options)
     errors = []
     for fault in wanted:
         try:
@@ -93,15 +93,15 @@ def main() -> int:
     print("\n".join(errors), end="\n" if errors else "")
     if errors:
         return 2
-    if given.list:
+    if options.list:
         for fault in wanted:
             print(f"{fault.number:3d} {fault.kind:10s} {fault.file}: {fault.wrong}")
         return 0
     for name in PRELOADED:
         importlib.import_module(name)
     counts = dict.fromkeys(("seen", "not seen", "error"), 0)
-    with tempfile.TemporaryDirectory(prefix="mutate-") as place:
-        for fault, outcome, why in Mutation(wanted, given.jobs, Path(place)).run():
+    with tempfile.TemporaryDirectory(prefix="mutate-") as folder:
+        for fault, outcome, why in Mutation(wanted, options.jobs, Path(folder)).run():
             counts[outcome] += 1
             _keep(fault, outcome)
             print(f"{fault.number:3d} {outcome:8s} {fault.file}: {fault.wrong} ({why})", flush=True)

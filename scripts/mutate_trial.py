@@ -98,7 +98,7 @@ def _run_tests(copy: Path, tests: Sequence[str], output: Path) -> int:
         os.dup2(descriptor, stream)
     os.chdir(copy)
     sys.dont_write_bytecode = True
-    sys.path[:] = [str(copy), *(place for place in sys.path if Path(place).resolve() != ROOT)]
+    sys.path[:] = [str(copy), *(path for path in sys.path if Path(path).resolve() != ROOT)]
     os.environ |= {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     import hypothesis
     import pytest
@@ -119,13 +119,13 @@ class Mutation:
     Args:
         faults: to be tried.
         jobs: how many at a time.
-        place: an empty directory for copies of the repository.
+        folder: an empty directory for copies of the repository.
     """
 
-    def __init__(self, faults: Sequence[Fault], jobs: int, place: Path) -> None:
+    def __init__(self, faults: Sequence[Fault], jobs: int, folder: Path) -> None:
         self._waiting = list(faults)
-        self._free = [_copied(place / f"copy{number}") for number in range(jobs)]
-        self._place = place
+        self._free = [_copied(folder / f"copy{number}") for number in range(jobs)]
+        self._folder = folder
         self._without: dict[str, bool] = {}
 
     def run(self) -> Iterator[tuple[Fault, str, str]]:
@@ -151,7 +151,7 @@ class Mutation:
 
     def _started(self, tests: Sequence[str], fault: Fault | None, copy: Path) -> Trial:
         name = "without" if fault is None else str(fault.number)
-        trial = Trial(copy, tests, fault, self._place / f"{copy.name}-{name}.txt")
+        trial = Trial(copy, tests, fault, self._folder / f"{copy.name}-{name}.txt")
         trial.start()
         return trial
 
@@ -183,7 +183,7 @@ class Mutation:
         return self._without[key]
 
 
-def _copied(place: Path) -> Path:
+def _copied(folder: Path) -> Path:
     """A copy of the files that belong to the repository, compiled."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -193,9 +193,9 @@ def _copied(place: Path) -> Path:
         check=True,
     )
     for name in filter(None, listed.stdout.split("\0")):
-        source, target = ROOT / name, place / name
+        source, target = ROOT / name, folder / name
         if source.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target, follow_symlinks=False)
-    compileall.compile_dir(place / "cvtrain", quiet=2)
-    return place
+    compileall.compile_dir(folder / "cvtrain", quiet=2)
+    return folder

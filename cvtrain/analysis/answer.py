@@ -195,30 +195,30 @@ def difference_text(optimum: Optimum, metric: str) -> str:
 
 def cost_text(prices: Prices, metric: str) -> str:
     """Both directions of not retuning, in a line; empty where neither was measured."""
-    told = []
+    texts = []
     for price, words in ((prices.kept, "rate kept"), (prices.turned, "the other way round")):
         if price is not None:
-            told.append(f"{words}: {price_text(price, metric)}")
-    return "; ".join(told)
+            texts.append(f"{words}: {price_text(price, metric)}")
+    return "; ".join(texts)
 
 
 def price_text(price: Price, metric: str) -> str:
     """E.g. ``−1.0 [−1.4, −0.6] points of test accuracy, 3 of 40 runs fail instead of 0``."""
     if not math.isfinite(price.difference.mean):
-        told = "no mean, since too many runs fail"
+        text = "no mean, since too many runs fail"
     elif metric == ACCURACY:
-        told = f"{span(price.difference, 1, 100)} points of test accuracy"
+        text = f"{span(price.difference, 1, 100)} points of test accuracy"
     else:
-        told = f"{span(price.difference, 4)} {metric.replace('/', ' ')}"
+        text = f"{span(price.difference, 4)} {metric.replace('/', ' ')}"
     if price.steps != price.best_steps:
         now, before = (_steps(steps) for steps in (price.steps, price.best_steps))
-        told += f", goal {now} instead of {before}"
+        text += f", goal {now} instead of {before}"
     if price.failures.other or price.failures.reference:
-        told += (
+        text += (
             f", {price.failures.other} of {price.failures.pairs} runs fail instead of"
             f" {price.failures.reference}"
         )
-    return told
+    return text
 
 
 def _steps(steps: float) -> str:

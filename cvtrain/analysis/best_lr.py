@@ -176,8 +176,8 @@ def best_rate(runs: pd.DataFrame) -> float | None:
     cells = runs.drop_duplicates([*PAIRED_BY, "optimizer.lr"], keep="last")
     table = cells.set_index([*PAIRED_BY, "optimizer.lr"])["choice"].unstack("optimizer.lr")
     losses = table.to_numpy(dtype=np.float64)
-    place = chosen_rate(losses, np.isinf(losses))
-    return None if place is None else float(table.columns[place])
+    column = chosen_rate(losses, np.isinf(losses))
+    return None if column is None else float(table.columns[column])
 
 
 def at_edge(rate: float | None, rates: Sequence[float] | pd.Series) -> bool:
@@ -206,12 +206,12 @@ def tuned(runs: pd.DataFrame) -> Tuned:
     """`runs`, as from `judged_runs`, at their own best learning rate."""
     rates = runs["optimizer.lr"]
     best = best_rate(runs[runs["tuning"]])
-    there = runs[rates == best]
-    chose = there.loc[there["tuning"], "score"]
+    at_best = runs[rates == best]
+    chose = at_best.loc[at_best["tuning"], "score"]
     return Tuned(
         best_lr=best,
         edge=best is not None and at_edge(best, rates),
         score=math.inf if best is None else float(chose.mean()),
-        best=there[there["judged"]],
+        best=at_best[at_best["judged"]],
         runs=runs,
     )

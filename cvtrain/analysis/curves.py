@@ -74,12 +74,12 @@ def falling(grid: Grid, row: int) -> tuple[RealArray, RealArray]:
     failed, or is no better than one at a smaller rate, is left out."""
     octaves: list[float] = []
     logs: list[float] = []
-    for place in range(int(np.nanargmin(grid.median_loss)) + 1):
-        loss = grid.loss[row, place]
-        if grid.fails[row, place] or not 0 < loss < np.inf:
+    for column in range(int(np.nanargmin(grid.median_loss)) + 1):
+        loss = grid.loss[row, column]
+        if grid.fails[row, column] or not 0 < loss < np.inf:
             continue
         if not logs or math.log(loss) < logs[-1]:
-            octaves.append(grid.octaves[place])
+            octaves.append(grid.octaves[column])
             logs.append(math.log(loss))
     return np.array(octaves), np.array(logs)
 

@@ -113,8 +113,7 @@ def adjusted_p(differences: Sequence[Difference]) -> list[float]:
     `SEEDS_NEEDED` replicates, where accuracies of a few hundred samples may well agree by chance.
     """
     plain = [
-        student_p(each.values) if len(each.values) >= SEEDS_NEEDED else math.nan
-        for each in differences
+        student_p(d.values) if len(d.values) >= SEEDS_NEEDED else math.nan for d in differences
     ]
     known = [p for p in plain if not math.isnan(p)]
     adjusted = iter(stats.false_discovery_control(known) if known else ())

@@ -16,11 +16,11 @@ def rate_exponent(config: Mapping[Any, Any]) -> int:
     Args:
         config: dotted keys; 0 for an optimizer without a law.
     """
-    given = hyperparameters(config)
-    if given is None:
+    values = hyperparameters(config)
+    if values is None:
         return 0
     name = str(config["optimizer._target_"]).rsplit(".", 1)[-1]
-    return exponents(name, given).get("lr", 0)
+    return exponents(name, values).get("lr", 0)
 
 
 def predicted_shift(config: Mapping[Any, Any], mixed: bool) -> float:

@@ -84,12 +84,12 @@ def exact_pairs(runs: pd.DataFrame, config_keys: tuple[str, ...], directory: Pat
     # The reference's run where there is one, else that of the arm with the least changed objective:
     # “scale ½, wirtinger” is “scale 1, wirtinger” at another learning rate.
     order = sorted(
-        (place for place, key in enumerate(keys) if key is not None),
-        key=lambda place: (rows[place]["arm"] != REFERENCE, -rows[place]["objective.scale"]),
+        (index for index, key in enumerate(keys) if key is not None),
+        key=lambda index: (rows[index]["arm"] != REFERENCE, -rows[index]["objective.scale"]),
     )
     bases: dict[Hashable, dict[Any, Any]] = {}
-    for place in order:
-        bases.setdefault(keys[place], rows[place])
+    for index in order:
+        bases.setdefault(keys[index], rows[index])
 
     @cache
     def weights(name: str) -> dict[str, Tensor] | None:
@@ -98,13 +98,13 @@ def exact_pairs(runs: pd.DataFrame, config_keys: tuple[str, ...], directory: Pat
         except (OSError, ValueError, RuntimeError):  # never written, or cut short
             return None
 
-    found = []
+    pairs = []
     for key, row in zip(keys, rows, strict=True):
         reference = bases.get(key) if key is not None else None
         if reference is None or row["arm"] in (REFERENCE, reference["arm"]):
             continue
         left, right = weights(reference["directory"]), weights(row["directory"])
-        found.append(
+        pairs.append(
             Pair(
                 group=row["group"],
                 arm=row["arm"],
@@ -118,7 +118,7 @@ def exact_pairs(runs: pd.DataFrame, config_keys: tuple[str, ...], directory: Pat
                 device="cpu" if missing(row.get("device")) else str(row["device"]),
             )
         )
-    return found
+    return pairs
 
 
 def factors(row: Mapping[Any, Any] | pd.Series[Any]) -> tuple[float, float]:
@@ -144,8 +144,8 @@ def without_factor(config: Mapping[Any, Any], mixed: bool) -> Hashable | None:
     if not mixed:
         on_real = on_complex
     name = str(config["optimizer._target_"]).rsplit(".", 1)[-1]
-    given = hyperparameters(config)
-    if given is None:
+    values = hyperparameters(config)
+    if values is None:
         return None
     law = law_of(name)
     plain = (on_complex, on_real) == (1.0, 1.0)
@@ -162,9 +162,9 @@ def without_factor(config: Mapping[Any, Any], mixed: bool) -> Hashable | None:
         for key, value in config.items()
         if key.startswith(prefix) and value is not None
     }
-    described = [_divided(name, given, on_complex)]
+    described = [_divided(name, values, on_complex)]
     if mixed:
-        described.append(_divided(name, given | own, on_real))
+        described.append(_divided(name, values | own, on_real))
     if clipped:
         thresholds = {e: config[f"clip.{e}"] for e in CLIP_EXPONENTS if f"clip.{e}" in config}
         sides = (on_complex, on_real) if mixed else (on_complex,)
@@ -186,48 +186,50 @@ def hyperparameters(config: Mapping[Any, Any]) -> Values | None:
         values = defaults(name)
     except InputError:
         return None
-    given = {
+    configured = {
         key.removeprefix("optimizer."): value
         for key, value in config.items()
         if key.startswith("optimizer.") and value is not None
     }
-    return values | {key: given[key] for key in values if key in given}
+    return values | {key: configured[key] for key in values if key in configured}
 
 
 def obstacles(config: Mapping[Any, Any], mixed: bool) -> list[str]:
     """Why no learning rate makes this run equal to one without a factor; empty where one does."""
     on_complex, on_real = factors(config)
-    told = []
+    reasons = []
     if config["convention.conjugate"]:
-        told.append("the gradient is not conjugated, which is no factor")
+        reasons.append("the gradient is not conjugated, which is no factor")
     if mixed and on_complex != on_real:
-        told.append(
+        reasons.append(
             f"gradients of complex parameters are × {on_complex:g}, of real ones × {on_real:g}"
         )
-    given = hyperparameters(config)
-    if given is None:
-        return [*told, "no law is known for this optimizer"]
+    values = hyperparameters(config)
+    if values is None:
+        return [*reasons, "no law is known for this optimizer"]
     name = str(config["optimizer._target_"]).rsplit(".", 1)[-1]
     law = law_of(name)
     if law.obstacle is not None:
-        told.append(law.obstacle)
+        reasons.append(law.obstacle)
     if not law.entrywise and config["convention.scale"] != 1:
-        told.append("its line search compares the loss with a gradient of another factor")
-    for key, exponent in exponents(name, given).items():
-        if key != "lr" and given.get(key):
+        reasons.append("its line search compares the loss with a gradient of another factor")
+    for key, exponent in exponents(name, values).items():
+        if key != "lr" and values.get(key):
             factor = on_complex if on_complex != 1 else on_real
-            told.append(f"{key} = {given[key]:g} is kept (law: {given[key] * factor**exponent:g})")
+            reasons.append(
+                f"{key} = {values[key]:g} is kept (law: {values[key] * factor**exponent:g})"
+            )
     if config["clip.kind"] != "none":
-        told.append(f"clip.threshold = {config['clip.threshold']:g} is kept")
-    return told
+        reasons.append(f"clip.threshold = {config['clip.threshold']:g} is kept")
+    return reasons
 
 
-def _divided(name: str, given: Values, c: float) -> tuple[Hashable, ...]:
+def _divided(name: str, values: Values, c: float) -> tuple[Hashable, ...]:
     """Hyperparameters without the powers of c that stand for a factor c."""
-    powers = exponents(name, given)
+    powers = exponents(name, values)
     return tuple(
         _rounded(value * c ** -powers[key], c) if key in powers else _hashable(value)
-        for key, value in given.items()
+        for key, value in values.items()
     )
 
 

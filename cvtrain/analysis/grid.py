@@ -76,10 +76,10 @@ class Grid:
         at which half of the runs or more failed is infinite, one without a result NaN."""
         losses = np.where(self.fails, np.inf, self.loss)
         middles = np.full(len(self.rates), np.nan)
-        for place in np.flatnonzero(self.present.any(axis=0)):
+        for column in np.flatnonzero(self.present.any(axis=0)):
             # Not the mean of the two in the middle, which infinity would be a part of.
-            ordered = np.sort(losses[self.present[:, place], place])
-            middles[place] = ordered[len(ordered) // 2]
+            ordered = np.sort(losses[self.present[:, column], column])
+            middles[column] = ordered[len(ordered) // 2]
         return middles
 
     @cached_property
@@ -187,13 +187,13 @@ def collapsed(losses: RealArray, untrained: float) -> BoolArray:
     if np.isnan(untrained):
         return np.zeros(losses.shape, dtype=bool)
     lowest = np.inf
-    found = np.zeros(losses.shape, dtype=bool)
-    for place in range(losses.shape[1]):
-        column = losses[:, place]
+    flags = np.zeros(losses.shape, dtype=bool)
+    for rate in range(losses.shape[1]):
+        column = losses[:, rate]
         known = np.sort(column[~np.isnan(column)])
         if len(known):
             lowest = min(lowest, known[len(known) // 2])
         gain = untrained - lowest
         if lowest <= NOT_LEARNED * untrained:
-            found[:, place] = untrained - column < COLLAPSED * gain
-    return found
+            flags[:, rate] = untrained - column < COLLAPSED * gain
+    return flags

@@ -145,25 +145,25 @@ class InspectedNetwork:
                 Culprit("a wrong backward", "the loss", definition_place(definition))
                 for definition in definitions
             ]
-        found = [*hooks, *in_loss, *self._culprits_without_hooks()]
-        if self.step is not None and not found:
+        culprits = [*hooks, *in_loss, *self._culprits_without_hooks()]
+        if self.step is not None and not culprits:
             functions = custom_functions([self.value()])
             definitions = [function.backward for function in functions] or [self.step.step]
-            places = [definition_place(definition) for definition in definitions]
-            return [Culprit("a wrong backward", "the step", place) for place in places]
-        return found
+            locations = [definition_place(definition) for definition in definitions]
+            return [Culprit("a wrong backward", "the step", location) for location in locations]
+        return culprits
 
     def _culprits_without_hooks(self) -> list[Culprit]:
         # Hooks on parameters are named already, and would make every module around them suspect.
-        kept = [(p, dict(p._backward_hooks or {})) for p in self.network.parameters()]
-        for p, _ in kept:
+        saved = [(p, dict(p._backward_hooks or {})) for p in self.network.parameters()]
+        for p, _ in saved:
             if p._backward_hooks:
                 p._backward_hooks.clear()
-        found = gradient_culprits(self.network, self.outputs, self.repeatable)
-        for p, hooks in kept:
+        culprits = gradient_culprits(self.network, self.outputs, self.repeatable)
+        for p, hooks in saved:
             if p._backward_hooks is not None:
                 p._backward_hooks.update(hooks)
-        return found
+        return culprits
 
     def accumulate(self, pieces: Iterable[tuple[Any, Any]], seconds: float = math.inf) -> int:
         """Leave the gradient over all samples, or as many as `seconds` allow, in the parameters;

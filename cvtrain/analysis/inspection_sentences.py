@@ -70,11 +70,11 @@ MOST_NAMES = 4
 
 def faults_of(parameters: Sequence[InspectedParameter], convention: str | None) -> tuple[str, ...]:
     """What is wrong with the gradients."""
-    found: dict[str, list[str]] = {}
+    names_by_fault: dict[str, list[str]] = {}
     for p in parameters:
         for text in _faults_of_one(p, convention):
-            found.setdefault(text, []).append(p.name)
-    return tuple(f"w.grad {text}: {_listed(names)}." for text, names in found.items())
+            names_by_fault.setdefault(text, []).append(p.name)
+    return tuple(f"w.grad {text}: {_listed(names)}." for text, names in names_by_fault.items())
 
 
 def _faults_of_one(p: InspectedParameter, convention: str | None) -> Iterator[str]:

@@ -20,15 +20,15 @@ def notes_on_damage(sweep: Sweep) -> list[str]:
     A run's last numbers are in its run.json, whatever became of these.
     """
     ended = sweep.runs[sweep.runs["status"].isin(ENDED)]
-    found: dict[str, list[str]] = {FILE_NAME: [], "the event file": []}
+    damaged: dict[str, list[str]] = {FILE_NAME: [], "the event file": []}
     for row in ended.to_dict("records"):
         directory = sweep.directory / row["directory"]
         for kind in _damaged(directory, int(row["steps"]), row["status"] == "finished"):
-            found[kind].append(str(row["directory"]))
+            damaged[kind].append(str(row["directory"]))
     return [
         f"{kind} of {len(names)} of {len(ended)} ended runs is cut short, so curves end early,"
         f" while last values are whole: {_listed(names)}"
-        for kind, names in found.items()
+        for kind, names in damaged.items()
         if names
     ]
 

@@ -113,7 +113,7 @@ class Sweep:
         for label, text in texts.items():
             if text:
                 alike.setdefault(text[: text.index("\n") + 1], []).append(label)
-        found: dict[int, pd.DataFrame] = {}
+        tables: dict[int, pd.DataFrame] = {}
         for header, labels in alike.items():
             bodies = [texts[label].removeprefix(header) for label in labels]
             together = _tables_of(header, bodies, tags) if _regular(header, bodies) else None
@@ -122,8 +122,8 @@ class Sweep:
                 for label, body in zip(labels, bodies, strict=True):
                     with readable(self.directory / directories[label] / METRICS_FILE):
                         together += [_table(header, body, tags)]
-            found |= zip(labels, together, strict=True)
-        return {one: found[one] for one in texts if one in found and len(found[one].columns) > 1}
+            tables |= zip(labels, together, strict=True)
+        return {one: tables[one] for one in texts if one in tables and len(tables[one].columns) > 1}
 
 
 def _regular(header: str, bodies: Sequence[str]) -> bool:
@@ -172,12 +172,12 @@ def load(path: str | PathLike[str]) -> Sweep:
     """
     directory = Path(path)
     alone = kind_of(directory / RUN_FILE) is not None
-    found = [(0, ".", 0)] if alone else list(_listed(directory))
-    if not found:
+    listed = [(0, ".", 0)] if alone else list(_listed(directory))
+    if not listed:
         raise InputError(f"{directory}: no sweep or run of cvtrain is here (no {RUN_FILE} found)")
     rows: list[dict[str, Any]] = []
     keys: dict[str, None] = {}
-    for run, name, look in found:
+    for run, name, look in listed:
         row: dict[str, Any] = {"run": run, "directory": name, "look": look}
         path = directory / name / RUN_FILE
         if kind_of(path) is not None:
@@ -217,8 +217,8 @@ def readable(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        told = first_line(error) or type(error).__name__
-        raise InputError(f"{path}: cannot be read: {told}") from None
+        reason = first_line(error) or type(error).__name__
+        raise InputError(f"{path}: cannot be read: {reason}") from None
 
 
 def whole_steps(column: pd.Series[Any]) -> pd.Series[Any]:

@@ -112,15 +112,15 @@ def good_window(octaves: RealArray, scores: RealArray) -> tuple[float, float]:
         logs, limit = np.log(scores), np.log(GOOD * scores.min())
     ends = []
     for step in (-1, 1):
-        place = at
-        while 0 <= place + step < len(scores) and logs[place + step] <= limit:
-            place += step
-        outside = place + step
+        end = at
+        while 0 <= end + step < len(scores) and logs[end + step] <= limit:
+            end += step
+        outside = end + step
         if not 0 <= outside < len(scores):
             ends.append(math.nan)
-        elif not np.isfinite(logs[outside]) or not np.isfinite(logs[place]):
-            ends.append(float(octaves[place]))
+        elif not np.isfinite(logs[outside]) or not np.isfinite(logs[end]):
+            ends.append(float(octaves[end]))
         else:
-            share = (limit - logs[place]) / (logs[outside] - logs[place])
-            ends.append(float(octaves[place] + share * (octaves[outside] - octaves[place])))
+            share = (limit - logs[end]) / (logs[outside] - logs[end])
+            ends.append(float(octaves[end] + share * (octaves[outside] - octaves[end])))
     return ends[0], ends[1]

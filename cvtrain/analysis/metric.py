@@ -19,9 +19,9 @@ RELATIVE_MARGIN = 0.05
 
 def metric_margin(rows: pd.DataFrame, metric: str, reference: float) -> float:
     """`report.margin`, or its default: absolute for accuracy, else a share of the reference."""
-    given = setting(rows, "report.margin", None)
-    if given is not None:
-        return float(given)
+    configured = setting(rows, "report.margin", None)
+    if configured is not None:
+        return float(configured)
     return ACCURACY_MARGIN if metric == ACCURACY else RELATIVE_MARGIN * reference
 
 

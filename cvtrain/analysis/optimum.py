@@ -164,13 +164,13 @@ def at_optimum(
     if grids[-1].best is None:  # the control's
         return at_optimum(reference, other, None, margin, rising)
     values, fails = zip(*(judged(grid, rising) for grid in grids), strict=True)
-    found = Sample(values, grids[0].replicates)
+    runs = Sample(values, grids[0].replicates)
     resampled = _rechosen(grids, rising)
-    pooled = _tested(found, resampled, _pooled)
-    from_reference = _tested(found, resampled, lambda sample: sample.values[0]).difference_p()
+    pooled = _tested(runs, resampled, _pooled)
+    from_reference = _tested(runs, resampled, lambda sample: sample.values[0]).difference_p()
     from_control = np.nan
     if len(grids) > 2:
-        from_control = _tested(found, resampled, lambda sample: sample.values[2]).difference_p()
+        from_control = _tested(runs, resampled, lambda sample: sample.values[2]).difference_p()
     known = ~np.isnan(values[0]) & ~np.isnan(values[1])
     left, right = grids[0].best, grids[1].best
     assert left is not None and right is not None
@@ -182,7 +182,7 @@ def at_optimum(
         margin=margin,
         edge=any(grid.edge for grid in grids[:2]),
         summary=pooled,
-        differences=tuple(paired_differences(values[1], _pooled(found), found.members).tolist()),
+        differences=tuple(paired_differences(values[1], _pooled(runs), runs.members).tolist()),
         octaves=float(grids[1].octaves[right] - grids[0].octaves[left]),
     )
 
@@ -221,12 +221,12 @@ def _tested(
         with np.errstate(invalid="ignore"):
             return sample.values[1] - base(sample)
 
-    found = summary(replicate_means(differences(judged_runs), judged_runs.members))
+    own = summary(replicate_means(differences(judged_runs), judged_runs.members))
     means = _means([differences(sample) for sample in resampled], [s.members for s in resampled])
     means = means[np.isfinite(means)]
-    if np.isnan(found.error) or len(means) < RESAMPLES / 2:
-        return found
-    return replace(found, error=max(found.error, float(means.std(ddof=1))))
+    if np.isnan(own.error) or len(means) < RESAMPLES / 2:
+        return own
+    return replace(own, error=max(own.error, float(means.std(ddof=1))))
 
 
 def _means(samples: Sequence[RealArray], members: Sequence[IntArray]) -> RealArray:

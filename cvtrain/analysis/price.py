@@ -70,9 +70,9 @@ def regret(reference: Grid, rising: bool) -> tuple[Price, ...]:
     best = reference.best
     if best is None:
         return ()
-    places = ((reference, octaves + reference.octaves[best]) for octaves in REGRET_OCTAVES)
-    found = (price_at(reference, best, grid, octave, rising) for grid, octave in places)
-    return tuple(price for price in found if price is not None)
+    positions = ((reference, octaves + reference.octaves[best]) for octaves in REGRET_OCTAVES)
+    prices_at = (price_at(reference, best, grid, octave, rising) for grid, octave in positions)
+    return tuple(price for price in prices_at if price is not None)
 
 
 def moved(grid: Grid, octaves: float) -> Grid:

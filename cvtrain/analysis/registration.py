@@ -224,7 +224,7 @@ def _gaps(base: Grid, moved: Grid, row: int, by: RealArray) -> RealArray:
     octaves, logs = moved.octaves[usable[1]], np.log(moved.test_loss[row, usable[1]])
     apart = joined(octaves, logs, np.clip(places, octaves[0], octaves[-1]))
     apart -= np.log(base.test_loss[row, near])
-    for place, known in enumerate(inside):
+    for index, known in enumerate(inside):
         if known.any():
-            gaps[place] = apart[place, known].mean()
+            gaps[index] = apart[index, known].mean()
     return gaps

@@ -72,12 +72,12 @@ def decide(groups: Sequence[Group]) -> dict[tuple[str, str], Answer]:
     then keeps it, and its numbers are those of all runs.
     """
     decisions: dict[tuple[str, str], Decision] = {}
-    found: list[Evidence] = []
+    evidence: list[Evidence] = []
     for number in range(len(groups[0].looks) if groups else 0):
-        found = list(_evidence([group.at_look(number) for group in groups]))
+        evidence = list(_evidence([group.at_look(number) for group in groups]))
         undecided = [
             one
-            for one in found
+            for one in evidence
             if not decided_by_law(one.law)
             and (one.key not in decisions or decisions[one.key].kind is None)
         ]
@@ -89,7 +89,7 @@ def decide(groups: Sequence[Group]) -> dict[tuple[str, str], Answer]:
         for one, equal_p, differ_p, fail_p in zip(undecided, *adjusted, strict=True):
             kind = _significant_test(one, equal_p, differ_p, fail_p, look.level)
             decisions[one.key] = Decision(kind, equal_p, differ_p, look, len(undecided))
-    return {one.key: _answer(one, decisions.get(one.key)) for one in found}
+    return {one.key: _answer(one, decisions.get(one.key)) for one in evidence}
 
 
 def _evidence(groups: Sequence[Group]) -> Iterator[Evidence]:
@@ -101,13 +101,13 @@ def _evidence(groups: Sequence[Group]) -> Iterator[Evidence]:
 
 
 def _significant_test(
-    found: Evidence, equal_p: float, differ_p: float, fail_p: float, level: float
+    evidence: Evidence, equal_p: float, differ_p: float, fail_p: float, level: float
 ) -> Literal["fails more often", "equal", "differs"] | None:
     if significant(fail_p, level):
         return "fails more often"
-    if found.edge:
+    if evidence.edge:
         return None
-    suspicious = found.optimum is not None and found.optimum.failures.suspicious
+    suspicious = evidence.optimum is not None and evidence.optimum.failures.suspicious
     if significant(equal_p, level) and not suspicious:
         return "equal"
     return "differs" if significant(differ_p, level) else None
@@ -121,29 +121,29 @@ def differs(difference: Difference, from_control: Difference | None) -> bool:
         if from_control is None or from_control.pairs < 2
         else [difference, from_control]
     )
-    return all(each.low > 0 for each in both) or all(each.high < 0 for each in both)
+    return all(d.low > 0 for d in both) or all(d.high < 0 for d in both)
 
 
-def _answer(found: Evidence, decision: Decision | None) -> Answer:
-    group, arm, law = found.group, found.arm, found.law
-    grid, rising = found.reference.grid, group.rising
+def _answer(evidence: Evidence, decision: Decision | None) -> Answer:
+    group, arm, law = evidence.group, evidence.arm, evidence.law
+    grid, rising = evidence.reference.grid, group.rising
     plain = Answer(
         group.name,
         arm.name,
         "inconclusive",
-        advice=advice_of(found.registration),
+        advice=advice_of(evidence.registration),
         outcome="",
         law=law,
-        registration=found.registration,
-        control=found.control,
-        optimum=found.optimum,
+        registration=evidence.registration,
+        control=evidence.control,
+        optimum=evidence.optimum,
     )
     if decision is None:  # by a law
         assert law is not None
         base = group.arm(law.base)
         against = None if law.base == REFERENCE else law.base
         # What a law makes equal needs no runs of its own: it costs what the base costs there.
-        cost = prices(grid, moved((base or found.reference).grid, law.octaves), rising)
+        cost = prices(grid, moved((base or evidence.reference).grid, law.octaves), rising)
         plain = replace(plain, prices=cost, cost=cost_text(cost, group.metric))
         pairs = f"{law.equal} of {law.pairs} pairs"
         if law.holds:
@@ -176,19 +176,19 @@ def _answer(found: Evidence, decision: Decision | None) -> Answer:
         return _open(replace(plain, advice="unknown"), reason)
     if never_learns(arm.grid, group.untrained):
         return replace(plain, kind="never learns", advice="no rate helps", outcome="never learns")
-    return _by_statistics(found, plain, decision)
+    return _by_statistics(evidence, plain, decision)
 
 
-def _by_statistics(found: Evidence, plain: Answer, decision: Decision) -> Answer:
-    group, optimum = found.group, found.optimum
-    if found.by_curves:
-        shown, within = rest_text(found.registration), f"{100 * group.margin_loss:g} %"
+def _by_statistics(evidence: Evidence, plain: Answer, decision: Decision) -> Answer:
+    group, optimum = evidence.group, evidence.optimum
+    if evidence.by_curves:
+        shown, within = rest_text(evidence.registration), f"{100 * group.margin_loss:g} %"
     elif optimum is not None:
         shown = difference_text(optimum, group.metric)
         scale = 100 if group.metric == ACCURACY else 1
         within = f"{scale * group.margin:.3g}{' points' if scale == 100 else ''}"
     else:
-        return _open(plain, _without_rate(found))
+        return _open(plain, _without_rate(evidence))
     fails = "" if optimum is None else optimum.failures.text
     if decision.kind == "fails more often":
         reason = f"training fails more often{fails}"
@@ -199,37 +199,40 @@ def _by_statistics(found: Evidence, plain: Answer, decision: Decision) -> Answer
     if decision.kind == "differs":
         reason = f"the outcome differs: {shown}{fails}"
         return replace(plain, kind="different", outcome=f"not the same: {reason}", reason=reason)
-    if found.edge:
+    if evidence.edge:
         return _open(plain, f"a best learning rate is at the edge of those tried: {shown}{fails}")
     shown = f"{shown}, equality is to be within {within}{fails}"
-    return _with_seeds(found, plain, decision, shown)
+    return _with_seeds(evidence, plain, decision, shown)
 
 
 def _open(plain: Answer, reason: str) -> Answer:
     return replace(plain, kind="inconclusive", outcome=f"inconclusive: {reason}", reason=reason)
 
 
-def _without_rate(found: Evidence) -> str:
+def _without_rate(evidence: Evidence) -> str:
     """Why an arm without a comparison has none."""
-    for who, arm in ((found.group.reference, found.reference), (found.arm.name, found.arm)):
+    for who, arm in (
+        (evidence.group.reference, evidence.reference),
+        (evidence.arm.name, evidence.arm),
+    ):
         if arm.best_lr is None:
             return f"{who} has no usable learning rate: at each of them a run fails or is missing"
     return "too few seeds in common"
 
 
-def _with_seeds(found: Evidence, plain: Answer, decision: Decision, shown: str) -> Answer:
+def _with_seeds(evidence: Evidence, plain: Answer, decision: Decision, shown: str) -> Answer:
     """An answer that more seeds would give, and how many."""
-    group, look = found.group, decision.look
-    unlike = significant(found.registration.difference_p, look.level)
-    if found.control is None and unlike and found.by_curves:
+    group, look = evidence.group, decision.look
+    unlike = significant(evidence.registration.difference_p, look.level)
+    if evidence.control is None and unlike and evidence.by_curves:
         reason = f"a difference shows, but no jitter control says what chaos does: {shown}"
         return _open(replace(plain, more_overrides=("null_arm=true",)), reason)
     # An experiment may give one optimizer fewer seeds than another.
     have = group.looks[-1].seeds
     if have >= look.max_seeds:
         return _open(plain, f"report.max_seeds={look.max_seeds} is reached: {shown}")
-    enough = found.seeds_for_answer(lambda seeds: look.level_at(seeds) / decision.arms)
-    if enough is None and found.optimum is not None and found.optimum.failures.suspicious:
+    enough = evidence.seeds_for_answer(lambda seeds: look.level_at(seeds) / decision.arms)
+    if enough is None and evidence.optimum is not None and evidence.optimum.failures.suspicious:
         enough = 2 * have
     if enough is None:
         return _open(plain, f"no number of seeds is known that would be enough: {shown}")

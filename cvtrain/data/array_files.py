@@ -120,18 +120,18 @@ class OnDisk:
         return self._array
 
 
-def open_array(argument: str, place: str) -> Stored:
+def open_array(argument: str, path: str) -> Stored:
     """Open the array that an argument names.
 
     Args:
         argument: for the error, as in ``inputs``.
-        place: a file, or ``FILE:NAME`` with the name of a variable, which may be left out where a
+        path: a file, or ``FILE:NAME`` with the name of a variable, which may be left out where a
             file holds one alone.
 
     Raises:
         ValueError: there is no such file or variable, or it holds no numbers.
     """
-    file, name = _file_and_name(argument, place)
+    file, name = _file_and_name(argument, path)
     with reading(file):
         try:
             stored = _open(file, name)
@@ -151,20 +151,20 @@ def everything(stored: Stored) -> Array:
     return stored.take(np.arange(stored.shape[0]))
 
 
-def is_matlab(place: str) -> bool:
+def is_matlab(path: str) -> bool:
     """Whether a file is MATLAB's, which keeps labels as floating-point numbers."""
-    return ".mat" in (Path(place).suffix, Path(place.rpartition(":")[0]).suffix)
+    return ".mat" in (Path(path).suffix, Path(path.rpartition(":")[0]).suffix)
 
 
-def _file_and_name(argument: str, place: str) -> tuple[Path, str | None]:
-    file, name = Path(place).expanduser(), None
-    if not file.exists() and ":" in place:
-        path, _, name = place.rpartition(":")
+def _file_and_name(argument: str, name_or_path: str) -> tuple[Path, str | None]:
+    file, name = Path(name_or_path).expanduser(), None
+    if not file.exists() and ":" in name_or_path:
+        path, _, name = name_or_path.rpartition(":")
         file = Path(path).expanduser()
     if not file.is_file():
-        raise ValueError(f"{argument}={place}: there is no file {file}")
+        raise ValueError(f"{argument}={name_or_path}: there is no file {file}")
     if file.suffix not in SUFFIXES:
-        raise ValueError(f"{argument}={place}: should be a file {', '.join(SUFFIXES)}")
+        raise ValueError(f"{argument}={name_or_path}: should be a file {', '.join(SUFFIXES)}")
     return file, name
 
 
@@ -262,5 +262,5 @@ class FileStack:
         return np.stack(arrays)
 
     def _read(self, file: Path) -> Array:
-        place = str(file) if self.name is None else f"{file}:{self.name}"
-        return everything(open_array("path", place))
+        path = str(file) if self.name is None else f"{file}:{self.name}"
+        return everything(open_array("path", path))

@@ -170,40 +170,40 @@ def arrays(
 
 
 def _opened(prefix: str, inputs: Files, targets: File, weights: File | None) -> StoredSamples:
-    places = [inputs] if isinstance(inputs, str | np.ndarray) else list(inputs)
-    each = tuple(_stored(f"{prefix}inputs", place) for place in places)
+    files = [inputs] if isinstance(inputs, str | np.ndarray) else list(inputs)
+    stored_inputs = tuple(_stored(f"{prefix}inputs", file) for file in files)
     y = _stored(f"{prefix}targets", targets)
-    count = each[0].shape[0]
-    others = zip((*places[1:], targets), (*each[1:], y), strict=True)
-    for number, (place, stored) in enumerate(others, start=1):
+    count = stored_inputs[0].shape[0]
+    others = zip((*files[1:], targets), (*stored_inputs[1:], y), strict=True)
+    for number, (file, stored) in enumerate(others, start=1):
         if stored.shape[0] != count:
-            kind = "targets" if number == len(places) else "inputs"
+            kind = "targets" if number == len(files) else "inputs"
             raise ValueError(
-                f"{_setting(f'{prefix}{kind}', place)}: {stored.shape[0]} samples should be"
-                f" {count}, as {_setting(f'{prefix}inputs', places[0])} has"
+                f"{_setting(f'{prefix}{kind}', file)}: {stored.shape[0]} samples should be"
+                f" {count}, as {_setting(f'{prefix}inputs', files[0])} has"
             )
     w = None if weights is None else _of_samples(f"{prefix}weights", weights, count)
-    return StoredSamples(each, y, w)
+    return StoredSamples(stored_inputs, y, w)
 
 
-def _of_samples(argument: str, place: File, samples: int) -> Stored:
-    stored = _stored(argument, place)
+def _of_samples(argument: str, file: File, samples: int) -> Stored:
+    stored = _stored(argument, file)
     if stored.shape != (samples,):
         raise ValueError(
-            f"{_setting(argument, place)}: is {list(stored.shape)}, should be [{samples}], one a"
+            f"{_setting(argument, file)}: is {list(stored.shape)}, should be [{samples}], one a"
             " sample"
         )
     return stored
 
 
-def _stored(argument: str, place: File) -> Stored:
-    if not isinstance(place, str):
-        return InMemory(place)
-    stored = open_array(argument, place)
+def _stored(argument: str, file: File) -> Stored:
+    if not isinstance(file, str):
+        return InMemory(file)
+    stored = open_array(argument, file)
     # MATLAB has no vectors, but matrices of one row or column.
     is_vector = len(stored.shape) == 2 and 1 in stored.shape and not argument.endswith("inputs")
-    return InMemory(everything(stored).reshape(-1)) if is_matlab(place) and is_vector else stored
+    return InMemory(everything(stored).reshape(-1)) if is_matlab(file) and is_vector else stored
 
 
-def _setting(argument: str, place: File) -> str:
-    return f"{argument}={place}" if isinstance(place, str) else argument
+def _setting(argument: str, file: File) -> str:
+    return f"{argument}={file}" if isinstance(file, str) else argument

@@ -79,14 +79,21 @@ def assembled(
     for name, part in zip(NAMES, parts, strict=True):
         _check_counts(name, part)
     first, chosen = parts[0].stored, parts[0].samples
-    each = list(prepare)
-    names = ["inputs"] if len(each) == 1 else [f"inputs[{number}]" for number in range(len(each))]
+    preparations = list(prepare)
+    names = (
+        ["inputs"]
+        if len(preparations) == 1
+        else [f"inputs[{number}]" for number in range(len(preparations))]
+    )
     scales: dict[str, float] = {}
     if scale == "rms":
         for name, x, make in zip(names, first.inputs, prepare, strict=True):
             precise = replace(make, dtype=torch.complex128)
             scales[name] = _root_mean_square("scale", name, x, chosen, precise)
-        each = [replace(make, scale=scales[name]) for name, make in zip(names, each, strict=True)]
+        preparations = [
+            replace(make, scale=scales[name])
+            for name, make in zip(names, preparations, strict=True)
+        ]
     if target_scale == "rms":
         if convert.task == "classification":
             raise ValueError("target_scale=rms: should be none, as targets are labels")
@@ -97,18 +104,19 @@ def assembled(
         convert = replace(convert, scale=scales["targets"])
     if in_memory is None:
         one = sum(
-            make(x.take(np.arange(1))).nbytes for make, x in zip(each, first.inputs, strict=True)
+            make(x.take(np.arange(1))).nbytes
+            for make, x in zip(preparations, first.inputs, strict=True)
         )
         in_memory = one * sum(len(part.samples) for part in parts) <= MOST_IN_MEMORY
     splits: list[AnySplit] = []
     for name, part in zip(NAMES, parts, strict=True):
-        weights = _weights(name, part, each[0].dtype.to_real())
+        weights = _weights(name, part, preparations[0].dtype.to_real())
         if in_memory:
-            made = zip(part.stored.inputs, each, strict=True)
+            made = zip(part.stored.inputs, preparations, strict=True)
             inputs = one_or_several([_read(x, part.samples, make) for x, make in made])
             splits.append(Split(inputs, _read(part.stored.targets, part.samples, convert), weights))
         else:
-            reader = SampleReader(part.stored, tuple(each), convert, weights is not None)
+            reader = SampleReader(part.stored, tuple(preparations), convert, weights is not None)
             splits.append(FileSplit(reader, part.samples.tolist(), workers))
     train, validation, test = splits
     return Dataset(

@@ -24,8 +24,8 @@ WINDOW = 64
 
 
 def _transforms(value: Any) -> Any:
-    each = value if isinstance(value, list | tuple) and value else [value]
-    if any(one is not None and one not in TRANSFORMS and not callable(one) for one in each):
+    transforms = value if isinstance(value, list | tuple) and value else [value]
+    if any(one is not None and one not in TRANSFORMS and not callable(one) for one in transforms):
         names = ", ".join(TRANSFORMS)
         raise PydanticCustomError(
             "transform", f"Input should be one of {names}, or a function, as in mypackage.f"
@@ -79,10 +79,10 @@ class Preparation:
         Raises:
             ValueError: transforms are of another number, or none of them has a window.
         """
-        each = of_each("transform", transform, count)
-        if window != WINDOW and "stft" not in each:
+        transforms = of_each("transform", transform, count)
+        if window != WINDOW and "stft" not in transforms:
             raise ValueError(f"window={window}: should come with transform=stft")
-        return [cls(dtype, one, window) for one in each]
+        return [cls(dtype, one, window) for one in transforms]
 
     def __call__(self, stored: Array) -> Tensor:
         """Inputs [n, ...] of stored arrays [n, ...], of which real numbers get the imaginary part

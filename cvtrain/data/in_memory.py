@@ -34,8 +34,8 @@ def data_target(data: Any) -> str:
     # Three arrays are no splits: those are three data sets of torch.
     if several and (len(data) == 2 or (len(data) == 3 and all(map(_is_array, data[1:])))):
         chosen = _arrays(data)
-        each = [*chosen["inputs"], *(chosen[k] for k in ("targets", "weights") if k in chosen)]
-        content = [part for a in each for part in (str((a.dtype, a.shape)).encode(), _bytes(a))]
+        arrays = [*chosen["inputs"], *(chosen[k] for k in ("targets", "weights") if k in chosen)]
+        content = [part for a in arrays for part in (str((a.dtype, a.shape)).encode(), _bytes(a))]
         return registered(arrays_in_memory(chosen), "arrays", *content)
     try:
         made = as_dataset(data, torch.complex64, weighted=None)

@@ -78,8 +78,8 @@ def of_pairs(
     """
 
     def complex_samples(s: StoredSamples) -> StoredSamples:
-        each = zip(s.inputs, parts, strict=True)
-        inputs = [x if part is None else RealPairs("parts", "inputs", x) for x, part in each]
+        with_parts = zip(s.inputs, parts, strict=True)
+        inputs = [x if part is None else RealPairs("parts", "inputs", x) for x, part in with_parts]
         s = replace(s, inputs=tuple(inputs))
         if target_parts is not None:
             s = replace(s, targets=RealPairs("target_parts", "targets", s.targets))

@@ -223,15 +223,15 @@ def describe(name: str, results: Sequence[Finding]) -> list[str]:
 def _finding(sweep: Sweep, setting: Setting, arm: Arm, name: str) -> Finding:
     runs = with_scores(sweep.runs)
     reference, own, control = (
-        runs[runs["variant"] == variant_label(name, setting.name, each)]
-        for each in (REFERENCE, arm.name, JITTERED)
+        runs[runs["variant"] == variant_label(name, setting.name, arm_name)]
+        for arm_name in (REFERENCE, arm.name, JITTERED)
     )
     pairs = reference.merge(own, on="seed", suffixes=("", "_other"))
     finished = (pairs["status"] == "finished") & (pairs["status_other"] == "finished")
     usable = pairs[finished]
     apart = tuple(
-        difference(*(last_weights(sweep.directory / place) for place in places))
-        for places in zip(usable["directory"], usable["directory_other"], strict=True)
+        difference(*(last_weights(sweep.directory / path) for path in paths))
+        for paths in zip(usable["directory"], usable["directory_other"], strict=True)
     )
     return Finding(
         setting,

@@ -120,10 +120,10 @@ def describe(rows: Sequence[ArmSensitivity]) -> Iterator[Sentence]:
                 f"{row.variant}, {row.arm} by {signed_text(row.difference.mean, '+.3f')}"
             )
     if arms:
-        which = f": {'; '.join(changed)}" if changed else ""
+        listed = f": {'; '.join(changed)}" if changed else ""
         yield Sentence(
             f"The arms change it significantly in {len(changed)} of {len(arms)} cases (95 %"
-            f" intervals, each alone){which}.",
+            f" intervals, each alone){listed}.",
             (TABLE,),
         )
 

@@ -15,13 +15,13 @@ from cvtrain.experiments.interaction import (
 
 def _schedule(optimizer: str, name: str, overrides: Sequence[str]) -> Setting:
     values = {"eps": 1e-4} if optimizer == "adam" else {}
-    kept = hyperparameters(optimizer, values)
+    plain = hyperparameters(optimizer, values)
     return Setting(
         f"{optimizer}, scheduler={name}",
         (f"optimizer={optimizer}", f"scheduler={name}", *overrides),
-        kept,
+        plain,
         (
-            Arm("½ loss, all kept", (HALF_LOSS, *kept), False),
+            Arm("½ loss, all kept", (HALF_LOSS, *plain), False),
             Arm("½ loss, rescaled", (HALF_LOSS, *hyperparameters(optimizer, values, 0.5)), True),
         ),
     )

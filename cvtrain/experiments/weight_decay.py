@@ -19,9 +19,9 @@ from cvtrain.laws.table import exponents, rescaled_hyperparameters
 def _decay(optimizer: str, decay: float) -> Setting:
     values = {"weight_decay": decay}
     law = {**rescaled_hyperparameters(optimizer, {"lr": RATES[optimizer], **values}, 0.5)}
-    kept = hyperparameters(optimizer, {"lr": law["lr"], "weight_decay": decay, **_eps(law)})
+    values_kept = hyperparameters(optimizer, {"lr": law["lr"], "weight_decay": decay, **_eps(law)})
     coupled = "weight_decay" in exponents(optimizer, law)
-    arms = [Arm("½ loss, decay kept", (HALF_LOSS, *kept), not coupled)]
+    arms = [Arm("½ loss, decay kept", (HALF_LOSS, *values_kept), not coupled)]
     if coupled:
         arms.append(
             Arm("½ loss, decay halved", (HALF_LOSS, *hyperparameters(optimizer, values, 0.5)), True)

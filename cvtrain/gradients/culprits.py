@@ -26,17 +26,17 @@ class Culprit:
     """Code that does something wrong to gradients.
 
     Attributes:
-        what: what it is and does.
+        description: what the code is and does.
         module: name of the module within the network (empty: the network itself), and its class.
-        place: file and line.
+        location: file and line.
     """
 
-    what: str
+    description: str
     module: str
-    place: str
+    location: str
 
     def __str__(self) -> str:
-        return f"{self.what} in {self.module} ({self.place})"
+        return f"{self.description} in {self.module} ({self.location})"
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ def hook_culprits(network: nn.Module, contradicting: Container[str]) -> list[Cul
             f"a hook on the gradient of {names[0]}"
             + (f" and {len(names) - 1} more" if len(names) > 1 else ""),
             type(network).__name__,
-            place,
+            location,
         )
-        for place, names in hooked.items()
+        for location, names in hooked.items()
     ]
 
 
@@ -121,8 +121,8 @@ def dropped_imaginary_parts(network: nn.Module) -> Iterator[list[Culprit]]:
             if id(owner) in names and isinstance(owner, nn.Module):
                 module = _title(names[id(owner)], owner)
                 break
-        place = f"{_relative(filename)}:{lineno}"
-        culprit = Culprit("a cast that drops imaginary parts", module, place)
+        location = f"{_relative(filename)}:{lineno}"
+        culprit = Culprit("a cast that drops imaginary parts", module, location)
         if culprit not in culprits:
             culprits.append(culprit)
 
@@ -194,11 +194,11 @@ def _culprits_in(name: str, module: nn.Module, call: _Call, run: Run) -> Iterato
         yield Culprit("a backward hook", title, definition_place(hook))
     functions = _custom_functions(module, call, run)
     for function in functions:
-        what = f"the backward of {function.__name__}"
-        yield Culprit(what, title, definition_place(function.backward))
+        description = f"the backward of {function.__name__}"
+        yield Culprit(description, title, definition_place(function.backward))
     if not functions and not hooks:
-        place = definition_place(type(module).forward)
-        yield Culprit("a backward that is not the derivative of the forward", title, place)
+        location = definition_place(type(module).forward)
+        yield Culprit("a backward that is not the derivative of the forward", title, location)
 
 
 def _custom_functions(module: nn.Module, call: _Call, run: Run) -> list[Any]:
@@ -215,19 +215,19 @@ def _custom_functions(module: nn.Module, call: _Call, run: Run) -> list[Any]:
 
 def custom_functions(outputs: list[Tensor]) -> list[Any]:
     """The classes of `torch.autograd.Function` that the outputs were computed with."""
-    found: list[Any] = []
+    functions: list[Any] = []
     nodes = [y.grad_fn for y in outputs if y.grad_fn is not None]
     seen = set(nodes)
     while nodes:
         node = nodes.pop()
         function = getattr(type(node), "_forward_cls", None)
-        if function is not None and function not in found:
-            found.append(function)
+        if function is not None and function not in functions:
+            functions.append(function)
         for following, _ in node.next_functions:
             if following is not None and following not in seen:
                 seen.add(following)
                 nodes.append(following)
-    return found
+    return functions
 
 
 def _detached(arguments: Any) -> Any:

@@ -114,8 +114,8 @@ class MeasuredGradient:
     def _contradiction(self, g: Tensor) -> GradientReading:
         error = max(abs(s.value - slope_along(g, s.direction)) for s in self._slopes) / _norm(g)
         expected = [slope_along(g, s.direction) for s in self._slopes]
-        found = sum(e * s.value for e, s in zip(expected, self._slopes, strict=True))
-        ratio = found / sum(e * e for e in expected)
+        product = sum(e * s.value for e, s in zip(expected, self._slopes, strict=True))
+        ratio = product / sum(e * e for e in expected)
         if ratio != 0 and self._disagreement(g * ratio) is not None:
             return GradientReading("factor", factor=1 / ratio, error=error)
         return GradientReading("wrong", error=error)
@@ -151,10 +151,10 @@ class MeasuredGradient:
     def _roughness(self, g: Tensor) -> bool | None:
         """Whether the slopes forwards and backwards differ however near one looks, as at a kink;
         None if the nearer the more, as rounding makes them."""
-        here = self.value()
+        at_weights = self.value()
         for s in self._slopes:
             near, nearer = (
-                abs(self._at(t, s) - 2 * here + self._at(-t, s)) / t
+                abs(self._at(t, s) - 2 * at_weights + self._at(-t, s)) / t
                 for t in (self._unit, 0.01 * self._unit)
             )
             if 0.5 * near < nearer < 2 * near and nearer > self._tolerance * _norm(g):

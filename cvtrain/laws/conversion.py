@@ -138,9 +138,9 @@ def convert(
     split = mixed and complex_factor != real_factor
     values = real_values = target_clip = None
     if source.convention.conjugate or target.convention.conjugate:
-        which = "source" if source.convention.conjugate else "target"
+        side = "source" if source.convention.conjugate else "target"
         obstacles = [
-            f"the {which} steps along g*, the mirror image of the gradient, which is a mistake and"
+            f"the {side} steps along g*, the mirror image of the gradient, which is a mistake and"
             " not a convention: no hyperparameters turn it into descent; conjugate it"
         ]
     else:

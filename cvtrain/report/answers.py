@@ -41,7 +41,7 @@ def answer_table(groups: Sequence[Group], answers: Answers) -> Table | None:
         return cost_of_keeping_rate(of(record), metrics[record["group"]])
 
     units = {"points" if metric == ACCURACY else metric for metric in metrics.values()}
-    kept = f"if kept instead, {' or '.join(sorted(units))}"
+    heading = f"if kept instead, {' or '.join(sorted(units))}"
     columns = (
         Column("", lambda r: r["group"] if first[r["group"]] == r["arm"] else "", left=True),
         Column(
@@ -49,7 +49,7 @@ def answer_table(groups: Sequence[Group], answers: Answers) -> Table | None:
         ),
         Column("learning rate", lambda r: learning_rate(of(r)), left=True),
         Column("then the same?", lambda r: outcome(of(r)), left=True, status=True),
-        Column(kept, lambda r: cost(r)[0], left=True, note=lambda r: cost(r)[1]),
+        Column(heading, lambda r: cost(r)[0], left=True, note=lambda r: cost(r)[1]),
     )
     records = tuple(_record(answer) for answer in by_row.values())
     return Table(TABLE, "", columns, records, _caption(groups, answers))

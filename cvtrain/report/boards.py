@@ -187,9 +187,9 @@ def _write_report(document: Document, folder: Path) -> None:
     for path in folder.glob(f"{NAME_BEGINS}*"):
         path.unlink()
     board = TensorBoardFile(folder)
-    told = [markdown(str(text)) for text in document.verdict]
-    told += [] if document.answer is None else [markdown_table(document.answer)]
-    board.text("verdict", "\n\n".join(told))
+    texts = [markdown(str(text)) for text in document.verdict]
+    texts += [] if document.answer is None else [markdown_table(document.answer)]
+    board.text("verdict", "\n\n".join(texts))
     for picture in document.pictures:
         board.image(picture.name, (folder / f"{picture.name}.png").read_bytes())
     board.summary(0, band_layout([SCORE, "train/loss", *GRADIENT_NORMS]))

@@ -127,7 +127,7 @@ def superscript(exponent: float) -> str:
 
 def replace_exponents(text: str, form: str) -> str:
     """The text with raised exponents written as `form`, e.g. ``^{}``: ``2^-3``."""
-    return EXPONENT.sub(lambda found: form.format(found[0].translate(DIGITS)), text)
+    return EXPONENT.sub(lambda match: form.format(match[0].translate(DIGITS)), text)
 
 
 def rate_text(lr: float | None, edge: bool = False) -> str:

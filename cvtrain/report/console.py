@@ -101,21 +101,21 @@ def rich_tables(table: Table, width: int) -> Iterator[RichTable]:
     names = [str(number) for number in range(1, len(table.cells) + 1)] if table.numbered else []
     widths = [
         max(
-            map(cell_len, (*column.heading.split(), *(row[place] for row in table.cells))),
+            map(cell_len, (*column.heading.split(), *(row[index] for row in table.cells))),
             default=1,
         )
-        for place, column in enumerate(table.shown)
+        for index, column in enumerate(table.shown)
     ]
     padded = [cells + 3 for cells in widths]
     first = sum(padded[:1]) + (len(str(len(names))) + 3 if names else 0)
     parts: list[list[int]] = [[]]
     used = first
-    for place in range(1, len(widths)):
-        if parts[-1] and used + padded[place] > width:
+    for index in range(1, len(widths)):
+        if parts[-1] and used + padded[index] > width:
             parts.append([])
             used = first
-        parts[-1].append(place)
-        used += padded[place]
+        parts[-1].append(index)
+        used += padded[index]
     for part in parts:
         last = part is parts[-1]
         rich = RichTable(
@@ -128,13 +128,13 @@ def rich_tables(table: Table, width: int) -> Iterator[RichTable]:
         )
         if names:
             rich.add_column("#", justify="right")
-        for place in [0, *part] if widths else []:
-            column = table.shown[place]
+        for index in [0, *part] if widths else []:
+            column = table.shown[index]
             # Headings break into lines before cells do.
-            least = min(widths[place], width - 3)
+            least = min(widths[index], width - 3)
             rich.add_column(column.heading, justify="left" if column.left else "right", width=least)
         for number, cells in enumerate(table.cells):
-            rich.add_row(*names[number : number + 1], *(cells[place] for place in (0, *part)))
+            rich.add_row(*names[number : number + 1], *(cells[index] for index in (0, *part)))
         yield rich
 
 

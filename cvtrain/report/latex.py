@@ -120,10 +120,10 @@ def _tex(text: str) -> str:
     for pattern, replacement in TIGHT:
         shown = pattern.sub(replacement, shown)
     parts, last = [], 0
-    for found in POWERS.finditer(shown):
-        exponent = found[1] or replace_exponents(found[0], "{}")
-        parts += [shown[last : found.start()].translate(SPECIAL), f"$^{{{exponent}}}$"]
-        last = found.end()
+    for power in POWERS.finditer(shown):
+        exponent = power[1] or replace_exponents(power[0], "{}")
+        parts += [shown[last : power.start()].translate(SPECIAL), f"$^{{{exponent}}}$"]
+        last = power.end()
     return "".join((*parts, shown[last:].translate(SPECIAL)))
 
 
@@ -147,10 +147,10 @@ def _kinds(widths: Sequence[float], left: Sequence[bool]) -> list[str]:
     kinds = ["r"] * len(widths)
     numbers = sum(width for width, words in zip(widths, left, strict=True) if not words)
     free = PAGE - numbers - 2 * SEPARATION * len(widths)
-    paragraphs = sorted((width, place) for place, width in enumerate(widths) if left[place])
-    for done, (width, place) in enumerate(paragraphs):
+    paragraphs = sorted((width, column) for column, width in enumerate(widths) if left[column])
+    for done, (width, column) in enumerate(paragraphs):
         share = max(min(width, free / (len(paragraphs) - done)), LETTER)
-        kinds[place] = rf">{{\raggedright\arraybackslash}}p{{{int(share)}pt}}"
+        kinds[column] = rf">{{\raggedright\arraybackslash}}p{{{int(share)}pt}}"
         free -= share
     return kinds
 

@@ -119,14 +119,14 @@ def pictures(sweep: Sweep, comparison: Comparison) -> Iterator[Picture]:
 
 
 def _caption(comparison: Comparison, meaning: str, seen: Callable[[Group], str]) -> str:
-    found = [(group.name, seen(group)) for group in comparison.groups]
-    return " ".join([f"{meaning}.", *(f"{name}: {text}." for name, text in found if text)])
+    texts = [(group.name, seen(group)) for group in comparison.groups]
+    return " ".join([f"{meaning}.", *(f"{name}: {text}." for name, text in texts if text)])
 
 
 def _registered(group: Group, answers: Answers) -> str:
-    found = list(learning_rates.distances(group, answers))
-    before = [one[1] for one in found if math.isfinite(one[1])]
-    after = [one[2] for one in found if math.isfinite(one[2])]
+    distances = list(learning_rates.distances(group, answers))
+    before = [one[1] for one in distances if math.isfinite(one[1])]
+    after = [one[2] for one in distances if math.isfinite(one[2])]
     if not before:
         return ""
     text = f"the arms lie up to {100 * max(before):.0f} % from {group.reference} as measured"
@@ -197,10 +197,10 @@ def _largest_shift(comparison: Comparison, group: Group) -> str:
 def _worst(group: Group) -> str:
     if not differences.compared(group):
         return ""
-    found = differences.worst_price(group)
-    if found is None:
+    worst = differences.worst_price(group)
+    if worst is None:
         return "no arm is worse than the reference at any learning rate that both have"
-    arm, price = found
+    arm, price = worst
     value = as_error(price.difference.mean, "") * (-1 if group.rising else 1)
     unit = " points of test error" if group.metric == ACCURACY else f" {group.metric}"
     value *= 100 if group.metric == ACCURACY else 1

@@ -167,8 +167,8 @@ def _values(runs: pd.DataFrame, key: str) -> list[Any]:
     if key not in runs:
         return []
     values = (None if pd.isna(value) else value for value in runs[key])
-    found = list(dict.fromkeys(values))
-    return found if key == "batch_size" else [value for value in found if value is not None]
+    distinct = list(dict.fromkeys(values))
+    return distinct if key == "batch_size" else [value for value in distinct if value is not None]
 
 
 def _parameters(runs: pd.DataFrame) -> list[tuple[float, float]]:

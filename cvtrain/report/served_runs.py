@@ -77,9 +77,9 @@ def link_runs(runs: Runs, view: Path) -> None:
             link.symlink_to(path.absolute())
 
 
-def _kind(place: Path) -> int:
-    parts = place.parts
-    if place.name == REPORT:
+def _kind(path: Path) -> int:
+    parts = path.parts
+    if path.name == REPORT:
         return REPORTED
     folder = next((name for name in (AGGREGATE, FORMER_AGGREGATE) if name in parts), None)
     if folder is None:
@@ -87,7 +87,7 @@ def _kind(place: Path) -> int:
     depth = len(parts) - parts.index(folder) - 1
     if depth == 2:
         return ARM
-    return BEST_CELL if place.name.startswith(BEST) else OTHER
+    return BEST_CELL if path.name.startswith(BEST) else OTHER
 
 
 def _named(directory: Path, folders: Sequence[Path]) -> Runs:
@@ -98,10 +98,10 @@ def _named(directory: Path, folders: Sequence[Path]) -> Runs:
             names |= _names_of_trained_runs(sweep)
     shown = {}
     for folder in folders:
-        place = folder.relative_to(directory)
+        path = folder.relative_to(directory)
         if folder in names:
-            place = place.parent / names[folder]
-        parts = [part for part in place.parts if part not in (AGGREGATE, FORMER_AGGREGATE)]
+            path = path.parent / names[folder]
+        parts = [part for part in path.parts if part not in (AGGREGATE, FORMER_AGGREGATE)]
         shown["/".join(parts) or directory.absolute().name] = folder
     return shown
 

@@ -53,8 +53,8 @@ def resolved(path: Path) -> Path:
 def from_here(path: Path) -> str:
     """`path` as an argument of a command in the working directory: relative where it is below
     that, and never like an option."""
-    here = Path.cwd()
-    text = str(path.relative_to(here) if path.is_relative_to(here) else path)
+    directory = Path.cwd()
+    text = str(path.relative_to(directory) if path.is_relative_to(directory) else path)
     return f"./{text}" if text.startswith("-") else text
 
 

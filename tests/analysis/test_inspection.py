@@ -78,7 +78,7 @@ def test_a_planted_fault_is_found_with_its_place(fault, state, module, place, sa
         return
     (culprit,) = seen.culprits
     assert culprit.module == module
-    assert re.fullmatch(r".*inspected\.py:(\d+)", culprit.place)[1] == str(line_of(*place))
+    assert re.fullmatch(r".*inspected\.py:(\d+)", culprit.location)[1] == str(line_of(*place))
     assert seen.parameters[-1].reading.convention in ("pytorch", state)
 
 
@@ -155,7 +155,7 @@ def test_a_wrong_backward_of_the_loss_is_found_there():
     assert "is 0.5 × PyTorch's gradient: turn" in " ".join(seen.faults)
     (culprit,) = seen.culprits
     assert culprit.module == "the loss"
-    assert "test_inspection.py" in culprit.place
+    assert "test_inspection.py" in culprit.location
 
 
 class RealAndComplex(nn.Module):

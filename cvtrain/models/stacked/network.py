@@ -173,8 +173,8 @@ class StackedNetwork(nn.Module):
             if checked:
                 around.enter_context(nothing_left_behind(self.network))
             around.enter_context(hidden())
-            each = inputs if isinstance(inputs, tuple) else (inputs,)
-            outputs, replaced = vmap(self._member)(parameters, buffers, each)
+            member_inputs = inputs if isinstance(inputs, tuple) else (inputs,)
+            outputs, replaced = vmap(self._member)(parameters, buffers, member_inputs)
         for name, buffer in replaced.items():
             self._put(name, buffer, buffers[name])
         return outputs

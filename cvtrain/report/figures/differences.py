@@ -77,8 +77,8 @@ def compared(group: Group) -> list[Arm]:
 
 
 def _has_shift(arm: Arm) -> bool:
-    found = arm.octaves
-    return found is not None and any(getattr(found, name).seeds for name, _ in LANDMARKS)
+    shift = arm.octaves
+    return shift is not None and any(getattr(shift, name).seeds for name, _ in LANDMARKS)
 
 
 def _shifts(axes: Axes, group: Group, comparison: Comparison) -> None:

@@ -94,11 +94,11 @@ class Panels(Figure):
             shared: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False}
             axes.add_patch(Rectangle((0, 1), 1, height, color="0.9", zorder=0, **shared))
             axes.text(-0.01, 1 + height / 2, label, ha="right", va="center", **shared)
-        place = (0 if index is None else index % len(MARKERS) + 1) / (len(MARKERS) + 1)
+        level = (0 if index is None else index % len(MARKERS) + 1) / (len(MARKERS) + 1)
         style = style_of(index)
         axes.plot(
             x,
-            np.full(len(x), 1 + height * (0.2 + 0.7 * place)),
+            np.full(len(x), 1 + height * (0.2 + 0.7 * level)),
             linestyle="none",
             marker=style.get("marker", "|"),
             markersize=3.5,

@@ -74,22 +74,22 @@ def number_label(value: float) -> str:
     return power if factor == "1" else f"{factor}×{power}"
 
 
-def common_limits(panels: Iterable[Axes], which: str) -> None:
+def common_limits(panels: Iterable[Axes], axis: str) -> None:
     """Give panels that are compared the same x or y axis, that of all their data.
 
     Args:
         panels: those without data are left alone.
-        which: ``x`` or ``y``.
+        axis: ``x`` or ``y``.
     """
     drawn = [axes for axes in panels if axes.has_data()]
     # A panel without any positive value has no logarithm, and nothing to be compared by one.
-    for scale in {getattr(axes, f"get_{which}scale")() for axes in drawn}:
-        alike = [axes for axes in drawn if getattr(axes, f"get_{which}scale")() == scale]
-        limits = [getattr(axes, f"get_{which}lim")() for axes in alike]
+    for scale in {getattr(axes, f"get_{axis}scale")() for axes in drawn}:
+        alike = [axes for axes in drawn if getattr(axes, f"get_{axis}scale")() == scale]
+        limits = [getattr(axes, f"get_{axis}lim")() for axes in alike]
         common = min(low for low, _ in limits), max(high for _, high in limits)
         for axes in alike:
-            getattr(axes, f"set_{which}lim")(common)
-            if which == "y" and scale == "log":
+            getattr(axes, f"set_{axis}lim")(common)
+            if axis == "y" and scale == "log":
                 label_logarithm(axes)
 
 

@@ -60,10 +60,10 @@ class Traces:
 
 def read_traces(sweep: Sweep, comparison: Comparison) -> list[Traces]:
     """The traces of all groups in which a complex entry was traced."""
-    found = ((group, _traces(sweep, comparison, group)) for group in comparison.groups)
+    traced = ((group, _traces(sweep, comparison, group)) for group in comparison.groups)
     return [
         Traces(group.name, tables, _first_entry(next(iter(tables.values()))[0]))
-        for group, tables in found
+        for group, tables in traced
         if tables
     ]
 
