@@ -1,4 +1,4 @@
-"""What is said of one arm: the numbers and plain sentences from nothing but them."""
+"""The answer for one arm: its numbers, and plain sentences made from these numbers."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ class LawCheck:
 
     Attributes:
         base: arm of the first run of each pair: the reference, or another arm.
-        octaves: of the learning rate, from the base's to the arm's.
-        pairs: how many there are of which both have weights.
-        equal: those that end with equal bits.
-        numbers: real numbers that were compared.
-        rounded: pairs of a factor that is no power of two, which the law holds for up to rounding.
-        apart: the largest relative distance of weights among all of them.
-        on_cpu: whether a CPU trained them all: only there laws hold whatever runs are stacked with.
+        octaves: log₂ of the ratio of learning rates, arm to base.
+        pairs: number of pairs of which both runs have weights.
+        equal: number of pairs that end with equal bits.
+        numbers: number of real numbers that were compared.
+        rounded: pairs whose factor is no power of two; for them the law holds up to rounding.
+        apart: largest relative distance of the weights over all pairs.
+        on_cpu: whether a CPU trained all of them. Only there a law holds whatever else is in the
+            stack.
     """
 
     base: str
@@ -48,7 +49,7 @@ class LawCheck:
 
     @property
     def factor(self) -> float:
-        """Of the learning rate, from the base's to the arm's."""
+        """Factor on the learning rate, from the base's to the arm's: 2^`octaves`."""
         return float(2.0**self.octaves)
 
 
@@ -57,25 +58,26 @@ class Answer:
     """Result of the comparison of one arm with the reference.
 
     Attributes:
-        group, arm: which.
-        kind: see `cvtrain.analysis.verdict`.
+        group, arm: names of what is compared.
+        kind: one of the answers of `cvtrain.analysis.verdict`.
         advice: what to do with the learning rate, e.g. ``multiply the learning rate by 2``.
-        outcome: whether the result is the same then.
-        cost: what it costs not to, in either direction; empty where that was not measured.
+        outcome: whether the result is then the same.
+        cost: what it costs to leave the learning rate unchanged, in either direction; empty if not
+            measured.
         reason: why the answer is inconclusive or "different", else None.
-        law: pairs that a law makes equal, or None.
-        registration: of the arm's curve on the reference's, or None without a reference.
-        control: the same of the jitter control: how much of a shift and of a rest is noise.
-        optimum: at the best learning rates, or None.
-        prices: of not retuning, or None.
-        equivalence_p, difference_p: adjusted for all arms of the sweep (Holm 1979); NaN where they
-            were not tested.
-        look: at which it was given, or at which it was last looked for; None where no test is
-            needed.
-        more_seeds: that would answer what is inconclusive; None where seeds would not, or where
-            their number is not known.
-        more_seconds: about what they take; NaN where it is not known.
-        more_overrides: on the command line, beside ``resume=``, what goes on to an answer.
+        law: pairs of runs that a law makes equal, or None.
+        registration: the arm's curve laid on the reference's, or None without a reference.
+        control: the jitter control's curve laid on the reference's: how much shift and rest is
+            noise.
+        optimum: comparison at the best learning rates, or None.
+        prices: costs of not retuning, or None.
+        equivalence_p, difference_p: p-values adjusted for all arms of the sweep (Holm 1979); NaN if
+            not tested.
+        look: the look at which the answer was given, or the last one; None if no test is needed.
+        more_seeds: number of further seeds that should settle an inconclusive answer; None if seeds
+            do not help or their number is unknown.
+        more_seconds: estimated time of these seeds; NaN if unknown.
+        more_overrides: overrides to pass beside ``resume=`` to get an answer.
     """
 
     group: str
@@ -99,7 +101,7 @@ class Answer:
 
     @property
     def sentence(self) -> str:
-        """All of it in one line."""
+        """The arm, the advice and the outcome in one line."""
         return f"{self.arm}: {self.advice}: {self.outcome}."
 
 
@@ -108,7 +110,7 @@ Answers = Mapping[tuple[str, str], Answer]
 
 
 def arm_words(arm: str) -> str:
-    """An arm as people say it: ``½ in the loss``, ``textbook gradient ∂L/∂w*``.
+    """An arm in words: ``½ in the loss``, ``textbook gradient ∂L/∂w*``.
 
     Args:
         arm: as from `cvtrain.analysis.arms.arm_name`.
@@ -142,7 +144,8 @@ def signed_text(value: float, form: str = "+.2f") -> str:
 
 
 def span(interval: Interval, digits: int = 2, scale: float = 1.0, plus: bool = True) -> str:
-    """E.g. ``+0.41 [+0.40, +0.42]``; the mean alone where there is no interval, or no width."""
+    """Format an interval, e.g. ``+0.41 [+0.40, +0.42]``; the mean alone if the interval is unknown
+    or has no width."""
     ends = [scale * value for value in (interval.mean, interval.low, interval.high)]
     shown = [
         signed_text(v, f"+.{digits}f") if plus else f"{v:.{digits}f}"
@@ -155,10 +158,10 @@ def span(interval: Interval, digits: int = 2, scale: float = 1.0, plus: bool = T
 
 
 def advice_of_law(octaves: float, against: str | None = None) -> str:
-    """What a law says of the learning rate.
+    """The advice on the learning rate that follows from a law.
 
     Args:
-        octaves: by which it moves.
+        octaves: log₂ of the factor on the learning rate.
         against: another arm that the law makes this one equal to; None: the reference.
     """
     beside = f" of “{against}”" if against else ""
@@ -168,7 +171,7 @@ def advice_of_law(octaves: float, against: str | None = None) -> str:
 
 
 def advice_of(registration: Registration) -> str:
-    """What registration says of the learning rate."""
+    """The advice on the learning rate that follows from registration."""
     shift = registration.shift
     if registration.reason is not None:
         return f"the learning rate's factor is unknown ({registration.reason})"
@@ -182,7 +185,7 @@ def advice_of(registration: Registration) -> str:
 
 
 def rest_text(registration: Registration) -> str:
-    """What is left after the move, e.g. ``−0.5 [−1.1, +0.1] % of test loss``."""
+    """The difference that remains after the move, e.g. ``−0.5 [−1.1, +0.1] % of test loss``."""
     return f"{span(registration.ratio, 1, 100)} % of test loss"
 
 
@@ -194,7 +197,7 @@ def difference_text(optimum: Optimum, metric: str) -> str:
 
 
 def cost_text(prices: Prices, metric: str) -> str:
-    """Both directions of not retuning, in a line; empty where neither was measured."""
+    """Costs of not retuning in both directions, in one line; empty if neither was measured."""
     texts = []
     for price, words in ((prices.kept, "rate kept"), (prices.turned, "the other way round")):
         if price is not None:
@@ -203,7 +206,8 @@ def cost_text(prices: Prices, metric: str) -> str:
 
 
 def price_text(price: Price, metric: str) -> str:
-    """E.g. ``−1.0 [−1.4, −0.6] points of test accuracy, 3 of 40 runs fail instead of 0``."""
+    """Format a price, e.g. ``−1.0 [−1.4, −0.6] points of test accuracy, 3 of 40 runs fail instead
+    of 0``."""
     if not math.isfinite(price.difference.mean):
         text = "no mean, since too many runs fail"
     elif metric == ACCURACY:

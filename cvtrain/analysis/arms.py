@@ -18,10 +18,10 @@ FRACTIONS = {0.5: "½", 0.25: "¼", 0.125: "⅛"}
 ARM_KEYS = ("objective.scale", "convention.scale", "convention.conjugate", "init_jitter")
 RATE_KEYS = ("optimizer.lr", "optimizer.reference_lr", "lr_octave")
 OTHER_KEYS = ("seed", "null_arm", "output", "plan", "on_error", "trusted_modules")
-"""What differs between the runs of one group without making another group of them."""
+"""Keys that may differ between the runs of one group."""
 DATA, OPTIMIZER, SPLIT = "data._target_", "optimizer._target_", "data.seed"
 NOT_ARMS = (SPLIT, "report.", "signals.", "checkpoint.", "goal.", "analysis", "start_from")
-"""Beginnings of keys that make no arms when they are swept."""
+"""Prefixes of keys that make no arms when they are swept."""
 
 
 def label_runs(
@@ -29,19 +29,20 @@ def label_runs(
 ) -> pd.DataFrame:
     """`runs` with four more columns: `group`, `arm`, `reference` and `varied`.
 
-    Where the gradient's factor was swept, arms are readings of the gradient (``scale ½,
-    wirtinger``), the reference is `REFERENCE`, and a group is an optimizer with whatever else
-    differs among its runs besides learning rate, seed and split of the data: ``SGD``, or ``SGD,
-    momentum=0.9``; what a `variant` fixes is in its name. Else every other key that was swept makes
-    arms, like ``clip.kind=norm``; groups are optimizers and data sets. Optimizers are the arms
-    where nothing else was swept. The reference is then the first arm of a group, or the one that
-    `report.reference` names, and `varied` lists the keys. The reference with jittered
-    initial weights is the ``jitter control``.
+    If the gradient's factor was swept, arms are readings of the gradient (``scale ½, wirtinger``)
+    and the reference is `REFERENCE`. Runs form one group if they differ only in arm, learning rate,
+    seed and split of the data; a group is named after its optimizer and other settings: ``SGD``, or
+    ``SGD, momentum=0.9``. What a `variant` fixes is in the variant's name.
+
+    Otherwise every other swept key makes arms, such as ``clip.kind=norm``, and groups are
+    optimizers and data sets. If nothing else was swept, the optimizers are the arms. The reference
+    is then the first arm of a group or the arm that `report.reference` names, and `varied` lists
+    the keys. The reference with jittered initial weights is the ``jitter control``.
 
     Args:
         runs: rows of `cvtrain.analysis.load.Sweep.runs` that have begun.
-        config_keys: those of its columns that are configuration.
-        ablations: whether other keys than the gradient's factor make arms.
+        config_keys: columns of `runs` that are configuration.
+        ablations: whether keys other than the gradient's factor make arms.
 
     Raises:
         InputError: `report.reference` names no arm.
@@ -69,8 +70,9 @@ def label_runs(
 
 
 def _varied_keys(rows: pd.DataFrame, settings: Sequence[str]) -> list[str]:
-    """The swept keys that make arms: without those that follow from another one, as the numbers of
-    an optimizer do, and without data set and optimizer, which make groups; the optimizer alone."""
+    """The swept keys that make arms. Left out are keys that follow from another key, such as the
+    hyperparameters of an optimizer, and data set and optimizer, which make groups; the optimizer
+    alone if nothing else was swept."""
     varying = [
         key
         for key in settings
@@ -110,8 +112,8 @@ def _label_ablation(rows: pd.DataFrame, varied: Sequence[str], names: pd.Series)
 
 
 def _telling(rows: pd.DataFrame, varying: Sequence[str]) -> list[str]:
-    """The variant and the keys whose values do not follow from those before them: data and network
-    before what belongs to them."""
+    """The variant, and the keys whose values do not follow from keys before them; data and network
+    come before their own settings."""
     chosen: list[str] = []
     for key in sorted(varying, key=lambda key: (key != "variant", not key.endswith("._target_"))):
         known = rows[chosen].map(repr).agg(" ".join, axis=1) if chosen else None
@@ -125,7 +127,8 @@ def _short(key: str) -> str:
 
 
 def arm_name(scale: float, convention_scale: float, conjugate: bool, jitter: float) -> str:
-    """The label of an arm."""
+    """The label of the arm with this loss factor, convention (scale and conjugation) and jitter of
+    the initial weights."""
     named = f"scale {FRACTIONS.get(scale, f'{scale:g}')}"
     arm = f"{named}, {convention_name(convention_scale, bool(conjugate))}"
     if jitter > 0:
@@ -134,13 +137,13 @@ def arm_name(scale: float, convention_scale: float, conjugate: bool, jitter: flo
 
 
 def _follows(key: str, other: str, rows: pd.DataFrame) -> bool:
-    """Whether the value of `other` tells that of `key`."""
+    """Whether the value of `other` determines the value of `key`."""
     return bool((rows[key].map(repr).groupby(rows[other].map(repr)).nunique() == 1).all())
 
 
 def _settings(row: Mapping[Any, Any], keys: Sequence[str], whole: bool = False) -> list[str]:
-    """E.g. ``momentum=0.9`` and ``data=system_id`` for each of `keys` that has a value; as `whole`
-    for each of them."""
+    """The settings of `keys` in a row, e.g. ``momentum=0.9`` and ``data=system_id``; keys without a
+    value only if `whole`."""
     shown = []
     for key in keys:
         value = row[key]

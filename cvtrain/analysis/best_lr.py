@@ -1,4 +1,4 @@
-"""A run's score, the learning rate that is chosen by it, and the edge of a grid: in one place."""
+"""A run's score, the learning rate that the scores choose, and the edge of a grid of rates."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ from cvtrain.config.sections import ReportConfig
 BoolArray = npt.NDArray[np.bool_]
 
 SCALE = "objective.scale"
-"""No loss that is recorded has it."""
+"""Key of the factor on the loss. Recorded losses do not contain this factor."""
 SCORE = "val/loss"
-"""Learning rates are chosen on it; the test split is looked at afterwards."""
+"""Signal by which learning rates are chosen. The test split is read only afterwards."""
 NOT_LEARNED = 0.9
 """A run whose final validation loss is above this share of the untrained loss has not learned."""
 MOST_FAILING = 0.1
-"""A learning rate is eligible where no larger share of its runs fails: none of up to nine."""
+"""Largest share of failed runs at an eligible learning rate: none of up to nine runs."""
 NO_RATE = -1
-"""The column where no learning rate is eligible."""
+"""Column index that means: no learning rate is eligible."""
 MOST_NUMBERS = 2**22
-"""In an array of samples: 32 MB."""
+"""Largest number of entries in an array of samples: 32 MB."""
 ACCURACY, DECIBELS = "test accuracy, %", "test NMSE, dB"
 
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """Runs that differ in learning rate, seed and split of the data alone.
+    """Runs that differ only in learning rate, seed and split of the data.
 
     Attributes:
-        best_lr: of the lowest mean validation loss over the replicates that choose; None without a
-            usable one.
-        edge: whether that is the smallest or largest that was tried.
-        score: that loss; infinite without a usable learning rate.
+        best_lr: learning rate of the lowest mean validation loss over the choosing replicates; None
+            if none is usable.
+        edge: whether `best_lr` is the smallest or largest rate tried.
+        score: mean validation loss at `best_lr`; infinite without a usable learning rate.
         best: the runs of the judged replicates at `best_lr`.
-        runs: all of them, as from `judged_runs`.
+        runs: all runs, as returned by `judged_runs`.
     """
 
     best_lr: float | None
@@ -65,7 +65,7 @@ class Tuned:
 
     @property
     def mean(self) -> float:
-        """Of the metric over `best`."""
+        """Mean of the metric over `best`."""
         return float(self.best["metric"].mean())
 
     @property
@@ -82,14 +82,15 @@ def scored_runs(sweep: Sweep) -> pd.DataFrame:
 def with_scores(runs: pd.DataFrame) -> pd.DataFrame:
     """`runs` with five more columns.
 
-    - `split`: `cvtrain.analysis.replicates.data_splits`, by which and by `seed` runs are paired.
-    - `score`: the final validation loss, infinite where the run did not finish or it is not a
-      number.
-    - `choice`: what learning rates are chosen by, lower is better: the score, or the validation
-      value of `report.metric`, with its sign turned where larger is better.
-    - `untrained_loss`: that of an output of zero (the logarithm of the number of classes, the power
-      of the targets), from run.json; where that does not hold it, the median initial loss of runs
-      that began at random weights; NaN where nothing is known.
+    - `split`: split of the data, from `cvtrain.analysis.replicates.data_splits`; runs are paired by
+      it and by `seed`.
+    - `score`: final validation loss; infinite if the run did not finish or the loss is NaN.
+    - `choice`: value by which learning rates are chosen, lower is better: the score, or the
+      validation value of `report.metric`, negated if larger is better.
+    - `untrained_loss`: loss of an output of zero (the logarithm of the number of classes, or the
+      power of the targets), from run.json. Without it, the median initial loss of runs that began
+      at random weights; NaN if that is unknown too.
+    - `not_learned`: whether a finished run's score is above `NOT_LEARNED` of the untrained loss.
     - `not_learned`: whether a finished run's score is above `NOT_LEARNED` of the untrained loss.
     """
     runs = runs.assign(split=data_splits(runs))
@@ -118,13 +119,15 @@ def with_scores(runs: pd.DataFrame) -> pd.DataFrame:
 def chosen_rate(losses: RealArray, fails: BoolArray, seeds: int | None = None) -> int | None:
     """The column of the learning rate with the lowest 20 % trimmed mean loss.
 
-    A rate is eligible only with all seeds, and where no more than `MOST_FAILING` of them fail: else
-    it would be chosen on whatever happened to end well. Of equal ones the first is chosen.
+    A rate is eligible only if all seeds have a result and at most a share `MOST_FAILING` of them
+    fail; otherwise a rate could win by a few lucky runs. The first of several equal rates is
+    chosen.
 
     Args:
-        losses: validation losses, `[seeds, rates]`; NaN where there is no result.
+        losses: validation losses, `[seeds, rates]`; NaN without a result.
         fails: which runs failed, `[seeds, rates]`; their losses count as infinite.
-        seeds: of which `MOST_FAILING` may fail, where some are left out here; None: those here.
+        seeds: number of seeds of which `MOST_FAILING` may fail, if some are left out here; None:
+            all in `losses`.
     """
     (place,) = chosen_rates(losses, fails, [np.arange(len(losses))], seeds)
     return None if place == NO_RATE else int(place)
@@ -137,7 +140,7 @@ def chosen_rates(
 
     Args:
         losses, fails: `[seeds, rates]`, as in `chosen_rate`.
-        samples: rows of these arrays, several times where they are drawn so, `[runs]` each.
+        samples: row indices of each sample, `[runs]`; a row may occur several times.
         seeds: as in `chosen_rate`.
 
     Returns:
@@ -159,7 +162,7 @@ def chosen_rates(
 
 
 def _of_equal_length(samples: Sequence[IntArray], rates: int) -> list[IntArray]:
-    """The numbers of the samples in groups of equal length, each small enough for the memory."""
+    """Indices of the samples in groups of equal length, each small enough for the memory."""
     lengths = np.array([len(sample) for sample in samples])
     groups = []
     for length in np.unique(lengths[lengths > 0]):
@@ -170,9 +173,13 @@ def _of_equal_length(samples: Sequence[IntArray], rates: int) -> list[IntArray]:
 
 
 def best_rate(runs: pd.DataFrame) -> float | None:
-    """The learning rate that `chosen_rate` chooses among `runs`, with columns `split`, `seed`,
-    `optimizer.lr` and `choice` (infinite for a run without a usable result)."""
-    # Not by pivot_table, which makes rows of splits and seeds that were not trained together.
+    """The learning rate that `chosen_rate` chooses, or None.
+
+    Args:
+        runs: rows with columns `split`, `seed`, `optimizer.lr` and `choice` (infinite for a run
+            without a usable result).
+    """
+    # pivot_table would add rows for splits and seeds that were not trained together.
     cells = runs.drop_duplicates([*PAIRED_BY, "optimizer.lr"], keep="last")
     table = cells.set_index([*PAIRED_BY, "optimizer.lr"])["choice"].unstack("optimizer.lr")
     losses = table.to_numpy(dtype=np.float64)
@@ -181,16 +188,24 @@ def best_rate(runs: pd.DataFrame) -> float | None:
 
 
 def at_edge(rate: float | None, rates: Sequence[float] | pd.Series) -> bool:
-    """Whether a learning rate is the smallest or largest of several, so that the best one may lie
+    """Whether a learning rate is the smallest or largest of several: the best rate may then lie
     beyond."""
     return rate is not None and rate in (min(rates), max(rates)) and min(rates) < max(rates)
 
 
 def judged_runs(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Scored runs of one task with `metric` (the second thing returned says which: `ACCURACY` or
-    `DECIBELS`), `tuning` and `judged`: whether a run's replicate chooses, and whether it is
-    compared. The first `report.tuning_seeds` replicates choose; without more than these all of
-    them choose, and all are compared."""
+    """Mark the replicates that choose the learning rate and those that are compared.
+
+    The first `report.tuning_seeds` replicates choose. If there are no more than these, all
+    replicates choose and all are compared.
+
+    Args:
+        rows: scored runs of one task.
+
+    Returns:
+        the rows with columns `metric`, `tuning` and `judged`, and the name of the metric:
+        `ACCURACY` or `DECIBELS`.
+    """
     accuracy = "test/accuracy" in rows and rows["test/accuracy"].notna().any()
     metric = 100 * rows["test/accuracy"] if accuracy else 10 * np.log10(rows["test/nmse"])
     key = "report.tuning_seeds"
@@ -203,7 +218,7 @@ def judged_runs(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def tuned(runs: pd.DataFrame) -> Tuned:
-    """`runs`, as from `judged_runs`, at their own best learning rate."""
+    """Choose the best learning rate of `runs`, as returned by `judged_runs`."""
     rates = runs["optimizer.lr"]
     best = best_rate(runs[runs["tuning"]])
     at_best = runs[rates == best]

@@ -1,4 +1,4 @@
-"""The last weights of runs, and how far apart they are."""
+"""The last weights of runs, and the distance between two of them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from cvtrain.runs.checkpoint import load_checkpoint
 
 
 def last_weights(directory: Path) -> dict[str, Tensor]:
-    """Parameters and buffers at the end of the run in `directory`."""
+    """Parameters and buffers at the end of the run in `directory`, by name."""
     return load_checkpoint(directory / "checkpoints" / "last.ckpt")[0]
 
 
 def difference(left: dict[str, Tensor], right: dict[str, Tensor]) -> float:
-    """max |w − w'| / max |w| over parameters and buffers, 0 only where all bits are equal; weights
-    of unequal precision are compared in the higher one."""
+    """max |w − w'| / max |w| over parameters and buffers; 0 only if all bits are equal. Weights of
+    different precision are compared in the higher precision."""
     if all(_equal(left[name], right[name]) for name in left):
         return 0.0
     apart = max(

@@ -1,7 +1,7 @@
-"""Falling curves of the loss over the learning rate: joined, and how far they lie from each other.
+"""Falling curves of the loss over the learning rate: interpolation and horizontal distance.
 
-The two are compared over the levels of the logarithm of the loss near the best rate, where learning
-rates are tuned to, but above the flat bottom.
+Two curves are compared at levels of the log loss near the best rate, where learning rates are
+tuned, but above the flat bottom.
 """
 
 from __future__ import annotations
@@ -15,22 +15,25 @@ from cvtrain.analysis.grid import Grid
 from cvtrain.analysis.statistics import RealArray
 
 GOOD = 1.25
-"""Levels are compared down to this many times the lowest median loss: below, curves are flat."""
+"""Lowest level that is compared, as a multiple of the lowest median loss. Below it curves are
+flat."""
 NEAR = 2.5
-"""Levels are compared up to this many times the lowest median loss: above, training is another."""
+"""Highest level that is compared, as a multiple of the lowest median loss. Above it training
+differs in kind."""
 LEAST_HEIGHT = math.log(1.25)
-"""Of the levels of log loss that are compared: a curve that falls by less is flat."""
+"""Smallest range of log loss that is compared. A curve that falls by less is flat."""
 LEVELS = 64
 """Number of levels at which the distance between two curves is taken."""
 
 
 def joined(x: RealArray, y: RealArray, at: RealArray) -> RealArray:
-    """Values of the monotone cubic through points, at places inside of the ascending `x`.
+    """Values of the monotone cubic through points, evaluated inside the range of the ascending `x`.
 
-    Slopes at the points are those of parabolas through three of them, limited to where the curve
-    neither over- nor undershoots (Hyman 1983, Accurate monotonicity preserving cubic interpolation,
-    SIAM J. Sci. Stat. Comput. 4:645). SciPy's PchipInterpolator has smaller slopes: with it a rest
-    at the margin was called equal in 47 % of the simulated sweeps of 40 seeds, instead of 5 %.
+    The slope at a point is that of the parabola through it and its neighbours, limited so that the
+    curve neither over- nor undershoots (Hyman 1983, Accurate monotonicity preserving cubic
+    interpolation, SIAM J. Sci. Stat. Comput. 4:645). SciPy's PchipInterpolator has smaller slopes:
+    with it a rest at the margin was called equal in 47 % of simulated sweeps of 40 seeds, instead
+    of 5 %.
     """
     if len(x) < 3:
         return np.asarray(np.interp(at, x, y))
@@ -49,29 +52,30 @@ def joined(x: RealArray, y: RealArray, at: RealArray) -> RealArray:
 
 
 def levels(left: Grid, right: Grid, untrained: float) -> tuple[float, float]:
-    """Lowest and highest logarithm of the loss at which the two curves are compared."""
+    """Lowest and highest log loss at which the two curves are compared."""
     lowest = max(float(np.nanmin(grid.median_loss)) for grid in (left, right))
     top = NEAR * lowest if math.isnan(untrained) else min(NEAR * lowest, NOT_LEARNED * untrained)
     return math.log(GOOD * lowest), math.log(top)
 
 
 def near_best(grid: Grid) -> BoolArray:
-    """Rates up to the best one whose median loss is near the lowest, but above it, `[rates]`."""
+    """Mask `[rates]` of the rates up to the best one whose median loss is near the lowest but above
+    it."""
     near = near_lowest(grid)
     near[int(np.nanargmin(grid.median_loss)) + 1 :] = False
     return near
 
 
 def near_lowest(grid: Grid) -> BoolArray:
-    """Rates, of either side of the best one, whose median loss is near the lowest, but above it,
-    `[rates]`."""
+    """Mask `[rates]` of the rates on both sides of the best one whose median loss is near the
+    lowest but above it."""
     lowest = np.nanmin(grid.median_loss)
     return np.asarray((grid.median_loss <= NEAR * lowest) & (grid.median_loss >= GOOD * lowest))
 
 
 def falling(grid: Grid, row: int) -> tuple[RealArray, RealArray]:
-    """Octaves and log losses of one seed up to the lowest median loss, where they fall; a run that
-    failed, or is no better than one at a smaller rate, is left out."""
+    """Octaves and log losses of one seed, from the smallest rate to the one of the lowest median
+    loss. Runs that failed, or that are no better than a run at a smaller rate, are left out."""
     octaves: list[float] = []
     logs: list[float] = []
     for column in range(int(np.nanargmin(grid.median_loss)) + 1):
@@ -91,8 +95,8 @@ def distance(
     top: float,
     least: float = LEAST_HEIGHT / 2,
 ) -> float:
-    """Mean horizontal distance between two falling curves; NaN where they have too few levels in
-    common."""
+    """Mean horizontal distance between two falling curves, in octaves; NaN if they share too few
+    levels."""
     if not len(left[1]) or not len(right[1]):
         return math.nan
     low = max(bottom, left[1][-1], right[1][-1])
@@ -105,13 +109,13 @@ def distance(
 
 
 def _places(octaves: RealArray, logs: RealArray, levels: RealArray) -> RealArray:
-    """Octaves at which the joined curve through falling points has these levels."""
+    """Octaves at which the interpolated curve through falling points reaches the given levels."""
     fine = np.linspace(octaves[0], octaves[-1], LEVELS * len(octaves))
     return np.asarray(np.interp(levels, joined(octaves, logs, fine)[::-1], fine[::-1]))
 
 
 def obstacle(left: Grid, right: Grid, untrained: float) -> str | None:
-    """Why there is nothing to register, or None."""
+    """The reason why two curves cannot be registered, or None."""
     if not left.keys:
         return "the arms have no seed in common"
     curves = []

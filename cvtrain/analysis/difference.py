@@ -1,9 +1,9 @@
-"""Two cells paired by split and seed: what one has more than the other."""
+"""Two sets of runs paired by split and seed, and the differences of their test metric."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,23 +15,23 @@ from cvtrain.analysis.replicates import RunKey, paired_differences, replicates, 
 from cvtrain.analysis.statistics import CONFIDENCE, RealArray, constant, interval
 
 SEEDS_NEEDED = 10
-"""Replicates, before a test of means is made in the comparison of two networks or rules."""
+"""Number of replicates from which means of two networks or rules are tested."""
 DISCOVERY_RATE = 0.05
-"""Share of false ones among the differences that are called so (Benjamini and Hochberg 1995)."""
+"""Expected share of false claims among the claimed differences (Benjamini and Hochberg 1995)."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Paired differences of a test metric, an arm's minus the reference's.
+    """Paired differences of a test metric, arm minus reference.
 
     Attributes:
-        mean: over replicates: seeds, or splits of the data where there are several.
+        mean: mean over replicates: seeds, or splits of the data if there are several.
         low, high: Student's t interval of the mean at `CONFIDENCE`; NaN for a single replicate.
-        pairs: how many pairs of runs.
-        identical: in every pair all of the compared numbers are equal, to the last bit.
-        unfinished: pairs whose other run failed: it diverged, and counts with its last usable
-            weights, or a test value of either is no finite number, and the pair has no difference.
-        values: the difference of each replicate, `[replicates]`.
+        pairs: number of pairs of runs.
+        identical: whether all compared numbers are bit-identical in every pair.
+        unfinished: number of pairs that failed: the other run diverged (it counts with its last
+            usable weights), or a test value is not finite (the pair then has no difference).
+        values: difference of each replicate, `[replicates]`.
     """
 
     mean: float
@@ -44,11 +44,15 @@ class Difference:
 
 
 def paired_difference(reference: pd.DataFrame, other: pd.DataFrame, metric: str) -> Difference:
-    """Runs of equal split and seed, as from `cvtrain.analysis.best_lr.with_scores`, `other` −
-    `reference`; identical if metric and score are, everywhere.
+    """Pair runs of equal split and seed and take `other` − `reference` of the test metric.
 
-    A run that was not measured, since it crashed or has not ended, makes no pair; one whose test
-    value is infinite, or that was trained to the end and has none, makes one that failed.
+    `identical` means that metric and score are equal in every pair. A run that was not measured,
+    because it crashed or has not ended, makes no pair. A run makes a failed pair if its test value
+    is infinite, or if it was trained to the end and has no test value.
+
+    Args:
+        reference, other: runs as returned by `cvtrain.analysis.best_lr.with_scores`.
+        metric: column of the test metric.
     """
     left, right = (_measured(runs, metric) for runs in (reference, other))
     keys = [key for key in left if key in right]
@@ -72,7 +76,7 @@ def paired_difference(reference: pd.DataFrame, other: pd.DataFrame, metric: str)
 
 
 def _measured(runs: pd.DataFrame, metric: str) -> dict[RunKey, tuple[float, float]]:
-    """Metric and score by split and seed of the runs that were measured, or trained to the end."""
+    """Metric and score by split and seed, of the runs that were measured or trained to the end."""
     columns = (runs[name].to_numpy(dtype=np.float64).tolist() for name in (metric, "score"))
     rows = zip(run_keys(runs), *columns, runs["status"].tolist(), strict=True)
     measured = [
@@ -80,24 +84,54 @@ def _measured(runs: pd.DataFrame, metric: str) -> dict[RunKey, tuple[float, floa
         for key, value, score, status in rows
         if not math.isnan(value) or status in RESULTS
     ]
-    # The same run twice, as in a folder of single runs, is one run: the later one.
+    # If a run occurs twice, as in a folder of single runs, the later one counts.
     return {key: (value, score) for key, value, score in measured}
 
 
 def trimmed(difference: Difference) -> Difference:
-    """The same differences with the statistic by which a sweep's arms are judged: the 20 % trimmed
-    mean over replicates, and its interval (`cvtrain.analysis.statistics.summary`)."""
+    """The same differences with the statistic that judges the arms of a sweep: the 20 % trimmed
+    mean over replicates and its interval (`cvtrain.analysis.statistics.summary`)."""
     if difference.identical or not len(difference.values):
         return difference
     of_values = interval(difference.values)
     return replace(difference, mean=of_values.mean, low=of_values.low, high=of_values.high)
 
 
-def student_p(differences: RealArray) -> float:
-    """The p-value of Student's paired test of no difference, two-sided.
+@dataclass(frozen=True)
+class SameRate:
+    """An arm against the reference at one learning rate that both have.
 
-    Equal differences leave no doubt: 1 where they are 0, else 0. NaN for fewer than two, and where
-    one is no finite number.
+    Attributes:
+        lr: the learning rate.
+        difference: difference of the test metric, trimmed mean.
+        steps, reference_steps: median steps to the goal; infinite if most runs do not reach it.
+    """
+
+    lr: float
+    difference: Difference
+    steps: float
+    reference_steps: float
+
+
+def same_rates(reference: pd.DataFrame, own: pd.DataFrame, metric: str) -> Iterator[SameRate]:
+    """Compare runs of an arm with those of the reference at each learning rate that both have."""
+    reference_rates = set(reference["optimizer.lr"])
+    for lr, rows in own.groupby("optimizer.lr"):
+        if lr in reference_rates:
+            reference_rows = reference[reference["optimizer.lr"] == lr]
+            yield SameRate(
+                float(lr),  # type: ignore[arg-type]  # pandas types the keys of groups too widely
+                trimmed(paired_difference(reference_rows, rows, metric)),
+                float(rows["convergence/steps_to_target"].median()),
+                float(reference_rows["convergence/steps_to_target"].median()),
+            )
+
+
+def student_p(differences: RealArray) -> float:
+    """The two-sided p-value of Student's paired test of no difference.
+
+    If all differences are equal, p is 1 if they are 0 and 0 otherwise. NaN for fewer than two
+    differences, and if one is not finite.
     """
     if len(differences) < 2 or not np.isfinite(differences).all():
         return math.nan
@@ -107,10 +141,10 @@ def student_p(differences: RealArray) -> float:
 
 
 def adjusted_p(differences: Sequence[Difference]) -> list[float]:
-    """The p-values of Student's paired test of no difference, adjusted for how many there are.
+    """The p-values of Student's paired test of no difference, adjusted for their number.
 
     Benjamini and Hochberg 1995, Controlling the false discovery rate. NaN for fewer than
-    `SEEDS_NEEDED` replicates, where accuracies of a few hundred samples may well agree by chance.
+    `SEEDS_NEEDED` replicates, since accuracies on a few hundred samples may agree by chance.
     """
     plain = [
         student_p(d.values) if len(d.values) >= SEEDS_NEEDED else math.nan for d in differences

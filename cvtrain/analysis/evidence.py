@@ -1,4 +1,4 @@
-"""What is computed of one arm, before all arms of a sweep are judged together."""
+"""The statistics of one arm, before all arms of a sweep are judged together."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ import numpy as np
 from cvtrain.analysis.answer import LawCheck
 from cvtrain.analysis.arms import CONTROL, REFERENCE
 from cvtrain.analysis.best_lr import NOT_LEARNED
+from cvtrain.analysis.comparison import Arm, Group
 from cvtrain.analysis.grid import Grid
 from cvtrain.analysis.optimum import Optimum, at_optimum
 from cvtrain.analysis.registration import Registration, register
-from cvtrain.analysis.scores import Arm, Group
 from cvtrain.analysis.statistics import RealArray
 
 AT_CHANCE = 1.1
-"""A loss up to this share of the untrained one has hardly moved."""
+"""Largest ratio of loss to untrained loss at which the loss has hardly moved."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was computed of one arm, before all arms are adjusted together.
+    """The statistics of one arm, before p-values are adjusted over all arms.
 
     Attributes:
         group, arm, reference: what is compared.
-        law: pairs that a law makes equal, or None.
-        registration: the arm's curve on that of the reference, of which the jitter control, where
-            there is one, is a second draw.
-        from_reference: the arm's curve on that of the reference alone.
-        control: the jitter control's curve on the reference's, or None.
-        from_control: the arm's curve on the jitter control's, or None.
-        optimum: at the best rates, or None.
+        law: pairs of runs that a law makes equal, or None.
+        registration: the arm's curve laid on the mean of reference and jitter control (on the
+            reference alone if there is no control).
+        from_reference: the arm's curve laid on the reference's alone.
+        control: the jitter control's curve laid on the reference's, or None.
+        from_control: the arm's curve laid on the jitter control's, or None.
+        optimum: comparison at the best rates, or None.
     """
 
     group: Group
@@ -49,13 +49,13 @@ class Evidence:
 
     @property
     def by_curves(self) -> bool:
-        """Whether the curves decide."""
+        """Whether the registered curves decide, not the best learning rates."""
         curves = self.registration.reason is None and self.registration.rest.known
         return curves and (self.group.decides_on == "curves" or self.optimum is None)
 
     @property
     def equivalence_p(self) -> float:
-        """p-value of equivalence: of the registered curves if they decide, else at the best
+        """p-value of equivalence: from the registered curves if they decide, else at the best
         rates; NaN if there is neither."""
         if self.by_curves:
             return self.registration.equivalence_p
@@ -63,8 +63,8 @@ class Evidence:
 
     @property
     def difference_p(self) -> float:
-        """The larger p-value of no difference, from the reference and from the jitter control; NaN
-        without a control."""
+        """The larger of two p-values of no difference: from the reference and from the jitter
+        control; NaN without a control."""
         if self.by_curves:
             both = [self.from_reference, self.from_control]
             return float(np.max([r.difference_p if r else math.nan for r in both]))
@@ -72,8 +72,8 @@ class Evidence:
 
     @property
     def failure_p(self) -> float:
-        """One-sided p-value (McNemar) of the arm failing no more often than the reference, each
-        at its best rate."""
+        """One-sided p-value (McNemar) of "the arm fails more often than the reference", each at its
+        best rate."""
         return math.nan if self.optimum is None else self.optimum.failures.worse_p
 
     @property
@@ -82,7 +82,8 @@ class Evidence:
         return self.group.name, self.arm.name
 
     def seeds_for_answer(self, level_at: Callable[[RealArray], RealArray]) -> int | None:
-        """How many seeds would answer, see `cvtrain.analysis.statistics.Summary`."""
+        """Number of seeds expected to give an answer; see
+        `cvtrain.analysis.statistics.Summary.seeds_for_answer`."""
         if self.by_curves:
             summary, margin = self.registration.rest_summary, math.log1p(self.group.margin_loss)
         elif self.optimum is not None:
@@ -93,12 +94,12 @@ class Evidence:
 
     @property
     def edge(self) -> bool:
-        """Whether a best rate is at the edge of those tried."""
+        """Whether a best rate is the smallest or largest one tried."""
         return self.arm.grid.edge or self.reference.grid.edge
 
 
 def evidence(group: Group, arm: Arm) -> Evidence:
-    """Compute what is known of an arm of `group`, which has a reference."""
+    """Compute the statistics of an arm of `group`, which must have a reference."""
     reference, control = group.base, group.arm(CONTROL)
     assert reference is not None
 
@@ -129,7 +130,8 @@ def evidence(group: Group, arm: Arm) -> Evidence:
 
 
 def law_check(arm: Arm) -> LawCheck | None:
-    """The pairs of an arm that a law makes equal, those with the reference where there are any."""
+    """The pairs of runs of an arm that a law makes equal: those with the reference if there are
+    any, else with another arm."""
     exact = [pair for pair in arm.pairs if pair.exact] or list(arm.pairs)
     if not exact:
         return None
@@ -152,21 +154,22 @@ def law_check(arm: Arm) -> LawCheck | None:
 
 
 def decided_by_law(law: LawCheck | None) -> bool:
-    """Whether pairs that a law makes equal tell all of an arm: they are, or on a CPU they are not;
-    on another device statistics decide about those that are not."""
+    """Whether the pairs that a law makes equal decide the answer: all are equal, or some differ on
+    a CPU. If some differ on another device, statistics decide."""
     return law is not None and law.pairs > 0 and (law.holds or law.on_cpu)
 
 
 def learned(grid: Grid, untrained: float) -> bool:
-    """Whether the median run at some learning rate gets below `NOT_LEARNED` of the untrained loss,
-    where that is known."""
+    """Whether the median run at some learning rate gets below `NOT_LEARNED` of the untrained loss;
+    true if that loss is unknown."""
     medians = grid.median_loss[np.isfinite(grid.median_loss)]
     return bool(len(medians)) and not medians.min() > NOT_LEARNED * untrained
 
 
 def never_learns(grid: Grid, untrained: float) -> bool:
-    """Whether an arm stays at the untrained loss at every rate, and other rates would not help: the
-    best one is inside those tried, or at the smallest one it has hardly moved."""
+    """Whether an arm stays at the untrained loss at every rate tried and other rates would not
+    help: its best rate is inside the range tried, or the loss has hardly moved at the smallest
+    rate."""
     medians = np.where(np.isnan(grid.median_loss), np.inf, grid.median_loss)
     if math.isnan(untrained) or not np.isfinite(medians).any() or learned(grid, untrained):
         return False

@@ -1,8 +1,8 @@
-"""Runs of a sweep that a law makes equal: found, counted, and compared bit by bit.
+"""Pairs of runs of a sweep that a law makes equal, compared bit by bit.
 
-Under the law of its optimizer (`cvtrain.laws`) a run with a factor c on its gradients has the
-weights of a run without one, at other hyperparameters h·c^exponent. So every run is described as
-the run without a factor that it should equal; runs of the same description are pairs.
+By the law of its optimizer (`cvtrain.laws`), a run with a factor c on its gradients has the same
+weights as a run without the factor whose hyperparameters h are h·c^exponent. Every run is therefore
+described as the run without a factor that it should equal; runs with equal descriptions are pairs.
 """
 
 from __future__ import annotations
@@ -29,26 +29,27 @@ NOT_COMPARED = frozenset(
         "checkpoint.every_n_steps",
     )
 )
-"""What two runs of a pair may differ in, apart from what the law changes; the seed is added."""
+"""Keys in which the two runs of a pair may differ, apart from those the law changes; the seed is
+compared separately."""
 NO_CONVENTION = {"convention.scale": 1.0, "convention.conjugate": False}
 DIGITS = 12
-"""Of a hyperparameter × c^exponent, where c is no power of two."""
+"""Significant digits of hyperparameters that are compared where c is no power of two."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A run, and another one that a law makes equal to it.
+    """Two runs that a law makes equal.
 
     Attributes:
-        group, arm: of the other run.
-        reference, other: their directories.
-        octaves: of the learning rate, from the first run's to the other's.
-        exact: whether the law holds to the last bit: the factor is a power of two.
-        numbers: real numbers compared, NaN-free.
-        apart: max |w − w'| / max |w|; 0 where every bit is equal; NaN without weights.
-        device: type of the device of the other run.
-        base: arm of the first run: the reference, or for an arm that no law makes equal to the
-            reference the arm that one makes it equal to.
+        group, arm: names of the second run's group and arm.
+        reference, other: directories of the first and of the second run.
+        octaves: log₂ of the ratio of learning rates, second run to first.
+        exact: whether the law holds to the last bit, which is so if the factor is a power of two.
+        numbers: number of real numbers compared, without NaN.
+        apart: max |w − w'| / max |w|; 0 if every bit is equal; NaN without weights.
+        device: type of the device that trained the second run.
+        base: arm of the first run: the reference, or another arm if no law makes the second run's
+            arm equal to the reference.
     """
 
     group: str
@@ -72,17 +73,17 @@ def exact_pairs(runs: pd.DataFrame, config_keys: tuple[str, ...], directory: Pat
     """Every pair of finished or diverged runs of different arms that a law makes equal.
 
     Args:
-        runs: with `group` and `arm` (`cvtrain.analysis.arms.label_runs`).
-        config_keys: which of its columns are configuration.
-        directory: of the sweep.
+        runs: rows with `group` and `arm`, as returned by `cvtrain.analysis.arms.label_runs`.
+        config_keys: columns of `runs` that are configuration.
+        directory: directory of the sweep.
     """
     ended = runs[runs["status"].isin(["finished", "diverged"])]
     rows: list[dict[Any, Any]] = [
         row for row in ended.to_dict("records") if not row["init_jitter"] > 0
     ]
     keys = [without_factor(acting_configuration(row, config_keys), is_mixed(row)) for row in rows]
-    # The reference's run where there is one, else that of the arm with the least changed objective:
-    # “scale ½, wirtinger” is “scale 1, wirtinger” at another learning rate.
+    # The first run is the reference's if there is one, else that of the arm whose objective is
+    # closest to it: “scale ½, wirtinger” is “scale 1, wirtinger” at another learning rate.
     order = sorted(
         (index for index, key in enumerate(keys) if key is not None),
         key=lambda index: (rows[index]["arm"] != REFERENCE, -rows[index]["objective.scale"]),
@@ -122,21 +123,21 @@ def exact_pairs(runs: pd.DataFrame, config_keys: tuple[str, ...], directory: Pat
 
 
 def factors(row: Mapping[Any, Any] | pd.Series[Any]) -> tuple[float, float]:
-    """What multiplies the gradients of complex and of real parameters, up to conjugation; in a
-    network without complex parameters both are the factor of the real ones."""
+    """Factors on the gradients of complex and of real parameters, without conjugation. In a network
+    without complex parameters both are the factor of the real ones."""
     real = float(row["objective.scale"])
     return real if is_real(row) else real * float(row["convention.scale"]), real
 
 
 def without_factor(config: Mapping[Any, Any], mixed: bool) -> Hashable | None:
-    """The run without a factor on its gradients that should have the same weights.
+    """Describe the run without a factor on its gradients that should have the same weights.
 
     Args:
-        config: dotted keys and values.
+        config: configuration by dotted keys.
         mixed: whether the network has real parameters beside complex ones.
 
     Returns:
-        something equal for runs that a law makes equal; None where no law says so.
+        a key that is equal for runs that a law makes equal; None if no law applies.
     """
     on_complex, on_real = factors(config)
     if config["convention.conjugate"]:
@@ -180,7 +181,7 @@ def without_factor(config: Mapping[Any, Any], mixed: bool) -> Hashable | None:
 
 
 def hyperparameters(config: Mapping[Any, Any]) -> Values | None:
-    """All of the optimizer's, defaults included; None where no law knows the optimizer."""
+    """All hyperparameters of the optimizer, with defaults; None if no law covers the optimizer."""
     name = str(config["optimizer._target_"]).rsplit(".", 1)[-1]
     try:
         values = defaults(name)
@@ -195,7 +196,8 @@ def hyperparameters(config: Mapping[Any, Any]) -> Values | None:
 
 
 def obstacles(config: Mapping[Any, Any], mixed: bool) -> list[str]:
-    """Why no learning rate makes this run equal to one without a factor; empty where one does."""
+    """The reasons why no learning rate makes this run equal to one without a factor; empty if one
+    does."""
     on_complex, on_real = factors(config)
     reasons = []
     if config["convention.conjugate"]:
@@ -224,8 +226,34 @@ def obstacles(config: Mapping[Any, Any], mixed: bool) -> list[str]:
     return reasons
 
 
+def rate_exponent(config: Mapping[Any, Any]) -> int:
+    """The exponent e such that lr·cᵉ compensates a factor c on the gradient: −1 for SGD, 0 for
+    Adam.
+
+    Args:
+        config: configuration by dotted keys.
+
+    Returns:
+        e; 0 for an optimizer without a law.
+    """
+    values = hyperparameters(config)
+    if values is None:
+        return 0
+    name = str(config["optimizer._target_"]).rsplit(".", 1)[-1]
+    return exponents(name, values).get("lr", 0)
+
+
+def predicted_shift(config: Mapping[Any, Any], mixed: bool) -> float:
+    """Octaves by which the law moves the best learning rate. NaN if gradients of complex and real
+    parameters have different factors, which no single rate compensates."""
+    on_complex, on_real = factors(config)
+    if mixed and on_complex != on_real:
+        return math.nan
+    return rate_exponent(config) * math.log2(on_complex)
+
+
 def _divided(name: str, values: Values, c: float) -> tuple[Hashable, ...]:
-    """Hyperparameters without the powers of c that stand for a factor c."""
+    """Hyperparameters divided by the powers of c that compensate a factor c."""
     powers = exponents(name, values)
     return tuple(
         _rounded(value * c ** -powers[key], c) if key in powers else _hashable(value)
@@ -246,8 +274,8 @@ def _hashable(value: Any) -> Hashable:
 def acting_configuration(
     row: Mapping[Any, Any] | pd.Series[Any], keys: Sequence[str]
 ) -> dict[str, Any]:
-    """The configuration in a row, without keys that other runs of the table have, and without a
-    convention where it has nothing to act on."""
+    """The configuration of a row, without columns that belong to other runs of the table, and
+    without the convention if the network has no complex parameter."""
     config = {
         key: row[key] for key in keys if not (isinstance(row[key], float) and math.isnan(row[key]))
     }
@@ -255,12 +283,12 @@ def acting_configuration(
 
 
 def is_real(row: Mapping[Any, Any] | pd.Series[Any]) -> bool:
-    """Whether a run's network has no complex parameter, as far as is known."""
+    """Whether a run's network has no complex parameter; false if unknown."""
     return bool(row.get("parameters.complex", math.nan) == 0)
 
 
 def is_mixed(row: Mapping[Any, Any] | pd.Series[Any]) -> bool:
-    """Whether a run's network has real parameters, as far as is known."""
+    """Whether a run's network has real parameters; true if unknown."""
     return bool(row.get("parameters.real", math.nan) != 0)
 
 

@@ -1,4 +1,5 @@
-"""The runs of one arm as arrays over seeds (and splits) and learning rates, and which failed."""
+"""The runs of one arm as arrays over seeds (and splits) and learning rates, with failed runs
+marked."""
 
 from __future__ import annotations
 
@@ -14,27 +15,27 @@ from cvtrain.analysis.replicates import PAIRED_BY, IntArray, RunKey, replicates,
 from cvtrain.analysis.statistics import RealArray
 
 COLLAPSED = 0.5
-"""A run has collapsed if it gained less than this share of what its arm's median run gains."""
+"""A run has collapsed if its loss fell by less than this share of the fall of its arm's median
+run."""
 RESULTS = ("finished", "diverged")
 """Statuses of runs that have a result; a crashed or interrupted run has none."""
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """One arm at several learning rates; every array is `[keys, rates]`.
+    """One arm at several learning rates; arrays are `[keys, rates]`.
 
     Attributes:
         keys: split and seed of each row.
-        rates: learning rates as they were configured, ascending, `[rates]`.
-        loss: final validation loss; NaN where there is no result, infinite where it is no number or
-            the run diverged.
-        test_loss: of the test split, likewise.
-        metric: the test metric; NaN where there is no result or it is no number.
-        steps: to the goal; infinite where it was not reached, NaN without a result.
-        fails: of the runs that have a result, those that diverged, ended with a loss or a metric
-            that is no finite number, or collapsed: from the untrained loss they gained less than
-            half of what the median run of the arm gains at this or a smaller learning rate.
-        choice: what rates are chosen by, lower is better; None: the loss.
+        rates: learning rates as configured, ascending, `[rates]`.
+        loss: final validation loss; NaN without a result, infinite if NaN or diverged.
+        test_loss: final test loss, marked in the same way.
+        metric: test metric; NaN without a result or if not a number.
+        steps: steps to the goal; infinite if it was not reached, NaN without a result.
+        fails: runs with a result that diverged, ended with a loss or metric that is not finite, or
+            collapsed: their loss fell from the untrained loss by less than half of what the arm's
+            median run gains at this or a smaller learning rate.
+        choice: value by which rates are chosen, lower is better; None: the loss.
     """
 
     keys: tuple[RunKey, ...]
@@ -48,7 +49,7 @@ class Grid:
 
     @cached_property
     def octaves(self) -> RealArray:
-        """log₂ of the learning rates, `[rates]`. Not every rate is 2 to the power of its octave."""
+        """log₂ of the learning rates, `[rates]`. A configured rate need not be a power of 2."""
         return np.asarray(np.log2(self.rates))
 
     @property
@@ -58,26 +59,26 @@ class Grid:
 
     @property
     def present(self) -> BoolArray:
-        """Which runs have a result."""
+        """Mask of the runs that have a result, `[keys, rates]`."""
         return ~np.isnan(self.loss)
 
     def ranked_metric(self, rising: bool) -> RealArray:
-        """The test metric, where a failed run has the worst value, `[keys, rates]`.
+        """The test metric with the worst value for failed runs, `[keys, rates]`.
 
         Args:
-            rising: whether more of the metric is better: the worst value is then −infinity, else
-                infinity.
+            rising: whether larger values of the metric are better: the worst value is then
+                −infinity, else infinity.
         """
         return np.where(self.fails, -np.inf if rising else np.inf, self.metric)
 
     @cached_property
     def median_loss(self) -> RealArray:
-        """Median validation loss over seeds, `[rates]`: runs that failed count as infinite, a rate
-        at which half of the runs or more failed is infinite, one without a result NaN."""
+        """Median validation loss over seeds, `[rates]`. Failed runs count as infinite, so a rate at
+        which half of the runs or more failed is infinite; NaN without a result."""
         losses = np.where(self.fails, np.inf, self.loss)
         middles = np.full(len(self.rates), np.nan)
         for column in np.flatnonzero(self.present.any(axis=0)):
-            # Not the mean of the two in the middle, which infinity would be a part of.
+            # Not the mean of the two middle values: one of them may be infinite.
             ordered = np.sort(losses[self.present[:, column], column])
             middles[column] = ordered[len(ordered) // 2]
         return middles
@@ -89,7 +90,7 @@ class Grid:
 
     @property
     def chosen_by(self) -> RealArray:
-        """What rates are chosen by, lower is better, `[keys, rates]`."""
+        """The value by which rates are chosen, lower is better, `[keys, rates]`."""
         return self.loss if self.choice is None else self.choice
 
     @property
@@ -99,8 +100,8 @@ class Grid:
 
     @property
     def least_failing(self) -> int | None:
-        """Column of the rate with the fewest failed runs among those that all seeds have a result
-        of; of equal ones that of the lowest loss."""
+        """Column of the rate with the fewest failed runs, among rates at which all seeds have a
+        result; the lowest loss decides between equal ones."""
         complete = np.flatnonzero(self.present.all(axis=0))
         if not len(complete):
             return None
@@ -113,7 +114,7 @@ class Grid:
         return at_edge(self.best_rate, self.rates.tolist())
 
     def take(self, keys: Sequence[RunKey]) -> Grid:
-        """The rows of these keys, in this order."""
+        """The rows of these keys, in this order, as a grid."""
         rows = [self.keys.index(key) for key in keys]
         names = ("loss", "test_loss", "metric", "steps", "fails", "choice")
         arrays = {name: array[rows] for name in names if (array := getattr(self, name)) is not None}
@@ -121,7 +122,7 @@ class Grid:
 
 
 def paired(*grids: Grid) -> tuple[Grid, ...]:
-    """The grids with the splits and seeds that all of them have."""
+    """The grids restricted to the splits and seeds that all of them have."""
     common = sorted(set.intersection(*(set(grid.keys) for grid in grids)))
     return tuple(grid.take(common) for grid in grids)
 
@@ -130,8 +131,8 @@ def grid_of(runs: pd.DataFrame, metric: str) -> Grid:
     """The grid of the runs of one arm.
 
     Args:
-        runs: as from `cvtrain.analysis.best_lr.with_scores`; of two runs of one split, seed
-            and learning rate, as in a folder of single runs, the later one counts.
+        runs: rows as returned by `cvtrain.analysis.best_lr.with_scores`. Of two runs with equal
+            split, seed and learning rate, as in a folder of single runs, the later one counts.
         metric: tag of the test metric.
     """
     runs = runs.drop_duplicates([*PAIRED_BY, "optimizer.lr"], keep="last")
@@ -172,17 +173,17 @@ def grid_of(runs: pd.DataFrame, metric: str) -> Grid:
 
 
 def collapsed(losses: RealArray, untrained: float) -> BoolArray:
-    """Which runs gained less than `COLLAPSED` of what the arm's median run gains.
+    """Mark the runs whose loss fell by less than `COLLAPSED` of the fall of the arm's median run.
 
     Args:
-        losses: final validation losses, `[seeds, rates]`, rates ascending; infinite for runs that
-            failed, NaN for those without a result.
+        losses: final validation losses, `[seeds, rates]`, rates ascending; infinite for failed
+            runs, NaN without a result.
         untrained: loss before training.
 
     Returns:
-        bool `[seeds, rates]`; a run that is slow because its learning rate is small has not
-        collapsed, since all others at that rate are as slow; and none has where the median run has
-        not learned.
+        bool `[seeds, rates]`. A run that is slow because its learning rate is small has not
+        collapsed, since all runs at that rate are as slow. If the median run has not learned, no
+        run has collapsed.
     """
     if np.isnan(untrained):
         return np.zeros(losses.shape, dtype=bool)

@@ -1,4 +1,4 @@
-"""A copy of somebody's network, with loss and samples, whose gradients can be measured."""
+"""A copy of a user's network with loss and samples, whose gradients can be measured."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ Pieces: TypeAlias = Callable[[], Iterable[tuple[Any, Any]]]
 
 @dataclass(frozen=True)
 class StepLoss:
-    """The loss of a module that computes it by itself, in a step.
+    """The loss of a module whose step computes it (`training_step`).
 
     Attributes:
-        of_batch: takes the module and a batch, and returns its loss [].
-        step: the method, in which the loss is written.
+        of_batch: function of the module and a batch that returns the loss [].
+        step: the method that computes the loss; named where it is at fault.
     """
 
     of_batch: Callable[[nn.Module, Any], Tensor]
     step: Callable[..., Any]
 
     def __call__(self, output: Tensor, targets: Any) -> Tensor:
-        """The loss, which is the output of the step."""
+        """The loss [], which is the output of the step."""
         return output
 
 
 class InspectedNetwork:
-    """A copy of a network with a loss on a few samples; every call is under the same conditions.
+    """A copy of a network with a loss on a few samples; every call runs under the same conditions.
 
     The loss may be a `StepLoss`, which calls the network itself.
     """
@@ -58,7 +58,7 @@ class InspectedNetwork:
         self.network, self.loss = _copied(module), deepcopy(loss) if _is_module(loss) else loss
         self.step = loss if isinstance(loss, StepLoss) else None
         self.cast = dtype is not None
-        # How much the targets of a piece count in a mean; None: their number.
+        # Weight of the targets of a piece in a mean; None: their number.
         self.size: Callable[[Any], float] | None = None
         if dtype is not None:
             cast_parameters(self.network, dtype)
@@ -74,10 +74,11 @@ class InspectedNetwork:
 
     @classmethod
     def in_double(cls, module: nn.Module, probe: Any, loss: Any) -> InspectedNetwork:
-        """In double precision, or in the network's own where it does not run in that.
+        """Copy a network in double precision, or in its own precision if it does not run in double.
 
         Raises:
-            InputError: it does not run in either.
+            InputError: the network runs in neither precision, or its loss depends on no trained
+                parameter.
         """
         for dtype in (torch.complex128, None):
             try:
@@ -91,30 +92,31 @@ class InspectedNetwork:
                 return problem
             except InputError:
                 raise
-            except Exception as error:  # whatever a user's network comes up with
+            except Exception as error:  # a user's network may raise anything
                 if dtype is None:
                     raise InputError(f"module: it fails: {describe_error(error)}") from error
         raise AssertionError
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype of its complex parameters, or that of complex numbers of its precision."""
+        """The dtype of the network's complex parameters, or the complex dtype of its real
+        precision."""
         p = next(self.network.parameters())
         return p.dtype if p.is_complex() else p.dtype.to_complex()
 
     def value(self, inputs: Any = None, targets: Any = None) -> Tensor:
-        """The loss [] of samples, the probed ones where there are none."""
+        """The loss [] on samples; None: the probed ones."""
         if inputs is None:
             inputs, targets = self.inputs, self.targets
         value: Tensor = self.repeatable(lambda: self._loss_of(self._forward(inputs), targets))
         return value
 
     def outputs(self) -> Any:
-        """What the network returns."""
+        """The outputs of the network on the probed samples."""
         return self._forward(self.inputs)
 
     def repeatable(self, call: Callable[[], Any]) -> Any:
-        """Call with the buffers and random numbers of every other call."""
+        """Call a function with the buffers and random numbers that every call gets."""
         for owner, name, buffer in self._buffers:
             owner._buffers[name] = buffer.clone()
         with torch.random.fork_rng(devices=[]):
@@ -122,7 +124,7 @@ class InspectedNetwork:
             return call()
 
     def culprits(self, contradicting: Container[str]) -> list[Culprit]:
-        """The code that makes the gradients of these parameters wrong."""
+        """Find the code that makes the gradients of these parameters wrong."""
         hooks = hook_culprits(self.network, contradicting)
         outputs = tree_map(_leaf, self.repeatable(self.outputs))
         leaves = {
@@ -154,7 +156,8 @@ class InspectedNetwork:
         return culprits
 
     def _culprits_without_hooks(self) -> list[Culprit]:
-        # Hooks on parameters are named already, and would make every module around them suspect.
+        # Hooks on parameters are already listed. Left in place they would make every module
+        # suspect.
         saved = [(p, dict(p._backward_hooks or {})) for p in self.network.parameters()]
         for p, _ in saved:
             if p._backward_hooks:
@@ -166,11 +169,11 @@ class InspectedNetwork:
         return culprits
 
     def accumulate(self, pieces: Iterable[tuple[Any, Any]], seconds: float = math.inf) -> int:
-        """Leave the gradient over all samples, or as many as `seconds` allow, in the parameters;
-        returns their number.
+        """Add up the gradient over all samples, or over as many as `seconds` allow, in the
+        parameters' `grad`; return the number of samples.
 
         Pieces are weighted so that the sum is the gradient of the whole: by their share of the
-        samples where the loss is a mean over samples, and by 1 where it is a sum.
+        samples if the loss is a mean over samples, by 1 if it is a sum.
         """
         summed = self._sums_over_samples()
         self.network.zero_grad(set_to_none=True)
@@ -190,7 +193,7 @@ class InspectedNetwork:
         return samples
 
     def recognised(self) -> RecognisedLoss | None:
-        """The loss as one of the textbooks."""
+        """The textbook loss that this loss equals, or None."""
         outputs, targets = self.repeatable(self.outputs), self.targets
         if (
             self.step is not None
@@ -200,12 +203,12 @@ class InspectedNetwork:
             return None
         try:
             return recognise_loss(self._loss_of, outputs, targets)
-        except Exception:  # a loss of outputs that a user's network cannot have
+        except Exception:  # the trial outputs may be invalid for a user's loss
             return None
 
     @torch.no_grad()
     def _sums_over_samples(self) -> bool:
-        """Whether the loss of all samples twice is twice the loss."""
+        """Whether repeating all samples doubles the loss, as for a sum over samples."""
 
         def doubled(tree: Any) -> Any:
             return tree_map(
@@ -219,7 +222,7 @@ class InspectedNetwork:
                 twice = float(self._loss_of(doubled(once), doubled(self.targets)))
             else:
                 twice = float(self.value(doubled(self.inputs), self.targets))
-        except Exception:  # a loss for samples of this number alone
+        except Exception:  # the loss accepts only this number of samples
             return False
         return math.isclose(twice, 2 * value, rel_tol=1e-3)
 
@@ -238,7 +241,7 @@ class InspectedNetwork:
         return value.mean()
 
     def tensors(self, tree: Any) -> Any:
-        """Inputs and targets on the host, in the precision of the network."""
+        """Inputs and targets on the CPU, in the precision of the network."""
 
         def one(leaf: Any) -> Any:
             if not isinstance(leaf, Tensor):
@@ -252,7 +255,7 @@ class InspectedNetwork:
 
 
 def _copied(module: nn.Module) -> nn.Module:
-    """A copy on the host, with the hooks on gradients of parameters, which `deepcopy` leaves out.
+    """A copy on the CPU that keeps hooks on gradients of parameters, which `deepcopy` drops.
 
     Raises:
         InputError: the module cannot be copied.

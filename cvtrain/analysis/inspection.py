@@ -1,4 +1,4 @@
-"""Which gradient convention is in force in somebody's network, and what the factor 2 does there."""
+"""Find the gradient convention of a user's network, and what a factor 2 does to its training."""
 
 from __future__ import annotations
 
@@ -30,36 +30,37 @@ from cvtrain.process.errors import InputError
 from cvtrain.theory import factor_octaves
 
 PROBED = 8
-"""Samples on which derivatives are measured."""
+"""Number of samples on which derivatives are measured."""
 PIECE = 512
-"""Largest number of samples of which a gradient is computed at once."""
+"""Largest number of samples whose gradient is computed at once."""
 SECONDS = 40.0
-"""After which no further piece adds to a gradient."""
+"""Time after which no further piece is added to a gradient, in seconds."""
 UNREAD = ("zero", "unused", "unclear", "kink")
-"""States of a reading that say nothing of a convention."""
+"""States of a reading from which no convention follows."""
 
 
 @dataclass(frozen=True, repr=False)
 class Inspection:
-    """What `inspect` saw; a table on a terminal and in a notebook.
+    """Result of `inspect`; shown as a table in a terminal and in a notebook.
 
     Attributes:
-        parameters: of the network, in its order.
-        faults: what is wrong, in a sentence each; an empty tuple if nothing is.
-        notes: what should be known, and is not wrong.
-        culprits: code behind the faults.
-        loss: the loss as one of the textbooks, or None if it is not recognised.
-        convention: the convention (a name of `CONVENTIONS`) that all complex parameters have; None
-            without complex parameters, or if they differ.
+        parameters: parameters of the network, in its order.
+        faults: what is wrong, one sentence per fault; empty if nothing is.
+        notes: remarks that are no faults.
+        culprits: code that causes the faults.
+        loss: the textbook loss that the loss equals, or None if it is not recognised.
+        convention: name in `CONVENTIONS` of the convention of all complex parameters; None without
+            complex parameters, or if they differ.
         complex_share: share s of the squared gradient over all samples that complex parameters
-            carry; None if there is no gradient.
-        effect: what a factor 2 in the gradient of complex parameters does under SGD: a
-            ``relabelling`` of the learning rate, ``nothing``, or a ``shift`` of its curve.
-        octaves: the shift −log₂(1 − s/2) of the learning-rate curve by half the gradient.
-        along: the share averaged along a short training; None if none was asked for, or where it
-            is known without (`effect`).
-        samples: number of samples of the gradients.
-        available: number of samples that there are.
+            carry; None without a gradient.
+        effect: effect of a factor 2 in the gradient of complex parameters under SGD: a
+            ``relabelling`` of the learning rate, ``nothing``, or a ``shift`` of the curve over the
+            learning rate.
+        octaves: shift −log₂(1 − s/2) of the learning-rate curve by half the gradient.
+        along: the share averaged along a short training; None if not requested, or if `effect` is
+            known without it.
+        samples: number of samples whose gradients were computed.
+        available: number of samples in the data.
         dtype: precision in which derivatives were measured.
     """
 
@@ -79,17 +80,17 @@ class Inspection:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether no fault was detected."""
         return not self.faults
 
     @property
     def average_octaves(self) -> float | None:
-        """The shift −log₂(1 − s/2) by the share averaged along a training."""
+        """Shift −log₂(1 − s/2) for the share s averaged along a training; None without one."""
         return None if self.along is None else factor_octaves(self.along.share)
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """What was seen, in words: faults first, then what the factor 2 does."""
+        """The findings as sentences: faults first, then the effect of the factor 2."""
         effect = effect_sentence(self.effect, self.complex_share, self.along)
         part = part_sentence(self.samples, self.available)
         return (*(f"WRONG: {fault}" for fault in self.faults), *self.notes, *part, effect)
@@ -114,23 +115,24 @@ def inspect(
     loss: Callable[[Any, Any], Tensor],
     steps: int = 0,
 ) -> Inspection:
-    """Say which gradient convention is in force in a network, and what the factor 2 does to it.
+    """Find which gradient convention a network has, and what the factor 2 does to its training.
 
     The gradient of each parameter is compared with derivatives of the loss along random directions,
-    in double precision. The network is copied, in its mode (training or evaluation); random masks
-    are the same in every call, and buffers are put back.
-
+    in double precision. The network is copied and keeps its mode (training or evaluation). Every
+    call uses the same random masks, and buffers are restored.
     Args:
         module: the network, with the weights at which it is inspected.
+        module: the network, with the weights at which it is inspected.
         inputs: a tensor [N, …], or a tuple of such tensors, which `module` takes as arguments. All
-            samples count in the shares of the squared gradient, so give the training set.
-        targets: a tensor [N, …], or what `loss` takes.
-        loss: of outputs and targets, to a real number, or to one per sample, of which the mean is
-            taken.
-        steps: updates of a short training of the copy by SGD, along which the share is averaged.
+            samples count in the shares of the squared gradient, so pass the training set.
+        targets: a tensor [N, …], or any object that `loss` takes.
+        loss: function of outputs and targets that returns a real number, or one per sample, whose
+            mean is taken.
+        steps: number of SGD updates of a short training of the copy, along which the share is
+            averaged; 0: none.
 
     Raises:
-        InputError: network or loss fail, or the loss is not a real number.
+        InputError: network or loss raise an error, or the loss is not a real number.
     """
     count = len(tree_leaves(inputs)[0])
 
@@ -161,13 +163,13 @@ def inspect_pieces(
         module: the network.
         probe: a few inputs and targets, on which derivatives are measured.
         pieces: inputs and targets of all samples.
-        loss: of outputs and targets.
-        available: number of all samples. The gradient is that of as many as `SECONDS` allow.
-        steps: updates of a short training, along which the share is averaged.
-        size: how much the targets of a piece count in a mean; None: the number of samples.
+        loss: function of outputs and targets.
+        available: number of all samples. The gradient covers as many as `SECONDS` allow.
+        steps: number of updates of a short training along which the share is averaged.
+        size: weight of the targets of a piece in a mean; None: the number of samples.
 
     Raises:
-        InputError: network or loss fail.
+        InputError: network or loss raise an error.
     """
     problem = InspectedNetwork.in_double(module, probe, loss)
     problem.size = size
@@ -250,7 +252,7 @@ def _complex_share(parameters: Sequence[InspectedParameter]) -> float | None:
 
 
 def _convention(parameters: Sequence[InspectedParameter]) -> str | None:
-    """The convention of all complex parameters whose reading is sharp."""
+    """The convention that all clearly measured complex parameters share, or None."""
     seen = {
         p.reading.convention
         for p in parameters

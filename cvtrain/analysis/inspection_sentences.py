@@ -1,4 +1,4 @@
-"""What an inspection of a network says, in words."""
+"""Sentences on the inspection of a network."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ Effect: TypeAlias = Literal["relabelling", "nothing", "shift"]
 
 @dataclass(frozen=True)
 class InspectedParameter:
-    """A parameter of a network that was inspected.
+    """A parameter of an inspected network.
 
     Attributes:
-        name: in the network.
-        shape: of the parameter.
+        name: name within the network.
+        shape: shape of the parameter.
         is_complex: whether it is complex.
         reading: what ``w.grad`` is; None if it is not trained (``requires_grad=False``).
-        norm: of its gradient over all samples.
-        share: of the squared gradient of all parameters, over all samples.
-        nonfinite: entries of the gradient that are NaN or infinite.
-        units: its slices along the first axis.
-        dead: of these, the ones whose gradient is 0 over all samples while that of others is not.
+        norm: norm of its gradient over all samples.
+        share: its share of the squared gradient of all parameters, over all samples.
+        nonfinite: number of entries of the gradient that are NaN or infinite.
+        units: number of slices along the first axis.
+        dead: number of slices whose gradient is 0 over all samples while that of other slices is
+            not.
     """
 
     name: str
@@ -69,7 +70,7 @@ MOST_NAMES = 4
 
 
 def faults_of(parameters: Sequence[InspectedParameter], convention: str | None) -> tuple[str, ...]:
-    """What is wrong with the gradients."""
+    """Sentences on what is wrong with the gradients."""
     names_by_fault: dict[str, list[str]] = {}
     for p in parameters:
         for text in _faults_of_one(p, convention):
@@ -97,7 +98,7 @@ def notes_of(
     loss: RecognisedLoss | None,
     dtype: torch.dtype,
 ) -> tuple[str, ...]:
-    """What should be known of gradients and loss, and is not wrong."""
+    """Sentences on gradients and loss that report no fault."""
     notes = [IN_FORCE[convention]] if convention in IN_FORCE else []
     for state in ("kink", "unclear", "zero"):
         names = [p.name for p in parameters if p.reading is not None and p.reading.state == state]
@@ -119,7 +120,7 @@ def notes_of(
 
 
 def part_sentence(samples: int, available: int) -> tuple[str, ...]:
-    """That not all samples count, if so."""
+    """A sentence if not all samples were used, else none."""
     if samples >= available:
         return ()
     return (
@@ -131,7 +132,7 @@ def part_sentence(samples: int, available: int) -> tuple[str, ...]:
 def effect_sentence(
     effect: Effect, share: float | None, along: ShareAlongTraining | None = None
 ) -> str:
-    """What half the gradient of complex parameters does to a training, and why."""
+    """The effect of half the gradient of complex parameters on a training, and the reason."""
     if effect == "relabelling":
         return (
             "All trained parameters are complex, so the factor 2 is a relabelling: half the"

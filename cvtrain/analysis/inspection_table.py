@@ -1,4 +1,4 @@
-"""An inspection as a table, on a terminal and in a notebook."""
+"""An inspection as a table, for a terminal and a notebook."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of ended runs that are not whole: a full disk, a broken copy, a machine that went down."""
+"""Damaged files of ended runs, after a full disk, an incomplete copy or a crash of the machine."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ NAMED = 5
 
 
 def notes_on_damage(sweep: Sweep) -> list[str]:
-    """Which metrics.csv and event files of ended runs are cut short, in a line for each kind.
+    """Report which metrics.csv and event files of ended runs are cut short, one line per kind of
+    file.
 
-    A run's last numbers are in its run.json, whatever became of these.
+    The last values of a run are in its run.json and stay valid.
     """
     ended = sweep.runs[sweep.runs["status"].isin(ENDED)]
     damaged: dict[str, list[str]] = {FILE_NAME: [], "the event file": []}
@@ -26,8 +27,8 @@ def notes_on_damage(sweep: Sweep) -> list[str]:
         for kind in _damaged(directory, int(row["steps"]), row["status"] == "finished"):
             damaged[kind].append(str(row["directory"]))
     return [
-        f"{kind} of {len(names)} of {len(ended)} ended runs is cut short, so curves end early,"
-        f" while last values are whole: {_listed(names)}"
+        f"{kind} of {len(names)} of {len(ended)} ended runs is cut short: curves end early, last"
+        f" values are complete: {_listed(names)}"
         for kind, names in damaged.items()
         if names
     ]
@@ -42,7 +43,7 @@ def _damaged(directory: Path, steps: int, finished: bool) -> Iterator[str]:
         step = last_step(directory)
         if step is None or (finished and step < steps):
             yield FILE_NAME
-    # Not by glob, which takes as long as reading a thousand runs does.
+    # Not by glob, which takes as long as reading a thousand runs.
     files = (path for path in directory.iterdir() if path.name.startswith(NAME_BEGINS))
     if not all(map(ends_with_a_record, files)):
         yield "the event file"

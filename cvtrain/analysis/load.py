@@ -1,4 +1,4 @@
-"""A sweep's run directories as tidy tables."""
+"""Read the run directories of a sweep as tables."""
 
 from __future__ import annotations
 
@@ -36,36 +36,36 @@ OWN_COLUMNS = (
     "started",
     "error",
 )
-"""What `Sweep.runs` takes from run.json as it is."""
+"""Fields of run.json that become columns of `Sweep.runs` unchanged."""
 NOTES = ("untrained_loss", "device")
-"""What `Sweep.runs` takes from run.json where it is there: the loss of an output of zero, and the
-type of the device that trained."""
+"""Optional fields of run.json that become columns of `Sweep.runs`: the loss of an output of zero,
+and the type of the device that trained."""
 MADE_WITH = ("versions", "machine", "samples")
-"""Mappings in run.json that `Sweep.runs` takes, with the threads, as the column `made_with`."""
+"""Mappings in run.json that, with the number of threads, become the column `made_with` of
+`Sweep.runs`."""
 OWN_NAMES = frozenset(
     {*("run", "directory", "look", "references", "rising", "made_with"), *OWN_COLUMNS, *NOTES}
 )
 """Columns of `Sweep.runs` besides configuration and signals."""
 LAST_STEP = 2**53
-"""Up to it a float64 tells every integer from its neighbours."""
+"""Up to this number a float64 represents every integer."""
 
 
 @dataclass(frozen=True, repr=False)
 class Sweep:
-    """What is on disk of a sweep, finished or not.
+    """The runs of a sweep on disk, finished or not.
 
     Attributes:
-        directory: the sweep's, or that of a single run.
-        runs: one row per run: `run` (its number), `directory`, `look` (how many reports the sweep
-            had had when it was added), `OWN_COLUMNS`, the configuration
-            under its dotted keys (``optimizer.lr``, ``objective.scale``, ``seed``, …), how many
-            complex and real parameters it has (``parameters.complex``), what its data set knows of
-            itself (`references`: tag, name and value of each number), added metrics of which
-            larger values are better (`rising`), what it was made with
-            (`made_with`: pairs of names and values of `MADE_WITH`) and the last value of every
-            signal under its tag (``val/loss``, ``test/accuracy``, …). A run that has not begun has
-            the status `missing` and nothing else.
-        config_keys: which columns of `runs` are configuration.
+        directory: directory of the sweep, or of a single run.
+        runs: one row per run. A run that has not begun has the status `missing` and no other
+            values. Columns: `run` (its number), `directory`, `look` (number of reports that existed
+            when the run was added), `OWN_COLUMNS`, the configuration under its dotted keys
+            (``optimizer.lr``, ``objective.scale``, ``seed``, …), numbers of parameters
+            (``parameters.complex``, ``parameters.real``), `references` (reference values of the
+            data set: tag, name and value), `rising` (added metrics of which larger values are
+            better), `made_with` (pairs of name and value of `MADE_WITH`), and the last value of
+            every signal under its tag (``val/loss``, ``test/accuracy``, …).
+        config_keys: columns of `runs` that are configuration.
     """
 
     directory: Path
@@ -79,14 +79,15 @@ class Sweep:
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """Every signal at every logged step, one value per row: `run`, `step`, `tag`, `value`."""
+        """Every signal at every logged step as a table with one value per row: `run`, `step`,
+        `tag`, `value`."""
         tables = []
         for run, name in zip(self.runs["run"], self.runs["directory"], strict=True):
             text = read_metrics(self.directory / name)
             if text:
                 with readable(self.directory / name / METRICS_FILE):
-                    # As text: an empty cell is no measurement, a measured NaN is spelled; and
-                    # Python's own conversion returns the very number that was written.
+                    # As text: an empty cell means not measured, while a measured NaN is spelled
+                    # out; and Python's own conversion returns exactly the number that was written.
                     rows = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False)
                     long = rows.melt(id_vars="step", var_name="tag", value_name="value")
                     long = long[long["value"] != ""].assign(run=run)
@@ -98,14 +99,14 @@ class Sweep:
         return joined.astype({"tag": "category"})
 
     def signals(self, tags: Callable[[str], bool], runs: pd.DataFrame) -> dict[int, pd.DataFrame]:
-        """The rows of some runs, as tables with a column `step` and one per signal.
+        """Read signals of some runs, as one table per run with a column `step` and one per signal.
 
         Args:
-            tags: which signals; the others are not read.
+            tags: predicate that selects signals; the others are not parsed.
             runs: rows of `self.runs`.
 
         Returns:
-            by the label of the row in `runs`; without those that have none of the signals.
+            tables by index label in `runs`; runs that have none of the signals are left out.
         """
         directories = dict(zip(map(int, runs.index), map(str, runs["directory"]), strict=True))
         texts = {label: read_metrics(self.directory / name) for label, name in directories.items()}
@@ -127,7 +128,8 @@ class Sweep:
 
 
 def _regular(header: str, bodies: Sequence[str]) -> bool:
-    """Whether all rows have as many cells as the header, so that tables can be read as one."""
+    """Whether every row has as many cells as the header, so that all tables can be parsed as
+    one."""
     try:
         between = len(next(csv.reader([header]))) - 1
     except csv.Error:
@@ -136,10 +138,10 @@ def _regular(header: str, bodies: Sequence[str]) -> bool:
 
 
 def _table(header: str, body: str, tags: Callable[[str], bool]) -> pd.DataFrame:
-    """A table's columns `step` and `tags` as numbers.
+    """The columns `step` and `tags` of a table as numbers.
 
     Raises:
-        ValueError: a cell is no number, or there is no such step.
+        ValueError: a cell is not a number, or a step is not valid.
     """
     text = StringIO(header + body)
     rows = pd.read_csv(text, usecols=lambda tag: tag == "step" or tags(tag), low_memory=False)
@@ -152,11 +154,11 @@ def _table(header: str, body: str, tags: Callable[[str], bool]) -> pd.DataFrame:
 def _tables_of(
     header: str, bodies: Sequence[str], tags: Callable[[str], bool]
 ) -> list[pd.DataFrame] | None:
-    """Tables of one header, parsed as one, since that takes as long as each of them; None where
-    that fails."""
+    """Tables with one header, parsed together, which takes as long as parsing one; None if that
+    fails."""
     try:
         joined = _table(header, "".join(bodies), tags)
-    except Exception:  # which of them it is, is known when each is read by itself
+    except Exception:  # parsing each table alone shows which one is wrong
         return None
     ends = np.cumsum([0, *(body.count("\n") for body in bodies)])
     if len(joined) != ends[-1]:
@@ -165,16 +167,18 @@ def _tables_of(
 
 
 def load(path: str | PathLike[str]) -> Sweep:
-    """Read a sweep's directory, or that of one run.
+    """Read the directory of a sweep or of one run.
 
     Raises:
-        InputError: there is no run in it, or one that this version cannot read.
+        InputError: the directory holds no run, or one that this version cannot read.
     """
     directory = Path(path)
     alone = kind_of(directory / RUN_FILE) is not None
     listed = [(0, ".", 0)] if alone else list(_listed(directory))
     if not listed:
-        raise InputError(f"{directory}: no sweep or run of cvtrain is here (no {RUN_FILE} found)")
+        raise InputError(
+            f"{directory}: should be the directory of a sweep or run (no {RUN_FILE} found)"
+        )
     rows: list[dict[str, Any]] = []
     keys: dict[str, None] = {}
     for run, name, look in listed:
@@ -185,7 +189,7 @@ def load(path: str | PathLike[str]) -> Sweep:
             config = dict(flattened(record.config))
             for key in (*config, *record.final):
                 if key in OWN_NAMES:
-                    raise InputError(f"{path}: {key}: no run has a key or a signal of this name")
+                    raise InputError(f"{path}: {key}: is not a valid name of a key or signal")
             keys |= dict.fromkeys(config)
             row |= {column: getattr(record, column) for column in OWN_COLUMNS} | config
             row |= {f"parameters.{kind}": number for kind, number in record.parameters.items()}
@@ -207,10 +211,10 @@ def load(path: str | PathLike[str]) -> Sweep:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Inside, whatever a table that anybody may have written leads to is told with its path.
+    """Context in which any error from reading a table becomes an InputError that names the file.
 
     Raises:
-        InputError: in place of any other error.
+        InputError: instead of any other exception.
     """
     try:
         yield
@@ -222,10 +226,10 @@ def readable(path: Path) -> Iterator[None]:
 
 
 def whole_steps(column: pd.Series[Any]) -> pd.Series[Any]:
-    """A table's steps as integers.
+    """The steps of a table as integers.
 
     Raises:
-        ValueError: one is not a whole number from 0 on that a float64 holds exactly.
+        ValueError: a step is not a whole number ≥ 0 that a float64 holds exactly.
     """
     steps = column.astype("float64")
     wrong = column[~((steps >= 0) & (steps <= LAST_STEP) & (steps % 1 == 0))]
@@ -235,29 +239,28 @@ def whole_steps(column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _listed(directory: Path) -> Iterator[tuple[int, str, int]]:
-    """Number, name and look of each run directory; sweep.json also names those that have not
+    """Number, name and look of each run directory; sweep.json also lists runs that have not
     begun."""
     if kind_of(directory / SWEEP_FILE) is not None:
         for point in read_points(directory):
             yield point["number"], point["directory"], point["look"]
         return
-    # Where there is none, a path may be too long to look into.
+    # If it is missing, a path may be too long for the file system.
     below = directory.glob(f"*/{RUN_FILE}") if is_directory(directory) else ()
     for number, path in enumerate(sorted(below)):
         yield number, path.parent.name, 0
 
 
 def missing(value: Any) -> bool:
-    """Whether a cell of a table of runs holds nothing: None or NaN."""
+    """Whether a cell of a table of runs is empty: None or NaN."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def read_metrics(directory: Path) -> str:
-    """The text of a run's metrics.csv without a last line that is still being written, or was
-    never finished; empty where there is none.
+    """The text of a run's metrics.csv without an incomplete last line; empty without a file.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the file cannot be read.
     """
     path = directory / METRICS_FILE
     if kind_of(path) is None:

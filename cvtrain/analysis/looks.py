@@ -1,12 +1,13 @@
-"""Several looks at one sweep: the level of each, so that all of them together err as one may.
+"""Several looks at one sweep: the level of each, such that all of them together keep the error
+rate.
 
-Who adds seeds until an answer appears tests more than once. Each look spends a part of the error
-(Lan and DeMets 1983, Discrete sequential boundaries for clinical trials, Biometrika 70:659): up to
-n of at most N seeds α·(n/N)^¼, from the power family of Kim and DeMets 1987, Design and analysis of
-group sequential tests, Biometrika 74:149, with an exponent that leaves most of it to the first
-look. The level of a look is what may be spent by then, less what earlier looks have spent: the
-levels add up to α at most, so that by Bonferroni's inequality all looks together keep it, however
-trimmed means of growing samples depend on each other.
+Adding seeds until an answer appears means testing more than once. Each look therefore spends a part
+of the error (Lan and DeMets 1983, Discrete sequential boundaries for clinical trials, Biometrika
+70:659): up to n of at most N seeds α·(n/N)^¼, from the power family of Kim and DeMets 1987, Design
+and analysis of group sequential tests, Biometrika 74:149, with an exponent that leaves most of it
+to the first look. The level of a look is the error that may be spent by then minus the error that
+earlier looks have spent. The levels add up to at most α, so by Bonferroni's inequality all looks
+together keep α, even though the trimmed means of growing samples depend on each other.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from cvtrain.analysis.statistics import LEVEL, RealArray
 from cvtrain.config.sections import ReportConfig
 
 EXPONENT = 0.25
-"""Power of the share of seeds: of 8 of 32 seeds, 71 % of the error are spent."""
+"""Power of the share of seeds: at 8 of 32 seeds, 71 % of the error are spent."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,10 @@ class Look:
     """One look at the answers of a sweep.
 
     Attributes:
-        seeds: how many there were, or splits of the data where these are the replicates.
-        max_seeds: the most that there are to be.
-        level: of its tests.
-        spent: error of this and all earlier looks.
+        seeds: number of seeds, or of splits of the data if these are the replicates.
+        max_seeds: largest number of seeds planned.
+        level: significance level of its tests.
+        spent: error spent by this and all earlier looks.
     """
 
     seeds: int
@@ -43,12 +44,13 @@ class Look:
     spent: float = LEVEL
 
     def level_at(self, seeds: RealArray) -> RealArray:
-        """The level of the next look, at so many seeds."""
+        """The level of the next look if it is made at these numbers of seeds."""
         return np.maximum(spent_error(seeds, self.max_seeds) - self.spent, 0.0)
 
 
 def spent_error(seeds: RealArray, max_seeds: int) -> RealArray:
-    """The error that may be spent up to a look at so many seeds; `LEVEL` from `max_seeds` on."""
+    """The error that may be spent up to a look at these numbers of seeds; `LEVEL` from `max_seeds`
+    on."""
     return np.asarray(LEVEL * np.minimum(seeds / max_seeds, 1.0) ** EXPONENT)
 
 
@@ -56,8 +58,8 @@ def levels_of_looks(numbers: Iterable[tuple[int, int]]) -> tuple[Look, ...]:
     """The looks of a sweep, with their levels.
 
     Args:
-        numbers: of seeds, and of the most seeds, of each look from the first one on. Where the most
-            seeds were raised in between, what has been spent stays spent.
+        numbers: number of seeds and largest number of seeds of each look, in order. If the largest
+            number was raised in between, the error already spent stays spent.
     """
     looks: list[Look] = []
     spent = 0.0
@@ -69,9 +71,9 @@ def levels_of_looks(numbers: Iterable[tuple[int, int]]) -> tuple[Look, ...]:
 
 
 def looks_of(runs: pd.DataFrame) -> dict[int, Look]:
-    """The looks of a sweep by their numbers, as they stand in the column `look` of its runs.
+    """The looks of a sweep by number, from the column `look` of its runs.
 
-    Runs that were added without more seeds, as a jitter control, belong to the look before.
+    Runs that were added without new seeds, such as a jitter control, belong to the previous look.
     """
     by_seeds: dict[int, tuple[int, int]] = {}
     for number in sorted(runs["look"].unique()):

@@ -1,4 +1,5 @@
-"""How far an arm's learning rates lie from the reference's, in octaves, run by run."""
+"""Shift of an arm's best learning rate, cliff and window against the reference, in octaves, per
+seed."""
 
 from __future__ import annotations
 
@@ -14,21 +15,20 @@ from cvtrain.analysis.statistics import Interval, RealArray, interval
 GOOD = 1.25
 """A learning rate is good where the validation loss is at most this many times the seed's best."""
 DECIMALS = 9
-"""Of differences in octaves."""
+"""Decimal places to which differences in octaves are rounded."""
 
 
 @dataclass(frozen=True)
 class Shift:
-    """From the reference to an arm, trimmed means over the replicates where both are
-    known.
+    """Octaves from the reference to an arm: trimmed means over replicates in which both are known.
 
     Attributes:
-        best: octaves of the best learning rate; of runs at the lowest or highest rate tried it is
-            not known, since the best one may lie beyond.
-        cliff: octaves of the smallest rate above the best one at which a run diverges or does not
+        best: shift of the best learning rate; unknown for a run whose best rate is the lowest or
+            highest tried, since the optimum may lie beyond.
+        cliff: shift of the smallest rate above the best one at which a run diverges or does not
             learn.
-        window: octaves of the middle of the window of good learning rates.
-        width: octaves that the window is wider.
+        window: shift of the middle of the window of good learning rates.
+        width: difference of the widths of these windows.
     """
 
     best: Interval
@@ -38,8 +38,12 @@ class Shift:
 
 
 def shift(reference: pd.DataFrame, other: pd.DataFrame) -> Shift:
-    """Compare runs with columns `split`, `seed`, `optimizer.lr`, `score` (validation loss, infinite
-    where a run did not finish) and `not_learned`."""
+    """Compare the landmarks of two arms.
+
+    Args:
+        reference, other: runs with columns `split`, `seed`, `optimizer.lr`, `score` (validation
+            loss, infinite if a run did not finish) and `not_learned`.
+    """
     left, right = (
         {key: _landmarks(points) for key, points in _by_key(runs).items()}
         for runs in (reference, other)
@@ -47,14 +51,14 @@ def shift(reference: pd.DataFrame, other: pd.DataFrame) -> Shift:
     paired = ((key, left[key], right[key]) for key in left if key in right)
     both = [(key, a, b) for key, a, b in paired if a is not None and b is not None]
     members = replicates([key for key, _, _ in both])
-    # Octaves that a law makes equal differ in the last bit of a logarithm.
+    # Octaves that a law makes equal may differ in the last bit of a logarithm.
     moved = np.array([np.subtract(b, a) for _, a, b in both]).reshape(-1, 4).round(DECIMALS)
     return Shift(*(interval(replicate_means(column, members)) for column in moved.T))
 
 
 def _by_key(runs: pd.DataFrame) -> dict[RunKey, dict[float, tuple[float, bool]]]:
-    """Score and `not_learned` by learning rate, of each split and seed. The same point twice, as in
-    a folder of single runs, is one point: the later one."""
+    """Score and `not_learned` by learning rate, for each split and seed. If a point occurs twice,
+    as in a folder of single runs, the later one counts."""
     points: dict[RunKey, dict[float, tuple[float, bool]]] = {}
     columns = (runs[name].tolist() for name in ("optimizer.lr", "score", "not_learned"))
     for key, lr, *point in zip(run_keys(runs), *columns, strict=True):
@@ -65,8 +69,8 @@ def _by_key(runs: pd.DataFrame) -> dict[RunKey, dict[float, tuple[float, bool]]]
 def _landmarks(
     points: dict[float, tuple[float, bool]],
 ) -> tuple[float, float, float, float] | None:
-    """Octaves of one seed's best rate, its cliff, the middle and the width of its window; NaN for
-    what lies beyond the learning rates tried; None where no run is usable."""
+    """Octaves of one seed's best rate and cliff, and middle and width of its window; NaN for values
+    beyond the learning rates tried; None if no run is usable."""
     rates = sorted(points)
     octaves = np.log2(np.array(rates, dtype=np.float64))
     scores = np.array([points[rate][0] for rate in rates], dtype=np.float64)
@@ -84,12 +88,12 @@ def _landmarks(
 
 
 def best_octave(octaves: RealArray, scores: RealArray) -> float:
-    """Where the parabola through the logarithms of the lowest score and its two neighbours is
-    lowest; the octave of the lowest score itself where a neighbour is missing or infinite.
+    """Minimum of the parabola through the log scores of the lowest score and its two neighbours;
+    the octave of the lowest score if a neighbour is missing or infinite.
 
     Args:
         octaves: log₂ of learning rates, ascending, `[n]`.
-        scores: above 0, or infinite, `[n]`; one at least is finite.
+        scores: positive or infinite, `[n]`; at least one is finite.
     """
     at = int(scores.argmin())
     if at in (0, len(scores) - 1) or not (scores[at - 1 : at + 2] > 0).all():
@@ -104,10 +108,10 @@ def best_octave(octaves: RealArray, scores: RealArray) -> float:
 
 
 def good_window(octaves: RealArray, scores: RealArray) -> tuple[float, float]:
-    """The ends of the window around the lowest score in which scores are at most `GOOD` times it,
+    """Ends of the interval around the lowest score in which scores are at most `GOOD` times it,
     interpolated in log score; NaN for an end beyond the octaves tried."""
     at = int(scores.argmin())
-    # A loss of 0 is −∞ here, and good alone.
+    # The logarithm of a loss of 0 is −∞: no other rate is then good.
     with np.errstate(divide="ignore", invalid="ignore"):
         logs, limit = np.log(scores), np.log(GOOD * scores.min())
     ends = []

@@ -1,4 +1,4 @@
-"""What is measured of a group of runs, and which difference of it matters."""
+"""The metric by which a group of runs is compared, and the margin within which values are equal."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from cvtrain.training.metrics import RISING
 ACCURACY = "test/accuracy"
 ACCURACY_MARGIN = 0.005
 RELATIVE_MARGIN = 0.05
-"""The default of `report.margin`: half a percentage point, or a share of the reference's mean."""
+"""Defaults of `report.margin`: half a percentage point of accuracy, or this share of the
+reference's mean."""
 
 
 def metric_margin(rows: pd.DataFrame, metric: str, reference: float) -> float:
-    """`report.margin`, or its default: absolute for accuracy, else a share of the reference."""
+    """`report.margin`, or its default: absolute for accuracy, a share of the reference
+    otherwise."""
     configured = setting(rows, "report.margin", None)
     if configured is not None:
         return float(configured)
@@ -38,14 +40,14 @@ def wanted_metric(runs: pd.DataFrame) -> str | None:
 
 
 def is_rising(runs: pd.DataFrame, name: str) -> bool:
-    """Whether larger values of a metric are better, as its definition or the runs' record says."""
+    """Whether larger values of a metric are better, by its definition or by the runs' record."""
     recorded = runs.get("rising", ())
     return name in RISING or any(name in names for names in recorded if isinstance(names, tuple))
 
 
 def test_metric(runs: pd.DataFrame) -> str:
-    """The tag of `report.metric`; without it, the first metric that these runs' test split was
-    measured by, before its loss."""
+    """The tag of `report.metric`; without that key, of the first metric other than the loss that
+    was recorded on the test split, or else of the loss."""
     measured = runs.columns[runs.notna().any()]
     wanted = f"test/{wanted_metric(runs)}"
     if wanted in measured:
@@ -55,14 +57,14 @@ def test_metric(runs: pd.DataFrame) -> str:
 
 
 def test_samples(runs: pd.DataFrame) -> int:
-    """The number of samples in the smallest test split of these runs; 0 where it is not known."""
+    """Number of samples in the smallest test split of these runs; 0 if unknown."""
     made = [one for one in runs.get("made_with", ()) if isinstance(one, tuple)]
     sizes = (dict(dict(one).get("samples", ())) for one in made)
     return min((int(size["test"]) for size in sizes if "test" in size), default=0)
 
 
 def goal(runs: pd.DataFrame, metric: str) -> str:
-    """What "steps to target" means, e.g. ``accuracy 0.95``."""
+    """The goal that "steps to target" refers to, e.g. ``accuracy 0.95``."""
     usual = dict(DEFAULT_GOALS.values())
     name, value = runs["goal.metric"].iloc[0], runs["goal.value"].iloc[0]
     name = metric.removeprefix("test/") if pd.isna(name) else str(name).removeprefix("val/")

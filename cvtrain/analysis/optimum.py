@@ -1,14 +1,15 @@
-"""Arms at their best learning rates: what the test metric comes to when each replicate (seed, or
-split of the data) is judged at the rate that the others choose, and how often training fails there.
+"""Comparison of arms at their best learning rates, by test metric and by failures.
 
-Leaving a replicate out when its rate is chosen keeps its own luck out of the choice (Stone 1974,
-Cross-validatory choice and assessment of statistical predictions), while all are judged. The
-differences are not independent then, since the choices share replicates, and intervals
-are approximate (Bates, Hastie and Tibshirani 2024, Cross-validation: what does it estimate and how
-well does it do it?): their error is that of a bootstrap in which rates are chosen anew, and
-simulations with known truth in tests/analysis hold them to their level. The
-reference and the jitter control are two draws of one thing: an arm is compared with the mean of the
-two, and is different only if it is from either.
+Each replicate (seed, or split of the data) is judged at the rate that the other replicates choose.
+Leaving a replicate out of the choice keeps its own luck out of it (Stone 1974, Cross-validatory
+choice and assessment of statistical predictions), and still all replicates are judged. Because the
+choices share replicates, the differences are not independent and intervals are approximate (Bates,
+Hastie and Tibshirani 2024, Cross-validation: what does it estimate and how well does it do it?).
+Their error is therefore that of a bootstrap in which rates are chosen anew; simulations with known
+truth in tests/analysis check the levels.
+
+The reference and the jitter control are two draws of the same distribution: an arm is compared with
+the mean of the two, and is different only if it differs from both.
 """
 
 from __future__ import annotations
@@ -33,19 +34,19 @@ from cvtrain.analysis.statistics import (
 
 RESAMPLES = 200
 SEED = 20120
-"""Of the bootstrap, so that a report says the same each time."""
+"""Seed of the bootstrap: a report is reproducible."""
 
 
 @dataclass(frozen=True)
 class Failures:
-    """How often training fails, pair by pair, each arm at its own learning rate.
+    """Paired failures of training, each arm at its own learning rate.
 
     Attributes:
-        other, reference: failed runs of either.
-        pairs: of runs of equal split and seed.
-        only_other, only_reference: pairs of which one run alone failed.
+        other, reference: number of failed runs of the arm and of the reference.
+        pairs: number of pairs of runs of equal split and seed.
+        only_other, only_reference: pairs in which only this run failed.
         worse_p: McNemar's exact one-sided p-value of "the arm fails more often".
-        unequal_p: of "not equally often", two-sided.
+        unequal_p: two-sided p-value of "not equally often".
     """
 
     other: int
@@ -58,15 +59,16 @@ class Failures:
 
     @property
     def text(self) -> str:
-        """E.g. ``; 5 of 16 runs fail, 0 of the reference's``; empty where none does."""
+        """Failures as text, e.g. ``; 5 of 16 runs fail, 0 of the reference's``; empty if none
+        fails."""
         if not self.other + self.reference:
             return ""
         return f"; {self.other} of {self.pairs} runs fail, {self.reference} of the reference's"
 
     @property
     def suspicious(self) -> bool:
-        """Whether the arm may fail more often, at a level of 25 %: two failures more in few seeds.
-        Nothing is called equal then, though the difference is not significant yet."""
+        """Whether the arm may fail more often, at a level of 25 %: two more failures among few
+        seeds. Then no arm is called equal, even if the difference is not significant."""
         return self.worse_p <= 0.25
 
 
@@ -75,17 +77,18 @@ class Optimum:
     """An arm at its best learning rate against the reference at its own.
 
     Attributes:
-        difference: of the test metric, arm − mean of reference and jitter control; a
-            run that failed counts as worse than any number.
-        equivalence_p: of two one-sided tests of `difference` within ±`margin`.
-        difference_p: the larger p-value of no difference from the reference and of none from the
-            jitter control; NaN without a control.
-        failures: of the two at these rates.
-        margin: largest difference that does not matter.
-        edge: whether the best rate of either is the smallest or largest one that was tried.
-        summary: what `difference` is known to; None where there is none.
-        differences: by replicate, for summary.json; infinite where one of the pair failed.
-        octaves: from the reference's rate to the arm's, chosen on all seeds.
+        difference: difference of the test metric, arm − mean of reference and jitter control; a
+            failed run counts as worse than any number.
+        equivalence_p: p-value of two one-sided tests of `difference` within ±`margin`.
+        difference_p: the larger p-value of no difference from the reference and from the jitter
+            control; NaN without a control.
+        failures: paired failures at these rates.
+        margin: largest difference that is called equal.
+        edge: whether a best rate is the smallest or largest one tried.
+        summary: mean, error and degrees of freedom of `difference`; None if unknown.
+        differences: difference of each replicate, for summary.json; infinite if one of the pair
+            failed.
+        octaves: log₂ of the arm's rate over the reference's, chosen on all seeds.
     """
 
     difference: Interval
@@ -101,11 +104,11 @@ class Optimum:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """The test metric of runs, each at a learning rate that was chosen for it.
+    """The test metric of runs, each at the learning rate chosen for it.
 
     Attributes:
-        values: of the reference, the arm and, where there is one, the control, `[runs]` each.
-        members: the replicate of each run, `[runs]`.
+        values: metric of the reference, the arm and, if there is one, the control, `[runs]` each.
+        members: replicate of each run, `[runs]`.
     """
 
     values: tuple[RealArray, ...]
@@ -113,8 +116,8 @@ class Sample:
 
 
 def leave_one_out(grid: Grid) -> IntArray:
-    """The column of the rate that the other replicates choose, for each run, `[keys]`; `NO_RATE`
-    where none is eligible. A single replicate chooses for itself."""
+    """For each run the column of the rate that the other replicates choose, `[keys]`; `NO_RATE` if
+    none is eligible. A single replicate chooses for itself."""
     members = grid.replicates
     numbers = np.unique(members)
     others = [
@@ -127,11 +130,11 @@ def leave_one_out(grid: Grid) -> IntArray:
 
 
 def judged(grid: Grid, rising: bool) -> tuple[RealArray, npt.NDArray[np.bool_]]:
-    """The test metric of each run at the rate that the other replicates choose, and whether it
-    failed.
+    """Test metric and failure of each run at the rate that the other replicates choose.
 
     Returns:
-        `[keys]` each; a failed run has the worst value, ∓infinity, and a run without a result NaN.
+        values and failures, `[keys]` each; a failed run has the worst value, ∓infinity, and a run
+        without a result NaN.
     """
     columns = leave_one_out(grid)
     rows = np.arange(len(columns))
@@ -146,15 +149,14 @@ def at_optimum(
     """Compare an arm with the reference, each at its best learning rate.
 
     Args:
-        reference, other: the arms; splits and seeds that all have are paired.
+        reference, other: the arms; the splits and seeds that all arms have are paired.
         control: the reference with jittered initial weights, or None.
-        margin: largest difference of the metric that does not matter.
-        rising: whether more of the metric is better.
+        margin: largest difference of the metric that is called equal.
+        rising: whether larger values of the metric are better.
 
     Returns:
-        None where the reference has no eligible learning rate, or they have no split and seed in
-        common.
-        Where the arm has none, its failures at the rate at which it fails least, and no difference.
+        None if the reference has no eligible learning rate, or the arms share no split and seed. If
+        the arm has no eligible rate, only its failures, at the rate at which it fails least.
     """
     grids = paired(reference, other) if control is None else paired(reference, other, control)
     if not grids[0].keys or grids[0].best is None:
@@ -209,12 +211,12 @@ def _failures_alone(reference: Grid, other: Grid, margin: float) -> Optimum | No
 def _tested(
     judged_runs: Sample, resampled: Sequence[Sample], base: Callable[[Sample], RealArray]
 ) -> Summary:
-    """The trimmed mean of an arm's difference from `base`, with an error that knows of the choice
+    """The trimmed mean of an arm's difference from `base`, with an error that includes the choice
     of rates.
 
-    Replicates share the rates that are chosen, so that their spread says nothing of how other ones
-    would choose. A bootstrap over replicates in which the rates are chosen anew does; the larger of
-    its error and Yuen's is taken.
+    All replicates share the chosen rates, so their spread does not show how the choice varies. A
+    bootstrap over replicates that chooses the rates anew does; the larger of its error and Yuen's
+    is used.
     """
 
     def differences(sample: Sample) -> RealArray:
@@ -231,7 +233,7 @@ def _tested(
 
 def _means(samples: Sequence[RealArray], members: Sequence[IntArray]) -> RealArray:
     """The trimmed mean over replicates of each sample, `[samples]`."""
-    # Most often every replicate is one run, and no value is unknown: all at once then.
+    # In the usual case every replicate is one run and no value is unknown: compute all at once.
     plain = [
         not np.isnan(values).any() and bool((np.diff(numbers) > 0).all())
         for values, numbers in zip(samples, members, strict=True)
@@ -243,8 +245,8 @@ def _means(samples: Sequence[RealArray], members: Sequence[IntArray]) -> RealArr
 
 
 def _rechosen(grids: Sequence[Grid], rising: bool) -> list[Sample]:
-    """Bootstrap samples of whole replicates, each at the rates that the sample chooses; the same
-    replicates for all arms."""
+    """Bootstrap samples of whole replicates, each judged at the rates that the sample chooses; all
+    arms use the same replicates."""
     members = grids[0].replicates
     rows_of = [np.flatnonzero(members == number) for number in np.unique(members)]
     size = len(rows_of)
@@ -276,7 +278,7 @@ def failures(reference: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> 
 
 
 def _pooled(sample: Sample) -> RealArray:
-    """The mean of the reference and the jitter control, or the one of the two that is usable."""
+    """The mean of reference and jitter control, or the usable one of the two."""
     bases = np.array([sample.values[0], *sample.values[2:]])
     usable = np.isfinite(bases)
     sums = np.where(usable, bases, 0.0).sum(axis=0)

@@ -1,10 +1,10 @@
-"""The factor of a learning rate as the gradient's complex share predicts it, beside the measured.
+"""The factor on the learning rate that the gradient's complex share predicts, and the measured one.
 
-The share is that of the reference (`signals.complex_share`), along its runs at the learning rates
-at which curves are registered on each other. What the average over a training is weighted by was
-chosen with measurements at hand (`+experiment=lr_factor` compares three): by the fall of the loss,
-so that the end of a training, where batches' noise is most of what is left of the gradient, counts
-little. No other number is fitted.
+The share is measured along the reference's runs (`signals.complex_share`) at the learning rates at
+which curves are registered. The average over a training is weighted by the fall of the loss, so
+that the end of a training, where the gradient is mostly noise of the batches, counts little. This
+weight was chosen after comparing three of them with measurements (`+experiment=lr_factor` shows all
+three). No other number is fitted.
 """
 
 from __future__ import annotations
@@ -17,31 +17,32 @@ import numpy as np
 import pandas as pd
 
 from cvtrain.analysis.arms import CONTROL
+from cvtrain.analysis.comparison import Arm, Comparison, Group
 from cvtrain.analysis.curves import near_best
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.registration import register
-from cvtrain.analysis.scores import Arm, Comparison, Group
 from cvtrain.analysis.statistics import Interval, RealArray
 from cvtrain.theory import factor_octaves
 from cvtrain.training.complex_share import TAG
 
 VALIDATION = "val/loss"
 WEIGHTS = ("loss", "log loss", "updates")
-"""What the average over a training may be weighted by: the fall of the validation loss or of its
-logarithm between two measurements, or updates; the first one is the prediction."""
+"""Weights of the average over a training: the fall of the validation loss, the fall of its
+logarithm, or the number of updates between two measurements. The first is the prediction."""
 
 
 @dataclass(frozen=True)
 class PredictedFactor:
-    """A group's arm whose complex gradients are scaled.
+    """Predicted and measured factor of an arm that scales the gradients of complex parameters.
 
     Attributes:
         group, arm: names.
-        share: mean of the complex share along the reference's training, weighted by the fall of
-            the loss, over its runs.
-        by_weight: predicted octaves, by what the average over a training is weighted by.
-        measured: octaves by registration, over seeds or splits; unknown where `reason` says why.
-        runs: of the reference in which the share was measured.
+        share: complex share averaged along the reference's training, weighted by the fall of the
+            loss; mean over its runs.
+        by_weight: predicted octaves for each weight of the average.
+        measured: octaves measured by registration, over seeds or splits; unknown if `reason` is
+            set.
+        runs: number of runs of the reference in which the share was measured.
         reason: why nothing was measured, else None.
     """
 
@@ -55,18 +56,18 @@ class PredictedFactor:
 
     @property
     def predicted(self) -> float:
-        """Predicted octaves."""
+        """Predicted octaves with the weight that the prediction uses."""
         return self.by_weight[WEIGHTS[0]]
 
     @property
     def error(self) -> float:
-        """Predicted less measured octaves; NaN where not measured."""
+        """Predicted minus measured octaves; NaN if not measured."""
         return self.predicted - self.measured.mean
 
 
 def predicted_factors(sweep: Sweep, comparison: Comparison) -> Iterator[PredictedFactor]:
-    """Every arm that scales complex gradients alone, in the groups whose reference has the signal
-    ``grad/complex_share`` at learning rates that are compared."""
+    """Every arm that scales only complex gradients, in groups whose reference has the signal
+    ``grad/complex_share`` at the compared learning rates."""
     if TAG not in comparison.runs:
         return
     for group in comparison.groups:
@@ -85,8 +86,8 @@ def predicted_factors(sweep: Sweep, comparison: Comparison) -> Iterator[Predicte
 
 
 def _measured_along(sweep: Sweep, rows: pd.DataFrame, base: Arm) -> list[pd.DataFrame]:
-    """Steps, shares and validation losses of the finished runs at the rates near the best one, or
-    at all below it where none is as near."""
+    """Steps, shares and validation losses of the finished runs at the rates near the best one; if
+    there are none, at all rates up to it."""
     near = near_best(base.grid)
     if not near.any():
         near = base.grid.rates <= (base.grid.best_rate or math.inf)
@@ -97,7 +98,7 @@ def _measured_along(sweep: Sweep, rows: pd.DataFrame, base: Arm) -> list[pd.Data
 
 
 def _complex_factor(runs: pd.DataFrame, group: Group, arm: Arm) -> float | None:
-    """What the arm multiplies complex gradients by; None if it is no scaling of these alone."""
+    """The arm's factor on complex gradients; None if the arm changes anything else."""
     own = runs[(runs["group"] == group.name) & (runs["arm"] == arm.name)].iloc[0]
     alone = own["objective.scale"] == 1 and own["convention.scale"] != 1
     return float(own["convention.scale"]) if alone and arm.name != CONTROL else None
@@ -127,8 +128,8 @@ def _predicted(
 
 
 def _along(table: pd.DataFrame, weight: str) -> tuple[RealArray, RealArray]:
-    """What weighs the average, ascending, and the shares there; measurements at which the loss is
-    not lower than ever before are left out where its fall is the weight."""
+    """Values of the weighting quantity, ascending, and the shares at these measurements. If the
+    weight is a fall of the loss, measurements without a new lowest loss are left out."""
     steps, shares = table["step"].to_numpy(float), np.clip(table[TAG].to_numpy(float), 0, 1)
     if weight == "updates":
         return steps, shares

@@ -1,4 +1,4 @@
-"""What it costs to leave the learning rate where it was, in both directions, and to miss it."""
+"""The cost of not retuning the learning rate, in both directions, and of missing the best one."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from cvtrain.analysis.replicates import paired_differences
 from cvtrain.analysis.statistics import Interval, RealArray, interval
 
 REGRET_OCTAVES = (-2, -1, 1, 2)
-"""A quarter to four times the best learning rate."""
+"""Distances from the best learning rate at which regret is measured: a quarter to four times the
+rate."""
 TOLERANCE = 1e-6
-"""Of octaves that are the same learning rate."""
+"""Octaves within which two learning rates are the same."""
 
 
 @dataclass(frozen=True)
 class Price:
-    """Runs at one learning rate against runs at the best one for them, paired by split and seed.
+    """Runs at one learning rate against runs at the best one, paired by split and seed.
 
     Attributes:
         octave: log₂ of the learning rate.
-        difference: of the test metric, over seeds; a failed run counts as worse than any number, so
-            ends are infinite or NaN where more than a fifth fail.
-        loss: logarithm of the ratio of test losses, likewise.
-        failures: how often training fails at either.
-        steps, best_steps: medians of the steps to the goal, and at the best rate; infinite where
-            most of the runs never arrive.
+        difference: difference of the test metric, over seeds; a failed run counts as worse than any
+            number, so the ends are infinite or NaN if more than a fifth fail.
+        loss: logarithm of the ratio of test losses, treated in the same way.
+        failures: paired failures at the two rates.
+        steps, best_steps: median steps to the goal at this and at the best rate; infinite if most
+            runs do not reach it.
     """
 
     octave: float
@@ -42,13 +43,13 @@ class Price:
 
 @dataclass(frozen=True)
 class Prices:
-    """What one arm costs.
+    """The costs of not retuning for one arm.
 
     Attributes:
-        kept: the reference's best rate is kept and the arm trained at it: for an arm that halves
-            the gradient, half of the steps' length. None without the runs.
-        turned: the arm's best rate is kept and the reference trained at it: a rate of the textbook
-            used with PyTorch's gradient, twice the length. None without the runs.
+        kept: the arm is trained at the reference's best rate: for an arm that halves the gradient,
+            steps of half the length. None without the runs.
+        turned: the reference is trained at the arm's best rate: a textbook's rate used with
+            PyTorch's gradient, steps of twice the length. None without the runs.
     """
 
     kept: Price | None
@@ -56,17 +57,18 @@ class Prices:
 
 
 def prices(reference: Grid, other: Grid, rising: bool) -> Prices:
-    """Both directions of not retuning.
+    """The costs of not retuning in both directions.
 
     Args:
-        reference, other: the arms; for one that a law makes equal to the reference, `moved`.
-        rising: whether more of the test metric is better.
+        reference, other: the arms; an arm that a law makes equal to the reference is passed as
+            `moved`.
+        rising: whether larger values of the test metric are better.
     """
     return Prices(kept=_kept(reference, other, rising), turned=_kept(other, reference, rising))
 
 
 def regret(reference: Grid, rising: bool) -> tuple[Price, ...]:
-    """The reference at `REGRET_OCTAVES` from its own best rate, against that."""
+    """The cost for the reference of a learning rate `REGRET_OCTAVES` away from its best one."""
     best = reference.best
     if best is None:
         return ()
@@ -76,14 +78,14 @@ def regret(reference: Grid, rising: bool) -> tuple[Price, ...]:
 
 
 def moved(grid: Grid, octaves: float) -> Grid:
-    """The grid of an arm that a law makes equal to `grid`'s at a learning rate by so many octaves
-    higher."""
+    """The grid of an arm that a law makes equal to `grid` at a learning rate higher by
+    `octaves`."""
     return replace(grid, rates=grid.rates * 2.0**octaves)
 
 
 def price_at(tuned: Grid, best: int, other: Grid, octave: float, rising: bool) -> Price | None:
-    """Runs of `other` at an octave against those of `tuned` at column `best`; None where there are
-    no pairs."""
+    """Compare runs of `other` at an octave with runs of `tuned` at column `best`; None without
+    pairs."""
     left, right = paired(tuned, other)
     column = column_of(right.octaves, octave)
     if column is None or not left.keys:
@@ -113,7 +115,7 @@ def price_at(tuned: Grid, best: int, other: Grid, octave: float, rising: bool) -
 
 
 def column_of(octaves: RealArray | Sequence[float], octave: float) -> int | None:
-    """Where a learning rate stands among those of a grid, None where it was not tried."""
+    """The column of a learning rate in a grid, or None if it was not tried."""
     places = np.flatnonzero(np.abs(np.asarray(octaves) - octave) < TOLERANCE)
     return int(places[0]) if len(places) else None
 

@@ -1,17 +1,18 @@
-"""By how many octaves an arm's curve has to move to lie on the reference's, and what is left then.
+"""The octaves by which an arm's curve must move to lie on the reference's, and the rest after it.
 
 A curve is the validation loss over the learning rate. Below the best rate training is not chaotic:
-there the curve of a seed is smooth and falls, and its place on the axis of octaves is far sharper
-than that of the best rate, which few seeds choose from a flat and noisy bottom. The shift of a seed
-is the mean horizontal distance between the two curves, over the levels of the logarithm of the loss
-from 1.25 to 2.5 times the lowest: near the best rate, where learning rates are tuned to, but above
-the bottom. It is the area between the curves over its height (curve registration: Ramsay and Li
-1998, Curve registration, J. R. Stat. Soc. B 60:351; here by a shift of the argument alone). Between
-learning rates a curve is joined by a monotone cubic: a shift by whole steps of a grid that both
-arms have is exact, any other one off by less than 0.01 octaves, also where one arm has steps of an
-octave and the other of half an octave. Of two points alone, as an arm has that a law makes equal to
-another, the curve is a straight line, and off by some 0.04 octaves. Farther from the best rate
-curves of real networks may lie apart by another shift, since the early training is another one.
+the curve of a seed is smooth and falls. Its position on the axis of octaves is therefore known much
+more precisely than the best rate itself, which few seeds choose from a flat and noisy bottom. The
+shift of a seed is the mean horizontal distance between two curves over levels of the log loss from
+1.25 to 2.5 times the lowest loss: near the best rate, where learning rates are tuned, but above the
+bottom. This is the area between the curves divided by its height (curve registration: Ramsay and Li
+1998, Curve registration, J. R. Stat. Soc. B 60:351; here only the argument is shifted).
+
+Between learning rates a curve is interpolated by a monotone cubic. A shift by whole steps of a grid
+that both arms have is exact; any other shift is off by less than 0.01 octaves, also if one arm has
+steps of an octave and the other of half an octave. If a curve has only two points, as for an arm
+that a law makes equal to another, it is a straight line and off by some 0.04 octaves. Farther from
+the best rate the curves of real networks may have another shift, since early training differs.
 """
 
 from __future__ import annotations
@@ -34,13 +35,15 @@ from cvtrain.analysis.statistics import (
 )
 
 STEP_OF_SHIFT = 0.05
-"""Octaves to either side for the derivative of a rest by the shift."""
+"""Step in octaves, to either side, for the derivative of a rest with respect to the shift."""
 DECIMALS = 9
-"""Of shifts: octaves that a law makes equal differ in the last bit of a logarithm."""
+"""Decimal places of shifts: octaves that a law makes equal may differ in the last bit of a
+logarithm."""
 TOLERANCE = 0.01
-"""Octaves by which a place may lie beyond the rates tried, whose end then stands for it."""
+"""Octaves by which a position may lie beyond the rates tried; the end of the curve is then used."""
 UNCHANGED = 0.1
-"""Octaves: a learning rate whose shift lies within, its whole interval, is left as it is."""
+"""Octaves: if the whole interval of the shift lies within ±this, the advice is to leave the
+rate."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +51,17 @@ class Registration:
     """An arm's curve laid on the reference's.
 
     Attributes:
-        shift: octaves from the reference's curve to the arm's, over seeds: the learning rate of the
-            reference × 2^shift makes the arm's curve the reference's.
-        rest: what is left after the move: logarithm of the ratio of the arm's test loss to the
-            reference's at corresponding learning rates, mean over those at which the curves were
-            compared, over seeds.
-        equivalence_p: of two one-sided tests of `rest` within ± log(1 + margin).
-        difference_p: of `rest` being 0.
-        margin: share of the test loss that does not matter, e.g. 0.05.
-        edge: whether the best rate of either is the smallest or largest one that was tried.
-        rest_summary: what `rest` is known to; None where there is none.
-        shifts, rests: by replicate, for summary.json.
-        reason: why there is nothing to register, else None; all numbers are NaN then.
+        shift: octaves from the reference's curve to the arm's, over seeds: the reference's learning
+            rate × 2^shift puts the arm's curve on the reference's.
+        rest: what is left after the move: logarithm of the ratio of test losses, arm to reference,
+            at corresponding learning rates, averaged over the compared rates; over seeds.
+        equivalence_p: p-value of two one-sided tests of `rest` within ± log(1 + margin).
+        difference_p: p-value of `rest` being 0.
+        margin: share of the test loss that is called equal, e.g. 0.05.
+        edge: whether a best rate is the smallest or largest one tried.
+        rest_summary: mean, error and degrees of freedom of `rest`; None if unknown.
+        shifts, rests: values of each replicate, for summary.json.
+        reason: why the curves cannot be registered, else None; all numbers are then NaN.
     """
 
     shift: Interval
@@ -81,12 +83,13 @@ class Registration:
 
     @property
     def factor(self) -> Interval:
-        """What to multiply the reference's learning rate by: 2^shift."""
+        """The factor 2^shift on the reference's learning rate."""
         return self.shift.map(lambda octaves: 2.0**octaves)
 
     @property
     def ratio(self) -> Interval:
-        """Of test losses after the move, less 1: +0.02 is two per cent more loss in the arm."""
+        """Ratio of test losses after the move minus 1: +0.02 means that the arm's loss is 2 %
+        higher."""
         return self.rest.map(math.expm1)
 
 
@@ -99,15 +102,15 @@ def register(
 ) -> Registration:
     """Lay an arm's curve on the reference's.
 
-    The reference and the jitter control are two draws of one thing. What a seed says of an arm is
-    then the mean of what it says beside either, which varies less where training is chaotic.
+    The reference and the jitter control are two draws of the same distribution. Each seed's value
+    is the mean of its comparisons with both, which varies less where training is chaotic.
 
     Args:
-        reference, other: the two arms; splits and seeds that both have are paired.
-        margin: share of the test loss that does not matter.
-        untrained: loss before training, above 0.9 of which nothing is compared; NaN if unknown.
-        control: the reference with jittered initial weights; None, or one that has no curve or
-            lacks a seed: there is only one draw.
+        reference, other: the two arms; the splits and seeds that both have are paired.
+        margin: share of the test loss that is called equal.
+        untrained: loss before training; losses above 0.9 of it are not compared; NaN if unknown.
+        control: the reference with jittered initial weights. If it is None, has no curve or lacks a
+            seed, only the reference is used.
     """
     left, right = paired(reference, other)
     reason = obstacle(left, right, untrained)
@@ -150,14 +153,14 @@ def register(
 
 
 def _mean_of_known(values: RealArray) -> RealArray:
-    """Means along the first axis of what is not NaN; NaN where nothing is."""
+    """Means along the first axis without NaN; NaN if all values are."""
     known = ~np.isnan(values)
     sums, counts = np.where(known, values, 0.0).sum(axis=0), known.sum(axis=0)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
 def _shifts(left: Grid, right: Grid, untrained: float) -> RealArray:
-    """Octaves from each curve of `left` to that of `right`, `[keys]`; NaN where there are none."""
+    """Octaves from each curve of `left` to that of `right`, `[keys]`; NaN without a distance."""
     bottom, top = levels(left, right, untrained)
     rows = range(len(left.keys))
     shifts = [distance(falling(left, row), falling(right, row), bottom, top) for row in rows]
@@ -165,14 +168,14 @@ def _shifts(left: Grid, right: Grid, untrained: float) -> RealArray:
 
 
 def _rests(reference: Grid, other: Grid, shifts: RealArray, shift: float) -> RealArray:
-    """What each seed says of the rest, `[keys]`; NaN where it says nothing.
+    """The rest of each seed, `[keys]`; NaN if unknown.
 
-    A seed whose curve lies farther than the mean shift has a larger rest there. That says nothing
-    of the mean rest, since the mean shift comes from the same seeds, and the spread of such rests
-    would be too large an error. So what follows from a seed's own shift is taken out: the rest at
-    the mean shift, plus its derivative by the shift times what the own shift is above the mean.
-    That is the seed's influence on the mean rest (Hampel 1974, The influence curve and its role in
-    robust estimation, J. Am. Stat. Assoc. 69:383).
+    A seed whose curve is shifted by more than the mean has a larger rest at the mean shift. This
+    says nothing about the mean rest, because the mean shift comes from the same seeds, and the
+    spread of such rests would overestimate the error. The effect of a seed's own shift is therefore
+    removed: the value is the rest at the mean shift, plus the derivative of the rest times the
+    seed's excess shift. This is the seed's influence on the mean rest (Hampel 1974, The influence
+    curve and its role in robust estimation, J. Am. Stat. Assoc. 69:383).
     """
     near = shift + np.array([0.0, -STEP_OF_SHIFT, STEP_OF_SHIFT])
     rests, below, above = rests_of(reference, other, near)
@@ -183,15 +186,14 @@ def _rests(reference: Grid, other: Grid, shifts: RealArray, shift: float) -> Rea
 
 
 def rests_of(reference: Grid, other: Grid, shifts: RealArray) -> RealArray:
-    """The mean logarithm of the ratio of test losses after a move by so many octaves, the same for
-    all seeds, as one who moves the learning rate does.
+    """The mean log ratio of test losses after moving all seeds by the same octaves, as a change of
+    the learning rate does.
 
-    The arm is compared at the places of the reference's rates and the reference at those of the
-    arm's, where the loss is from 1.25 to 2.5 times the lowest: what a joined curve is above the
-    true one appears in both with opposite signs.
+    The arm is evaluated at the reference's rates and the reference at the arm's, where the loss is
+    from 1.25 to 2.5 times the lowest. Interpolation errors then occur in both with opposite signs.
 
     Returns:
-        `[shifts, keys]`, NaN where a run has no usable partner at corresponding rates.
+        `[shifts, keys]`; NaN if a run has no usable partner at corresponding rates.
     """
     there, back = (
         np.array([_gaps(base, moved, row, by) for row in range(len(base.keys))])
@@ -201,8 +203,8 @@ def rests_of(reference: Grid, other: Grid, shifts: RealArray) -> RealArray:
 
 
 def _gaps(base: Grid, moved: Grid, row: int, by: RealArray) -> RealArray:
-    """Mean over `base`'s rates near its best of log loss of `moved` at that rate · 2^by, less that
-    of `base`; for each `by`."""
+    """For each of `by`, the mean over `base`'s rates near its best of the log loss of `moved` at
+    rate · 2^by minus that of `base`."""
     gaps = np.full(len(by), math.nan)
     if base.best is None or moved.best is None:
         return gaps
@@ -214,7 +216,7 @@ def _gaps(base: Grid, moved: Grid, row: int, by: RealArray) -> RealArray:
         columns[(grid.best or 0) + 1 :] = False
     near = usable[0] & near_lowest(base)
     places = base.octaves[near] + by[:, np.newaxis]
-    # Compared is only between neighbouring rates: a run that is missing leaves a gap.
+    # Compare only between neighbouring rates of the grid: a missing run leaves a gap.
     after = np.searchsorted(moved.octaves, places - TOLERANCE)
     before = np.searchsorted(moved.octaves, places + TOLERANCE, side="right") - 1
     inside = (after < len(moved.octaves)) & (before >= 0)

@@ -1,8 +1,9 @@
 """The share of the squared gradient that complex parameters carry, averaged along a short training.
 
-Under gradient flow the loss falls at the rate Σ rate·|∂L|². A convention of scale c slows it to
-1 − (1 − c)·s, s being the share of the squared gradient of the whole training set: the curve over
-the learning rate moves by −log₂(1 − (1 − c)·s) octaves. s changes along the training.
+Under gradient flow with learning rate η the loss falls at the rate η·|∂L|². A convention of scale c
+slows this to 1 − (1 − c)·s, where s is the share of the squared gradient of the whole training set
+that complex parameters carry: the curve over the learning rate moves by −log₂(1 − (1 − c)·s)
+octaves. s changes along the training.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from cvtrain.analysis.inspected_network import InspectedNetwork, Pieces
 
 BATCH = 64
 POINTS = 10
-"""Measurements of the share along a training."""
+"""Number of measurements of the share along a training."""
 SPEED = 0.02
-"""Share of the loss that an update takes off to first order at the initial weights."""
+"""Share of the loss that one update removes to first order at the initial weights."""
 ATTEMPTS = 8
 
 
@@ -32,9 +33,9 @@ class ShareAlongTraining:
 
     Attributes:
         share: mean over the measurements.
-        steps: updates that were made.
+        steps: number of updates.
         rate: learning rate.
-        losses: of the whole set, before the first and after the last update.
+        losses: loss of the whole set before the first and after the last update.
     """
 
     share: float
@@ -46,20 +47,20 @@ class ShareAlongTraining:
 def share_along_training(
     problem: InspectedNetwork, all_pieces: Pieces, samples: int, steps: int
 ) -> ShareAlongTraining | None:
-    """Train a network shortly, and measure the share before, along and after it.
+    """Train a network briefly and measure the complex share before, along and after the training.
 
-    Plain SGD in batches of `BATCH` samples at a rate that is low for these weights: γL/‖∂L‖², which
-    lowers the loss L by the share γ = `SPEED` in a step to first order. It is halved where the loss
-    rises. The weights are put back.
+    Plain SGD on batches of `BATCH` samples at a rate that is low for these weights: γL/‖∂L‖², which
+    lowers the loss L by the share γ = `SPEED` per step to first order. The rate is halved if the
+    loss rises. The weights are restored.
 
     Args:
-        problem: the network, loss and precision.
+        problem: network, loss and precision.
         all_pieces: inputs and targets of all samples.
-        samples: how many of them count, in whole pieces.
-        steps: updates, at least 1.
+        samples: number of samples to use, rounded to whole pieces.
+        steps: number of updates, at least 1.
 
     Returns:
-        None if there is no gradient, or no rate at which the loss falls.
+        None without a gradient, or if the loss falls at no rate.
     """
 
     def pieces() -> Iterator[tuple[Any, Any]]:
@@ -108,7 +109,7 @@ def _trained(
 
 
 def _squares(problem: InspectedNetwork, pieces: Pieces) -> tuple[float, float]:
-    """The squared gradient of all samples, and the share of it that complex parameters carry."""
+    """The squared gradient over all samples, and the share of it that complex parameters carry."""
     problem.accumulate(pieces())
     squares = [
         (p.is_complex(), float(p.grad.abs().square().sum()))
@@ -128,7 +129,7 @@ def _loss(problem: InspectedNetwork, pieces: Pieces) -> float:
 
 
 def _batches(problem: InspectedNetwork, pieces: Pieces) -> Iterator[tuple[Any, Any]]:
-    """Batches of all samples in their order, again and again."""
+    """Batches of all samples in their order, endlessly."""
     while True:
         for piece in pieces():
             inputs, targets = problem.tensors(piece)

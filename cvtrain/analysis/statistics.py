@@ -1,10 +1,10 @@
 """Statistics of paired differences over seeds: small pure functions on arrays.
 
-All means are 20 % trimmed ones, so that a run or two that went astray move neither a mean nor its
-interval; up to four values are too few to trim, and have the ordinary mean and Student's t. An
-infinite value counts as worse (or better) than any number: trimmed means hold as long as no more
-than the trimmed share on either side are infinite (Permutt and Li 2017, Trimmed means for symptom
-trials with dropouts, Pharmaceutical Statistics 16:20).
+All means are 20 % trimmed means, so one or two outlying runs change neither a mean nor its
+interval. Up to four values are too few to trim and have the ordinary mean and Student's t. An
+infinite value counts as worse (or better) than any number: a trimmed mean stays finite as long as
+no more than the trimmed share on either side is infinite (Permutt and Li 2017, Trimmed means for
+symptom trials with dropouts, Pharmaceutical Statistics 16:20).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from scipy import stats
 RealArray = npt.NDArray[np.float64]
 CONFIDENCE = 0.95
 LEVEL = 0.05
-"""Error of a test, or of all looks at a sweep; a p-value below it is significant, one equal to it
-is not."""
+"""Significance level of a test, or of all looks at a sweep together; p is significant if p <
+`LEVEL`."""
 POWER = 0.8
 TRIM = 0.2
 MOST_SEEDS = 1000
-"""Above so many, a number of seeds that would be enough is not given."""
+"""Largest number of seeds that is suggested."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Interval:
     Attributes:
         mean: the 20 % trimmed mean.
         low, high: the ends of the interval.
-        seeds: how many values.
+        seeds: number of values.
     """
 
     mean: float
@@ -49,20 +49,20 @@ class Interval:
         return math.isfinite(self.low) and math.isfinite(self.high)
 
     def map(self, function: Callable[[float], float]) -> Interval:
-        """The interval of an increasing function of the value, e.g. `math.exp`."""
+        """The interval of an increasing function of the value, e.g. of `math.exp`."""
         mean, low, high = map(function, (self.mean, self.low, self.high))
         return Interval(mean, low, high, self.seeds)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a mean over seeds is known to: the base of intervals and tests.
+    """A mean over seeds with its standard error, from which intervals and tests follow.
 
     Attributes:
         mean: the 20 % trimmed mean.
-        error: its standard error; NaN where there is none.
-        freedom: degrees of freedom of Student's t for it.
-        seeds: how many values.
+        error: standard error of the mean; NaN if unknown.
+        freedom: degrees of freedom of Student's t.
+        seeds: number of values.
     """
 
     mean: float
@@ -76,9 +76,9 @@ class Summary:
         return Interval(self.mean, self.mean - half, self.mean + half, self.seeds)
 
     def difference_p(self) -> float:
-        """The p-value of no difference, two-sided.
+        """The two-sided p-value of no difference.
 
-        No spread leaves no doubt: 1 where the mean is 0, else 0. NaN without a standard error.
+        Without spread p is 1 if the mean is 0 and 0 otherwise. NaN without a standard error.
         """
         if math.isnan(self.error):
             return math.nan
@@ -91,8 +91,9 @@ class Summary:
 
         Schuirmann 1987, A comparison of the two one-sided tests procedure and the power approach
         for assessing the equivalence of average bioavailability; with trimmed means: Mara and
-        Cribbie 2012, Paired-samples tests of equivalence. The larger p of the two, so below 0.05
-        just where the 90 % interval lies within the margin. NaN without a standard error.
+        Cribbie 2012, Paired-samples tests of equivalence. This is the larger of the two p-values,
+        so it is below 0.05 exactly if the 90 % interval lies within the margin. NaN without a
+        standard error.
         """
         if math.isnan(self.error) or math.isnan(margin):
             return math.nan
@@ -103,15 +104,14 @@ class Summary:
     def seeds_for_answer(
         self, margin: float, level_at: Callable[[RealArray], RealArray]
     ) -> int | None:
-        """How many seeds, those there are included, would answer with probability `POWER`.
+        """Total number of seeds that gives an answer with probability `POWER`.
 
-        The smaller of the numbers at which equivalence within ±margin would show, and at which the
-        difference seen would; None where `MOST_SEEDS` are not enough, or nothing is known of the
-        spread.
+        The smaller of two numbers: at which equivalence within ±margin would show, and at which the
+        observed difference would. None if `MOST_SEEDS` are not enough, or if the spread is unknown.
 
         Args:
-            margin: largest mean that does not matter.
-            level_at: the level of the tests at each number of seeds.
+            margin: largest mean that is called equal to 0.
+            level_at: significance level of the tests as a function of the number of seeds.
         """
         if math.isnan(self.error) or self.error == 0:
             return None
@@ -128,8 +128,8 @@ class Summary:
 
 
 def trimmed_mean(values: RealArray, axis: int = 0) -> RealArray:
-    """The 20 % trimmed mean along an axis, which is not empty; infinity where more values are
-    infinite than are trimmed."""
+    """The 20 % trimmed mean along a non-empty axis; infinite if more values are infinite than are
+    trimmed."""
     n = values.shape[axis]
     g = int(TRIM * n)
     with np.errstate(invalid="ignore"):
@@ -157,18 +157,19 @@ def summary_means(values: RealArray) -> RealArray:
 
 
 def constant(values: RealArray) -> bool:
-    """Whether finite values are one number up to rounding; infinite ones are never equal."""
+    """Whether finite values are equal up to rounding; infinite values never are."""
     return bool(np.isfinite(values).all() and np.ptp(values) <= 1e-12 * np.abs(values).max())
 
 
 def summary(values: RealArray) -> Summary:
     """The trimmed mean of `values` `[n]` with Yuen's standard error.
 
-    Yuen 1974, The two-sample trimmed t for unequal population variances; of one sample, as Tukey
+    Yuen 1974, The two-sample trimmed t for unequal population variances; for one sample as in Tukey
     and McLaughlin 1963. With g = ⌊0.2 n⌋ values trimmed on either side and h = n − 2g left, the
-    squared error is (n−1)·s²/(h(h−1)), s² the variance with the trimmed values replaced by the
-    nearest ones left; degrees of freedom h − 1. Where the middle is one number but not all are
-    (ties), s² says nothing, and the ordinary mean and variance take its place.
+    squared error is (n−1)·s²/(h(h−1)), where s² is the variance after the trimmed values are
+    replaced by the nearest remaining ones; degrees of freedom h − 1. If the remaining values are
+    equal but not all values are (ties), s² is 0 and says nothing: the ordinary mean and variance
+    are then used.
     """
     n = len(values)
     if n == 0:
@@ -186,7 +187,7 @@ def summary(values: RealArray) -> Summary:
     if h < 2:
         return Summary(mean, math.nan, 0, n)
     spread = float(np.clip(ordered, core[0], core[-1]).std(ddof=1))
-    if constant(core):  # their mean may differ from them in the last bit
+    if constant(core):  # rounding may change the last bit of their mean
         mean, spread = float(core[0]), 0.0
     return Summary(mean, spread * math.sqrt((n - 1) / (h * (h - 1))), h - 1, n)
 
@@ -197,17 +198,18 @@ def interval(values: RealArray) -> Interval:
 
 
 def discordance_p(only_other: int, only_reference: int) -> tuple[float, float]:
-    """McNemar's exact test on pairs of which one alone failed.
+    """McNemar's exact test on pairs in which exactly one run failed.
 
-    McNemar 1947, Note on the sampling error of the difference between correlated proportions. Given
-    that one of a pair failed, it is either with probability ½ if both fail equally often.
+    McNemar 1947, Note on the sampling error of the difference between correlated proportions. If
+    both arms fail equally often, the failed run of a pair is either one with probability ½.
 
     Args:
         only_other: pairs in which only the other run failed.
         only_reference: pairs in which only the reference failed.
 
     Returns:
-        the p-values of "the other fails more often" (one-sided) and of "not equally often".
+        the p-values of "the other fails more often" (one-sided) and of "not equally often"
+        (two-sided).
     """
     if only_other + only_reference == 0:
         return 1.0, 1.0
@@ -217,9 +219,9 @@ def discordance_p(only_other: int, only_reference: int) -> tuple[float, float]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values adjusted for their number, so that all claims hold together; NaN stays.
+    """Adjust p-values for their number, so that all claims hold together; NaN stays.
 
-    Holm 1979, A simple sequentially rejective multiple test procedure: controls the probability of
+    Holm 1979, A simple sequentially rejective multiple test procedure. Controls the probability of
     a single false claim among all.
     """
     p = np.array(p_values, dtype=np.float64)
@@ -231,5 +233,5 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def significant(p: float, level: float = LEVEL) -> bool:
-    """Whether a p-value is below a level; NaN is not."""
+    """Whether a p-value is below a level; false for NaN."""
     return p < level

@@ -1,23 +1,23 @@
-"""What each arm of a sweep came to: decided from laws, bits and statistics, nothing else.
+"""The answer for each arm of a sweep, decided from laws, bits and statistics alone.
 
 One of six answers:
 
 - **relabelling**: a law makes its runs equal to runs of the reference, or of another arm, at
-  another learning rate, and all of those pairs are equal, bit for bit.
-- **law broken**: an exact law makes pairs of runs equal, and on a CPU one of them is not.
-- **absorbed**: once the learning rate is retuned the outcome is equivalent to the reference's,
+  another learning rate, and all of these pairs are equal, bit for bit.
+- **law broken**: an exact law makes pairs of runs equal, but a pair trained on a CPU is not.
+- **absorbed**: once the learning rate is retuned, the outcome is equivalent to the reference's
   within a margin that was stated beforehand, and training fails no more often.
-- **different**: it is not: the outcome differs from the reference's and from the jitter control's,
-  or training fails more often.
-- **never learns**: it stays at the untrained loss, where the reference learns.
-- **inconclusive**: none of these, why, and what it would take.
+- **different**: the outcome differs from the reference's and from the jitter control's, or training
+  fails more often.
+- **never learns**: the arm stays at the untrained loss, where the reference learns.
+- **inconclusive**: none of these; with the reason, and what is missing for an answer.
 
-What decides was said beforehand (`report.decides_on`): the curves laid on each other
+`report.decides_on` states beforehand what decides: the registered curves
 (`cvtrain.analysis.registration`), or the best learning rates (`cvtrain.analysis.optimum`), which
-also decide where there is no curve to lay. An answer takes both best rates inside the rates tried.
-p-values are adjusted for all arms of a sweep that have no answer yet (Holm 1979), and compared with
-the level of the look (`cvtrain.analysis.looks`): who adds seeds until all arms have answers makes a
-false one with a probability of 5 % at most.
+also decide if there is no curve. An answer requires that both best rates lie inside the range
+tried. p-values are adjusted for all arms of a sweep that have no answer yet (Holm 1979) and
+compared with the level of the look (`cvtrain.analysis.looks`): if seeds are added until all arms
+have answers, the probability of a false answer is at most 5 %.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ from cvtrain.analysis.answer import (
     rest_text,
 )
 from cvtrain.analysis.arms import CONTROL, REFERENCE
+from cvtrain.analysis.comparison import Group
 from cvtrain.analysis.difference import Difference
 from cvtrain.analysis.evidence import Evidence, decided_by_law, evidence, learned, never_learns
 from cvtrain.analysis.looks import Look
 from cvtrain.analysis.metric import ACCURACY
 from cvtrain.analysis.price import moved, prices
-from cvtrain.analysis.scores import Group
 from cvtrain.analysis.statistics import holm, significant
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What the tests of an arm came to.
+    """The result of the tests of an arm.
 
     Attributes:
-        kind: which of them was significant; None: none.
-        equivalence_p, difference_p: adjusted for all arms without an answer (Holm 1979).
-        look: at which that was, or the present one.
-        arms: how many arms were without an answer then.
+        kind: the significant test; None: none.
+        equivalence_p, difference_p: p-values adjusted for all arms without an answer (Holm 1979).
+        look: the look at which the test was significant, or the present one.
+        arms: number of arms that had no answer at that look.
     """
 
     kind: Literal["fails more often", "equal", "differs"] | None
@@ -66,10 +66,10 @@ class Decision:
 
 
 def decide(groups: Sequence[Group]) -> dict[tuple[str, str], Answer]:
-    """The answer for each arm by (group, arm); the reference and the control have none.
+    """The answer for each arm by (group, arm); reference and control have none.
 
-    The tests of earlier looks are made again on the runs that there were: an arm that had an answer
-    then keeps it, and its numbers are those of all runs.
+    The tests of earlier looks are repeated on the runs of these looks. An arm that had an answer
+    then keeps it, while its numbers include all runs.
     """
     decisions: dict[tuple[str, str], Decision] = {}
     evidence: list[Evidence] = []
@@ -115,7 +115,7 @@ def _significant_test(
 
 def differs(difference: Difference, from_control: Difference | None) -> bool:
     """Whether the intervals of the differences from the reference and from the jitter control both
-    leave out 0, on the same side; without a control that of the reference alone."""
+    exclude 0, on the same side; without a control, that from the reference alone."""
     both = (
         [difference]
         if from_control is None or from_control.pairs < 2
@@ -142,7 +142,8 @@ def _answer(evidence: Evidence, decision: Decision | None) -> Answer:
         assert law is not None
         base = group.arm(law.base)
         against = None if law.base == REFERENCE else law.base
-        # What a law makes equal needs no runs of its own: it costs what the base costs there.
+        # An arm that a law makes equal needs no runs of its own: it costs what its base costs
+        # there.
         cost = prices(grid, moved((base or evidence.reference).grid, law.octaves), rising)
         plain = replace(plain, prices=cost, cost=cost_text(cost, group.metric))
         pairs = f"{law.equal} of {law.pairs} pairs"
@@ -210,7 +211,7 @@ def _open(plain: Answer, reason: str) -> Answer:
 
 
 def _without_rate(evidence: Evidence) -> str:
-    """Why an arm without a comparison has none."""
+    """The reason why an arm could not be compared."""
     for who, arm in (
         (evidence.group.reference, evidence.reference),
         (evidence.arm.name, evidence.arm),
@@ -221,13 +222,13 @@ def _without_rate(evidence: Evidence) -> str:
 
 
 def _with_seeds(evidence: Evidence, plain: Answer, decision: Decision, shown: str) -> Answer:
-    """An answer that more seeds would give, and how many."""
+    """An inconclusive answer with the number of seeds that would settle it."""
     group, look = evidence.group, decision.look
     unlike = significant(evidence.registration.difference_p, look.level)
     if evidence.control is None and unlike and evidence.by_curves:
         reason = f"a difference shows, but no jitter control says what chaos does: {shown}"
         return _open(replace(plain, more_overrides=("null_arm=true",)), reason)
-    # An experiment may give one optimizer fewer seeds than another.
+    # An experiment may train fewer seeds with one optimizer than with another.
     have = group.looks[-1].seeds
     if have >= look.max_seeds:
         return _open(plain, f"report.max_seeds={look.max_seeds} is reached: {shown}")
@@ -242,7 +243,7 @@ def _with_seeds(evidence: Evidence, plain: Answer, decision: Decision, shown: st
     about = f"about {more} more {group.unit}{'s' if more > 1 else ''}"
     about += "" if math.isnan(seconds) else f", {seconds:.0f} s"
     about += "" if allowed == more else f", {allowed} of them before report.max_seeds"
-    # data.seed='${seed}' draws a split with each seed.
+    # With data.seed='${seed}' each seed draws its own split.
     by_seed = len(group.splits) < 2 or group.splits == group.seeds
     key, numbers = ("seed", group.seeds) if by_seed else ("data.seed", group.splits)
     wanted = (f"{key}={_extended(numbers, allowed)}",)
@@ -253,7 +254,7 @@ def _with_seeds(evidence: Evidence, plain: Answer, decision: Decision, shown: st
 
 
 def _extended(numbers: Sequence[int], more: int) -> str:
-    """Seeds with so many new ones behind them, as a value on the command line."""
+    """Seeds with `more` new ones appended, as a value on the command line."""
     first, last = min(numbers), max(numbers) + more
     if len(numbers) == max(numbers) - first + 1:
         return f"range({first},{last + 1})"

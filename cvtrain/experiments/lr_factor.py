@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from cvtrain.analysis.compare import compare
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.predicted_factor import WEIGHTS, PredictedFactor, predicted_factors
-from cvtrain.analysis.scores import compare
 from cvtrain.experiments.registry import Experiment
 from cvtrain.report.cells import number_text
 from cvtrain.report.document import Document, Sentence

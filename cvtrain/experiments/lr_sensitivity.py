@@ -10,11 +10,12 @@ import numpy as np
 
 from cvtrain.analysis.answer import signed_text
 from cvtrain.analysis.arms import CONTROL
+from cvtrain.analysis.compare import compare
+from cvtrain.analysis.comparison import Group
 from cvtrain.analysis.grid import Grid, paired
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.registration import register
 from cvtrain.analysis.replicates import replicate_means
-from cvtrain.analysis.scores import Group, compare
 from cvtrain.analysis.statistics import Interval, RealArray, interval
 from cvtrain.experiments.registry import Experiment
 from cvtrain.report.cells import Column, interval_ends, interval_text, words

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from cvtrain.analysis.answer import Answer, Answers, arm_words, span
 from cvtrain.analysis.arms import CONTROL, REFERENCE
+from cvtrain.analysis.comparison import Group
 from cvtrain.analysis.metric import ACCURACY
 from cvtrain.analysis.price import Price
-from cvtrain.analysis.scores import Group
 from cvtrain.analysis.statistics import Interval
 from cvtrain.report.cells import Column, Record, interval_ends
 from cvtrain.report.document import Sentence, Table

@@ -9,9 +9,10 @@ from dataclasses import asdict
 from typing import Any
 
 from cvtrain.analysis.answer import Answers
+from cvtrain.analysis.compare import compare
+from cvtrain.analysis.comparison import Comparison, Group
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.predicted_factor import predicted_factors
-from cvtrain.analysis.scores import Comparison, Group, compare
 from cvtrain.analysis.verdict import decide
 from cvtrain.config.overrides import as_override
 from cvtrain.report.answers import answer_sentences, answer_table

@@ -9,9 +9,9 @@ import numpy as np
 
 from cvtrain.analysis.answer import Answers, signed_text
 from cvtrain.analysis.arms import CONTROL
+from cvtrain.analysis.comparison import Comparison, Group
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.metric import ACCURACY
-from cvtrain.analysis.scores import Comparison, Group
 from cvtrain.report.cells import rate_text
 from cvtrain.report.document import Picture
 from cvtrain.report.figures import differences, learning_rates, training

@@ -9,10 +9,10 @@ from typing import Any
 
 from cvtrain.analysis.answer import Answer, Answers
 from cvtrain.analysis.arms import CONTROL
+from cvtrain.analysis.comparison import Arm, Group
 from cvtrain.analysis.difference import Difference
 from cvtrain.analysis.metric import ACCURACY
 from cvtrain.analysis.price import regret
-from cvtrain.analysis.scores import Arm, Group
 from cvtrain.report.cells import (
     Column,
     Record,

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from cvtrain.analysis.answer import Answers, signed_text
 from cvtrain.analysis.arms import CONTROL
+from cvtrain.analysis.comparison import Group
 from cvtrain.analysis.difference import Difference
 from cvtrain.analysis.metric import ACCURACY
-from cvtrain.analysis.scores import Group
 from cvtrain.analysis.statistics import Interval
 from cvtrain.report.cells import interval_text, spread_text
 from cvtrain.report.document import Sentence

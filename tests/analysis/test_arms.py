@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cvtrain.analysis.scores import compare
+from cvtrain.analysis.compare import compare
 from cvtrain.process.errors import InputError
 from tests.analysis.synthetic import HALVED, JITTERED, UNCONJUGATED, WIRTINGER, row, sweep_of
 

@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from cvtrain.analysis import exact_pairs as relabelling
-from cvtrain.analysis.effective_lr import predicted_shift
-from cvtrain.analysis.exact_pairs import without_factor
+from cvtrain.analysis.compare import compare
+from cvtrain.analysis.exact_pairs import predicted_shift, without_factor
 from cvtrain.analysis.load import flattened
-from cvtrain.analysis.scores import compare
 from tests.analysis.synthetic import HALVED, UNCONJUGATED, WIRTINGER, configuration, row, sweep_of
 
 RATES = (0.125, 0.25, 0.5)

@@ -65,7 +65,7 @@ def test_what_has_not_begun_is_missing_and_what_runs_has_its_configuration(tmp_p
 
 @pytest.mark.parametrize("name", [".", "nowhere"])
 def test_a_place_without_runs_is_bad_input(tmp_path, name):
-    with pytest.raises(InputError, match="no sweep or run"):
+    with pytest.raises(InputError, match="should be the directory of a sweep"):
         load(tmp_path / name)
 
 
@@ -152,7 +152,10 @@ def test_reading_a_sweep_imports_neither_torch_nor_lightning(tmp_path):
 def test_a_path_that_cannot_be_looked_into_has_no_runs(tmp_path, name):
     for kind in ("loop", "pipe"):
         IN_PLACE[kind](tmp_path / kind)
-    with time_limit(10), pytest.raises(InputError, match="no sweep or run"):
+    with (
+        time_limit(10),
+        pytest.raises(InputError, match="should be the directory of a sweep"),
+    ):
         load(tmp_path / name)
     assert report([str(tmp_path / name)]) == 2
     assert latest_sweep(tmp_path / name) is None
@@ -193,5 +196,5 @@ def test_a_table_that_is_no_file_is_told_at_once(tmp_path, kind):
 @pytest.mark.parametrize("key", ["status", "directory", "run"])
 def test_a_run_file_with_a_key_of_the_reports_own_is_refused(tmp_path, key):
     write_run(tmp_path / "run", final={**FINAL, key: 0.5})
-    with pytest.raises(InputError, match=f"{key}: no run has a key or a signal of this name"):
+    with pytest.raises(InputError, match=f"{key}: is not a valid name of a key or signal"):
         load(tmp_path / "run")

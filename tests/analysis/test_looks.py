@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from cvtrain.analysis.arms import CONTROL, REFERENCE
+from cvtrain.analysis.comparison import Arm, Group
 from cvtrain.analysis.looks import Look, levels_of_looks, looks_of
-from cvtrain.analysis.scores import Arm, Group
 from cvtrain.analysis.statistics import LEVEL, significant, summary
 from cvtrain.analysis.verdict import decide
 from tests.analysis.simulated import HALF, UNTRAINED, Truth, draw

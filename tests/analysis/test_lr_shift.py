@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cvtrain.analysis.compare import compare
 from cvtrain.analysis.lr_shift import best_octave, good_window
-from cvtrain.analysis.scores import compare
 from tests.analysis.synthetic import HALVED, row, sweep_of
 
 RATES = (0.0625, 0.125, 0.25, 0.5, 1.0)

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from cvtrain.analysis.compare import compare
 from cvtrain.analysis.predicted_factor import WEIGHTS, predicted_factors
-from cvtrain.analysis.scores import compare
 from cvtrain.report.lr_sweep import report_retuning
 from cvtrain.report.predicted_factor import TABLE, factor_section, prediction_error
 from cvtrain.theory import factor_octaves

@@ -12,6 +12,7 @@ import pytest
 from scipy import stats
 
 from cvtrain.analysis.best_lr import best_rate
+from cvtrain.analysis.compare import compare
 from cvtrain.analysis.optimum import leave_one_out
 from cvtrain.analysis.replicates import (
     data_splits,
@@ -19,7 +20,6 @@ from cvtrain.analysis.replicates import (
     replicates,
     seconds_per_replicate,
 )
-from cvtrain.analysis.scores import compare
 from cvtrain.analysis.statistics import interval
 from cvtrain.analysis.verdict import decide
 from tests.analysis.simulated import Truth, draw

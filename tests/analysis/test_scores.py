@@ -10,7 +10,7 @@ from scipy import stats
 
 from cvtrain.analysis.arms import CONTROL, REFERENCE
 from cvtrain.analysis.best_lr import best_rate, chosen_rate
-from cvtrain.analysis.scores import compare
+from cvtrain.analysis.compare import compare
 from tests.analysis.synthetic import HALVED, JITTERED, UNCONJUGATED, WIRTINGER, row, sweep_of
 
 RATES = (0.0625, 0.125, 0.25)

@@ -11,10 +11,10 @@ import torch
 
 from cvtrain.analysis import exact_pairs as relabelling
 from cvtrain.analysis.arms import REFERENCE
+from cvtrain.analysis.compare import compare
 from cvtrain.analysis.difference import Difference
 from cvtrain.analysis.evidence import law_check
 from cvtrain.analysis.exact_pairs import Pair
-from cvtrain.analysis.scores import compare
 from cvtrain.analysis.verdict import decide, differs
 from tests.analysis.simulated import curve
 from tests.analysis.synthetic import HALVED, JITTERED, UNCONJUGATED, WIRTINGER, row, sweep_of

@@ -108,7 +108,7 @@ def test_what_cannot_be_read_is_one_line_and_status_2(sweep, capsys, spoil, mess
 
 def test_a_directory_without_runs_is_one_line_and_status_2(tmp_path, capsys):
     assert main([str(tmp_path)]) == 2
-    assert "no sweep or run of cvtrain is here" in capsys.readouterr().err
+    assert "should be the directory of a sweep or run" in capsys.readouterr().err
     assert main([str(tmp_path / "missing")]) == 2
     capsys.readouterr()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cvtrain.analysis.scores import compare
+from cvtrain.analysis.compare import compare
 from cvtrain.experiments.lr_sensitivity import (
     arm_sensitivities,
     report_sensitivity,

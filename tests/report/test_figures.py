@@ -9,7 +9,7 @@ import xml.etree.ElementTree as xml
 import numpy as np
 import pytest
 
-from cvtrain.analysis.scores import compare
+from cvtrain.analysis.compare import compare
 from cvtrain.analysis.verdict import decide
 from cvtrain.report.export import write_report
 from cvtrain.report.figures.differences import prices

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
+from cvtrain.analysis.compare import compare
 from cvtrain.analysis.difference import Difference
-from cvtrain.analysis.scores import compare
 from cvtrain.analysis.verdict import decide
 from cvtrain.experiments.publish import publish
 from cvtrain.report.answers import answer_sentences

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torchmetrics.classification import MulticlassF1Score
 
+from cvtrain.analysis.compare import compare
 from cvtrain.analysis.load import load
-from cvtrain.analysis.scores import compare
 from cvtrain.cli.train import main
 from cvtrain.config.point import Point
 from cvtrain.data.load import load_dataset

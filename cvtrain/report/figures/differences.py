@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from cvtrain.analysis.arms import CONTROL
+from cvtrain.analysis.comparison import Arm, Comparison, Group
+from cvtrain.analysis.difference import SameRate
 from cvtrain.analysis.metric import ACCURACY
-from cvtrain.analysis.same_rate import SameRate
-from cvtrain.analysis.scores import Arm, Comparison, Group
 from cvtrain.report.figures.learning_rates import arm_indices
 from cvtrain.report.figures.panels import Panels, name_ticks, rows_for
 from cvtrain.report.figures.style import COLOURS, MARKERS, error_name, paper_style, style_of

@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from cvtrain.analysis.answer import Answers
 from cvtrain.analysis.arms import CONTROL
 from cvtrain.analysis.best_lr import BoolArray
-from cvtrain.analysis.scores import Arm, Comparison, Group
+from cvtrain.analysis.comparison import Arm, Comparison, Group
 from cvtrain.analysis.statistics import RealArray
 from cvtrain.report.answers import factor_octaves
 from cvtrain.report.cells import superscript

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 
 from cvtrain.analysis.arms import CONTROL
 from cvtrain.analysis.best_lr import SCORE
+from cvtrain.analysis.comparison import Comparison, Group
 from cvtrain.analysis.load import Sweep
-from cvtrain.analysis.scores import Comparison, Group
 from cvtrain.report.figures.learning_rates import arm_indices
 from cvtrain.report.figures.panels import Panels, rows_for
 from cvtrain.report.figures.style import band, paper_style, style_of
