@@ -1,5 +1,5 @@
-"""The answer of a sweep over learning rates, as it stands before everything else: one table of
-optimizers by arms, and a few plain sentences."""
+"""The answer of a sweep over learning rates: a table of optimizers by arms, and a few sentences. A
+report shows it first."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cvtrain.report.document import Sentence, Table
 
 TABLE = "answers"
 SIGNS = {"relabelling": "✓", "absorbed": "✓", "inconclusive": "?"}
-"""Before an outcome; every other kind of answer has ✗."""
+"""Sign before an outcome, by kind of answer; other kinds have ✗."""
 
 
 def answer_table(groups: Sequence[Group], answers: Answers) -> Table | None:
@@ -56,7 +56,8 @@ def answer_table(groups: Sequence[Group], answers: Answers) -> Table | None:
 
 
 def learning_rate(answer: Answer) -> str:
-    """What to do with the learning rate, in a cell: ``× 2, exactly``, ``× 1.33 [1.30, 1.36]``."""
+    """What to do with the learning rate, as the text of a cell: ``× 2, exactly``, ``× 1.33 [1.30,
+    1.36]``."""
     law, registration = answer.law, answer.registration
     if answer.kind == "relabelling" and law is not None:
         text = "unchanged" if leaves_rate(answer) else f"× {law.factor:g}"
@@ -74,7 +75,7 @@ def learning_rate(answer: Answer) -> str:
 
 
 def leaves_rate(answer: Answer) -> bool:
-    """Whether the learning rate that the answer names is the base's own."""
+    """Whether the answer leaves the base's learning rate unchanged."""
     if answer.kind == "relabelling" and answer.law is not None:
         return answer.law.octaves == 0
     registration = answer.registration
@@ -82,7 +83,8 @@ def leaves_rate(answer: Answer) -> bool:
 
 
 def outcome(answer: Answer) -> str:
-    """Whether the outcome is the same at that learning rate, in a cell, behind a sign."""
+    """Whether the outcome is the same at that learning rate, as the text of a cell that begins with
+    a sign."""
     sign = SIGNS.get(answer.kind, "✗")
     text = answer.outcome
     for long, short in SHORTER.items():
@@ -103,11 +105,11 @@ SHORTER = {
     " of test loss": "",
     "equality is to be within": "margin",
 }
-"""Phrases of an outcome, as they are in a narrow cell."""
+"""Phrases of an outcome and their short forms for a narrow cell."""
 
 
 def _caption(groups: Sequence[Group], answers: Answers) -> str:
-    """What the columns mean, and the keys of the arms."""
+    """The caption: what the columns mean, and the keys of the arms."""
     keys = {arm: None for _, arm in answers if arm_words(arm) != arm}
     parts = [f"{_short(arm)}: {arm}" for arm in keys]
     if any(" of test loss" in answer.outcome for answer in answers.values()):
@@ -132,8 +134,8 @@ def _caption(groups: Sequence[Group], answers: Answers) -> str:
 
 
 def cost_of_keeping_rate(answer: Answer, metric: str) -> tuple[str, str]:
-    """The cost of keeping the reference's learning rate: in the metric with failures, and in steps;
-    empty where it was not measured."""
+    """The cost of keeping the reference's learning rate, as two texts: in the metric with failures,
+    and in steps; empty if not measured."""
     price = answer.prices.kept if answer.prices is not None else None
     if price is None or leaves_rate(answer):
         return "", ""
@@ -155,7 +157,7 @@ def _price(price: Price, metric: str) -> tuple[str, str]:
 
 
 def answer_sentences(groups: Sequence[Group], answers: Answers) -> Iterator[Sentence]:
-    """Two to four sentences in plain words: on what is equal by a law, on the other answers, on the
+    """Two to four plain sentences: on arms that are equal by a law, on the other answers, on the
     largest cost of keeping the learning rate, and on what is inconclusive."""
     by_kind: dict[str, list[Answer]] = {}
     for answer in answers.values():
@@ -186,23 +188,23 @@ def answer_sentences(groups: Sequence[Group], answers: Answers) -> Iterator[Sent
 
 
 MOST_GROUPS = 3
-"""A sentence that names more is longer than it is worth."""
+"""Largest number of groups that a sentence names."""
 UNCHANGED_RATE = "absorbed at the same learning rate"
 COPY = "relabelling of another arm"
 CLAUSES = {
     COPY: "the same training as another arm at another learning rate",
     UNCHANGED_RATE: "leave the learning rate, the outcome is the same",
     "absorbed": "the outcome is the same at the learning rate in the table",
-    "different": "the outcome is another one at every learning rate",
+    "different": "the outcome differs at every learning rate",
     "never learns": "no learning rate works",
-    "law broken": "runs differ that an exact law makes equal",
+    "law broken": "runs that an exact law makes equal differ",
     "inconclusive": "inconclusive",
 }
-"""What sentences say of the arms of a kind."""
+"""Sentences on the arms with a kind of answer."""
 
 
 def _dearest(groups: Sequence[Group], answers: Answers) -> str | None:
-    """What keeping the learning rate costs where it costs most; None where nothing is lost."""
+    """The largest cost of keeping the learning rate, as text; None if keeping it costs nothing."""
     metrics = {group.name: (group.metric, group.rising) for group in groups}
     losses = []
     for answer in answers.values():
@@ -224,7 +226,8 @@ def _dearest(groups: Sequence[Group], answers: Answers) -> str | None:
 
 
 def _who(same: Sequence[Answer], of: int) -> str:
-    """E.g. ``SGD and Adam with ½ in the loss``; of many groups ``12 of 36 rows of the table``."""
+    """Names of groups and arms, e.g. ``SGD and Adam with ½ in the loss``; for many groups ``12 of
+    36 rows of the table``."""
     arms: dict[str, list[str]] = {}
     for answer in same:
         arms.setdefault(answer.group, []).append(_short(answer.arm))
@@ -264,7 +267,8 @@ def _against(groups: Sequence[Group]) -> str:
 
 
 def _arm_note(record: Record) -> str:
-    """The whole words of an arm where they are longer, and its key; empty where it has no words."""
+    """The long name of an arm and its key, as a note below a short name; empty if nothing was
+    shortened."""
     arm = record["arm"]
     words, short = arm_words(arm), _short(arm)
     if words == arm:
@@ -278,7 +282,7 @@ def _record(answer: Answer) -> Record:
         (None, None) if registration is None else (registration.factor, registration.ratio)
     )
     if answer.law is not None and answer.kind == "relabelling" and answer.law.base == REFERENCE:
-        # Exact, while its few points only estimate it.
+        # The law is exact, while the arm's few points only estimate the factor.
         exact = answer.law.factor
         factor = Interval(exact, exact, exact, answer.law.pairs)
     return {

@@ -1,11 +1,11 @@
 """A sweep as a whole in TensorBoard: means over seeds, and curves over the learning rate.
 
-Besides its trained runs a sweep has derived runs in `FOLDER`: one per arm whose step is the octave
+Besides its trained runs, a sweep has derived runs in `FOLDER`: one per arm, whose steps are octaves
 of the learning rate, and one per cell with mean and spread over its replicates. The run `report`
-holds verdict and figures. All are made from run directories alone, anew with every report.
+holds verdict and figures. All are computed from run directories alone, and again with every report.
 
-A derived run is named by what tells it from others: ``SGD/scale_0.5,wirtinger`` is an arm of the
-group SGD, ``SGD/scale_0.5,wirtinger/lr=2^-4`` one of its cells, ``…/best_lr=2^-3`` its best one.
+The name of a derived run says what distinguishes it: ``SGD/scale_0.5,wirtinger`` is an arm of the
+group SGD, ``SGD/scale_0.5,wirtinger/lr=2^-4`` one of its cells, ``…/best_lr=2^-3`` its best cell.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ from cvtrain.runs.tensorboard.writer import TensorBoardFile
 FOLDER = AGGREGATE
 BEST, OVER_OCTAVE = "best_", "over_octave"
 RESULTS = re.compile(r"(val|test)/[^/]+|convergence/(steps_to_target|loss_auc)")
-"""The signals that are columns of HPARAMS."""
+"""Signals that become columns of HPARAMS."""
 MAIN = re.compile(
     rf"train/loss|{'|'.join(GRADIENT_NORMS)}|grad/complex_share|(update|weight)/norm|update/ratio"
     rf"|weight/error|{RESULTS.pattern}"
 )
-"""The signals that are aggregated; few, so that a sweep can be browsed."""
+"""Signals that are aggregated; few, so that a sweep can be browsed."""
 OVER_OCTAVES = (SCORE, ACCURACY, "test/loss", "test/nmse", "convergence/steps_to_target")
 APART = 1e-4
-"""Seconds between the starting times of cells, by which SCALARS orders and colours them."""
+"""Seconds between the start times of cells. SCALARS orders and colours runs by start time."""
 FINEST = 8
-"""Learning rates are resolved to an eighth of an octave."""
+"""Largest number of steps per octave: learning rates are resolved to an eighth of an octave."""
 
 
 @dataclass(frozen=True)
 class Board:
-    """A run of TensorBoard that is made of other runs.
+    """A derived run of TensorBoard.
 
     Attributes:
-        name: of its directory below `FOLDER`.
+        name: path of its directory below `FOLDER`.
         table: one column per signal, indexed by step.
-        began: seconds since 1970 that stand in its events; SCALARS orders runs by them.
-        hyperparameters: of a cell, for HPARAMS; an arm has none.
+        began: start time in seconds since 1970, by which SCALARS orders runs.
+        hyperparameters: hyperparameters of a cell for HPARAMS; empty for an arm.
     """
 
     name: str
@@ -66,11 +66,11 @@ class Board:
 
 
 def aggregate(sweep: Sweep) -> list[Board]:
-    """Compute the boards of a sweep's cells and arms; nothing is written.
+    """Compute the boards of a sweep's cells and arms, without writing them.
 
     Returns:
-        one board per arm of several learning rates, and one per cell that has several replicates or
-        is the best of its arm; none for a single run.
+        one board per arm with several learning rates, and one per cell that has several replicates
+        or is the best of its arm; none for a single run.
 
     Raises:
         InputError: a metrics.csv cannot be read.
@@ -87,10 +87,10 @@ def write_boards(boards: Sequence[Board], sweep: Sweep, document: Document, fold
     """Write the boards below `FOLDER` in the sweep's directory, and the run `report`.
 
     Args:
-        boards: from `aggregate`.
-        sweep: whose directory gets them, in place of those of an earlier report.
-        document: the report on it, whose figures lie in `folder` as PNG files.
-        folder: of the report.
+        boards: boards as returned by `aggregate`.
+        sweep: the sweep whose directory gets the boards; those of an earlier report are replaced.
+        document: the report on the sweep, with figures as PNG files in `folder`.
+        folder: folder of the report.
     """
     for name in (FOLDER, FORMER_AGGREGATE):
         if (sweep.directory / name).exists():
@@ -104,13 +104,13 @@ def mean_and_spread(tables: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
     """Means and standard deviations over replicates, by step.
 
     Args:
-        tables: per replicate a table with a column `step` and one per signal.
+        tables: one table per replicate, with a column `step` and one per signal.
 
     Returns:
-        a table indexed by step. Per signal `<tag>`: its mean over the finite values at that step,
-        and `spread/<tag>/low` and `…/high`, one standard deviation (n − 1) below and above, NaN for
-        fewer than two values. And `replicates`, the number of rows at that step, which is smaller
-        after one diverged.
+        a table indexed by step with, per signal `<tag>`, its mean over the finite values at that
+        step, and `spread/<tag>/low` and `…/high`, one standard deviation (n − 1) below and above
+        the mean (NaN for fewer than two values). `replicates` is the number of rows at that step,
+        which falls after a run diverged.
     """
     joined = pd.concat(tables.values()).replace([math.inf, -math.inf], math.nan)
     by_step = joined.groupby("step")
@@ -121,15 +121,15 @@ def mean_and_spread(tables: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
 
 
 def over_octaves(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """The outcome of an arm by learning rate.
+    """The results of an arm by learning rate.
 
     Args:
         rows: runs of the arm.
 
     Returns:
-        a table, indexed by step, of means over the finished runs at each learning rate and of the
-        share that `diverged`; and the number of steps per octave: 1, or 2, 4, 8 where rates are
-        closer. Step 0 is the reference learning rate of the optimizer.
+        a table indexed by step, with means over the finished runs at each learning rate and the
+        share of runs that `diverged`; and the number of steps per octave: 1, or 2, 4, 8 if rates
+        are closer. Step 0 is the reference learning rate of the optimizer.
     """
     lr = rows["optimizer.lr"].to_numpy(dtype=np.float64)
     reference = rows.get("optimizer.reference_lr", pd.Series(1.0, index=rows.index))
@@ -150,7 +150,7 @@ def _arms(runs: pd.DataFrame, began: float) -> Iterator[Board]:
         if rows["optimizer.lr"].nunique() < 2:
             continue
         table, per_octave = over_octaves(rows)
-        # A chart for each group: its arms are compared with each other, and the colours suffice.
+        # One chart per group: its arms are compared with each other, and there are enough colours.
         section = OVER_OCTAVE if per_octave == 1 else f"{OVER_OCTAVE}_x{per_octave}"
         section = f"{section}/{run_name(str(group))}"
         tags = {tag: f"{section}/{str(tag).replace('/', '_')}" for tag in table}
@@ -159,12 +159,12 @@ def _arms(runs: pd.DataFrame, began: float) -> Iterator[Board]:
 
 def _cells(sweep: Sweep, runs: pd.DataFrame, began: float) -> Iterator[Board]:
     best = {key: best_rate(rows) for key, rows in runs.groupby(["group", "arm"], sort=False)}
-    # SCALARS colours in this order: the arms at one rate get different colours.
+    # SCALARS assigns colours in this order, so that arms at one rate get different colours.
     by_rate = runs.sort_values("optimizer.lr", kind="stable")
     grouped = by_rate.groupby(["group", "optimizer.lr", "arm"], sort=False)
     for index, ((group, lr, arm), cell) in enumerate(grouped):
         is_best = lr == best[group, arm]
-        if len(cell) < 2 and not is_best:  # its one run is in TensorBoard already
+        if len(cell) < 2 and not is_best:  # TensorBoard already shows its one run
             continue
         tables = sweep.signals(lambda tag: MAIN.fullmatch(tag) is not None, cell)
         if tables:
@@ -214,7 +214,7 @@ def _write_board(directory: Path, content: Board) -> None:
 
 
 def board_name(group: object, arm: object) -> str:
-    """The directory of an arm's board below `FOLDER`."""
+    """The path of an arm's board below `FOLDER`."""
     return f"{run_name(str(group))}/{run_name(str(arm))}"
 
 

@@ -1,4 +1,4 @@
-"""Columns of tables, and how a number is written in a cell or in a sentence."""
+"""Columns of tables, and how numbers are written in a cell or in a sentence."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table as people read it.
+    """A column of a table as it is shown.
 
     Attributes:
-        heading: text of its head.
-        show: makes the text of a cell from the record of its row.
-        left: align to the left, as for words; numbers are aligned to the right.
-        status: whether each cell begins with a sign of `STATUS`, by which it is coloured.
-        note: makes a small text below that of a cell, on the page alone.
+        heading: text of its heading.
+        show: function that makes the text of a cell from the record of its row.
+        left: whether to align to the left, as for words; numbers are aligned to the right.
+        status: whether each cell begins with a sign of `STATUS`, which colours it.
+        note: function that makes a small text below a cell, shown on the HTML page only.
     """
 
     heading: str
@@ -35,22 +35,22 @@ class Column:
 
 
 STATUS = {"✓": "good", "✗": "bad", "?": "open"}
-"""Signs of an outcome; a colour never stands alone."""
+"""Signs of an outcome and their classes. The sign is always shown with its colour."""
 
 
 def words(heading: str, key: str) -> Column:
-    """A column of words: `record[key]` as text, aligned to the left."""
+    """A column of text: `record[key]`, aligned to the left."""
     return Column(heading, lambda record: str(record[key]), left=True)
 
 
 def number(heading: str, key: str, form: str = ".4g") -> Column:
-    """A column of the numbers `record[key]`, in the format `form`; empty where NaN."""
+    """A column of numbers `record[key]` in the format `form`; empty for NaN."""
     return Column(heading, lambda record: number_text(record[key], form))
 
 
 def mean_and_spread(heading: str, mean: str, spread: str, edge: str | None = None) -> Column:
     """A column of means ± standard deviations with two decimals, from the records' keys `mean` and
-    `spread`; a star marks rows whose key `edge` is true, and "none" stands for a NaN mean."""
+    `spread`. A star marks rows whose key `edge` is true; a NaN mean is shown as "none"."""
 
     def show(record: Record) -> str:
         if math.isnan(record[mean]):
@@ -68,7 +68,7 @@ def interval(heading: str, key: str = "difference") -> Column:
 
 
 def difference_fields(difference: Difference) -> dict[str, Any]:
-    """The part of a record that holds a paired difference, as `interval` shows it."""
+    """The keys of a record that hold a paired difference, as the column `interval` reads them."""
     return {
         "difference": difference.mean,
         "low": difference.low,
@@ -78,8 +78,8 @@ def difference_fields(difference: Difference) -> dict[str, Any]:
 
 
 def interval_ends(name: str, interval: Interval | None) -> dict[str, float]:
-    """The part of a record that holds an interval: `name`, `name_low` and `name_high`; NaN where
-    there is none."""
+    """The keys of a record that hold an interval: `name`, `name_low` and `name_high`; NaN without
+    an interval."""
     if interval is None:
         return {name: math.nan, f"{name}_low": math.nan, f"{name}_high": math.nan}
     return {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
@@ -91,7 +91,7 @@ def learning_rate(heading: str, key: str, edge: str | None = None) -> Column:
 
 
 def p_value(heading: str, key: str) -> Column:
-    """A column of p-values with two digits; empty where NaN."""
+    """A column of p-values with two digits; empty for NaN."""
     return number(heading, key, ".2g")
 
 
@@ -101,7 +101,8 @@ def number_text(value: float, form: str = ".4g") -> str:
 
 
 def interval_text(mean: float, low: float, high: float, form: str = "+.2f") -> str:
-    """E.g. ``−0.44 [−0.80, −0.09]``; only the mean where the ends are NaN, empty where it is."""
+    """Format a mean and its interval: ``−0.44 [−0.80, −0.09]``; the mean alone if the ends are NaN;
+    empty if the mean is NaN."""
     if math.isnan(mean):
         return ""
     if math.isnan(low):
@@ -110,7 +111,8 @@ def interval_text(mean: float, low: float, high: float, form: str = "+.2f") -> s
 
 
 def spread_text(mean: float, spread: float, form: str = ".2f") -> str:
-    """E.g. ``97.74 ± 0.52``; only the mean where the standard deviation is NaN."""
+    """Format a mean ± standard deviation: ``97.74 ± 0.52``; the mean alone if the deviation is
+    NaN."""
     text = number_text(mean, form)
     return text if math.isnan(spread) else f"{text} ± {number_text(spread, form)}"
 
@@ -121,18 +123,18 @@ EXPONENT = re.compile("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹][⁻·⁰¹²³⁴⁵⁶�
 
 
 def superscript(exponent: float) -> str:
-    """An exponent as it stands above the line, e.g. ``⁻³`` or ``⁻³·⁵``."""
+    """An exponent in raised characters, e.g. ``⁻³`` or ``⁻³·⁵``."""
     return f"{exponent:g}".translate(SUPERSCRIPTS)
 
 
 def replace_exponents(text: str, form: str) -> str:
-    """The text with raised exponents written as `form`, e.g. ``^{}``: ``2^-3``."""
+    """Replace raised exponents in a text by `form`, e.g. ``^{}`` gives ``2^-3``."""
     return EXPONENT.sub(lambda match: form.format(match[0].translate(DIGITS)), text)
 
 
 def rate_text(lr: float | None, edge: bool = False) -> str:
-    """A learning rate: ``2⁻³`` for powers of two and half octaves, else plain digits; "none" for
-    None; with a star where it is at the `edge` of those tried."""
+    """Format a learning rate: ``2⁻³`` for powers of two and half octaves, else decimal digits;
+    "none" for None. With `edge` a star follows: the rate is the smallest or largest tried."""
     if lr is None or math.isnan(lr):
         return "none"
     octave = math.log2(lr)

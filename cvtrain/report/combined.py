@@ -1,4 +1,4 @@
-"""Several sweeps in one report: the verdict, main tables and first figure of each."""
+"""One report on several sweeps: the verdict, main tables and first figure of each."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from cvtrain.runs.safe_names import resolved
 
 
 def combined(documents: Mapping[str, Document], title: str, more: Sequence[Section]) -> Document:
-    """Combine the reports on several sweeps; details stay in the report of each.
+    """Combine the reports on several sweeps; details stay in their own reports.
 
     Args:
-        documents: by name of the sweep, which is put before the names of its tables and figures.
-        title: of the whole.
-        more: sections on all of them; they come first, and their sentences join the verdict. One
-            of sentences alone is no section.
+        documents: reports by name of the sweep, which is put before the names of their tables and
+            figures.
+        title: title of the combined report.
+        more: sections on all sweeps. They come first and their sentences join the verdict; a
+            section that has only sentences is not shown again.
     """
     parts = [_part(name, document) for name, document in documents.items()]
     return Document(
@@ -48,7 +49,7 @@ def combined(documents: Mapping[str, Document], title: str, more: Sequence[Secti
 
 
 def sweep_names(directories: Sequence[Path]) -> list[str]:
-    """The last parts of the directories' paths, as many as it takes to distinguish them."""
+    """A distinct name for each directory: the last parts of its path, as many as are needed."""
     paths = [resolved(directory).parts for directory in directories]
     for length in range(1, max(map(len, paths)) + 1):
         names = ["/".join(path[-length:]) for path in paths]
@@ -86,20 +87,21 @@ def _part(name: str, document: Document) -> Section:
 
 
 def _answer(name: str, document: Document, part: Section) -> Sentence:
-    """A document's verdict in one paragraph, which begins with the name of its sweep."""
+    """The verdict of a report in one paragraph that begins with the name of its sweep."""
     texts = (sentence.text.removeprefix(f"{name}: ") for sentence in document.verdict)
     sources = (source for one in document.verdict for source in _sources(name, part, one))
     return Sentence(f"{name}: {' '.join(texts)}", tuple(dict.fromkeys(sources)))
 
 
 def _sources(name: str, part: Section, sentence: Sentence) -> tuple[str, ...]:
-    """The sources of the sentence that the combined report contains, by their names in it."""
+    """The sources of a sentence that the combined report contains, by their names in it."""
     tables = {table.name for table in part.tables}
     renamed = (_joined(name, source) for source in sentence.sources)
     return tuple(source for source in renamed if source.split(" ")[0] in tables)
 
 
 def _joined(name: str, own: str) -> str:
-    """Put the name of the sweep before that of a table or figure, unless it begins with it."""
+    """Put the name of the sweep before the name of a table or figure, unless that begins with
+    it."""
     slug = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
     return own if own.startswith(slug) else f"{slug}_{own}"

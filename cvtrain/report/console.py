@@ -1,4 +1,4 @@
-"""A report on the terminal: its tables, sentences and answer."""
+"""A report on the terminal: its answer, tables and sentences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cvtrain.report.cells import STATUS
 from cvtrain.report.document import Document, Table
 
 WIDTH = 118
-"""Columns where the output is no terminal."""
+"""Width in columns if the output is not a terminal."""
 STYLES = {"good": "green", "bad": "red", "open": "yellow"}
 
 
@@ -30,7 +30,7 @@ class AnswerRow:
 
 
 def report_console() -> PlainConsole:
-    """Of stdout, as wide as the terminal."""
+    """A console that writes to stdout, as wide as the terminal."""
     console = PlainConsole()
     return console if console.is_terminal else PlainConsole(width=WIDTH)
 
@@ -59,16 +59,16 @@ def print_document(document: Document, console: PlainConsole) -> None:
 
 
 def heading(document: Document) -> str:
-    """The question, and what was run."""
+    """The question and the line that says what was run."""
     return f"{document.title}  {document.subject}".strip()
 
 
 def answer_rows(table: Table, shorten: Callable[[str], str] = str) -> list[AnswerRow]:
-    """The rows of an answer, whose first columns are the group, in its first row only, and the arm.
+    """The rows of an answer as they are shown, with equal arms of a group joined.
 
     Args:
-        table: the answer.
-        shorten: what is made of the text of every other cell.
+        table: the answer; its first columns are the group, in its first row only, and the arm.
+        shorten: function applied to the text of every other cell.
     """
     rows: list[AnswerRow] = []
     for first, arm, *cells in table.cells:
@@ -81,7 +81,7 @@ def answer_rows(table: Table, shorten: Callable[[str], str] = str) -> list[Answe
 
 
 def answer_table(headings: Sequence[str], rows: Sequence[AnswerRow], caption: str) -> RichTable:
-    """Rows of an answer as a table of rich's; words that are too long for a column break."""
+    """Rows of an answer as a table of rich; words that are too long for a column are broken."""
     rich = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for one in headings:
         rich.add_column(one, overflow="fold")
@@ -96,8 +96,8 @@ def answer_table(headings: Sequence[str], rows: Sequence[AnswerRow], caption: st
 
 
 def rich_tables(table: Table, width: int) -> Iterator[RichTable]:
-    """Convert a table to as many of rich's as it takes to cut none of its cells: each has the first
-    column, and further ones as long as they fit into `width`."""
+    """Convert a table to tables of rich that are at most `width` wide and cut off no cell. Each has
+    the first column and as many further ones as fit."""
     names = [str(number) for number in range(1, len(table.cells) + 1)] if table.numbered else []
     widths = [
         max(
@@ -130,7 +130,7 @@ def rich_tables(table: Table, width: int) -> Iterator[RichTable]:
             rich.add_column("#", justify="right")
         for index in [0, *part] if widths else []:
             column = table.shown[index]
-            # Headings break into lines before cells do.
+            # Headings are broken into lines before cells are.
             least = min(widths[index], width - 3)
             rich.add_column(column.heading, justify="left" if column.left else "right", width=least)
         for number, cells in enumerate(table.cells):

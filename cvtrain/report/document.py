@@ -1,6 +1,6 @@
-"""The content of a report, apart from how it is shown: sentences, tables, figures in sections.
+"""The content of a report, independent of its rendering: sections of sentences, tables and figures.
 
-An analysis makes a `Document` from run directories; `console`, `html` and `export` show it.
+An analysis makes a `Document` from run directories; `console`, `html` and `export` render it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ class Table:
     """A table: rows with full digits (`records`, for files) and how they are shown (`columns`).
 
     Attributes:
-        name: of its files and rows: the second row of the table `arms` is `arms 2`.
-        title: shown above it.
-        columns: what is shown of the records.
-        records: one per row, all with the same keys.
-        caption: the meaning of words and marks in it.
+        name: name of its files and, with a number, of its rows: the second row of the table `arms`
+            is `arms 2`.
+        title: title shown above the table.
+        columns: columns of the records that are shown.
+        records: one record per row, all with the same keys.
+        caption: explains words and marks in the table.
         numbered: whether sentences refer to its rows.
-        detail: whether it is too long for a summary: the page folds it, the terminal omits it.
+        detail: whether the table is too long for a summary: the page folds it, the terminal omits
+            it.
     """
 
     name: str
@@ -40,7 +42,7 @@ class Table:
 
     @cached_property
     def shown(self) -> tuple[Column, ...]:
-        """The columns that have any text; the others would only take room."""
+        """The columns that have any text."""
         return tuple(
             column
             for column in self.columns
@@ -54,12 +56,12 @@ class Table:
 
     @cached_property
     def cells(self) -> list[tuple[str, ...]]:
-        """The text of every cell that is shown, row by row."""
+        """The text of the shown cells, row by row."""
         return [tuple(column.show(record) for column in self.shown) for record in self.records]
 
     @cached_property
     def notes(self) -> list[tuple[str, ...]]:
-        """The small text below every cell that is shown, row by row; empty without one."""
+        """The small texts below the shown cells, row by row; empty if there are none."""
         return [
             tuple(column.note(record) if column.note else "" for column in self.shown)
             for record in self.records
@@ -76,8 +78,8 @@ class Origin:
 
     Attributes:
         sentence: what was run.
-        table: how, when and on what; a row per fact.
-        facts: the same for programs, see docs/results.md.
+        table: how, when and on which machine, one row per fact.
+        facts: the same for programs; see docs/results.md.
     """
 
     sentence: str
@@ -106,10 +108,10 @@ class Picture:
     """A figure of a report.
 
     Attributes:
-        name: of its files.
-        title: what it shows; its text for screen readers.
-        figure: already drawn.
-        caption: what lines and marks mean, and what is to be seen, computed from the data.
+        name: name of its files.
+        title: what it shows; also its text for screen readers.
+        figure: the drawn figure.
+        caption: what lines and marks mean, and the main observation, computed from the data.
     """
 
     name: str
@@ -130,20 +132,20 @@ class Section:
 
 @dataclass(frozen=True, eq=False)
 class Document:
-    """A whole report.
+    """A report.
 
     Attributes:
         title: the question, or what was compared.
-        verdict: the answer, shown before everything else.
+        verdict: the answer as sentences, shown first.
         sections: the numbers behind the answer.
-        notes: remarks on the runs: missing, failed or cut short.
+        notes: remarks on runs that are missing, failed or damaged.
         broken: claims of the experiment that do not hold.
         facts: the answer for programs, written into summary.json.
-        subject: what was run, in a line below the title.
-        answer: a table that stands before everything else, and on a terminal for all tables.
+        subject: what was run, shown in a line below the title.
+        answer: the answer as a table, shown before all other tables.
         cover: the picture beside the answer.
-        next_overrides: what goes on to an answer on the command line, where it is inconclusive.
-        origin: what was run and how; None where that is said in another place.
+        next_overrides: overrides of a command that continues an inconclusive sweep.
+        origin: what was run and how; None if another part of the report says it.
     """
 
     title: str
@@ -160,7 +162,7 @@ class Document:
 
     @property
     def next_command(self) -> str:
-        """The line that goes on to an answer; empty where none is known."""
+        """The command that continues the sweep towards an answer; empty if none is known."""
         return cvtrain_command(*self.next_overrides) if self.next_overrides else ""
 
     @property
@@ -178,7 +180,7 @@ class Document:
 
     @property
     def words(self) -> dict[str, str]:
-        """The words of its tables and sentences that are explained, and their meanings."""
+        """Words of its tables and sentences that the glossary explains, and their meanings."""
         texts = [str(sentence) for section in self.sections for sentence in section.sentences]
         texts += [sentence.text for sentence in self.verdict]
         for table in (table for section in self.sections for table in section.tables):
@@ -188,7 +190,7 @@ class Document:
         return explained(texts)
 
     def failure(self) -> str | None:
-        """The broken claims in one line, or None where all hold."""
+        """The broken claims in one line, or None if all hold."""
         if not self.broken:
             return None
         return f"{len(self.broken)} claims do not hold: {'; '.join(self.broken[:5])}"

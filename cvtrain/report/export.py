@@ -1,6 +1,6 @@
-"""A report as files: a page, text, tables for spreadsheets and papers, figures, a summary.
+"""Write a report as files: a page, text, tables for spreadsheets and papers, figures, a summary.
 
-One report at a time is written into a folder, and each of its files is whole.
+Only one report at a time is written into a folder, and each file is written atomically.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from cvtrain.runs.safe_names import REPORT
 
 FOLDER = REPORT
 SCHEMA = 2
-"""Of summary.json; docs/results.md lists its keys."""
+"""Version of the format of summary.json; docs/results.md lists its keys."""
 LONGEST_WAIT = 600.0
 """Seconds to wait for another report, whose figures may take minutes."""
 MARKDOWN_SPECIAL = str.maketrans(
     {character: f"\\{character}" for character in r"\`*_[]"}
-    # Not every renderer takes a backslash before these.
+    # Some renderers do not accept a backslash before these characters.
     | {"<": "&lt;", "&": "&amp;"}
     | {character: f"&#{ord(character)};" for character in "|~$"}
 )
@@ -45,7 +45,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 @contextmanager
 def report_folder(folder: Path) -> Iterator[Path]:
-    """Make a folder and lock it against other reports, which wait.
+    """Make a folder and lock it against other reports, which wait until it is released.
 
     Raises:
         InputError: another report has held the lock for `LONGEST_WAIT`.
@@ -90,7 +90,8 @@ def write_report(document: Document, folder: Path) -> Path:
 
 
 def _comment(document: Document, folder: Path, table: Table) -> list[str]:
-    """Where the numbers of a table come from, and what it takes to set it."""
+    """Lines of a comment: where the numbers of a table come from, and the LaTeX packages it
+    needs."""
     lines = [table.title or document.title, f"from {folder.parent.name}/{folder.name}"]
     if document.origin is not None:
         lines.append(document.origin.sentence)
@@ -128,7 +129,8 @@ def summary(document: Document) -> dict[str, Any]:
 
 
 def as_csv(table: Table) -> str:
-    """The records as CSV (RFC 4180) with full digits; "none", "nan" and "inf" are spelled out."""
+    """The records as CSV (RFC 4180) with full digits; None, NaN and infinity are written "none",
+    "nan" and "inf"."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     keys = list(table.records[0]) if table.records else []
@@ -139,14 +141,14 @@ def as_csv(table: Table) -> str:
 
 
 def as_markdown(document: Document) -> str:
-    """The whole report as Markdown, as code hosts render it."""
+    """The whole report as Markdown for code hosts."""
     parts = [f"# {markdown(document.title)}"]
     parts += [markdown(document.origin.sentence)] if document.origin is not None else []
     parts += [f"> {markdown(note)}" for note in document.notes]
     parts += [markdown_table(document.answer)] if document.answer is not None else []
     parts += [f"- {markdown(str(sentence))}" for sentence in document.verdict]
     parts += [f"**Does not hold:** {markdown(claim)}" for claim in document.broken]
-    parts += [f"To go on: `{document.next_command}`"] if document.next_command else []
+    parts += [f"To continue: `{document.next_command}`"] if document.next_command else []
     parts += [_markdown_picture(document.cover)] if document.cover is not None else []
     parts += [f"- **{word}**: {markdown(meaning)}" for word, meaning in document.words.items()]
     parts += [markdown_table(document.origin.table)] if document.origin is not None else []
@@ -159,13 +161,13 @@ def as_markdown(document: Document) -> str:
 
 
 def markdown(text: str) -> str:
-    """Escape a line of text, so that Markdown shows it as it is, in paragraphs and in tables."""
+    """Escape a line of text so that Markdown shows it literally, in paragraphs and in tables."""
     escaped = printable(text).strip().translate(MARKDOWN_SPECIAL)
     return f"\\{escaped}" if escaped.startswith(MARKDOWN_BEGINNINGS) else escaped
 
 
 def markdown_table(table: Table) -> str:
-    """A table as Markdown, with its title before it and its caption below."""
+    """A table as Markdown, with its title above and its caption below."""
     marks = [":--" if column.left else "--:" for column in table.shown]
     rows = [tuple(map(markdown, ("#", *table.headings))), ("--:", *marks)]
     rows += [
@@ -189,7 +191,7 @@ def _csv_cell(value: Any) -> str:
     if isinstance(value, float):
         return repr(value) if math.isfinite(value) else str(value)
     text = json.dumps(value) if isinstance(value, Mapping | list) else str(value)
-    # Spreadsheets evaluate text that begins like a formula, unless it is quoted.
+    # Spreadsheets evaluate text that begins like a formula unless it is quoted.
     return f"'{text}" if isinstance(value, str) and text.startswith(FORMULA) else text
 
 

@@ -1,4 +1,4 @@
-"""Words of reports that a reader may not know, explained before they are used."""
+"""Words of reports that a reader may not know, with their meanings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MEANINGS: Mapping[str, str] = {
 
 
 def explained(texts: Iterable[str]) -> dict[str, str]:
-    """The words of `MEANINGS` that stand in the texts, also in the plural, and their meanings."""
+    """The words of `MEANINGS` that occur in the texts, singular or plural, and their meanings."""
     text = " ".join(texts).lower()
     return {
         word: meaning

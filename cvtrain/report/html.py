@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs no network and no other file."""
+"""A report as a self-contained HTML page that loads nothing from the network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from cvtrain.report.document import Document, Picture, Sentence
 from cvtrain.report.figures.panels import Panels, Piece
 
 PIXELS = 1.5
-"""Of a point of a figure: letters of 8 points have 12 pixels, 11 on a phone 375 pixels wide."""
+"""Pixels per point of a figure: 8-point letters are 12 pixels high, 11 on a phone 375 pixels
+wide."""
 POINTS = 72
 TYPES = {"svg": "image/svg+xml", "csv": "text/csv", "tex": "text/x-tex"}
 
@@ -26,8 +27,8 @@ def page(document: Document, folder: Path) -> str:
 
     Args:
         document: the report.
-        folder: holds its figures as `<name>.svg` and tables as `<name>.csv` and `<name>.tex`; they
-            are embedded in the page, to be seen and to be saved.
+        folder: folder with its figures as `<name>.svg` and tables as `<name>.csv` and `<name>.tex`,
+            which are embedded in the page to be shown and saved.
     """
 
     def saved(name: str, ending: str) -> str:
@@ -57,16 +58,16 @@ def _template() -> Template:
 
 
 def inline_drawing(svg: str, picture: Picture) -> Markup:
-    """A figure as inline SVG: the drawing once, and every panel and column of the legend as a
-    view of it, so that a narrow page shows them below each other.
+    """A figure as inline SVG: the drawing once, and a view of it for every panel and every column
+    of the legend, which a narrow page shows below each other.
 
     Args:
         svg: content of a file that `save_figure` wrote.
-        picture: whose panels it shows.
+        picture: the picture whose panels are shown.
     """
     drawing = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
     drawing = drawing[drawing.index(">", drawing.index("<svg")) + 1 : drawing.rindex("</svg>")]
-    # Figures share names such as axes_1; on one page they would mean the first figure's.
+    # Figures share ids such as axes_1; on one page they would all refer to the first figure.
     drawing = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{picture.name}-", drawing)
     whole = f"{picture.name}-drawing"
     views = [
@@ -93,7 +94,7 @@ def _printable(value: object) -> object:
 
 
 def linked(sentence: Sentence) -> Markup:
-    """The sentence as HTML, with links to the rows (or tables) that its numbers come from."""
+    """The sentence as HTML, with links to the table rows (or tables) that its numbers come from."""
     text = escape(printable(sentence.text))
     if not sentence.sources:
         return text

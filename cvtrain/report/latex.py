@@ -1,4 +1,4 @@
-"""Tables as LaTeX floats that fit a column of a two-column paper, or its page."""
+"""Tables as LaTeX floats that fit a column or the page of a two-column paper."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from cvtrain.report.cells import EXPONENT, replace_exponents
 from cvtrain.report.document import Table
 
 COLUMN, PAGE = 252.0, 516.0
-"""Points of a column and of a page of IEEE journals."""
+"""Width of a column and of a page of IEEE journals, in points."""
 SEPARATION = 3.0
-"""Points on either side of a column."""
+"""Space on either side of a table's column, in points."""
 LETTER = 4.3
 WIDTHS = {
     **dict.fromkeys(" .,:;'’()[]ijl|⁻·⁰¹²³⁴⁵⁶⁷⁸⁹", 2.6),
@@ -22,16 +22,16 @@ WIDTHS = {
     **dict.fromkeys(ascii_uppercase, 6.7),
     **dict.fromkeys("mMW", 8.5),
 }
-"""Points of letters of 8 points, in Computer Modern, which is wider than Times; `LETTER` of others.
-"""
+"""Widths of characters in points at size 8 in Computer Modern, which is wider than Times; `LETTER`
+for others."""
 THIN = "\u2009"
 POWERS = re.compile(rf"\^(-?[\d.]+)|{EXPONENT.pattern}")
-"""Exponents, plain behind ^ or raised."""
+"""Exponents, either plain after ^ or raised."""
 SPECIAL = str.maketrans(
     {
         **{character: f"\\{character}" for character in "&%$#_{}"},
         "\\": r"\textbackslash{}",
-        "[": "{[}",  # after the line's end before it, a bracket would begin an argument
+        "[": "{[}",  # a bracket after the end of the previous line would begin an argument
         "]": "{]}",
         "<": r"\textless{}",
         ">": r"\textgreater{}",
@@ -73,18 +73,18 @@ TIGHT = (
     (re.compile(r"(?<=[\d\]]) (?=[%\[])| (?=±)|(?<=±) |(?<=×) (?=\d)"), THIN),
     (re.compile(r"(?<=\d), (?=[−+]?[\d.]+\])"), f",{THIN}"),
 )
-"""Where a number and its unit, its interval or its spread stand closer than words."""
+"""Positions between a number and its unit, interval or spread, where a thin space is enough."""
 
 
 def as_tex(table: Table, origin: Sequence[str] = ()) -> str:
     """A table as a float with caption and label; it needs the packages array, booktabs, textcomp.
 
     Args:
-        table: of which empty columns are left out.
-        origin: lines for a comment before it: where its numbers come from.
+        table: the table; empty columns are left out.
+        origin: lines of a comment before it that say where its numbers come from.
 
     Returns:
-        an environment `table`, or `table*` where a column is too narrow for it.
+        an environment `table`, or `table*` if it does not fit a column.
     """
     cells = [tuple(map(_tex, row)) for row in table.cells]
     letters, widths = _widest(table, len), _widest(table, points)
@@ -128,12 +128,12 @@ def _tex(text: str) -> str:
 
 
 def points(text: str) -> float:
-    """The width of a line of a table, about."""
+    """Approximate width of a line of text in a table, in points."""
     return sum(WIDTHS.get(letter, LETTER) for letter in text)
 
 
 def _widest(table: Table, measure: Callable[[str], float]) -> list[float]:
-    """The measure of the widest line of every column: headings break between words."""
+    """The measure of the widest line of every column; headings may break between words."""
     columns = zip(*table.cells, strict=True) if table.cells else [()] * len(table.headings)
     return [
         max(map(measure, ("1", *heading.split(), *cells)))
@@ -142,8 +142,8 @@ def _widest(table: Table, measure: Callable[[str], float]) -> list[float]:
 
 
 def _kinds(widths: Sequence[float], left: Sequence[bool]) -> list[str]:
-    """Columns of words as paragraphs, where numbers leave room on the page: narrow columns are as
-    wide as their words, the others share the rest."""
+    """LaTeX types of the columns. Columns of words become paragraphs that share the room left by
+    numbers; narrow ones are as wide as their words."""
     kinds = ["r"] * len(widths)
     numbers = sum(width for width, words in zip(widths, left, strict=True) if not words)
     free = PAGE - numbers - 2 * SEPARATION * len(widths)

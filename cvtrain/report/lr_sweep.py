@@ -33,7 +33,7 @@ from cvtrain.runs.safe_names import shortened
 
 
 def report_retuning(sweep: Sweep) -> Document:
-    """Report the outcome of every arm of a sweep, per optimizer."""
+    """Report the result of every arm of a sweep, by optimizer."""
     comparison = compare(sweep)
     groups = comparison.groups
     answers = decide(groups)
@@ -74,8 +74,8 @@ def report_retuning(sweep: Sweep) -> Document:
 
 
 def table_names(groups: Sequence[str]) -> list[str]:
-    """A distinct file name for each group, which every file system accepts however long the group's
-    own name is."""
+    """A distinct file name for each group, valid on every file system however long the group's name
+    is."""
     names: dict[str, None] = {}
     for group in groups:
         slug = shortened(re.sub(r"[^a-z0-9]+", "_", group.lower()).strip("_"))
@@ -85,7 +85,7 @@ def table_names(groups: Sequence[str]) -> list[str]:
 
 
 def _margins(groups: Sequence[Group]) -> list[Sentence]:
-    """How many test samples the margin is, where it decides."""
+    """Sentences that express the margin in test samples, for groups in which it decides."""
     decided = (group for group in groups if group.decides_on == "optimum" and group.base)
     texts = dict.fromkeys(margin_in_samples(group) for group in decided)
     return [Sentence(f"Test samples: {text}.") for text in texts if text is not None]
@@ -119,13 +119,13 @@ def _subject(comparison: Comparison) -> str:
 
 
 def _next_overrides(sweep: Sweep, answers: Answers) -> tuple[str, ...]:
-    """What goes on to an answer for what is inconclusive, beside ``resume=``; empty where nothing
-    is known that would."""
+    """Overrides that, beside ``resume=``, should lead to an answer for inconclusive arms; empty if
+    none are known."""
     wanted: dict[str, str] = {}
     for answer in answers.values():
         for override in answer.more_overrides:
             key = override.partition("=")[0]
-            # Of several numbers of seeds the largest is enough for all.
+            # Of several numbers of seeds, the largest is enough for all arms.
             wanted[key] = max(wanted.get(key, ""), override, key=lambda text: (len(text), text))
     if not wanted:
         return ()

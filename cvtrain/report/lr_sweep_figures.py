@@ -1,4 +1,4 @@
-"""The figures of a sweep over learning rates, each with what is to be seen in it."""
+"""The figures of a sweep over learning rates, each with its main observation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEEN = "Lines are means over seeds, shaded from the lowest to the highest seed"
 
 
 def cover(comparison: Comparison, answers: Answers) -> Picture | None:
-    """The curves as measured and moved onto each other, or None where nothing is to be moved."""
+    """The curves as measured and moved onto each other; None if nothing is to be moved."""
     figure = learning_rates.registered_curves(comparison, answers)
     if figure is None:
         return None
@@ -39,7 +39,7 @@ def cover(comparison: Comparison, answers: Answers) -> Picture | None:
 
 
 def pictures(sweep: Sweep, comparison: Comparison) -> Iterator[Picture]:
-    """All other figures for which there are data."""
+    """All other figures for which there is data."""
     if not comparison.groups:
         return
     if comparison.runs["optimizer.lr"].nunique() > 1:
@@ -67,7 +67,7 @@ def pictures(sweep: Sweep, comparison: Comparison) -> Iterator[Picture]:
                 moved,
                 _caption(
                     comparison,
-                    "Points are trimmed means over seeds, bars 95 % intervals; the upright line is"
+                    "Points are trimmed means over seeds, bars 95 % intervals; the vertical line is"
                     " what the law predicts",
                     lambda group: _largest_shift(comparison, group),
                 ),
@@ -80,7 +80,7 @@ def pictures(sweep: Sweep, comparison: Comparison) -> Iterator[Picture]:
                 priced,
                 _caption(
                     comparison,
-                    "Arm less reference at the same learning rate, paired by seed; higher is worse;"
+                    "Arm − reference at the same learning rate, paired by seed; higher is worse;"
                     " bars are 95 % intervals",
                     _worst,
                 ),
@@ -161,7 +161,7 @@ def _range_of_cells(comparison: Comparison, group: Group) -> str:
 
 
 def _cells(comparison: Comparison, group: Group) -> Iterator[tuple[float, str, float]]:
-    """The mean metric, as its figures show it, of every arm and learning rate that has one."""
+    """The mean metric, as figures show it, of every arm and learning rate that has one."""
     rows = learning_rates.group_runs(comparison, group)
     for arm in group.arms:
         means = learning_rates.rate_values(rows[rows["arm"] == arm.name], group.metric)["mean"]
@@ -253,6 +253,6 @@ def _directions(traces: Traces) -> str:
     fullest = {arm: 100 * float(traces.shares(arm).max()) for arm in traces.tables}
     arm = max(fullest, key=fullest.__getitem__)
     return (
-        f"{traces.group}: no 15° hold more than {fullest[arm]:.1f} % ({arm}), where"
-        f" {100 / SECTORS:.1f} % would be all directions equally often."
+        f"{traces.group}: no sector of 15° holds more than {fullest[arm]:.1f} % ({arm});"
+        f" uniform directions have {100 / SECTORS:.1f} % in each."
     )

@@ -33,11 +33,11 @@ LANDMARKS = {
     "window": "window",
     "width": "width of the window",
 }
-"""Attributes of `lr_shift.Shift`, and the headings of their columns."""
+"""Attributes of `lr_shift.Shift` and the headings of their columns."""
 
 
 def arm_table(group: Group, slug: str) -> Table:
-    """One row per arm: its best learning rate and the outcome there."""
+    """One row per arm: its best learning rate and the result there."""
     records = tuple(map(_arm_record, group.arms))
 
     def runs(record: Record) -> str:
@@ -81,7 +81,7 @@ def _arm_record(arm: Arm) -> Record:
 
 
 def difference_table(group: Group, arms: list[Arm], answers: Answers, slug: str) -> Table:
-    """One row per arm: the answer, pairs of the law, differences from the reference."""
+    """One row per arm: the answer, the pairs of the law, and differences from the reference."""
     records = []
     retuned = {arm.name: _retuned(arm, answers.get((group.name, arm.name))) for arm in arms}
     unretuned = {arm.name: arm.unretuned for arm in arms}
@@ -172,7 +172,8 @@ def octave_table(arms: list[Arm], slug: str) -> Table:
 
 
 def price_table(group: Group, arms: list[Arm], slug: str) -> Table:
-    """One row per arm and learning rate: the cost of the arm if left there."""
+    """One row per arm and learning rate: the cost of training the arm at that rate instead of its
+    best one."""
     prices = {(arm.name, price.lr): price for arm in arms for price in arm.prices}
     records = [
         {
@@ -203,8 +204,8 @@ def price_table(group: Group, arms: list[Arm], slug: str) -> Table:
 
 
 def regret_table(group: Group, slug: str) -> Table | None:
-    """The cost of a wrong learning rate to the reference, a quarter to four times its best one;
-    None where none of these was tried."""
+    """The cost of a wrong learning rate for the reference, at a quarter to four times its best one;
+    None if none of these rates was tried."""
     base = group.base
     prices = () if base is None or base.grid.best is None else regret(base.grid, group.rising)
     if base is None or base.best_lr is None or not prices:
@@ -250,11 +251,12 @@ def regret_table(group: Group, slug: str) -> Table | None:
 
 
 def _retuned(arm: Arm, answer: Answer | None) -> Difference | None:
-    """The difference that the answer speaks of, or without an answer that from the reference."""
+    """The difference that the answer refers to; without an answer, the difference from the
+    reference."""
     if arm.retuned is None or arm.retuned.identical or answer is None or answer.optimum is None:
         return arm.retuned
     judged = answer.optimum.difference
-    if not math.isfinite(judged.mean):  # there are failures alone to compare
+    if not math.isfinite(judged.mean):  # only failures can be compared
         return arm.retuned
     return replace(arm.retuned, mean=judged.mean, low=judged.low, high=judged.high)
 

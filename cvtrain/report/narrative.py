@@ -1,4 +1,4 @@
-"""Sentences on what the arms of a sweep changed, each computed from the numbers of `compare`."""
+"""Sentences on the effect of the arms of a sweep, computed from the numbers of `compare`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cvtrain.report.document import Sentence
 
 
 def without_comparison(group: Group) -> str | None:
-    """Why a group has nothing to compare, or None."""
+    """The reason why a group has nothing to compare, or None."""
     reference = group.base
     if reference is None:
         return f"nothing to compare with: no run of {group.reference}"
@@ -28,14 +28,15 @@ def without_comparison(group: Group) -> str | None:
 
 
 FEW_SAMPLES = 5
-"""Of test samples: a margin of fewer may be met or missed by the choice of the test split."""
+"""Number of test samples below which the choice of the test split may decide whether a margin is
+met."""
 
 
 def margin_in_samples(group: Group) -> str | None:
-    """How many test samples the margin of an accuracy is; None where that is not known.
+    """The margin of an accuracy in test samples, as a sentence; None if it is unknown.
 
-    Of one split a warning where they are few: all seeds share its samples, so that no number of
-    seeds says how another test split would decide.
+    With a single split the sentence warns if they are few: all seeds share the samples, so no
+    number of seeds shows how another test split would decide.
     """
     samples = group.margin * group.test_samples
     if group.metric != ACCURACY or not samples > 0:
@@ -48,7 +49,7 @@ def margin_in_samples(group: Group) -> str | None:
         return text
     if len(group.splits) > 1:
         return f"{text}, in each of {len(group.splits)} splits"
-    return f"{text}: too few to speak of other test samples (data.seed=0,1,… draws other splits)"
+    return f"{text}: too few to generalise to other test samples (data.seed=0,1,… draws others)"
 
 
 def describe_group(
@@ -58,8 +59,8 @@ def describe_group(
 
     Args:
         group: the arms of an optimizer.
-        answers: from `verdict.decide`.
-        rows: by arm, the names of the table rows that hold its numbers.
+        answers: answers from `verdict.decide`.
+        rows: names of the table rows that hold an arm's numbers, by arm.
     """
     reference = group.base
     if reference is None or without_comparison(group) is not None:
@@ -69,7 +70,7 @@ def describe_group(
         if (group.name, arm.name) in answers:
             answer = answers[group.name, arm.name]
             text = "; ".join(filter(None, [answer.sentence.removesuffix("."), answer.cost]))
-            # Without a learning rate to be compared at, an arm has no rows.
+            # An arm that has no learning rate in common with the others has no rows.
             sentences.append(Sentence(f"{text}.", rows.get(arm.name, ())))
     control = group.arm(CONTROL)
     if control is not None and control.retuned is not None:
@@ -82,7 +83,7 @@ def describe_group(
 
 
 def interval(difference: Difference, metric: str) -> str:
-    """A paired difference: ``−0.44 [−0.80, −0.09] points of test accuracy (5 pairs)``."""
+    """Format a paired difference: ``−0.44 [−0.80, −0.09] points of test accuracy (5 pairs)``."""
     pairs = f"{difference.pairs} pair{'s' if difference.pairs != 1 else ''}"
     if difference.unfinished:
         pairs += f", {difference.unfinished} unfinished"
@@ -96,21 +97,22 @@ def interval(difference: Difference, metric: str) -> str:
 
 
 def bare_interval(difference: Difference, metric: str) -> str:
-    """A paired difference without its unit: ``−0.44 [−0.80, −0.09]``."""
+    """Format a paired difference without its unit: ``−0.44 [−0.80, −0.09]``."""
     factor, form = (100, "+.2f") if metric == ACCURACY else (1, "+.2g")
     mean, low, high = (factor * x for x in (difference.mean, difference.low, difference.high))
     return interval_text(mean, low, high, form)
 
 
 def difference_text(difference: Difference | None, metric: str) -> str:
-    """A paired difference in a cell: "identical" where all bits are equal, empty without pairs."""
+    """Format a paired difference for a cell: "identical" if all bits are equal, empty without
+    pairs."""
     if difference is None or not difference.pairs:
         return ""
     return "identical" if difference.identical else bare_interval(difference, metric)
 
 
 def metric_text(value: float, metric: str, spread: float = math.nan) -> str:
-    """A mean of a test metric with its standard deviation: ``91.00 ± 1.00 %``; empty for NaN."""
+    """Format a mean test metric with its standard deviation: ``91.00 ± 1.00 %``; empty for NaN."""
     if math.isnan(value):
         return ""
     if metric == ACCURACY:
@@ -119,8 +121,8 @@ def metric_text(value: float, metric: str, spread: float = math.nan) -> str:
 
 
 def octaves_text(shift: Interval) -> str:
-    """A shift in octaves: ``+1`` where all seeds agree, else ``+0.8 [+0.6, +1.1]``; empty without
-    seeds."""
+    """Format a shift in octaves: ``+1`` if all seeds agree, else ``+0.8 [+0.6, +1.1]``; empty
+    without seeds."""
     if shift.seeds == 0:
         return ""
     mean, low, high = (_rounded(value) for value in (shift.mean, shift.low, shift.high))
@@ -134,7 +136,7 @@ def _unit(metric: str) -> str:
 
 
 def signed(value: float, metric: str) -> str:
-    """A difference of a metric, in percentage points where it is accuracy."""
+    """Format a difference of a metric with its sign, in percentage points for an accuracy."""
     return signed_text(100 * value) if metric == ACCURACY else signed_text(value, "+.2g")
 
 

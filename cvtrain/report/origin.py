@@ -1,4 +1,4 @@
-"""What was run, how, when and on what, as run directories record it."""
+"""What was run, how, when and on which machine, from the records in run directories."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from cvtrain.runs.journal import SWEEP_FILE
 from cvtrain.runs.run_json import read_record
 
 MOST_BYTES = 10**6
-"""Of a file of overrides."""
+"""Largest size of a file of overrides that is read."""
 MOST_NAMED = 4
-"""Values of a key that are named; of more only the number is said."""
+"""Largest number of values of a key that are listed; of more only the number is given."""
 TESTED = "the weights after the last update, once; no table shows a test of checkpoints/best.ckpt"
 
 
 def origin(sweep: Sweep) -> Origin | None:
-    """Where the runs of a sweep come from; None where none has begun."""
+    """The origin of the runs of a sweep; None if none has begun."""
     runs = sweep.runs[sweep.runs["status"] != "missing"]
     if runs.empty:
         return None
@@ -40,8 +40,8 @@ def origin(sweep: Sweep) -> Origin | None:
 
 
 def target_name(target: object) -> str:
-    """How a class or function of a configuration is called: ``digits_fft``, as the option that
-    chooses it, where it is cvtrain's own; else its own name, e.g. ``MyNet``."""
+    """The name of a configured class or function: the option that chooses it if it is one of
+    cvtrain (``digits_fft``), else its own name (``MyNet``)."""
     path = str(target)
     if is_registered(path):
         return name_of(path)
@@ -49,7 +49,7 @@ def target_name(target: object) -> str:
 
 
 def named(values: Sequence[str], of: str) -> str:
-    """A few values by name, of more only their number."""
+    """A few values by name, or only their number if there are more."""
     return ", ".join(map(str, values)) if len(values) <= MOST_NAMED else f"{len(values)} {of}"
 
 
@@ -162,8 +162,8 @@ def _seeds(seeds: Sequence[int]) -> str:
 
 
 def _values(runs: pd.DataFrame, key: str) -> list[Any]:
-    """The distinct values of a column, in the order of the runs; None for missing ones of a key
-    that may be null."""
+    """The distinct values of a column in the order of the runs; with None for missing values if the
+    key may be null."""
     if key not in runs:
         return []
     values = (None if pd.isna(value) else value for value in runs[key])
@@ -194,7 +194,7 @@ def _text(sweep: Mapping[str, Any], key: str) -> str | None:
 
 
 def _command(directory: Path, sweep: Mapping[str, Any]) -> str | None:
-    """The line that runs all of it again; None where it was not recorded."""
+    """The command that runs all of it again; None if it was not recorded."""
     typed = sweep.get("command")
     path = directory / ".hydra" / "overrides.yaml"
     if typed is None and kind_of(path) is not None:
@@ -206,6 +206,6 @@ def _command(directory: Path, sweep: Mapping[str, Any]) -> str | None:
     if not isinstance(typed, list) or not typed:
         return None
     words = list(map(str, typed))
-    # Several values are refused without it; an experiment sets it, and then it changes nothing.
+    # Several values need this flag. An experiment sets it already, and then it changes nothing.
     flags = ["-m"] if any(parse_override(word).is_sweep_override() for word in words) else []
     return printed_command("cvtrain", *words, *flags)

@@ -1,4 +1,4 @@
-"""Two ways of doing one thing, each at the learning rate that the tuning seeds chose for it:
+"""Comparison of two methods, each at the learning rate that the tuning seeds chose for it:
 statistics, table and figure."""
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from cvtrain.report.figures.panels import Panels
 
 @dataclass(frozen=True, eq=False)
 class PairedComparison:
-    """One way against another on one task with one optimizer.
+    """Two methods compared on one task with one optimizer.
 
     Attributes:
         task, optimizer: what was trained.
-        names: of the two ways.
+        names: names of the two methods.
         metric: `best_lr.ACCURACY` or `best_lr.DECIBELS`.
-        sides: the runs of either, tuned to its own learning rate.
-        difference: of the metric, the second less the first, paired by held-out split and seed.
-        p_value: of Student's paired test of no difference; NaN for fewer than two pairs.
+        sides: runs of each method, tuned to its own learning rate.
+        difference: difference of the metric, second minus first, paired by held-out split and seed.
+        p_value: p-value of Student's paired test of no difference; NaN for fewer than two pairs.
     """
 
     task: str
@@ -54,18 +54,18 @@ class PairedComparison:
 
     @property
     def unit(self) -> str:
-        """What is repeated, in words, as in `Tuned`."""
+        """The replicate in words: ``data split`` or ``seed``."""
         return self.sides[0].unit
 
     @property
     def octaves(self) -> float:
-        """Octaves from the first one's best learning rate to the second one's; NaN without both."""
+        """Octaves from the first method's best learning rate to the second's; NaN without both."""
         first, second = (side.best_lr for side in self.sides)
         return math.nan if first is None or second is None else math.log2(second / first)
 
     @property
     def outcome(self) -> str:
-        """Which of the two is better and by how much, in a few words."""
+        """Which of the two is better, and by how much, in a few words."""
         better = (self.difference.mean > 0) == (self.metric == ACCURACY)
         return (
             f"{self.task}, {self.optimizer}: {self.names[1] if better else self.names[0]} better"
@@ -76,12 +76,13 @@ class PairedComparison:
 def paired_comparisons(
     sweep: Sweep, names: tuple[str, str], side: Callable[[pd.DataFrame], pd.Series]
 ) -> list[PairedComparison]:
-    """Compare two ways on every task (`variant`) and optimizer of which runs have begun.
+    """Compare two methods on every task (`variant`) and optimizer with runs that have begun.
 
     Args:
         sweep: the runs.
-        names: of the two ways.
-        side: maps the runs to the name of their way; runs with any other value are left out.
+        names: names of the two methods.
+        side: function that maps the runs to the names of their methods; runs with any other value
+            are left out.
     """
     runs = scored_runs(sweep)
     runs = runs.assign(side=side(runs))
@@ -107,10 +108,11 @@ NO_CONTROL = (
 
 
 def significant_differences(comparisons: Sequence[PairedComparison]) -> list[str]:
-    """A sentence on how many differences are significant, and which; or that it takes more seeds.
+    """Sentences on how many differences are significant, and which, or on how many seeds are
+    missing.
 
     Returns:
-        that sentence, and one on what is not known without a jitter control; none without
+        one such sentence, and one on what remains unknown without a jitter control; none without
         comparisons.
     """
     if not comparisons:
@@ -133,7 +135,8 @@ def significant_differences(comparisons: Sequence[PairedComparison]) -> list[str
 
 
 def comparison_table(comparisons: Sequence[PairedComparison], name: str, title: str) -> Table:
-    """Learning rates, means and differences, a row per comparison; all are of the same two ways."""
+    """Learning rates, means and differences, one row per comparison; all compare the same two
+    methods."""
     if not comparisons:
         return Table(name, title, (words("task", "task"),), ())
     first, second = comparisons[0].names
@@ -174,8 +177,8 @@ def curves_title(comparisons: Sequence[PairedComparison]) -> str:
 
 
 def comparison_curves(comparisons: Sequence[PairedComparison]) -> Panels:
-    """A row per task, a column per optimizer: the metric of held-out runs over learning rates,
-    with verticals at the learning rates that were chosen."""
+    """One row of panels per task and one column per optimizer: the metric of held-out runs over the
+    learning rate, with vertical lines at the chosen rates."""
     curves = [
         MetricCurve(one.task, one.optimizer, f"{one.task}: {one.optimizer}", name, one.metric, side)
         for one in comparisons
@@ -185,7 +188,7 @@ def comparison_curves(comparisons: Sequence[PairedComparison]) -> Panels:
 
 
 def describe_curves(comparisons: Sequence[PairedComparison]) -> str:
-    """What is to be seen in `comparison_curves`."""
+    """The main observation in `comparison_curves`, as a sentence."""
     known = [one for one in comparisons if not math.isnan(one.difference.mean)]
     seen = (
         " Farthest apart at their best learning rates are"
@@ -194,4 +197,4 @@ def describe_curves(comparisons: Sequence[PairedComparison]) -> str:
         else " No pair of runs has a difference."
     )
     lines = CURVES.format(unit=comparisons[0].unit if comparisons else "seed")
-    return f"{lines}; uprights are the best learning rates.{seen}"
+    return f"{lines}; vertical lines mark the best learning rates.{seen}"

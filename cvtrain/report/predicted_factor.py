@@ -1,4 +1,4 @@
-"""The predicted factor of a learning rate beside the measured one: table, figure, sentence."""
+"""Predicted and measured factors of the learning rate: table, figure and sentence."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from cvtrain.theory import factor_octaves
 
 TABLE = "predicted_factors"
 FILLS = "full", "none", "left", "bottom"
-"""Of marks, that more networks than colours are told apart."""
+"""Fill styles of marks, which distinguish more networks than there are colours."""
 LEAST_ARMS = 3
-"""A correlation of fewer says nothing."""
+"""Smallest number of arms for which a correlation is reported."""
 
 
 def factor_section(factors: Sequence[PredictedFactor], *, drawn: bool = True) -> Section:
-    """Table and error of the prediction, and its figure unless that stands in another place."""
+    """A section with the table and error of the prediction, and the figure if `drawn`."""
     return Section(
         "Predicted from the gradient",
         sentences=(Sentence(f"{prediction_error(factors)}.", (TABLE,)),),
@@ -32,7 +32,7 @@ def factor_section(factors: Sequence[PredictedFactor], *, drawn: bool = True) ->
 
 
 def factor_picture(factors: Sequence[PredictedFactor]) -> Picture:
-    """The figure, and what is to be seen in it."""
+    """The figure of predicted and measured octaves, with a caption."""
     return Picture(
         TABLE,
         "Octaves over the complex share of the squared gradient",
@@ -43,7 +43,7 @@ def factor_picture(factors: Sequence[PredictedFactor]) -> Picture:
 
 
 def factor_table(factors: Sequence[PredictedFactor]) -> Table:
-    """A row per group and arm."""
+    """Predicted and measured octaves, one row per group and arm."""
     records = tuple(
         {
             "group": one.group,
@@ -87,12 +87,13 @@ def factor_table(factors: Sequence[PredictedFactor]) -> Table:
 
 
 def network_name(group: str) -> str:
-    """A group by its variant alone, where it has one: ``mixed [64]``."""
+    """The variant in the name of a group if it has one, e.g. ``mixed [64]``, else the whole
+    name."""
     return group.partition("variant=")[2] or group
 
 
 def prediction_error(factors: Sequence[PredictedFactor]) -> str:
-    """Root mean square error and correlation over the arms that were measured, in words."""
+    """Root mean square error and correlation over the measured arms, in words."""
     known = [one for one in factors if not math.isnan(one.error)]
     if not known:
         return "No arm has both a share and a measured shift"
@@ -112,7 +113,7 @@ def prediction_error(factors: Sequence[PredictedFactor]) -> str:
 
 @paper_style
 def factor_figure(factors: Sequence[PredictedFactor]) -> Panels:
-    """Measured octaves over the share, and the prediction as a line; a mark per network."""
+    """Measured octaves over the share, with the prediction as a line; one mark per network."""
     figure = Panels(1, 1)
     (axes,) = figure.grid[0]
     shares = np.linspace(0, 1, 101)

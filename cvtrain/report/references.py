@@ -1,4 +1,4 @@
-"""What trained networks reached beside bounds and baselines that are known of their task."""
+"""Results of trained networks beside known bounds and baselines of their task."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from cvtrain.report.cells import Record, number, words
 from cvtrain.report.document import Section, Sentence, Table
 
 COMPARABLE_LOSSES = ("complex_mse", "cross_entropy")
-"""Known losses of a task are values of one of these, according to the task."""
+"""Objectives whose values can be compared with the known losses of a task."""
 
 
 def reference_section(sweep: Sweep) -> Section | None:
-    """A table of the bounds and baselines that the data sets state, beside the mean over seeds of
-    the reference arm at the learning rate that validation chose; None where none are stated."""
+    """A table of the bounds and baselines that the data sets state, with the mean over seeds of the
+    reference arm at the learning rate that validation chose; None if none are stated."""
     runs = scored_runs(sweep)
     if "references" not in runs:
         return None
@@ -41,7 +41,7 @@ def reference_section(sweep: Sweep) -> Section | None:
         " chose; known: of the same data, independent of any network",
         numbered=True,
     )
-    return Section("Beside what is known", tuple(_sentences(table)), (table,))
+    return Section("Known bounds and baselines", tuple(_sentences(table)), (table,))
 
 
 def _records(labelled: pd.DataFrame) -> Iterator[Record]:
@@ -61,7 +61,7 @@ def _records(labelled: pd.DataFrame) -> Iterator[Record]:
 
 
 def _sentences(table: Table) -> Iterator[Sentence]:
-    """Per measure one sentence on the best trained network beside each bound."""
+    """One sentence per measure on the best trained network and each bound."""
     rows = list(enumerate(table.records))
     for tag in dict.fromkeys(record["measured"] for record in table.records):
         sign = -1 if str(tag).endswith("accuracy") else 1

@@ -1,4 +1,4 @@
-"""A report as the end of a command: what matters of it, in as many lines as a screen has."""
+"""The main part of a report at the end of a command, in as many lines as a screen has."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from cvtrain.report.console import AnswerRow, answer_rows, answer_table, heading
 from cvtrain.report.document import Document, Table
 
 NOTES = 4
-"""Lines of remarks on the runs, at most."""
+"""Largest number of lines with remarks on the runs."""
 IN_BRACKETS = re.compile(r" (\[[^\]]*\]|\([^)]*\))")
 REASON = re.compile(r"(?<=\w)[,:].*")
 URGENT = "✗?✓"
-"""Signs of outcomes; the rows of the first are left out last."""
+"""Signs of outcomes by urgency; rows with the first sign are dropped last."""
 
 
 def print_screenful(document: Document, console: PlainConsole, lines: int) -> None:
-    """Print what matters of a report.
+    """Print the main part of a report.
 
-    Of an answer that is too long the caption is left out, then what stands in brackets, then the
-    rows that say least. Of a report without an answer sentences go before tables.
+    If an answer is too long, first its caption is left out, then text in brackets, then its least
+    important rows. In a report without an answer, sentences are printed before tables.
 
     Args:
         document: the report.
-        console: decides on width and colours.
-        lines: are printed at most; at least 12.
+        console: the console, which determines width and colours.
+        lines: largest number of lines, at least 12.
     """
     print(*_parts(document, console, lines), sep="", end="")
 
@@ -67,7 +67,7 @@ def _parts(document: Document, console: PlainConsole, lines: int) -> Iterator[st
 
 
 def _forms(table: Table) -> Iterator[RichTable]:
-    """The answer in ever fewer lines."""
+    """The answer in forms that take fewer and fewer lines."""
     for shorten in (str, _brief):
         rows = answer_rows(table, shorten)
         for caption in (table.caption, ""):
@@ -85,7 +85,7 @@ def _brief(cell: str) -> str:
 
 
 def _urgency(row: AnswerRow) -> int:
-    """0 for what is not the same, 1 for what is open, 2 for what is the same."""
+    """0 if the outcome is not the same, 1 if it is inconclusive, 2 if it is the same."""
     signs = [text[:1] for text in row.texts if text[:1] in STATUS]
     return min(map(URGENT.index, signs), default=len(URGENT))
 
@@ -95,7 +95,7 @@ def _height(texts: Sequence[str]) -> int:
 
 
 def _whole(texts: Sequence[str], lines: int) -> Iterator[str]:
-    """The first of the texts that have room."""
+    """The leading texts that fit into the lines."""
     for text in texts:
         lines -= _height([text])
         if lines < 0:
@@ -104,6 +104,6 @@ def _whole(texts: Sequence[str], lines: int) -> Iterator[str]:
 
 
 def _first_lines(texts: Iterable[str], lines: int) -> list[str]:
-    """The lines of the texts, the last for which there is no room replaced by dots."""
+    """The lines of the texts; the last one that fits is replaced by dots if more follow."""
     every = [line for text in texts for line in text.splitlines(keepends=True)]
     return every if len(every) <= lines else [*every[: lines - 1], "…\n"]

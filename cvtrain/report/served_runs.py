@@ -1,8 +1,8 @@
-"""Which runs TensorBoard shows of a directory, and under which names.
+"""Choose the runs that TensorBoard shows for a directory, and their names.
 
-TensorBoard hides all runs where there are more than 40, and cuts a name after some 30 characters.
-So the directory itself is not served, but one of links: few runs, each named by what tells it from
-others (`cvtrain.report.boards`).
+TensorBoard hides all runs if there are more than 40, and cuts a name after some 30 characters. It
+therefore serves a directory of links to a few runs, each with a name that says what distinguishes
+it (`cvtrain.report.boards`).
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from cvtrain.runs.safe_names import AGGREGATE, FORMER_AGGREGATE, REPORT
 from cvtrain.runs.tensorboard.events import NAME_BEGINS
 
 MOST = 39
-"""Runs that TensorBoard draws at once without hiding any."""
+"""Largest number of runs that TensorBoard shows without hiding any."""
 ARM_OF_NAME = r"([^/]*)(?:/(?:best_)?lr=[^/]*)?(?:/seed=[^/]*)?$"
-"""A regular expression whose group is the arm of a run that is named as here."""
+"""A regular expression whose group is the arm in a name that this module gives to a run."""
 
 ARM, REPORTED, BEST_CELL, OTHER = range(4)
-"""In the order in which runs are taken where there are too many."""
+"""Kinds of runs, in the order in which they are chosen if there are too many."""
 
 Runs = Mapping[str, Path]
-"""Directories of event files, by the names that TensorBoard shows."""
+"""Directories of event files by the names that TensorBoard shows."""
 
 
 def event_files(directory: Path) -> list[Path]:
@@ -40,12 +40,14 @@ def event_files(directory: Path) -> list[Path]:
 
 
 def chosen_runs(directory: Path, everything: bool = False) -> tuple[Runs, int]:
-    """The runs to show: all of them if TensorBoard draws so many at once or `everything` is asked
-    for; else the arms, the reports and the cells at the best learning rates; the newest runs where
-    a sweep has no report yet.
+    """Choose the runs to show.
+
+    All runs are chosen if they are few enough or if `everything` is set; otherwise the arms, the
+    reports and the cells at the best learning rates. If a sweep has no report yet, the newest runs
+    are chosen.
 
     Returns:
-        the runs, and how many there are in all.
+        the chosen runs, and the number of all runs.
     """
     folders = list(dict.fromkeys(path.parent for path in event_files(directory)))
     chosen = folders
@@ -58,15 +60,15 @@ def chosen_runs(directory: Path, everything: bool = False) -> tuple[Runs, int]:
 
 
 def link_runs(runs: Runs, view: Path) -> None:
-    """Make `view` a directory that holds the event files of the runs, as links.
+    """Make `view` a directory that holds links to the event files of the runs.
 
-    Called again, it adds what is new and removes what is no longer among the runs.
+    Calling it again adds new links and removes those of runs that are not in `runs` any more.
     """
     wanted = {
         view / name / path.name: path
         for name, folder in runs.items()
         for path in folder.glob(f"{NAME_BEGINS}*")
-        if is_file(path)  # TensorBoard would wait for a pipe
+        if is_file(path)  # TensorBoard would block on a pipe
     }
     for link in event_files(view):
         if link not in wanted:
@@ -107,7 +109,7 @@ def _named(directory: Path, folders: Sequence[Path]) -> Runs:
 
 
 def _names_of_trained_runs(directory: Path) -> dict[Path, str]:
-    """Group, arm, learning rate and seed of each run of a sweep that can be read."""
+    """Names with group, arm, learning rate and seed for each readable run of a sweep."""
     try:
         sweep = load(directory)
         begun = sweep.runs[sweep.runs["status"] != "missing"]

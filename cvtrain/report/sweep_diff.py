@@ -1,4 +1,4 @@
-"""Two sweeps compared: what changed at the points that both have."""
+"""Comparison of two sweeps at the points that both have."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from cvtrain.report.document import Section, Sentence, Table
 from cvtrain.report.narrative import difference_text, metric_text
 
 SETTINGS = ("output", "plan", "on_error", "trusted_modules")
-"""Keys of a configuration that do not affect any number."""
+"""Keys of a configuration that do not affect results."""
 TABLE = "changes"
 
 
 MOST_SETTINGS = 4
-"""Settings in which whole sweeps differ that are spelled out."""
+"""Largest number of settings that are listed if whole sweeps differ in them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +46,15 @@ class Matched:
     """The points that two sweeps have in common.
 
     Attributes:
-        first, second: runs of either sweep, one row per common point, in the same order and with
-            the same labels; with `group`, `arm` and `score` (the validation loss, infinite where
-            the run did not finish).
-        only: number of points that only the first, and only the second has.
-        settings: key, value in the first, value in the second, where all points of a sweep share a
-            value that the other sweep does not have; points are matched in spite of these.
-        equal: per common point, whether status and numbers of its two runs are equal, bit for bit.
+        first, second: runs of each sweep, one row per common point, in the same order and with the
+            same labels; with columns `group`, `arm` and `score` (validation loss, infinite if the
+            run did not finish).
+        only: numbers of points that only the first, and only the second sweep has.
+        settings: key, value in the first and value in the second sweep, for keys in which all
+            points of one sweep differ from all points of the other. Points are matched without
+            these keys.
+        equal: for each common point, whether status and numbers of its two runs are equal, bit for
+            bit.
     """
 
     first: pd.DataFrame
@@ -63,7 +65,7 @@ class Matched:
 
 
 def match(first: Sweep, second: Sweep) -> Matched:
-    """Pair the runs of two sweeps by their configurations."""
+    """Pair the runs of two sweeps that have the same configuration."""
     begun = [sweep.runs[sweep.runs["status"] != "missing"] for sweep in (first, second)]
     keys = list(dict.fromkeys((*first.config_keys, *second.config_keys)))
     keys = [key for key in keys if key not in SETTINGS]
@@ -93,7 +95,7 @@ def change_section(first: Sweep, second: Sweep, names: tuple[str, str]) -> Secti
 
     Args:
         first, second: the sweeps.
-        names: of the sweeps, as sentences call them.
+        names: names of the sweeps in sentences.
     """
     matched = match(first, second)
     sentences = [_overview(matched, names)]
@@ -144,7 +146,8 @@ def _overview(matched: Matched, names: tuple[str, str]) -> str:
 
 
 def _arms(matched: Matched) -> list[tuple[Record, Difference]]:
-    """Per arm a record, and the difference of the test metric, each sweep at its best rate."""
+    """One record per arm, and the difference of the test metric with each sweep at its best
+    rate."""
     compared: list[tuple[Record, Difference]] = []
     for (group, arm), one in matched.first.groupby(["group", "arm"], sort=False):
         sides = one, matched.second.loc[one.index]
@@ -210,14 +213,14 @@ def _texts(runs: pd.DataFrame, key: str) -> pd.Series[str]:
 
 
 def _text(value: Any) -> str:
-    # Beside a missing value the table holds whole numbers as floats, and None as NaN.
+    # In a column with missing values a table holds whole numbers as floats, and None as NaN.
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "none"
     return str(value).removesuffix(".0")
 
 
 def _points(runs: pd.DataFrame, keys: Sequence[str]) -> dict[tuple[str, ...], Hashable]:
-    """Labels of rows by configuration; of a point that was run twice, the last one."""
+    """Labels of rows by configuration; of a point that was run twice, the later one."""
     texts = zip(*(_texts(runs, key) for key in keys), strict=True)
     return dict(zip(texts, runs.index, strict=True))
 

@@ -57,7 +57,7 @@ def test_the_reference_arms_mean_stands_beside_the_bound_of_the_very_data(sweep)
     worse = mine["value"] < known["value"]
     assert ("worse" if worse else "better") in sentence.text
     titles = [each.title for each in report_retuning(load(sweep)).sections]
-    assert "Beside what is known" in titles
+    assert "Known bounds and baselines" in titles
 
 
 def test_a_loss_is_compared_with_a_baseline_of_the_same_loss_alone(sweep, tmp_path):

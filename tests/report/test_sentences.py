@@ -64,7 +64,7 @@ def test_a_sentence_has_the_advice_the_outcome_and_what_it_costs_not_to():
     ("size", "seeds_of_data", "text"),
     [
         (2000, (0,), "the margin of 0.5 points is 10 of 2,000 test samples."),
-        (359, (0,), "1.8 of 359 test samples: too few to speak of other test samples"),
+        (359, (0,), "1.8 of 359 test samples: too few to generalise to other test samples"),
         (359, (0, 1), "1.8 of 359 test samples, in each of 2 splits."),
     ],
 )

@@ -19,18 +19,20 @@ from cvtrain.report.figures.ticks import common_limits, logarithmic, octave_axis
 
 LANDMARKS = (("best", "best learning rate"), ("cliff", "cliff"), ("window", "window"))
 LEAST_RANGE = 0.6
-"""Octaves to either side; a smaller range would make rounding look like a shift."""
+"""Smallest half-range of the axis in octaves: a smaller one would make rounding look like a
+shift."""
 MARGINS = 8
-"""Margins that the axis of differences spans to either side; what is beyond is in a band."""
+"""Half-range of the axis of differences in margins; values beyond are drawn in a band."""
 BEYOND = "in the band: worse than the axis shows, or the goal was never reached"
 
 
 @paper_style
 def shifts(comparison: Comparison) -> Panels | None:
-    """Per group a panel, per arm a row: octaves that best rate, cliff and window move, with 95 %
-    intervals, and where the law puts all three (a bar).
+    """Shifts of best rate, cliff and window in octaves with 95 % intervals, and the shift that the
+    law predicts (a bar): one panel per group, one row per arm.
 
     Returns:
+        None if no arm has several learning rates.
         None where no arm of several learning rates is compared.
     """
     groups = [group for group in comparison.groups if any(map(_has_shift, compared(group)))]
@@ -46,13 +48,15 @@ def shifts(comparison: Comparison) -> Panels | None:
 
 @paper_style
 def prices(comparison: Comparison) -> Panels | None:
-    """Per group a row, over the learning rate that both sides share: the difference of the test
-    metric from the reference with 95 % intervals, where more is worse (left), and the ratio of
-    steps to the goal (right). What lies beyond the axis, and runs that never reach the goal, are in
-    a band above.
+    """Costs of keeping the learning rate, over the learning rate that arm and reference share: one
+    row of panels per group.
+
+    Left: difference of the test metric from the reference with 95 % intervals, where more is worse.
+    Right: ratio of steps to the goal. A band above holds values beyond the axis and runs that never
+    reach the goal.
 
     Returns:
-        None where no arm shares a learning rate with its reference.
+        None if no arm shares a learning rate with its reference.
     """
     groups = [group for group in comparison.groups if compared(group)]
     if not groups:
@@ -72,7 +76,7 @@ def prices(comparison: Comparison) -> Panels | None:
 
 
 def compared(group: Group) -> list[Arm]:
-    """The arms that share a learning rate with the reference, without it."""
+    """The arms that share a learning rate with the reference, without the reference itself."""
     return [arm for arm in group.arms if arm.name != group.reference and arm.prices]
 
 
@@ -163,14 +167,14 @@ def _line(
 
 
 def _ratio(price: SameRate) -> float:
-    """Ratio of the steps to the goal; NaN where one side never reaches it, or begins there."""
+    """Ratio of steps to the goal; NaN if one side never reaches it, or has reached it at step 0."""
     both = (price.steps, price.reference_steps)
     return price.steps / price.reference_steps if all(0 < n < math.inf for n in both) else math.nan
 
 
 def worst_price(group: Group) -> tuple[Arm, SameRate] | None:
-    """The arm and learning rate at which the outcome differs most from the reference's for the
-    worse, without the jitter control; None where it differs nowhere for the worse."""
+    """The arm and learning rate at which the result is worst compared with the reference's, without
+    the jitter control; None if no arm is worse at any rate."""
     sign = -1 if group.rising else 1
     pairs = [(arm, price) for arm in compared(group) if arm.name != CONTROL for price in arm.prices]
     known = [pair for pair in pairs if sign * pair[1].difference.mean > 0]

@@ -1,4 +1,4 @@
-"""The outcome over the learning rate, per arm: registered curves, curves with ranges, heat maps."""
+"""Results over the learning rate by arm: registered curves, curves with ranges, heat maps."""
 
 from __future__ import annotations
 
@@ -36,19 +36,21 @@ from cvtrain.report.figures.ticks import (
 )
 
 MOST_LETTERS = 27
-"""Of the numbers beside each other in the cells of a heat map for which there is room."""
+"""Largest number of characters in a row of cells of a heat map that fit beside each other."""
 HALF_FAILED = "in the band: half of an arm's runs or more failed at this rate"
 ONE_FAILED = "in the band: at this rate a run of the arm failed, so it has no mean"
 
 
 @paper_style
 def registered_curves(comparison: Comparison, answers: Answers) -> Panels | None:
-    """Per group a row: median validation loss over the learning rate as measured (left), and over
-    the learning rate divided by the factor that the arm's answer gives (right): where the factor is
-    right, the curves coincide. In a band above, rates at which half of the runs fail.
+    """Median validation loss over the learning rate, as measured (left) and over the learning rate
+    divided by the factor of the arm's answer (right): one row of panels per group.
+
+    If the factor is right, the curves on the right coincide. A band above marks rates at which half
+    of the runs or more failed.
 
     Returns:
-        None where no arm of several learning rates has an answer.
+        None if no arm with several learning rates has an answer.
     """
     groups = [
         group
@@ -87,10 +89,11 @@ def _median_curve(figure: Panels, axes: Axes, arm: Arm, octaves: float, index: i
 
 @paper_style
 def learning_rate_curves(comparison: Comparison) -> Panels:
-    """Per group a row: validation loss (left) and test metric (right) over the learning rate.
+    """Validation loss (left) and test metric (right) over the learning rate: one row of panels per
+    group.
 
-    Lines are means over seeds, shaded their range. In a band above, learning rates at which a run
-    of the arm failed: the line has a gap there.
+    Lines are means over seeds, shading is their range. A band above marks learning rates at which a
+    run of the arm failed; the line has a gap there.
     """
     groups = comparison.groups
     figure = Panels(len(groups), 2)
@@ -116,7 +119,7 @@ def learning_rate_curves(comparison: Comparison) -> Panels:
 
 
 def group_runs(comparison: Comparison, group: Group) -> pd.DataFrame:
-    """The runs of a group, with what `rate_values` needs of the hundreds of columns."""
+    """The runs of a group, with only the columns that `rate_values` needs."""
     needed = dict.fromkeys(("arm", "optimizer.lr", "score", group.metric))
     return comparison.runs.loc[comparison.runs["group"] == group.name, list(needed)]
 
@@ -126,10 +129,10 @@ def rate_values(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 
     Args:
         rows: runs of one arm.
-        column: of them: the score, or a test metric, which is turned by `as_error`.
+        column: column to use: the score, or a test metric, which `as_error` converts.
 
     Returns:
-        columns `mean`, `low`, `high`, indexed by the learning rate; NaN where a run failed.
+        columns `mean`, `low` and `high`, indexed by learning rate; NaN if a run failed.
     """
     by_rate = rows.assign(shown=as_error(rows[column], column)).groupby("optimizer.lr")
     values = pd.DataFrame(by_rate["shown"].agg(mean="mean", low="min", high="max"))
@@ -138,9 +141,10 @@ def rate_values(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 
 @paper_style
 def heat_maps(comparison: Comparison) -> Panels:
-    """Per group a panel: the mean test metric of every arm at every learning rate, an accuracy as
-    its error; brighter is better, and panels of the same metric have the same colours. A cross
-    marks a learning rate at which a run of the arm failed."""
+    """Mean test metric of every arm at every learning rate as a heat map: one panel per group.
+
+    An accuracy is shown as its error. Brighter is better, and panels of the same metric use the
+    same colours. A cross marks a learning rate at which a run of the arm failed."""
     groups = comparison.groups
     columns = min(len(groups), 2)
     figure = Panels(rows_for(len(groups), columns), columns, names=True)
@@ -204,18 +208,19 @@ def _three_digits(value: float) -> str:
 
 
 def arm_indices(comparison: Comparison) -> dict[str, int]:
-    """An index into the line styles for every arm, so that a colour means one arm everywhere."""
+    """An index into the line styles for every arm, so that a colour means the same arm in all
+    figures."""
     names = (arm.name for group in comparison.groups for arm in group.arms if arm.name != CONTROL)
     return {name: index for index, name in enumerate(dict.fromkeys(names))}
 
 
 def distances(group: Group, answers: Answers) -> Iterator[tuple[str, float, float]]:
-    """Per arm how far its median validation loss is from the reference's at equal learning rates,
+    """Distance of each arm's median validation loss from the reference's at equal learning rates,
     as measured and moved by the factor of its answer.
 
     Yields:
-        the arm, and two medians over learning rates of the ratio of losses less 1; NaN where the
-        curves have no learning rate in common.
+        the arm and two distances, each a median over learning rates of the ratio of losses minus 1;
+        NaN if the curves have no learning rate in common.
     """
     base = group.base
     if base is None:
@@ -240,5 +245,6 @@ def _distance(base: Arm, arm: Arm, octaves: float) -> float:
 
 
 def _has_ratio(losses: RealArray) -> BoolArray:
-    """Where a loss can be divided by: a perfect fit has 0, a loss of one's own may be negative."""
+    """Mask of losses that can be divided by: a perfect fit has 0, and a user's loss may be
+    negative."""
     return np.isfinite(losses) & (losses > 0)

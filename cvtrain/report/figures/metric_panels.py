@@ -12,20 +12,20 @@ from cvtrain.report.figures.style import as_error, band, error_name, paper_style
 from cvtrain.report.figures.ticks import common_limits, logarithmic, octave_axis
 
 CURVES = "Lines are means over held-out {unit}s, shaded from the lowest to the highest"
-"""What is to be seen, of replicates that are called so."""
+"""Caption of curves; `unit` is the name of a replicate."""
 FAILED = "in the band: at this rate a run failed, so it has no mean"
 
 
 @dataclass(frozen=True, eq=False)
 class MetricCurve:
-    """One line of one panel.
+    """One line in one panel.
 
     Attributes:
-        row, column: place of the panel, by name.
-        title: of the panel.
-        name: of the line.
+        row, column: names of the panel's row and column.
+        title: title of the panel.
+        name: name of the line.
         metric: label of the vertical axis.
-        runs: the runs that the line is drawn from.
+        runs: runs from which the line is drawn.
     """
 
     row: str
@@ -38,12 +38,13 @@ class MetricCurve:
 
 @paper_style
 def metric_panels(curves: Sequence[MetricCurve], *, mark_best: bool = False) -> Panels:
-    """Draw curves over the learning rate: means over the judged runs, with their range shaded; an
-    accuracy as its error. In a band above, learning rates at which a run failed.
+    """Draw curves over the learning rate: means over the judged runs, with their range shaded.
+
+    An accuracy is shown as its error. A band above marks learning rates at which a run failed.
 
     Args:
         curves: lines; panels are in the order of their first lines.
-        mark_best: draw a vertical line at the learning rate that was chosen.
+        mark_best: whether to draw a vertical line at the chosen learning rate.
     """
     rows, columns, names = (
         list(dict.fromkeys(getattr(curve, key) for curve in curves))

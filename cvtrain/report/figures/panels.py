@@ -1,7 +1,7 @@
-"""Figures as grids of panels of one size, with one legend below, and a band for what failed.
+"""Figures as grids of panels of one size, with one legend below and a band for failed runs.
 
-Nothing is measured to lay a figure out: panels are of fixed size, so their letters are as large in
-a figure of one panel as in one of twelve. A page may show the panels in any number of columns.
+The layout does not depend on measured text: panels have a fixed size, so letters are as large in a
+figure of one panel as in one of twelve. A page may show the panels in any number of columns.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from matplotlib.patches import Patch, Rectangle
 from cvtrain.report.figures.style import MARKERS, style_of
 
 FULL = 6.8
-"""Inches: the width of all figures of several columns; a journal's page has 7.16."""
+"""Width of all figures of several columns, in inches; a journal's page has 7.16."""
 PANEL = FULL / 2, 2.15
-"""Inches: width and height of a panel with its labels; a journal's column is 3.5 wide."""
+"""Width and height of a panel with its labels, in inches; a journal's column is 3.5 wide."""
 LEFT, RIGHT, ABOVE, BELOW = 0.62, 0.08, 0.4, 0.44
-"""Inches of a panel around its axes, for labels, title and band."""
+"""Margins of a panel around its axes, in inches, for labels, title and band."""
 NAMES_LEFT = 1.45
-"""Inches to the left of axes whose ticks are names."""
+"""Margin to the left of axes whose ticks are names, in inches."""
 LETTERS_OF_NAME = 20
 BAND = 0.17
 """Height of the band of failed runs, in inches."""
 LINE, LEGEND_LETTERS = 0.16, 42
-"""Of a legend: height of a line in inches, letters in a line of a column as wide as `PANEL`."""
+"""Height of a line of the legend in inches, and letters per line in a column as wide as `PANEL`."""
 
 
 class Piece(NamedTuple):
-    """A rectangle of a figure that can be shown by itself, in inches from its upper left corner."""
+    """A rectangle of a figure that can be shown by itself, in inches from the upper left corner."""
 
     left: float
     top: float
@@ -48,15 +48,15 @@ class Panels(Figure):
     """A figure of panels.
 
     Attributes:
-        grid: the axes, `[rows, columns]`; those without data are removed by `finish`.
+        grid: the axes, `[rows, columns]`; `finish` removes those without data.
         pieces: panels and columns of the legend, row by row.
-        columns: panels beside each other.
+        columns: number of panels beside each other.
     """
 
     def __init__(self, rows: int, columns: int, *, names: bool = False) -> None:
         """Args:
         rows, columns: numbers of panels.
-        names: leave room for names as ticks of the y axes.
+        names: whether to leave room for names as ticks of the y axes.
         """
         width = PANEL[0] if columns <= 2 else FULL / columns
         height = rows * PANEL[1]
@@ -78,13 +78,14 @@ class Panels(Figure):
         self.pieces: tuple[Piece, ...] = ()
 
     def mark_failed(self, axes: Axes, x: Any, index: int | None, label: str = "failed") -> None:
-        """Mark places on the x axis in a band above the panel, which is no value of the y axis.
+        """Mark positions on the x axis in a band above the panel, outside the range of the y axis.
 
         Args:
-            axes: of a panel.
-            x: places in the units of the x axis.
-            index: of the line, as in `style_of`; it also decides the height within the band.
-            label: of the band, e.g. ``failed`` or ``never``.
+            axes: axes of a panel.
+            x: positions in the units of the x axis.
+            index: index of the line, as in `style_of`; it also determines the height within the
+                band.
+            label: label of the band, e.g. ``failed`` or ``never``.
         """
         if not len(x):
             return
@@ -112,7 +113,7 @@ class Panels(Figure):
         """Remove empty panels and write the legend below, each label once.
 
         Args:
-            band: what the band above a panel means, for the legend.
+            band: explanation of the band above a panel, for the legend.
 
         Returns:
             the figure.
@@ -125,7 +126,7 @@ class Panels(Figure):
             if axes.get_xscale() == "linear":
                 axes.locator_params(axis="x", nbins=5)
             if axes in self._banded and not np.isfinite(axes.dataLim.intervaly).all():
-                axes.set_yticks([])  # all failed, so there is no value to read off
+                axes.set_yticks([])  # all runs failed, so there is no value to read off
         handles: dict[str, Artist] = {}
         for axes in self._cells:
             for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -166,7 +167,8 @@ class Panels(Figure):
         return [Piece(column * size, height, size, below) for column in range(len(parts))]
 
     def _grow(self, below: float) -> None:
-        """Add inches below the panels; these keep their sizes and their distance from the top."""
+        """Enlarge the figure below the panels, in inches; these keep their size and distance from
+        the top."""
         width, height = (float(length) for length in self.get_size_inches())
         self.set_size_inches(width, height + below)
         for axes in self.axes:
@@ -176,17 +178,17 @@ class Panels(Figure):
 
 
 def rows_for(panels: int, columns: int) -> int:
-    """Rows of a grid that holds so many panels; at least one."""
+    """Number of rows of a grid that holds this many panels, at least one."""
     return max(1, -(-panels // columns))
 
 
 def name_label(name: str) -> str:
-    """A name as a tick of an axis made for names, in two lines where it is long."""
+    """A name as a tick label, in two lines if it is long."""
     return "\n".join(textwrap.wrap(name, LETTERS_OF_NAME, max_lines=2, placeholder=" …")) or name
 
 
 def name_ticks(axes: Axes, names: Sequence[str]) -> None:
-    """Label the rows 0, 1, … of a panel with names, from above."""
+    """Label the rows 0, 1, … of a panel with names, from the top."""
     axes.set_yticks(range(len(names)), [name_label(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)

@@ -1,4 +1,4 @@
-"""Figures as files: SVG with letters that can be read, and PNG for TensorBoard."""
+"""Write figures as SVG with real text, and as PNG for TensorBoard."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def save_figure(figure: Figure, path: Path) -> list[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     svg, png = path.with_suffix(".svg"), path.with_suffix(".png")
     with mpl.rc_context(PAPER), warnings.catch_warnings():
-        # The tables of the report have the letters that matplotlib's fonts lack.
+        # The tables of the report contain characters that matplotlib's fonts lack.
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         write_atomically(
             svg, lambda file: figure.savefig(file, format="svg", metadata={"Date": None})
@@ -38,7 +38,7 @@ def _make_printable(figure: Figure) -> None:
     for text in figure.findobj(Text):
         text.set_text(printable(text.get_text(), lines=True))
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
-        # Tick labels set by hand are drawn by such formatters, at every drawing.
+        # Tick labels set by hand use such formatters at every drawing.
         formatter = axis.get_major_formatter()
         if isinstance(formatter, FuncFormatter):
             axis.set_major_formatter(FuncFormatter(partial(_printable_label, formatter.func)))

@@ -1,4 +1,4 @@
-"""How every figure looks: colours, marks, sizes of letters. Better is always lower."""
+"""The style of all figures: colours, marks, sizes of letters. Lower values are always better."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from matplotlib.colors import Colormap
 
 from cvtrain.analysis.metric import ACCURACY
 
-# Okabe and Ito 2008, Color Universal Design; each colour comes with its own marker and dash.
+# Okabe and Ito 2008, Color Universal Design. Each colour has its own marker and dash pattern.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 CONTROL_COLOUR = "0.6"
-"""Of the jitter control, which is drawn wide and behind the arms."""
+"""Colour of the jitter control, which is drawn wide and behind the arms."""
 BETTER_BRIGHTER: Colormap = mpl.colormaps["cividis_r"]
-"""Maps losses and errors to colours: less of them is brighter."""
+"""Maps losses and errors to colours: lower values are brighter."""
 
 LETTERS = 8.0
-"""Points of the smallest letters: 8 in print, and 11 pixels on a phone 375 pixels wide."""
+"""Size of the smallest letters in points: 8 in print, 11 pixels on a phone 375 pixels wide."""
 
 PAPER: Any = {
     "font.size": LETTERS,
@@ -36,7 +36,7 @@ PAPER: Any = {
     "ytick.major.size": 2.5,
     "lines.linewidth": 1.3,
     "lines.markersize": 4.0,
-    "axes.titley": 1.0,  # where it is anyway; to look for it takes a fifth of a drawing
+    "axes.titley": 1.0,  # the default; automatic placement takes a fifth of the drawing time
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -48,16 +48,16 @@ PAPER: Any = {
     "text.parse_math": False,
     "text.usetex": False,
 }
-"""Settings of matplotlib, sizes in points. With a fixed salt equal figures are equal files. Letters
-of an SVG are letters, which can be read, searched and selected; they are not parsed as formulas,
-since they may come from a configuration."""
+"""Settings of matplotlib, with sizes in points. The fixed salt makes equal figures equal files.
+Text in an SVG stays text, so that it can be read, searched and selected. It is not parsed as
+formulas, since it may come from a configuration."""
 
 Drawn = TypeVar("Drawn")
 Arguments = ParamSpec("Arguments")
 
 
 def paper_style(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Drawn]:
-    """Decorate a function that draws, so that it uses `PAPER` whatever matplotlib is set to."""
+    """Decorate a drawing function so that it uses `PAPER`, independent of matplotlib's settings."""
 
     @wraps(draw)
     def styled(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Drawn:
@@ -68,11 +68,11 @@ def paper_style(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Drawn]:
 
 
 def style_of(index: int | None) -> dict[str, Any]:
-    """Colour, dash and marker of the line number `index`; None: of the jitter control."""
+    """Colour, dash pattern and marker of line number `index`; None: of the jitter control."""
     if index is None:
         return {"color": CONTROL_COLOUR, "linewidth": 4, "alpha": 0.5, "zorder": 2}
     return {
-        "zorder": 3 - index / 100,  # the first above the others
+        "zorder": 3 - index / 100,  # the first line above the others
         "color": COLOURS[index % len(COLOURS)],
         "linestyle": DASHES[index % len(DASHES)],
         "marker": MARKERS[index % len(MARKERS)],
@@ -82,8 +82,8 @@ def style_of(index: int | None) -> dict[str, Any]:
 def band(
     axes: Axes, x: np.ndarray, values: Mapping[str, np.ndarray], index: int | None, label: str
 ) -> None:
-    """Draw the line `mean` with a band from `low` to `high`, as the line number `index`; there is a
-    gap where `mean` is NaN."""
+    """Draw the line `mean` in the style of line number `index`, with a band from `low` to `high`;
+    the line has a gap where `mean` is NaN."""
     style = style_of(index)
     axes.plot(x, values["mean"], label=label, **style)
     axes.fill_between(
@@ -92,7 +92,7 @@ def band(
 
 
 def error_name(metric: str) -> str:
-    """The axis of a test metric, of which less is better: an accuracy is shown as its error.
+    """The axis label of a test metric. Lower is better: an accuracy is shown as its error.
 
     Args:
         metric: a tag (``test/accuracy``, ``test/nmse``) or its label in a table.
@@ -103,12 +103,12 @@ def error_name(metric: str) -> str:
 
 
 def as_error(values: Any, metric: str) -> Any:
-    """Values of a test metric as `error_name` names them.
+    """Values of a test metric in the form that `error_name` labels.
 
     Args:
-        values: numbers or arrays; an accuracy is a share where `metric` is its tag, and in per cent
-            where it is a label.
-        metric: as in `error_name`.
+        values: numbers or arrays; an accuracy is a share if `metric` is a tag, and in per cent if
+            it is a label.
+        metric: tag or label, as in `error_name`.
     """
     if metric == ACCURACY:
         return 100 * (1 - values)

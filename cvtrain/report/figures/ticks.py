@@ -1,4 +1,4 @@
-"""Axes with a few ticks whose labels a person reads: 0.02, 0.5, 10⁻⁵, 2⁻³."""
+"""Axes with a few readable tick labels: 0.02, 0.5, 10⁻⁵, 2⁻³."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from cvtrain.report.cells import number_text, superscript
 
 LEAST_TICKS, MOST_TICKS = 3, 7
 BETWEEN = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))
-"""Numbers from 1 to 10 that ticks of a logarithmic axis are, times powers of ten."""
+"""Candidate multiples of powers of ten for ticks of a logarithmic axis."""
 WITHIN = 1e-9
-"""Relative distance at which a tick at the end of an axis still belongs to it."""
+"""Relative distance within which a tick at the end of an axis still belongs to it."""
 
 
 def octave_axis(axes: Axes, label: str) -> None:
@@ -37,7 +37,7 @@ def logarithmic(axes: Axes) -> None:
 
 
 def label_logarithm(axes: Axes) -> None:
-    """Choose the ticks of a logarithmic y axis anew, after its limits were set."""
+    """Choose the ticks of a logarithmic y axis again, after its limits were set."""
     ticks = log_ticks(*axes.get_ylim())
     _fix(axes.yaxis, ticks, [number_label(tick) for tick in ticks])
 
@@ -50,8 +50,8 @@ def octave_ticks(low: float, high: float) -> list[int]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Three to seven ticks on a logarithmic axis: powers of ten, with the fewest numbers between
-    them that make three, or else multiples of one step."""
+    """Three to seven ticks on a logarithmic axis: powers of ten with the fewest numbers between
+    them that give three ticks, or else multiples of one step."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     step = max(1, -(-(last - first) // MOST_TICKS))
     powers = [10.0**exponent for exponent in range(first, last + 1) if exponent % step == 0]
@@ -65,7 +65,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def number_label(value: float) -> str:
-    """E.g. ``0.02``, ``50``, ``10⁻⁵``, ``3×10⁵``."""
+    """Format a tick label, e.g. ``0.02``, ``50``, ``10⁻⁵``, ``3×10⁵``."""
     if value == 0 or 1e-3 <= abs(value) < 1e5:
         return number_text(value)
     exponent = math.floor(math.log10(abs(value)) + WITHIN)
@@ -75,14 +75,14 @@ def number_label(value: float) -> str:
 
 
 def common_limits(panels: Iterable[Axes], axis: str) -> None:
-    """Give panels that are compared the same x or y axis, that of all their data.
+    """Give panels that are compared the same x or y axis, which covers all their data.
 
     Args:
-        panels: those without data are left alone.
+        panels: the panels; those without data are left unchanged.
         axis: ``x`` or ``y``.
     """
     drawn = [axes for axes in panels if axes.has_data()]
-    # A panel without any positive value has no logarithm, and nothing to be compared by one.
+    # A panel without positive values has no logarithmic axis and is not compared on one.
     for scale in {getattr(axes, f"get_{axis}scale")() for axes in drawn}:
         alike = [axes for axes in drawn if getattr(axes, f"get_{axis}scale")() == scale]
         limits = [getattr(axes, f"get_{axis}lim")() for axes in alike]

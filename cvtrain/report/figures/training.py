@@ -1,4 +1,5 @@
-"""The course of training: losses over steps, gradients and weights in the complex plane."""
+"""Figures of the course of training: losses over steps, gradients and weights in the complex
+plane."""
 
 from __future__ import annotations
 
@@ -32,8 +33,8 @@ class Traces:
     """Traced entries of the runs of a group at the reference's best learning rate.
 
     Attributes:
-        group: its name.
-        tables: by arm, one table per seed with a column per part of a traced entry.
+        group: name of the group.
+        tables: by arm, one table per seed with a column for each part of a traced entry.
         entry: parameter and position of the first complex entry.
     """
 
@@ -43,16 +44,17 @@ class Traces:
 
     @property
     def weight(self) -> str:
-        """The entry as it is written in Python, e.g. ``trunk.0.weight[0,0]``."""
+        """The entry in Python notation, e.g. ``trunk.0.weight[0,0]``."""
         return f"{self.entry[0]}[{self.entry[1]}]"
 
     def path(self, arm: str, kind: str) -> npt.NDArray[np.complex128]:
-        """The entry of the arm's first seed over the logged steps; `kind`: ``grad``, ``weight``."""
+        """The values of the entry over the logged steps, for the arm's first seed; `kind` is
+        ``grad`` or ``weight``."""
         return _entry(self.tables[arm][0], kind, self.entry)
 
     def shares(self, arm: str) -> npt.NDArray[np.float64]:
-        """Shares of the traced entries of `w.grad` in `SECTORS` sectors of the phase from −π, over
-        all seeds and steps."""
+        """Shares of the traced entries of `w.grad` in `SECTORS` sectors of the phase, starting at
+        −π, over all seeds and steps."""
         phases = np.concatenate([_phases(table) for table in self.tables[arm]])
         counts, _ = np.histogram(phases, bins=SECTORS, range=(-np.pi, np.pi))
         return np.asarray(counts / max(counts.sum(), 1), dtype=np.float64)
@@ -70,11 +72,12 @@ def read_traces(sweep: Sweep, comparison: Comparison) -> list[Traces]:
 
 @paper_style
 def convergence(sweep: Sweep, comparison: Comparison) -> Panels | None:
-    """Per group a row: validation loss over steps, all arms at the reference's best learning rate
-    (left) and each at its own (right). Lines are medians over seeds, shaded their quartiles.
+    """Validation loss over steps, with all arms at the reference's best learning rate (left) and
+    each at its own (right): one row of panels per group. Lines are medians over seeds, shading
+    their quartiles.
 
     Returns:
-        None where no run of a best learning rate was validated.
+        None if no run at a best learning rate was validated.
     """
     groups = [g for g in comparison.groups if any(arm.best_lr for arm in g.arms)]
     figure = Panels(max(len(groups), 1), 2)
@@ -100,11 +103,11 @@ def convergence(sweep: Sweep, comparison: Comparison) -> Panels | None:
 
 @paper_style
 def paths(traces: list[Traces], comparison: Comparison) -> Panels | None:
-    """Per group a row: one entry of a weight, and of its `w.grad`, as they move in the plane; every
-    arm at the reference's best learning rate, one seed.
+    """The path of one entry of a weight and of its `w.grad` in the complex plane: one row of panels
+    per group; every arm at the reference's best learning rate, one seed.
 
     Returns:
-        None where no complex entry was traced.
+        None if no complex entry was traced.
     """
     if not traces:
         return None
@@ -124,11 +127,11 @@ def paths(traces: list[Traces], comparison: Comparison) -> Panels | None:
 
 @paper_style
 def phases(traces: list[Traces], comparison: Comparison) -> Panels | None:
-    """Per group a panel: how often the traced entries of `w.grad` point where, at the reference's
-    best learning rate, all seeds and steps, in sectors of 15°.
+    """Distribution of the phases of the traced entries of `w.grad` in sectors of 15°, at the
+    reference's best learning rate, over all seeds and steps: one panel per group.
 
     Returns:
-        None where no complex entry was traced.
+        None if no complex entry was traced.
     """
     if not traces:
         return None
@@ -141,7 +144,7 @@ def phases(traces: list[Traces], comparison: Comparison) -> Panels | None:
             shares = 100 * of_group.shares(arm)
             axes.plot(middles, shares, label=arm, markevery=4, **style_of(indices[arm]))
         uniform = 100 / SECTORS
-        axes.axhline(uniform, color="0.3", linewidth=0.8, label="all directions equally often")
+        axes.axhline(uniform, color="0.3", linewidth=0.8, label="uniform distribution")
         axes.set_xticks([-180, -90, 0, 90, 180], ["−180°", "−90°", "0°", "90°", "180°"])
         axes.set_ylim(bottom=0)
         axes.set_xlabel("phase of entries of w.grad")
@@ -164,7 +167,7 @@ def _loss_band(axes: Axes, sweep: Sweep, rows: pd.DataFrame, index: int, label: 
     if not losses:
         return
     joined = pd.concat(losses, axis=1)
-    # A diverged run has no later rows; it counts as infinite.
+    # A diverged run has no later rows and counts as infinite.
     quartiles = joined.fillna(np.inf).quantile([0.25, 0.5, 0.75], axis=1, interpolation="nearest")
     steps = joined.index.to_numpy(dtype=float)
     values = {
@@ -176,7 +179,8 @@ def _loss_band(axes: Axes, sweep: Sweep, rows: pd.DataFrame, index: int, label: 
 
 
 def _traces(sweep: Sweep, comparison: Comparison, group: Group) -> dict[str, list[pd.DataFrame]]:
-    """By arm, tables of the traced entries of its runs at the reference's best learning rate."""
+    """Tables of the traced entries of an arm's runs at the reference's best learning rate, by
+    arm."""
     reference = group.base
     if reference is None or reference.best_lr is None:
         return {}
@@ -192,7 +196,7 @@ def _traces(sweep: Sweep, comparison: Comparison, group: Group) -> dict[str, lis
 
 
 def _first_entry(table: pd.DataFrame) -> tuple[str, str]:
-    """Parameter and position of the first complex entry that was traced; empty without one."""
+    """Parameter and position of the first traced complex entry; empty strings without one."""
     matches = (TRACED.fullmatch(str(tag)) for tag in table.columns)
     return next(((m["parameter"], m["at"]) for m in matches if m and m["part"] == "imag"), ("", ""))
 
