@@ -19,7 +19,8 @@ from typing import Any
 
 DATASETS = (
     *("adding", "arrays", "article", "copy_memory", "digits_fft", "equalizer", "fashion_fft"),
-    *("folders", "miccai2023", "mnist_fft", "modulation", "mstar", "noncircular", "polsf"),
+    *("folders", "miccai2023", "mnist_fft", "modulation", "mri_image", "mri_undersampled"),
+    *("mstar", "noncircular", "polsf"),
     *("s1slc", "sample", "speckle", "symmetry", "system_id", "wave_field"),
 )
 """Functions of `cvtrain.data`, each in the module that bears its name. Others there take addresses

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +26,9 @@ PIECE = 4096
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Order = npt.NDArray[np.intp]
+Files: TypeAlias = Literal["all", "test"]
+TEST_SHARE = 5
+"""Of the test files alone, one image in so many is for test, where no number is set."""
 
 
 FILES = tuple(
@@ -82,6 +87,7 @@ def idx_fft(
     source: Source,
     path: str,
     fetch: bool,
+    files: Files,
     seed: int,
     validation_samples: int,
     train_samples: int | None,
@@ -101,14 +107,19 @@ def idx_fft(
     test images is taken likewise: of MNIST's the first 5000 are easier than the others, as LeCun
     says. Each split keeps the order of the files.
 
+    Where the files for training are missing, those for test can stand in for them (``test``): the
+    order is then that of their images, and validation, test and training follow each other in it.
+    Errors on such splits are not comparable with published ones.
+
     Args:
         source: where the files are from.
         path: their folder, relative to the current one.
         fetch: download those that are missing.
+        files: ``all`` four, or the two for ``test`` alone.
         seed: of the random order.
         validation_samples: at least 1.
-        train_samples: at least 1; None for all images that are not for validation.
-        test_samples: at least 1; None for all.
+        train_samples: at least 1; None for all images that are left.
+        test_samples: at least 1; None for all, or for a fifth of the test files alone.
         dtype: complex64 or complex128, of inputs `[N, 28, 28]`; targets are `[N]` int64.
 
     Raises:
@@ -117,34 +128,48 @@ def idx_fft(
             should be.
     """
     folder = Path(path).expanduser()
+    published = {
+        name: checksum
+        for name, checksum in zip(FILES, source.checksums, strict=True)
+        if files == "all" or name.startswith("t10k")
+    }
     if fetch:
-        download(folder, dict(zip(FILES, source.checksums, strict=True)), source.mirrors)
-    _check_complete(folder, source)
+        download(folder, published, source.mirrors)
+    _check_complete(folder, source, published)
 
-    images, labels = _read_pair(folder, "train")
     test_images, test_labels = _read_pair(folder, "t10k")
-    if len(labels) < 2:
-        raise ValueError(f"{folder}: number of training images {len(labels)}, should be at least 2")
+    alone = files == "test"
+    images, labels = (test_images, test_labels) if alone else _read_pair(folder, "train")
+    least = 3 if alone else 2
+    if len(labels) < least:
+        kind = "test" if alone else "training"
+        raise ValueError(
+            f"{folder}: number of {kind} images {len(labels)}, should be at least {least}"
+        )
+    if alone and test_samples is None:
+        test_samples = max(1, len(labels) // TEST_SHARE)
+    from_same = test_samples or 0 if alone else 0
     for name, samples, most in (
-        ("validation_samples", validation_samples, len(labels) - 1),
-        ("train_samples", train_samples, len(labels) - validation_samples),
-        ("test_samples", test_samples, len(test_labels)),
+        ("validation_samples", validation_samples, len(labels) - 1 - alone),
+        ("test_samples", test_samples, len(test_labels) - (validation_samples + 1) * alone),
+        ("train_samples", train_samples, len(labels) - validation_samples - from_same),
     ):
         if samples is not None:
             check_integer(name, samples, minimum=1, maximum=most)
 
     generator = data_generator(seed)
     order = interleaved(labels, generator)
-    train = np.sort(order[validation_samples:][:train_samples])
     validation = np.sort(order[:validation_samples])
-    test = np.sort(interleaved(test_labels, generator)[:test_samples])
+    rest = order[validation_samples:]
+    test = rest[:from_same] if alone else interleaved(test_labels, generator)[:test_samples]
+    train = np.sort(rest[from_same:][:train_samples])
     rms = _rms(images[train])
     if rms == 0:
         raise ValueError(f"{folder}: the training images are all black")
     return Dataset(
         _split(images, labels, train, rms, dtype),
         _split(images, labels, validation, rms, dtype),
-        _split(test_images, test_labels, test, rms, dtype),
+        _split(test_images, test_labels, np.sort(test), rms, dtype),
         task="classification",
         out_features=CLASSES,
         class_names=source.class_names,
@@ -166,14 +191,16 @@ def interleaved(labels: Labels, generator: np.random.Generator) -> Order:
     return order
 
 
-def _check_complete(folder: Path, source: Source) -> None:
-    names = [name.removesuffix(".gz") for name in FILES]
+def _check_complete(folder: Path, source: Source, wanted: Collection[str]) -> None:
+    names = [name.removesuffix(".gz") for name in wanted]
     missing = [name for name in names if find_idx(folder, name) is None]
     if missing:
+        alone = all(name.startswith("train") for name in missing)
+        instead = "; data.files=test draws all splits from the test files alone" if alone else ""
         raise ValueError(
             f"path={folder}: there is no {', no '.join(missing)}, with or without .gz;"
             f" data.download=true fetches {source.name} from {' or '.join(source.mirrors)}, or put"
-            " the files there by hand"
+            f" the files there by hand{instead}"
         )
 
 

@@ -231,6 +231,47 @@ def test_files_that_are_not_there_are_named_with_the_way_to_them(tmp_path, gener
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def without_training_files(folder):
+    write_digits(folder, train=TRAIN)
+    for name in (IMAGES, LABELS):
+        (folder / name).unlink()
+    return folder
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_the_test_files_alone_make_three_splits_without_a_common_image(tmp_path, generator):
+    folder = without_training_files(tmp_path)
+    alone = {"generator": generator, "files": "test", "validation_samples": 50}
+    whole = load(folder, **alone)
+    assert [len(split) for split in splits(whole)] == [TEST - 50 - TEST // 5, 50, TEST // 5]
+    images, labels = (each[TRAIN:] for each in digits())
+    assert set.union(*map(pixels, splits(whole))) == labelled(images, labels.tolist())
+    fewer = load(folder, **alone, train_samples=20, test_samples=30)
+    assert [len(split) for split in splits(fewer)] == [20, 50, 30]
+    assert np.bincount(fewer.validation.targets, minlength=10).min() >= 3
+    most = f"train_samples={TEST - 79}: should be an integer from 1 to {TEST - 80}"
+    with pytest.raises(ValueError, match=re.escape(most)):
+        load(folder, **alone, train_samples=TEST - 79, test_samples=30)
+    no_room = f"test_samples={TEST - 50}: should be an integer from 1 to {TEST - 51}"
+    with pytest.raises(ValueError, match=re.escape(no_room)):
+        load(folder, **alone, test_samples=TEST - 50)
+
+
+def test_who_has_the_test_files_alone_is_told_of_them(tmp_path):
+    folder = without_training_files(tmp_path)
+    with pytest.raises(ValueError, match=r"by hand; data\.files=test draws all splits"):
+        load(folder)
+
+
+REAL = Path(__file__).parents[3] / "shared" / "data" / "mnist"
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="MNIST's test files are not beside the repository")
+def test_the_test_files_of_mnist_are_divided():
+    dataset = load(REAL, files="test", validation_samples=200, test_samples=500)
+    assert [len(split) for split in splits(dataset)] == [9300, 200, 500]
+
+
 @pytest.mark.parametrize("generator", GENERATORS)
 def test_download_asks_for_what_is_missing_before_it_is_looked_for(
     tmp_path, monkeypatch, generator
