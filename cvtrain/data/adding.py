@@ -1,4 +1,4 @@
-"""The adding problem: two marked numbers of a long sequence are to be added."""
+"""The adding problem: the sum of two marked numbers in a long sequence."""
 
 from typing import Annotated
 
@@ -25,19 +25,19 @@ def adding(
     """Regression of the sum of two numbers of a sequence, those that a second sequence marks.
 
     Hochreiter and Schmidhuber (1997, Neural Computation 9:1735) in the form of Arjovsky, Shah and
-    Bengio (2016, arXiv:1511.06464): the numbers u₁, …, u_T are uniform in [0, 1); the marks are 0
-    but for two ones, at j in the first half and k in the second (the longer one, of an odd T),
-    each equally likely anywhere there. y = u_j + u_k has mean 1 and variance 2/12, so that always
-    to answer 1 has a mean |error|² of 1/6, the reference. All of it is real: the imaginary parts
-    are zero.
+    Bengio (2016, arXiv:1511.06464). The numbers u₁, …, u_T are uniform in [0, 1). The marks are 0
+    except for two ones: at j in the first half and at k in the second (which is longer if T is
+    odd), each uniform over its half. y = u_j + u_k has mean 1 and variance 2/12, so the constant
+    answer 1 has a mean |error|² of 1/6, which is the reference. All values are real: imaginary
+    parts are 0.
 
     Args:
-        seed: of the random numbers and marks.
+        seed: seed of the random numbers and marks.
         length: T, at least 2; Arjovsky et al. have 100, 200, 400 and 750.
-        train_samples: sequences for training; 100 000 in the literature.
-        validation_samples: sequences for validation.
-        test_samples: sequences for test; 10 000 in the literature.
-        dtype: complex64 or complex128, of inputs `[N, T, 2]`, number and mark, and targets
+        train_samples: number of sequences for training; 100 000 in the literature.
+        validation_samples: number of sequences for validation.
+        test_samples: number of sequences for test; 10 000 in the literature.
+        dtype: complex64 or complex128: dtype of inputs `[N, T, 2]`, number and mark, and targets
             `[N, 1]`.
 
     Raises:

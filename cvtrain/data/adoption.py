@@ -1,4 +1,5 @@
-"""Data that a user's code makes: a `Dataset`, three torch data sets, or a LightningDataModule."""
+"""Convert data made by a user's code: a `Dataset`, three torch data sets, or a
+LightningDataModule."""
 
 from __future__ import annotations
 
@@ -19,29 +20,30 @@ WANTED = (
     " LightningDataModule"
 )
 WEIGHTED = ("an input", "a target", "a weight")
-"""Items of a sample, whose last may be missing. Three items are not recognised by themselves: they
-may be meant as two inputs and a target."""
+"""Items of a sample; the last may be missing. Three items are not recognised automatically, since
+they may be two inputs and a target."""
 INSTEAD = "; data.weighted=true takes a third item for the weight, ((a, b), target) has two inputs"
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 
 
 def as_dataset(made: Any, dtype: torch.dtype, weighted: bool | None = False) -> Dataset:
-    """The `Dataset` of what a user's function or class made.
+    """Convert what a user's function or class returned to a `Dataset`.
 
-    Samples of torch data sets are pairs of input, or a tuple of inputs, and target, or triples of
-    these and a weight; they are read once, in their order, into memory. Of a LightningDataModule
-    the data sets of its loaders are taken, as Lightning sets them up for fit and for test: batches,
-    their size and their order are those of the run. Targets are recognised by
-    `cvtrain.data.conversion.recognised`.
+    Samples of torch data sets are pairs of an input (or a tuple of inputs) and a target, or triples
+    with a weight; they are read once, in their order, into memory. From a LightningDataModule the
+    data sets of its loaders are taken, as Lightning sets them up for fit and for test; size and
+    order of batches are those of the run. `cvtrain.data.conversion.recognised` recognises the
+    targets.
 
     Args:
         made: a `Dataset`; a sequence of three map-style data sets, or a mapping with the keys
             train, validation (or val) and test; or a LightningDataModule.
-        dtype: complex64 or complex128, of inputs that are not in a `Dataset`.
-        weighted: whether samples have a weight; None: those that are triples have.
+        dtype: complex64 or complex128: dtype of inputs that are not in a `Dataset`.
+        weighted: whether samples have a weight; None: triples do.
 
     Raises:
-        ValueError: it is none of these, lacks a split, or a sample is no such pair or triple.
+        ValueError: `made` is none of these or lacks a split, or a sample is not such a pair or
+            triple.
     """
     if isinstance(made, Dataset):
         if weighted:
@@ -70,7 +72,8 @@ def _loaded(module: Any) -> list[Any]:
     if hasattr(module, "prepare_data"):
         module.prepare_data()
     splits = []
-    # As Lightning does: a module that draws its splits in `setup` would draw others for validation.
+    # As Lightning does: a module that draws its splits in `setup` would draw other ones for
+    # validation.
     for stage, method in zip(("fit", None, "test"), LOADERS, strict=True):
         if stage is not None and hasattr(module, "setup"):
             module.setup(stage)

@@ -1,4 +1,4 @@
-"""Types of data set arguments with their ranges, and the decorator that checks them."""
+"""Types of data set arguments with their ranges, and a decorator that checks them."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ ComplexDtype: TypeAlias = Annotated[torch.dtype, AfterValidator(_complex)]
 
 
 def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
-    """Check the arguments of every call against the annotations of `function`.
+    """Decorator that checks the arguments of every call against the annotations of `function`.
 
     Raises:
-        ValueError: an argument is of another type or out of range, ``name=value: should be X``.
+        ValueError: an argument has a wrong type or is out of range; message ``name=value: should be
+            X``.
     """
     validated = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(function)
 
@@ -51,7 +52,7 @@ def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def check_names(argument: str, names: Sequence[str], known: Collection[str]) -> None:
-    """Raise ValueError unless `names` are at least two different ones of `known`."""
+    """Raise ValueError unless `names` are at least two different names from `known`."""
     if len(names) < 2 or len(set(names)) < len(names) or not set(names) <= set(known):
         raise ValueError(
             f"{argument}=[{', '.join(names)}]: should be two or more different ones of"

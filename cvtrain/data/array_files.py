@@ -1,4 +1,5 @@
-"""Arrays in .npy, .npz, .mat (version 5 and 7.3) and .h5 files, opened without reading them all."""
+"""Arrays in .npy, .npz, .mat (versions 5 and 7.3) and .h5 files, opened without reading them
+whole."""
 
 from __future__ import annotations
 
@@ -16,23 +17,23 @@ Array: TypeAlias = npt.NDArray[Any]
 HDF5_SUFFIXES = (".h5", ".hdf5")
 SUFFIXES = (".npy", ".npz", ".mat", *HDF5_SUFFIXES)
 COMPLEX_PAIRS = {("real", "imag"), ("r", "i"), ("re", "im")}
-"""Names of the two fields in which HDF5 files hold complex numbers; MATLAB's are the first."""
+"""Names of the two fields in which HDF5 files store complex numbers; the first pair is MATLAB's."""
 
 
-@runtime_checkable  # pydantic wants it of the arguments that it checks
+@runtime_checkable  # pydantic requires this for arguments that it checks
 class Stored(Protocol):
     """Samples along the first axis, in memory or on disk; picklable."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Number of samples, and the shape of one."""
+        """Number of samples, followed by the shape of one sample."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the numbers."""
+        """The dtype of the stored numbers."""
 
     def take(self, samples: npt.NDArray[np.intp]) -> Array:
-        """Read the samples of ascending numbers `samples`, [n, ...]."""
+        """Read samples by their indices, which are ascending; returns [n, ...]."""
 
 
 class InMemory:
@@ -44,20 +45,20 @@ class InMemory:
         self.dtype = array.dtype
 
     def take(self, samples: npt.NDArray[np.intp]) -> Array:
-        """Read the samples of numbers `samples`, [n, ...]."""
+        """Take samples by their indices; returns [n, ...]."""
         return self.array[samples]
 
 
 class RealPairs:
-    """The complex array [N, ...] of stored real pairs [N, ..., 2].
+    """The complex array [N, ...] made of stored pairs of real numbers [N, ..., 2].
 
     Args:
-        argument: for the error, as in ``parts``.
-        kind: what the pairs are, as in ``inputs``.
-        stored: whose last axis holds real and imaginary part.
+        argument: name of the argument in error messages, such as ``parts``.
+        kind: name of the pairs in error messages, such as ``inputs``.
+        stored: array whose last axis holds real and imaginary part.
 
     Raises:
-        ValueError: they are no real pairs.
+        ValueError: `stored` does not hold real pairs.
     """
 
     def __init__(self, argument: str, kind: str, stored: Stored) -> None:
@@ -72,7 +73,7 @@ class RealPairs:
         self.dtype: np.dtype[Any] = np.result_type(stored.dtype, np.complex64)
 
     def take(self, samples: npt.NDArray[np.intp]) -> Array:
-        """Read the samples of ascending numbers `samples`, [n, ...].
+        """Read samples by their indices, which are ascending; returns [n, ...].
 
         Raises:
             ValueError: the file cannot be read.
@@ -84,10 +85,10 @@ class RealPairs:
 
 
 class OnDisk:
-    """An array [N, ...] in a .npy file, memory-mapped, or in an HDF5 file.
+    """An array [N, ...] in a .npy file (memory-mapped) or in an HDF5 file.
 
-    Each process opens the file for itself: an open HDF5 file cannot be shared, and NumPy would
-    pickle a memory map with all that it holds.
+    Each process opens the file itself: an open HDF5 file cannot be shared, and NumPy would pickle a
+    memory map with all its data.
     """
 
     def __init__(self, file: Path, name: str | None) -> None:
@@ -100,7 +101,7 @@ class OnDisk:
         return vars(self) | {"_process": 0, "_array": None}
 
     def take(self, samples: npt.NDArray[np.intp]) -> Array:
-        """Read the samples of ascending numbers `samples`, [n, ...].
+        """Read samples by their indices, which are ascending; returns [n, ...].
 
         Raises:
             ValueError: the file cannot be read.
@@ -124,12 +125,12 @@ def open_array(argument: str, path: str) -> Stored:
     """Open the array that an argument names.
 
     Args:
-        argument: for the error, as in ``inputs``.
-        path: a file, or ``FILE:NAME`` with the name of a variable, which may be left out where a
-            file holds one alone.
+        argument: name of the argument in error messages, such as ``inputs``.
+        path: a file, or ``FILE:NAME`` with the name of a variable, which may be omitted if the file
+            holds only one.
 
     Raises:
-        ValueError: there is no such file or variable, or it holds no numbers.
+        ValueError: the file or variable does not exist, or does not hold numbers.
     """
     file, name = _file_and_name(argument, path)
     with reading(file):
@@ -147,12 +148,12 @@ def open_array(argument: str, path: str) -> Stored:
 
 
 def everything(stored: Stored) -> Array:
-    """Read all samples, [N, ...]."""
+    """Read all samples; returns [N, ...]."""
     return stored.take(np.arange(stored.shape[0]))
 
 
 def is_matlab(path: str) -> bool:
-    """Whether a file is MATLAB's, which keeps labels as floating-point numbers."""
+    """Whether a file is one of MATLAB, which stores labels as floating-point numbers."""
     return ".mat" in (Path(path).suffix, Path(path.rpartition(":")[0]).suffix)
 
 
@@ -183,7 +184,7 @@ def _open(file: Path, name: str | None) -> Stored:
 
     if file.suffix in HDF5_SUFFIXES:
         return OnDisk(file, _chosen(name, _datasets(file)))
-    if h5py.is_hdf5(file):  # MATLAB 7.3, whose axes are in the other order
+    if h5py.is_hdf5(file):  # MATLAB 7.3, which stores axes in reversed order
         with h5py.File(file, "r") as stored:
             return InMemory(_as_numbers(np.asarray(stored[_chosen(name, _datasets(file))])).T)
     from scipy.io import loadmat, whosmat
@@ -230,11 +231,11 @@ def _as_numbers(array: Array) -> Array:
 
 
 class FileStack:
-    """Files with one array each, all of one shape: a sample a file.
+    """A sample per file: files with one array each, all of the same shape.
 
     Args:
-        files: in the order of their samples.
-        name: of the variable in each, where a file holds several.
+        files: the files in the order of their samples.
+        name: name of the variable in each file, if a file holds several.
 
     Raises:
         ValueError: the first file cannot be read.
@@ -247,10 +248,10 @@ class FileStack:
         self.dtype = first.dtype
 
     def take(self, samples: npt.NDArray[np.intp]) -> Array:
-        """Read the samples of numbers `samples`, [n, ...].
+        """Read samples by their indices; returns [n, ...].
 
         Raises:
-            ValueError: a file cannot be read, or its array is not shaped as the first one.
+            ValueError: a file cannot be read, or its array has another shape than the first one.
         """
         arrays = [self._read(self.files[sample]) for sample in samples]
         for sample, array in zip(samples, arrays, strict=True):

@@ -1,4 +1,4 @@
-"""Arrays of your own, from files, without code."""
+"""A data set from a user's arrays in files or in memory, without code."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ Files: TypeAlias = Annotated[
 EachParts: TypeAlias = Annotated[
     Parts | Sequence[Parts | None] | None, SkipValidation, BeforeValidator(_parts)
 ]
-"""Of the inputs: for all, or a list with one for each of several."""
+"""Argument `parts`: one value for all inputs, or a list with one value per input."""
 
 
 @checked_arguments
@@ -89,51 +89,52 @@ def arrays(
 ) -> Dataset:
     """Classification or regression of arrays in .npy, .npz, .mat or .h5 files, or in memory.
 
-    The first axis of every array is that of the samples. A file is named as ``FILE``, or as
-    ``FILE:NAME`` where it holds several variables. Targets of whole numbers `[N]` are labels, and
-    `[N, *positions]` labels at every position; other numbers `[N]` or `[N, out, *positions]` are
-    the values of a regression, real or complex as they are.
+    The first axis of every array runs over samples. A file is named as ``FILE``, or as
+    ``FILE:NAME`` if it holds several variables. Whole numbers `[N]` as targets are labels, `[N,
+    *positions]` labels at every position; other numbers `[N]` or `[N, out, *positions]` are the
+    values of a regression, real or complex as stored.
 
-    Splits that have no files of their own are drawn from the others' samples: each class is divided
-    in the same proportions, or whole groups are.
+    Splits without files of their own are drawn from the training samples: each class is divided in
+    the same proportions, or whole groups are assigned.
 
     Args:
-        inputs: complex `[N, ...]`; real ones get the imaginary part 0. A list of several arrays
-            makes inputs that a network gets as so many arguments.
-        targets: of the inputs.
-        weights: `[N]`, not negative, how much each sample counts in the loss of its split; None:
-            all count alike.
-        validation_inputs: None: a part of `inputs`.
-        validation_targets: of the validation inputs.
-        validation_weights: of the validation inputs.
-        test_inputs: None: a part of `inputs`.
-        test_targets: of the test inputs.
-        test_weights: of the test inputs.
-        validation: share of `inputs` for validation, where it has no file.
-        test: share of `inputs` for test, where it has no file.
-        groups: of the samples, such as patients, `[N]`; no group is in two splits, and every class
-            is in the training split.
-        seed: of the random split.
+        inputs: complex `[N, ...]`; real inputs get the imaginary part 0. A list of several arrays
+            gives a network several arguments.
+        targets: targets of the inputs.
+        weights: `[N]`, non-negative: weight of each sample in the loss of its split; None: all
+            equal.
+        validation_inputs: validation inputs; None: a part of `inputs`.
+        validation_targets: targets of the validation inputs.
+        validation_weights: weights of the validation inputs.
+        test_inputs: test inputs; None: a part of `inputs`.
+        test_targets: targets of the test inputs.
+        test_weights: weights of the test inputs.
+        validation: share of `inputs` for validation, if there is no file for it.
+        test: share of `inputs` for test, if there is no file for it.
+        groups: group of each sample, such as its patient, `[N]`; no group is in two splits, and
+            every class is in the training split.
+        seed: seed of the random split.
         task: classification or regression; None: recognised from the targets.
-        relabel: number labels 0, 1, … in their ascending order.
-        parts: `last`: the last axis of inputs holds real and imaginary part; a list has one for
-            each of several.
-        target_parts: `last`: the last axis of targets does.
+        relabel: whether to number labels 0, 1, … in ascending order.
+        parts: `last` if the last axis of inputs holds real and imaginary part; a list has one value
+            for each of several inputs.
+        target_parts: `last` if the last axis of targets holds real and imaginary part.
         transform: `fft`, `fft2`, `stft` or `analytic`, along the last axis or axes of the inputs;
-            or a function of one sample, which returns an array. A list has one for each of several.
-        window: of `stft`, whose frames begin a quarter of it apart.
-        scale: `rms`: divide inputs by the training split's root mean square, each of several by its
-            own; or `none`.
-        target_scale: `rms`: divide the targets of a regression by the training split's root mean
-            square over all entries; or `none`.
-        in_memory: false reads each batch when it is due; None: so where inputs take over 1 GiB.
-        workers: processes that read, see `FileSplit`.
-        dtype: complex64 or complex128, of the inputs; targets have its precision.
+            or a function of one sample that returns an array. A list has one for each of several
+            inputs.
+        window: window length of `stft`, whose frames begin a quarter of it apart.
+        scale: `rms` divides inputs by the root mean square of the training split, each of several
+            inputs by its own; `none`.
+        target_scale: `rms` divides the targets of a regression by the root mean square of the
+            training split over all entries; `none`.
+        in_memory: false reads each batch when it is needed; None: do so if inputs take over 1 GiB.
+        workers: number of processes that read samples; see `FileSplit`.
+        dtype: complex64 or complex128: dtype of the inputs; targets have the same precision.
 
     Raises:
-        ValueError: a file is not as it should be, numbers of samples differ, a split is empty,
-            inputs are not finite, labels are not 0, 1, …, C − 1, or no division of the groups has
-            every class in the training split.
+        ValueError: a file is not valid, numbers of samples differ, a split is empty, inputs are not
+            finite, labels are not 0, 1, …, C − 1, or no division of the groups has every class in
+            the training split.
     """
     own_files = {
         "validation": (validation_inputs, validation_targets, validation_weights),
@@ -200,7 +201,7 @@ def _stored(argument: str, file: File) -> Stored:
     if not isinstance(file, str):
         return InMemory(file)
     stored = open_array(argument, file)
-    # MATLAB has no vectors, but matrices of one row or column.
+    # MATLAB has no vectors, only matrices with one row or column.
     is_vector = len(stored.shape) == 2 and 1 in stored.shape and not argument.endswith("inputs")
     return InMemory(everything(stored).reshape(-1)) if is_matlab(file) and is_vector else stored
 

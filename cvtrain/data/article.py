@@ -1,4 +1,4 @@
-"""One sample, small enough to follow the factor 2 by hand."""
+"""A single sample, small enough to follow the factor 2 by hand."""
 
 import torch
 
@@ -16,7 +16,7 @@ def article(*, dtype: ComplexDtype) -> Dataset:
     lr < 1. The solution is w° = 1/x = (1 − i)/2.
 
     Args:
-        dtype: complex64 or complex128, of inputs `[1, 1]`, targets `[1, 1]` and w° `[1, 1]`.
+        dtype: complex64 or complex128: dtype of inputs `[1, 1]`, targets `[1, 1]` and w° `[1, 1]`.
 
     Raises:
         ValueError: `dtype` is not complex.

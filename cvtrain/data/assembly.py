@@ -1,4 +1,4 @@
-"""From stored samples to a `Dataset`: their scales, and samples in memory or on disk."""
+"""Make a `Dataset` from stored samples: determine scales, keep samples in memory or on disk."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Scale: TypeAlias = Literal["rms", "none"]
 NAMES = ("training", "validation", "test")
 
 PIECE = 1024
-"""Samples that are prepared at a time."""
+"""Number of samples that are prepared at a time."""
 
 MOST_IN_MEMORY = 2**30
-"""Bytes of all inputs up to which they are read into memory, where the user does not say."""
+"""Largest size of all inputs, in bytes, that are read into memory by default."""
 
 
 @dataclass(frozen=True)
@@ -63,18 +63,19 @@ def assembled(
     """Make the data set of three splits.
 
     Args:
-        parts: for training, validation and test.
-        prepare: makes each of the inputs.
-        convert: makes the targets.
-        scale: `rms`: divide inputs by the root mean square modulus over all entries of the training
-            split, each of several by its own; `none`.
-        target_scale: `rms`: divide the targets of a regression likewise; `none`.
-        in_memory: read all samples now; false: each batch when it is due; None: by their size.
-        workers: processes that read beside the one that trains.
+        parts: stored samples for training, validation and test.
+        prepare: conversion of each input.
+        convert: conversion of the targets.
+        scale: `rms` divides inputs by the root mean square modulus over all entries of the training
+            split, each of several inputs by its own; `none`.
+        target_scale: `rms` divides the targets of a regression in the same way; `none`.
+        in_memory: true reads all samples now, false each batch when it is needed; None: by their
+            size.
+        workers: number of processes that read samples beside the training process.
 
     Raises:
-        ValueError: a split is empty, numbers of samples differ, or they are not as `Dataset` wants
-            them.
+        ValueError: a split is empty, numbers of samples differ, or the result is not a valid
+            `Dataset`.
     """
     for name, part in zip(NAMES, parts, strict=True):
         _check_counts(name, part)
@@ -131,7 +132,7 @@ def assembled(
 
 
 def one_or_several(tensors: Sequence[Tensor]) -> Inputs:
-    """The inputs of a network that takes one, or as many as there are."""
+    """A single tensor as it is, several as a tuple: the form in which a network gets inputs."""
     return tensors[0] if len(tensors) == 1 else tuple(tensors)
 
 
@@ -148,7 +149,7 @@ def _check_counts(name: str, part: Part) -> None:
 
 
 def _weights(name: str, part: Part, dtype: torch.dtype) -> Tensor | None:
-    """Weights [n] of a split, which are small enough to be read; None where all are equal."""
+    """Weights [n] of a split, read into memory; None if all are equal."""
     stored = part.stored.weights
     if stored is None:
         return None

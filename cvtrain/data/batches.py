@@ -1,4 +1,4 @@
-"""The order of minibatches, a function of nothing but seed and step."""
+"""The order of minibatches as a pure function of seed and step."""
 
 import numpy as np
 import torch
@@ -8,19 +8,19 @@ from cvtrain.config.argument_checks import check_integer
 
 
 class BatchOrder:
-    """Which samples an update sees.
+    """The samples of each update.
 
-    Epoch e visits the samples in the order `default_rng((seed, e)).permutation(samples)`, so a
-    resumed run, and every engine, finds the batches of an uninterrupted one by the step alone.
-    The last batch of an epoch is smaller where `batch_size` does not divide `samples`.
+    Epoch e visits the samples in the order `default_rng((seed, e)).permutation(samples)`. A resumed
+    run, and every engine, can therefore compute the batches of an uninterrupted run from the step
+    alone. The last batch of an epoch is smaller if `batch_size` does not divide `samples`.
 
     Args:
         samples: size of the training split.
-        batch_size: samples per update; None takes all of them, unshuffled, at every update.
-        seed: not negative.
+        batch_size: samples per update; None takes all samples, unshuffled, at every update.
+        seed: seed of the order, not negative.
 
     Raises:
-        ValueError: an argument is out of range; `batch_size` may not exceed `samples`.
+        ValueError: an argument is out of range, or `batch_size` exceeds `samples`.
     """
 
     def __init__(self, samples: int, batch_size: int | None, seed: int) -> None:
@@ -37,11 +37,12 @@ class BatchOrder:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Updates per epoch, a partial last batch included."""
+        """Number of updates per epoch, including a partial last batch."""
         return -(-self.samples // self.batch_size)
 
     def indices(self, step: int) -> Tensor:
-        """Samples of update `step` (counted from 0): `[batch]` int64, to index `inputs` with.
+        """Indices of the samples of update `step` (counted from 0): `[batch]` int64, an index into
+        `inputs`.
 
         Raises:
             ValueError: `step` is negative.
@@ -51,7 +52,7 @@ class BatchOrder:
         if epoch != self._epoch and self._shuffled:
             self._epoch, self._order = epoch, self._draw(epoch)
         start = position * self.batch_size
-        # A copy, lest a caller who writes to it changes the rest of the epoch.
+        # A copy, so that a caller who writes to it does not change the rest of the epoch.
         return self._order[start : start + self.batch_size].clone()
 
     def _draw(self, epoch: int) -> Tensor:

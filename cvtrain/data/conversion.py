@@ -1,4 +1,4 @@
-"""From stored arrays to tensors: complex inputs, and targets that are recognised."""
+"""Convert stored arrays to tensors: complex inputs, and targets whose kind is recognised."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from cvtrain.gradients.losses import IGNORED, TaskName
 
 TransformName: TypeAlias = Literal["fft", "fft2", "stft", "analytic"]
 Transform: TypeAlias = TransformName | Callable[[Array], Any]
-"""A name in `TRANSFORMS`, or a function of one sample [...] in double precision to another one."""
+"""A name in `TRANSFORMS`, or a function that maps one sample [...] in double precision to
+another."""
 WINDOW = 64
 
 
@@ -36,14 +37,14 @@ def _transforms(value: Any) -> Any:
 Transforms: TypeAlias = Annotated[
     Transform | Sequence[Transform | None] | None, SkipValidation, BeforeValidator(_transforms)
 ]
-"""Of the inputs: one for all, or a list with one for each of several."""
+"""Argument `transform`: one value for all inputs, or a list with one value per input."""
 
 
 def of_each(argument: str, value: Any, count: int) -> list[Any]:
-    """The value for each of `count` inputs: one for all, or those of a list.
+    """One value for each of `count` inputs, from a single value or a list.
 
     Raises:
-        ValueError: the list is of another length.
+        ValueError: the list has another length.
     """
     if not isinstance(value, list | tuple):
         return [value] * count
@@ -56,13 +57,13 @@ def of_each(argument: str, value: Any, count: int) -> list[Any]:
 
 @dataclass(frozen=True)
 class Preparation:
-    """Makes complex inputs of stored ones.
+    """Converts stored inputs to complex tensors.
 
     Attributes:
-        dtype: complex64 or complex128, of the result; it is computed in complex128.
-        transform: of inputs; None for none.
-        window: of the short-time Fourier transform.
-        scale: what inputs are divided by.
+        dtype: complex64 or complex128: dtype of the result, which is computed in complex128.
+        transform: transform of the inputs; None: none.
+        window: window length of the short-time Fourier transform.
+        scale: number by which inputs are divided.
     """
 
     dtype: torch.dtype
@@ -74,10 +75,11 @@ class Preparation:
     def of_inputs(
         cls, dtype: torch.dtype, transform: Transforms, window: int, count: int
     ) -> list[Preparation]:
-        """That of each of `count` inputs.
+        """The preparation of each of `count` inputs.
 
         Raises:
-            ValueError: transforms are of another number, or none of them has a window.
+            ValueError: the number of transforms differs from `count`, or `window` is set without
+                stft.
         """
         transforms = of_each("transform", transform, count)
         if window != WINDOW and "stft" not in transforms:
@@ -85,11 +87,11 @@ class Preparation:
         return [cls(dtype, one, window) for one in transforms]
 
     def __call__(self, stored: Array) -> Tensor:
-        """Inputs [n, ...] of stored arrays [n, ...], of which real numbers get the imaginary part
-        0; numbers [n] become [n, 1].
+        """Convert stored arrays [n, ...] to inputs [n, ...]. Real numbers get the imaginary part 0;
+        numbers [n] become [n, 1].
 
         Raises:
-            ValueError: the arrays do not have the axes that `transform` needs, or it returns no
+            ValueError: the arrays lack the axes that `transform` needs, or it does not return an
                 array of numbers.
         """
         x = np.asarray(stored)
@@ -107,7 +109,8 @@ class Preparation:
 
 
 def _of_samples(function: Callable[[Array], Any], x: Array) -> Array:
-    """A function of each sample, one by one: none depends on those that are read with it."""
+    """Apply a function to each sample separately: no result depends on samples that are read
+    together."""
     precise = x.astype(np.result_type(x, np.float64))
     made = [np.asarray(function(sample)) for sample in precise]
     if any(one.dtype.kind not in "biufc" for one in made):
@@ -122,15 +125,15 @@ def _of_samples(function: Callable[[Array], Any], x: Array) -> Array:
 
 @dataclass(frozen=True)
 class Targets:
-    """What stored targets are, and makes targets of them.
+    """The kind of stored targets, and their conversion to tensors.
 
     Attributes:
         task: classification or regression.
         out_features: number of classes, or of regression outputs.
-        dtype: of the targets.
-        labels: stored label of each class, where they are numbered anew; None where they are 0, 1…
-        class_names: of the classes.
-        scale: what the values of a regression are divided by, in double precision.
+        dtype: dtype of the targets.
+        labels: stored label of each class if labels are renumbered; None if they are 0, 1, ….
+        class_names: names of the classes.
+        scale: number by which the values of a regression are divided, in double precision.
     """
 
     task: TaskName
@@ -141,7 +144,7 @@ class Targets:
     scale: float = 1.0
 
     def __call__(self, stored: Array) -> Tensor:
-        """Targets [n, ...] of stored ones; in a regression numbers [n] become [n, 1]."""
+        """Convert stored targets to tensors [n, ...]; in a regression numbers [n] become [n, 1]."""
         y = np.asarray(stored)
         if self.task == "regression" and y.ndim == 1:
             y = y[:, None]
@@ -159,19 +162,21 @@ def recognised(
     relabel: bool | None = False,
     whole_are_labels: bool = False,
 ) -> Targets:
-    """Recognise what targets are: whole numbers are labels, others the values of a regression.
+    """Recognise the kind of targets: whole numbers are labels, other numbers the values of a
+    regression.
 
     Args:
-        targets: of every split, or the same arrays; all have one type.
-        dtype: complex64 or complex128, whose precision a regression has.
-        task: what they are; None: to be recognised.
-        relabel: number labels anew, 0, 1, … in ascending order; None: the caller cannot ask for it.
-        whole_are_labels: take floating-point numbers without fraction for labels, as MATLAB stores
-            them.
+        targets: targets of every split, or the same arrays; all have one dtype.
+        dtype: complex64 or complex128, which sets the precision of a regression.
+        task: classification or regression; None: recognised.
+        relabel: whether to number labels 0, 1, … in ascending order; None: the caller has no such
+            argument.
+        whole_are_labels: whether floating-point numbers without fraction are labels, as MATLAB
+            stores them.
 
     Raises:
-        ValueError: labels are not whole numbers, not 0, 1, …, C − 1, or of fewer than two classes;
-            or `relabel` is asked for where there are none.
+        ValueError: labels are not whole numbers, are not 0, 1, …, C − 1, or belong to fewer than
+            two classes; or `relabel` is set and the targets are no labels.
     """
     arrays = {id(stored): stored for stored in targets}.values()
     kinds = {stored.dtype.kind for stored in arrays}

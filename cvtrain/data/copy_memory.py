@@ -1,4 +1,4 @@
-"""The copying memory problem: symbols are seen, and recalled after a long delay."""
+"""The copying memory problem: recall symbols after a long delay."""
 
 import math
 from typing import Annotated
@@ -39,23 +39,24 @@ def copy_memory(
         in   a b c … · · · · · | · · · …
         out  · · · … · · · · · · a b c …
 
-    Without memory the best is to be certain of the blanks and to give each of the eight symbols
-    the same probability: a cross-entropy of K ln 8/(T + 2K), mean over positions, and an accuracy
+    Without memory the best answer is certain of the blanks and gives each of the eight symbols the
+    same probability: a cross-entropy of K ln 8/(T + 2K), averaged over positions, and an accuracy
     of (T + K + K/8)/(T + 2K), which are the references. Since softmax does not change when a
     constant is added to all scores, moduli reach that loss as well as real outputs do.
 
-    No two samples are of the same symbols.
+    No two samples have the same symbols.
 
     Args:
-        seed: of the random symbols.
+        seed: seed of the random symbols.
         delay: T; Arjovsky et al. have 100, 200, 300 and 500.
         length: K, from 1 to 20; 10 in the literature.
-        train_samples: sequences for training; 100 000 in the literature. The three splits together
-            hold at most 8ᴷ. A sample takes 160 (T + 2K) bytes in complex128, half in complex64.
-        validation_samples: sequences for validation.
-        test_samples: sequences for test; 10 000 in the literature.
-        dtype: complex64 or complex128, of inputs `[N, T + 2K, 10]`, one-hot: eight symbols, blank,
-            delimiter; targets `[N, T + 2K]` int64, eight symbols and blank.
+        train_samples: number of sequences for training; 100 000 in the literature. The three splits
+            together hold at most 8ᴷ. A sample takes 160 (T + 2K) bytes in complex128, half in
+            complex64.
+        validation_samples: number of sequences for validation.
+        test_samples: number of sequences for test; 10 000 in the literature.
+        dtype: complex64 or complex128: dtype of inputs `[N, T + 2K, 10]`, one-hot: eight symbols,
+            blank, delimiter; targets `[N, T + 2K]` int64, eight symbols and blank.
 
     Raises:
         ValueError: an argument is out of range.
@@ -67,7 +68,7 @@ def copy_memory(
             f" {SYMBOLS}^{length} = {SYMBOLS**length} sequences"
         )
 
-    # Numbers without repetition, whose digits to the base of eight are the symbols.
+    # Distinct numbers, whose digits in base eight are the symbols.
     numbers = data_generator(seed).choice(SYMBOLS**length, sum(sizes), replace=False)
     digits = numbers[:, None] // SYMBOLS ** np.arange(length) % SYMBOLS
     symbols = np.split(digits, np.cumsum(sizes)[:-1])

@@ -1,4 +1,4 @@
-"""A data set: three checked splits of complex inputs, and a task; and the cache of a process."""
+"""A data set: three checked splits of complex inputs with a task; and a cache of data sets."""
 
 import math
 from collections.abc import Callable, Hashable, Mapping
@@ -16,11 +16,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Reference:
-    """A number that trained networks are compared with.
+    """A known result with which trained networks are compared.
 
     Attributes:
-        tag: of the same number of a run, e.g. ``test/accuracy``.
-        name: what reaches it, e.g. ``maximum likelihood``.
+        tag: tag of the same quantity of a run, e.g. ``test/accuracy``.
+        name: method that reaches it, e.g. ``maximum likelihood``.
         value: the number.
     """
 
@@ -29,32 +29,32 @@ class Reference:
     value: float
 
 
-# Tensors have no single truth value, so it cannot be compared entry by entry: eq=False.
+# eq=False: tensors have no single truth value, so fields cannot be compared.
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A task with its data, checked when it is made.
+    """A task with its data, which are checked at construction.
 
     Attributes:
-        train: samples that the weights are fitted to.
-        validation: samples that learning rates are chosen on.
+        train: samples to which weights are fitted.
+        validation: samples on which learning rates are chosen.
         test: samples that are measured once, at the end.
-        task: decides the kind of the targets, see `Split`.
+        task: classification or regression; determines the kind of the targets, see `Split`.
         out_features: number of classes, or of regression outputs (at each position).
-        solution: optimal weights by parameter name, where the problem has a known solution.
-        alphabet: symbols [S], complex, where all targets of a regression are one of these.
+        solution: optimal weights by parameter name, if they are known.
+        alphabet: symbols [S], complex, if every target of a regression is one of these.
         class_names: names of the classes, if they have any.
-        references: numbers that are known to be reachable, or to be reached without learning.
-        scales: what `inputs` and `targets` were divided by, where they were; of several inputs
-            `inputs[0]`, `inputs[1]`, ….
-        first: first sample of `train`, which all samples are compared with.
-        weighted: whether samples of any split have weights that differ.
+        references: known bounds, and results that are reached without learning.
+        scales: number by which `inputs` and `targets` were divided, if they were; with several
+            inputs the keys are `inputs[0]`, `inputs[1]`, ….
+        first: first sample of `train`, with which all samples are compared.
+        weighted: whether samples of any split have different weights.
 
     Raises:
-        ValueError: a split is empty, has unequal numbers of inputs and targets, holds a NaN or an
-            infinity, has inputs that are not complex or not shaped and typed as in `train`,
-            targets that do not fit the task or the alphabet, or weights that are negative or all
-            zero. Of samples on disk only the first of each split is checked here; the engines check
-            the others when they read them.
+        ValueError: a split is empty, has unequal numbers of inputs and targets, or holds NaN or
+            infinity; inputs are not complex, or differ in shape or dtype from those of `train`;
+            targets do not fit the task or the alphabet; or weights are negative or all zero. Of
+            samples on disk only the first one of each split is checked here; the engines check the
+            others when they read them.
     """
 
     train: AnySplit
@@ -78,7 +78,8 @@ class Dataset:
             raise ValueError(f"class_names: {names} names, should be {self.out_features}")
         if len(self.train) == 0:
             raise ValueError("train split: should hold samples, is empty")
-        # The sample that all others are compared with; set so because the class is frozen.
+        # The sample with which all others are compared; set in this way because the class is
+        # frozen.
         object.__setattr__(self, "first", self.train.take(torch.arange(1)))
         for name in ("train", "validation", "test"):
             split: AnySplit = getattr(self, name)
@@ -98,19 +99,19 @@ class Dataset:
 
     @property
     def input_shape(self) -> torch.Size | tuple[torch.Size, ...]:
-        """Shape of one input, or of each of several."""
+        """Shape of an input, or a tuple of the shapes of several inputs."""
         return self._of_inputs(lambda x: x.shape[1:])
 
     @property
     def positions(self) -> torch.Size:
-        """Shape of the positions in an input that have a target each; empty where an input has one
-        target as a whole."""
+        """Shape of the positions of an input that have a target each; empty if an input has a
+        single target."""
         return self.first.targets.shape[1 if self.task == "classification" else 2 :]
 
     @property
     def aim(self) -> str:
-        """What is to be learned, in words: ``classification onto 4``, with the positions that have
-        a label or values each, and whether the values of a regression are real."""
+        """The task in words, e.g. ``classification onto 4``, with the positions that have targets
+        and whether the values of a regression are real."""
         real = self.task == "regression" and not self.first.targets.is_complex()
         positions = "×".join(map(str, self.positions))
         return (
@@ -120,12 +121,12 @@ class Dataset:
 
     @property
     def in_features(self) -> int | tuple[int, ...]:
-        """Entries of one input, flattened, or of each of several."""
+        """Number of entries of an input, flattened, or a tuple for several inputs."""
         return self._of_inputs(lambda x: math.prod(x.shape[1:]))
 
     @property
     def entries(self) -> int:
-        """Entries of all inputs of a sample."""
+        """Number of entries of all inputs of a sample."""
         return sum(math.prod(x.shape[1:]) for x in self.first.each_input)
 
     def _of_inputs(self, function: Callable[[Tensor], T]) -> T | tuple[T, ...]:
@@ -133,7 +134,7 @@ class Dataset:
         return values if isinstance(self.first.inputs, tuple) else values[0]
 
     def problem(self, split: Split) -> str | None:
-        """Describe what is wrong with samples of this data set; None if nothing is."""
+        """Describe what is wrong with samples of this data set; None if they are valid."""
         expected, targets, count = self.first.each_input, split.targets, len(split)
         if len(split.each_input) != len(expected):
             return f"{len(split.each_input)} inputs, should be {len(expected)} as in train"
@@ -207,10 +208,10 @@ def _weight_problem(weights: Tensor, wanted: tuple[int, ...], dtype: torch.dtype
 
 
 class DatasetCache:
-    """Keeps the data sets that were used last, within `most_bytes`, and the last one in any case.
+    """Cache of the data sets used last: up to `most_bytes`, and always the last one.
 
     Args:
-        most_bytes: limit of the inputs and targets in memory; samples on disk do not count.
+        most_bytes: limit for inputs and targets in memory, in bytes; samples on disk do not count.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -229,7 +230,7 @@ class DatasetCache:
         return self._datasets[key]
 
     def clear(self) -> None:
-        """Forget all data sets."""
+        """Remove all data sets."""
         self._datasets.clear()
 
     def _bytes(self) -> int:
@@ -237,6 +238,6 @@ class DatasetCache:
 
 
 def bytes_in_memory(dataset: Dataset) -> int:
-    """Bytes of the inputs and targets of the splits that are in memory."""
+    """Size in bytes of the inputs and targets that are in memory."""
     splits = (dataset.train, dataset.validation, dataset.test)
     return sum(t.nbytes for s in splits if isinstance(s, Split) for t in s.tensors)

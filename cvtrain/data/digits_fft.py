@@ -1,4 +1,4 @@
-"""Handwritten digits, seen through their Fourier transform."""
+"""Handwritten digits by their Fourier transforms."""
 
 import numpy as np
 import torch
@@ -14,17 +14,19 @@ def digits_fft(*, seed: Seed = 0, dtype: ComplexDtype) -> Dataset:
     """Classification of the 1797 8×8 digits bundled with scikit-learn, by their 2-D spectra.
 
     The images are real, so a spectrum F is Hermitian, F[−k] = conj F[k] (indices modulo 8): only
-    half of its entries are free. All spectra are divided by one number, the root mean square
+    half of its entries are independent. All spectra are divided by one number, the root mean square
     modulus of the training inputs.
 
     Args:
-        seed: of the random split; of each digit 60 % train, 20 % validate, 20 % test.
-        dtype: complex64 or complex128, of inputs `[N, 8, 8]`; targets are the digits, `[N]` int64.
+        seed: seed of the random split; of each digit 60 % are for training, 20 % for validation, 20
+            % for test.
+        dtype: complex64 or complex128: dtype of inputs `[N, 8, 8]`; targets are the digits, `[N]`
+            int64.
 
     Raises:
         ValueError: an argument is out of range.
     """
-    # Imported here because it is slow, and the other data sets do without.
+    # Imported here because it is slow to import and other data sets do not need it.
     from sklearn.datasets import load_digits
 
     digits = load_digits()

@@ -1,4 +1,4 @@
-"""Data sets that differ in the seed of their draw alone, side by side for the runs of a stack."""
+"""Data sets that differ only in the seed of their draw, side by side for the runs of a stack."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 
 def form(dataset: Dataset) -> Hashable | None:
-    """What data sets need to have in common for runs on them to be computed at once: shapes and
-    dtypes of their splits, and all but the samples. None where samples stay on disk."""
+    """A key that is equal for data sets whose runs can be computed together: shapes and dtypes of
+    the splits, and everything but the samples. None if samples stay on disk."""
     shapes: list[Hashable] = []
     for name in SPLITS:
         split: AnySplit = getattr(dataset, name)
@@ -33,14 +33,14 @@ def form(dataset: Dataset) -> Hashable | None:
 
 
 class Draws:
-    """The data of K runs, of D ≤ K distinct data sets.
+    """The data of K runs, which use D ≤ K distinct data sets.
 
     Args:
-        datasets: of each run, K; distinct ones have one `form`.
+        datasets: data set of each run, K; all have the same `form`.
 
     Attributes:
-        distinct: the D data sets.
-        of_run: the number in `distinct` of each run's data set, int64 [K].
+        distinct: the D distinct data sets.
+        of_run: index in `distinct` of each run's data set, int64 [K].
     """
 
     def __init__(self, datasets: Sequence[Dataset]) -> None:
@@ -57,17 +57,17 @@ class Draws:
         return len(self.distinct) > 1
 
     def first_sample(self, run: int) -> int:
-        """The number of a run's first training sample in `train`."""
+        """Index in `train` of a run's first training sample."""
         return int(self.of_run[run]) * len(self.distinct[0].train)
 
     def train(self) -> AnySplit:
-        """The training samples of all data sets, one after another, [D·N, …]."""
+        """The training samples of all data sets, concatenated, [D·N, …]."""
         if not self.several:
             return self.distinct[0].train
         return joined([_in_memory(dataset.train) for dataset in self.distinct], torch.cat)
 
     def split(self, name: SplitName) -> AnySplit:
-        """A split to be evaluated on, [N, …]; of several data sets they lie side by side, every
+        """A split for evaluation, [N, …]; with several data sets they lie side by side, every
         tensor [N, D, …]."""
         if not self.several:
             split: AnySplit = getattr(self.distinct[0], name)
@@ -78,13 +78,13 @@ class Draws:
         return self._beside[name]
 
     def solution(self) -> dict[str, Tensor]:
-        """Optimal weights by parameter name: [1, …] of one data set, [K, …] of several; empty where
-        they are not known."""
+        """Optimal weights by parameter name: [1, …] for one data set, [K, …] for several; empty if
+        unknown."""
         names = self.distinct[0].solution
         known = {n: torch.stack([data.solution[n] for data in self.distinct]) for n in names}
         return {n: t[self.of_run] if self.several else t for n, t in known.items()}
 
 
 def _in_memory(split: AnySplit) -> Split:
-    assert isinstance(split, Split)  # several data sets have a form
+    assert isinstance(split, Split)  # data sets with samples on disk are never stacked
     return split

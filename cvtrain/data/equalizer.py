@@ -43,14 +43,15 @@ def equalizer(
     the best cubic in x and x* about .048.
 
     Args:
-        seed: of the random symbols and noise.
-        delay: d, from 0 to taps + 1, the oldest symbol of which the inputs know anything.
-        taps: received values per input.
+        seed: seed of the random symbols and noise.
+        delay: d, from 0 to taps + 1: the oldest symbol that affects the inputs.
+        taps: number of received values per input.
         snr_db: signal-to-noise ratio in decibels, from −300 to 300.
-        train_samples: for training.
-        validation_samples: for validation.
-        test_samples: for test.
-        dtype: complex64 or complex128, of inputs `[N, taps]` (newest first) and targets `[N, 1]`.
+        train_samples: number of training samples.
+        validation_samples: number of validation samples.
+        test_samples: number of test samples.
+        dtype: complex64 or complex128: dtype of inputs `[N, taps]` (newest first) and targets `[N,
+        1]`.
 
     Raises:
         ValueError: an argument is out of range.
@@ -60,7 +61,7 @@ def equalizer(
     noise = np.sqrt(_signal_power() / 10 ** (snr_db / 10))
 
     def split(samples: int) -> Split:
-        # The first input reaches back over taps received values, and these over two more symbols.
+        # The first input needs taps received values, and these need two earlier symbols.
         symbols = generator.choice(SYMBOLS, samples + taps + 1)
         received = _distorted(symbols) + noise * complex_gaussian(generator, (samples + taps - 1,))
         x = sliding_window_view(received, taps)[:, ::-1].copy()
@@ -81,6 +82,6 @@ def _distorted(symbols: ComplexArray) -> ComplexArray:
 
 
 def _signal_power() -> float:
-    """E|oₙ + .1 oₙ² + .05 oₙ³|², exactly: the mean over the 64 equally likely symbol triples."""
+    """E|oₙ + .1 oₙ² + .05 oₙ³|², exact: the mean over the 64 equally likely triples of symbols."""
     outputs = [_distorted(np.array(triple)) for triple in product(SYMBOLS, repeat=len(CHANNEL))]
     return float(np.mean(np.abs(outputs) ** 2))

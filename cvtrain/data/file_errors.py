@@ -1,4 +1,4 @@
-"""Folders and files of published data sets, with errors that name the file that is wrong."""
+"""Folders and files of published data sets, with errors that name the wrong file."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def data_folder(path: str, expected: str) -> Path:
     """Resolve the `path` of a data set to its folder.
 
     Args:
-        path: absolute, from the working directory, or with a ``~``.
-        expected: what the folder should hold and where the data are obtained, for the error.
+        path: absolute, relative to the working directory, or with a ``~``.
+        expected: what the folder should hold and where to get the data, for the error message.
 
     Raises:
-        ValueError: there is no such folder.
+        ValueError: the folder does not exist.
     """
     directory = Path(path).expanduser()
     if not directory.is_dir():
@@ -29,7 +29,7 @@ def data_folder(path: str, expected: str) -> Path:
 
 
 def files_below(top: Path) -> list[Path]:
-    """All files in a folder and its subfolders, in the order of their paths.
+    """All files in a folder and its subfolders, sorted by path.
 
     Raises:
         ValueError: a folder cannot be read.
@@ -51,14 +51,14 @@ def check_size(file: Path, wanted: int) -> None:
 
 @contextmanager
 def reading(file: Path) -> Iterator[None]:
-    """Turn every exception of the block into a ValueError of one line that names the file.
+    """Context that turns every exception into a ValueError of one line that names the file.
 
-    Readers raise all kinds of exceptions for a file of another format: a KeyError, a failed
+    Readers raise many kinds of exceptions for a file of another format: a KeyError, a failed
     assertion, a MemoryError for an absurd size.
 
     Raises:
-        ValueError: the block raised, or `file` is a pipe or a device, for which a reader would
-            wait.
+        ValueError: the block raised, or `file` is a pipe or a device, on which a reader would
+            block.
     """
     kind = kind_of(file)
     if kind not in ("a file", "a directory", None):
@@ -68,7 +68,7 @@ def reading(file: Path) -> Iterator[None]:
     except OSError as error:
         raise ValueError(f"{file}: {error.strerror or first_line(error)}") from None
     except KeyError as error:
-        name = str(error.args[0])  # of what was asked for, or a sentence of h5py's
+        name = str(error.args[0])  # the missing key, or a sentence of h5py
         reason = name if " " in name else f"it has no {name}"
         raise ValueError(f"{file}: {reason}") from None
     except Exception as error:

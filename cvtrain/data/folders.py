@@ -1,4 +1,4 @@
-"""Array files of your own, one folder for each class."""
+"""A data set from a user's array files, one folder per class."""
 
 from __future__ import annotations
 
@@ -49,29 +49,30 @@ def folders(
     workers: Workers = 0,
     dtype: ComplexDtype,
 ) -> Dataset:
-    """Classification of arrays of one shape, a file each, by the folder that they are in.
+    """Classification of arrays of one shape, one per file, by the folder that holds the file.
 
-    Classes have the order of the folders' names. Folders ``train``, ``validation`` (or ``val``) and
-    ``test`` are the splits; otherwise each class is divided at random.
+    Classes are in the order of the folders' names. Folders ``train``, ``validation`` (or ``val``)
+    and ``test`` are the splits; without them each class is divided at random.
 
     Args:
-        path: the folder, see `EXPECTED`.
-        name: of the variable in each file, where it holds several.
-        validation: share of each class for validation, where it has no folder.
-        test: share of each class for test, where it has no folder.
-        seed: of the random split.
-        parts: `last`: the last axis holds real and imaginary part.
+        path: folder with one folder per class, or with folders train, validation and test that have
+            these.
+        name: name of the variable in each file, if it holds several.
+        validation: share of each class for validation, if there is no folder for it.
+        test: share of each class for test, if there is no folder for it.
+        seed: seed of the random split.
+        parts: `last` if the last axis holds real and imaginary part.
         transform: `fft`, `fft2`, `stft` or `analytic`, along the last axis or axes; or a function
-            of one sample, which returns an array.
-        window: of `stft`, whose frames begin a quarter of it apart.
-        scale: `rms`: divide inputs by the training split's root mean square; or `none`.
-        in_memory: false reads each batch when it is due; None: so where inputs take over 1 GiB.
-        workers: processes that read, see `FileSplit`.
-        dtype: complex64 or complex128, of the inputs; targets `[N]` int64.
+            of one sample that returns an array.
+        window: window length of `stft`, whose frames begin a quarter of it apart.
+        scale: `rms` divides inputs by the root mean square of the training split; `none`.
+        in_memory: false reads each batch when it is needed; None: do so if inputs take over 1 GiB.
+        workers: number of processes that read samples; see `FileSplit`.
+        dtype: complex64 or complex128: dtype of the inputs; targets are `[N]` int64.
 
     Raises:
-        ValueError: the folder is not as it should be, there are fewer than two classes, or a file
-            cannot be read.
+        ValueError: the folder does not have this structure, there are fewer than two classes, or a
+            file cannot be read.
     """
     top = data_folder(path, EXPECTED)
     split_of_folder = {f: SPLITS[f.name] for f in _subfolders(top) if f.name in SPLITS}
@@ -104,7 +105,7 @@ def _subfolders(top: Path) -> list[Path]:
 
 
 def _stack(top: Path, classes: tuple[str, ...], name: str | None) -> StoredSamples:
-    """The files of all classes and their labels, class by class."""
+    """The files of all classes with their labels, class by class."""
     files, labels = [], []
     for folder in _subfolders(top):
         if folder.name not in classes:

@@ -1,4 +1,4 @@
-"""Files of MNIST's format IDX: arrays of unsigned bytes, gzipped or not."""
+"""Files in IDX, the format of MNIST: arrays of unsigned bytes, gzipped or not."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ GZIP_MAGIC = b"\x1f\x8b"
 UNSIGNED_BYTE = 0x08
 TYPES = frozenset({UNSIGNED_BYTE, 0x09, 0x0B, 0x0C, 0x0D, 0x0E})
 MOST_VALUES = 1 << 31
-"""A small gzipped file may unpack to any size."""
+"""Largest number of values that is read: a small gzipped file may unpack to any size."""
 PIECE = 1 << 20
-"""Bytes that are read at a time: a header may promise more than there is memory for."""
+"""Bytes that are read at a time: a header may state more than fits into memory."""
 
 
 def find_idx(folder: Path, name: str) -> Path | None:
-    """Find the file `name` in `folder`, else `name`.gz, else return None.
+    """Find the file `name` or `name`.gz in `folder`; None if neither exists.
 
     Args:
-        folder: may be missing.
-        name: without ``.gz``.
+        folder: folder, which may be missing.
+        name: file name without ``.gz``.
     """
     paths = (folder / name, folder / f"{name}.gz")
     return next((path for path in paths if kind_of(path) not in (None, "a directory")), None)
 
 
 def read_idx(path: Path, sizes: tuple[int | None, ...]) -> npt.NDArray[np.uint8]:
-    """Read an IDX file, the format that LeCun, Cortes and Burges published MNIST in.
+    """Read an IDX file, the format in which LeCun, Cortes and Burges published MNIST.
 
     It holds two zero bytes, the type of its values, the number of its dimensions, the sizes (four
-    bytes each), and the values, last index fastest; all big-endian. Its content decides whether it
+    bytes each), and the values, last index fastest; all big-endian. The content decides whether it
     is gzipped, since browsers unpack files without renaming them.
 
     Args:
-        path: of the file.
-        sizes: expected size of each dimension; None for any.
+        path: path of the file.
+        sizes: expected size of each dimension; None: any.
 
     Returns:
-        The values, uint8, in the sizes of the file.
+        the values, uint8, in the sizes of the file.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: the file is no IDX file, damaged, or of other values or sizes.
+        ValueError: the file is not in IDX format, is damaged, or has other values or sizes.
     """
     try:
         with open_regular(path) as file:

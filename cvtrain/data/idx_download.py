@@ -1,4 +1,4 @@
-"""Download of published files: each is whole and has its checksum, or is not there at all."""
+"""Download published files: a file is complete with the right checksum, or it is not there."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from cvtrain.data.idx import find_idx
 from cvtrain.process.errors import first_line
 
 TIMEOUT = 20.0
-"""Seconds without a byte after which the next mirror is tried."""
+"""Seconds without data after which the next mirror is tried."""
 
 LARGEST = 1 << 26
-"""Bytes that are read of a file: more than any of the published files has."""
+"""Largest number of bytes that is read of a file; every published file is smaller."""
 
 _refused: ContextVar[bool] = ContextVar("_refused", default=False)
 
 
 @contextmanager
 def downloads_refused() -> Iterator[None]:
-    """Raise an error instead of downloading within the block: the request for a download may come
-    from a file that a stranger wrote."""
+    """Context in which a download raises an error: the request may come from a file that a stranger
+    wrote."""
     token = _refused.set(True)
     try:
         yield
@@ -35,19 +35,18 @@ def downloads_refused() -> Iterator[None]:
 
 
 def download(folder: Path, checksums: Mapping[str, str], mirrors: Sequence[str]) -> None:
-    """Fetch the files that `folder` lacks, each from the first mirror that has it unchanged.
+    """Download the files that `folder` lacks, each from the first mirror that has it unchanged.
 
-    A file gets its name only when it is complete on disk, so that nobody, another download
-    included, ever sees a part of it. Existing files, packed or unpacked, are neither changed nor
-    compared.
+    A file gets its name only when it is complete on disk, so no process, not even another download,
+    ever sees a part of it. Existing files, packed or unpacked, are neither changed nor compared.
 
     Args:
-        folder: is made if need be.
+        folder: folder of the files; made if missing.
         checksums: MD5, 32 hexadecimal digits, by file name, which ends in ``.gz``.
-        mirrors: addresses of folders, with the slash at their end.
+        mirrors: addresses of folders, with a slash at the end.
 
     Raises:
-        ValueError: no mirror gives a file, it cannot be written, or downloads are refused.
+        ValueError: no mirror provides a file, it cannot be written, or downloads are refused.
     """
     for name, checksum in checksums.items():
         if find_idx(folder, name.removesuffix(".gz")) is not None:
@@ -96,7 +95,7 @@ def _get(address: str, file: str, _: object) -> None:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, HTTPError):
-        error.close()  # the error is the response, too
+        error.close()  # the error is also the response
         return str(error)
     cause = error.reason if isinstance(error, URLError) else error
     return first_line(cause) or type(cause).__name__ if isinstance(cause, Exception) else str(cause)

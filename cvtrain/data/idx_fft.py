@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: where they are published, their four IDX files, and their spectra."""
+"""MNIST and Fashion-MNIST: their sources, their four IDX files, and their spectra."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from cvtrain.data.split import Split
 CLASSES = 10
 SIDE = 28
 PIECE = 4096
-"""Images that are transformed at a time, 50 MB in complex128."""
+"""Number of images that are transformed at a time: 50 MB in complex128."""
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Order = npt.NDArray[np.intp]
 Files: TypeAlias = Literal["all", "test"]
 TEST_SHARE = 5
-"""Of the test files alone, one image in so many is for test, where no number is set."""
+"""With the test files alone, the default is one test image in this many."""
 
 
 FILES = tuple(
@@ -40,13 +40,13 @@ FILES = tuple(
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set is published, in four files of MNIST's names and format.
+    """The source of a data set with MNIST's four files.
 
     Attributes:
-        name: of the data set.
+        name: name of the data set.
         mirrors: addresses of folders that hold the files.
         checksums: published MD5 of each of `FILES`.
-        class_names: of the ten classes, where they have names.
+        class_names: names of the ten classes, if they have any.
     """
 
     name: str
@@ -96,36 +96,36 @@ def idx_fft(
 ) -> Dataset:
     """Classification of 28×28 images x by their 2-D spectra, divided by one number.
 
-    By Parseval the root mean square modulus of the n training spectra is √(Σ x²/n), Σ over all
-    pixels of all training images: an exact sum of integers under the root.
+    By Parseval the root mean square modulus of the n training spectra is √(Σ x²/n), with the sum
+    over all pixels of all training images: an exact sum of integers under the root.
 
-    Validation and training images are taken from the training files: of a random order of all of
-    these in which the classes are interleaved, validation gets the first `validation_samples`,
-    training the `train_samples` after them. So both are stratified (of a class with share s they
-    hold s times their size, to within 1 + 10 s samples), the validation images do not depend on
-    `train_samples`, and of two training sets the smaller is part of the larger one. A part of the
-    test images is taken likewise: of MNIST's the first 5000 are easier than the others, as LeCun
-    says. Each split keeps the order of the files.
+    Validation and training images are taken from the training files, in a random order in which
+    classes are interleaved: validation gets the first `validation_samples`, training the
+    `train_samples` after them. So both are stratified (of a class with share s they hold s times
+    their size, to within 1 + 10 s samples), the validation images do not depend on `train_samples`,
+    and the smaller of two training sets is part of the larger one. Part of the test images is taken
+    in the same way, since the first 5000 of MNIST's are easier than the others, as LeCun states.
+    Each split keeps the order of the files.
 
-    Where the files for training are missing, those for test can stand in for them (``test``): the
-    order is then that of their images, and validation, test and training follow each other in it.
-    Errors on such splits are not comparable with published ones.
+    If the training files are missing, the test files can replace them (``test``): the order is then
+    that of their images, and validation, test and training follow each other in it. Errors on such
+    splits are not comparable with published ones.
 
     Args:
-        source: where the files are from.
-        path: their folder, relative to the current one.
-        fetch: download those that are missing.
-        files: ``all`` four, or the two for ``test`` alone.
-        seed: of the random order.
-        validation_samples: at least 1.
-        train_samples: at least 1; None for all images that are left.
-        test_samples: at least 1; None for all, or for a fifth of the test files alone.
-        dtype: complex64 or complex128, of inputs `[N, 28, 28]`; targets are `[N]` int64.
+        source: source of the files.
+        path: folder of the files, relative to the working directory.
+        fetch: whether to download missing files.
+        files: ``all`` four, or only the two for ``test``.
+        seed: seed of the random order.
+        validation_samples: number of validation images, at least 1.
+        train_samples: number of training images, at least 1; None: all that are left.
+        test_samples: number of test images, at least 1; None: all, or a fifth of the test files
+            alone.
+        dtype: complex64 or complex128: dtype of inputs `[N, 28, 28]`; targets are `[N]` int64.
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: more samples are wanted than there are, or a file is missing or not what it
-            should be.
+        ValueError: more samples are requested than there are, or a file is missing or not valid.
     """
     folder = Path(path).expanduser()
     published = {
@@ -180,7 +180,7 @@ def interleaved(labels: Labels, generator: np.random.Generator) -> Order:
     """Draw an order of all samples in which every contiguous part is stratified.
 
     The kth of the m members of a class, in random order, k = 0 … m − 1, gets the position (k + ½)/m
-    between beginning and end; of classes with the same position a random one goes first.
+    between beginning and end; classes with the same position are ordered at random.
     """
     shuffled = generator.permutation(len(labels))
     position = np.empty(len(labels))
@@ -205,7 +205,7 @@ def _check_complete(folder: Path, source: Source, wanted: Collection[str]) -> No
 
 
 def _read_pair(folder: Path, part: str) -> tuple[Images, Labels]:
-    """The images and labels of ``train`` or ``t10k``."""
+    """The images and labels of the files ``train`` or ``t10k``."""
     paths = [find_idx(folder, f"{part}-{kind}-ubyte") for kind in ("images-idx3", "labels-idx1")]
     images_path, labels_path = (path or folder for path in paths)
     images = read_idx(images_path, (None, SIDE, SIDE))

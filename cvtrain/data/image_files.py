@@ -1,8 +1,8 @@
-"""The adapter between the image files of torchcvnn's data sets and `Dataset`: image, target, scale.
+"""Adapter from the image files of torchcvnn's data sets to `Dataset`.
 
-A reader knows the format of one data set: it gives the images and targets of samples by their
-numbers (`Samples`). `image_dataset` brings the images to one size and one scale and makes the three
-splits, which stay on disk.
+A reader knows the format of one data set: it returns images and targets by sample number
+(`Samples`). `image_dataset` brings the images to one size and one scale and makes the three splits,
+which stay on disk.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from cvtrain.data.random import Parts
 from cvtrain.data.split import FileSplit, Samples
 
 MEASURED = 100
-"""Training images, evenly spaced, whose mean square modulus sets the scale."""
+"""Number of evenly spaced training images whose mean square modulus sets the scale."""
 
 LARGEST = 1e18
-"""Modulus above which an image is taken for damaged: its square leaves complex64."""
+"""Largest valid modulus. The square of a larger one overflows complex64: the image is damaged."""
 
 
 def finite(image: npt.NDArray[Any]) -> Tensor:
     """Convert a complex image to a tensor in complex128.
 
     Raises:
-        ValueError: it is real, or holds NaN, infinity or a modulus above `LARGEST`.
+        ValueError: the image is real, or holds NaN, infinity or a modulus above `LARGEST`.
     """
     if not np.iscomplexobj(image):
         raise ValueError(f"it holds {image.dtype}, should be complex numbers")
@@ -44,7 +44,7 @@ def finite(image: npt.NDArray[Any]) -> Tensor:
     largest = np.abs(image).max(initial=0)
     if largest > LARGEST:
         raise ValueError(f"it holds a modulus of {largest:.2g}, more than any measurement has")
-    # A copy: an array of a file may be read only.
+    # A copy: an array from a file may be read-only.
     return torch.from_numpy(np.array(image, dtype=np.complex128, order="C"))
 
 
@@ -53,9 +53,9 @@ class LabelledFiles:
     """Reader of a data set with one file per image.
 
     Attributes:
-        files: of the images.
+        files: files of the images.
         labels: class of each image.
-        read: the image [C, H, W] of a file, complex.
+        read: function that reads the complex image [C, H, W] of a file.
     """
 
     files: tuple[Path, ...]
@@ -72,12 +72,12 @@ class LabelledFiles:
 
 
 def resized(image: Tensor, crop: int, size: int | None = None) -> Tensor:
-    """Cut the central square out of an image, and resize it through its spectrum.
+    """Cut the central square out of an image and resize it through its spectrum.
 
     Args:
         image: [C, H, W], complex128.
-        crop: pixels of the square; zeros are added around a smaller image.
-        size: pixels after resizing; None: as cropped.
+        crop: side of the square in pixels; zeros are added around a smaller image.
+        size: side after resizing in pixels; None: no resizing.
     """
     from torchcvnn.transforms import CenterCrop, FFTResize, PadIfNeeded
 
@@ -92,11 +92,11 @@ class ScaledImages:
     """Images of one size and scale with their targets.
 
     Attributes:
-        samples: reads images [C, H, W] in complex128, and targets.
+        samples: reader of images [C, H, W] in complex128, and of targets.
         crop, size: as for `resized`; crop None keeps the size of the files.
-        divisor: of all images.
-        amplitude: log compresses moduli, see `image_dataset`.
-        dtype: complex64 or complex128, of the images.
+        divisor: number by which all images are divided.
+        amplitude: `log` compresses moduli; see `image_dataset`.
+        dtype: complex64 or complex128: dtype of the images.
     """
 
     samples: Samples
@@ -132,18 +132,19 @@ def image_dataset(
     workers: int,
     dtype: torch.dtype,
 ) -> Dataset:
-    """Make the classification of images, or of their pixels, that stay on disk.
+    """Make a data set for the classification of images, or of their pixels, that stay on disk.
 
-    All images are divided by one number, the root mean square modulus of `MEASURED` inputs of the
-    training part. With amplitude ``log`` the quotients' moduli m then become log(m/0.02) /
-    log(40/0.02), cut off at 0 and 1 (torchcvnn's LogAmplitude), and their phases stay.
+    All images are divided by one number, the root mean square modulus of `MEASURED` training
+    inputs. With amplitude ``log`` the moduli m of the quotients then become
+    log(m/0.02)/log(40/0.02), clipped to [0, 1] (torchcvnn's LogAmplitude), while phases are
+    unchanged.
 
     Args:
-        samples: reads images and labels.
-        parts: samples for training, validation and test.
+        samples: reader of images and labels.
+        parts: sample numbers for training, validation and test.
         classes: names of the classes, or their number.
         crop, size, amplitude, dtype: as for `ScaledImages`.
-        workers: processes that read, see `FileSplit`.
+        workers: number of processes that read samples; see `FileSplit`.
 
     Raises:
         ValueError: a part is empty, an image cannot be read, or all images are zero.

@@ -1,4 +1,4 @@
-"""Data that a caller has in memory, as what a configuration names."""
+"""Data in the memory of a caller, registered under a name that a configuration can hold."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from cvtrain.process.errors import InputError
 
 
 def data_target(data: Any) -> str:
-    """The `_target_` of data of this process.
+    """Register data of this process and return their `_target_`.
 
     Args:
-        data: a function or class that makes data (see `cvtrain.data.adoption.as_dataset`), what
-            such a function makes, or arrays or tensors with the samples along the first axis: a
+        data: a function or class that makes data (see `cvtrain.data.adoption.as_dataset`), or the
+            result of such a function; or arrays or tensors with samples along the first axis: a
             pair of inputs and targets, or inputs, targets and weights; inputs may be a tuple.
 
     Raises:
-        InputError: it is none of these.
+        InputError: `data` is none of these.
     """
     if callable(data) and not isinstance(data, Dataset):
         return path_of(data)
     several = isinstance(data, tuple | list)
-    # Three arrays are no splits: those are three data sets of torch.
+    # Three tuples of tensors may be three data sets; three arrays are inputs, targets and weights.
     if several and (len(data) == 2 or (len(data) == 3 and all(map(_is_array, data[1:])))):
         chosen = _arrays(data)
         arrays = [*chosen["inputs"], *(chosen[k] for k in ("targets", "weights") if k in chosen)]
@@ -56,17 +56,17 @@ def data_target(data: Any) -> str:
 
 
 def arrays_in_memory(chosen: Mapping[str, Any]) -> Callable[..., Dataset]:
-    """`cvtrain.data.arrays.arrays` of inputs, targets and maybe weights in memory."""
+    """`cvtrain.data.arrays.arrays` applied to inputs, targets and optional weights in memory."""
     function = partial(arrays, **chosen)
     function.__name__ = "arrays"  # type: ignore[attr-defined]  # for errors; a partial has none
     return function
 
 
 def _arrays(data: Sequence[Any]) -> dict[str, Any]:
-    """A tuple of inputs, targets and maybe weights by name, if `data` are these.
+    """Name the items of a tuple of inputs, targets and optional weights.
 
     Raises:
-        InputError: they are not, or not of equal length.
+        InputError: `data` are not such arrays, or have different lengths.
     """
     try:
         inputs = data[0] if isinstance(data[0], tuple) else (data[0],)

@@ -1,4 +1,4 @@
-"""From a configuration to its data set."""
+"""Make the data set of a configuration."""
 
 from __future__ import annotations
 
@@ -26,30 +26,33 @@ _cache = DatasetCache(most_bytes=2**30)
 
 
 def forget_datasets() -> None:
-    """Let data sets be made anew: a function of a notebook may make others than before."""
+    """Empty the cache of data sets: a function redefined in a notebook may return different
+    data."""
     _cache.clear()
 
 
 def load_dataset(config: Config) -> Dataset:
-    """The data set of a configuration. A process builds it once for equal `data` sections, and
-    keeps data sets of up to 1 GiB in all.
+    """The data set of a configuration.
+
+    A process builds it once for equal `data` sections, and caches data sets of up to 1 GiB in
+    total.
 
     Raises:
-        InputError: the function or one of its arguments is not acceptable.
+        InputError: the function may not be named, or the function or an argument is not valid.
     """
     return build_dataset(config.data, config.dtype, config.trusted_modules)
 
 
 def build_dataset(slot: TargetConfig, dtype: str, trusted: tuple[str, ...] = ()) -> Dataset:
-    """The data set of a `data` section, built once per process as `load_dataset` does.
+    """The data set of a `data` section, cached as in `load_dataset`.
 
     Args:
-        slot: the section.
+        slot: the section `data` of a configuration.
         dtype: ``complex64`` or ``complex128``.
-        trusted: packages of the user's own that the section may name.
+        trusted: packages of the user that the section may name.
 
     Raises:
-        InputError: the function or one of its arguments is not acceptable.
+        InputError: the function may not be named, or the function or an argument is not valid.
     """
     key = json.dumps(slot.model_dump(mode="json", by_alias=True), sort_keys=True)
     return _cache.get((key, dtype, trusted), lambda: _build_dataset(slot, dtype, trusted))
@@ -73,17 +76,17 @@ def _build_dataset(slot: TargetConfig, dtype: str, trusted: tuple[str, ...]) -> 
         arguments["dtype"] = precision
     arguments |= {key: value for key, value in own.items() if value is not None}
     try:
-        with np.errstate(all="ignore"):  # the data set itself refuses what is not finite
+        with np.errstate(all="ignore"):  # the data set itself rejects values that are not finite
             return as_dataset(function(**arguments), precision, weighted)
-    except Exception as error:  # whatever a user's function comes up with
+    except Exception as error:  # a user's function may raise anything
         raise InputError(f"data: {_fault(slot, error)}") from error
 
 
 def _transform(value: Any, trusted: tuple[str, ...]) -> Any:
-    """The transform of inputs, with what it names of the user's own as a function.
+    """The transform of inputs, with names of a user's functions replaced by the functions.
 
     Raises:
-        InputError: it may not be named, or refuses an argument.
+        InputError: a function may not be named, or an argument is not valid.
     """
     if isinstance(value, list | tuple):
         return [_transform(one, trusted) for one in value]
@@ -98,11 +101,11 @@ def _transform(value: Any, trusted: tuple[str, ...]) -> Any:
 
 
 def _fault(slot: TargetConfig, error: Exception) -> str:
-    """What was wrong when a data set was made, in one line."""
+    """Describe in one line why a data set could not be made."""
     if user_place(error) is None and isinstance(error, ValueError | OSError):
-        # A wrong argument, a file that cannot be read: the function's own words.
+        # A wrong argument or an unreadable file: the message of the error is complete.
         return first_line(error) or type(error).__name__
-    # Such errors do not name the argument: larger than memory, or than a size can be.
+    # Errors such as a failed allocation do not name the argument.
     shown = ", ".join(f"{name}={value!r}" for name, value in slot.arguments.items())
     made_with = f" with {shown}" if shown else ""
     return f"it cannot be made{made_with}: {describe_error(error)}"

@@ -1,4 +1,4 @@
-"""Cine MRI of the heart, undersampled in k-space, and what full sampling shows."""
+"""Cine MRI of the heart: reconstruct fully sampled images from undersampled k-space."""
 
 from __future__ import annotations
 
@@ -42,27 +42,29 @@ def miccai2023(
 ) -> Dataset:
     """Reconstruction of the cine images of CMRxRecon (MICCAI 2023) from a part of k-space.
 
-    A sample is one slice at one time, of all coils. Its input are the images x = F⁻¹k of the
-    undersampled k-space k, zero where nothing was sampled; its target those of the fully sampled
-    one: torchcvnn's kspace_to_image of the arrays that its MICCAI2023 reads whole. Both are cut
-    to the central square and divided by one number, the root mean square modulus of the input.
+    A sample is one slice at one time, with all coils. Its input is the image x = F⁻¹k of the
+    undersampled k-space k, which is zero where nothing was sampled; its target is that of the fully
+    sampled k-space: torchcvnn's kspace_to_image of the arrays that its MICCAI2023 reads whole. Both
+    are cut to the central square and divided by one number, the root mean square modulus of the
+    input.
 
     All samples of a patient are in one split: 60 % of the patients are for training, 20 % for
     validation, 20 % for test.
 
     Args:
         path: the folder of the data, see `EXPECTED`.
-        seed: of the random assignment of patients to splits.
+        seed: seed of the random assignment of patients to splits.
         view: sax (short axis) or lax (long axis).
-        acceleration: 4, 8 or 10, by which k-space is undersampled.
-        coils: how many are taken, the first ones; None: all.
-        crop: rows and columns of the square that is kept; zeros are added around a smaller image.
-        workers: processes that read, see `FileSplit`.
-        dtype: complex64 or complex128, of inputs and targets `[N, coils, crop, crop]`.
+        acceleration: factor by which k-space is undersampled: 4, 8 or 10.
+        coils: number of coils, counted from the first one; None: all.
+        crop: side of the central square that is kept, in pixels; zeros are added around a smaller
+            image.
+        workers: number of processes that read samples; see `FileSplit`.
+        dtype: complex64 or complex128: dtype of inputs and targets `[N, coils, crop, crop]`.
 
     Raises:
-        ValueError: an argument is out of range, the folder is not as it should be, a file is
-            missing or is not what it should be, or there are fewer than three patients.
+        ValueError: an argument is out of range, the folder or a file is missing or not valid, or
+            there are fewer than three patients.
     """
     patients = _patients(data_folder(path, EXPECTED), view, acceleration)
     used = coils or min(patient.shape[2] for patient in patients)
@@ -85,10 +87,10 @@ class Patient:
     """Two files with k-space [times, slices, coils, rows, columns] of one patient.
 
     Attributes:
-        full: file of the fully sampled one, `FULL_KEY` in it.
-        sub: file of the undersampled one.
-        sub_key: its name in the file.
-        shape: of both arrays.
+        full: file of the fully sampled k-space, stored as `FULL_KEY`.
+        sub: file of the undersampled k-space.
+        sub_key: key of the undersampled k-space in its file.
+        shape: shape of both arrays.
     """
 
     full: Path
@@ -102,15 +104,15 @@ class Patient:
 
 @dataclass(frozen=True)
 class Frames:
-    """Reader of pairs of images [coils, crop, crop], of undersampled and fully sampled k-space.
+    """Reader of pairs of images [coils, crop, crop], from undersampled and fully sampled k-space.
 
-    A file may be larger than the memory: one frame of it is read.
+    It reads one frame at a time, since a file may be larger than the memory.
 
     Attributes:
-        patients: whose frames they are, in their order.
-        coils: how many are read.
-        crop: pixels of the square.
-        dtype: of the images.
+        patients: the patients in the order of their frames.
+        coils: number of coils that are read.
+        crop: side of the square in pixels.
+        dtype: dtype of the images.
     """
 
     patients: tuple[Patient, ...]
@@ -152,9 +154,10 @@ def _opened(file: Path) -> Any:
 
 
 def _patients(top: Path, view: View, acceleration: int) -> tuple[Patient, ...]:
-    """The patients with this view, in the order of their names.
+    """The patients with this view, sorted by name.
 
-    torchcvnn passes over a patient that lacks one file; here that is an incomplete download.
+    torchcvnn skips a patient that lacks one file; here this is an error, since the download is
+    incomplete.
     """
     full, sub = top / TRAINING_SET, top / TRAINING_SET / f"AccFactor{acceleration:02d}"
     file_name, sub_key = f"cine_{view}.mat", f"kspace_sub{acceleration:02d}"
@@ -198,7 +201,7 @@ def _shape(file: Path, key: str) -> tuple[int, ...]:
                 f"{key} should be pairs of real and imag,"
                 " [times, slices, coils, rows, columns], none of them 0"
             )
-        # HDF5 can refer to other files, wherever they are.
+        # HDF5 may refer to other files at any path.
         if array.external or array.is_virtual or array.file.filename != stored.filename:
             raise ValueError(f"{key} refers to another file")
         shape: tuple[int, ...] = array.shape

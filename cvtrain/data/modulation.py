@@ -15,7 +15,7 @@ from cvtrain.data.random import ComplexArray, complex_gaussian, data_generator
 from cvtrain.data.split import Split
 
 AT_ONCE = 2**18
-"""Distances to constellation points that are held in memory at a time."""
+"""Number of distances to constellation points that are held in memory at a time."""
 
 
 def _psk(points: int) -> ComplexArray:
@@ -37,7 +37,8 @@ CONSTELLATIONS = {
     "16QAM": _square_qam(16),
     "64QAM": _square_qam(64),
 }
-"""Points of unit mean power by format; QPSK is (±1 ± i)/√2. All are symmetric about zero."""
+"""Constellation points of unit mean power by format; QPSK is (±1 ± i)/√2. All are symmetric about
+zero."""
 
 
 @checked_arguments
@@ -51,27 +52,27 @@ def modulation(
     samples_per_format: Annotated[int, Field(ge=5, strict=True)] = 2000,
     dtype: ComplexDtype,
 ) -> Dataset:
-    """Classification of bursts rₙ = e^{iφ} sₙ + νₙ by the constellation that the sₙ are of.
+    """Classification of bursts rₙ = e^{iφ} sₙ + νₙ by the constellation of the symbols sₙ.
 
-    The symbols are independent and equally likely, the noise ν is circular Gaussian with
-    E|ν|² = σ² = 10^(−SNR/10), the SNR in decibels. φ is 0, or uniform over the turn and the same
-    throughout a burst. Where it is 0, the share of test samples that `maximum_likelihood` is right
-    about stands in the references: for equally likely formats no classifier is better, up to the
-    chance of a finite test split. With random phases it is left out, since the average over them
-    takes hundreds of times as long; the function can be called for it.
+    The symbols are independent and equally likely, the noise ν is circular Gaussian with E|ν|² = σ²
+    = 10^(−SNR/10), the SNR in decibels. φ is 0, or uniform over [0, 2π) and constant within a
+    burst. If φ is 0, the accuracy of `maximum_likelihood` on the test split is a reference: for
+    equally likely formats no classifier is better, up to the chance of a finite test split. With
+    random phases it is left out, since the average over phases takes hundreds of times as long;
+    call the function to compute it.
 
     60 % of each format are for training, 20 % each for validation and test (rounded down, the rest
     goes to training).
 
     Args:
-        seed: of the random symbols, noise, phases and order.
-        formats: at least two different names in `CONSTELLATIONS`, the classes in their order.
-        symbols: received values per burst.
-        snr_db: signal-to-noise ratio in decibels, from −100 to 100, beyond which complex64 would
-            not tell one sample from another.
+        seed: seed of the random symbols, noise, phases and order.
+        formats: at least two different names in `CONSTELLATIONS`: the classes in their order.
+        symbols: number of received values per burst.
+        snr_db: signal-to-noise ratio in decibels, from −100 to 100; beyond that complex64 could not
+            represent the samples distinctly.
         random_phase: whether φ is random.
-        samples_per_format: bursts of each format, at least 5.
-        dtype: complex64 or complex128, of inputs `[N, symbols]`; targets `[N]` int64.
+        samples_per_format: number of bursts of each format, at least 5.
+        dtype: complex64 or complex128: dtype of inputs `[N, symbols]`; targets `[N]` int64.
 
     Raises:
         ValueError: an argument is out of range.
@@ -85,7 +86,7 @@ def modulation(
         sent = np.concatenate(
             [generator.choice(CONSTELLATIONS[name], (of_each, symbols)) for name in formats]
         )
-        # Drawn in either case, so that the same symbols and noise are seen with and without it.
+        # Drawn in either case, so that symbols and noise are the same with and without it.
         phases = generator.uniform(0, 2 * np.pi, (len(sent), 1))
         rotation = np.exp(1j * phases) if random_phase else 1.0
         received = rotation * sent + noise * complex_gaussian(generator, sent.shape)
@@ -130,7 +131,7 @@ def maximum_likelihood(
     Args:
         received: r `[n, N]`, complex.
         formats: names in `CONSTELLATIONS`.
-        snr_db: 10 log₁₀(1/σ²), as in `modulation`.
+        snr_db: signal-to-noise ratio 10 log₁₀(1/σ²), as in `modulation`.
         random_phase: whether the phase is unknown.
 
     Returns:
@@ -156,8 +157,8 @@ def maximum_likelihood(
 
 
 def _log_likelihood(r: Tensor, points: Tensor, noise_power: float, phases: Tensor) -> Tensor:
-    """[n], up to a constant that all constellations share."""
-    # −|r − s|² without the |r|² that is the same for all points: far fewer operations.
+    """Log-likelihood [n], up to a constant that is the same for all constellations."""
+    # −|r − s|² without |r|², which is the same for all points: far fewer operations.
     coordinates = torch.view_as_real(points)
     offsets = -points.abs().square() / noise_power
     by_phase = []

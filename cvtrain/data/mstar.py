@@ -1,4 +1,4 @@
-"""Vehicles seen by the MSTAR radar."""
+"""Vehicles in radar images of MSTAR."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ CLASS_DEPTH = {
     "MSTAR_PUBLIC_MIXED_TARGETS_CD2": 2,
     "MSTAR_PUBLIC_TARGETS_CHIPS_T72_BMP2_BTR70_SLICY": 3,
 }
-"""The collections, and which part of a file's path, from its end, names its class (as torchcvnn's
-MSTARTargets has it)."""
+"""The collections, and the position (from the end) of the part of a file's path that names its
+class, as in torchcvnn's MSTARTargets."""
 
 EXPECTED = (
     "it should hold one or more of the folders "
@@ -38,8 +38,8 @@ EXAMPLES = {2: "17_DEG/COL1/SCENE1/2S1", 3: "TARGETS/TRAIN/17_DEG/T72/SN_132"}
 NO_CLASS = re.compile(r"\d+_DEG|COL\d+|SCENE\d+|TARGETS|TRAIN|TEST")
 END = b"[EndofPhoenixHeader]"
 LONGEST_HEADER = 2**20
-"""Bytes in which a header is looked for; it has some thousand. Without a limit a damaged file of
-terabytes without a line break would be read into memory as its first line."""
+"""Bytes in which the end of a header is searched; a header has some thousand. Without a limit a
+damaged file of terabytes without a line break would be read into memory as its first line."""
 NO_CHIPS = {".jpg", ".jpeg", ".png", ".gif", ".tif", ".tiff", ".htm", ".html", ".txt"}
 
 
@@ -56,24 +56,24 @@ def mstar(
 ) -> Dataset:
     """Classification of the complex image chips of the MSTAR public targets.
 
-    The classes are the vehicles of the collections in the folder, in alphabetical order; the
-    serial numbers of T-72 variants are classes of their own, as in torchcvnn's MSTARTargets, whose
-    reader reads the files. Of each class 60 % are for training, 20 % for validation, 20 % for
-    test, whatever the depression angle: neighbours in azimuth are in different splits, which is
-    easier than the usual protocol of 17° for training and 15° for test.
+    The classes are the vehicles of the collections in the folder, in alphabetical order; the serial
+    numbers of T-72 variants are separate classes, as in torchcvnn's MSTARTargets, whose reader
+    reads the files. Of each class 60 % are for training, 20 % for validation, 20 % for test,
+    independent of the depression angle. Neighbours in azimuth are therefore in different splits,
+    which is easier than the usual protocol of 17° for training and 15° for test.
 
     Args:
         path: a folder that holds one or more of the folders in `CLASS_DEPTH`.
-        seed: of the random split.
-        crop: pixels of the central square of a chip, see `resized`.
-        size: pixels that it is resized to; None: as cropped.
-        amplitude: linear or log, see `image_dataset`.
-        workers: processes that read, see `FileSplit`.
-        dtype: complex64 or complex128, of inputs `[N, 1, size, size]`; targets `[N]` int64.
+        seed: seed of the random split.
+        crop: side of the central square that is kept, in pixels; see `resized`.
+        size: side after resizing, in pixels; None: no resizing.
+        amplitude: `linear` or `log`; see `image_dataset`.
+        workers: number of processes that read samples; see `FileSplit`.
+        dtype: complex64 or complex128: dtype of inputs `[N, 1, size, size]`; targets `[N]` int64.
 
     Raises:
-        ValueError: an argument is out of range, the folder is not as it should be, a file HB* is
-            no chip or is cut short, or there are fewer than two classes.
+        ValueError: an argument is out of range, the folder is not valid, a file HB* is no chip or
+            is cut short, or there are fewer than two classes.
     """
     classes = _chips(data_folder(path, EXPECTED))
     if len(classes) < 2:
@@ -95,7 +95,7 @@ def mstar(
 
 
 def _read_chip(file: Path) -> npt.NDArray[Any]:
-    """[1, H, W], complex."""
+    """The complex image [1, H, W] of a chip."""
     from torchcvnn.datasets.mstar.dataset import MSTARSample
     from torchcvnn.transforms import HWC2CHW
 
@@ -105,7 +105,7 @@ def _read_chip(file: Path) -> npt.NDArray[Any]:
 
 
 def _chips(top: Path) -> dict[str, list[Path]]:
-    """Find and check the files of each class; torchcvnn's search passes over unreadable files."""
+    """Find and check the files of each class; torchcvnn's search would skip unreadable files."""
     files_of_class: dict[str, list[Path]] = {}
     for collection, depth in CLASS_DEPTH.items():
         if not (top / collection).is_dir():
@@ -120,7 +120,7 @@ def _chips(top: Path) -> dict[str, list[Path]]:
 
 
 def _class(file: Path, collection: Path, depth: int) -> str:
-    """Name of the folder that stands for the class of a chip."""
+    """Name of the folder that names the class of a chip."""
     inside = file.relative_to(collection).parts
     name = inside[-depth] if len(inside) >= depth else ""
     if not name or NO_CLASS.fullmatch(name):
@@ -132,7 +132,7 @@ def _class(file: Path, collection: Path, depth: int) -> str:
 
 
 def _refuse_copies(files: Sequence[Path]) -> None:
-    """Refuse a chip that is there twice: it could be trained on and tested on."""
+    """Raise ValueError if a chip occurs twice: it could be in the training and the test split."""
     alike: dict[tuple[str, int], list[Path]] = {}
     for file in files:
         others = alike.setdefault((file.name, file.stat().st_size), [])
@@ -150,7 +150,9 @@ def _check_chip(file: Path) -> None:
     with io.StringIO(start.decode(errors="replace")) as lines:
         try:
             header = parse_header(lines)
-        except IndexError:  # a line without "=": the file ends within its header, or is another's
+        except (
+            IndexError
+        ):  # a line without "=": the file ends within its header, or has another format
             raise ValueError("its Phoenix header has no end") from None
     length = int(header["PhoenixHeaderLength"]) + int(header["native_header_length"])
     rows, columns = int(header["NumberOfRows"]), int(header["NumberOfColumns"])

@@ -1,4 +1,4 @@
-"""Two classes of noncircular noise, which differ in the sign of a correlation alone."""
+"""Two classes of noncircular noise that differ only in the sign of a correlation."""
 
 import math
 from typing import Annotated
@@ -26,20 +26,21 @@ def noncircular(
 
     The data of Barrachina et al. (2021, arXiv:2009.08340): Re z and Im z are standard normal with
     correlation +ρ in class 0 and −ρ in class 1, so that E z² = ± 2iρ. The entries of a vector are
-    independent. Modulus and phase modulo a quarter turn are distributed alike in both classes; the
-    sign of Σ Re z · Im z is what a maximum-likelihood classifier decides by. At the defaults it
-    errs with a probability of 7·10⁻¹⁰ (Σ has mean ± 64 and standard deviation 12.6, and a tail of
-    products).
+    independent. Modulus, and phase modulo a quarter turn, have the same distribution in both
+    classes; a maximum-likelihood classifier decides by the sign of Σ Re z · Im z. At the defaults
+    it errs with a probability of 7·10⁻¹⁰ (the sum has mean ± 64 and standard deviation 12.6, with
+    the heavy tail of products).
 
-    60 % of either class are for training, 20 % each for validation and test (rounded down, the rest
+    60 % of each class are for training, 20 % each for validation and test (rounded down, the rest
     goes to training).
 
     Args:
-        seed: of the random noise and order.
-        samples_per_class: vectors of each class, at least 5.
-        length: entries of a vector.
-        correlation: ρ, from 0 (nothing tells the classes apart) to 1.
-        dtype: complex64 or complex128, of inputs `[N, length]`; targets are 0 or 1, `[N]` int64.
+        seed: seed of the random noise and order.
+        samples_per_class: number of vectors of each class, at least 5.
+        length: number of entries of a vector.
+        correlation: ρ, from 0 (the classes are identical) to 1.
+        dtype: complex64 or complex128: dtype of inputs `[N, length]`; targets are 0 or 1, `[N]`
+            int64.
 
     Raises:
         ValueError: an argument is out of range.
@@ -61,7 +62,7 @@ def noncircular(
 def _noise(
     generator: np.random.Generator, shape: tuple[int, ...], correlation: float
 ) -> ComplexArray:
-    """Re and Im standard normal, with a correlation."""
+    """Noise whose real and imaginary parts are standard normal with the given correlation."""
     real, other = generator.standard_normal((2, *shape))
     noise: ComplexArray = real + 1j * (correlation * real + math.sqrt(1 - correlation**2) * other)
     return noise

@@ -1,4 +1,4 @@
-"""San Francisco seen by the polarimetric ALOS-2 radar, with a label at every pixel."""
+"""San Francisco in images of the polarimetric ALOS-2 radar, with a label at every pixel."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ VOLUME = "VOL-ALOS2044980750-150324-HBQR1.1__A"
 POLARISATIONS = ("HH", "HV", "VH", "VV")
 LABELS = "SF-ALOS2-label2d.png"
 CROP = (5056, 2784)
-"""Rows and columns of the labelled part, which torchcvnn's PolSFDataset cuts out of the image."""
+"""Rows and columns of the labelled part that torchcvnn's PolSFDataset cuts out of the image."""
 
 CORNER = (7888, 3520)
-"""Where that part ends in the image."""
+"""Row and column at which that part ends in the image."""
 
 RECORD = 544
-"""Bytes before the pixels of a line."""
+"""Number of bytes before the pixels of a line."""
 
 CLASS_NAMES = (
     "mountain",
@@ -61,28 +61,28 @@ def polsf(
 ) -> Dataset:
     """Segmentation of PolSF, an ALOS-2 image of San Francisco in four polarisations: six classes.
 
-    The image is cut into square blocks. Of those that hold a label 60 % are for training, 20 %
-    for validation, 20 % for test; a patch is of a split where all the blocks that it touches are,
-    and left out where they are not: no pixel is in two splits, whatever the stride. Patches without
-    any label are left out too. Pixels without one get the label `IGNORED`.
+    The image is cut into square blocks. Of the blocks that hold a label 60 % are for training, 20 %
+    for validation, 20 % for test. A patch belongs to a split if all blocks that it touches do;
+    otherwise it is left out, so that no pixel is in two splits whatever the stride. Patches without
+    any label are left out too. Pixels without a label get the label `IGNORED`.
 
-    torchcvnn's PolSFDataset reads the patches and calibrates them.
+    torchcvnn's PolSFDataset reads and calibrates the patches.
 
     Args:
         path: the folder of the files, see `EXPECTED`.
-        seed: of the random assignment of blocks to splits.
+        seed: seed of the random assignment of blocks to splits.
         channels: 4: HH, HV, VH, VV; 3: HH, (HV + VH)/2, VV; 2: HH, VV; 1: HH (torchcvnn's PolSAR).
         patch_size: rows and columns of a patch.
-        patch_stride: from one patch to the next; None: `patch_size`, so that they do not overlap.
+        patch_stride: distance between patches; None: `patch_size`, so that they do not overlap.
         block_size: rows and columns of a block, at least `patch_size`.
-        amplitude: linear or log, see `image_dataset`.
-        workers: processes that read, see `FileSplit`.
-        dtype: complex64 or complex128, of inputs `[N, channels, patch_size, patch_size]`; targets
-            are labels `[N, patch_size, patch_size]` int64.
+        amplitude: `linear` or `log`; see `image_dataset`.
+        workers: number of processes that read samples; see `FileSplit`.
+        dtype: complex64 or complex128: dtype of inputs `[N, channels, patch_size, patch_size]`;
+            targets are labels `[N, patch_size, patch_size]` int64.
 
     Raises:
-        ValueError: an argument is out of range, the folder is not as it should be, a file is cut
-            short or of another format, a label is out of range, or a split gets no patch.
+        ValueError: an argument is out of range, the folder is not valid, a file is cut short or has
+            another format, a label is out of range, or a split gets no patch.
     """
     check_integer("block_size", block_size, minimum=patch_size)
     top = data_folder(path, EXPECTED)
@@ -95,13 +95,13 @@ def polsf(
 
 
 class Patches:
-    """Reads patches [channels, size, size] and their labels [size, size].
+    """Reader of patches [channels, size, size] and their labels [size, size].
 
     Args:
         top: folder of the files.
-        channels: see `polsf`.
-        size: of a patch.
-        stride: from one patch to the next, row by row.
+        channels: as in `polsf`.
+        size: rows and columns of a patch.
+        stride: distance between patches, which are numbered row by row.
     """
 
     def __init__(self, top: Path, channels: int, size: int, stride: int) -> None:
@@ -116,14 +116,14 @@ class Patches:
             )
 
     def __reduce__(self) -> tuple[type[Patches], tuple[Any, ...]]:
-        return Patches, self._arguments  # and not the labels of the whole image
+        return Patches, self._arguments  # without the labels of the whole image
 
     def __len__(self) -> int:
         return len(self._reader)
 
     @property
     def labels(self) -> npt.NDArray[np.integer[Any]]:
-        """Of the whole image, [5056, 2784]; 0: none."""
+        """Labels of the whole image, [5056, 2784]; 0: no label."""
         labels: npt.NDArray[np.integer[Any]] = self._reader.labels
         return labels
 
@@ -180,7 +180,7 @@ def _check_files(top: Path) -> None:
 
 
 def _check_trailer(file: Path) -> None:
-    """Check that the low-resolution image is complete, which torchcvnn reads and does not use."""
+    """Check that the low-resolution image, which torchcvnn reads but does not use, is complete."""
     from torchcvnn.datasets.alos2 import parse_utils, trailer_file
 
     record: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Random numbers of data sets: generator, complex Gaussians, and the division into splits."""
+"""Random numbers of data sets: generator, complex Gaussians, and division into splits."""
 
 import math
 from typing import TypeAlias
@@ -14,8 +14,8 @@ Parts: TypeAlias = list[npt.NDArray[np.intp]]
 def data_generator(seed: int) -> np.random.Generator:
     """Return the generator of a data set's random numbers.
 
-    It is a child of `default_rng(seed)`: numpy gives the parent the stream of the pair
-    (seed, 0), which orders the batches of the first epoch, and data and order must not share one.
+    It is a child of `default_rng(seed)`. The parent would share the stream of the pair (seed, 0),
+    which orders the batches of the first epoch; data and order should not share a stream.
     """
     return np.random.default_rng(seed).spawn(1)[0]
 
@@ -25,8 +25,8 @@ def complex_gaussian(
 ) -> ComplexArray:
     """Draw independent zero-mean u with E|u|² = 1 and E u² = ρ, the circularity, in [0, 1].
 
-    Real and imaginary part are independent with variances (1 ± ρ)/2: ρ = 0 is the circular
-    Gaussian, whose law no rotation changes, ρ = 1 a real one.
+    Real and imaginary part are independent with variances (1 ± ρ)/2. With ρ = 0 the distribution is
+    circular Gaussian, invariant under rotation; with ρ = 1 it is real.
     """
     real, imaginary = generator.standard_normal((2, *shape))
     major, minor = math.sqrt((1 + circularity) / 2), math.sqrt((1 - circularity) / 2)
@@ -42,16 +42,16 @@ def stratified(
 ) -> Parts:
     """Divide every class in the same shares.
 
-    Every class is in the first part; one of three or more samples is in all parts.
+    Every class is in the training part; a class with three or more samples is in all parts.
 
     Args:
-        labels: of the samples, [N].
+        labels: label of each sample, [N].
         generator: source of the order in which each class is divided.
-        validation: share for validation; 0 for none.
-        test: share for test; 0 for none.
+        validation: share for validation; 0: none.
+        test: share for test; 0: none.
     """
     held_out = (validation > 0) + (test > 0)
-    pieces = [[np.empty(0, dtype=np.int64)] * 3]  # of no samples too there are three parts
+    pieces = [[np.empty(0, dtype=np.int64)] * 3]  # three parts even if there are no samples
     for label in np.unique(labels):
         members = generator.permutation(np.flatnonzero(labels == label))
         count = len(members)
@@ -76,11 +76,11 @@ def whole_groups(
     """Divide whole groups, such as patients, into parts of at least one group each.
 
     Args:
-        name: of the groups, for the error.
+        name: name of the groups in error messages.
         count: number of groups.
         generator: source of their order.
-        validation: share of the groups for validation, rounded; 0 for none.
-        test: share of the groups for test, rounded; 0 for none.
+        validation: share of the groups for validation, rounded; 0: none.
+        test: share of the groups for test, rounded; 0: none.
 
     Raises:
         ValueError: there are too few groups for the parts.

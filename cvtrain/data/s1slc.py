@@ -1,4 +1,4 @@
-"""Land cover seen by the Sentinel-1 radar in two polarisations."""
+"""Land cover in images of the Sentinel-1 radar in two polarisations."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ def s1slc(
     are for training, 20 % for validation, 20 % for test.
 
     Args:
-        path: a folder that holds one for each city, with HH.npy and HV.npy, `[N, H, W]` complex,
-            and Labels.npy, N numbers from 1 to 7. Folders with none of these are passed over,
-            unless they are of `CITIES`.
-        seed: of the random split.
-        amplitude: linear or log, see `image_dataset`.
-        workers: processes that read, see `FileSplit`.
-        dtype: complex64 or complex128, of inputs `[N, 2, H, W]`, HH before HV; targets are the
-            labels less one, `[N]` int64.
+        path: folder with one folder per city, which holds HH.npy and HV.npy, `[N, H, W]` complex,
+            and Labels.npy, N numbers from 1 to 7. Folders with none of these files are ignored,
+            unless they are in `CITIES`.
+        seed: seed of the random split.
+        amplitude: `linear` or `log`; see `image_dataset`.
+        workers: number of processes that read samples; see `FileSplit`.
+        dtype: complex64 or complex128: dtype of inputs `[N, 2, H, W]`, HH before HV; targets are
+            the labels minus one, `[N]` int64.
 
     Raises:
-        ValueError: an argument is out of range, the folder is not as it should be, or an array is
-            missing, cut short, or not what it should be.
+        ValueError: an argument is out of range, the folder is not valid, or an array is missing,
+            cut short or not valid.
     """
     top = data_folder(path, EXPECTED)
     cities = sorted(
@@ -80,10 +80,10 @@ def s1slc(
 class Patches:
     """Reader of patches [2, H, W] and their classes from memory maps.
 
-    torchcvnn's S1SLC reads them too, but in the order of the file system, and from every folder.
+    torchcvnn's S1SLC reads them too, but in the order of the file system and from every folder.
 
     Args:
-        cities: folders, one of each city.
+        cities: folder of each city.
         labels: classes of each city's patches.
     """
 
@@ -93,7 +93,7 @@ class Patches:
         self._maps: dict[Path, npt.NDArray[Any]] = {}
 
     def __reduce__(self) -> tuple[type[Patches], tuple[Any, ...]]:
-        # Maps are opened again where it is unpickled: numpy would send the whole arrays along.
+        # Memory maps are opened again after unpickling: numpy would pickle the whole arrays.
         return Patches, (self.cities, self.labels)
 
     def __len__(self) -> int:
@@ -124,9 +124,10 @@ def _map(file: Path) -> npt.NDArray[Any]:
 
 
 def _checked_labels(city: Path) -> npt.NDArray[np.int64]:
-    """Classes of a city's patches, [N], from 0; the shapes of its files are checked."""
+    """Classes of a city's patches, [N], counted from 0, after a check of the shapes of its
+    files."""
     stored = _map(city / "Labels.npy")
-    with reading(city / "Labels.npy"), np.errstate(invalid="ignore"):  # NaN is refused below
+    with reading(city / "Labels.npy"), np.errstate(invalid="ignore"):  # NaN is rejected below
         if stored.dtype.kind not in "iuf" or stored.ndim < 1 or stored.size != len(stored):
             raise ValueError(f"it holds {stored.dtype} {list(stored.shape)}, should be N labels")
         labels = stored.reshape(-1).astype(np.int64) - 1

@@ -1,4 +1,4 @@
-"""Vehicles of the SAMPLE data set: measured radar images and their synthetic twins."""
+"""Vehicles of the SAMPLE data set: measured radar images and synthetic ones of the same views."""
 
 from __future__ import annotations
 
@@ -35,28 +35,29 @@ def sample(
     workers: Workers = 0,
     dtype: ComplexDtype,
 ) -> Dataset:
-    """Classification of SAMPLE's complex images of ten vehicles, measured and synthetic alike.
+    """Classification of SAMPLE's complex images of ten vehicles, measured and synthetic together.
 
-    Of each class 60 % are for training, 20 % for validation and 20 % for test; a measured image
-    and the synthetic one of the same view are in the same split. A download is complete if it has
-    the 1984 files that torchcvnn lists, the first hundred of each kind and class. All files in the
+    Of each class 60 % are for training, 20 % for validation and 20 % for test; a measured image and
+    the synthetic image of the same view are in the same split. A download is complete if it has the
+    1984 files that torchcvnn lists, the first hundred of each kind and class. All files in the
     folder are used, listed or not.
 
-    Nothing is downloaded: no checksums are published that tell a file from an error page.
+    Nothing is downloaded, since no checksums are published that would distinguish a file from an
+    error page.
 
     Args:
         path: the folder of the files, see `EXPECTED`.
-        seed: of the random split.
-        complete: whether a missing file is an error; false reads a part of the files.
-        crop: pixels of the central square of an image, see `resized`.
-        size: pixels that it is resized to; None: as cropped.
-        amplitude: linear or log, see `image_dataset`.
-        workers: processes that read, see `FileSplit`.
-        dtype: complex64 or complex128, of inputs `[N, 1, size, size]`; targets `[N]` int64.
+        seed: seed of the random split.
+        complete: whether a missing file is an error; false reads the files that exist.
+        crop: side of the central square that is kept, in pixels; see `resized`.
+        size: side after resizing, in pixels; None: no resizing.
+        amplitude: `linear` or `log`; see `image_dataset`.
+        workers: number of processes that read samples; see `FileSplit`.
+        dtype: complex64 or complex128: dtype of inputs `[N, 1, size, size]`; targets `[N]` int64.
 
     Raises:
-        ValueError: an argument is out of range, the folder is not as it should be, files are
-            missing, one is no MAT-file or is cut short, or there are fewer than two classes.
+        ValueError: an argument is out of range, the folder is not valid, files are missing, one is
+            not a MAT-file or is cut short, or there are fewer than two classes.
     """
     from torchcvnn.datasets.sample.filelist import filelist
 
@@ -76,7 +77,7 @@ def sample(
         for file in files.values():
             with reading(file):
                 _check_mat(file)
-    # One entry for each view: its files and its class.
+    # One entry per view: its files and its class.
     views: dict[tuple[int, str], list[Path]] = {}
     for label, name in enumerate(names):
         for base, file in files_of_class[name].items():
@@ -100,7 +101,7 @@ def sample(
 
 
 def _read_image(file: Path) -> npt.NDArray[Any]:
-    """[1, H, W], complex."""
+    """The complex image [1, H, W] in a file."""
     from scipy.io import loadmat
 
     image: npt.NDArray[Any] = loadmat(file, variable_names=["complex_img"])["complex_img"]
@@ -110,7 +111,7 @@ def _read_image(file: Path) -> npt.NDArray[Any]:
 
 
 def _files(top: Path, name: str) -> dict[str, Path]:
-    """The files of a class by their names, in the order of these."""
+    """The files of a class by name, sorted."""
     files = {}
     for folder in (top / name, *(top / kind / name for kind in KINDS)):
         if folder.is_dir():
@@ -119,7 +120,8 @@ def _files(top: Path, name: str) -> dict[str, Path]:
 
 
 def _check_mat(file: Path) -> None:
-    """Check that it is a whole MAT-file of version 5: a header, then elements with lengths."""
+    """Check that a file is a complete MAT-file of version 5: a header, then elements with
+    lengths."""
     with file.open("rb") as stream:
         length = {b"IM": "<4xI", b"MI": ">4xI"}.get(stream.read(128)[126:])
         if length is None:

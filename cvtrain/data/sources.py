@@ -1,4 +1,4 @@
-"""The stored arrays that a data set is made of, and their division into splits."""
+"""Stored arrays of a data set, and their division into splits."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from cvtrain.gradients.losses import IGNORED, TaskName
 
 Parts: TypeAlias = Literal["last"]
 HELD_OUT = 0.2
-"""Share of the samples for validation, and for test, where the user states none."""
+"""Default share of the samples for validation, and for test."""
 
 DRAWS = 100
-"""Divisions of groups that are tried until every class is in the training split."""
+"""Number of divisions of groups that are tried until every class is in the training split."""
 
 
 @dataclass(frozen=True)
 class StoredSamples:
-    """Samples as they are stored, one for each number along the first axis of every array.
+    """Samples as they are stored, along the first axis of every array.
 
     Attributes:
-        inputs: of a network, one array or several.
-        targets: of the samples.
-        weights: of the samples in the loss; None: all count alike.
+        inputs: inputs of a network, one array or several.
+        targets: targets of the samples.
+        weights: weights of the samples in the loss; None: all equal.
     """
 
     inputs: tuple[Stored, ...]
@@ -41,13 +41,14 @@ class StoredSamples:
 
 @dataclass(frozen=True)
 class Sources:
-    """All arrays that a data set is made of.
+    """All stored arrays of a data set.
 
     Attributes:
-        train: samples for training, and for the splits that have none of their own.
-        others: samples of the splits ``validation`` and ``test``, where they have some.
-        groups: of the samples of `train`, such as patients, `[N]`.
-        float_labels: floating-point targets without fraction are labels, as MATLAB stores them.
+        train: samples for training, and for the splits that have no arrays of their own.
+        others: samples of the splits ``validation`` and ``test`` that have their own arrays.
+        groups: group of each sample of `train`, such as its patient, `[N]`.
+        float_labels: whether floating-point targets without fraction are labels, as MATLAB stores
+            them.
     """
 
     train: StoredSamples
@@ -57,7 +58,7 @@ class Sources:
 
 
 class Part(NamedTuple):
-    """The samples of one split: their numbers, ascending, in what is stored."""
+    """The samples of one split: ascending indices into stored arrays."""
 
     stored: StoredSamples
     samples: npt.NDArray[np.intp]
@@ -66,15 +67,15 @@ class Part(NamedTuple):
 def of_pairs(
     sources: Sources, parts: Sequence[Parts | None], target_parts: Parts | None
 ) -> Sources:
-    """Sources whose real pairs are complex numbers.
+    """Sources in which pairs of real numbers are read as complex numbers.
 
     Args:
-        sources: the arrays.
-        parts: for each input, `last`: its last axis holds real and imaginary part.
-        target_parts: `last`: that of targets does.
+        sources: the stored arrays.
+        parts: for each input `last` if its last axis holds real and imaginary part, else None.
+        target_parts: the same for the targets.
 
     Raises:
-        ValueError: they are no real pairs.
+        ValueError: the arrays do not hold pairs of real numbers.
     """
 
     def complex_samples(s: StoredSamples) -> StoredSamples:
@@ -92,20 +93,22 @@ def of_pairs(
 def drawn_samples(
     sources: Sources, seed: int, task: TaskName, *shares: float
 ) -> Sequence[npt.NDArray[np.intp]]:
-    """Draw the samples of three splits: each class in the same proportions, or whole groups, of
-    which the first division is taken that leaves no class out of training.
+    """Draw the samples of three splits: each class in the same proportions, or whole groups.
+
+    Of several random divisions of groups, the first one with every class in the training split is
+    used.
 
     Args:
-        sources: the arrays.
-        seed: of the draw.
-        task: labels `[N]` of a classification are divided alike.
-        shares: of the samples, or groups, for validation and test; 0: none.
+        sources: the stored arrays.
+        seed: seed of the draw.
+        task: the task; labels `[N]` of a classification are divided class by class.
+        shares: shares of the samples, or groups, for validation and test; 0: none.
 
     Returns:
-        numbers of samples for training, validation and test.
+        indices of the samples for training, validation and test.
 
     Raises:
-        ValueError: the groups leave a split empty, or a class out of training.
+        ValueError: the groups leave a split empty, or no division has every class in training.
     """
     labels = np.zeros(len(sources.train), dtype=np.int64)
     if task == "classification" and len(sources.train.targets.shape) == 1:
@@ -130,19 +133,20 @@ def drawn_samples(
 def divided(
     sources: Sources, validation: float, test: float, seed: int, task: TaskName
 ) -> list[Part]:
-    """The samples of training, validation and test: all of a split that has its own, else a part of
-    the training samples.
+    """The samples of training, validation and test.
+
+    A split with its own arrays gets all their samples, any other a part of the training samples.
 
     Args:
-        sources: the arrays.
-        validation: share of the training samples for validation, where it has none of its own.
-        test: share for test, likewise.
-        seed: of the draw.
-        task: see `drawn_samples`.
+        sources: the stored arrays.
+        validation: share of the training samples for validation, if it has no arrays of its own.
+        test: share of the training samples for test, if it has no arrays of its own.
+        seed: seed of the draw.
+        task: as in `drawn_samples`.
 
     Raises:
-        ValueError: the shares leave no samples for training; or a share, groups or a seed are
-            stated where nothing is drawn.
+        ValueError: the shares leave no samples for training; or a share, groups or a seed are set
+            although nothing is drawn.
     """
     own = {"validation", "test"} & sources.others.keys()
     for split, share in (("validation", validation), ("test", test)):

@@ -1,4 +1,4 @@
-"""Patchworks of regions seen by a polarimetric radar, with what each pixel tells by itself."""
+"""Patchworks of regions in images of a polarimetric radar, with the best accuracy per pixel."""
 
 import cmath
 import math
@@ -19,11 +19,11 @@ OPPOSED = cmath.rect(0.30, math.radians(160))
 COVARIANCES: dict[str, ComplexArray] = {
     name: np.array(matrix, dtype=np.complex128)
     for name, matrix in {
-        # Nearly a mirror: weak, HH and VV in phase, VV the stronger.
+        # Nearly a mirror: weak, HH and VV in phase, VV stronger.
         "water": [[0.18, 0, 0.18], [0, 0.02, 0], [0.18, 0, 0.30]],
-        # A single bounce for the most part: HH and VV in phase.
+        # Mostly a single bounce: HH and VV in phase.
         "soil": [[0.45, 0, 0.30], [0, 0.10, 0], [0.30, 0, 0.45]],
-        # A double bounce, from ground and wall: HH and VV nearly in opposite phase, by 160°.
+        # A double bounce, from ground and wall: HH and VV nearly in opposite phase, 160° apart.
         "buildings": [[0.45, 0, OPPOSED], [0, 0.10, 0], [OPPOSED.conjugate(), 0, 0.45]],
         # Thin dipoles in all directions: the volume of Freeman and Durden (1998, IEEE TGRS 36:963).
         "forest": [[3 / 8, 0, 1 / 8], [0, 2 / 8, 0], [1 / 8, 0, 3 / 8]],
@@ -31,8 +31,8 @@ COVARIANCES: dict[str, ComplexArray] = {
 }
 """E kkᴴ of k = (HH, √2 HV, VV) by class, Hermitian and positive definite.
 
-The trace, or span, is the total power: ½ for water, 1 for the others. Soil and buildings have one
-diagonal: nothing but the phase between HH and VV tells them apart.
+The trace, or span, is the total power: ½ for water, 1 for the others. Soil and buildings have the
+same diagonal: they differ only in the phase between HH and VV.
 """
 
 
@@ -48,29 +48,31 @@ def speckle(
     test_samples: Count = 100,
     dtype: ComplexDtype,
 ) -> Dataset:
-    """Segmentation of single-look scenes: what class is the region that a pixel is of?
+    """Segmentation of single-look scenes: the class of the region that each pixel belongs to.
 
-    A scene is a square, cut into the Voronoi cells of points that are uniform in it: a pixel is of
-    the region whose point is nearest. The class of each region is uniform too, and that of one
-    tells nothing of the others. Given the classes the pixels k are independent, zero-mean circular
-    complex Gaussian with the covariance Σ of their class: fully developed speckle,
+    A scene is a square, cut into the Voronoi cells of uniformly distributed points: a pixel belongs
+    to the region with the nearest point. The class of each region is uniform and independent of the
+    others. Given the classes, the pixels k are independent, zero-mean circular complex Gaussian
+    with the covariance Σ of their class (fully developed speckle)::
 
-        p(k) = exp(−kᴴ Σ⁻¹ k) / (π³ det Σ).
+        p(k) = exp(−kᴴ Σ⁻¹ k) / (π³ det Σ)
 
-    Lee and Pottier 2009, Polarimetric radar imaging, chapter 4; Goodman 1963. The share of test
-    pixels that `maximum_likelihood` is right about stands in the references: no classifier that is
-    shown one pixel at a time is better, up to the chance of a finite test split. One that looks at
-    neighbours can be, since they are mostly of one region.
+    Lee and Pottier 2009, Polarimetric radar imaging, chapter 4; Goodman 1963. The accuracy of
+    `maximum_likelihood` on the test pixels is a reference: no classifier that sees one pixel at a
+    time is better, up to the chance of a finite test split. A classifier that uses neighbours can
+    be better, since neighbours mostly belong to the same region.
 
     Args:
-        seed: of the random regions, classes and speckle.
+        seed: seed of the random regions, classes and speckle.
         classes: at least two different names in `COVARIANCES`, in the order of the labels.
         size: rows and columns of a scene.
-        regions: points per scene, from 1 to size²; one without a pixel is not seen.
-        train_samples: scenes for training.
-        validation_samples: scenes for validation.
-        test_samples: scenes for test.
-        dtype: complex64 or complex128, of inputs `[N, 3, size, size]`, the channels being HH, √2 HV
+        regions: number of points per scene, from 1 to size²; a point whose cell has no pixel is not
+            visible.
+        train_samples: number of scenes for training.
+        validation_samples: number of scenes for validation.
+        test_samples: number of scenes for test.
+        dtype: complex64 or complex128: dtype of inputs `[N, 3, size, size]`, the channels being HH,
+        √2 HV
             and VV; targets are labels `[N, size, size]` int64.
 
     Raises:
@@ -81,7 +83,7 @@ def speckle(
     generator = data_generator(seed)
 
     def split(samples: int) -> Split:
-        # All of it before the first scene: what there is no memory for is told at once.
+        # All of it before the first scene: too little memory is then reported at once.
         labels = np.empty((samples, size, size), dtype=np.int64)
         k = np.empty((*labels.shape, 3), dtype=np.complex128)
         for scene in labels:
@@ -113,7 +115,7 @@ def speckle(
 def maximum_likelihood(scenes: Tensor, classes: tuple[str, ...]) -> Tensor:
     """The most likely class of each pixel by itself, from the covariances of the classes.
 
-    It maximises log p(k) = −kᴴ Σ⁻¹ k − log det Σ − 3 log π over the classes, each with its Σ.
+    It maximises log p(k) = −kᴴ Σ⁻¹ k − log det Σ − 3 log π over the classes.
 
     Kong et al. 1988, Identification of terrain cover using the optimum polarimetric classifier.
 
@@ -140,7 +142,7 @@ def maximum_likelihood(scenes: Tensor, classes: tuple[str, ...]) -> Tensor:
 def _scene(
     generator: np.random.Generator, classes: int, size: int, regions: int
 ) -> npt.NDArray[np.int64]:
-    """Labels [size, size]. The plane is that of the complex numbers, a pixel has side 1."""
+    """Labels [size, size] of a scene. Positions are complex numbers, a pixel has side 1."""
     real, imaginary = generator.uniform(0, size, (2, regions))
     middles = np.arange(size) + 0.5
     pixels = middles[:, None] + 1j * middles
@@ -150,6 +152,6 @@ def _scene(
 
 
 def _covariances(classes: tuple[str, ...]) -> ComplexArray:
-    """[classes, 3, 3]."""
+    """Covariances of the classes, [classes, 3, 3]."""
     check_names("classes", classes, COVARIANCES)
     return np.stack([COVARIANCES[name] for name in classes])

@@ -15,10 +15,10 @@ from torch.utils.data import Dataset as TorchDataset
 from cvtrain.process.errors import first_line
 
 Inputs: TypeAlias = Tensor | tuple[Tensor, ...]
-"""`[N, ...]`, or a tuple of such tensors: the arguments of a network that takes several."""
+"""`[N, ...]`, or a tuple of such tensors: the arguments of a network with several inputs."""
 
 
-# Tensors have no single truth value, so neither class can be compared entry by entry: eq=False.
+# eq=False for both classes: tensors have no single truth value, so fields cannot be compared.
 @dataclass(frozen=True, eq=False)
 class Split:
     """Inputs and their targets, in memory.
@@ -26,9 +26,8 @@ class Split:
     Attributes:
         inputs: `[N, ...]`, complex; or a tuple of such tensors.
         targets: `[N, *positions]` int64 labels (classification) or `[N, out, *positions]` complex
-            or real (regression); there are no positions where an input has one target as a whole.
-        weights: `[N]` real, not negative: how much each sample counts in the loss; None: all count
-            alike.
+            or real (regression); without positions if an input has a single target.
+        weights: `[N]` real, not negative: weight of each sample in the loss; None: all equal.
     """
 
     inputs: Inputs
@@ -40,17 +39,17 @@ class Split:
 
     @property
     def each_input(self) -> tuple[Tensor, ...]:
-        """The inputs as a tuple, also where there is one."""
+        """The inputs as a tuple, also if there is only one."""
         return self.inputs if isinstance(self.inputs, tuple) else (self.inputs,)
 
     @property
     def judged(self) -> tuple[Tensor, ...]:
-        """What a loss takes after the outputs: targets, and weights if there are any."""
+        """The arguments of a loss after the outputs: targets, and weights if there are any."""
         return (self.targets,) if self.weights is None else (self.targets, self.weights)
 
     @property
     def batch(self) -> tuple[Any, ...]:
-        """What a step of a LightningModule gets: inputs, targets, and weights if there are any."""
+        """The batch of a LightningModule's step: inputs, targets, and weights if there are any."""
         return (self.inputs, *self.judged)
 
     @property
@@ -59,17 +58,17 @@ class Split:
         return (*self.each_input, *self.judged)
 
     def of(self, tensors: Iterable[Tensor]) -> Split:
-        """A split of other `tensors`, which are in the order of those of this one."""
+        """A split with other tensors, which are in the order of `self.tensors`."""
         values = iter(tensors)
         inputs = tuple(next(values) for _ in self.each_input)
         return Split(inputs if isinstance(self.inputs, tuple) else inputs[0], *values)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Split:
-        """A split of every tensor changed."""
+        """A split in which `change` was applied to every tensor."""
         return self.of(map(change, self.tensors))
 
     def take(self, samples: Tensor | slice) -> Split:
-        """Select samples by their numbers in this split, [n] int64, or a slice of them."""
+        """Select samples by index, [n] int64, or by a slice."""
         return self.map(lambda tensor: tensor[samples])
 
     def pieces(self, size: int) -> Iterator[Split]:
@@ -79,7 +78,7 @@ class Split:
 
 
 def joined(splits: Sequence[Split], join: Callable[[list[Tensor]], Tensor]) -> Split:
-    """One split of several of one form: `join` makes one tensor of those of all splits."""
+    """Join splits of the same form: `join` makes one tensor from those of all splits."""
     columns = zip(*(split.tensors for split in splits), strict=True)
     return splits[0].of(join(list(column)) for column in columns)
 
@@ -90,7 +89,8 @@ def network_output(network: Callable[..., Tensor], inputs: Inputs) -> Tensor:
 
 
 def unless_equal(weights: Tensor) -> Tensor | None:
-    """Weights [N], or None where all are equal: the mean then has the bits of one without."""
+    """Weights [N], or None if all are equal, so that the mean is bit-identical to an unweighted
+    one."""
     return None if (weights == weights[0]).all() else weights
 
 
@@ -99,30 +99,31 @@ class UnusableSample(ValueError):
 
 
 class Samples(Protocol):
-    """Reader of one sample at a time; picklable, and safe to be used by several processes."""
+    """Interface of readers of single samples; picklable, and safe to use from several processes."""
 
     def __len__(self) -> int:
         """Number of samples."""
         ...
 
     def __getitem__(self, sample: int) -> tuple[Any, ...]:
-        """Read an input [...], complex, or a tuple of such; its target, [*positions] int64 or
-        [out, *positions] complex or real; and its weight [] where samples have one.
+        """Read a sample: its input [...], complex, or a tuple of inputs; its target, [*positions]
+        int64 or [out, *positions] complex or real; and its weight [], if samples have one.
 
         Raises:
-            OSError, ValueError: the sample cannot be read, or is not what it should be.
+            OSError, ValueError: the sample cannot be read or is not valid.
         """
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class FileSplit:
-    """Samples that stay on disk: a batch is read when it is due, by workers a few batches ahead.
+    """Samples that stay on disk: workers read batches shortly before they are needed.
 
     Attributes:
         samples: reader of the whole data set.
-        chosen: numbers of the samples in this split, in its order; distinct.
-        workers: processes that read beside the one that trains; 0: that one reads.
+        chosen: distinct indices of the samples in this split, in its order.
+        workers: number of processes that read beside the training process; 0: the training process
+            reads.
     """
 
     samples: Samples
@@ -133,7 +134,7 @@ class FileSplit:
         return len(self.chosen)
 
     def take(self, samples: Tensor) -> Split:
-        """Read samples by their numbers in this split, [n] int64.
+        """Read samples by their indices in this split, [n] int64.
 
         Raises:
             UnusableSample: a sample cannot be read; the message names it.
@@ -145,15 +146,15 @@ class FileSplit:
         """Read all samples in their order, `size` at a time.
 
         Raises:
-            UnusableSample: as `take`.
+            UnusableSample: a sample cannot be read; the message names it.
         """
         return self.batches(torch.split(torch.arange(len(self)), size))
 
     def batches(self, order: Iterable[Tensor]) -> Iterator[Split]:
-        """Read one batch for each tensor of numbers in `order`, which may be endless.
+        """Read one batch for each tensor of indices in `order`, which may be endless.
 
         Raises:
-            UnusableSample: as `take`, at the batch that cannot be read.
+            UnusableSample: a sample of that batch cannot be read; the message names it.
         """
         loader = DataLoader(
             _ErrorsAsText(self),
@@ -161,7 +162,8 @@ class FileSplit:
             num_workers=self.workers,
             collate_fn=_collate,
             worker_init_fn=_leave_signals,
-            # The loader draws a seed for its workers, which should not come from the run's state.
+            # The loader draws a seed for its workers, which must not come from the run's random
+            # state.
             generator=torch.Generator(),
         )
         return map(_usable, loader)
@@ -171,13 +173,13 @@ AnySplit: TypeAlias = Split | FileSplit
 
 
 def in_memory(split: AnySplit) -> Split:
-    """Return all samples of a split in memory, read from disk if need be."""
+    """Return all samples of a split in memory, read from disk if necessary."""
     return split if isinstance(split, Split) else split.take(torch.arange(len(split)))
 
 
 class _ErrorsAsText(TorchDataset[Split | str]):
-    """Returns what is wrong with a sample as text: from a worker, an exception would bring its
-    traceback along."""
+    """Returns an error in a sample as text: an exception from a worker would bring its
+    traceback."""
 
     def __init__(self, split: FileSplit) -> None:
         self._samples, self._chosen = split.samples, split.chosen
@@ -185,7 +187,7 @@ class _ErrorsAsText(TorchDataset[Split | str]):
     def __getitem__(self, number: int) -> Split | str:
         try:
             return Split(*self._samples[self._chosen[number]])
-        except MemoryError:  # not the fault of the sample
+        except MemoryError:  # not caused by the sample
             raise
         except Exception as error:  # readers of file formats raise all kinds of exceptions
             return f"sample {number}: {first_line(error) or type(error).__name__}"
@@ -215,5 +217,6 @@ def _usable(read: Split | str) -> Split:
 
 
 def _leave_signals(worker: int) -> None:
-    """Ignore Ctrl-C: all processes of a terminal get it, and the training one ends its workers."""
+    """Ignore Ctrl-C: all processes of a terminal receive it, and the training process ends its
+    workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

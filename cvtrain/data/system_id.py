@@ -1,4 +1,4 @@
-"""Identification of a linear complex system: least squares with a chosen spectrum."""
+"""Identification of a linear complex system: least squares with a given spectrum."""
 
 from typing import Annotated
 
@@ -12,7 +12,8 @@ from cvtrain.data.random import ComplexArray, complex_gaussian, data_generator
 from cvtrain.data.split import Split
 
 MOST_TAPS = 4096
-"""The unitary matrix of so many takes minutes, and of twice as many eight times as long."""
+"""Largest number of taps: its unitary matrix takes minutes, and twice as many eight times as
+long."""
 
 
 @checked_arguments
@@ -26,28 +27,29 @@ def system_id(
     circularity: Share = 0.0,
     dtype: ComplexDtype,
 ) -> Dataset:
-    """Regression of y = Σⱼ xⱼ w°ⱼ + ν, where the closed forms of gradient descent and LMS hold.
+    """Regression of y = Σⱼ xⱼ w°ⱼ + ν, for which gradient descent and LMS have closed forms.
 
-    The inputs are x = U Λ^½ u: U a random unitary matrix, Λ the eigenvalues, spaced evenly in
-    their logarithm and of mean 1, and u white Gaussian with E|uₖ|² = 1 and E uₖ² = ρ. Hence
+    The inputs are x = U Λ^½ u, with a random unitary matrix U, eigenvalues Λ that are evenly spaced
+    in their logarithm and have mean 1, and white Gaussian u with E|uₖ|² = 1 and E uₖ² = ρ. Hence::
 
-        R = E[x xᴴ] = U Λ Uᴴ    and    P = E[x xᵀ] = ρ U Λ Uᵀ.
+        R = E[x xᴴ] = U Λ Uᴴ    and    P = E[x xᵀ] = ρ U Λ Uᵀ
 
-    So ρ is the circularity |E v²|/E|v|² of each *principal component* v = (Uᴴ x)ₖ. A single tap
-    xⱼ mixes components with different phases, and its own circularity is at most ρ; at ρ = 1 x is
-    real in the basis U, not tap by tap. With equal eigenvalues R = I, and P is ρ I in that basis.
+    So ρ is the circularity |E v²|/E|v|² of each *principal component* v = (Uᴴ x)ₖ. A single tap xⱼ
+    mixes components with different phases, so its circularity is at most ρ; at ρ = 1 x is real in
+    the basis U, not tap by tap. With equal eigenvalues R = I, and P is ρ I in that basis.
 
-    Every split draws from the same law; 60 % of the samples are for training, 20 % each for
-    validation and test (rounded down, the rest goes to training).
+    Every split is drawn from the same distribution; 60 % of the samples are for training, 20 % each
+    for validation and test (rounded down, the rest goes to training).
 
     Args:
-        seed: of the random U, w°, inputs and noise.
-        samples: of all three splits together, at least 5.
+        seed: seed of the random U, w°, inputs and noise.
+        samples: number of samples of all three splits together, at least 5.
         taps: length of w°, from 1 to 4096.
-        condition_number: largest over smallest eigenvalue of R; 1 for a single tap.
-        noise: standard deviation √E|ν|² of the circular complex noise, the root of the least loss.
+        condition_number: ratio of the largest to the smallest eigenvalue of R; 1 for a single tap.
+        noise: standard deviation √E|ν|² of the circular complex noise, the square root of the least
+            loss.
         circularity: ρ, from 0 (circular) to 1.
-        dtype: complex64 or complex128, of inputs `[N, taps]` and targets `[N, 1]`.
+        dtype: complex64 or complex128: dtype of inputs `[N, taps]` and targets `[N, 1]`.
 
     Returns:
         A data set whose `solution` is w° (of unit norm) as `weight`, `[1, taps]`: the parameter of
@@ -82,7 +84,7 @@ def system_id(
 def _random_unitary(generator: np.random.Generator, size: int) -> ComplexArray:
     """Draw `[size, size]` from the Haar measure (Mezzadri 2007, Notices of the AMS 54:592).
 
-    QR alone is not enough: it fixes the phases of R's diagonal, and with them those of Q.
+    QR alone is not enough: it fixes the phases of R's diagonal, and thereby those of Q.
     """
     q, r = np.linalg.qr(complex_gaussian(generator, (size, size)))
     diagonal = np.diagonal(r)

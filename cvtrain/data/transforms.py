@@ -1,4 +1,4 @@
-"""Transforms of signals, by which real ones become complex: spectra and the analytic signal."""
+"""Transforms of signals that make real ones complex: spectra and the analytic signal."""
 
 from __future__ import annotations
 
@@ -35,5 +35,6 @@ TRANSFORMS: Mapping[str, Transform] = {
     "stft": _short_time_fourier,
     "analytic": _analytic,
 }
-"""By name: the spectrum along the last axis, or the last two; spectra of Hann windows that overlap
-by three quarters, [..., frequency, time]; the analytic signal. Each takes signals and a window."""
+"""Functions of signals and a window length, by name: the spectrum along the last axis, or the last
+two; spectra of Hann windows that overlap by three quarters, [..., frequency, time]; the analytic
+signal."""

@@ -1,4 +1,4 @@
-"""A coherent optical field on a plane, to be learned from some of its points."""
+"""A coherent optical field on a plane, learned from some of its points."""
 
 from typing import Annotated
 
@@ -24,23 +24,24 @@ def wave_field(
 ) -> Dataset:
     """Regression of a field E on the coordinates r = (x, y) of a square, [−1, 1]².
 
-    Monochromatic light that a rough surface scatters is a sum of plane waves,
+    Monochromatic light scattered by a rough surface is a sum of plane waves::
 
-        E(r) = Σⱼ aⱼ exp(iπ kⱼ·r),
+        E(r) = Σⱼ aⱼ exp(iπ kⱼ·r)
 
-    aⱼ independent circular Gaussian and kⱼ evenly distributed over the disc |k| ≤ bandwidth, the
-    aperture: fully developed speckle (Goodman 2007, Speckle phenomena in optics, section 2.2), with
+    with independent circular Gaussian aⱼ and kⱼ uniform over the disc |k| ≤ bandwidth, the
+    aperture: fully developed speckle (Goodman 2007, Speckle phenomena in optics, section 2.2) with
     at most `bandwidth` periods along a side. E has unit power over the grid of size × size points,
     of which 60 % are for training, 20 % each for validation and test, drawn at random.
 
     Args:
-        seed: of the random aⱼ, kⱼ, noise and split.
-        size: points along a side, at least 3.
-        bandwidth: positive; above size/4 the points are too few to tell the waves apart.
-        waves: how many there are.
-        noise: standard deviation √E|ν|² of circular complex noise on the training points alone.
-        dtype: complex64 or complex128, of inputs `[N, 2]` (with zero imaginary parts) and targets
-            `[N, 1]`.
+        seed: seed of the random aⱼ, kⱼ, noise and split.
+        size: number of points along a side, at least 3.
+        bandwidth: positive; above size/4 the points are too few to separate the waves.
+        waves: number of waves.
+        noise: standard deviation √E|ν|² of circular complex noise, added to the training points
+            only.
+        dtype: complex64 or complex128: dtype of inputs `[N, 2]` (with zero imaginary parts) and
+            targets `[N, 1]`.
 
     Raises:
         ValueError: an argument is out of range.
