@@ -1,4 +1,4 @@
-"""Clipping: how much of a gradient the optimizer receives.
+"""Clipping of gradients before the optimizer receives them.
 
 Every kind scales with its threshold: for c = 2ᵏ, clipping c·g at c·threshold (and c·eps) gives c
 times the clipped g, bit for bit.
@@ -17,12 +17,12 @@ from torch import Tensor
 from cvtrain.gradients.stacked_number import Number, column, require
 
 Clipped: TypeAlias = tuple[dict[str, Tensor], Tensor]
-"""The clipped gradients, and the coefficient ‖clipped‖/‖before‖, real [K]."""
+"""The clipped gradients, and the coefficient ‖clipped‖/‖unclipped‖, real [K]."""
 
 
 @dataclass(frozen=True)
 class NoClip:
-    """Returns the gradient as it is."""
+    """No clipping."""
 
     def clip(self, gradients: Mapping[str, Tensor]) -> Clipped:
         """The same tensors, and coefficients of 1."""
@@ -34,13 +34,14 @@ class NoClip:
 class NormClip:
     """Clips the norm over all parameters of a run: g · min(1, threshold / (‖g‖ + eps)).
 
-    For K = 1 it has the bits of torch.nn.utils.clip_grad_norm_. Complex and real parameters share
-    one norm, so what the convention makes of the complex ones changes how far the real ones are
-    clipped.
+    For K = 1 it is bit-identical to torch.nn.utils.clip_grad_norm_. Complex and real parameters
+    share one norm, so the convention, which acts on the complex ones, also changes how strongly
+    real ones are clipped.
 
     Attributes:
-        threshold: largest norm; a number, or a [K] tensor on the host.
-        eps: keeps a small norm from being divided by; 1e-6 in torch; a number or a [K] tensor.
+        threshold: largest norm; a number, or a [K] tensor on the CPU.
+        eps: added to the norm, so that small norms are not divided by; 1e-6 in torch; a number or a
+            [K] tensor.
 
     Raises:
         ValueError: one of them is negative or not finite.
@@ -54,9 +55,10 @@ class NormClip:
         require("eps", self.eps)
 
     def clip(self, gradients: Mapping[str, Tensor]) -> Clipped:
-        """Gradients [K, ...] clipped, and the coefficient applied (1 for a zero gradient)."""
+        """Gradients [K, ...] after clipping, and the applied coefficient (1 for a zero
+        gradient)."""
         norm = total_norm(gradients)
-        # Not threshold / (…): torch divides a number by a tensor in these two roundings.
+        # Not threshold / (…): torch divides a number by a tensor with these two roundings.
         inverse = (norm + column(self.eps, norm)).reciprocal()
         coefficient = (inverse * column(self.threshold, norm)).clamp(max=1.0).where(norm != 0, 1.0)
 
@@ -68,13 +70,13 @@ class NormClip:
 
 @dataclass(frozen=True)
 class _EntryClip(ABC):
-    """Clips every entry alone, whatever the others are.
+    """Clips each entry separately.
 
     Attributes:
-        threshold: a number, or a [K] tensor on the host.
+        threshold: a number, or a [K] tensor on the CPU.
 
     Raises:
-        ValueError: it is negative or not finite.
+        ValueError: `threshold` is negative or not finite.
     """
 
     threshold: Number
@@ -83,7 +85,7 @@ class _EntryClip(ABC):
         require("threshold", self.threshold)
 
     def clip(self, gradients: Mapping[str, Tensor]) -> Clipped:
-        """Gradients [K, ...] clipped, and ‖clipped‖/‖before‖ (1 for a zero gradient)."""
+        """Gradients [K, ...] after clipping, and ‖clipped‖/‖unclipped‖ (1 for a zero gradient)."""
         clipped = {name: self._clip_entries(g) for name, g in gradients.items()}
         return _with_ratio(clipped, gradients)
 
@@ -93,9 +95,10 @@ class _EntryClip(ABC):
 
 @dataclass(frozen=True)
 class ModulusClip(_EntryClip):
-    """Clips each entry into the disc |g| ≤ threshold, its phase kept: g · min(1, threshold / |g|).
+    """Clips each entry to the disc |g| ≤ threshold and keeps its phase: g · min(1, threshold /
+    |g|).
 
-    A real entry goes into ±threshold.
+    A real entry is clipped to ±threshold.
     """
 
     def _clip_entries(self, g: Tensor) -> Tensor:
@@ -109,9 +112,9 @@ class ModulusClip(_EntryClip):
 
 @dataclass(frozen=True)
 class SplitClip(_EntryClip):
-    """Clips Re and Im of each entry into ±threshold: a square, which turns the phase.
+    """Clips Re and Im of each entry to ±threshold: a square, which changes the phase.
 
-    What torch.nn.utils.clip_grad_value_ does to two real parameters (it refuses a complex one).
+    torch.nn.utils.clip_grad_value_ does this to two real parameters (it rejects complex ones).
     """
 
     def _clip_entries(self, g: Tensor) -> Tensor:
@@ -123,10 +126,11 @@ Clip: TypeAlias = NoClip | NormClip | ModulusClip | SplitClip
 
 def total_norm(gradients: Mapping[str, Tensor]) -> Tensor:
     """‖g‖ = √Σ|gⱼ|² over all parameters of a point, real [K]."""
-    # torch sums the norms dtype by dtype, the last dtype to appear first: follow it, bit for bit.
+    # torch sums the norms by dtype, the last dtype to appear first: follow it, bit for bit.
     by_dtype: dict[torch.dtype, list[Tensor]] = {}
     for g in gradients.values():
-        # A last axis of one entry: a [K] gradient of scalars has something to be summed over too.
+        # With a last axis of one entry, so that a [K] gradient of scalars also has an axis to sum
+        # over.
         norm = torch.linalg.vector_norm(g.unsqueeze(-1), dim=tuple(range(1, g.dim() + 1)))
         by_dtype.setdefault(g.dtype, []).append(norm)
     norms = [norm for dtype in reversed(by_dtype) for norm in by_dtype[dtype]]
@@ -135,7 +139,7 @@ def total_norm(gradients: Mapping[str, Tensor]) -> Tensor:
 
 
 def _by_parts(function: Callable[[Tensor], Tensor], g: Tensor) -> Tensor:
-    # Re and Im as reals: a complex product would also round, and mix in an infinite other part.
+    # Re and Im as reals: a complex product would round more, and mix in an infinite other part.
     if not g.is_complex():
         return function(g)
     return torch.view_as_complex(function(torch.view_as_real(g.resolve_conj())))

@@ -1,4 +1,4 @@
-"""The gradient convention: what the optimizer receives in place of g.
+"""The gradient convention: the gradient that the optimizer receives instead of g.
 
 For a real loss L and a complex weight w = a + ib, PyTorch leaves in ``w.grad``::
 
@@ -6,18 +6,18 @@ For a real loss L and a complex weight w = a + ib, PyTorch leaves in ``w.grad``:
 
 the direction of steepest ascent over the plane, since dL = Re(g* dw).
 
-Where the 2 comes from: dL = ∂L/∂z dz + ∂L/∂z* dz*, and for a real L the two terms are conjugates
-of each other, so dL = 2 Re((∂L/∂z*)* dz). That happens once, where the real loss leaves the complex
-plane. Further back, through any s = f(z), the chain rule is linear in g and adds no factor::
+Where the 2 comes from: dL = ∂L/∂z dz + ∂L/∂z* dz*, and for a real L the two terms are conjugates of
+each other, so dL = 2 Re((∂L/∂z*)* dz). The factor arises once, at the real loss. Further back,
+through any s = f(z), the chain rule is linear in g and adds no factor::
 
     g_z = (∂s/∂z)* g_s + ∂s/∂z* g_s*
 
 Halving g at the weight therefore halves it once, at any depth; halving at every operation would be
 a mistake that grows with depth.
 
-Why complex parameters only: for a real r, ∂L/∂r = Re((∂z/∂r)* g_z) is the ordinary derivative, and
-it needs the whole of g_z. Every convention agrees on it. A ½, a mean or a sum in the loss acts on
-real parameters too: that is the objective's scale, another thing.
+Why only complex parameters: for a real r, ∂L/∂r = Re((∂z/∂r)* g_z) is the ordinary derivative, and
+it needs the whole of g_z. All conventions agree on it. A ½, a mean or a sum in the loss acts on
+real parameters too: that is the scale of the objective, which is a different factor.
 
 Brandwood 1983, A complex gradient operator and its application in adaptive array theory;
 Kreutz-Delgado 2009, arXiv:0906.4835; PyTorch, Autograd mechanics, "Autograd for complex numbers".
@@ -38,8 +38,8 @@ class Convention:
     """Turns the gradient g of complex parameters into scale · g, or scale · g*.
 
     Attributes:
-        scale: relative to g = 2 ∂L/∂w*; a number, or a [K] tensor on the host.
-        conjugate: whether g is conjugated; a truth value, or a [K] tensor of them.
+        scale: factor relative to g = 2 ∂L/∂w*; a number, or a [K] tensor on the CPU.
+        conjugate: whether g is conjugated; a bool, or a [K] tensor of bools.
     """
 
     scale: float | Tensor = 1.0
@@ -48,8 +48,9 @@ class Convention:
     def apply(self, gradient: Tensor) -> Tensor:
         """The gradient [K, ...] in this convention, in its own dtype.
 
-        A real gradient is returned as it is, and so is any under scale 1 without conjugation. Each
-        of Re and Im is multiplied once, hence exactly where the scale is a power of two.
+        A real gradient is returned unchanged, and so is any gradient under scale 1 without
+        conjugation. Re and Im are each multiplied once, hence exactly if the scale is a power of
+        two.
         """
         if not gradient.is_complex() or self._is_identity:
             return gradient
@@ -61,7 +62,8 @@ class Convention:
 
     @property
     def _is_identity(self) -> bool:
-        # Only numbers are looked at: a branch on a tensor's value would treat members differently.
+        # Branch only on Python numbers: a branch on a tensor's value would treat members
+        # differently.
         if isinstance(self.scale, Tensor) or isinstance(self.conjugate, Tensor):
             return False
         return self.scale == 1 and not self.conjugate
@@ -73,7 +75,7 @@ CONVENTIONS = {
     "unconjugated": Convention(conjugate=True),
     "unconjugated_wirtinger": Convention(scale=0.5, conjugate=True),
 }
-"""g = 2 ∂L/∂w*, ∂L/∂w*, 2 ∂L/∂w and ∂L/∂w."""
+"""The conventions g = 2 ∂L/∂w*, ∂L/∂w*, 2 ∂L/∂w and ∂L/∂w, by name."""
 
 
 def convention_name(scale: float, conjugate: bool) -> str:
@@ -85,9 +87,9 @@ def convention_name(scale: float, conjugate: bool) -> str:
 
 
 def gradient_ratio(dtype: torch.dtype = torch.complex128) -> complex:
-    """``w.grad`` / ∂L/∂w* as this build of torch has it, for L = |wx − y|² at one point.
+    """The ratio of ``w.grad`` to ∂L/∂w* in this build of torch, for L = |wx − y|² at one point.
 
-    ∂L/∂w* = (ŷ − y) x*, of L itself: no mean over samples, no ½.
+    ∂L/∂w* = (ŷ − y) x* of L itself, without a mean over samples and without ½.
     """
     w, x, y = (torch.tensor(z, dtype=dtype) for z in (1.5 - 0.5j, -0.75 + 2j, 0.25 + 1j))
     with torch.enable_grad():
@@ -99,10 +101,10 @@ def gradient_ratio(dtype: torch.dtype = torch.complex128) -> complex:
 
 
 def self_check(dtype: torch.dtype = torch.complex128) -> str:
-    """Measure what ``w.grad`` is, and say it in one line.
+    """Measure the convention of ``w.grad`` and describe it in one line.
 
     Raises:
-        RuntimeError: it is not 2 ∂L/∂w*, on which everything here is built.
+        RuntimeError: it is not 2 ∂L/∂w*, on which cvtrain is built.
     """
     ratio = gradient_ratio(dtype)
     if not abs(ratio - 2) < 64 * torch.finfo(dtype).eps:

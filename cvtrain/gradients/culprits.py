@@ -1,4 +1,4 @@
-"""Which module, function or hook makes a gradient wrong, and where it is written."""
+"""Find the module, function or hook that makes a gradient wrong, and where it is defined."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cvtrain.gradients.directional import read_gradients
 from cvtrain.process.user_code import definition_place
 
 Run = Callable[[Callable[[], Any]], Any]
-"""Calls a function under the conditions of every other call: buffers, random numbers."""
+"""Calls a function with the buffers and random numbers that every call gets."""
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,20 @@ class Culprit:
 
 @dataclass(frozen=True)
 class _Call:
-    """The first call of a module: its arguments, detached, and its output with graph."""
+    """The first call of a module: its detached arguments, and its output with graph."""
 
     arguments: tuple[Any, ...]
     keywords: dict[str, Any]
 
 
 def gradient_culprits(network: nn.Module, forward: Callable[[], Any], run: Run) -> list[Culprit]:
-    """The innermost modules whose own backward is not the derivative of their forward.
+    """Find the innermost modules whose own backward is not the derivative of their forward.
 
     Args:
-        network: its modules are tried one by one, on the arguments of their first call.
-        forward: calls the network.
-        run: makes calls repeatable.
+        network: the network; its modules are tried one by one, on the arguments of their first
+            call.
+        forward: function that calls the network.
+        run: function that makes calls repeatable.
     """
     calls = _calls(network, forward, run)
     by_depth = sorted(network.named_modules(), key=lambda item: -item[0].count(".") - bool(item[0]))
@@ -70,11 +71,11 @@ def gradient_culprits(network: nn.Module, forward: Callable[[], Any], run: Run) 
 
 
 def hook_culprits(network: nn.Module, contradicting: Container[str]) -> list[Culprit]:
-    """Hooks on the gradients of parameters, by the place at which they are written.
+    """Find hooks on the gradients of parameters, one culprit per place of definition.
 
     Args:
-        network: whose parameters have them.
-        contradicting: names of the parameters that are of interest.
+        network: the network.
+        contradicting: names of the parameters whose hooks are wanted.
     """
     hooked: dict[str, list[str]] = {}
     for name, p in network.named_parameters():
@@ -93,13 +94,13 @@ def hook_culprits(network: nn.Module, contradicting: Container[str]) -> list[Cul
 
 
 def gradient_hooks(parameter: Tensor) -> list[Callable[..., Any]]:
-    """The hooks that `register_hook` put on a parameter."""
+    """The hooks that `register_hook` added to a parameter."""
     return list((parameter._backward_hooks or {}).values())
 
 
 @contextmanager
 def dropped_imaginary_parts(network: nn.Module) -> Iterator[list[Culprit]]:
-    """Collect the places at which torch casts complex numbers to real ones within the block."""
+    """Context that collects the places at which torch casts complex numbers to real ones."""
     names = {id(module): name for name, module in network.named_modules()}
     culprits: list[Culprit] = []
 
@@ -127,7 +128,7 @@ def dropped_imaginary_parts(network: nn.Module) -> Iterator[list[Culprit]]:
             culprits.append(culprit)
 
     always = torch.is_warn_always_enabled()
-    torch.set_warn_always(True)  # else torch warns once for a process
+    torch.set_warn_always(True)  # otherwise torch warns once per process
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("always", message=".*discards the imaginary part.*")
@@ -180,7 +181,7 @@ def _contradicts(module: nn.Module, call: _Call, run: Run) -> bool:
         argument.requires_grad_()
     try:
         return any(r.contradicts for r in read_gradients(projected, variables).values())
-    except RuntimeError:  # an argument that it changes in place
+    except RuntimeError:  # the module changes an argument in place
         return False
     finally:
         for argument in arguments:
@@ -202,7 +203,7 @@ def _culprits_in(name: str, module: nn.Module, call: _Call, run: Run) -> Iterato
 
 
 def _custom_functions(module: nn.Module, call: _Call, run: Run) -> list[Any]:
-    """The classes of `torch.autograd.Function` in a module's graph."""
+    """The classes of `torch.autograd.Function` that a call of a module uses."""
     arguments = _numbers((call.arguments, call.keywords))
     for argument in arguments:
         argument.requires_grad_()

@@ -1,4 +1,4 @@
-"""Derivatives of a function of one number, by differences of it."""
+"""Derivatives of a function of one variable by finite differences."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable
 
 STEPS = (1.0, 0.1, 0.01, 0.001, 10.0)
-"""In ε^¼ times the size of the weights, tried in this order. A network of many activations with a
-kink has one within every step but the smallest."""
+"""Step lengths in units of ε^¼ times the size of the weights, tried in this order. In a network
+with many piecewise linear activations every step but the smallest contains a kink."""
 NEAR = (0.001, 0.0001)
-"""The steps with which a disagreement is looked at again."""
+"""Smaller step lengths with which a disagreement is checked again."""
 
 
 def slope_at_zero(
@@ -19,13 +19,15 @@ def slope_at_zero(
     rounding: float,
     steps: tuple[float, ...] = STEPS,
 ) -> tuple[float, float]:
-    """The derivative of a function at 0 by central differences, and how far estimates are apart.
+    """The derivative of a function at 0 by central differences, and the distance between its
+    estimates.
 
     Args:
-        at, unit: the function, and a length of which `steps` are multiples.
-        enough: uncertainty with which no further steps are tried.
-        rounding: of the function's values; two estimates may agree by chance.
-        steps: tried in this order.
+        at: the function.
+        unit: length of which `steps` are multiples.
+        enough: uncertainty below which no further steps are tried.
+        rounding: rounding error of the function's values; two estimates may agree by chance.
+        steps: step lengths in the order in which they are tried.
     """
     best, least = 0.0, math.inf
     for step in steps:

@@ -1,10 +1,10 @@
-"""What a gradient is, measured without autograd: by differences of the function itself.
+"""Measure a gradient without autograd, by finite differences of the function itself.
 
 For a real L and a direction d, with G = ∂L/∂Re w + i ∂L/∂Im w = 2 ∂L/∂w*::
 
     d/dt L(w + t d) at t = 0   =   Re Σ G* d
 
-Autograd's own g is compared with that along random directions: an error e of g shows as Re Σ e* d,
+Autograd's g is compared with this along random directions: an error e of g shows as Re Σ e* d,
 which is zero for almost no d.
 """
 
@@ -25,7 +25,7 @@ from cvtrain.gradients.measured_gradient import (
 )
 
 JOINT_TOLERANCE = 1e-4
-"""Largest error, relative to a gradient, that derivatives along all parameters together leave."""
+"""Largest error of derivatives along all parameters together, relative to a gradient."""
 
 
 def read_gradients(
@@ -34,10 +34,11 @@ def read_gradients(
     """Compare the gradients that autograd computes with derivatives along random directions.
 
     Args:
-        function: returns a real number [], the same at every call; it reads the variables.
-        variables: leaves that require a gradient, by name; real or complex, in double precision if
-            readings are to be sharp. Changed while this runs, and put back.
-        seed: of the directions.
+        function: function that returns a real number [], the same at every call; it reads the
+            variables.
+        variables: leaves that require a gradient, by name; real or complex, in double precision for
+            sharp readings. They are changed meanwhile and restored.
+        seed: seed of the directions.
     """
     for variable in variables.values():
         variable.grad = None
@@ -47,7 +48,7 @@ def read_gradients(
             torch.autograd.backward(value)
     generator = torch.Generator().manual_seed(seed)
     measured = {name: MeasuredGradient(function, v, generator) for name, v in variables.items()}
-    # All at once first: in a network without faults that answers for nearly every parameter.
+    # All variables together first: in a network without faults this settles nearly every parameter.
     together = _agreeing_together(measured) | _idle_together(measured)
     return {name: together.get(name) or one.reading for name, one in measured.items()}
 
@@ -70,8 +71,8 @@ def _idle_together(measured: Mapping[str, MeasuredGradient]) -> dict[str, Gradie
 def _slope_along_all(
     moves: list[tuple[MeasuredGradient, Tensor]], enough: float
 ) -> tuple[float, float]:
-    """The derivative along directions of several variables, in units of their sizes, and how far
-    estimates are apart."""
+    """The derivative along directions of several variables, in units of their sizes, and the
+    distance between its estimates."""
 
     def at(length: float) -> float:
         with ExitStack() as stack:
@@ -84,8 +85,8 @@ def _slope_along_all(
 
 
 def _agreeing_together(measured: Mapping[str, MeasuredGradient]) -> dict[str, GradientReading]:
-    """Readings of the variables whose part in derivatives along directions of all variables
-    together is large enough to be sure that their gradients are PyTorch's."""
+    """Readings of variables whose gradients are certainly PyTorch's, because they contribute enough
+    to derivatives along directions of all variables together."""
     parts = {name: one.part for name, one in measured.items() if one.part > 0}
     errors: list[float] = []
     for _ in range(DIRECTIONS if len(parts) > 1 else 0):

@@ -1,7 +1,7 @@
-"""Losses of complex outputs, and the objective = scale × loss that ``backward`` sees.
+"""Losses of complex outputs, and the objective = scale × loss on which ``backward`` is called.
 
-A loss is real, and unscaled so that runs under different objectives can be compared. Beware of its
-constants: all are means over samples and outputs, and `complex_huber` alone has a ½.
+A loss is real and unscaled, so that runs under different objectives can be compared. Note the
+constants: all losses are means over samples and outputs, and only `complex_huber` has a ½.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from torch.nn import functional as F
 from torchcvnn.nn import ComplexMSELoss
 
 Reduction: TypeAlias = Literal["mean", "none"]
-"""As in torch: the mean, or the terms that it is taken of."""
+"""As in torch: the mean, or the terms of which it is taken."""
 
 IGNORED = -100
-"""Label of positions without one: no loss and no metric counts them (torch's `ignore_index`)."""
+"""Label of positions without a label; losses and metrics ignore them (torch's `ignore_index`)."""
 
 LossName: TypeAlias = Literal["complex_mse", "complex_huber", "cross_entropy"]
 
 TaskName: TypeAlias = Literal["classification", "regression"]
-"""What a data set is for; it decides which losses and metrics fit."""
+"""The task of a data set, which determines the losses and metrics that fit."""
 
 
 def complex_mse(output: Tensor, target: Tensor, reduction: Reduction = "mean") -> Tensor:
     """mean |ŷ − y|², without ½: ∂L/∂Re ŷ + i ∂L/∂Im ŷ = 2(ŷ − y)/n for n entries.
 
-    torchcvnn's ComplexMSELoss. ``mse_loss`` over view_as_real is half of it, since it counts Re and
+    torchcvnn's ComplexMSELoss. ``mse_loss`` of view_as_real is half of it, since it counts Re and
     Im as two entries.
 
     Raises:
@@ -45,7 +45,7 @@ def complex_mse(output: Tensor, target: Tensor, reduction: Reduction = "mean") -
 def complex_huber(
     output: Tensor, target: Tensor, delta: float, reduction: Reduction = "mean"
 ) -> Tensor:
-    """mean of ½|e|² where |e| ≤ δ, else of δ(|e| − δ/2), with e = ŷ − y.
+    """mean of ½|e|² if |e| ≤ δ, else of δ(|e| − δ/2), with e = ŷ − y.
 
     The ½ cancels the 2 of the gradient: inside, ∂L/∂Re ŷ + i ∂L/∂Im ŷ = e/n, half of that of
     `complex_mse`; outside it is δ e/(n|e|).
@@ -63,12 +63,12 @@ def complex_huber(
 
 
 def cross_entropy(output: Tensor, target: Tensor, reduction: Reduction = "mean") -> Tensor:
-    """mean of −log softmax(|z|)[class]: cross-entropy on moduli, or on z itself where it is real.
+    """mean of −log softmax(|z|)[class]: cross-entropy of moduli, or of z itself if it is real.
 
     Args:
-        output: z [N, classes]; the gradient at z = 0, where |z| has none, is 0.
+        output: z [N, classes]; the gradient at z = 0, where |z| is not differentiable, is 0.
         target: classes, [N] int64.
-        reduction: ``mean`` of the labelled ones, or ``none``: each, 0 where there is no label.
+        reduction: ``mean`` over labelled positions, or ``none``: each term, 0 without a label.
     """
     z = output.abs() if output.is_complex() else output
     return F.cross_entropy(z, target, reduction=reduction, ignore_index=IGNORED)
@@ -79,14 +79,14 @@ LOSSES: dict[LossName, Callable[..., Tensor]] = {
     "complex_huber": complex_huber,
     "cross_entropy": cross_entropy,
 }
-"""By name. Each takes output and target; complex_huber takes `delta` too."""
+"""Losses of an output and a target by name; complex_huber also takes `delta`."""
 
 TASK_OF_LOSS: dict[LossName, TaskName] = {
     "complex_mse": "regression",
     "complex_huber": "regression",
     "cross_entropy": "classification",
 }
-"""The task whose targets each loss takes."""
+"""The task that each loss fits."""
 
 
 @dataclass(frozen=True)
@@ -94,16 +94,16 @@ class Objective:
     """objective = scale × loss.
 
     The scale acts on the gradient of every parameter, real or complex; a convention (see
-    `cvtrain.gradients.convention`) on that of the complex ones.
+    `cvtrain.gradients.convention`) only on that of complex parameters.
 
     Attributes:
-        loss: a name in `LOSSES`; or a module of outputs and targets, which returns a real number,
-            the mean over samples, or one for each sample.
+        loss: a name in `LOSSES`; or a module of outputs and targets that returns a real number (the
+            mean over samples) or one per sample.
         scale: a number, or a [K] tensor.
         delta: δ of complex_huber; None for the other losses.
 
     Raises:
-        ValueError: there is no such loss, or δ is missing, superfluous, or not positive and finite.
+        ValueError: the loss is unknown, or δ is missing, superfluous, or not positive and finite.
     """
 
     loss: LossName | nn.Module
@@ -126,14 +126,14 @@ class Objective:
         """The unscaled loss, a real number: the mean over samples, or their `weighted_mean`.
 
         Args:
-            output: of the network, [N, …].
-            target: of the samples, [N, …].
-            weights: of the samples, [N]; None: all count alike.
+            output: output of the network, [N, …].
+            target: targets, [N, …].
+            weights: weights of the samples, [N]; None: all equal.
 
         Raises:
-            TypeError: it came out complex, or is no tensor.
-            ValueError: output and target do not fit the loss, or it is neither one number nor one
-                for each sample, or is one number where samples have weights.
+            TypeError: the loss is complex, or not a tensor.
+            ValueError: output and target do not fit the loss; or the loss is neither one number nor
+                one per sample, or is one number although samples have weights.
         """
         if isinstance(self.loss, nn.Module):
             value = self.loss(output, target)
@@ -165,10 +165,9 @@ class Objective:
 def weighted_mean(terms: Tensor, weights: Tensor, counted: Tensor | None = None) -> Tensor:
     """Σ wᵢ lᵢ / Σ wᵢ over samples i and the entries of each; 0 where all weights are 0.
 
-    Args:
-        terms: lᵢ [N, …], real.
-        weights: wᵢ [N], not negative.
-        counted: which terms count, bool [N, …]; None: all.
+    terms: lᵢ [N, …], real.
+    weights: wᵢ [N], not negative.
+    counted: mask of the terms that count, bool [N, …]; None: all.
     """
     w = weights.reshape(-1, *(1 for _ in terms.shape[1:])).expand_as(terms)
     if counted is not None:
@@ -178,11 +177,16 @@ def weighted_mean(terms: Tensor, weights: Tensor, counted: Tensor | None = None)
 
 
 def one_number(value: Tensor, samples: int) -> Tensor:
-    """What somebody's loss or metric returned as one real number: itself, or the mean of `samples`.
+    """Convert the result of a user's loss or metric to one real number: itself, or the mean over
+    samples.
+
+    Args:
+        value: a number [], or one per sample [N].
+        samples: number of samples N.
 
     Raises:
-        TypeError: it is no tensor of real numbers.
-        ValueError: it is neither one number nor one for each sample.
+        TypeError: `value` is not a tensor of real numbers.
+        ValueError: `value` is neither one number nor one per sample.
     """
     if not isinstance(value, Tensor):
         raise TypeError(f"it returns a {type(value).__name__}, should be a tensor")

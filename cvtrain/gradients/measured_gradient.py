@@ -1,4 +1,4 @@
-"""The gradient of one variable, and derivatives along a few directions to compare it with."""
+"""The gradient of one variable, compared with derivatives along a few directions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from cvtrain.gradients.differences import NEAR, STEPS, slope_at_zero
 
 DIRECTIONS = 3
 RESOLVED = 0.05
-"""Largest uncertainty, relative to the gradient, with which conventions are still told apart."""
+"""Largest uncertainty, relative to the gradient, at which conventions can still be
+distinguished."""
 
 State: TypeAlias = Literal[
     "read", "factor", "wrong", "detached", "zero", "unused", "kink", "unclear", "not finite"
@@ -25,18 +26,18 @@ State: TypeAlias = Literal[
 
 @dataclass(frozen=True)
 class GradientReading:
-    """What ``w.grad`` is of one parameter.
+    """The meaning of ``w.grad`` of one parameter.
 
     Attributes:
         state: ``read``: as in `convention`; ``factor``: `factor` times 2 ∂L/∂w*; ``wrong``:
             neither; ``detached``: zero or None, although the loss depends on the parameter;
-            ``zero`` and ``unused`` (None): it does not depend on it; ``kink``: L has no derivative
-            at these weights; ``unclear``: differences of L are too inexact; ``not finite``:
-            entries of ``w.grad`` are NaN or infinite.
-        convention: a name in `CONVENTIONS`, or None. A real parameter has only ``pytorch``.
-        factor: as for the state ``factor``, else None.
-        error: largest disagreement with the derivative along a direction, relative to ‖g‖: with
-            that of `convention`, or of PyTorch's where there is none.
+            ``zero`` and ``unused`` (None): the loss does not depend on it; ``kink``: L has no
+            derivative at these weights; ``unclear``: differences of L are too inexact; ``not
+            finite``: entries of ``w.grad`` are NaN or infinite.
+        convention: a name in `CONVENTIONS`, or None. A real parameter can only have ``pytorch``.
+        factor: factor for the state ``factor``, else None.
+        error: largest disagreement with the derivative along a direction, relative to ‖g‖, under
+            `convention` (without one, under PyTorch's).
     """
 
     state: State
@@ -53,7 +54,7 @@ class GradientReading:
 
 @dataclass(frozen=True)
 class _Slope:
-    """A derivative along a direction, and how far estimates of it are apart."""
+    """A derivative along a direction, and the distance between its estimates."""
 
     direction: Tensor
     value: float = 0.0
@@ -64,9 +65,10 @@ class MeasuredGradient:
     """A variable, its gradient, and derivatives along a few directions.
 
     Args:
-        function: returns a real number [], the same at every call; it reads the variable.
+        function: function that returns a real number [], the same at every call; it reads the
+            variable.
         variable: a leaf with its gradient.
-        generator: of the directions.
+        generator: source of the directions.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class MeasuredGradient:
 
     @property
     def reading(self) -> GradientReading:
-        """What the gradient is."""
+        """Classify the gradient."""
         g = self.gradient
         if g is not None and not bool(torch.isfinite(g).all()):
             return GradientReading("not finite")
@@ -104,7 +106,7 @@ class MeasuredGradient:
         return GradientReading("kink") if roughness else self._contradiction(g)
 
     def _look_nearer(self, g: Tensor) -> bool:
-        """Take the slopes with smaller steps, unless they are lost in rounding."""
+        """Measure the slopes again with smaller steps, unless these are lost in rounding."""
         nearer = [self._slope_along(s.direction, NEAR) for s in self._slopes]
         if all(s.uncertainty <= RESOLVED * _norm(g) for s in nearer):
             self._slopes = nearer
@@ -121,7 +123,8 @@ class MeasuredGradient:
         return GradientReading("wrong", error=error)
 
     def _disagreement(self, expected: Tensor) -> float | None:
-        """Largest relative disagreement of the slopes with those of a gradient, if they agree."""
+        """Largest relative disagreement of the slopes with those of `expected`; None if it exceeds
+        the tolerance, or if the slopes are too uncertain."""
         size, worst = _norm(expected), 0.0
         for s in self._slopes:
             off = abs(s.value - slope_along(expected, s.direction))
@@ -140,17 +143,17 @@ class MeasuredGradient:
 
     @property
     def is_idle(self) -> bool:
-        """Whether the gradient is missing, zero, or what rounding leaves of that."""
+        """Whether the gradient is missing, zero, or nonzero only by rounding."""
         g = self.gradient
         return g is None or not bool(g.any()) or self._is_rounding(g)
 
     def _is_rounding(self, g: Tensor) -> bool:
-        """Whether it is what rounding leaves of 0, as of a bias before a batch normalisation."""
+        """Whether `g` is nonzero only by rounding, as of a bias before a batch normalisation."""
         return _norm(g) < float(self.eps**0.75) * self._steepness
 
     def _roughness(self, g: Tensor) -> bool | None:
-        """Whether the slopes forwards and backwards differ however near one looks, as at a kink;
-        None if the nearer the more, as rounding makes them."""
+        """Whether the slopes on both sides differ at every distance, as at a kink; None if they
+        differ more at smaller distances, as rounding causes."""
         at_weights = self.value()
         for s in self._slopes:
             near, nearer = (
@@ -179,8 +182,8 @@ class MeasuredGradient:
 
     @property
     def enough(self) -> float:
-        """An uncertainty of slopes along directions of the size of the weights, with which they
-        are zero."""
+        """The uncertainty below which slopes along directions of the size of the weights count as
+        zero."""
         return 2 * float(self.eps**0.75) * self._steepness * self.size
 
     def _slope_along(self, direction: Tensor, steps: tuple[float, ...] = STEPS) -> _Slope:
@@ -218,7 +221,7 @@ class MeasuredGradient:
 
     @contextmanager
     def moved(self, length: float, direction: Tensor) -> Iterator[None]:
-        """The variable is elsewhere within the block."""
+        """Context in which the variable is moved along a direction."""
         before = self._variable.detach().clone()
         with torch.no_grad():
             self._variable.add_(length * direction)

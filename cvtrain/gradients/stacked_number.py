@@ -1,8 +1,8 @@
 """Arithmetic with hyperparameters: one number for a whole stack, or one per member.
 
-A numeric hyperparameter is a Python number or a [K] float64 tensor on the host. Numbers are
-combined with each other in float64 and cast to the parameter's precision last, as torch.optim does.
-Read from the host, they cost a GPU no synchronisation.
+A numeric hyperparameter is a Python number or a [K] float64 tensor on the CPU. Numbers are combined
+in float64 and cast to the parameter's precision last, as in torch.optim. Reading them from the CPU
+needs no synchronisation with a GPU.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Number: TypeAlias = float | Tensor
 
 
 def float64(number: Number) -> Tensor:
-    """The number as a float64 tensor [] or [K] on the host."""
+    """The number as a float64 tensor [] or [K] on the CPU."""
     return torch.as_tensor(number, dtype=torch.float64, device="cpu")
 
 
@@ -37,9 +37,9 @@ def column(number: Number, like: Tensor) -> Tensor:
 
 
 def on_host(value: Any) -> Any:
-    """Tensors as float64 on the host, where numbers are combined; a tuple entry by entry.
+    """Move tensors to the CPU as float64, where numbers are combined; a tuple entry by entry.
 
-    Anything else is returned as it is.
+    Other values are returned unchanged.
     """
     if isinstance(value, Tensor):
         return value.detach().to("cpu", torch.float64)
@@ -49,8 +49,8 @@ def on_host(value: Any) -> Any:
 def where_nonzero(number: Number, changed: Callable[[], Tensor], plain: Tensor) -> Tensor:
     """`changed()` for the members whose number is not 0, `plain` for the others.
 
-    torch.optim skips a term whose coefficient is 0. Adding 0·x is not the same: it turns −0 into
-    +0, and an infinite x into NaN. A Python 0 skips the computation too.
+    torch.optim skips a term whose coefficient is 0. Adding 0·x would turn −0 into +0, and an
+    infinite x into NaN. For a Python 0 nothing is computed.
     """
     if isinstance(number, Tensor):
         return torch.where(column(number != 0, plain).bool(), changed(), plain)
@@ -60,9 +60,9 @@ def where_nonzero(number: Number, changed: Callable[[], Tensor], plain: Tensor) 
 def power(base: Number, exponent: Number) -> Tensor:
     """base^exponent in float64, [K], rounded as Python's ``**`` does.
 
-    torch's vectorised pow rounds about one result in a hundred the other way, and would then do so
-    by position in the stack; over operands with gaps between their entries torch calls the C
-    library, as Python does.
+    torch's vectorised pow rounds about one result in a hundred differently, depending on the
+    position in the stack. For operands with gaps between their entries torch calls the C library,
+    as Python does.
     """
     bases, exponents = (float64(number).reshape(-1) for number in (base, exponent))
     size = max(len(bases), len(exponents))
@@ -75,7 +75,7 @@ def require(name: str, number: Number, low: float = 0.0, below: float = math.inf
     """Check that the number is finite and low ≤ number < below, for every member.
 
     Raises:
-        ValueError: it is not, or it is NaN.
+        ValueError: the number is out of range or NaN.
     """
     values = float64(number)
     if not bool((values.isfinite() & (low <= values) & (values < below)).all()):

@@ -19,12 +19,12 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class RecognisedLoss:
-    """A loss that is a constant times one of the textbooks.
+    """A loss that is a constant times a textbook loss.
 
     Attributes:
-        formula: the one of the textbooks, e.g. ``mean |ŷ − y|²``.
-        constant: what it is multiplied by.
-        numbers: over how many entries the mean is.
+        formula: the textbook loss, e.g. ``mean |ŷ − y|²``.
+        constant: factor by which the loss differs from it.
+        numbers: number of entries that the mean averages.
         is_complex: whether outputs are complex.
     """
 
@@ -35,7 +35,7 @@ class RecognisedLoss:
 
     @property
     def sentence(self) -> str:
-        """What the loss is, and what a constant in it does."""
+        """The loss in words, and the effect of its constant."""
         if _near(self.constant, 1):
             return f"The loss is {self.formula}, without a ½."
         if _near(self.constant, self.numbers):
@@ -51,14 +51,14 @@ class RecognisedLoss:
 
 
 def recognise_loss(loss: Loss, outputs: Tensor, targets: Tensor) -> RecognisedLoss | None:
-    """The textbook loss to which a loss has a constant ratio on changed outputs, or None.
+    """The textbook loss that has a constant ratio to a loss for changed outputs, or None.
 
-    None says nothing of constants in the loss: there are more losses than are known here.
+    None does not mean that the loss has no constant: only a few losses are known here.
 
     Args:
-        loss: returns a real number [].
-        outputs: of a network, real or complex, [N, ...].
-        targets: as `loss` takes them.
+        loss: function of outputs and targets that returns a real number [].
+        outputs: outputs of a network, real or complex, [N, ...].
+        targets: targets in the form that `loss` takes.
     """
     generator = torch.Generator().manual_seed(0)
     size = float(outputs.detach().abs().square().mean().sqrt()) or 1.0
@@ -85,7 +85,8 @@ def recognise_loss(loss: Loss, outputs: Tensor, targets: Tensor) -> RecognisedLo
 def _textbook(
     outputs: Tensor, targets: Tensor
 ) -> Iterator[tuple[str, int, Callable[[Tensor], Tensor]]]:
-    """Formulas that fit the shapes, over how many entries they average, and their values."""
+    """Formulas that fit the shapes, the numbers of entries that they average, and their
+    functions."""
     if not targets.is_floating_point() and not targets.is_complex():
         if outputs.dim() >= 2 and outputs.shape[:1] + outputs.shape[2:] == targets.shape:
             name = "cross-entropy of |z|" if outputs.is_complex() else "cross-entropy"

@@ -1,4 +1,4 @@
-"""Hyperparameters under one reading of the gradient, and those that train alike under another."""
+"""Convert hyperparameters from one reading of the gradient to another with the same training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cvtrain.process.errors import InputError
 
 TORCH_CLIP_EPS = 1e-6
 LINEAR = ("SGD", "ASGD")
-"""Rules that are the same under `split` and `modulus`: linear in the gradient."""
+"""Rules that are the same under `split` and `modulus`, since they are linear in the gradient."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Side:
     """One side of a conversion: how its framework reads the gradient, and a factor on its loss.
 
     Raises:
-        InputError: the factor is not above 0.
+        InputError: the factor is not positive and finite.
     """
 
     convention: FrameworkConvention
@@ -41,20 +41,20 @@ class Side:
 
 @dataclass(frozen=True)
 class Conversion:
-    """Hyperparameters that train at the target as others do at the source.
+    """Hyperparameters at the target that train as given ones do at the source.
 
     Attributes:
         optimizer: its name in conf/optimizer.
         source, target: the two sides.
         mixed: whether the network has real parameters beside complex ones.
-        source_values, source_clip: at the source, completed by the defaults; no clipping: None.
-        complex_factor, real_factor: by which the gradients of complex and of real parameters are
-            larger at the target than at the source.
-        values, clip: at the target; None where nothing trains alike.
-        real_values: at the target for the real parameters, or None where they need no others.
-        obstacles: why nothing gives the same weights; `values` then are the nearest.
-        differences: how the rules of the two sides differ, whatever the hyperparameters.
-        condition: what else has to hold, or None.
+        source_values, source_clip: values at the source, completed by defaults; None: no clipping.
+        complex_factor, real_factor: ratio of the gradients of complex and of real parameters,
+            target to source.
+        values, clip: values at the target; None if no values train in the same way.
+        real_values: values at the target for real parameters, or None if they are the same.
+        obstacles: why no values give the same weights; `values` are then the nearest ones.
+        differences: differences between the rules of the two sides that no hyperparameter affects.
+        condition: a further condition, or None.
     """
 
     optimizer: str
@@ -74,16 +74,16 @@ class Conversion:
 
     @property
     def exact(self) -> bool:
-        """Whether the two sides end with the same weights."""
+        """Whether both sides end with the same weights."""
         return not self.obstacles and not self.differences
 
     @property
     def semantics(self) -> str | None:
-        """Those of the source's rules, or of the target's where the source has no rules."""
+        """Semantics of the source's rules, or of the target's if the source has no rules."""
         return self.source.convention.semantics or self.target.convention.semantics
 
     def overrides(self) -> list[str]:
-        """The target as overrides for `cvtrain`, with the source's semantics."""
+        """The values at the target as overrides for `cvtrain`, with the source's semantics."""
         if self.values is None:
             return []
         target = self.target.convention
@@ -117,18 +117,18 @@ def convert(
     clip: Mapping[str, Any] | None = None,
     mixed: bool = False,
 ) -> Conversion:
-    """The hyperparameters that train at the target as `hyperparameters` do at the source.
+    """Find the hyperparameters that train at the target as `hyperparameters` do at the source.
 
     Args:
         optimizer: its name in conf/optimizer.
-        hyperparameters: some or all, as used at the source; the others have torch's defaults.
+        hyperparameters: some or all values at the source; the others have torch's defaults.
         source, target: the two sides.
         clip: `kind` (norm, modulus or split), `threshold` and for norm `eps` at the source.
-        mixed: whether the network has real parameters beside complex ones. A convention acts on the
-            complex ones alone, so the two may need groups of parameters with other values.
+        mixed: whether the network has real parameters beside complex ones. A convention acts only
+            on the complex ones, so the two may need separate groups.
 
     Raises:
-        InputError: no such optimizer or hyperparameter, or a value out of range.
+        InputError: the optimizer or a hyperparameter is unknown, or a value is out of range.
     """
     source_values = complete(optimizer, hyperparameters)
     source_clip = None if clip is None else _complete_clip(clip, source.convention)
@@ -183,7 +183,7 @@ def _obstacles(
     real_factor: float,
     split: bool,
 ) -> list[str]:
-    """Why no hyperparameters make up for these factors on the gradients."""
+    """The reasons why no hyperparameters compensate these factors on the gradients."""
     law = law_of(optimizer)
     obstacles = []
     if law.obstacle is not None and (complex_factor != 1 or (split and real_factor != 1)):
@@ -208,7 +208,8 @@ def _obstacles(
 def _differences(
     rule: str, clip: Values | None, source: FrameworkConvention, target: FrameworkConvention
 ) -> tuple[str, ...]:
-    """How the rules differ. A convention without rules of its own has those of the other side."""
+    """Differences between the rules. A convention without rules of its own has those of the other
+    side."""
     differences = []
     if source.name != target.name:
         differences += [
@@ -232,7 +233,7 @@ def _differences(
 
 
 def _accumulators(kind: str, values: Values | None, real: Values | None) -> str | None:
-    """What torch.optim.Adagrad needs beside a group of its own for real parameters."""
+    """What torch.optim.Adagrad needs beside a separate group for real parameters, or None."""
     name = "initial_accumulator_value"
     if kind != "Adagrad" or values is None or real is None or values[name] == real[name]:
         return None
@@ -273,10 +274,10 @@ def _text(value: Any) -> str:
 def sides(
     source: str, target: str, source_scale: float = 1.0, target_scale: float = 1.0
 ) -> tuple[Side, Side]:
-    """Both sides of a conversion, by the names of their conventions in `FRAMEWORKS`.
+    """Both sides of a conversion, from the names of their conventions in `FRAMEWORKS`.
 
     Raises:
-        InputError: there is no such convention, or a scale is not above 0.
+        InputError: a convention is unknown, or a scale is not positive.
     """
     return Side(framework_convention(source), source_scale), Side(
         framework_convention(target), target_scale

@@ -1,7 +1,7 @@
 """How frameworks and books read the gradient of a complex weight, and which rules they apply to it.
 
-What an optimizer receives is `scale` · g, or its conjugate, relative to PyTorch's
-g = ∂L/∂Re w + i ∂L/∂Im w = 2 ∂L/∂w*.
+An optimizer receives `scale` · g, or its conjugate, where g = ∂L/∂Re w + i ∂L/∂Im w = 2 ∂L/∂w* is
+PyTorch's gradient.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class FrameworkConvention:
     """How a framework or a book reads the gradient, and how its optimizers differ from torch's.
 
     Attributes:
-        name: by which it is asked for.
-        scale: of what the optimizer receives, relative to PyTorch's g.
-        conjugate: whether it receives g*, with which no descent is made.
-        semantics: `split` or `modulus`, of its optimizers; None where it has no optimizers.
-        differences: how its rule differs from torch's, by class of optimizer (or AMSGrad).
-        clip_eps: what it adds to the norm when it clips by it.
+        name: name of the framework or convention.
+        scale: factor on the gradient that the optimizer receives, relative to PyTorch's g.
+        conjugate: whether the optimizer receives g*, which is no direction of descent.
+        semantics: `split` or `modulus` of its optimizers; None if it has none.
+        differences: differences from torch's rules, by class of optimizer (or AMSGrad).
+        clip_eps: number that it adds to the norm in clipping by norm.
         source: where this is documented.
     """
 
@@ -104,10 +104,10 @@ FRAMEWORKS = {
 
 
 def framework_convention(name: str) -> FrameworkConvention:
-    """The convention of that name in `FRAMEWORKS`, in upper or lower case.
+    """The convention of that name in `FRAMEWORKS`; the name is not case-sensitive.
 
     Raises:
-        InputError: there is none.
+        InputError: the name is unknown.
     """
     if name.lower() not in FRAMEWORKS:
         raise InputError(f"{name}: should be a framework or convention of {', '.join(FRAMEWORKS)}")

@@ -1,7 +1,7 @@
 """Pairs of trainings that a law makes equal, and controls that must differ.
 
-Each is a list of overrides for `cvtrain`; the experiment `laws` trains them all. The
-gradient's factor c comes from ``objective.scale``, which acts on all parameters alike.
+Each training is a list of overrides for `cvtrain`; the experiment `laws` trains them all. The
+gradient's factor c is set by ``objective.scale``, which acts on all parameters alike.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ DECAY = {"weight_decay": 0.125}
 
 @dataclass(frozen=True)
 class LawCase:
-    """A law at work on one choice of hyperparameters.
+    """A law applied to one choice of hyperparameters.
 
     Attributes:
-        name: under which the report shows it.
+        name: name in the report.
         optimizer: its name in conf/optimizer.
-        values: hyperparameters that are not those of conf/optimizer.
-        clip: numbers of the clipping by name, where there is one of the kind `clip_kind`.
+        values: hyperparameters that differ from conf/optimizer.
+        clip: numbers of the clipping by name, if there is clipping of the kind `clip_kind`.
         others: further overrides, the same on both sides.
     """
 
@@ -39,7 +39,8 @@ class LawCase:
 
     @property
     def map(self) -> str:
-        """What the law does to hyperparameters that are not 0, e.g. ``lr·c⁻¹, weight_decay·c``."""
+        """The effect of the law on hyperparameters that are not 0, e.g. ``lr·c⁻¹,
+        weight_decay·c``."""
         values = defaults(self.optimizer) | self.values
         factors = [
             f"{name}·c{SUPERSCRIPT[n]}"
@@ -50,7 +51,8 @@ class LawCase:
         return ", ".join(factors) or "nothing"
 
     def overrides(self, c: float) -> list[str]:
-        """The training whose gradient is c times that of c = 1, and whose weights are the same."""
+        """Overrides of the training whose gradient is multiplied by c and whose weights equal those
+        of c = 1."""
         values = rescaled_hyperparameters(
             self.optimizer, {**defaults(self.optimizer), **self.values}, c
         )
@@ -68,11 +70,11 @@ class LawCase:
 
 @dataclass(frozen=True)
 class Control:
-    """Two trainings of which one has ½ of the gradient, and that no law makes equal.
+    """Two trainings, one with half of the gradient, that no law makes equal.
 
     Attributes:
-        name: under which the report shows it.
-        reference, halved: overrides of the two.
+        name: name in the report.
+        reference, halved: overrides of the two trainings.
         equal_if_purely_complex: whether they are equal in a network without real parameters.
     """
 
@@ -125,7 +127,8 @@ LAW_CASES = (
     LawCase("clip Re and Im", "sgd", SGD, "split", {"threshold": 0.01}),
     LawCase("cosine schedule", "sgd", SGD, others=("scheduler=cosine",)),
 )
-"""At learning rates where training is not chaotic, so that rounding stays rounding for c = ⅓."""
+"""The cases, at learning rates at which training is not chaotic, so that rounding errors for c = ⅓
+do not grow."""
 
 HALF_OBJECTIVE = ("objective.scale=0.5",)
 HALF_GRADIENT = ("convention=wirtinger",)
@@ -171,7 +174,7 @@ CONTROLS = (
 
 
 def variants() -> list[list[str]]:
-    """Every training as overrides; the one named ``variant`` says which it is."""
+    """Every training as overrides; the override ``variant`` names it."""
     trainings = [
         [*case.overrides(c), variant(case.name, c)]
         for case in LAW_CASES
@@ -186,7 +189,7 @@ def variants() -> list[list[str]]:
 
 
 def variant(name: str, c: float) -> str:
-    """The override that names a training: what it shows, and the factor."""
+    """The override that names a training by case and factor."""
     return f"variant='{name}; c={c:.4g}'"
 
 

@@ -1,7 +1,7 @@
-"""Which rules turn with the plane: whether training w → L(e^(−iφ) w) turns every weight by φ.
+"""Which rules commute with rotations: whether training on L(e^(−iφ) w) rotates every weight by φ.
 
-A rule that treats a complex entry as one number commutes with w → e^(iφ) w at every φ. One that
-takes Re and Im as two reals does at quarter turns alone, which only exchange them.
+A rule that treats a complex entry as one number commutes with w → e^(iφ) w for every φ. A rule that
+treats Re and Im as two reals does so only for quarter turns, which merely exchange the two.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ QUARTER, EIGHTH = math.pi / 2, math.pi / 4
 
 @dataclass(frozen=True)
 class Candidate:
-    """A rule, with a clipping before it, that may or may not turn with the plane.
+    """A rule, with clipping before it, that may or may not commute with rotations.
 
     Attributes:
-        name: under which the report shows it.
+        name: name in the report.
         optimizer: its name in conf/optimizer.
         values: its hyperparameters.
-        semantics: `split` or `modulus`; None for a rule that has both and is linear.
-        clip: what the gradient goes through first.
+        semantics: `split` or `modulus`; None for a rule that is linear and the same under both.
+        clip: clipping of the gradient before the rule.
     """
 
     name: str
@@ -70,14 +70,14 @@ CANDIDATES = (
 def rotation_errors(candidate: Candidate, *angles: float) -> tuple[float, ...]:
     """max |w' − e^(iφ) w| / max |w| after 60 steps of a linear regression, complex128.
 
-    w' is trained from e^(iφ) w₀ on targets e^(iφ) y, whose losses are those of w on y.
+    w' is trained from e^(iφ) w₀ on targets e^(iφ) y, which gives the losses of w on y.
 
     Args:
         candidate: the rule.
-        angles: each φ in radians; at `QUARTER` the turn is exact.
+        angles: angles φ in radians; a rotation by `QUARTER` is exact.
 
     Returns:
-        the error at each of the angles.
+        the error for each angle.
     """
     straight = _trained(candidate, 1.0)
     turns = [1j if angle == QUARTER else cmath.exp(1j * angle) for angle in angles]
@@ -100,7 +100,7 @@ def _trained(candidate: Candidate, turn: complex) -> Tensor:
     for step in range(STEPS):
         chosen = slice(step * BATCH % SAMPLES, step * BATCH % SAMPLES + BATCH)
         error = inputs[chosen] @ w.detach() - targets[chosen]
-        # g = 2 ∂L/∂w* of the mean |error|²: by hand, so that all of it turns exactly.
+        # g = 2 ∂L/∂w* of the mean |error|², written out so that every operation rotates exactly.
         gradient = 2 * (inputs[chosen].mH @ error) / error.numel()
         transformed, _ = transform_gradients(
             {"w": gradient.unsqueeze(0)}, Convention(), candidate.clip

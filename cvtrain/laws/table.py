@@ -1,8 +1,8 @@
-"""The table of exact laws: what a factor c on the gradient is worth in hyperparameters.
+"""The table of exact laws: the hyperparameters that compensate a factor c on the gradient.
 
-Multiplying by a power of two is exact in floating point, so "gradient × c" can be traded for
-hyperparameters × powers of c without any rounding: the weights are equal bit for bit. For other c
-the law holds up to rounding.
+Multiplying by a power of two is exact in floating point. A factor c on the gradient can therefore
+be exchanged for powers of c on hyperparameters without rounding: the weights are bit-identical. For
+other c the law holds up to rounding.
 """
 
 from __future__ import annotations
@@ -26,13 +26,12 @@ Values = dict[str, Any]
 class Law:
     """Under g → c·g the same weights come from every hyperparameter × c^exponent.
 
-    Attributes:
-        exponents: by name, of the hyperparameters that change; the others stay as they are.
-        when: what else has to hold, or None.
-        obstacle: why no constant map gives the same weights, or None; the exponents then are those
-            of the nearest map.
-        entrywise: whether the law holds for each parameter alone, so that complex and real ones may
-            have different c, each in a group of its own.
+    exponents: exponents of c by name, for hyperparameters that change; the others stay unchanged.
+    when: a further condition, or None.
+    obstacle: why no constant map gives the same weights, or None; the exponents are then those of
+        the nearest map.
+    entrywise: whether the law holds for each parameter separately, so that complex and real
+        parameters may have different c in separate groups.
     """
 
     exponents: Mapping[str, int]
@@ -62,16 +61,17 @@ LAWS: dict[str, Law] = {
     "LBFGS": Law(
         {"tolerance_grad": 1, "tolerance_change": 1},
         # Its bounds on the curvature and on the size of a step are absolute, and so is its first
-        # step wherever |g|₁ < 1 or the curvature is not positive.
+        # step if |g|₁ < 1 or the curvature is not positive.
         when="the first |g|₁ is at least max(1, 1/c), the curvature along every step is well above"
         " 1e-10, and no step is as small as tolerance_change",
         entrywise=False,
     ),
 }
-"""By the class's name; the experiment `laws` trains both sides of each and compares the bits."""
+"""The laws by name of the class; the experiment `laws` trains both sides of each and compares
+bits."""
 
 CLIP_EXPONENTS = {"threshold": 1, "eps": 1}
-"""Of every kind of clipping: by norm (with eps), by modulus, of Re and Im."""
+"""Exponents of c for every kind of clipping: by norm (with eps), by modulus, of Re and Im."""
 
 CLASSES: dict[str, tuple[Callable[..., torch.optim.Optimizer], Values]] = {
     "sgd": (optim.SGD, {}),
@@ -92,13 +92,13 @@ CLASSES: dict[str, tuple[Callable[..., torch.optim.Optimizer], Values]] = {
     "muon": (optim.Muon, {"flatten": True}),
     "lbfgs": (torch.optim.LBFGS, {}),
 }
-"""By the name of the file in conf/optimizer: the class, and the values that the file sets apart."""
+"""Class and special values of each file in conf/optimizer, by its name."""
 
 
 def law_of(optimizer: str) -> Law:
     """The law of an optimizer, by its name in conf/optimizer.
 
-    Raises:
+    InputError: the optimizer is unknown.
         InputError: there is no such optimizer.
     """
     return LAWS[class_name(optimizer)]
@@ -107,7 +107,7 @@ def law_of(optimizer: str) -> Law:
 def defaults(optimizer: str) -> Values:
     """Every hyperparameter of an optimizer (its name in conf/optimizer) with its default.
 
-    Raises:
+    InputError: the optimizer is unknown.
         InputError: there is no such optimizer.
     """
     kind, set_apart = CLASSES[_key(optimizer)]
@@ -119,14 +119,15 @@ def defaults(optimizer: str) -> Values:
 
 
 def exponents(optimizer: str, hyperparameters: Mapping[str, Any]) -> dict[str, int]:
-    """The exponents of c by hyperparameter; decoupled weight decay stays as it is, and has none.
+    """The exponents of c by hyperparameter. Decoupled weight decay has none, since it stays
+    unchanged.
 
     Args:
         optimizer: its name in conf/optimizer.
-        hyperparameters: of which `decoupled_weight_decay` matters.
+        hyperparameters: values by name, of which only `decoupled_weight_decay` matters.
 
     Raises:
-        InputError: there is no such optimizer.
+        InputError: the optimizer is unknown.
     """
     decoupled = hyperparameters.get("decoupled_weight_decay")
     return {
@@ -143,15 +144,14 @@ def rescaled_hyperparameters(
 
     Args:
         optimizer: its name in conf/optimizer.
-        hyperparameters: some or all of them; the others have their defaults.
+        hyperparameters: some or all values; the others have their defaults.
         c: factor on the gradient, above 0.
 
     Returns:
-        All hyperparameters. The weights are the same bit for bit for c = 2ᵏ, if `Law.obstacle` is
-        None.
+        all hyperparameters. The weights are bit-identical for c = 2ᵏ if `Law.obstacle` is None.
 
     Raises:
-        InputError: no such optimizer or hyperparameter, a value out of range, or c ≤ 0.
+        InputError: the optimizer or a hyperparameter is unknown, a value is out of range, or c ≤ 0.
     """
     if not (math.isfinite(c) and c > 0):
         raise InputError(f"c={c}: should be a finite number above 0")
@@ -162,10 +162,10 @@ def rescaled_hyperparameters(
 
 
 def complete(optimizer: str, hyperparameters: Mapping[str, Any]) -> Values:
-    """All hyperparameters of an optimizer: those of `hyperparameters`, and the others' defaults.
+    """Complete `hyperparameters` of an optimizer with its defaults.
 
     Raises:
-        InputError: no such optimizer or hyperparameter, or a value out of range.
+        InputError: the optimizer or a hyperparameter is unknown, or a value is out of range.
     """
     values = defaults(optimizer)
     for name in hyperparameters:
@@ -192,7 +192,7 @@ def optimizer_class(optimizer: str) -> Callable[..., torch.optim.Optimizer]:
     """The class of an optimizer, by its name in conf/optimizer.
 
     Raises:
-        InputError: there is no such optimizer.
+        InputError: the optimizer is unknown.
     """
     return CLASSES[_key(optimizer)][0]
 
@@ -201,6 +201,6 @@ def class_name(optimizer: str) -> str:
     """The name of an optimizer's class, by its name in conf/optimizer.
 
     Raises:
-        InputError: there is no such optimizer.
+        InputError: the optimizer is unknown.
     """
     return optimizer_class(optimizer).__name__

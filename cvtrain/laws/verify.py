@@ -1,4 +1,4 @@
-"""Measures how far apart the two sides of a conversion end, by training both."""
+"""Measure the difference between the two sides of a conversion by training both."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def distance(conversion: Conversion, dtype: torch.dtype = torch.complex128) -> f
     """max |w − w'| / max |w| over the parameters of a small network that both sides train.
 
     The network is complex with 6-8-3 units (cardioid), or mixed (modReLU, real head), and is
-    trained for 100 steps of 16 samples by the rules of the source; L-BFGS sees all 96 samples. 0
+    trained for 100 steps of 16 samples by the rules of the source; L-BFGS uses all 96 samples. 0
     means that all bits are equal. Differences between the rules of the sides are left out.
 
     Raises:

@@ -1,7 +1,7 @@
 """Activations by name, and their counterparts in real networks.
 
-They are torchcvnn's, but for cardioid and modReLU: the same functions with their backward written
-out, which takes a third of the passes.
+They are torchcvnn's, except cardioid and modReLU: the same functions with an explicit backward,
+which needs a third of the passes over memory.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from torch.autograd.function import once_differentiable
 
 
 def phase(z: Tensor) -> Tensor:
-    """u = z/|z| = exp(i·arg z), and 1 at z = 0 as arg 0 = 0 wants it."""
-    # The smallest normal number is lost in any other entry, and makes 1 of a zero. As quick as
-    # sgn alone, where a mask would take two more passes.
+    """u = z/|z| = exp(i·arg z); 1 at z = 0, since arg 0 = 0."""
+    # Adding the smallest normal number changes no other entry and makes 1 of a zero. This is as
+    # fast as sgn alone, while a mask would take two more passes.
     return (z + torch.finfo(z.dtype).tiny).sgn()
 
 
@@ -72,8 +72,8 @@ _cardioid: Callable[..., Any] = _Cardioid.apply
 
 
 class Cardioid(torchcvnn.nn.Cardioid):  # type: ignore[misc]  # torchcvnn has no types
-    """f(z) = ½(1 + cos arg z)·z: torchcvnn's Cardioid and its numbers, gradients at 0 included.
-    Second derivatives are not available.
+    """f(z) = ½(1 + cos arg z)·z: the same numbers as torchcvnn's Cardioid, including gradients at
+    0. Second derivatives are not available.
 
     Virtue, Yu, Lustig 2017, Better than real: complex-valued neural nets for MRI fingerprinting.
     """
@@ -135,16 +135,16 @@ _mod_relu: Callable[..., Any] = _ModReLU.apply
 
 
 class ModReLU(torchcvnn.nn.modReLU):  # type: ignore[misc]  # torchcvnn has no types
-    """f(z) = ReLU(|z| + b)·z/|z|, with f(0) = ReLU(b): torchcvnn's modReLU, its parameter and its
-    numbers, gradients at 0 included. Second derivatives are not available.
+    """f(z) = ReLU(|z| + b)·z/|z|, with f(0) = ReLU(b): the same parameter and numbers as
+    torchcvnn's modReLU, including gradients at 0. Second derivatives are not available.
 
     Arjovsky, Shah, Bengio 2016, Unitary evolution recurrent neural networks, equation 8.
 
     Args:
-        units: of a bias each, for z [..., units]; None: one bias for all entries.
+        units: number of biases, for z [..., units]; None: one bias for all entries.
 
     Attributes:
-        b: real, zero at first; a scalar or [units].
+        b: bias, real, initially zero; a scalar or [units].
     """
 
     def __init__(self, units: int | None = None) -> None:
@@ -158,7 +158,7 @@ class ModReLU(torchcvnn.nn.modReLU):  # type: ignore[misc]  # torchcvnn has no t
         return out
 
 
-# Left out: Mod, whose output is real, and zAbsReLU, whose radius never gets a gradient.
+# Left out: Mod, whose output is real, and zAbsReLU, whose radius never has a gradient.
 ACTIVATIONS = (
     "Cardioid",
     "modReLU",
@@ -172,10 +172,10 @@ ACTIVATIONS = (
     "CSigmoid",
     "CTanh",
 )
-"""modReLU, zLeakyReLU and CPReLU have real parameters, float32 until they are cast."""
+"""Activations by name. modReLU, zLeakyReLU and CPReLU have real parameters, float32 until cast."""
 
 CHEAPER: dict[str, type[nn.Module]] = {"Cardioid": Cardioid, "modReLU": ModReLU}
-"""The same functions and parameters with a backward written out."""
+"""Equal functions with equal parameters and an explicit backward, used in place of torchcvnn's."""
 
 REAL_COUNTERPARTS: dict[str, Callable[[], nn.Module]] = {
     "Cardioid": nn.ReLU,
@@ -190,15 +190,16 @@ REAL_COUNTERPARTS: dict[str, Callable[[], nn.Module]] = {
     "CSigmoid": nn.Sigmoid,
     "CTanh": nn.Tanh,
 }
-"""The function that each applies to Re and to Im, or that it is on the real axis; ReLU for modReLU,
-which is linear on the real axis as long as its bias is 0."""
+"""The real counterpart of each activation: the function that it applies to Re and Im, or that it is
+on the real axis. For modReLU, which is linear on the real axis as long as its bias is 0, it is
+ReLU."""
 
 
 def activation(name: str, dtype: torch.dtype = torch.complex64) -> nn.Module:
-    """Make a new activation ℂ → ℂ, or ℝ → ℝ if `dtype` is real; `name` in upper or lower case.
+    """Make an activation ℂ → ℂ, or ℝ → ℝ if `dtype` is real; `name` is not case-sensitive.
 
     Raises:
-        ValueError: there is no such activation.
+        ValueError: the activation is unknown.
     """
     by_lower_case = {known.lower(): known for known in ACTIVATIONS}
     if name.lower() not in by_lower_case:

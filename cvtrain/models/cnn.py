@@ -1,4 +1,4 @@
-"""A convolutional classifier of images, as torchcvnn's MNIST example has it."""
+"""A convolutional classifier of images, as in torchcvnn's MNIST example."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from cvtrain.models.parameters import cast_parameters
 class Cnn(nn.Module):
     """Blocks of two convolutions and an average pooling, then two linear layers; all complex.
 
-    With the defaults it is the network of torchcvnn's example on MNIST, but for its last layer,
-    which takes moduli: here the objective does (`cvtrain.gradients.losses.cross_entropy`).
+    With the defaults it is the network of torchcvnn's MNIST example without the moduli in its last
+    layer: here the objective takes moduli (`cvtrain.gradients.losses.cross_entropy`).
 
     Args:
-        input_shape: of one image, [H, W] or [C, H, W].
-        out_features: outputs, complex.
-        channels: of each block; every block halves height and width, rounding down.
+        input_shape: shape of an image, [H, W] or [C, H, W].
+        out_features: number of outputs, complex.
+        channels: number of channels of each block; every block halves height and width, rounding
+            down.
         hidden: width of the linear layer before the last.
         activation: a name in `cvtrain.models.activation`.
-        initialisation: of kernels and weights; biases are zero at first.
-        normalisation: between a convolution and its activation.
+        initialisation: initialisation of kernels and weights; biases are initially zero.
+        normalisation: normalisation between a convolution and its activation.
         dtype: complex64 or complex128.
 
     Raises:
-        ValueError: the images are too small for so many blocks, `dtype` is not complex, or a name
-            is unknown.
+        ValueError: the images are too small for this number of blocks, `dtype` is not complex, or a
+            name is unknown.
     """
 
     def __init__(

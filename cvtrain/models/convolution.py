@@ -19,18 +19,19 @@ def convolution(
     initialisation: Initialisation,
     dtype: torch.dtype,
 ) -> nn.Conv2d:
-    """Make a convolution whose output is as large as its input, divided by `stride`.
+    """Make a convolution whose output has the size of its input divided by `stride`.
 
     Args:
-        in_channels, out_channels: of the images.
+        in_channels, out_channels: numbers of channels.
         kernel_size: odd.
-        stride: of the output.
-        bias: whether it has a bias, zero at first.
-        initialisation: of the kernel [out, in, size, size]; its fan-in is in · size².
-        dtype: of the kernel, complex or real.
+        stride: factor by which the output is smaller.
+        bias: whether it has a bias, initially zero.
+        initialisation: initialisation of the kernel [out, in, size, size]; its fan-in is in ·
+            size².
+        dtype: dtype of the kernel, complex or real.
 
     Raises:
-        ValueError: the kernel's size is even, or there is no such initialisation.
+        ValueError: the kernel's size is even, or the initialisation is unknown.
     """
     if kernel_size % 2 == 0:
         raise ValueError(f"kernel_size={kernel_size}: should be odd")
@@ -50,7 +51,7 @@ def convolution(
 
 
 def average_pooling(dtype: torch.dtype) -> nn.Module:
-    """Make the pooling to the mean of every 2×2 entries; a last odd row or column is left out."""
+    """Make a layer that averages every 2×2 entries; a last odd row or column is left out."""
     if dtype.is_complex:
         pooling: nn.Module = torchcvnn.nn.AvgPool2d(kernel_size=2, stride=2, padding=0)
         return pooling
@@ -58,7 +59,7 @@ def average_pooling(dtype: torch.dtype) -> nn.Module:
 
 
 def upsampling(dtype: torch.dtype) -> nn.Module:
-    """Make the upsampling that repeats every entry as 2×2 equal ones."""
+    """Make a layer that repeats every entry 2×2 times."""
     if dtype.is_complex:
         layer: nn.Module = torchcvnn.nn.Upsample(scale_factor=2)
         return layer
@@ -66,10 +67,10 @@ def upsampling(dtype: torch.dtype) -> nn.Module:
 
 
 def image_channels(input_shape: tuple[int, ...]) -> int:
-    """Number of channels of images [H, W], which have one, or [C, H, W].
+    """Number of channels of images [H, W] (one channel) or [C, H, W].
 
     Raises:
-        ValueError: the inputs are no images.
+        ValueError: the inputs are not images.
     """
     if len(input_shape) not in (2, 3):
         raise ValueError(

@@ -1,9 +1,10 @@
-"""Detection of state that a forward keeps outside of its network's buffers.
+"""Detection of state that a forward keeps outside its network's buffers.
 
-A stack calls a forward once for all of its members, within `vmap`. State that the forward keeps in
-a plain attribute, a list, a counter, a hook's closure or its Python module would be common to the
-members, updated at other moments than in a run by itself, or a tensor that is invalid outside of
-`vmap`. So the state of all objects that a forward may reach is compared before and after a call.
+A stack calls a forward once for all members, within `vmap`. State that the forward keeps in a plain
+attribute, a list, a counter, the closure of a hook or its Python module would be shared by all
+members, would be updated at other times than in a run by itself, or would be a tensor that is
+invalid outside `vmap`. The state of all objects that a forward may reach is therefore compared
+before and after a call.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class StatefulForward(RuntimeError):
     """A forward changes state that a stack does not keep for each of its members.
 
     Attributes:
-        change: what the forward changes, e.g. ``its forward changes MyNet.counter``.
+        change: the change, e.g. ``its forward changes MyNet.counter``.
     """
 
     def __init__(self, change: str) -> None:
@@ -30,10 +31,10 @@ class StatefulForward(RuntimeError):
 
 @contextmanager
 def nothing_left_behind(network: nn.Module) -> Iterator[None]:
-    """Check that the one call of `network` within the block changes nothing but its buffers.
+    """Context that checks that the call of `network` within it changes nothing but its buffers.
 
     In training mode the forward may change its buffers. In evaluation mode it may not: the number
-    of samples that are evaluated at once, and the other members, differ from a run by itself.
+    of samples evaluated at once, and the other members, differ from a run by itself.
 
     Raises:
         StatefulForward: the forward changed something else.
@@ -54,7 +55,8 @@ def nothing_left_behind(network: nn.Module) -> Iterator[None]:
 def backward_hook(networks: Sequence[nn.Module]) -> str | None:
     """Name of the first layer or parameter with a hook on gradients, or None.
 
-    `vmap` does not call a layer's hook, and a parameter's hook is not on the stacked parameters.
+    `vmap` does not call the hook of a layer, and the stacked parameters do not have the hooks of
+    the plain ones.
     """
     for network in networks:
         for name, layer in network.named_modules():

@@ -14,8 +14,8 @@ Initialisation: TypeAlias = Literal["glorot", "he", "zeros", "ones"]
 def glorot_(weight: Tensor) -> None:
     """E|w|² = 2/(fan_in + fan_out), uniform; Re and Im of a complex w independent.
 
-    The uniform kind of torchcvnn: its normal kind takes torch's complex normal numbers, whose
-    variance is E|w|², for one of Re and Im, and so has half of this.
+    The uniform variant of torchcvnn. Its normal variant uses torch's complex normal numbers, whose
+    variance is E|w|², as if it were that of Re and of Im, and so yields half of this.
 
     Glorot and Bengio 2010, Understanding the difficulty of training deep feedforward networks.
     """
@@ -48,7 +48,7 @@ def initialise_(weight: Tensor, initialisation: Initialisation) -> None:
     """Fill a weight [out, in, ...], complex or real, in place.
 
     Raises:
-        ValueError: there is no such initialisation.
+        ValueError: the initialisation is unknown.
     """
     if initialisation not in INITIALISATIONS:
         allowed = ", ".join(INITIALISATIONS)

@@ -1,4 +1,4 @@
-"""Implicit neural representations: networks from coordinates to the complex signal there."""
+"""Implicit neural representations: networks that map coordinates to a complex signal."""
 
 from __future__ import annotations
 
@@ -39,10 +39,11 @@ class Gabor(nn.Module):
 
 
 class Sine(nn.Module):
-    """sin(ω Re z) + i·sin(ω Im z): of each part, since sin(ωz) itself grows as exp(ω|Im z|).
+    """sin(ω Re z) + i·sin(ω Im z). The sine is taken of each part, since sin(ωz) grows as exp(ω|Im
+    z|).
 
     Args:
-        omega: ω.
+        omega: angular frequency ω.
     """
 
     def __init__(self, omega: float) -> None:
@@ -55,23 +56,22 @@ class Sine(nn.Module):
 
 
 class Inr(nn.Module):
-    """Complex linear layers with waves between them: y(r) of coordinates r, say within [−1, 1].
+    """Complex linear layers with waves between them: y(r) at coordinates r, typically in [−1, 1].
 
-    Weights w and biases of a hidden layer are drawn together, as weights of its input and of a
-    further entry 1, so that the waves start at different phases and places. After the first layer
-    of sines they are 1/ω as large: with ``he`` Re and Im of ωz then have variance 1 at any depth,
-    as Sitzmann et al. 2020, Implicit neural representations with periodic activation functions,
-    section 3.2, have it.
+    Weights w and biases of a hidden layer are drawn together, as the weights of its input and of
+    one more entry 1, so that the waves start at different phases and positions. After the first
+    layer of sines they are scaled by 1/ω: with ``he``, Re and Im of ωz then have variance 1 at any
+    depth, as in Sitzmann et al. 2020, Implicit neural representations with periodic activation
+    functions, section 3.2.
 
     Args:
-        in_features: coordinates of a point.
-        out_features: of the signal, complex.
+        in_features: number of coordinates of a point.
+        out_features: number of outputs, complex.
         hidden: widths of the hidden layers, at least one.
         activation: ``gabor`` or ``sine``.
-        omega: ω, the angular frequency of the waves: how fine the detail is. For sines about 10.
+        omega: angular frequency ω of the waves, which sets the resolution. For sines about 10.
         sigma: σ of gabor, the inverse of its width.
-        initialisation: of the weights; the output's bias is zero at first.
-        dtype: complex64 or complex128.
+        initialisation: initialisation of the weights; the output's bias is initially zero.
 
     Raises:
         ValueError: `hidden` is empty, `omega` or `sigma` is not positive and finite, `dtype` is not

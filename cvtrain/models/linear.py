@@ -12,10 +12,11 @@ from cvtrain.models.parameters import check_complex
 def linear_layer(
     in_features: int, out_features: int, *, initialisation: Initialisation, dtype: torch.dtype
 ) -> nn.Module:
-    """A linear map with a bias that is zero at first: `Linear`, or torch's where `dtype` is real.
+    """A linear map with an initially zero bias: `Linear`, or torch's linear layer if `dtype` is
+    real.
 
     Raises:
-        ValueError: there is no such initialisation.
+        ValueError: the initialisation is unknown.
     """
     if dtype.is_complex:
         return Linear(
@@ -32,10 +33,10 @@ class Linear(nn.Module):
 
     Attributes:
         weight: w [out, in], complex.
-        bias: b [out], complex and zero at first, or None.
+        bias: b [out], complex and initially zero, or None.
 
     Raises:
-        ValueError: `dtype` is not complex, or there is no such initialisation.
+        ValueError: `dtype` is not complex, or the initialisation is unknown.
     """
 
     def __init__(

@@ -16,16 +16,18 @@ from cvtrain.models.parameters import cast_parameters
 class MixedMlp(nn.Module):
     """Complex hidden layers h; real outputs y = (Re h, Im h) Wᵀ + b.
 
-    Mixed: the head's W and b are real, and so are modReLU's biases and batch normalisation's Γ. A
-    convention acts on the complex parameters alone, which no learning rate common to all can undo.
+    The network is mixed: W and b of the head are real, and so are the biases of modReLU and Γ of
+    batch normalisation. A convention acts only on the complex parameters, which no common learning
+    rate can compensate.
 
     Args:
-        in_features: entries of one input, flattened.
-        out_features: outputs, real.
+        in_features: number of entries of an input, flattened.
+        out_features: number of outputs, real.
         hidden: widths of the hidden layers, at least one.
         activation: a name in `cvtrain.models.activation`.
-        initialisation: of the trunk's weights; its biases are zero at first. The head has torch's.
-        normalisation: between a hidden layer and its activation.
+        initialisation: initialisation of the trunk's weights; its biases are initially zero. The
+            head has torch's initialisation.
+        normalisation: normalisation between a hidden layer and its activation.
         dtype: complex64 or complex128; the head has the matching real precision.
 
     Raises:

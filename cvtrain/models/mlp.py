@@ -16,18 +16,18 @@ from cvtrain.models.parameters import cast_parameters
 
 
 class Mlp(nn.Module):
-    """Complex linear layers with biases, an activation between one and the next.
+    """Complex linear layers with biases, with an activation between consecutive layers.
 
-    Purely complex without normalisation and with an activation that has no parameters, such as
-    cardioid.
+    The network is purely complex without normalisation and with an activation without parameters,
+    such as cardioid.
 
     Args:
-        in_features: entries of one input, flattened.
-        out_features: outputs, complex.
+        in_features: number of entries of an input, flattened.
+        out_features: number of outputs, complex.
         hidden: widths of the hidden layers.
         activation: a name in `cvtrain.models.activation`.
-        initialisation: of the weights; biases are zero at first.
-        normalisation: between a hidden layer and its activation.
+        initialisation: initialisation of the weights; biases are initially zero.
+        normalisation: normalisation between a hidden layer and its activation.
         dtype: complex64 or complex128.
 
     Raises:
@@ -65,12 +65,13 @@ def hidden_layers(
     normalisation: Normalisation,
     dtype: torch.dtype,
 ) -> list[nn.Module]:
-    """Per hidden layer a linear one with bias, the normalisation if any, and an activation.
+    """The hidden layers: for each a linear layer with bias, the normalisation if any, and an
+    activation.
 
     Args:
-        widths: of the input and of each hidden layer.
+        widths: widths of the input and of each hidden layer.
         activation, initialisation, normalisation: as for `Mlp`.
-        dtype: complex, or real for real layers; other real parameters are left uncast.
+        dtype: complex, or real for real layers; other real parameters are not cast.
     """
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):

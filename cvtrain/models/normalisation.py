@@ -1,7 +1,8 @@
 """Normalisation by name: of hidden features over a batch, and of each vector by itself.
 
-torchcvnn's LayerNorm and RMSNorm take their statistics over all vectors of a batch, in evaluation
-too, so that the output of one depends on the others; the ones here normalise each vector alone.
+torchcvnn's LayerNorm and RMSNorm compute their statistics over all vectors of a batch, also in
+evaluation, so that the output of one sample depends on the others. The layers here normalise each
+vector separately.
 """
 
 from __future__ import annotations
@@ -20,18 +21,19 @@ def normalisation_layers(
 ) -> list[nn.Module]:
     """Make the layers between a linear layer and its activation: none, or batch normalisation.
 
-    It is torchcvnn's complex one, which whitens Re and Im of a feature together and has a real
-    Γ [features, 2, 2]; torch's, if `dtype` is real.
+    The complex one is torchcvnn's, which whitens Re and Im of a feature together and has a real Γ
+    [features, 2, 2]; if `dtype` is real, it is torch's.
 
     Trabelsi et al. 2018, Deep complex networks, section 3.5.
 
     Args:
-        features: of the linear layer, or channels of the convolution.
-        dtype: of the learned shift; Γ is left uncast.
+        normalisation: ``none`` or ``batch``.
+        features: number of features of the linear layer, or of channels of the convolution.
+        dtype: dtype of the learned shift; Γ is not cast.
         dimensions: 1 for features [N, features], 2 for images [N, features, H, W].
 
     Raises:
-        ValueError: there is no such normalisation.
+        ValueError: the normalisation is unknown.
     """
     if normalisation == "none":
         return []
@@ -47,22 +49,22 @@ def normalisation_layers(
 VectorNormalisation: TypeAlias = Literal["layer", "rms"]
 
 EPS = 1e-5
-"""ε of both: their inputs are of the order of 1."""
+"""ε of both layers; their inputs are of order 1."""
 
 
 class LayerNorm(nn.Module):
     """y = Γ (V + εI)^(-½) (x − μ) + β with x = (Re z, Im z), mean μ and covariance V over a vector.
 
     Eilers and Jiang 2023, Building blocks for a complex-valued transformer architecture; with Γ as
-    in Trabelsi et al. 2018, Deep complex networks, section 3.5: E|y|² = 1 at first.
+    in Trabelsi et al. 2018, Deep complex networks, section 3.5: initially E|y|² = 1.
 
     Args:
-        features: entries of a vector.
-        dtype: complex64 or complex128, of β; Γ has the matching real precision.
+        features: number of entries of a vector.
+        dtype: complex64 or complex128: dtype of β; Γ has the matching real precision.
 
     Attributes:
-        weight: Γ [features, 2, 2], real, I/√2 at first.
-        bias: β [features], complex, zero at first.
+        weight: Γ [features, 2, 2], real, initially I/√2.
+        bias: β [features], complex, initially zero.
     """
 
     def __init__(self, features: int, *, dtype: torch.dtype) -> None:
@@ -72,12 +74,12 @@ class LayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(features, dtype=dtype))
 
     def forward(self, z: Tensor) -> Tensor:
-        """y of z [..., m·features], each `features` entries a vector."""
+        """y of z [..., m·features]; each group of `features` entries is a vector."""
         vectors = z.reshape(*z.shape[:-1], -1, len(self.bias))
         centred = vectors - vectors.mean(dim=-1, keepdim=True)
         re, im = centred.real, centred.imag
         rr, ri, ii = ((a * b).mean(-1, keepdim=True) for a, b in ((re, re), (re, im), (im, im)))
-        # det(V + εI), of which det V ≥ 0 is all that rounding could spoil.
+        # det(V + εI); det V ≥ 0 is the only part that rounding could make wrong.
         determinant = (rr * ii - ri * ri).clamp(min=0) + EPS * (rr + ii) + EPS**2
         # A^(-½) = (adj A + sI)/(s t), with s = √det A and t = √(tr A + 2s).
         s = determinant.sqrt()
@@ -90,16 +92,17 @@ class LayerNorm(nn.Module):
 
 
 class RMSNorm(nn.Module):
-    """y = γ z/√(mean|z|² + ε), the mean over a vector: it turns with z, and is purely complex.
+    """y = γ z/√(mean|z|² + ε), with the mean over a vector. It commutes with a phase and is purely
+    complex.
 
-    Zhang and Sennrich 2019, Root mean square layer normalization, of moduli.
+    Zhang and Sennrich 2019, Root mean square layer normalization, applied to moduli.
 
     Args:
-        features: entries of a vector.
+        features: number of entries of a vector.
         dtype: complex64 or complex128.
 
     Attributes:
-        weight: γ [features], complex, ones at first.
+        weight: γ [features], complex, initially ones.
     """
 
     def __init__(self, features: int, *, dtype: torch.dtype) -> None:
@@ -107,7 +110,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(features, dtype=dtype))
 
     def forward(self, z: Tensor) -> Tensor:
-        """y of z [..., m·features], each `features` entries a vector."""
+        """y of z [..., m·features]; each group of `features` entries is a vector."""
         vectors = z.reshape(*z.shape[:-1], -1, len(self.weight))
         power = (vectors.real.square() + vectors.imag.square()).mean(dim=-1, keepdim=True)
         return (self.weight * (vectors * (power + EPS).rsqrt())).reshape(z.shape)

@@ -1,4 +1,4 @@
-"""The state of Python objects, as far as a function that is called with them may change it."""
+"""The state of Python objects that a function call may change."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ LIBRARIES = frozenset({"torch", "torchcvnn", "lightning", "pytorch_lightning", "
 INSTALLED = tuple(sysconfig.get_paths()[key] for key in ("stdlib", "purelib", "platlib"))
 
 LONGEST = 10_000
-"""Entries of a collection that are compared; of a longer one, as many from its beginning."""
+"""Largest number of entries of a collection that are compared, from its beginning."""
 SAMPLED = 1 << 20
-"""Numbers of an array that are compared; of a larger one, as many, evenly spread."""
+"""Largest number of entries of an array that are compared, evenly spread."""
 
 MOST = 200_000
-"""Values that are compared in all."""
+"""Largest number of values that are compared in total."""
 
 _PLAIN = (bool, int, str, type(None), type(Ellipsis), range, slice)
 
 
 class _Same:
-    """Identity of an object, which it keeps alive: another object could get the same id."""
+    """Identity of an object, which is kept alive: otherwise a new object could get the same id."""
 
     def __init__(self, value: object) -> None:
         self._value = value
@@ -50,8 +50,8 @@ class _Same:
 
 
 class _Tokens(dict[str, Hashable]):
-    """By path what stands for a value; where an object and its class have an attribute of one name,
-    and so of one path, what stands for both."""
+    """Comparable values by path. If an object and its class have an attribute of the same name, and
+    so of the same path, the value stands for both."""
 
     def __setitem__(self, path: str, token: Hashable) -> None:
         super().__setitem__(path, (self[path], token) if path in self else token)
@@ -60,7 +60,7 @@ class _Tokens(dict[str, Hashable]):
 class ObjectState:
     """The state of a network and of all objects that its code may reach, at one moment.
 
-    It covers the network's own modules, classes, functions and objects: attributes, collections,
+    It covers the network's modules, classes, functions and objects: attributes, collections,
     arrays, closures, default arguments, variables of the Python modules that define them, and the
     random states of Python, NumPy and torch. Objects of libraries are compared by identity.
     """
@@ -73,7 +73,7 @@ class ObjectState:
 
     @classmethod
     def of(cls, network: nn.Module, owned: Iterable[Tensor]) -> ObjectState:
-        """Take the state of a network, without the tensors `owned`, its parameters and buffers."""
+        """Record the state of a network without the tensors `owned`, its parameters and buffers."""
         kinds = {kind for layer in network.modules() for kind in type(layer).__mro__}
         state = cls(owned, {kind.__module__.partition(".")[0] for kind in kinds})
         state._look(network, type(network).__name__)
@@ -202,7 +202,7 @@ class ObjectState:
             self._tokens[path] = _Same(value)
 
     def _is_own(self, module: str | None) -> bool:
-        """Whether a Python module is of the network's packages, or of nothing that is installed."""
+        """Whether a Python module belongs to the network's packages, or to no installed package."""
         package = (module or "builtins").partition(".")[0]
         if package in LIBRARIES or package in sys.stdlib_module_names:
             return False
@@ -231,7 +231,8 @@ def _array(value: np.ndarray[Any, Any]) -> Hashable:
 
 
 def _random_state(state: Any) -> Hashable:
-    """What stands for a state of NumPy's legacy generators: to print it takes 20 ms."""
+    """A comparable value of a state of NumPy's legacy generators; printing the state takes 20
+    ms."""
     return tuple(_checksum(part) if isinstance(part, np.ndarray) else part for part in state)
 
 
@@ -244,7 +245,7 @@ def _entry(value: Any) -> Hashable:
 
 
 def _remaining(iterator: Any) -> Hashable:
-    """What remains of an iterator, as far as it reveals that."""
+    """The remaining items of an iterator, as far as it reveals them."""
     try:
         return repr(iterator.__reduce__()[2:])
     except TypeError:
@@ -252,7 +253,7 @@ def _remaining(iterator: Any) -> Hashable:
 
 
 def content_of(cell: Any) -> Any:
-    """What a cell of a closure holds, or None where it is not filled yet."""
+    """The content of a cell of a closure, or None if it is not filled yet."""
     try:
         return cell.cell_contents
     except ValueError:
@@ -260,5 +261,5 @@ def content_of(cell: Any) -> Any:
 
 
 def _without_private(names: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what Python itself keeps there."""
+    """The names without those that Python itself adds."""
     return {name: value for name, value in names.items() if not name.startswith("__")}

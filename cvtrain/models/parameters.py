@@ -1,4 +1,5 @@
-"""A network's parameters counted, cast and jittered without leaving ℂ or ℝ; and its depth."""
+"""Count, cast and jitter a network's parameters so that complex and real ones stay what they
+are."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 LONGEST_LINE = 160
-"""Characters of torch's list of the names that do not fit."""
+"""Largest number of characters of torch's list of keys that do not match."""
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,9 @@ class ParameterCount:
     """Number of entries of a network's parameters; shared parameters count once.
 
     Attributes:
-        complex: entries of complex parameters.
-        real: entries of real parameters.
-        bytes: memory of both, in the dtypes that they have.
+        complex: number of entries of complex parameters.
+        real: number of entries of real parameters.
+        bytes: memory of both, in their present dtypes.
     """
 
     complex: int
@@ -41,7 +42,7 @@ class ParameterCount:
 
 
 def count_parameters(parameters: Iterable[Tensor]) -> ParameterCount:
-    """Count complex and real entries; `numel` alone would count a complex one as one number."""
+    """Count complex and real entries; `numel` would count a complex entry as one number."""
     parameters = list(parameters)
     return ParameterCount(
         complex=sum(p.numel() for p in parameters if p.is_complex()),
@@ -51,7 +52,7 @@ def count_parameters(parameters: Iterable[Tensor]) -> ParameterCount:
 
 
 class RealLayers:
-    """Mark of a network whose layers are all real: `cast_parameters` takes a real dtype for it."""
+    """Marks a network whose layers are all real: `cast_parameters` takes a real dtype for it."""
 
 
 def check_complex(dtype: torch.dtype) -> None:
@@ -62,13 +63,13 @@ def check_complex(dtype: torch.dtype) -> None:
 
 def cast_parameters(module: nn.Module, dtype: torch.dtype) -> None:
     """Cast parameters and buffers in place to one precision: complex ones to `dtype`, real ones to
-    the matching real dtype. Integers stay.
+    the matching real dtype. Integers are not cast.
 
-    ``module.to(dtype)`` would turn a real parameter complex, or a complex one real. For use before
+    ``module.to(dtype)`` would make a real parameter complex, or a complex one real. Use it before
     training only: existing gradients and optimizers keep the old precision.
 
     Raises:
-        ValueError: `dtype` is real, and `module` not of `RealLayers`.
+        ValueError: `dtype` is real and `module` is not a `RealLayers`.
     """
     if not isinstance(module, RealLayers):
         check_complex(dtype)
@@ -83,8 +84,8 @@ def put_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Load the weights of a state dict into a network, in the network's precision.
 
     Raises:
-        ValueError: the weights are of another network, or real where the network's are complex or
-            the other way round: ``load_state_dict`` would drop an imaginary part.
+        ValueError: the weights belong to another network, or are real where the network's are
+            complex or vice versa (``load_state_dict`` would drop an imaginary part).
     """
     for name, tensor in module.state_dict().items():
         weight = weights.get(name)
@@ -109,7 +110,7 @@ def jitter_parameters(module: nn.Module, relative: float, generator: torch.Gener
     A parameter of zeros stays zero.
 
     Args:
-        module: its parameters are drawn for in their order.
+        module: network; noise is drawn for its parameters in their order.
         relative: size of the noise.
         generator: source of n, on the parameters' device.
     """
@@ -120,7 +121,8 @@ def jitter_parameters(module: nn.Module, relative: float, generator: torch.Gener
 
 
 MOST_LAYERS = 200
-"""Of a part: the 1001 layers of He et al. 2016 (arXiv:1603.05027) are three times 111 blocks."""
+"""Largest number of layers of a part of a network: the 1001 layers of He et al. 2016
+(arXiv:1603.05027) are three times 111 blocks."""
 
 
 def check_depth(name: str, layers: int) -> None:

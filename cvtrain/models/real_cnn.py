@@ -7,5 +7,5 @@ from cvtrain.models.real_twin import RealTwin
 class RealCnn(RealTwin, Cnn, widths=("channels", "hidden")):
     """Real convolutions on (Re x, Im x), with as many real degrees of freedom as a `Cnn`.
 
-    Takes the arguments of `Cnn`, and `output`, `matched` and `dtype` as `RealTwin` says.
+    Takes the arguments of `Cnn`, and `output`, `matched` and `dtype` as described in `RealTwin`.
     """

@@ -7,5 +7,5 @@ from cvtrain.models.real_twin import RealTwin
 class RealMlp(RealTwin, Mlp, widths=("hidden",)):
     """Real linear layers on (Re x, Im x), with as many real degrees of freedom as an `Mlp`.
 
-    Takes the arguments of `Mlp`, and `output`, `matched` and `dtype` as `RealTwin` says.
+    Takes the arguments of `Mlp`, and `output`, `matched` and `dtype` as described in `RealTwin`.
     """

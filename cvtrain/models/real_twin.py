@@ -1,11 +1,13 @@
-"""Real networks on (Re, Im), to compare complex ones with: as many real numbers to be learned.
+"""Real networks on (Re, Im) with as many real degrees of freedom as a complex network, for
+comparison.
 
-A real twin has the architecture of the complex network with real layers: its input has Re and Im as
-twice as many features, and its hidden widths are scaled by one factor so that it has, as nearly as
-whole widths can, the real degrees of freedom of the complex network, in which a complex parameter
-counts as two. The factor lies between 1 (all parameters in the first layer, [2·in, w]) and √2 (all
-between hidden layers, since 2·w² = (√2·w)²). There, w itself would have half of the numbers, and
-2·w twice as many. From widths of 8 on, the number is met within 2 %; smaller ones are coarse steps.
+A real twin has the architecture of the complex network with real layers. Its input has Re and Im as
+twice as many features. Its hidden widths are scaled by one factor, so that it has the real degrees
+of freedom of the complex network as nearly as whole widths allow; a complex parameter counts as
+two. The factor lies between 1 (all parameters in the first layer, [2·in, w]) and √2 (all parameters
+between hidden layers, since 2·w² = (√2·w)²). Between hidden layers the width w would have half of
+the numbers, and 2·w twice as many. From widths of 8 on the number is met within 2 %; smaller widths
+have coarse steps.
 
 Mönning and Manandhar 2018, Evaluation of complex-valued neural networks on real-valued
 classification tasks; Barrachina et al. 2021, Complex-valued vs. real-valued neural networks for
@@ -30,32 +32,32 @@ TwinOutput: TypeAlias = Literal["real", "complex"]
 
 
 class RealTwin(RealLayers):
-    """Base of the real twins, before the complex network whose layers it makes real.
-
+    """Base of the real twins; it comes before the complex network whose layers it makes real.
     A twin has the constructor of the complex network with the same defaults, and two arguments
     more::
 
         class RealMlp(RealTwin, Mlp, widths=("hidden",)): ...
 
     Args:
-        output: ``real`` outputs, as logits are, or ``complex`` ones, for complex targets: the first
-            half of the real ones are their real parts.
+        output: ``real`` outputs, such as logits, or ``complex`` ones for complex targets: the first
+            half of the real outputs are their real parts, the second half their imaginary parts.
         matched: whether the widths are scaled to the real degrees of freedom of the complex network
-            with the same arguments; if not, they are as given.
-        dtype: of the input, complex64 or complex128; the twin has the matching real precision.
+            with the same arguments; otherwise they are used unchanged.
+        dtype: complex64 or complex128: dtype of the input; the twin has the matching real
+            precision.
 
     Raises:
-        ValueError: as for the complex network, there is no such output, or an image should be added
+        ValueError: as for the complex network; or the output is unknown, or an image would be added
             to real outputs.
     """
 
-    _network: ClassVar[Any]  # a class, whose methods are called with the twin
+    _network: ClassVar[Any]  # the complex class, whose methods are called with the twin
     _widths: ClassVar[tuple[str, ...]]
     __signature__: ClassVar[inspect.Signature]
 
     def __init_subclass__(cls, widths: tuple[str, ...] = ()) -> None:
         super().__init_subclass__()
-        if not widths:  # a class that derives from a twin
+        if not widths:  # a subclass of a twin
             return
         cls._network, cls._widths = cls.__bases__[1], widths
         *arguments, dtype = inspect.signature(cls._network, eval_str=True).parameters.values()
@@ -66,7 +68,7 @@ class RealTwin(RealLayers):
         ]
         cls.__signature__ = inspect.Signature(arguments)
 
-        # A function of this class: the types of a configuration's values are read from it.
+        # A function of this class, since the types of a configuration's values are read from it.
         def __init__(self: RealTwin, *args: Any, **keywords: Any) -> None:
             RealTwin.__init__(self, *args, **keywords)
 
@@ -117,8 +119,8 @@ class RealTwin(RealLayers):
         self.output = output
 
     def forward(self, x: Tensor) -> Tensor:
-        """y [N, out, ...], real or complex as `output` says, of x [N, ...], complex: flattened, or
-        images [N, H, W] or [N, C, H, W], as the complex network takes them."""
+        """y [N, out, ...], real or complex according to `output`, of x [N, ...], complex:
+        flattened, or images [N, H, W] or [N, C, H, W], as for the complex network."""
         flattened = "in_features" in self.__signature__.parameters
         x = x.flatten(1) if flattened else as_images(x)
         y: Tensor = self._network.forward(self, torch.cat((x.real, x.imag), dim=1))
@@ -135,26 +137,26 @@ def matched_widths(
 ) -> dict[str, Any]:
     """Find the widths with which `twin` has the real degrees of freedom of the complex `network`.
 
-    They are round(f·w) for each width w, at least 1, with the factor f that comes nearest; where
-    several widths step at that f, perhaps some of them only. No random number is used, and no
-    memory for weights.
+    They are round(f·w) for each width w, at least 1, with the factor f that comes nearest. If
+    several widths change at that f, possibly only some of them do. It uses no random numbers and
+    allocates no weights.
 
     Args:
         network, twin: classes; both take the `arguments`, the twin also `output` and `matched`.
-        widths: names of arguments, each a width or a tuple of widths, perhaps an empty one.
-        output: of the twin.
-        arguments: of the complex network.
+        widths: names of arguments, each a width or a (possibly empty) tuple of widths.
+        output: output of the twin.
+        arguments: arguments of the complex network.
 
     Returns:
-        The arguments named in `widths`.
+        the arguments named in `widths`.
 
     Raises:
-        ValueError: a width is less than 1, or one of the classes refuses its arguments.
+        ValueError: a width is less than 1, or one of the classes rejects its arguments.
     """
     return dict(_matched_widths(network, twin, tuple(widths), output, tuple(arguments.items())))
 
 
-# In a sweep twins are built by the hundred, and this takes the time of building twenty.
+# Cached: a sweep builds twins by the hundred, and this takes the time of building twenty.
 @lru_cache
 def _matched_widths(
     network: Callable[..., nn.Module],
@@ -187,8 +189,8 @@ def nearest_widths(
 ) -> tuple[int, ...]:
     """Scale `widths` by one factor, rounded to at least 1, so that `count` is nearest to `wanted`.
 
-    Where several widths step at that factor, perhaps some of them only do. The count may not fall
-    where a width grows.
+    If several widths change at that factor, possibly only some of them do. `count` must not fall
+    when a width grows.
 
     Raises:
         ValueError: a width is less than 1.

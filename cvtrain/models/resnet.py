@@ -17,15 +17,15 @@ from cvtrain.models.parameters import cast_parameters, check_depth
 
 
 class ResidualBlock(nn.Module):
-    """y = φ(f(x) + s(x)): f two convolutions with φ between them, s the identity, or a 1×1
-    convolution where the shape changes.
+    """y = φ(f(x) + s(x)), where f is two convolutions with φ between them and s is the identity, or
+    a 1×1 convolution if the shape changes.
 
     He et al. 2016, Deep residual learning for image recognition, figure 2; complex as in Trabelsi
     et al. 2018, Deep complex networks.
 
     Args:
-        in_channels, out_channels: of x and y.
-        stride: by which y is smaller than x.
+        in_channels, out_channels: numbers of channels of x and y.
+        stride: factor by which y is smaller than x.
         activation, initialisation, normalisation: as for `ResNet`.
         dtype: complex, or real for real layers.
     """
@@ -71,21 +71,22 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A convolution, stages of residual blocks, the mean over the image, a linear layer; complex
-    throughout.
+    """A convolution, stages of residual blocks, the mean over the image and a linear layer; all
+    complex.
 
     Args:
-        input_shape: of one image, [H, W] or [C, H, W].
-        out_features: outputs, complex.
-        channels: of each stage; every stage but the first halves height and width, rounding up.
-        blocks: per stage.
+        input_shape: shape of an image, [H, W] or [C, H, W].
+        out_features: number of outputs, complex.
+        channels: number of channels of each stage; every stage but the first halves height and
+            width, rounding up.
+        blocks: number of blocks per stage.
         activation: a name in `cvtrain.models.activation`.
-        initialisation: of kernels and weights; biases are zero at first.
-        normalisation: after each convolution of a block.
+        initialisation: initialisation of kernels and weights; biases are initially zero.
+        normalisation: normalisation after each convolution of a block.
         dtype: complex64 or complex128.
 
     Raises:
-        ValueError: there is no stage or no block, `dtype` is not complex, or a name is unknown.
+        ValueError: there are no stages or no blocks, `dtype` is not complex, or a name is unknown.
     """
 
     def __init__(

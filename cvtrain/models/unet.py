@@ -30,8 +30,8 @@ class UnetLayers(nn.Module):
         e_d = B'_d([c_d, up(e_{d+1})]),  y = head(e_0)
 
     Args:
-        in_channels, out_channels: of x and y.
-        channels: of c_0, …, c_D.
+        in_channels, out_channels: numbers of channels of x and y.
+        channels: numbers of channels of c_0, …, c_D.
         activation, initialisation, normalisation: as for `Unet`.
         dtype: complex, or real for real layers.
 
@@ -90,25 +90,25 @@ class UnetLayers(nn.Module):
 
 
 class Unet(nn.Module):
-    """Convolutions at full, half, quarter, … size and back, with the features of each size handed
-    across; complex throughout.
+    """Convolutions at full, half, quarter, … size and back, where the features of each size are
+    passed across; all complex.
 
     Ronneberger, Fischer, Brox 2015, U-Net: convolutional networks for biomedical image
     segmentation, figure 1; with padded convolutions, average pooling and upsampling by repetition.
 
     Args:
-        input_shape: of one image, [H, W] or [C, H, W].
-        out_features: outputs of each pixel, complex.
-        channels: at full size, at half of it, …
+        input_shape: shape of an image, [H, W] or [C, H, W].
+        out_features: number of outputs of each pixel, complex.
+        channels: numbers of channels at full size, at half size, ….
         activation: a name in `cvtrain.models.activation`.
-        initialisation: of kernels; biases are zero at first.
-        normalisation: between a convolution and its activation.
-        residual: whether the image is added to the output, so that what is learned is a correction.
+        initialisation: initialisation of kernels; biases are initially zero.
+        normalisation: normalisation between a convolution and its activation.
+        residual: whether the image is added to the output, so that the network learns a correction.
         dtype: complex64 or complex128.
 
     Raises:
-        ValueError: height or width cannot be halved so often without a remainder, `residual` wants
-            another number of outputs than the image has channels, there are no channels, `dtype` is
+        ValueError: height or width is not divisible as often as needed, `residual` is set and the
+            number of outputs differs from the image's channels, there are no channels, `dtype` is
             not complex, or a name is unknown.
     """
 

@@ -1,4 +1,4 @@
-"""A recurrent network whose recurrence is unitary: states neither vanish nor explode."""
+"""A recurrent network with a unitary recurrence: its states neither vanish nor explode."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ Steps: TypeAlias = Literal["last", "every"]
 
 
 class UnitaryMap(nn.Module):
-    """W = D₃ R₂ F⁻¹ D₂ Π R₁ F D₁, unitary whatever its parameters are; 7·n real ones.
+    """W = D₃ R₂ F⁻¹ D₂ Π R₁ F D₁, unitary for any values of its 7·n real parameters.
 
     D = diag(exp(iθ)), R = I − 2 v v*/‖v‖², F the unitary Fourier transform, Π a permutation.
 
     Arjovsky, Shah, Bengio 2016, Unitary evolution recurrent neural networks, equation 6.
 
     Args:
-        units: n.
+        units: number of units n.
         dtype: complex64 or complex128.
 
     Attributes:
-        phases: θ [3, n], real, of D₁, D₂, D₃; uniform in (−π, π) at first.
-        reflections: v [2, n], complex, of R₁, R₂; Re and Im uniform in (−1, 1) at first.
+        phases: θ [3, n], real, of D₁, D₂, D₃; initially uniform in (−π, π).
+        reflections: v [2, n], complex, of R₁, R₂; Re and Im initially uniform in (−1, 1).
         permutation: [n], fixed: entry j of Π h is entry permutation[j] of h.
     """
 
@@ -55,7 +55,7 @@ class UnitaryMap(nn.Module):
         return _reflected(h, v_2) * d_3
 
     def transposed(self) -> Tensor:
-        """Wᵀ [n, n]: W h of a row h is h Wᵀ."""
+        """Wᵀ [n, n], with which W h of a row h is h Wᵀ."""
         identity = torch.eye(
             self.phases.shape[-1], dtype=self.reflections.dtype, device=self.phases.device
         )
@@ -70,28 +70,30 @@ def _reflected(h: Tensor, v: Tensor) -> Tensor:
 
 
 class Urnn(nn.Module):
-    """h_t = modReLU(W h_{t−1} + V x_t), with a unitary W and a learned h_0; y = U h + b of the last
-    or of every h.
+    """h_t = modReLU(W h_{t−1} + V x_t) with a unitary W and a learned h_0; the output is y = U h +
+    b of the last or of every h.
 
     Arjovsky, Shah, Bengio 2016, Unitary evolution recurrent neural networks, section 4. Their
-    network has the real head; one on h itself keeps the outputs complex.
+    network has the real head; a head on h itself keeps the outputs complex.
 
     Args:
-        input_shape: of one sequence, [T, features], or [T] for one feature.
-        out_features: outputs.
-        hidden: entries n of the state.
+        input_shape: shape of a sequence, [T, features], or [T] for one feature.
+        out_features: number of outputs.
+        hidden: number n of entries of the state.
         head: ``complex``, y = U h + b; or ``real``, y = U (Re h, Im h) + b with real U and b.
-        outputs: of the ``last`` step, or of ``every`` one.
-        initialisation: of V and U; b and modReLU's biases are zero at first, h_0 is uniform with
-            E‖h_0‖² = 1, W as `UnitaryMap` says.
+        outputs: output of the ``last`` step, or of ``every`` step.
+        initialisation: initialisation of V and U; b and modReLU's biases are initially zero, h_0 is
+            uniform with E‖h_0‖² = 1, W is as described in `UnitaryMap`.
         dtype: complex64 or complex128; a real head has the matching real precision.
 
     Raises:
-        ValueError: the inputs are no sequences, `hidden` is less than 1, `dtype` is not complex, or
-            a name is unknown.
+        ValueError: the inputs are not sequences, `hidden` is less than 1, `dtype` is not complex,
+            or a name is unknown.
 
     Attributes:
-        unitary: W. recurrent_activation: modReLU with a bias of each unit. input_map: V.
+        unitary: W.
+        recurrent_activation: modReLU with one bias per unit.
+        input_map: V.
         initial_state: h_0 [n].
     """
 
@@ -139,8 +141,8 @@ class Urnn(nn.Module):
         """y [N, out], or [N, out, T] of every step, of x [N, T, features] or [N, T]."""
         x = x.unsqueeze(-1) if x.dim() == 2 else x
         driven = self.input_map(x.flatten(0, 1)).reshape(*x.shape[:2], -1)
-        # As a matrix W costs n² per step and not n log n, but is one call and not a dozen: on a
-        # CPU it is quicker up to n ≈ 500.
+        # As a matrix W costs n² per step instead of n log n, but is one call instead of a dozen: on
+        # a CPU it is faster up to n ≈ 500.
         transposed = self.unitary.transposed()
         h = self.initial_state.expand(len(x), -1)
         states: list[Tensor] = []

@@ -19,33 +19,34 @@ from cvtrain.models.parameters import cast_parameters, check_complex, check_dept
 
 class Vit(nn.Module):
     """Patches as vectors with learned positions, torchcvnn's transformer layers, the mean over the
-    patches, a linear layer; complex throughout.
+    patches and a linear layer; all complex.
 
-    A layer is x ← x + attention(norm(x)), x ← x + feed-forward(norm(x)), with
-    softmax(Re(Q K*ᵀ)/√d) V for attention, Q and K normalised too, and an activation after both
-    linear maps of the feed-forward network. Purely complex where `normalisation` is ``rms`` and the
+    A layer is x ← x + attention(norm(x)), x ← x + feed-forward(norm(x)), with the attention
+    softmax(Re(Q K*ᵀ)/√d) V, normalised Q and K, and an activation after both linear maps of the
+    feed-forward network. The network is purely complex if `normalisation` is ``rms`` and the
     activation has no parameters.
 
     Dosovitskiy et al. 2021, An image is worth 16×16 words; Eilers and Jiang 2023, Building blocks
     for a complex-valued transformer architecture, equation 8.
 
     Args:
-        input_shape: of one image, [H, W] or [C, H, W].
-        out_features: outputs, complex.
+        input_shape: shape of an image, [H, W] or [C, H, W].
+        out_features: number of outputs, complex.
         patch_size: height and width of a patch.
-        layers: how many.
-        heads: of attention.
-        width: of the vector of a patch.
-        mlp_width: of the hidden layer of the feed-forward networks.
-        dropout: probability, of entries of the vectors and of attention's weights.
+        layers: number of layers.
+        heads: number of attention heads.
+        width: length of the vector of a patch.
+        mlp_width: width of the hidden layer of the feed-forward networks.
+        dropout: probability with which entries of the vectors and weights of the attention are
+            dropped.
         activation: a name in `cvtrain.models.activation`.
-        normalisation: ``layer`` or ``rms``, each vector by itself.
-        initialisation: of kernels, weights and positions; biases are zero at first.
+        normalisation: ``layer`` or ``rms``, of each vector by itself.
+        initialisation: initialisation of kernels, weights and positions; biases are initially zero.
         dtype: complex64 or complex128.
 
     Raises:
-        ValueError: the image is no multiple of the patch or `width` none of `heads`, a number is
-            out of range, `dtype` is not complex, or a name is unknown.
+        ValueError: the image size is not a multiple of the patch size or `width` not one of
+            `heads`, a number is out of range, `dtype` is not complex, or a name is unknown.
     """
 
     def __init__(
@@ -131,11 +132,11 @@ def _check_sizes(height: int, width: int, patch_size: int, vector: int, heads: i
 
 @torch.no_grad()
 def _initialise(module: nn.Module, initialisation: Initialisation) -> None:
-    """What torch and torchcvnn have initialised in their own ways."""
+    """Initialise the weights that torch and torchcvnn have initialised in their own ways."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         initialise_(module.weight, initialisation)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, torchcvnn.nn.MultiheadAttention):
-        for weight in module.in_proj_weight.chunk(3):  # of Q, K and V: a map each
+        for weight in module.in_proj_weight.chunk(3):  # Q, K and V: a map each
             initialise_(weight, initialisation)

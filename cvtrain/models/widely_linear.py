@@ -18,10 +18,10 @@ class WidelyLinear(Linear):
     Attributes:
         weight: w [out, in], complex.
         conjugate_weight: v [out, in], complex.
-        bias: b [out], complex and zero at first, or None.
+        bias: b [out], complex and initially zero, or None.
 
     Raises:
-        ValueError: `dtype` is not complex, or there is no such initialisation.
+        ValueError: `dtype` is not complex, or the initialisation is unknown.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ class AdadeltaRule(Rule):
     }
 
     def update(self, w: Tensor, g: Tensor, state: State, h: Hyperparameters) -> Update:
-        """The next w, [K, ...] in its dtype, and the next t, v, u."""
+        """Return the next w, [K, ...] in its dtype, and the next t, v, u."""
         rho = h["rho"]
         view = RealView(w, self.semantics)
         g = view.of(coupled(g, w, h["weight_decay"]))
@@ -48,23 +48,23 @@ class Adadelta(RuleOptimizer):
         u ← ρu + (1 − ρ)d²
         w ← w − lr·d
 
-    Under g → c·g the same weights come from lr/c, c²·eps and c·λ: d grows with c by way of eps,
-    from which u begins.
+    Under g → c·g the same weights come from lr/c, c²·eps and c·λ: d depends on c through eps, from
+    which u starts.
 
     Zeiler 2012, ADADELTA: an adaptive learning rate method. `split` has the bits of
     torch.optim.Adadelta with foreach=False.
 
     Args:
-        params: parameters or groups.
+        params: parameters, or parameter groups.
         lr: learning rate.
-        rho: ρ, the share of the running means that stays.
+        rho: ρ, the weight of the old value in the running means.
         eps: added under both roots.
-        weight_decay: λ, coupled.
+        weight_decay: coupled weight decay λ.
         semantics: `split` (Re and Im as two reals) or `modulus` (one complex number).
         stacked: every parameter has a leading axis K; numbers may be [K] tensors.
 
     Raises:
-        ValueError: a hyperparameter is out of its range, or NaN.
+        ValueError: a hyperparameter is out of range or NaN.
     """
 
     rule_class = AdadeltaRule

@@ -16,14 +16,14 @@ from cvtrain.optim.weight_decay import coupled
 
 
 class AdagradRule(Rule):
-    """The step of `Adagrad`; s begins as a hyperparameter, which `init` does not know."""
+    """The step of `Adagrad`; the initial s is a hyperparameter, which `init` does not know."""
 
     state_layout: ClassVar[StateLayout] = {"step": "number", "sum": "magnitude"}
     set_at_first_step = frozenset({"sum"})
     takes_sparse_gradients = True
 
     def update(self, w: Tensor, g: Tensor, state: State, h: Hyperparameters) -> Update:
-        """The next w, [K, ...] in its dtype, and the next t and s."""
+        """Return the next w, [K, ...] in its dtype, and the next t and s."""
         view = RealView(w, self.semantics)
         g = view.of(coupled(g, w, h["weight_decay"]))
         w, t = view.of(w), state["step"].cpu() + 1
@@ -41,8 +41,8 @@ class AdagradRule(Rule):
 class Adagrad(RuleOptimizer):
     """Adagrad: the gradient over the root of the sum s of its squares.
 
-    At step t = 1, 2, …, for Re and Im separately (`split`), with s = `initial_accumulator_value` at
-    first and g ← g + λw::
+    At step t = 1, 2, …, for Re and Im separately (`split`), with s = `initial_accumulator_value`
+    initially and g ← g + λw::
 
         s ← s + g²                |g|² under `modulus`, one s for both
         w ← w − lr/(1 + (t − 1)·lr_decay) · g / (√s + eps)
@@ -55,17 +55,17 @@ class Adagrad(RuleOptimizer):
     foreach=False.
 
     Args:
-        params: parameters or groups.
+        params: parameters, or parameter groups.
         lr: learning rate.
-        lr_decay: how fast the learning rate falls.
-        weight_decay: λ, coupled.
+        lr_decay: rate at which the learning rate falls.
+        weight_decay: coupled weight decay λ.
         initial_accumulator_value: s before the first step, of Re and of Im each, or of |g|².
         eps: added to the root of s.
         semantics: `split` (Re and Im as two reals) or `modulus` (one complex number).
         stacked: every parameter has a leading axis K; numbers may be [K] tensors.
 
     Raises:
-        ValueError: a hyperparameter is out of its range, or NaN.
+        ValueError: a hyperparameter is out of range or NaN.
     """
 
     rule_class = AdagradRule

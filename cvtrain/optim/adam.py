@@ -17,7 +17,7 @@ from cvtrain.optim.weight_decay import decay
 
 
 class AdamRule(Rule):
-    """The step of `Adam`; the largest v, where it is wanted, begins as the first v."""
+    """The step of `Adam`; with amsgrad the largest v is initially the first v."""
 
     state_layout: ClassVar[StateLayout] = {
         "step": "number",
@@ -28,7 +28,7 @@ class AdamRule(Rule):
     set_at_first_step = frozenset({"max_exp_avg_sq"})
 
     def update(self, w: Tensor, g: Tensor, state: State, h: Hyperparameters) -> Update:
-        """The next w, [K, ...] in its dtype, and the next t, m, v."""
+        """Return the next w, [K, ...] in its dtype, and the next t, m, v."""
         lr, eps = h["lr"], h["eps"]
         beta1, beta2 = map(float64, h["betas"])
         t = state["step"].cpu() + 1
@@ -69,18 +69,18 @@ class Adam(RuleOptimizer):
     regularization. `split` has the bits of torch.optim.Adam with foreach=False.
 
     Args:
-        params: parameters or groups.
+        params: parameters, or parameter groups.
         lr: learning rate.
-        betas: (β₁, β₂).
+        betas: decay rates (β₁, β₂) of the moments.
         eps: added to the root of the second moment.
-        weight_decay: λ.
+        weight_decay: weight decay λ.
         amsgrad: divide by the largest second moment so far.
         decoupled_weight_decay: shrink the weights instead of adding λw to the gradient.
         semantics: `split` (Re and Im as two reals) or `modulus` (one complex number).
         stacked: every parameter has a leading axis K; numbers may be [K] tensors.
 
     Raises:
-        ValueError: a hyperparameter is out of its range, or NaN.
+        ValueError: a hyperparameter is out of range or NaN.
     """
 
     rule_class = AdamRule
@@ -96,8 +96,8 @@ class Adam(RuleOptimizer):
 class AdamW(Adam):
     """`Adam` with decoupled weight decay λ = `weight_decay`: w ← (1 − lr·λ)w before each step.
 
-    The arguments are those of `Adam`, whose formulas it has, but for `decoupled_weight_decay`.
-    Under g → c·g the same weights come from c·eps.
+    The arguments and formulas are those of `Adam`, without `decoupled_weight_decay`. Under g → c·g
+    the same weights come from c·eps.
 
     Loshchilov and Hutter 2019, Decoupled weight decay regularization. `split` has the bits of
     torch.optim.AdamW with foreach=False.

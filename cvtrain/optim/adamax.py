@@ -25,7 +25,7 @@ class AdamaxRule(Rule):
     }
 
     def update(self, w: Tensor, g: Tensor, state: State, h: Hyperparameters) -> Update:
-        """The next w, [K, ...] in its dtype, and the next t, m, u."""
+        """Return the next w, [K, ...] in its dtype, and the next t, m, u."""
         beta1, beta2 = map(float64, h["betas"])
         t = state["step"].cpu() + 1
         view = RealView(w, self.semantics)
@@ -40,7 +40,7 @@ class AdamaxRule(Rule):
 
 
 class Adamax(RuleOptimizer):
-    """Adam with the largest decayed magnitude u in place of the root of the second moment.
+    """Adam with the largest decayed magnitude u instead of the root of the second moment.
 
     At step t = 1, 2, …, for Re and Im separately (`split`), with g ← g + λw::
 
@@ -54,16 +54,16 @@ class Adamax(RuleOptimizer):
     bits of torch.optim.Adamax with foreach=False.
 
     Args:
-        params: parameters or groups.
+        params: parameters, or parameter groups.
         lr: learning rate.
-        betas: (β₁, β₂).
+        betas: decay rates (β₁, β₂) of the moments.
         eps: added to the magnitude.
-        weight_decay: λ, coupled.
+        weight_decay: coupled weight decay λ.
         semantics: `split` (Re and Im as two reals) or `modulus` (one complex number).
         stacked: every parameter has a leading axis K; numbers may be [K] tensors.
 
     Raises:
-        ValueError: a hyperparameter is out of its range, or NaN.
+        ValueError: a hyperparameter is out of range or NaN.
     """
 
     rule_class = AdamaxRule

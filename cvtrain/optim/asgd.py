@@ -16,9 +16,9 @@ from cvtrain.optim.weight_decay import coupled, descend
 
 
 class ASGDRule(Rule):
-    """The step of `ASGD`, the same for both semantics: it is linear in Re g and Im g.
+    """The step of `ASGD`, the same for both semantics, since it is linear in Re g and Im g.
 
-    η begins as lr, which `init` does not know.
+    The initial η is lr, which `init` does not know.
     """
 
     state_layout: ClassVar[StateLayout] = {
@@ -30,7 +30,7 @@ class ASGDRule(Rule):
     set_at_first_step = frozenset({"eta"})
 
     def init(self, w: Tensor) -> State:
-        """t = 0 and μ = 1, float32 [K] on the host; a = 0."""
+        """t = 0 and μ = 1, float32 [K] on the CPU; a = 0."""
         state = super().init(w)
         return state | {"mu": torch.ones_like(state["mu"])}
 
@@ -57,7 +57,7 @@ class ASGDRule(Rule):
 class ASGD(RuleOptimizer):
     """Gradient descent with a falling rate η that also averages its weights.
 
-    At step t = 1, 2, …, with η = lr and μ = 1 at first and g ← g + λw::
+    At step t = 1, 2, …, with η = lr and μ = 1 initially and g ← g + λw::
 
         w ← (1 − lambd·η)w − η·g
         a ← a + μ(w − a)                 the average, in the state under `ax`; no step reads it
@@ -70,17 +70,17 @@ class ASGD(RuleOptimizer):
     of torch.optim.ASGD with foreach=False, which keeps η and μ in float32.
 
     Args:
-        params: parameters or groups.
+        params: parameters, or parameter groups.
         lr: learning rate.
-        lambd: how fast η falls and the weights decay.
-        alpha: exponent of η's fall.
+        lambd: rate at which η falls and the weights decay.
+        alpha: exponent with which η falls.
         t0: step after which weights are averaged.
-        weight_decay: λ, coupled.
+        weight_decay: coupled weight decay λ.
         semantics: `split` or `modulus`; the same here, since the rule is linear in the gradient.
         stacked: every parameter has a leading axis K; numbers may be [K] tensors.
 
     Raises:
-        ValueError: a hyperparameter is out of its range, or NaN.
+        ValueError: a hyperparameter is out of range or NaN.
     """
 
     rule_class = ASGDRule

@@ -12,15 +12,16 @@ from torch import Tensor
 from cvtrain.gradients.stacked_number import require
 
 REFUSED_SWITCHES = ("capturable", "differentiable")
-"""Arguments of torch's optimizers that are taken for their names alone, and refused if True."""
+"""Arguments of torch's optimizers that are accepted for compatibility, and rejected if True."""
 
 SWITCHES = ("maximize", "foreach", "fused", *REFUSED_SWITCHES)
-"""Arguments of torch's optimizers that are no hyperparameters: they say how a step is computed."""
+"""Arguments of torch's optimizers that only determine how a step is computed."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """Annotates a hyperparameter that is finite with low ≤ number < below, for every member."""
+    """Annotates a hyperparameter that must be finite with low ≤ number < below, for every
+    member."""
 
     low: float = 0.0
     below: float = math.inf
@@ -36,7 +37,8 @@ Betas: TypeAlias = tuple[Fraction, Fraction]
 
 
 def check_range(name: str, value: Any, annotation: Any) -> None:
-    """Check a hyperparameter against the `Range` in its annotation; a tuple entry by entry.
+    """Check a hyperparameter against the `Range` in its annotation; a tuple is checked entry by
+    entry.
 
     Raises:
         ValueError: a number is out of range or NaN, or a tuple has another length.
@@ -54,10 +56,10 @@ def check_range(name: str, value: Any, annotation: Any) -> None:
 
 @dataclass_transform(eq_default=False, field_specifiers=(field,))
 class FieldsAsArguments:
-    """Gives its subclasses the constructor of a dataclass: annotated fields are its arguments.
+    """Gives subclasses the constructor of a dataclass, with annotated fields as arguments.
 
-    `inspect.signature` and type checkers see them. They are no attributes of the class, where a
-    default would be mistaken for the value in `param_groups`.
+    `inspect.signature` and type checkers see the arguments. They are not attributes of the class,
+    where a default could be mistaken for the value in `param_groups`.
 
     Attributes:
         arguments: the annotation of every field, by name.
@@ -70,7 +72,7 @@ class FieldsAsArguments:
         made: Any = dataclass(eq=False, repr=False)(cls)
         own = get_annotations(cls, eval_str=True)
         cls.arguments = {f.name: own.get(f.name, cls.arguments.get(f.name)) for f in fields(made)}
-        # Resolved here: type hints of a subclass in another module could not be.
+        # Resolved here: type hints of a subclass in another module could not be resolved later.
         taken = signature(cls).parameters
         made.__init__.__annotations__ = {name: cls.arguments[name] for name in taken}
         for name in cls.arguments.keys() & vars(cls).keys():

@@ -21,7 +21,7 @@ class LionRule(Rule):
     state_layout: ClassVar[StateLayout] = {"exp_avg": "tensor"}
 
     def update(self, w: Tensor, g: Tensor, state: State, h: Hyperparameters) -> Update:
-        """The next w and m, both [K, ...] in the parameter's dtype."""
+        """Return the next w and m, both [K, ...] in the parameter's dtype."""
         lr, (beta1, beta2) = h["lr"], map(float64, h["betas"])
         view = RealView(w, self.semantics)
         w = decoupled(view.of(w), lr, h["weight_decay"])
@@ -40,21 +40,21 @@ class Lion(RuleOptimizer):
         w ← (1 − lr·λ)w − lr·d
         m ← β₂m + (1 − β₂)g
 
-    Under g → c·g nothing changes. A step is lr·√2 long for a complex entry under `split`, lr under
-    `modulus`.
+    Under g → c·g nothing changes. The step of a complex entry has length lr·√2 under `split` and lr
+    under `modulus`.
 
     Chen et al. 2023, Symbolic discovery of optimization algorithms, algorithm 2.
 
     Args:
-        params: parameters or groups.
+        params: parameters, or parameter groups.
         lr: learning rate.
-        betas: (β₁, β₂).
-        weight_decay: λ, decoupled.
+        betas: decay rates (β₁, β₂) of the moments.
+        weight_decay: decoupled weight decay λ.
         semantics: `split` (Re and Im as two reals) or `modulus` (one complex number).
         stacked: every parameter has a leading axis K; numbers may be [K] tensors.
 
     Raises:
-        ValueError: a hyperparameter is out of its range, or NaN.
+        ValueError: a hyperparameter is out of range or NaN.
     """
 
     rule_class = LionRule
@@ -67,13 +67,13 @@ class SignSGDRule(LionRule):
     """The step of `SignSGD`: that of Lion with β₁ = β₂ = μ."""
 
     def update(self, w: Tensor, g: Tensor, state: State, h: Hyperparameters) -> Update:
-        """The next w and m, both [K, ...] in the parameter's dtype."""
+        """Return the next w and m, both [K, ...] in the parameter's dtype."""
         mu = h["momentum"]
         return super().update(w, g, state, {**h, "betas": (mu, mu)})
 
 
 class SignSGD(RuleOptimizer):
-    """signSGD: the sign of the gradient, or with momentum μ that of its running mean.
+    """signSGD: the sign of the gradient; with momentum μ the sign of its running mean.
 
     For Re and Im separately (`split`)::
 
@@ -86,15 +86,15 @@ class SignSGD(RuleOptimizer):
     it is their Signum.
 
     Args:
-        params: parameters or groups.
+        params: parameters, or parameter groups.
         lr: learning rate.
-        momentum: μ.
-        weight_decay: λ, decoupled.
+        momentum: momentum μ.
+        weight_decay: decoupled weight decay λ.
         semantics: `split` (Re and Im as two reals) or `modulus` (one complex number).
         stacked: every parameter has a leading axis K; numbers may be [K] tensors.
 
     Raises:
-        ValueError: a hyperparameter is out of its range, or NaN.
+        ValueError: a hyperparameter is out of range or NaN.
     """
 
     rule_class = SignSGDRule

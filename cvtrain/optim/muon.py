@@ -17,7 +17,7 @@ from cvtrain.optim.semantics import RealView, Semantics, State, StateLayout
 from cvtrain.optim.weight_decay import decoupled, descend
 
 ADJUSTMENTS = (None, "original", "match_rms_adamw", "spectral_unclamped")
-"""How the learning rate may depend on the shape; None is the original."""
+"""Ways in which the learning rate may depend on the shape; None is the original."""
 
 
 class MuonRule(Rule):
@@ -26,13 +26,13 @@ class MuonRule(Rule):
     state_layout: ClassVar[StateLayout] = {"momentum_buffer": "tensor"}
 
     def check(self, h: Hyperparameters) -> None:
-        """Raise ValueError for an adjustment of the learning rate that is not known."""
+        """Raise ValueError if the adjustment of the learning rate is unknown."""
         if h["adjust_lr_fn"] not in ADJUSTMENTS:
             names = ", ".join(name for name in ADJUSTMENTS if name)
             raise ValueError(f"adjust_lr_fn={h['adjust_lr_fn']}: should be one of {names}")
 
     def check_shape(self, shape: torch.Size, h: Hyperparameters) -> None:
-        """Raise ValueError for a parameter that is no matrix, unless `flatten` makes it one."""
+        """Raise ValueError for a parameter that is not a matrix, unless `flatten` is set."""
         if len(shape) != 2 and not h["flatten"]:
             raise ValueError(
                 f"flatten=False: should be True, or Muon only supports 2D parameters, not"
@@ -40,7 +40,7 @@ class MuonRule(Rule):
             )
 
     def update(self, w: Tensor, g: Tensor, state: State, h: Hyperparameters) -> Update:
-        """The next W and B, both [K, ...] in the parameter's dtype."""
+        """Return the next W and B, both [K, ...] in the parameter's dtype."""
         lr, mu = float64(h["lr"]), float64(h["momentum"])
         view = RealView(w, self.semantics)
         g, b = view.of(g), view.of(state["momentum_buffer"])
@@ -60,9 +60,10 @@ class MuonRule(Rule):
 
 
 def polar_factor(m: Tensor, h: Hyperparameters) -> Tensor:
-    """Nearly PQᴴ of matrices M [K, a, b] = PΣQᴴ, real or complex; singular values end near 1.
+    """The polar factor PQᴴ of matrices M [K, a, b] = PΣQᴴ, real or complex, approximately; its
+    singular values end near 1.
 
-    X ← pX + (qXXᴴ + r(XXᴴ)²)X, `ns_steps` times from X = M/max(‖M‖, eps), with (p, q, r) the
+    X ← pX + (qXXᴴ + r(XXᴴ)²)X, `ns_steps` times from X = M/max(‖M‖, eps), where (p, q, r) are the
     `ns_coefficients`.
     """
     p, q, r = (column(number, m) for number in h["ns_coefficients"])
@@ -88,7 +89,7 @@ def _shape_factor(adjustment: str | None, rows: int, columns: int) -> float:
 
 
 class Muon(RuleOptimizer):
-    """Muon: momentum, its matrix made (nearly) unitary before it is a step.
+    """Muon: momentum whose matrix is made (nearly) unitary before it becomes a step.
 
     With G the gradient, a matrix of a rows and b columns::
 
@@ -104,27 +105,27 @@ class Muon(RuleOptimizer):
 
     Under g → c·g the same weights come from c·eps, which matters only where ‖M‖ is below it.
 
-    Jordan et al. 2024, Muon: an optimizer for hidden layers in neural networks. Differs from
-    torch.optim.Muon, which refuses complex matrices, by iterating in the parameter's own precision.
-    Like torch's it takes matrices alone, unless `flatten`.
+    Jordan et al. 2024, Muon: an optimizer for hidden layers in neural networks. It differs from
+    torch.optim.Muon, which rejects complex matrices, in that it iterates in the parameter's own
+    precision. Like torch's it takes only matrices, unless `flatten` is set.
 
     Args:
-        params: parameters or groups.
+        params: parameters, or parameter groups.
         lr: learning rate.
-        weight_decay: λ, decoupled.
-        momentum: μ.
-        nesterov: look ahead along B.
-        ns_coefficients: of the iteration, see `polar_factor`.
-        eps: smallest norm that M is divided by.
+        weight_decay: decoupled weight decay λ.
+        momentum: momentum μ.
+        nesterov: whether to look ahead along B.
+        ns_coefficients: coefficients of the iteration; see `polar_factor`.
+        eps: smallest norm by which M is divided.
         ns_steps: number of iterations.
-        adjust_lr_fn: how the learning rate depends on the shape.
-        flatten: take every parameter as a matrix, whose rows are the first axis and whose columns
-            are all others; a vector has one column.
+        adjust_lr_fn: dependence of the learning rate on the shape.
+        flatten: whether to treat every parameter as a matrix whose rows are the first axis and
+            whose columns are all others; a vector has one column.
         semantics: `modulus` (one complex matrix) or `split` (Re and Im apart).
         stacked: every parameter has a leading axis K; numbers may be [K] tensors.
 
     Raises:
-        ValueError: a hyperparameter is out of its range, or NaN, or a parameter is no matrix.
+        ValueError: a hyperparameter is out of range or NaN, or a parameter is not a matrix.
     """
 
     rule_class = MuonRule

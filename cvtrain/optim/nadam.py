@@ -26,12 +26,12 @@ class NAdamRule(Rule):
     }
 
     def init(self, w: Tensor) -> State:
-        """t = 0 and Π = 1, float32 [K] on the host; m = v = 0."""
+        """t = 0 and Π = 1, float32 [K] on the CPU; m = v = 0."""
         state = super().init(w)
         return state | {"mu_product": torch.ones_like(state["mu_product"])}
 
     def update(self, w: Tensor, g: Tensor, state: State, h: Hyperparameters) -> Update:
-        """The next w, [K, ...] in its dtype, and the next t, Π, m, v."""
+        """Return the next w, [K, ...] in its dtype, and the next t, Π, m, v."""
         lr, eps = h["lr"], h["eps"]
         beta1, beta2 = map(float64, h["betas"])
         t = state["step"].cpu() + 1
@@ -43,7 +43,7 @@ class NAdamRule(Rule):
             beta1 * (1 - 0.5 * power(0.96, at * float64(h["momentum_decay"])))
             for at in (t.double(), t.double() + 1)
         )
-        mu_product = state["mu_product"].cpu().float() * mu.float()  # as torch keeps it
+        mu_product = state["mu_product"].cpu().float() * mu.float()  # float32, as in torch
         product, product_next = mu_product.double(), mu_product.double() * mu_next
         m = torch.lerp(m, g, column(1 - beta1, m))
         v = view.mean_square(v, g, beta2)
@@ -58,7 +58,7 @@ def _step(w: Tensor, factor: Number, d: Tensor, r: Tensor) -> Tensor:
 
 
 class NAdam(RuleOptimizer):
-    """Adam with Nesterov's look ahead, its momentum μₜ rising over time.
+    """Adam with Nesterov momentum, whose coefficient μₜ rises over time.
 
     At step t = 1, 2, …, for Re and Im separately (`split`), with g ← g + λw, or with
     w ← (1 − lr·λ)w under `decoupled_weight_decay`::
@@ -75,18 +75,18 @@ class NAdam(RuleOptimizer):
     with foreach=False.
 
     Args:
-        params: parameters or groups.
+        params: parameters, or parameter groups.
         lr: learning rate.
-        betas: (β₁, β₂).
+        betas: decay rates (β₁, β₂) of the moments.
         eps: added to the root of the second moment.
-        weight_decay: λ.
-        momentum_decay: how fast μₜ rises to β₁.
+        weight_decay: weight decay λ.
+        momentum_decay: rate at which μₜ rises to β₁.
         decoupled_weight_decay: shrink the weights instead of adding λw to the gradient.
         semantics: `split` (Re and Im as two reals) or `modulus` (one complex number).
         stacked: every parameter has a leading axis K; numbers may be [K] tensors.
 
     Raises:
-        ValueError: a hyperparameter is out of its range, or NaN.
+        ValueError: a hyperparameter is out of range or NaN.
     """
 
     rule_class = NAdamRule

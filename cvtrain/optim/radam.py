@@ -15,7 +15,7 @@ from cvtrain.optim.semantics import RealView, State, StateLayout
 from cvtrain.optim.weight_decay import decay
 
 ADAPTED_ABOVE = 5.0
-"""Length ρ of the moving average above which the second moment is trusted."""
+"""Length ρ of the moving average above which the second moment is used."""
 
 
 class RAdamRule(Rule):
@@ -28,7 +28,7 @@ class RAdamRule(Rule):
     }
 
     def update(self, w: Tensor, g: Tensor, state: State, h: Hyperparameters) -> Update:
-        """The next w, [K, ...] in its dtype, and the next t, m, v."""
+        """Return the next w, [K, ...] in its dtype, and the next t, m, v."""
         lr, eps = h["lr"], h["eps"]
         beta1, beta2 = map(float64, h["betas"])
         t = state["step"].cpu() + 1
@@ -45,7 +45,7 @@ class RAdamRule(Rule):
         adapted = rho > ADAPTED_ABOVE
         if bool(adapted.any()):
             q = power((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho), 0.5)
-            # Not a division by r: torch divides a number by a tensor in these two roundings.
+            # Not a division by r: torch divides a number by a tensor with these two roundings.
             inverse = v.sqrt().add_(column(eps, v)).reciprocal_()
             rectified = d * (inverse * column(power(correction, 0.5), v)) * column(q, v)
             d = torch.where(column(adapted, v).bool(), rectified, d)
@@ -53,7 +53,7 @@ class RAdamRule(Rule):
 
 
 class RAdam(RuleOptimizer):
-    """Adam with a rectified start: plain momentum until the second moment can be trusted.
+    """Adam with a rectified start: plain momentum until the second moment is reliable.
 
     At step t = 1, 2, …, for Re and Im separately (`split`), with g ← g + λw, or with
     w ← (1 − lr·λ)w under `decoupled_weight_decay`::
@@ -67,23 +67,23 @@ class RAdam(RuleOptimizer):
         q = √[(ρ − 4)(ρ − 2)ρ∞ / ((ρ∞ − 4)(ρ∞ − 2)ρ)]
 
     The first steps are linear in g and the later ones are not: under g → c·g they need lr/c and lr,
-    beside c·eps and, if coupled, c·λ, so no constant map gives the same weights.
+    beside c·eps and (if coupled) c·λ. No constant map gives the same weights.
 
     Liu et al. 2020, On the variance of the adaptive learning rate and beyond. `split` has the bits
     of torch.optim.RAdam with foreach=False.
 
     Args:
-        params: parameters or groups.
+        params: parameters, or parameter groups.
         lr: learning rate.
-        betas: (β₁, β₂).
+        betas: decay rates (β₁, β₂) of the moments.
         eps: added to the root of the second moment.
-        weight_decay: λ.
+        weight_decay: weight decay λ.
         decoupled_weight_decay: shrink the weights instead of adding λw to the gradient.
         semantics: `split` (Re and Im as two reals) or `modulus` (one complex number).
         stacked: every parameter has a leading axis K; numbers may be [K] tensors.
 
     Raises:
-        ValueError: a hyperparameter is out of its range, or NaN.
+        ValueError: a hyperparameter is out of range or NaN.
     """
 
     rule_class = RAdamRule

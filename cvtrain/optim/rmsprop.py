@@ -16,7 +16,7 @@ from cvtrain.optim.weight_decay import coupled
 
 
 class RMSpropRule(Rule):
-    """The step of `RMSprop`; m and b are kept only where they are wanted."""
+    """The step of `RMSprop`; m and b are in the state only if they are used."""
 
     state_layout: ClassVar[StateLayout] = {
         "step": "number",
@@ -27,7 +27,7 @@ class RMSpropRule(Rule):
     set_at_first_step = frozenset({"grad_avg", "momentum_buffer"})
 
     def update(self, w: Tensor, g: Tensor, state: State, h: Hyperparameters) -> Update:
-        """The next w, [K, ...] in its dtype, and the next t, v, m and b."""
+        """Return the next w, [K, ...] in its dtype, and the next t, v, m and b."""
         lr, alpha, eps, mu = (h[name] for name in ("lr", "alpha", "eps", "momentum"))
         zero = torch.zeros_like(w)
         view = RealView(w, self.semantics)
@@ -70,18 +70,18 @@ class RMSprop(RuleOptimizer):
     torch.optim.RMSprop with foreach=False.
 
     Args:
-        params: parameters or groups.
+        params: parameters, or parameter groups.
         lr: learning rate.
-        alpha: α, the share of the mean square that stays.
-        eps: added to its root.
-        weight_decay: λ, coupled.
-        momentum: μ.
+        alpha: α, the weight of the old value in the mean square.
+        eps: added to the root of the mean square.
+        weight_decay: coupled weight decay λ.
+        momentum: momentum μ.
         centered: subtract the squared mean, which makes the mean square a variance.
         semantics: `split` (Re and Im as two reals) or `modulus` (one complex number).
         stacked: every parameter has a leading axis K; numbers may be [K] tensors.
 
     Raises:
-        ValueError: a hyperparameter is out of its range, or NaN.
+        ValueError: a hyperparameter is out of range or NaN.
     """
 
     rule_class = RMSpropRule

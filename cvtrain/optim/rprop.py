@@ -15,7 +15,7 @@ from cvtrain.optim.semantics import RealView, State, StateLayout
 
 
 class RpropRule(Rule):
-    """The step of `Rprop`; s begins as lr, which `init` does not know."""
+    """The step of `Rprop`; the initial s is lr, which `init` does not know."""
 
     state_layout: ClassVar[StateLayout] = {
         "step": "number",
@@ -31,7 +31,7 @@ class RpropRule(Rule):
             raise ValueError(f"etas={h['etas']}: should be 0 < etas[0] < 1 < etas[1]")
 
     def update(self, w: Tensor, g: Tensor, state: State, h: Hyperparameters) -> Update:
-        """The next w, [K, ...] in its dtype, and the next t, p, s (real under `modulus`)."""
+        """Return the next w, [K, ...] in its dtype, and the next t, p, s (real under `modulus`)."""
         view = RealView(w, self.semantics)
         w, g, p = map(view.of, (w, g, state["prev"]))
         s = view.of(state.get("step_size", view.no_magnitude()))
@@ -50,10 +50,11 @@ class RpropRule(Rule):
 
 
 class Rprop(RuleOptimizer):
-    """Rprop: a step size s per entry, grown while the gradient keeps its side, cut when it turns.
+    """Rprop: a step size s per entry that grows while the gradient keeps its sign and shrinks when
+    it turns.
 
-    For Re and Im separately (`split`), with p the gradient of the step before, s = lr at first and
-    bounds s₋ ≤ s ≤ s₊::
+    For Re and Im separately (`split`), with p the gradient of the previous step, s = lr initially
+    and bounds s₋ ≤ s ≤ s₊::
 
         s ← η₊s where g·p > 0, η₋s where g·p < 0     Re(g·p*) under `modulus`
         g ← 0 where g·p < 0
@@ -62,19 +63,19 @@ class Rprop(RuleOptimizer):
     Under g → c·g nothing changes.
 
     Riedmiller and Braun 1993, A direct adaptive method for faster backpropagation learning, in the
-    variant without backtracking; `modulus`, which turns with the plane, is ours. `split` has the
-    bits of torch.optim.Rprop with foreach=False.
+    variant without backtracking; `modulus`, which commutes with rotations of the plane, is our
+    extension. `split` has the bits of torch.optim.Rprop with foreach=False.
 
     Args:
-        params: parameters or groups.
-        lr: the step sizes at first.
+        params: parameters, or parameter groups.
+        lr: initial step sizes.
         etas: (η₋, η₊), with 0 < η₋ < 1 < η₊.
         step_sizes: (s₋, s₊).
         semantics: `split` (Re and Im as two reals) or `modulus` (one complex number).
         stacked: every parameter has a leading axis K; numbers may be [K] tensors.
 
     Raises:
-        ValueError: a hyperparameter is out of its range, or NaN.
+        ValueError: a hyperparameter is out of range or NaN.
     """
 
     rule_class = RpropRule

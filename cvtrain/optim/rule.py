@@ -1,4 +1,4 @@
-"""An update rule: one step of an optimizer as pure functions over a stack."""
+"""An update rule: one step of an optimizer as pure functions on a stack."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Rule(ABC):
     """One step of an optimizer, for K members at once.
 
     Tensors have a leading axis K. A numeric hyperparameter is a Python number or a [K] float64
-    tensor on the host (a pair of them for `betas`); a structural choice is a Python bool or string.
+    tensor on the CPU (for `betas` a pair of them); a structural choice is a Python bool or string.
 
     Attributes:
         semantics: how a complex entry is treated: `split`, as two reals, or `modulus`, as one
             complex number.
         state_layout: what the state may hold, by name.
-        set_at_first_step: names in `state_layout` that `init` leaves to `update`.
-        takes_sparse_gradients: whether entries without a gradient stay as they are, so that a
-            sparse gradient is worth the dense one; the others decay or move them all the same.
+        set_at_first_step: names in `state_layout` that `update` sets, not `init`.
+        takes_sparse_gradients: whether entries without a gradient stay unchanged, so that a sparse
+            gradient gives the same step as the dense one; other rules decay or move these entries.
     """
 
     semantics: Semantics
@@ -39,15 +39,17 @@ class Rule(ABC):
     takes_sparse_gradients: ClassVar[bool] = False
 
     def check(self, h: Hyperparameters) -> None:  # noqa: B027  # most rules have nothing to check
-        """Raise ValueError if hyperparameters contradict each other; each is in its own range."""
+        """Raise ValueError if hyperparameters contradict each other; their ranges are checked
+        before."""
 
     def check_shape(self, shape: torch.Size, h: Hyperparameters) -> None:  # noqa: B027  # as above
-        """Raise ValueError if the rule takes no parameter of that shape, without leading axis."""
+        """Raise ValueError if the rule rejects parameters of this shape, without the leading
+        axis."""
 
     def init(self, w: Tensor) -> State:
         """The state before the first step of a parameter w [K, ...].
 
-        A `number` is a zero for each member, float32 [K] on the host; a `tensor` and a `magnitude`
+        A `number` is a zero for each member, float32 [K] on the CPU; a `tensor` and a `magnitude`
         are zeros [K, ...] on the parameter's device.
         """
         state = {}
@@ -64,11 +66,11 @@ class Rule(ABC):
 
     @abstractmethod
     def update(self, w: Tensor, g: Tensor, state: State, h: Hyperparameters) -> Update:
-        """The next parameter and the next state; changes none of its arguments.
+        """Compute the next parameter and the next state, without changing the arguments.
 
         Args:
             w: parameter [K, ...].
-            g: its gradient [K, ...], as the optimizer is given it.
-            state: what `init` or the last `update` returned.
+            g: its gradient [K, ...], as the optimizer receives it.
+            state: the result of `init` or of the last `update`.
             h: hyperparameters by name.
         """

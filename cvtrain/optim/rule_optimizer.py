@@ -28,21 +28,21 @@ class RuleOptimizer(FieldsAsArguments, Optimizer):
             lr: Nonnegative = 1e-4
             momentum: Fraction = 0.0
 
-    The hyperparameters live in `param_groups` under torch's names; the state has torch's keys and
-    shapes. `p.grad` is read, never written. A plain parameter is updated in place, as by any
-    optimizer of torch; a stacked one gets new memory at every step, so that what was read of it
-    before stays as it was. torch's learning rate schedulers need a learning rate that is a Python
-    number, and are refused for [K] rates; set ``group["lr"]`` instead (see `cvtrain.schedule`).
+    The hyperparameters are in `param_groups` under torch's names; the state has torch's keys and
+    shapes. `p.grad` is read, never written. A plain parameter is updated in place, as by torch's
+    optimizers; a stacked parameter gets new memory at every step, so that earlier references keep
+    their values. torch's learning rate schedulers need a learning rate that is a Python number and
+    are rejected for [K] rates; set ``group["lr"]`` instead (see `cvtrain.schedule`).
 
-    A sparse gradient is taken by the rules that take one in torch (SGD and Adagrad, without weight
-    decay), as the dense tensor that it stands for.
+    Sparse gradients are accepted by the rules for which torch accepts them (SGD and Adagrad,
+    without weight decay), and treated as the dense tensors that they represent.
 
     Args:
-        params: parameters, or parameter groups with hyperparameters of their own.
+        params: parameters, or parameter groups with their own hyperparameters.
         maximize: step along −g, so that the objective rises.
-        foreach, fused: for torch's signature; there is one implementation, which ignores them.
-        capturable, differentiable: for torch's signature; True is refused, since step counts are
-            on the host and steps leave no graph.
+        foreach, fused: accepted for torch's signature and ignored: there is one implementation.
+        capturable, differentiable: accepted for torch's signature; True is rejected, since step
+            counts are on the CPU and steps have no graph.
         semantics: how a complex entry is treated: `split`, as two reals, or `modulus`, as one
             complex number.
         stacked: whether every parameter has a leading axis K; numbers may then be [K] tensors.
@@ -64,7 +64,7 @@ class RuleOptimizer(FieldsAsArguments, Optimizer):
     stacked: bool = False
 
     def __post_init__(self) -> None:
-        """Take the hyperparameters out of the fields, into `param_groups`."""
+        """Move the hyperparameters from the fields into `param_groups`."""
         if self.semantics not in get_args(Semantics):
             raise ValueError(f"semantics={self.semantics!r}: should be split or modulus")
         if not hasattr(self, "rule_class"):
@@ -74,7 +74,7 @@ class RuleOptimizer(FieldsAsArguments, Optimizer):
         self.rule = self.rule_class(self.semantics)
         own = {"params", "semantics", "stacked"}
         values = {
-            # A field that is no argument has its default alone.
+            # A field that is not an argument has only its default.
             field.name: vars(self).pop(field.name, field.default)
             for field in fields(self)
             if field.name not in own
@@ -82,10 +82,10 @@ class RuleOptimizer(FieldsAsArguments, Optimizer):
         super().__init__(vars(self).pop("params"), values)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Refuse a scheduler of torch, which first wraps `step`, where there are [K] rates.
+        """Reject a scheduler of torch, which first wraps `step`, if there are [K] rates.
 
         Raises:
-            ValueError: it would give all K the same learning rate.
+            ValueError: the scheduler would give all K networks the same learning rate.
         """
         if name == "step" and hasattr(value, "_wrapped_by_lr_sched"):
             for group in self.param_groups:
@@ -97,7 +97,7 @@ class RuleOptimizer(FieldsAsArguments, Optimizer):
         super().__setattr__(name, value)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group; hyperparameters that it lacks have the optimizer's own values.
+        """Add a group; missing hyperparameters get the optimizer's values.
 
         Raises:
             ValueError: a hyperparameter is out of range or NaN, or a tensor does not fit the stack.
@@ -142,10 +142,10 @@ class RuleOptimizer(FieldsAsArguments, Optimizer):
         """Update every parameter that has a gradient.
 
         Args:
-            closure: evaluates the objective again, with gradients, and returns it.
+            closure: function that evaluates the objective again, with gradients, and returns it.
 
         Returns:
-            What the closure returned, or None.
+            the result of the closure, or None.
         """
         objective = None
         if closure is not None:
@@ -161,11 +161,11 @@ class RuleOptimizer(FieldsAsArguments, Optimizer):
     def _update(self, p: Tensor, group: dict[str, Any]) -> None:
         assert p.grad is not None
         w = self._lift(p)
-        # A state that an older version of torch has pickled holds counts as numbers.
+        # A state pickled by an older version of torch holds counts as Python numbers.
         state = {name: torch.as_tensor(value) for name, value in self.state.get(p, {}).items()}
         before = {name: self._lift(tensor) for name, tensor in state.items()}
         dense = p.grad if p.grad.layout == torch.strided else self._dense(p.grad, group)
-        # A convention may return a lazily conjugated tensor, of which torch makes no real view.
+        # A convention may return a lazily conjugated tensor, which has no real view in torch.
         g = self._lift(dense.resolve_conj())
         if group["maximize"]:
             g = -g
@@ -178,7 +178,7 @@ class RuleOptimizer(FieldsAsArguments, Optimizer):
             self.state[p] = {name: self._drop(t) for name, t in after.items()}
 
     def _dense(self, gradient: Tensor, group: Mapping[str, Any]) -> Tensor:
-        # The words are torch's.
+        # The messages are torch's.
         if not self.rule.takes_sparse_gradients:
             raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
         if bool((float64(group["weight_decay"]) != 0).any()):
@@ -188,18 +188,18 @@ class RuleOptimizer(FieldsAsArguments, Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load hyperparameters and state, of this class or of torch's optimizer with the same rule.
 
-        torch's has the state of `split`.
+        torch's optimizer has the state of `split`.
 
         Raises:
-            ValueError: they are of another rule, of the other semantics or of other parameters; the
-                optimizer stays as it was.
+            ValueError: the state belongs to another rule, other semantics or other parameters; the
+                optimizer is then unchanged.
         """
         hyperparameters = frozenset(
             name for kind in _subclasses(RuleOptimizer) for name in kind.arguments
         )
         saved = SavedState(self, state_dict, hyperparameters - RuleOptimizer.arguments.keys())
         super().load_state_dict(saved.checked())
-        # torch would cast them, and move them to the parameter's device.
+        # torch would cast the numbers, and move them to the parameter's device.
         for p, numbers in saved.numbers():
             self.state[p].update(numbers)
 

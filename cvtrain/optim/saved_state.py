@@ -1,4 +1,4 @@
-"""Checks a saved optimizer state against the rule that is to continue from it."""
+"""Check a saved optimizer state against the rule that is to continue from it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from cvtrain.optim.rule import Hyperparameters, Rule
 from cvtrain.optim.semantics import Semantics, State
 
 LATER_ARGUMENTS = (*SWITCHES, "decoupled_weight_decay", "flatten")
-"""What older states lack, of torch too: the optimizer that loads them has its own values."""
+"""Keys that older states (also torch's) lack; the loading optimizer uses its own values."""
 
 
 class ResumingOptimizer(Protocol):
-    """The optimizer that loads a state: what is read of it."""
+    """Interface of the optimizer that loads a state, as far as it is used here."""
 
     param_groups: list[dict[str, Any]]
     defaults: dict[str, Any]
@@ -32,15 +32,15 @@ class ResumingOptimizer(Protocol):
 
 
 class SavedState:
-    """What `state_dict` of an optimizer returned, here or in torch.
+    """The result of `state_dict` of an optimizer, of cvtrain or of torch.
 
     A state dict does not name the rule that wrote it. The rule is recognised by the names of its
     hyperparameters and tensors, their shapes, and whether they are complex.
 
     Args:
-        optimizer: loads the state.
-        state_dict: is read, not changed.
-        hyperparameters: names of the hyperparameters of all rules; one that the optimizer lacks
+        optimizer: optimizer that loads the state.
+        state_dict: the state, which is not changed.
+        hyperparameters: names of the hyperparameters of all rules; a name that the optimizer lacks
             shows that another rule wrote the state.
     """
 
@@ -61,7 +61,7 @@ class SavedState:
         """The state dict for `torch.optim.Optimizer.load_state_dict`, in the optimizer's precision.
 
         Raises:
-            ValueError: it is of another rule, of the other semantics or of other parameters.
+            ValueError: the state belongs to another rule, other semantics or other parameters.
         """
         saved_groups = self._state_dict["param_groups"]
         groups = [
@@ -71,7 +71,7 @@ class SavedState:
             )
         ]
         if len(groups) < len(saved_groups):
-            groups = saved_groups  # torch refuses it
+            groups = saved_groups  # torch rejects it
         state = dict(self._state_dict["state"])
         for key, p in self._parameters():
             if state.get(key):
@@ -79,9 +79,9 @@ class SavedState:
         return {**self._state_dict, "param_groups": groups, "state": state}
 
     def numbers(self) -> list[tuple[Tensor, State]]:
-        """The numbers (step counts and the like) in each parameter's state, on the host.
+        """The numbers (such as step counts) in each parameter's state, on the CPU.
 
-        To be called after `checked`, which collects them.
+        Call it after `checked`, which collects them.
         """
         return self._numbers
 
@@ -105,7 +105,7 @@ class SavedState:
                 f"{key} has {', '.join(foreign)}: should be of {self._class},"
                 " which has no such hyperparameter"
             )
-        # How torch's own step was computed does not matter to what follows.
+        # How torch computed its steps does not affect the following ones.
         saved |= {"capturable": False, "differentiable": False}
         group = saved | {name: on_host(saved[name]) for name in known}
         self._optimizer.check_group(group | {"params": own["params"]})

@@ -16,21 +16,21 @@ from cvtrain.optim.weight_decay import coupled, descend
 
 
 class SGDRule(Rule):
-    """The step of `SGD`, the same for both semantics: it is linear in Re g and Im g."""
+    """The step of `SGD`, the same for both semantics, since it is linear in Re g and Im g."""
 
     state_layout: ClassVar[StateLayout] = {"momentum_buffer": "tensor"}
     set_at_first_step = frozenset({"momentum_buffer"})
     takes_sparse_gradients = True
 
     def check(self, h: Hyperparameters) -> None:
-        """Raise ValueError if Nesterov's momentum has no momentum, or has dampening."""
+        """Raise ValueError if Nesterov is requested without momentum, or with dampening."""
         if h["nesterov"]:
             mu, tau = float64(h["momentum"]), float64(h["dampening"])
             if bool((mu == 0).any()) or bool((tau != 0).any()):
                 raise ValueError("nesterov=True: should have momentum > 0 and dampening = 0")
 
     def update(self, w: Tensor, g: Tensor, state: State, h: Hyperparameters) -> Update:
-        """The next w and b, both [K, ...] in the parameter's dtype."""
+        """Return the next w and b, both [K, ...] in the parameter's dtype."""
         lr, mu, tau = h["lr"], h["momentum"], h["dampening"]
         g = coupled(g, w, h["weight_decay"])
         if not isinstance(mu, Tensor) and mu == 0:
@@ -61,20 +61,20 @@ class SGD(RuleOptimizer):
     Linear in g: under g → c·g the same weights come from lr/c and c·λ.
 
     Sutskever et al. 2013, On the importance of initialization and momentum in deep learning; the
-    learning rate stands outside of b, as in torch.optim.SGD, whose bits the step has.
+    learning rate is outside b, as in torch.optim.SGD, to which the step is bit-identical.
 
     Args:
-        params: parameters or groups.
+        params: parameters, or parameter groups.
         lr: learning rate.
-        momentum: μ.
-        dampening: τ.
-        weight_decay: λ.
-        nesterov: look ahead along b; needs μ > 0 and τ = 0.
+        momentum: momentum μ.
+        dampening: dampening τ of the momentum.
+        weight_decay: weight decay λ.
+        nesterov: whether to look ahead along b; needs μ > 0 and τ = 0.
         semantics: `split` or `modulus`; the same here, since the rule is linear in the gradient.
         stacked: every parameter has a leading axis K; numbers may be [K] tensors.
 
     Raises:
-        ValueError: a hyperparameter is out of its range, or NaN.
+        ValueError: a hyperparameter is out of range or NaN.
     """
 
     rule_class = SGDRule

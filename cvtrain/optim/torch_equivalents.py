@@ -1,4 +1,4 @@
-"""For each optimizer of torch the one here that has its rule."""
+"""The equivalents of torch's optimizers in cvtrain."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ OF_TORCH: dict[type[torch.optim.Optimizer], type[RuleOptimizer]] = {
         *(RMSprop, Adagrad, Adadelta, Rprop, ASGD),
     )
 }
-"""By the class of torch, whose name is the same."""
+"""Classes of cvtrain with the same rule, by class of torch; both have the same name."""
 
 
 def rule_optimizer(optimizer: type[torch.optim.Optimizer]) -> type[RuleOptimizer] | None:
-    """The class that has the rule of `optimizer`: itself, that of the same name here, or None."""
+    """The class of cvtrain with the rule of `optimizer`: itself, its equivalent, or None."""
     return optimizer if issubclass(optimizer, RuleOptimizer) else OF_TORCH.get(optimizer)

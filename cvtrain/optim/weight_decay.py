@@ -25,7 +25,7 @@ def coupled(g: Tensor, w: Tensor, weight_decay: Number) -> Tensor:
 def decoupled(w: Tensor, lr: Number, weight_decay: Number) -> Tensor:
     """(1 − lr·λ)w; w itself for members with λ = 0.
 
-    The gradient does not enter, so under g → c·g λ stays as it is (Loshchilov and Hutter 2019,
+    The gradient is not involved, so λ stays unchanged under g → c·g (Loshchilov and Hutter 2019,
     Decoupled weight decay regularization).
     """
     return where_nonzero(
@@ -36,7 +36,7 @@ def decoupled(w: Tensor, lr: Number, weight_decay: Number) -> Tensor:
 
 
 def decay(w: Tensor, g: Tensor, h: Hyperparameters) -> tuple[Tensor, Tensor]:
-    """w and g after weight decay, `decoupled` or `coupled` by h["decoupled_weight_decay"]."""
+    """w and g after weight decay: `decoupled` if h["decoupled_weight_decay"], else `coupled`."""
     if h["decoupled_weight_decay"]:
         return decoupled(w, h["lr"], h["weight_decay"]), g
     return w, coupled(g, w, h["weight_decay"])

@@ -24,8 +24,8 @@ class Fastest:
 
     Attributes:
         lr: the learning rate.
-        rate: the factor of the error per step there, in [0, 1); of ‖ε‖ for gradient descent, of
-            E[ε εᴴ] for LMS.
+        rate: factor of the error per step, in [0, 1): of ‖ε‖ for gradient descent, of E[ε εᴴ] for
+            LMS.
         momentum: β of `torch.optim.SGD`.
     """
 
@@ -41,7 +41,7 @@ def gd_stability_limit(
     nesterov: bool = False,
     gradient_factor: float = 1.0,
 ) -> float:
-    """The lr below which `torch.optim.SGD` on the full batch converges, and at which it does not.
+    """The lr below which `torch.optim.SGD` on the full batch converges; at this lr it does not.
 
     With the largest eigenvalue λ of R: 1/λ plain, (1 + β)/λ for the heavy ball (Polyak 1964) and
     (1 + β)/((1 + 2β) λ) for PyTorch's Nesterov momentum. The Hessian over (Re w, Im w) is 2λ, hence
@@ -52,7 +52,7 @@ def gd_stability_limit(
         covariance: R `[M, M]`, Hermitian, positive semidefinite, not 0.
         momentum: β in [0, 1); dampening is 0.
         nesterov: as in `torch.optim.SGD`.
-        gradient_factor: what multiplies PyTorch's gradient.
+        gradient_factor: factor on PyTorch's gradient.
 
     Raises:
         ValueError: an argument is out of range.
@@ -108,7 +108,7 @@ def gd_learning_curve(
     """The losses L_0 … L_steps `[steps + 1]` of plain gradient descent on the full batch.
 
     L_t = L_min + Σᵢ λᵢ |vᵢ|² (1 − 2·lr·λᵢ)^{2t}, v = Vᴴ(w₀ − w°), R = V Λ Vᴴ (Widrow et al. 1975);
-    infinite where a diverging one overflows.
+    infinite if a diverging loss overflows.
 
     Args:
         covariance: R `[M, M]`, Hermitian, positive semidefinite, not 0.
@@ -116,7 +116,7 @@ def gd_learning_curve(
         lr: positive.
         steps: at least 0.
         minimum: L_min, at least 0.
-        gradient_factor: what multiplies PyTorch's gradient.
+        gradient_factor: factor on PyTorch's gradient.
 
     Raises:
         ValueError: an argument is out of range.
@@ -130,7 +130,8 @@ def gd_learning_curve(
     if initial.shape != eigenvalues.shape:
         raise ValueError(f"error of shape {list(initial.shape)}: should be [{eigenvalues.size}]")
 
-    # The first row is mode by mode what L_0 is made of, each further row its factor per step.
+    # The first row holds the contribution of each mode to L_0, each further row its factor per
+    # step.
     modes = np.tile((1 - 2 * effective * eigenvalues) ** 2, (steps + 1, 1))
     modes[0] = eigenvalues * np.abs(vectors.conj().T @ initial) ** 2
     with np.errstate(over="ignore"):

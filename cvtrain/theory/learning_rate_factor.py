@@ -1,15 +1,15 @@
-"""By how many octaves a convention moves a learning-rate curve, from the gradient's complex share.
+"""The octaves by which a convention moves a learning-rate curve, from the gradient's complex share.
 
 Under gradient flow w' = −rate·g the loss falls at dL/dt = −rate·(C + R), where C and R are the sums
-of |g|² over complex and real parameters. A convention that multiplies the gradient of the complex
-ones by c makes that −rate·(c·C + R): at the same weights the loss falls 1 − (1 − c)·s times as
-fast, s = C/(C + R). Steps of the same length are made up for by a rate that is larger by its
-inverse, so the curve of the loss over the learning rate moves by −log₂(1 − (1 − c)·s) octaves.
+of |g|² over complex and real parameters. A convention that multiplies the gradient of complex
+parameters by c makes this −rate·(c·C + R): at the same weights the loss falls 1 − (1 − c)·s times
+as fast, with s = C/(C + R). A rate that is larger by the inverse factor restores the speed, so the
+curve of the loss over the learning rate moves by −log₂(1 − (1 − c)·s) octaves.
 
-That is exact where s is 0 or 1, and to first order in time else. Two things are left out: s changes
-along the training, and the path does, since complex parameters lag behind under c < 1. For the
-first, the time to a level of the loss is the integral of dt over the path, so that the inverse
-speed is averaged over time. For the second there is `flow_shift`, exact for a quadratic loss.
+This is exact if s is 0 or 1, and otherwise holds to first order in time. Two effects are left out:
+s changes along the training, and the path changes, since complex parameters lag behind if c < 1.
+For the first, the time to a level of the loss is the integral of dt over the path, so the inverse
+speed is averaged over time. For the second, `flow_shift` is exact for a quadratic loss.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ import numpy.typing as npt
 from cvtrain.theory.moments import RealArray, check_positive
 
 HALVINGS = 200
-"""Of the interval in which the time to a level is searched."""
+"""Number of halvings of the interval in which the time to a level is searched."""
 
 
 def factor_octaves(
     shares: npt.ArrayLike, times: npt.ArrayLike | None = None, *, gradient_factor: float = 0.5
 ) -> float:
-    """Octaves to the right by which the curve of the loss over the learning rate moves.
+    """Octaves by which the curve of the loss over the learning rate moves to the right::
 
         log₂ mean_t 1 / (1 − (1 − gradient_factor)·s(t))
 
-    with the mean over time by the trapezoidal rule; of one share −log₂(1 − (1 − c)·s).
+    with the mean over time by the trapezoidal rule; for a single share −log₂(1 − (1 − c)·s).
 
     Args:
-        shares: s `[n]` along a training of the reference, each in [0, 1]; or one.
+        shares: s `[n]` along a training of the reference, each in [0, 1]; or a single share.
         times: `[n]`, ascending, e.g. numbers of updates; None: equally spaced.
-        gradient_factor: c > 0, what multiplies the gradient of complex parameters.
+        gradient_factor: c > 0, the factor on the gradient of complex parameters.
 
     Raises:
         ValueError: an argument is out of range, or the shapes differ.
@@ -62,17 +62,17 @@ def flow_shift(
     *,
     gradient_factor: float = 0.5,
 ) -> float:
-    """Octaves between the rates at which gradient flow on a quadratic reaches a level of the loss
-    at one time, with the gradient of complex modes multiplied and without.
+    """Octaves between the rates at which gradient flow on a quadratic reaches a given loss at the
+    same time, with and without the factor on the gradient of complex modes.
 
-    The loss is Σ eᵢ·exp(−2·cᵢ·λᵢ·t), cᵢ being `gradient_factor` in complex modes and 1 in real
+    The loss is Σ eᵢ·exp(−2·cᵢ·λᵢ·t), with cᵢ = `gradient_factor` in complex modes and 1 in real
     ones: each error decays as exp(−cᵢ·λᵢ·t).
 
     Args:
-        energies: eᵢ `[n]`, the loss of each mode at first, at least 0, not all 0.
+        energies: eᵢ `[n]`, the initial loss of each mode, at least 0, not all 0.
         curvatures: λᵢ `[n]`, eigenvalues of the Hessian over real coordinates, positive.
-        is_complex: `[n]`, bool.
-        level: share of the first loss that is to be reached, in (0, 1).
+        is_complex: `[n]`, bool: which modes are complex.
+        level: share of the initial loss to be reached, in (0, 1).
         gradient_factor: c > 0.
 
     Raises:
@@ -93,7 +93,8 @@ def flow_shift(
 
 
 def _time_to(energies: RealArray, rates: RealArray, level: float) -> float:
-    """When Σ energies·exp(−2·rates·t) has fallen to this share of itself, by bisection."""
+    """The time at which Σ energies·exp(−2·rates·t) has fallen to this share of itself, by
+    bisection."""
     low, high = 0.0, -math.log(level) / (2 * float(rates.min()))
     goal = level * energies.sum()
     for _ in range(HALVINGS):

@@ -21,7 +21,7 @@ from cvtrain.theory.moments import (
 def lms_mean_limit(covariance: npt.ArrayLike, *, gradient_factor: float = 1.0) -> float:
     """The lr below which E[w] converges: that of gradient descent, 1/λmax (Widrow et al. 1975).
 
-    Neither batch nor circularity enters, and LMS may diverge in mean square well below.
+    It depends on neither batch nor circularity, and LMS may diverge in mean square far below it.
 
     Raises:
         ValueError: an argument is out of range.
@@ -40,7 +40,7 @@ def lms_excess_curve(
     batch: int = 1,
     gradient_factor: float = 1.0,
 ) -> RealArray:
-    """The excess mean-square errors tr(R K_t), t = 0 … steps, `[steps + 1]`; the loss less J_min.
+    """The excess mean-square errors tr(R K_t), t = 0 … steps, `[steps + 1]`: the loss minus J_min.
 
         K′ = K − μ(RK + KR) + μ²[RKR + (R tr(RK) + P Kᵀ P*)/B] + μ² J_min R/B
 
@@ -53,9 +53,9 @@ def lms_excess_curve(
         lr: positive.
         steps: at least 0.
         minimum: J_min, at least 0.
-        pseudo_covariance: P `[M, M]`, symmetric and possible together with R; absent, 0.
+        pseudo_covariance: P `[M, M]`, symmetric and compatible with R; None: 0.
         batch: B, at least 1.
-        gradient_factor: what multiplies PyTorch's gradient.
+        gradient_factor: factor on PyTorch's gradient.
 
     Raises:
         ValueError: an argument is out of range.
@@ -75,7 +75,7 @@ def lms_excess_curve(
         rk = r @ k
         scatter = (r * (excess + minimum) + p @ k.T @ p.conj()) / batch
         k = k - mu * (rk + rk.conj().T) + mu**2 * (rk @ r + scatter)
-        k = (k + k.conj().T) / 2  # the recursion damps no skew part that rounding leaves
+        k = (k + k.conj().T) / 2  # the recursion does not damp a skew part left by rounding
         curve[t] = excess = np.trace(r @ k).real
     return curve
 
@@ -88,10 +88,10 @@ def lms_contraction(
     batch: int = 1,
     gradient_factor: float = 1.0,
 ) -> float:
-    """The factor of K = E[ε εᴴ] per step, in the end: the spectral radius of K ↦ K′ without noise.
+    """The asymptotic factor of K = E[ε εᴴ] per step: the spectral radius of K ↦ K′ without noise.
 
-    K′ is that of `lms_excess_curve`, with R = `covariance` and P = `pseudo_covariance` (absent, 0),
-    both `[M, M]`, B = `batch` and μ = 2·lr·gradient_factor. Takes memory of order M⁴.
+    K′ is defined in `lms_excess_curve`, with R = `covariance` and P = `pseudo_covariance` (None:
+    0), both `[M, M]`, B = `batch` and μ = 2·lr·gradient_factor. Takes memory of order M⁴.
 
     Raises:
         ValueError: an argument is out of range.
@@ -108,14 +108,14 @@ def lms_mean_square_limit(
     batch: int = 1,
     gradient_factor: float = 1.0,
 ) -> float:
-    """The lr below which K = E[ε εᴴ] converges, and at which it does not.
+    """The lr below which K = E[ε εᴴ] converges; at this lr it does not.
 
     Without its constant term the map is K′ = (1 − μD + μ²G) K, with D and G self-adjoint under
     tr(KᴴL). It keeps K ⪰ 0, so its largest eigenvalue is its spectral radius, and that is below 1
     where μD − μ²G is positive definite: μ < 1/λmax(D^-½ G D^-½) (Al-Naffouri and Sayed 2003).
 
-    K′ is that of `lms_excess_curve`, with R = `covariance` and P = `pseudo_covariance` (absent, 0),
-    both `[M, M]`, B = `batch` and μ = 2·lr·gradient_factor. Takes memory of order M⁴.
+    K′ is defined in `lms_excess_curve`, with R = `covariance` and P = `pseudo_covariance` (None:
+    0), both `[M, M]`, B = `batch` and μ = 2·lr·gradient_factor. Takes memory of order M⁴.
 
     Raises:
         ValueError: an argument is out of range.
@@ -134,15 +134,15 @@ def lms_misadjustment(
     batch: int = 1,
     gradient_factor: float = 1.0,
 ) -> float:
-    """The steady state's tr(RK)/J_min, the excess error over the least one.
+    """tr(RK)/J_min in the steady state: the excess error relative to the least error.
 
     For P = 0 it is S/(1 − S), S = Σᵢ μλᵢ/(B (2 − μλᵢ)); for small lr about lr·tr(R)/B.
 
-    R = `covariance` and P = `pseudo_covariance` (absent, 0) are `[M, M]`, B = `batch` and
-    μ = 2·lr·gradient_factor. Takes memory of order M⁴.
+    R = `covariance` and P = `pseudo_covariance` (None: 0) are `[M, M]`, B = `batch` and μ =
+    2·lr·gradient_factor. Takes memory of order M⁴.
 
     Raises:
-        ValueError: an argument is out of range, or lr not below `lms_mean_square_limit`.
+        ValueError: an argument is out of range, or lr is not below `lms_mean_square_limit`.
     """
     mu = 2 * effective_rate(lr, gradient_factor)
     eigenvalues, decay, growth = _second_moment_map(covariance, pseudo_covariance, batch)
@@ -166,12 +166,12 @@ def lms_fastest(
     batch: int = 1,
     gradient_factor: float = 1.0,
 ) -> Fastest:
-    """The lr at which `lms_contraction` is least; the rate is that contraction.
+    """The lr that minimises `lms_contraction`, and this contraction as the rate.
 
     I − μD + μ²G (see `lms_mean_square_limit`) is convex in μ since G is positive semidefinite, and
     so is its largest eigenvalue: a bounded search finds its minimum, to seven digits of lr.
 
-    R = `covariance` and P = `pseudo_covariance` (absent, 0) are `[M, M]`, B = `batch` and
+    R = `covariance` and P = `pseudo_covariance` (None: 0) are `[M, M]`, B = `batch`, and
     `gradient_factor` multiplies PyTorch's gradient. Takes memory of order M⁴.
 
     Raises:

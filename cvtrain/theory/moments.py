@@ -11,7 +11,7 @@ ComplexArray = npt.NDArray[np.complex128]
 RealArray = npt.NDArray[np.float64]
 
 TOLERANCE = 1e-6
-"""Relative error up to which a matrix counts as Hermitian, symmetric or positive; the covariance of
+"""Relative error up to which a matrix counts as Hermitian, symmetric or positive. The covariance of
 complex64 samples is Hermitian to about 1e-7."""
 
 
@@ -21,10 +21,10 @@ def sample_moments(inputs: npt.ArrayLike) -> tuple[ComplexArray, ComplexArray]:
     They are those of u = x*, which multiplies the error in the update (see `cvtrain.theory`).
 
     Args:
-        inputs: X `[N, M]`, one sample xᵀ a row.
+        inputs: X `[N, M]`, one sample xᵀ per row.
 
     Raises:
-        ValueError: X is no matrix with at least one row and column, or not finite.
+        ValueError: X is not finite, or not a matrix with at least one row and column.
     """
     x = np.asarray(inputs, dtype=np.complex128)
     if x.ndim != 2 or 0 in x.shape or not np.isfinite(x).all():
@@ -39,10 +39,10 @@ def augmented(
 
     Args:
         covariance: R `[M, M]`, Hermitian, positive semidefinite, not 0.
-        pseudo_covariance: P `[M, M]`, symmetric and possible together with R; absent, 0.
+        pseudo_covariance: P `[M, M]`, symmetric and compatible with R; None: 0.
 
     Returns:
-        The two matrices, both `[2M, 2M]`: arguments for widely-linear LMS.
+        the two matrices, both `[2M, 2M]`, as arguments for widely-linear LMS.
 
     Raises:
         ValueError: an argument is out of range.
@@ -60,7 +60,7 @@ def hermitian(name: str, matrix: npt.ArrayLike) -> ComplexArray:
     """`matrix` `[M, M]` as complex128, made Hermitian to the last bit.
 
     Raises:
-        ValueError: it is not finite, not square, or not Hermitian to `TOLERANCE`.
+        ValueError: the matrix is not finite, not square, or not Hermitian up to `TOLERANCE`.
     """
     values = _square(name, matrix)
     if np.abs(values - values.conj().T).max() > TOLERANCE * np.abs(values).max():
@@ -73,7 +73,7 @@ def eigenvalues_of(covariance: npt.ArrayLike, *, definite: bool = False) -> Real
 
     Args:
         covariance: R `[M, M]`.
-        definite: refuse an eigenvalue of 0 too.
+        definite: whether an eigenvalue of 0 is also an error.
 
     Raises:
         ValueError: R is not Hermitian, not positive semidefinite (or definite), or 0.
@@ -92,10 +92,10 @@ def eigenvalues_of(covariance: npt.ArrayLike, *, definite: bool = False) -> Real
 def checked_moments(
     covariance: npt.ArrayLike, pseudo_covariance: npt.ArrayLike | None
 ) -> tuple[ComplexArray, ComplexArray]:
-    """R and P as complex128 `[M, M]`; P = 0 if it is absent.
+    """R and P as complex128 `[M, M]`; P = 0 if it is None.
 
     Raises:
-        ValueError: R is not Hermitian positive definite, or P is not possible together with it.
+        ValueError: R is not Hermitian positive definite, or P is not compatible with it.
     """
     eigenvalues_of(covariance, definite=True)
     both, _ = augmented(covariance, pseudo_covariance)

@@ -1,7 +1,7 @@
 """Batch normalisation that keeps running statistics for each member of a stack.
 
-New statistics are written into the buffers: under `vmap` over stacked buffers, into the stack's. A
-NaN stays with its member.
+New statistics are written into the buffers; under `vmap` over stacked buffers these are the
+stack's. A NaN stays within its member.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from torch.nn import functional as F
 
 
 class MemberComplexBatchNorm(nn.Module):
-    """Mixin for torchcvnn's batch normalisation: the same numbers without a branch on their values.
+    """Mixin for torchcvnn's batch normalisation: the same numbers without a branch on values.
 
     With x = (Re z, Im z) of each channel, mean μ and covariance V over the batch and the remaining
-    axes, or the running ones in evaluation::
+    axes (in evaluation the running ones)::
 
         y = Γ (V + εI)^(-½) (x − μ) + β
 
-    Trabelsi et al. 2018, Deep complex networks, section 3.5. torchcvnn divides by n − 1 in V.
-    torchcvnn's own raises an error where a running statistic is NaN, and without `affine`.
+    Trabelsi et al. 2018, Deep complex networks, section 3.5. As in torchcvnn, V is divided by n −
+    1. torchcvnn's own layer raises an error if a running statistic is NaN, and without `affine`.
 
     Attributes:
         weight: Γ [C, 2, 2], real, or None.
@@ -65,8 +65,8 @@ class MemberComplexBatchNorm(nn.Module):
 
 
 class MemberBatchNorm(nn.Module):
-    """Mixin for torch's batch normalisation of real features, whose cumulative average (`momentum`
-    None) reads its number of batches as a Python number, which `vmap` does not allow.
+    """Mixin for torch's batch normalisation of real features. With a cumulative average (`momentum`
+    None) torch reads the number of batches as a Python number, which `vmap` does not allow.
 
     Attributes:
         running_mean, running_var: [C], real, or None.
@@ -87,7 +87,8 @@ class MemberBatchNorm(nn.Module):
             y: Tensor = super().forward(x)
             return y
         assert self.running_var is not None and self.num_batches_tracked is not None
-        # With momentum 1 torch leaves the statistics of this batch alone in what it is given.
+        # With momentum 1 torch writes the statistics of this batch alone into the buffers it is
+        # given.
         mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
         y = F.batch_norm(x, mean, var, self.weight, self.bias, True, 1.0, self.eps)
         self.num_batches_tracked.add_(1)
@@ -98,7 +99,7 @@ class MemberBatchNorm(nn.Module):
 
 
 def _covariance(centred: Tensor, over: tuple[int, ...]) -> Tensor:
-    """[C, 2, 2], real, of centred complex numbers [N, C, ...]."""
+    """Covariance [C, 2, 2], real, of centred complex numbers [N, C, ...]."""
     re, im = centred.real, centred.imag
     degrees_of_freedom = centred.numel() // centred.shape[1] - 1
     rr, ri, ii = ((a * b).sum(over) for a, b in ((re, re), (re, im), (im, im)))
@@ -107,7 +108,7 @@ def _covariance(centred: Tensor, over: tuple[int, ...]) -> Tensor:
 
 def _inverse_square_root(covariance: Tensor, eps: float) -> Tensor:
     """(V + εI)^(-½) = (adj(V + εI)/s + I)/t with s = √det, t = √(trace + 2s), all [C, 2, 2]."""
-    # torchcvnn's ε has torch's default dtype: 1e-5 is a float32 even among complex128.
+    # torchcvnn's ε has torch's default dtype: 1e-5 is a float32 also among complex128.
     eps = torch.tensor(eps, device="cpu").item()
     rr, ri, _, ii = covariance.flatten(-2).unbind(-1)
     rr, ii = rr + eps, ii + eps

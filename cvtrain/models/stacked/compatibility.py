@@ -17,7 +17,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from cvtrain.models.object_state import content_of
 
-_OF_EVERY_MODULE = frozenset({*vars(nn.Module()), "_compiled_call_impl"})  # copied without that
+_OF_EVERY_MODULE = frozenset({*vars(nn.Module()), "_compiled_call_impl"})  # a copy lacks the latter
 _OF_RECURRENT_LAYERS = frozenset({"_flat_weights", "_flat_weight_refs"})
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _WRITING_HOOKS: dict[type, str] = {SpectralNorm: "spectral_norm", WeightNorm: "weight_norm"}
@@ -26,18 +26,18 @@ _WRITING_HOOKS: dict[type, str] = {SpectralNorm: "spectral_norm", WeightNorm: "w
 def difference(networks: Sequence[nn.Module]) -> str | None:
     """Describe the first difference in the layers or tensors of networks, or None.
 
-    A difference is one in a layer, or in the shape or dtype of a tensor or whether it is trained.
-    Values of tensors are none.
+    Networks differ if a layer, or the shape, dtype or `requires_grad` of a tensor differs; values
+    of tensors may differ.
     """
     differences = (_difference(networks[0], other) for other in networks[1:])
     return next(filter(None, differences), None)
 
 
 def unstackable(network: nn.Module) -> str | None:
-    """Say what in a network by itself speaks against a stack, or None.
+    """The reason why a single network cannot be stacked, or None.
 
-    That is a weight that a hook of ``torch.nn.utils`` computes, or a hook that keeps a layer, a
-    parameter or a buffer in its closure.
+    Reasons are a weight that a hook of ``torch.nn.utils`` computes, and a hook that holds a layer,
+    a parameter or a buffer in its closure.
     """
     own = _own(network)
     for path, layer in network.named_modules():
@@ -54,14 +54,14 @@ def unstackable(network: nn.Module) -> str | None:
 
 
 def individual_attributes(networks: Sequence[nn.Module]) -> dict[tuple[str, str], str]:
-    """Attributes of layers that a forward common to all networks must not read, and why.
+    """Attributes of layers that a forward common to all networks must not read, with the reason.
 
-    Those are the plain attributes in which the networks differ (a number, a text, a function, a
-    tensor that is no buffer, a collection of such), and those that hold parameters or buffers of
-    the network or functions of its layers, which a stack cannot replace there.
+    These are plain attributes in which the networks differ (a number, a text, a function, a tensor
+    that is not a buffer, a collection of these), and attributes that hold parameters or buffers of
+    the network or functions of its layers, which a stack cannot replace.
 
     Returns:
-        A reason for each, by the path of the layer and the name of the attribute.
+        a reason for each, by path of the layer and name of the attribute.
     """
     first, *others = networks
     own = _own(first)
@@ -78,7 +78,7 @@ def individual_attributes(networks: Sequence[nn.Module]) -> dict[tuple[str, str]
 
 
 def names_attribute(layer: nn.Module, attribute: str) -> bool:
-    """Whether the code of a layer's forward has the name of an attribute."""
+    """Whether the code of a layer's forward contains the name of an attribute."""
     forward = type(layer).forward
     return isinstance(forward, FunctionType) and attribute in forward.__code__.co_names
 
@@ -109,14 +109,16 @@ def _own(network: nn.Module) -> dict[int, str]:
 def _held(
     value: Any, own: Mapping[int, str], function: bool = False, seen: frozenset[int] = frozenset()
 ) -> Iterator[str]:
-    """Names of those of `own` that a copy of `value` holds, though the copy's are others.
+    """Names of the tensors and layers in `own` that `value` still refers to after it is copied.
 
-    A copy of a layer, of a bound method or of a collection goes with its network; a tensor is
-    replaced in the layer alone, and of a function there is no copy.
+    A copy of a layer, of a bound method or of a collection refers to the copied network. A tensor
+    is replaced in the layer only, and functions are not copied.
 
     Args:
+        value: value of an attribute.
+        own: names of a network's layers, parameters and buffers by identity.
         function: whether a function holds the value.
-        seen: what holds the value, which it may hold in turn.
+        seen: identities of the objects that hold the value, to end circles.
     """
     if (function or isinstance(value, Tensor)) and id(value) in own:
         yield own[id(value)]
@@ -152,8 +154,8 @@ def _difference(left: nn.Module, right: nn.Module) -> str | None:
 
 
 def _kind(layer: nn.Module) -> type:
-    """The class of a layer, without that which torch makes for each layer with parametrizations,
-    which are layers themselves."""
+    """The class of a layer, without the class that torch creates for each layer with
+    parametrizations; these are layers themselves."""
     return type_before_parametrizations(layer)
 
 
@@ -171,10 +173,11 @@ def _tensor(named: tuple[str, Tensor] | None) -> str:
 
 
 def _alike(left: Any, right: Any, seen: frozenset[int] = frozenset()) -> bool:
-    """Whether two attributes are equal, as far as their kind shows that.
+    """Whether two attributes are equal, as far as their types allow a comparison.
 
     Args:
-        seen: what holds `left`, which it may hold in turn.
+        left, right: the attributes.
+        seen: identities of the objects that hold `left`, to end circles.
     """
     if id(left) in seen:
         return True
@@ -196,11 +199,11 @@ def _alike(left: Any, right: Any, seen: frozenset[int] = frozenset()) -> bool:
         return alike(*parts)
     if isinstance(left, BuiltinFunctionType) and isinstance(right, BuiltinFunctionType):
         return left is right
-    # Other objects are taken to be alike if their classes are.
+    # Other objects are considered alike if their classes are.
     return type(left) is type(right)
 
 
 def _bound(function: FunctionType) -> list[Any]:
-    """Values that a function keeps from its definition: closure and defaults."""
+    """Values that a function captures at its definition: closure and defaults."""
     cells = [content_of(cell) for cell in function.__closure__ or ()]
     return [cells, function.__defaults__, function.__kwdefaults__]

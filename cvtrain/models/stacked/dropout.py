@@ -1,4 +1,4 @@
-"""Dropout in which each member of a stack has a mask of its own."""
+"""Dropout with a separate mask for each member of a stack."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ DROPOUT: frozenset[Callable[..., Any]] = frozenset({F.dropout, *_AXES_OF_A_SAMPL
 
 
 class MemberMasks:
-    """Masks of dropout from the generators of the members.
+    """Masks of dropout drawn from the generators of the members.
 
-    On the host the masks are, bit for bit, those that the network alone draws after
-    ``torch.manual_seed(seed)``. Two differences: the entries of a mask are drawn in the order of
-    its axes, where torch goes by the memory of a tensor that is not contiguous; and a GPU's own
+    On the CPU the masks are bit-identical to those that the network alone draws after
+    ``torch.manual_seed(seed)``, with two exceptions: entries of a mask are drawn in the order of
+    its axes, while torch uses the memory order of a tensor that is not contiguous; and a GPU's own
     kernel for dropout draws other numbers.
 
     Args:
-        of_member: a tensor of which each member has its own, e.g. a parameter, since an input may
-            be common to all members; None: the input of dropout.
+        of_member: a tensor that differs between members, such as a parameter, since an input may be
+            common to all; None: the input of dropout.
         generators: one per member.
-        training: whether the network is in training mode; otherwise no mask may be drawn.
+        training: whether the network is in training mode; otherwise drawing a mask is an error.
     """
 
     def __init__(
@@ -52,9 +52,9 @@ class MemberMasks:
         training: bool = True,
         inplace: bool = False,
     ) -> Tensor:
-        """What ``func(x, p, training, inplace)`` of `DROPOUT` is for each member.
+        """The result of ``func(x, p, training, inplace)`` for each member; `func` is in `DROPOUT`.
 
-        A complex input of ``F.dropout``, which torch refuses in training, gets one real mask for
+        A complex input of ``F.dropout``, which torch rejects in training, gets one real mask for
         both parts.
 
         Raises:
@@ -62,7 +62,7 @@ class MemberMasks:
         """
         if not training or p in (0, 1) or x.numel() == 0:
             return func(x, p, training, inplace)
-        # The function's own checks of p and of the shape; no draw.
+        # The function's own checks of p and of the shape, without drawing.
         func(x, p, False)
         if not self._training:
             raise StatefulForward("its forward draws masks of dropout in evaluation mode")

@@ -11,12 +11,12 @@ from torch import Tensor
 class MemberGenerators:
     """K random generators, one for each member of a stack.
 
-    The draws of member k depend on its seed and its earlier draws alone, not on K, k or the other
+    The draws of member k depend only on its seed and its earlier draws, not on K, k or other
     members.
 
     Args:
         seeds: one per member.
-        device: of the draws.
+        device: device on which numbers are drawn.
     """
 
     def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
@@ -31,16 +31,16 @@ class MemberGenerators:
         self._generators = [torch.Generator(self._device).manual_seed(seed) for seed in seeds]
 
     def state(self) -> Tensor:
-        """States [K, bytes], uint8, on the host; on a CPU each row is as of
+        """States [K, bytes], uint8, on the CPU. For a generator on the CPU a row is the value of
         ``torch.get_rng_state()``."""
         return torch.stack([generator.get_state() for generator in self._generators])
 
     def state_of(self, member: int) -> Tensor:
-        """State [bytes] of one member, its row of `state`."""
+        """State [bytes] of one member: its row of `state`."""
         return self._generators[member].get_state()
 
     def restore(self, state: Tensor) -> None:
-        """Restore what `state` returned for as many generators on the same kind of device.
+        """Restore states that `state` returned for as many generators on the same kind of device.
 
         Raises:
             ValueError: `state` has another number of rows.
@@ -48,7 +48,7 @@ class MemberGenerators:
         if len(state) != len(self):
             raise ValueError(f"{len(state)} random states: should be {len(self)}, one per member")
         for generator, row in zip(self._generators, state.cpu(), strict=True):
-            # A row of a larger tensor crashes torch's set_state.
+            # A view of a row of a larger tensor crashes torch's set_state.
             generator.set_state(row.clone())
 
     def dropout_masks(self, shape: Sequence[int], p: float, dtype: torch.dtype) -> Tensor:

@@ -1,4 +1,4 @@
-"""Attributes of a layer that the one forward of a stack's members must not read."""
+"""Attributes of a layer that the common forward of a stack must not read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CALLED = ContextVar("called", default=False)
 
 
 class _Hidden:
-    """Descriptor of an attribute that raises an error where a forward of a stack reads it."""
+    """Descriptor of an attribute that raises an error if a forward of a stack reads it."""
 
     def __init__(self, name: str, message: str) -> None:
         self._name, self._message = name, message
@@ -31,7 +31,7 @@ class _Hidden:
 
 
 def hide(layer: nn.Module, attribute: str, reason: str) -> None:
-    """Make it an error to read an attribute of a layer within `hidden`."""
+    """Make it an error to read an attribute of a layer within the context `hidden`."""
     message = f"{reason}, which their forward reads"
     kind = type(layer)
     names = {"__module__": kind.__module__, attribute: _Hidden(attribute, message)}
@@ -40,7 +40,7 @@ def hide(layer: nn.Module, attribute: str, reason: str) -> None:
 
 @contextmanager
 def hidden() -> Iterator[None]:
-    """Context in which attributes that `hide` was called for cannot be read."""
+    """Context in which attributes that were passed to `hide` cannot be read."""
     token = _CALLED.set(True)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Functions of torch that a network's forward may call and `vmap` cannot do for K members."""
+"""Replacements for functions of torch that `vmap` cannot compute for K members."""
 
 from __future__ import annotations
 
@@ -28,20 +28,21 @@ _KNOWN = LIBRARIES | sys.stdlib_module_names
 
 
 class MemberFunctions(nn.Module):
-    """Mixin for a network: in its forward some functions of torch are those for its members.
+    """Mixin for a network: within its forward, some functions of torch act on each member
+    separately.
 
-    They are those of dropout, recurrent layers, weight and spectral normalisation.
+    These are dropout, recurrent layers, weight normalisation and spectral normalisation.
     """
 
     _generators: MemberGenerators
 
     def draw_from(self, generators: MemberGenerators) -> None:
-        """Draw masks from `generators`, one for each of the members."""
+        """Set the generators from which masks are drawn, one per member."""
         self._generators = generators
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call the network's forward."""
-        # An input may be common to all members, but never the parameters.
+        # An input may be common to all members, parameters never are.
         of_member = next(self.parameters(), None)
         with _Replaced(MemberMasks(of_member, self._generators, self.training)):
             return super().forward(*args, **kwargs)
@@ -50,8 +51,8 @@ class MemberFunctions(nn.Module):
 def calls_member_functions(network: nn.Module) -> bool:
     """Whether a forward of the network may call functions that `MemberFunctions` replaces.
 
-    That of the user's own may. For the others it is seen by their attributes: to look at each call
-    takes longer than the call.
+    A user's own forward may. For layers of torch their attributes tell; inspecting each call would
+    take longer than the call.
     """
     return any(
         isinstance(layer, nn.RNNCellBase)
@@ -64,7 +65,7 @@ def calls_member_functions(network: nn.Module) -> bool:
 
 
 class _Replaced(TorchFunctionMode):
-    """Mode in which torch's functions are those for the members."""
+    """Mode in which functions of torch act on each member separately."""
 
     def __init__(self, masks: MemberMasks) -> None:
         super().__init__()
@@ -81,10 +82,10 @@ class _Replaced(TorchFunctionMode):
         if func in DROPOUT:
             x, *others = args or (named.pop("input"),)
             return self._masks.dropout(func, x, *others, **named)
-        # Else `vmap` speaks of an .item() that the network does not call.
+        # Otherwise `vmap` reports an .item() that the network does not call.
         if getattr(func, "__name__", "") == "_pack_padded_sequence":
             raise NotImplementedError("packed sequences, of several lengths, are not stacked")
-        # Packed sequences come with their batch sizes as second argument.
+        # The second argument of packed sequences is their batch sizes.
         if func in RECURRENT and isinstance(args[3], bool):
             between = partial(self._masks.dropout, F.dropout)
             return recurrent(between, RECURRENT[func], *args, **named)
@@ -92,7 +93,8 @@ class _Replaced(TorchFunctionMode):
             return recurrent_cell(RECURRENT_CELLS[func], *args, **named)
         if func is torch._weight_norm:
             return _weight_norm(*args, **named)
-        # Torch's spectral normalisation writes into its buffers so; `vmap` takes no `out`.
+        # torch's spectral normalisation writes into its buffers with `out`, which `vmap` does not
+        # take.
         if func is F.normalize and named.get("out") is not None:
             out = named.pop("out")
             return out.copy_(func(*args, **named))
@@ -108,9 +110,9 @@ class _Replaced(TorchFunctionMode):
 
 
 def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
-    """v · g / ‖v‖, the norms over all axes but `dim`, or over all if it is −1.
+    """v · g / ‖v‖, with norms over all axes but `dim`, or over all axes if `dim` is −1.
 
-    Salimans and Kingma 2016, Weight normalization, equation 2. Torch's kernel has no batching rule.
+    Salimans and Kingma 2016, Weight normalization, equation 2. torch's kernel has no batching rule.
     """
     axes = [axis for axis in range(v.dim()) if axis != dim]
     norms: Tensor = torch.linalg.vector_norm(v, dim=axes, keepdim=True)

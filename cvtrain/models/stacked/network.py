@@ -27,7 +27,7 @@ from cvtrain.models.stacked.individual import hidden, hide
 from cvtrain.models.stacked.member_functions import MemberFunctions, calls_member_functions
 from cvtrain.models.stacked.recurrent import MemberRecurrent
 
-# By the forward that a layer has or inherits: a subclass with its own is not touched.
+# By the forward that a layer has or inherits: a subclass with its own forward is not changed.
 _MIXED_IN: dict[Callable[..., Any], type[nn.Module]] = {
     torchcvnn.nn.BatchNorm2d.forward: MemberComplexBatchNorm,
     nn.BatchNorm2d.forward: MemberBatchNorm,
@@ -39,12 +39,13 @@ def stackable(network: nn.Module, generators: MemberGenerators) -> nn.Module:
     """Make a deep copy of `network` that can be called under `vmap` with ``randomness="error"``.
 
     torchcvnn's batch normalisation, torch's with a cumulative average, torch's recurrent layers,
-    and what calls dropout (also ``F.dropout`` in a forward of the user's own) are adapted in place:
-    they keep their parameters, buffers, hooks and ``state_dict`` keys, and remain instances of
-    their class. Running statistics are written into the buffers that ``functional_call`` is given.
-    What ``torch.compile`` has wrapped is called without being compiled.
+    and layers that call dropout (also ``F.dropout`` in a user's forward) are adapted in place: they
+    keep their parameters, buffers, hooks and ``state_dict`` keys, and remain instances of their
+    class. Running statistics are written into the buffers that ``functional_call`` is given. Layers
+    wrapped by ``torch.compile`` are called without compilation.
 
-    Masks are drawn from `generators`, of K members under `vmap` over K and of one without `vmap`.
+    Masks are drawn from `generators`: of K members under `vmap` over K, of one member without
+    `vmap`.
     """
     network = deepcopy(network)
     for layer in network.modules():
@@ -65,13 +66,13 @@ def stackable(network: nn.Module, generators: MemberGenerators) -> nn.Module:
 
 def _mix_in(layer: nn.Module, mixed_in: type[nn.Module]) -> None:
     kind = type(layer)
-    # A forward may write to its class: it stays one of its own Python module.
+    # A forward may write to its class: the class remains one of its own Python module.
     layer.__class__ = type(kind.__name__, (mixed_in, kind), {"__module__": kind.__module__})
 
 
 class _WithBuffers(nn.Module):
-    """Returns with the output the parameters and buffers after the forward, under all names of a
-    shared one."""
+    """Returns the output with the parameters and buffers after the forward, under all names of a
+    shared tensor."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -84,23 +85,24 @@ class _WithBuffers(nn.Module):
 
 
 class StackedNetwork(nn.Module):
-    """K networks of one architecture as one module, each with its weights, buffers, random state.
+    """K networks of one architecture as one module; each has its weights, buffers and random state.
 
     In training mode a forward may change buffers, in place or by assignment (``self.mean = …``).
-    Its 1st, 2nd, 4th, 8th, … call of either mode is checked to change nothing else.
+    Its 1st, 2nd, 4th, 8th, … call in each mode is checked to change nothing else.
 
     Args:
         networks: distinct networks of one architecture.
         members: index in `networks` of each of the K members' first weights.
-        seeds: K, of the members' random states (dropout).
+        seeds: seeds of the members' random states (dropout), K.
 
     Raises:
         ValueError: the networks differ in more than the values of parameters and buffers, or have
-            hooks on gradients. An attribute in which they differ is an error where their forward
-            reads it: at once if its code names the attribute, otherwise when it is called.
+            hooks on gradients. Reading an attribute in which they differ is an error: at once if
+            the code of their forward names the attribute, otherwise when it is called.
 
     Attributes:
-        network: holds the stacked tensors under their plain names; call the stack instead of it.
+        network: a network that holds the stacked tensors under their plain names; call the stack
+            instead.
     """
 
     def __init__(
@@ -121,7 +123,7 @@ class StackedNetwork(nn.Module):
             if names_attribute(networks[0].get_submodule(path), attribute):
                 raise ValueError(f"{reason}, which their forward reads")
             hide(self.network.get_submodule(path), attribute, reason)
-        # In a tuple, or it would be a part of this module.
+        # In a tuple, which torch does not register as a submodule.
         self._called = (_WithBuffers(self.network),)
         self._calls = Counter[bool]()
         chosen = torch.tensor(members)
@@ -154,11 +156,11 @@ class StackedNetwork(nn.Module):
         """Outputs [K, N, …] of inputs [K, N, …], or of a tuple of several such.
 
         Args:
-            inputs: of each member.
-            members: in evaluation mode, some of the K.
+            inputs: inputs of each member.
+            members: a range of members, in evaluation mode; None: all.
 
         Raises:
-            StatefulForward: the network's forward changes state that a stack does not keep for each
+            StatefulForward: the network's forward changes state that a stack does not keep per
                 member.
         """
         parameters: dict[str, Tensor] = dict(self.named_parameters())
@@ -188,7 +190,7 @@ class StackedNetwork(nn.Module):
         """Outputs [n, N, …] of n members with other parameters, for networks without buffers.
 
         Args:
-            parameters: [n, …] by their plain names.
+            parameters: [n, …], by plain name.
             inputs: [n, N, …] each.
         """
         named = {f"network.{name}": tensor for name, tensor in parameters.items()}
@@ -203,7 +205,7 @@ class StackedNetwork(nn.Module):
     def _member(
         self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], inputs: tuple[Tensor, ...]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The output, and the buffers that the forward replaced."""
+        """The output of one member, and the buffers that its forward replaced."""
         (network,) = self._called
         output, *tensors_after = functional_call(network, (parameters, buffers), inputs)
         replaced: dict[str, Tensor] = {}
@@ -212,7 +214,8 @@ class StackedNetwork(nn.Module):
                 changed = after.keys() ^ self._names[before is buffers]
                 raise StatefulForward(f"its forward adds or removes {_shown(min(changed))}")
             for name, tensor in after.items():
-                # A shared tensor has its first name; moved to a device it is no longer shared.
+                # A shared tensor has its first name; after a move to a device it is no longer
+                # shared.
                 first = name if name in before else self._first_names.get(name, name)
                 if tensor is before.get(first):
                     continue
@@ -231,11 +234,11 @@ class StackedNetwork(nn.Module):
         if buffer.requires_grad:
             raise StatefulForward(f"its forward leaves {_shown(name)} with a graph of gradients")
         path, _, leaf = name.rpartition(".")
-        # A value common to all members is one tensor expanded K times, which cannot be written to.
+        # A value common to all members is an expanded tensor, which cannot be written to.
         self.get_submodule(path)._buffers[leaf] = buffer.contiguous()
 
     def _replace(self, plain: Tensor, stacked: Tensor) -> None:
-        """Put `stacked` wherever `plain` stands: a shared parameter stays shared."""
+        """Put `stacked` wherever `plain` occurs: a shared parameter stays shared."""
         for layer in self.network.modules():
             for owned in (layer._parameters, layer._buffers):
                 for name, tensor in owned.items():

@@ -1,7 +1,7 @@
 """Recurrent layers for which torch has no batching rule: their formulas, step by step.
 
-The layers are those of ``nn.RNN``, ``nn.LSTM`` and ``nn.GRU``, as torch's documentation of these
-classes defines them. Torch's own kernels are faster and `vmap` cannot call them.
+The layers are ``nn.RNN``, ``nn.LSTM`` and ``nn.GRU`` as defined in torch's documentation. torch's
+own kernels are faster, but `vmap` cannot call them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ State: TypeAlias = tuple[Tensor, ...]
 """Hidden state [N, H] of one layer and direction; with the cell state [N, C] of an LSTM."""
 
 Cell: TypeAlias = Callable[[Tensor, Tensor, State], State]
-"""Next state from the two preactivations, of input and hidden state, and the state."""
+"""Next state from the two preactivations (of input and of hidden state) and the state."""
 
 
 def recurrent(
@@ -33,17 +33,19 @@ def recurrent(
     bidirectional: bool,
     batch_first: bool,
 ) -> tuple[Tensor, ...]:
-    """What torch's function of the same arguments returns, for one whole batch of sequences.
+    """The result of torch's function with the same arguments, for a whole batch of sequences.
 
     Args:
-        dropout: drops entries of a tensor with a probability, between layers.
+        dropout: function of a tensor and a probability that drops entries between layers.
         kind: rnn_tanh, rnn_relu, lstm or gru.
         x: sequences [T, N, F], or [N, T, F] if `batch_first`.
-        initial: hidden states [layers · directions, N, H]; of an LSTM also cell states.
-        weights: of each layer and direction input, hidden, two of biases if `bias`, projection.
+        initial: hidden states [layers · directions, N, H]; for an LSTM also cell states.
+        weights: weights of each layer and direction: input, hidden, two biases if `bias`,
+            projection.
+        bias, layers, p, training, bidirectional, batch_first: as in torch.
 
     Returns:
-        Outputs [T, N, directions · H] or [N, T, …], and the final states in the shapes of
+        outputs [T, N, directions · H] or [N, T, …], and the final states in the shapes of
         `initial`.
     """
     states = initial if isinstance(initial, tuple) else (initial,)
@@ -76,7 +78,7 @@ def recurrent_cell(
     input_bias: Tensor | None = None,
     hidden_bias: Tensor | None = None,
 ) -> Tensor | State:
-    """What torch's function of the same arguments returns: the next state of x [N, F]."""
+    """The result of torch's function with the same arguments: the next state of x [N, F]."""
     state = initial if isinstance(initial, tuple) else (initial,)
     preactivations = F.linear(x, of_input, input_bias), F.linear(state[0], of_hidden, hidden_bias)
     following = _CELLS[kind](*preactivations, state)
@@ -134,10 +136,10 @@ RECURRENT_CELLS: dict[Callable[..., object], str] = {
 
 
 class MemberRecurrent(nn.Module):
-    """Mixin for torch's recurrent layers: their list of weights is read off the parameters.
+    """Mixin for torch's recurrent layers: their list of weights is read from the parameters.
 
-    Torch's layers keep a second list of their parameters, for its kernels, and make it anew in the
-    forward when `functional_call` has put others in their place.
+    torch's layers keep a second list of their parameters for its kernels, and rebuild it in the
+    forward if `functional_call` has replaced the parameters.
     """
 
     _flat_weights_names: list[str]
