@@ -1,4 +1,4 @@
-"""Checks of numbers: one line that names the argument, its value and what it should be."""
+"""Checks of numbers that raise one line with the argument, its value and what it should be."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Hydra's composition, made quick for many points and clear in its errors.
+"""Hydra's composition, made fast for many points and with clear errors.
 
-Hydra composes a point in about 100 ms. Points of a sweep mostly differ in values, not in the files
-they are made of, so each distinct set of group choices is composed once. Hydra's own function then
-sets a point's values in that composition, and what was there is put back afterwards.
+Hydra composes a point in about 100 ms. Most points of a sweep differ in values, not in the files
+that they are made of. Each distinct set of group choices is therefore composed once; Hydra's own
+function then sets the values of a point in that composition, and the original values are restored
+afterwards.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ from cvtrain.process.errors import InputError, first_line
 
 CONFIG_NAME = "config"
 WITH_ARGUMENTS = ("data", "model", "module", "objective", "optimizer", "scheduler", "trainer")
-"""Sections that take any argument of the class or function that they name."""
+"""Sections that accept any argument of the class or function that they name."""
 
 
 def configuration_folder() -> str:
-    """conf/ as installed in the package, or beside it in a source tree."""
+    """The folder conf/: in the installed package, or beside it in a source tree."""
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "conf", package.parent / "conf"):
         if (folder / f"{CONFIG_NAME}.yaml").is_file():
@@ -46,12 +47,12 @@ def configuration_folder() -> str:
 
 
 class Composer:
-    """Composes configurations from lists of overrides, and says what is wrong with them.
+    """Composes configurations from lists of overrides, and explains errors.
 
     Args:
-        loader: Hydra's; from here on it reads each file once.
-        config_name: of the primary configuration.
-        hydra_overrides: overrides of Hydra's own keys, which every composition has.
+        loader: Hydra's loader; from now on it reads each file once.
+        config_name: name of the primary configuration.
+        hydra_overrides: overrides of Hydra's own keys that every composition has.
     """
 
     def __init__(
@@ -70,17 +71,17 @@ class Composer:
         self._options: dict[str, list[str]] = {}
 
     def options(self, group: str) -> list[str]:
-        """The choices of a group; empty where there is no such group."""
+        """The choices of a group; empty if there is no such group."""
         if group not in self._options:
             options = self._loader.get_group_options(group, ObjectType.CONFIG)
             self._options[group] = sorted(options)
         return self._options[group]
 
     def check(self, override: Override) -> None:
-        """Refuse an override that names an unknown group choice.
+        """Check that an override does not name an unknown choice of a group.
 
         Raises:
-            InputError: with the group's choices.
+            InputError: the choice is unknown; the message lists the group's choices.
         """
         group = override.key_or_group
         options = self.options(group)
@@ -99,7 +100,7 @@ class Composer:
         """The resolved configuration of one point, without Hydra's own node.
 
         Raises:
-            InputError: an override that does not fit the configuration.
+            InputError: an override does not fit the configuration.
         """
         choices, values = self._split(overrides)
         base = self._base(choices)
@@ -114,22 +115,23 @@ class Composer:
                     for key in config
                 }
             except MissingMandatoryValue as error:
-                raise InputError(f"{error.full_key}: a value is needed") from None
+                raise InputError(f"{error.full_key}: should have a value") from None
             except OmegaConfBaseException as error:
                 raise InputError(f"{error.full_key}: {first_line(error)}") from None
 
     def assemble(self, overrides: Sequence[str]) -> DictConfig:
-        """The configuration with its interpolations and missing values left as they are.
+        """The configuration with interpolations and missing values left as they are.
 
         Raises:
-            InputError: an override that does not fit the configuration.
+            InputError: an override does not fit the configuration.
         """
         choices, values = self._split(overrides)
         with values_set(self._base(choices), values, self._apply) as config:
             return copy.deepcopy(config)
 
     def _split(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Override]]:
-        """The overrides that choose files, as texts, and those that set values of the task."""
+        """Split overrides into those that choose files, as texts, and those that set values of the
+        task."""
         parsed = [parse_override(text) for text in overrides]
         choices = tuple(o.input_line or "" for o in parsed if self.options(o.key_or_group))
         return choices, [
@@ -150,11 +152,11 @@ class Composer:
         return self._bases[choices]
 
     def composition(self, choices: tuple[str, ...]) -> DictConfig:
-        """What configurations with these choices of files have in common, Hydra's own node
-        included; callers do not change it.
+        """The common part of configurations with these choices of files, including Hydra's own
+        node; callers must not change it.
 
         Raises:
-            HydraException, OmegaConfBaseException, ValueError: of Hydra.
+            HydraException, OmegaConfBaseException, ValueError: raised by Hydra.
         """
         if choices not in self._compositions:
             self._compositions[choices] = self._loader.load_configuration(
@@ -165,11 +167,11 @@ class Composer:
     def with_added_arguments(self, overrides: Sequence[str]) -> list[str]:
         """The overrides, with ``++`` before those that add an argument to a class or function.
 
-        Which arguments there are, its signature says: a network of the user's own takes
-        ``model.args.width=4``, and a wrong name is refused with those that it has.
+        The signature says which arguments exist. A user's network takes them as
+        ``model.args.width=4``; a wrong name is rejected with a list of the existing ones.
 
         Raises:
-            InputError: an override that does not fit the configuration, or has no effect beside
+            InputError: an override does not fit the configuration, or has no effect beside
                 ``module=custom``.
         """
         parsed = [parse_override(text) for text in overrides]
@@ -200,9 +202,9 @@ class Composer:
 
 
 def _check_not_replaced(base: DictConfig, overrides: Sequence[Override]) -> None:
-    """Refuse what is stated of network and loss beside a LightningModule that replaces them.
+    """Reject overrides of network and loss beside a LightningModule that replaces both.
 
-    Experiments may choose them: a module is trained in an experiment's place of both.
+    An experiment may set them: a module may be trained in its place.
     """
     chosen = OmegaConf.is_missing(base.module, "_target_") or base.module._target_ is not None
     if not chosen and all(o.key_or_group != "module._target_" for o in overrides):
@@ -217,7 +219,7 @@ def _check_not_replaced(base: DictConfig, overrides: Sequence[Override]) -> None
 
 
 def _fault_of_choice(error: Exception, choices: Sequence[str]) -> str:
-    """The line on an error of Hydra's when it puts the chosen files together."""
+    """Explain an error that Hydra raises when it combines the chosen files, in one line."""
     line = explain(error)
     for text in choices:
         group = re.escape(parse_override(text).key_or_group)
@@ -229,25 +231,25 @@ def _fault_of_choice(error: Exception, choices: Sequence[str]) -> str:
 
 
 class _FilesReadOnce(CachingConfigRepository):
-    """Hydra's files, each read once for all compositions of a command: Hydra itself reads them
-    anew for each, which takes a third of its time."""
+    """Hydra's files, each read once for all compositions of a command. Hydra itself reads them for
+    every composition, which takes a third of its time."""
 
     def __deepcopy__(self, memo: object) -> CachingConfigRepository:
-        return copy.copy(self)  # Hydra's copy for one composition; `cache` is for all of them
+        return copy.copy(self)  # Hydra copies it for one composition; `cache` is shared by all
 
     def load_config(self, config_path: str) -> ConfigResult | None:
-        """A copy of the file's content: compositions change what they load."""
+        """A copy of the file's content, since compositions change what they load."""
         return copy.deepcopy(super().load_config(config_path))
 
     def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
-        """Look for files elsewhere (``hydra.searchpath``), in the copy for one composition."""
+        """Set other folders (``hydra.searchpath``), in the copy for one composition."""
         self.delegate, self.cache = copy.deepcopy(self.delegate), {}
         self.delegate.initialize_sources(config_search_path)
 
 
 def _read_files_once(loader: ConfigLoader) -> None:
     if isinstance(loader, ConfigLoaderImpl) and not isinstance(loader.repository, _FilesReadOnce):
-        # The attribute is typed as the class, of which Hydra calls the interface alone.
+        # The attribute has the class as its type, but Hydra only calls the interface.
         loader.repository = _FilesReadOnce(loader.repository)  # type: ignore[assignment]
 
 

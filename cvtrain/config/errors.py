@@ -1,4 +1,4 @@
-"""Lines on a wrong configuration: each names a key, its value and what it should be."""
+"""Lines that explain a wrong configuration: each names a key, its value and what it should be."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 LISTS = ("list_type", "tuple_type", "iterable_type")
-"""Pydantic's types of errors where another value stands in place of a list."""
+"""Pydantic's types of errors for a value that should be a list."""
 
 OTHER_WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -26,7 +26,7 @@ OTHER_WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "trusted_modules": ("trust", "trusted"),
     }
 )
-"""What other programs call a key."""
+"""Names that other programs use for a key."""
 
 
 def explain_invalid(
@@ -35,13 +35,13 @@ def explain_invalid(
     most: int = 3,
     show: Callable[[Any], str] = str,
 ) -> list[str]:
-    """One line for each wrong value: its key, the value and what is allowed.
+    """One line per wrong value: its key, the value and what is allowed.
 
     Args:
-        error: of pydantic.
-        known: the keys that exist, for suggestions.
-        most: how many lines.
-        show: the text of a value.
+        error: pydantic's error.
+        known: existing keys, for suggestions.
+        most: largest number of lines.
+        show: function that formats a value.
     """
     keys = list(known)
     return [_line(dict(detail), keys, show) for detail in error.errors()[:most]]
@@ -50,14 +50,14 @@ def explain_invalid(
 def _line(detail: Mapping[str, Any], known: Sequence[str], show: Callable[[Any], str]) -> str:
     location = [str(part) for part in detail["loc"]]
     if len(location) > 1 and location[0] in ("clip", "scheduler", "logger", "objective"):
-        del location[1]  # the kind, by which pydantic names the alternative it tried
+        del location[1]  # the kind: pydantic's name of the alternative that it tried
     key = ".".join(location)
     if detail["type"] == "extra_forbidden":
         return f"{key}={show(detail['input'])}: no such key{suggestion(key, known)}"
     if detail["type"] == "missing":
-        return f"{key}: a value is needed"
+        return f"{key}: should have a value"
     if detail["type"] == "union_tag_not_found":
-        return f"{key}.kind: a value is needed"
+        return f"{key}.kind: should have a value"
     if detail["type"] == "union_tag_invalid":
         context = detail["ctx"]
         return f"{key}.kind={context['tag']}: should be one of {context['expected_tags']}"
@@ -65,11 +65,11 @@ def _line(detail: Mapping[str, Any], known: Sequence[str], show: Callable[[Any],
 
 
 def requirement(detail: Mapping[str, Any], show: Callable[[Any], str] = str) -> str:
-    """What a value should be or have, from one of the errors of pydantic: ``be a list, e.g. [64]``.
+    """What a value should be, from an error of pydantic, e.g. ``be a list, e.g. [64]``.
 
     Args:
         detail: one item of ``ValidationError.errors()``.
-        show: the text of a value.
+        show: function that formats a value.
     """
     if detail["type"] in LISTS or "instance of Sequence" in detail["msg"]:
         return f"be a list, e.g. [{show(detail['input'])}]"
@@ -77,18 +77,18 @@ def requirement(detail: Mapping[str, Any], show: Callable[[Any], str] = str) -> 
 
 
 def config_keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """The dotted keys of a section and, recursively, of its sections."""
+    """The dotted keys of a section and of its subsections."""
     for name, field in section.model_fields.items():
         key = prefix + (field.alias or name)
         yield key
         for part in (field.annotation, *getattr(field.annotation, "__args__", ())):
-            kind = getattr(part, "__origin__", part)  # of what is annotated once more
+            kind = getattr(part, "__origin__", part)  # unwrap an annotated type
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 yield from config_keys(kind, f"{key}.")
 
 
 def floats(content: Any, key: str = "") -> Iterator[tuple[str, float]]:
-    """The floats anywhere in nested mappings and lists, by their dotted keys."""
+    """The floats in nested mappings and lists, with their dotted keys."""
     if isinstance(content, float):
         yield key, content
     elif isinstance(content, Mapping):
@@ -100,8 +100,9 @@ def floats(content: Any, key: str = "") -> Iterator[tuple[str, float]]:
 
 
 def suggestion(key: str, known: Iterable[str]) -> str:
-    """'; did you mean …?' with known keys that are nearest, have the same last part or are what
-    other programs call `key`; else the other keys of the section, where there are few."""
+    """A hint "; did you mean …?" with the nearest known keys, keys with the same last part, or the
+    key that other programs call `key`; otherwise the other keys of the section, if there are
+    few."""
     keys = sorted(set(known))
     parent, _, last = key.rpartition(".")
     candidates = [name for name in keys if name != parent]

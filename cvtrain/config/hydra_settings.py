@@ -1,6 +1,6 @@
-"""Checks of Hydra's own settings before anything is made: directories, logging, callbacks.
+"""Checks of Hydra's own settings before files are made: directories, logging, callbacks.
 
-Hydra looks at most of them only while a job begins, and ends with a traceback.
+Hydra reads most of them only when a job starts, and then fails with a traceback.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ OF_A_RUN = ("run", "job", "job_logging", "callbacks")
 LOGGING = ("job_logging", "hydra_logging")
 SWEEPER = "hydra_plugins.cvtrain_sweeper.CheckedSweeper"
 LONGEST_NAME = 255
-"""Bytes of a file's name, on the file systems of Linux and macOS."""
+"""Largest length of a file name in bytes, on the file systems of Linux and macOS."""
 SUBDIR = "${hydra.job.num}"
-"""What conf/config.yaml has for `hydra.sweep.subdir`."""
+"""The value of `hydra.sweep.subdir` in conf/config.yaml."""
 
 
 def check_hydra_settings(config: DictConfig) -> None:
-    """Check Hydra's node of a composed configuration, and let ``${hydra:…}`` refer to it.
+    """Check Hydra's node of a composed configuration, and make it the target of ``${hydra:…}``.
 
     Args:
-        config: whole, Hydra's node included.
+        config: the whole configuration, with Hydra's node.
 
     Raises:
-        InputError: a setting of Hydra that no run or sweep can begin with.
+        InputError: a setting of Hydra with which no run or sweep can start.
     """
     HydraConfig.instance().set_config(config)
-    OmegaConf.set_readonly(config.hydra, False)  # Hydra locks it, and directories are put there
+    OmegaConf.set_readonly(config.hydra, False)  # Hydra locks it; directories are added there
     node = config.hydra
     for name in ("sweeper", "launcher"):
         if not isinstance(node[name], DictConfig):
@@ -83,14 +83,14 @@ def check_hydra_settings(config: DictConfig) -> None:
                 if "filename" in handler:
                     handler["filename"] = f"{tempfile.gettempdir()}/log"
             configure_log(OmegaConf.create(settings[name]), settings["verbose"])
-        except Exception as error:  # whatever Python's logging and Hydra come up with
+        except Exception as error:  # Python's logging and Hydra may raise anything
             reason = describe_error(error.__cause__ or error)
             raise InputError(f"hydra.{name}: cannot be set up: {reason}") from None
 
 
 def _as_of_a_job(config: DictConfig) -> dict[str, Any]:
-    """Hydra's node with all interpolations resolved, as in a run, or in the first job of a sweep,
-    whose output goes into the folder of temporary files."""
+    """Hydra's node with all interpolations resolved, as in a single run or in the first job of a
+    sweep, with its output in the folder of temporary files."""
     copied = config.copy()
     with flag_override(copied, ["readonly", "struct"], [False, False]):
         OmegaConf.set_readonly(copied.hydra, False)

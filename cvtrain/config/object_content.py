@@ -1,8 +1,8 @@
-"""What a Python object is made of, as bytes for a hash: equal for equal objects of two processes.
+"""The content of a Python object as bytes for a hash, equal for equal objects of two processes.
 
-Of functions and classes it is their code, with the values that they capture: default arguments,
-closures, and the variables of their module that the code names. Objects of libraries that have no
-attributes are their text, without addresses.
+For functions and classes it is their code and the values that they capture: default arguments,
+closures, and the module variables that the code names. Objects of libraries without attributes are
+represented by their text, without addresses.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 MOST = 200_000
-"""Values of which an object's content is made, at most."""
+"""Largest number of values that make up an object's content."""
 INSTALLED = tuple(Path(sysconfig.get_paths()[key]) for key in ("stdlib", "purelib", "platlib"))
 
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), type(Ellipsis), range, slice)
 _OF_PYTHON = re.compile(r"__\w+__|_abc_\w+")
-"""Attributes of classes that say nothing of what they do, unless they are functions."""
+"""Attributes of classes that do not affect behaviour, unless they are functions."""
 
 
 def content_of(value: Any) -> Iterator[bytes]:
-    """The content of an object and of all that it refers to, at most `MOST` parts of it."""
+    """The content of an object and of everything that it refers to, at most `MOST` parts."""
     return islice(_parts(value), MOST)
 
 
 def _parts(value: Any) -> Iterator[bytes]:
     seen: dict[int, int] = {}
-    alive = []  # an object that is gone could lend its id to the next
+    alive = []  # a deleted object could pass its id to the next one
     waiting = [value]
     while waiting:
         one = waiting.pop()
@@ -45,7 +45,7 @@ def _parts(value: Any) -> Iterator[bytes]:
         if isinstance(one, _PLAIN):
             yield f"{type(one).__name__} {one!r}".encode()
             continue
-        # Of equal constants there may be one object or several; a circle passes by other objects.
+        # Equal constants may be one object or several; a circle passes through other objects.
         if not isinstance(one, tuple | frozenset | CodeType):
             if id(one) in seen:
                 yield f"object {seen[id(one)]}".encode()
@@ -56,7 +56,7 @@ def _parts(value: Any) -> Iterator[bytes]:
 
 
 def _pieces(value: Any) -> Iterator[Any]:
-    """What an object consists of: bytes, and further objects."""
+    """The parts of an object: bytes, and further objects."""
     yield type(value).__name__.encode()
     function = getattr(value, "__func__", value) if isinstance(value, MethodType) else value
     if isinstance(value, ModuleType):
@@ -97,7 +97,7 @@ def _of_function(function: FunctionType) -> Iterator[Any]:
     for cell in function.__closure__ or ():
         try:
             yield cell.cell_contents
-        except ValueError:  # of a variable that has no value yet
+        except ValueError:  # a variable without a value
             yield "empty"
     for name in sorted(set(_global_names(function.__code__))):
         if name in function.__globals__:
@@ -115,17 +115,17 @@ def _of_class(kind: type) -> Iterator[Any]:
 
 
 def _of_array(value: Any) -> Iterator[Any]:
-    """A tensor or array; not its text, which shows a few digits of a few entries."""
+    """The parts of a tensor or array; its text shows only a few digits of a few entries."""
     tensor = value.detach().cpu().resolve_conj() if hasattr(value, "detach") else value
     yield f"{value.dtype} {tuple(value.shape)}" if hasattr(value, "shape") else ""
     try:
         yield tensor.__array__().tobytes()
-    except TypeError:  # a dtype that NumPy has not
+    except TypeError:  # a dtype that NumPy lacks
         yield tensor.double().numpy().tobytes()
 
 
 def _of_code(code: CodeType) -> Iterator[Any]:
-    """The instructions, without places in files."""
+    """The instructions of a code object, without file names and line numbers."""
     yield from (code.co_code, code.co_names, code.co_varnames, code.co_consts)
 
 
@@ -140,7 +140,8 @@ def _global_names(code: CodeType) -> Iterable[str]:
 
 @cache
 def _is_installed(module: str | None) -> bool:
-    """Whether a module is of Python, of an installed package, or of cvtrain: its name is enough."""
+    """Whether a module belongs to Python, an installed package or cvtrain: its name is then
+    enough."""
     package = str(module).partition(".")[0]
     if package == "__main__":
         return False

@@ -1,4 +1,4 @@
-"""Overrides as the command line gives them: read with clear errors, and written with quotes."""
+"""Parse overrides of a command line with clear errors, and write them with quotes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from cvtrain.process.regular_file import kind_of
 PATH_KEYS = ("resume", "start_from", "data.path")
 QUOTING = "\"key='a=b'\""
 MOST_CHARACTERS = 10_000
-"""Of an override: the parser takes seconds for so many."""
+"""Largest length of an override: the parser takes seconds for longer ones."""
 MOST_KEY_CHARACTERS = 200
-"""Of a key, which is looked for as a group's folder: a file system takes some 255."""
+"""Largest length of a key, which is looked up as a group's folder: file names have some 255
+bytes."""
 MOST_DEPTH = 20
-"""Of lists and mappings inside each other: OmegaConf walks through them by recursion."""
+"""Largest depth of nested lists and mappings, which OmegaConf walks recursively."""
 SHOWN = 60
-"""Characters of an override that is too long, in the line on it."""
+"""Number of characters that an error message shows of a long override."""
 
 
 @cache
@@ -36,7 +37,7 @@ def parse_override(text: str) -> Override:
     """Parse one override.
 
     Raises:
-        InputError: the text is not an override, or means more points than a sweep may have.
+        InputError: the text is not an override, or stands for more points than a sweep may have.
     """
     override = _parsed(text)
     if not override.key_or_group:
@@ -45,7 +46,7 @@ def parse_override(text: str) -> Override:
         raise InputError(f"{text[:SHOWN]}…: no such key")
     if override.is_delete() and override.is_sweep_override():
         raise InputError(f"{text}: should delete or sweep a key, not both")
-    if override.value_type is ValueType.GLOB_CHOICE_SWEEP:  # it would need the group it is for
+    if override.value_type is ValueType.GLOB_CHOICE_SWEEP:  # it needs the choices of a group
         raise InputError(f"{text}: should list its values; here glob() has none to choose from")
     if override.is_discrete_sweep():
         check_axis(override)
@@ -75,7 +76,7 @@ def _parsed(text: str) -> Override:
 
 
 def _fault(text: str, reason: str) -> str:
-    """What is wrong with a text that is no override, from the line of Hydra's parser."""
+    """Explain why a text is not an override, from the message of Hydra's parser."""
     if "=" not in text:
         return "should be key=value, group=option or key=a,b; --help lists groups and keys"
     called = re.search(r"while evaluating '.*?': (.*)", reason)
@@ -95,14 +96,14 @@ def _depth(value: Any) -> int:
 
 
 def quoted(text: str) -> str:
-    """`text` as a quoted value of an override, whatever characters it holds."""
-    # In a quoted value a backslash is itself, except before a quote.
+    """`text` as a quoted value of an override, for any characters."""
+    # In a quoted value a backslash is literal, except before a quote.
     escaped = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + (r"\'" if m[2] else ""), text)
     return f"'{escaped}'"
 
 
 def as_override(key: str, text: str) -> str:
-    """``key=text``, with `text` in quotes only where it needs them."""
+    """``key=text``, with quotes around `text` only if needed."""
     plain = f"{key}={text}"
     try:
         parsed = parse_override(plain)
@@ -112,16 +113,16 @@ def as_override(key: str, text: str) -> str:
 
 
 def as_typed(text: str) -> str:
-    """An argument of the command line, with the path of something that is there in quotes.
+    """An argument of the command line, with quotes around the path of an existing file.
 
-    Names of run directories have ``=`` and commas in them, which mean something to Hydra.
+    Names of run directories contain ``=`` and commas, which have a meaning in Hydra.
 
     Args:
-        text: e.g. ``start_from=outputs/0_optimizer=sgd,seed=0``; what is no override of one of
-            `PATH_KEYS`, or names nothing that is there, is returned as it is.
+        text: e.g. ``start_from=outputs/0_optimizer=sgd,seed=0``. It is returned unchanged if it is
+            not an override of one of `PATH_KEYS` or names no existing file.
 
     Raises:
-        InputError: it is no text.
+        InputError: the argument is not UTF-8 text.
     """
     try:
         text.encode()
@@ -136,7 +137,7 @@ def check_spaces(words: Sequence[str]) -> None:
     """Check that no override was split by spaces around its ``=``.
 
     Raises:
-        InputError: with the override as it should be.
+        InputError: an override was split; the message shows it as it should be.
     """
     for position, (word, following) in enumerate(pairwise(words)):
         apart = following.startswith("=") or (word.endswith("=") and "=" not in following)
@@ -158,7 +159,7 @@ def explain(error: BaseException) -> str:
 
 @contextmanager
 def composition_errors_explained() -> Iterator[None]:
-    """Inside, whatever Hydra and OmegaConf refuse is an InputError of one line."""
+    """Context in which an error of Hydra or OmegaConf becomes an InputError of one line."""
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:

@@ -1,4 +1,4 @@
-"""Functions of a user's own: what a slot calls, from the class or function that it names."""
+"""Make the function that a section calls from the class or function that it names."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ def called_with(
     leading: tuple[str, ...],
     filled_in: Mapping[str, Any] = MappingProxyType({}),
 ) -> Callable[..., Any]:
-    """What a slot calls with `leading` arguments.
+    """The function that a section calls with `leading` arguments.
 
-    A class is called with the other arguments, as is a function annotated to return an `expected`.
-    Any other function is itself what is called.
+    A class is called with the configured arguments and must return such a function; so is a
+    function that is annotated to return an `expected`. Any other function is the result itself,
+    with the configured arguments bound.
 
     Args:
-        key: the slot, for the error line.
-        target: a class or function that may stand there.
-        arguments: from the configuration, by name.
-        expected: the class that functions are made of, where they are annotated to.
-        leading: what the result is called with, in words.
-        filled_in: arguments that a target gets where its signature has them.
+        key: the section, for the error message.
+        target: class or function that the section names.
+        arguments: configured arguments by name.
+        expected: class that a function must be annotated to return in order to be called first.
+        leading: the arguments of the result, in words.
+        filled_in: arguments that the target gets if its signature has them.
 
     Raises:
-        InputError: it refuses an argument, or makes what cannot be called.
+        InputError: the target rejects an argument, or its result cannot be called.
     """
     taken = list(signature(target).parameters)
     fills = {name: value for name, value in filled_in.items() if name in taken}
@@ -47,21 +48,21 @@ def called_with(
             f"{key}: {target.__name__} should make what can be called with {' and '.join(leading)},"
             f" makes a {type(made).__name__}"
         )
-    return made  # type: ignore[no-any-return]  # its results are checked
+    return made  # type: ignore[no-any-return]  # its results are checked by the caller
 
 
 def construct(
     key: str, target: Callable[..., Any], arguments: Mapping[str, Any], fills: Mapping[str, Any]
 ) -> Any:
-    """What a class or function makes of arguments.
+    """Call a class or function with arguments.
 
     Raises:
-        InputError: it refuses one of them.
+        InputError: it rejects one of them.
     """
     checked = check_arguments(key, target, arguments, frozenset(fills))
     try:
         return target(**{**fills, **checked})
-    except Exception as error:  # whatever a user's class comes up with
+    except Exception as error:  # a user's class may raise anything
         raise InputError(
             f"{key}: {target.__name__} refuses its arguments: {describe_error(error)}"
         ) from error

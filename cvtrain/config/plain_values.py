@@ -16,13 +16,13 @@ from cvtrain.config.resolvers import RESOLVERS
 
 @dataclass(frozen=True)
 class KnownValues:
-    """What a composition's top-level keys have, as plain values, without any override.
+    """The values of a composition's top-level keys as plain values, without any override.
 
     Attributes:
-        constants: by key, where there is no interpolation.
-        resolved: by key, where there are interpolations; empty where one is not a reference to
-            another key or a function of such references.
-        references: everything that stands in an interpolation.
+        constants: values of keys without interpolations.
+        resolved: values of keys with interpolations; empty if one is neither a reference to another
+            key nor a function of such references.
+        references: all names that occur in interpolations.
     """
 
     constants: Mapping[str, Any]
@@ -30,7 +30,7 @@ class KnownValues:
     references: str
 
     def unless(self, changed: Set[str]) -> dict[str, Any]:
-        """The values that stay as they are where the values of these keys change."""
+        """The values that do not change if the values of these keys change."""
         known = {key: value for key, value in self.constants.items() if key not in changed}
         words = set(re.findall(r"\w+", self.references))
         if not words & changed:
@@ -39,7 +39,7 @@ class KnownValues:
 
 
 def known_values(config: DictConfig) -> KnownValues:
-    """The values that a composition's top-level keys have without overrides."""
+    """Determine the values that a composition's top-level keys have without overrides."""
     constants, opened = dict[str, Any](), dict[str, str]()
     for key in map(str, config):
         value = unresolved(config, key)
@@ -52,13 +52,13 @@ def known_values(config: DictConfig) -> KnownValues:
     resolvers = set(re.findall(r"\$\{\s*([\w.]+):", references))
     values = {}
     if resolvers <= set(RESOLVERS) and "???" not in references:
-        with suppress(OmegaConfBaseException):  # told of the point that it is wrong for
+        with suppress(OmegaConfBaseException):  # reported for the point in which it is wrong
             values = {key: resolved(config, key) for key in opened}
     return KnownValues(constants, values, references)
 
 
 def unresolved(config: DictConfig, key: str) -> Any:
-    """The plain value of a key, its interpolations as they are."""
+    """The plain value of a key with its interpolations unresolved."""
     node = config._get_node(key)
     if isinstance(node, Container):
         return OmegaConf.to_container(node, enum_to_str=True)
@@ -66,7 +66,7 @@ def unresolved(config: DictConfig, key: str) -> Any:
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """Every text of a plain value."""
+    """All texts in a plain value."""
     if isinstance(value, dict | list):
         for inside in value.values() if isinstance(value, dict) else value:
             yield from texts_in(inside)
@@ -75,7 +75,7 @@ def texts_in(value: Any) -> Iterator[str]:
 
 
 def resolved(config: DictConfig, key: str) -> Any:
-    """The plain value of a key, its interpolations resolved.
+    """The plain value of a key with its interpolations resolved.
 
     Raises:
         OmegaConfBaseException: a value is missing, or an interpolation cannot be resolved.
@@ -83,7 +83,7 @@ def resolved(config: DictConfig, key: str) -> Any:
     node = config._get_node(key)
     if isinstance(node, Container) and not node._is_interpolation():
         return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-    value = config[key]  # refused where it is missing, and of an interpolation what it stands for
+    value = config[key]  # raises if it is missing; resolves an interpolation
     if isinstance(value, Container):
         return OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
     return value

@@ -1,4 +1,4 @@
-"""A point of a sweep: one resolved configuration and the place of its run directory."""
+"""A point of a sweep: a resolved configuration and the name of its run directory."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ class Point:
 
     @property
     def id(self) -> str:
-        """Hash of everything that the run's numbers depend on (`Config.identity`)."""
+        """Hash of everything that affects the run's numbers (`Config.identity`)."""
         return self.config.identity

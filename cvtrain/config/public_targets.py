@@ -1,9 +1,9 @@
-"""The classes and functions that a `_target_` may name without being trusted by the user.
+"""The classes and functions that a `_target_` may name without the user's trust.
 
-They are listed from the public names of a few modules, not found by a path: a library as large as
-torch holds functions that run their arguments as code, whatever they are annotated to return.
-Nothing in the lists does that with its arguments, nor loads a file (but for the data sets that
-say so), opens a connection or writes outside the run directory; a test constructs them all.
+They are listed by the public names of a few modules, not found by path: a library as large as torch
+contains functions that execute their arguments, whatever return type they are annotated with.
+Nothing in these lists executes its arguments, loads a file (except data sets that document it),
+opens a connection or writes outside the run directory; a test constructs all of them.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ DATASETS = (
     *("mstar", "noncircular", "polsf"),
     *("s1slc", "sample", "speckle", "symmetry", "system_id", "wave_field"),
 )
-"""Functions of `cvtrain.data`, each in the module that bears its name. Others there take addresses
-to download from, or what only code can give."""
+"""Functions of `cvtrain.data`, each in the module of the same name. Other functions there take
+addresses of downloads, or arguments that only code can supply."""
 
 CALLBACKS = (
     *(
@@ -41,9 +41,9 @@ CALLBACKS = (
     *("StochasticWeightAveraging", "TQDMProgressBar", "ThroughputMonitor", "Timer"),
     "WeightAveraging",
 )
-"""Of Lightning, those that are known; of these, what writes files or cannot work in a run is
-refused by `cvtrain.training.lightning_trainer`, with what serves instead. ``SpikeDetection`` is not
-among them: it writes a list wherever its argument says."""
+"""Callbacks of Lightning that may be named. `cvtrain.training.lightning_trainer` rejects those that
+write files or cannot work in a run, and names a replacement. ``SpikeDetection`` is left out, since
+it writes a list to any path in its arguments."""
 
 METRICS = (
     *("MulticlassAccuracy", "MulticlassAUROC", "MulticlassAveragePrecision"),
@@ -58,18 +58,19 @@ METRICS = (
     *("RelativeSquaredError", "SpearmanCorrCoef", "SymmetricMeanAbsolutePercentageError"),
     *("TweedieDevianceScore", "WeightedMeanAbsolutePercentageError"),
 )
-"""Of torchmetrics, those of labels and of values; others fetch networks or need another package."""
+"""Metrics of labels and of values in torchmetrics; others download networks or need another
+package."""
 
 
 @dataclass(frozen=True)
 class PublicNames:
-    """What may be named in one kind of slot.
+    """The names that may be used in one kind of section.
 
     Attributes:
-        modules: modules of other packages, of which all public classes count, or those of `names`.
-        names: None for all.
-        package: the package of cvtrain whose classes count; None where there is none.
-        functions: names in `package` of the functions that count instead.
+        modules: modules of other packages, with all public classes or those in `names`.
+        names: public classes of `modules` that may be named; None: all.
+        package: package of cvtrain whose classes may be named; None: none.
+        functions: functions of `package` that may be named instead of classes.
     """
 
     modules: tuple[str, ...] = ()
@@ -78,7 +79,7 @@ class PublicNames:
     functions: tuple[str, ...] = ()
 
     def describe(self, expected: type) -> str:
-        """What may stand in the slot, for an error line."""
+        """The names that the section accepts, for an error message."""
         kind = f"{expected.__module__.partition('.')[0]} {expected.__name__}"
         *first, last = [*self.modules, *([self.package] if self.package else [])]
         places = f"{', '.join(first)} or {last}" if first else last
@@ -99,14 +100,14 @@ PUBLIC: Mapping[str, PublicNames] = MappingProxyType(
         "Callback": PublicNames(("lightning.pytorch.callbacks",), names=CALLBACKS),
     }
 )
-"""By the name of the class that a slot expects."""
+"""Names by the class that a section expects."""
 
 
 @cache
 def public_classes(expected: type) -> Mapping[str, type]:
-    """The classes of other packages that may stand where `expected` is wanted, by their paths.
+    """The classes of other packages that a section for an `expected` accepts, by path.
 
-    A class has the path of the public module (``torch.nn.Linear``) and that of its definition
+    A class has the path of the public module (``torch.nn.Linear``) and the path of its definition
     (``torch.nn.modules.linear.Linear``).
     """
     public = PUBLIC[expected.__name__]
@@ -116,7 +117,7 @@ def public_classes(expected: type) -> Mapping[str, type]:
         names = public.names or getattr(module, "__all__", None) or dir(module)
         for name in names:
             candidate = getattr(module, name, None)
-            # A module without `__all__` shows what it imported, too.
+            # A module without `__all__` also shows what it imported.
             home = str(getattr(candidate, "__module__", ""))
             if not (inspect.isclass(candidate) and issubclass(candidate, expected)):
                 continue
@@ -127,7 +128,7 @@ def public_classes(expected: type) -> Mapping[str, type]:
 
 
 def own_target(path: str, expected: type) -> Callable[..., Any] | None:
-    """The class or function of cvtrain called `path`, if it is meant for such a slot."""
+    """The class or function of cvtrain with this path, if such a section accepts it; else None."""
     public = PUBLIC[expected.__name__]
     module_name, _, name = path.rpartition(".")
     package = public.package
@@ -151,14 +152,14 @@ def _is_below(module: str, package: str) -> bool:
 
 
 def is_public(target: Any, expected: type) -> bool:
-    """Whether an object is one of those that may be named, under whatever path it was found."""
+    """Whether an object is one that may be named, under any path."""
     path = f"{getattr(target, '__module__', '')}.{getattr(target, '__qualname__', '')}"
     own = own_target(path, expected)
     return target is own if own is not None else target in public_classes(expected).values()
 
 
 def is_own_package(name: str) -> bool:
-    """Whether a user may trust the package as one of theirs: none of Python's, nor of those whose
-    public classes can be named anyway."""
+    """Whether a user may trust a package as their own: not one of Python, nor one whose public
+    classes may be named anyway."""
     known = {module.partition(".")[0] for names in PUBLIC.values() for module in names.modules}
     return name not in {*known, *sys.stdlib_module_names, "cvtrain", "hydra", "omegaconf"}

@@ -1,10 +1,9 @@
-"""Classes, functions and data of the running Python process in the place of a `_target_`.
+"""Classes, functions and data of the running Python process as a `_target_`.
 
-What is defined in a notebook has no dotted path from which another process could import it. Here it
-gets a name, such as ``this_process.MyNet_3f9a1c``, which a configuration may hold like any other
-`_target_`. The digits are a hash of the code, with the values that it
-captures, or of the data: the same object has the same name in another session, and a changed one
-another name.
+An object defined in a notebook has no dotted path from which another process could import it. It
+gets a name here, such as ``this_process.MyNet_3f9a1c``, which a configuration may hold like any
+other `_target_`. The digits are a hash of the code and the values that it captures, or of the data:
+the same object has the same name in another session, a changed one another name.
 """
 
 from __future__ import annotations
@@ -20,18 +19,19 @@ from cvtrain.config.public_targets import is_own_package
 from cvtrain.process.errors import InputError
 
 PACKAGE = "this_process"
-"""The first name of such a `_target_`."""
+"""First part of such a `_target_`."""
 DIGITS = 8
 
 _objects: dict[str, Any] = {}
 
 
 def path_of(value: Callable[..., Any]) -> str:
-    """The `_target_` of a class or function: its dotted path where another process finds it there,
-    else a name for this process alone."""
+    """The `_target_` of a class or function: its dotted path if another process can import it from
+    there, else a name that only this process knows."""
     module, name = str(getattr(value, "__module__", "")), getattr(value, "__qualname__", "")
     package = module.partition(".")[0]
-    # Of other packages a configuration may name classes, and data of cvtrain, but no functions.
+    # Of other packages a configuration may name classes, and of cvtrain data sets; functions need
+    # trust.
     may_be_named = (
         is_own_package(package) or inspect.isclass(value) or module.startswith("cvtrain.data.")
     )
@@ -45,12 +45,12 @@ def path_of(value: Callable[..., Any]) -> str:
 
 
 def registered(value: Any, name: str, *content: bytes) -> str:
-    """Keep an object under a name for this process.
+    """Register an object under a name that only this process knows.
 
     Args:
         value: the object.
-        name: how it is called.
-        content: what its hash is made of.
+        name: readable part of the name.
+        content: bytes that are hashed.
 
     Returns:
         its `_target_`.
@@ -63,11 +63,11 @@ def registered(value: Any, name: str, *content: bytes) -> str:
 
 
 def registered_object(setting: str, path: str) -> Any:
-    """The object that `registered` has kept.
+    """The object that was registered under a `_target_`.
 
     Args:
-        setting: ``key._target_=path``, for the error line.
-        path: its `_target_`.
+        setting: ``key._target_=path``, for the error message.
+        path: the `_target_`.
 
     Raises:
         InputError: this process has no such object.
@@ -81,16 +81,16 @@ def registered_object(setting: str, path: str) -> Any:
 
 
 def is_registered(path: str) -> bool:
-    """Whether a `_target_` names an object of one process."""
+    """Whether a `_target_` names an object of a single process."""
     return path.startswith(f"{PACKAGE}.")
 
 
 def name_of(path: str) -> str:
-    """How the object of a `_target_` of one process is called in its code."""
+    """The readable part of the `_target_` of an object of a single process."""
     return path.partition(".")[2].rpartition("_")[0]
 
 
 def trusted_package(path: str) -> str | None:
-    """The package that has to be trusted for the `_target_` of `path_of`; None where none has."""
+    """The package that must be trusted for a `_target_` from `path_of`; None if none must."""
     package = path.partition(".")[0]
     return package if package != PACKAGE and is_own_package(package) else None

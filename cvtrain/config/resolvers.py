@@ -14,7 +14,8 @@ def _learning_rate(reference: float, octave: float) -> float:
 
 
 RESOLVERS: Mapping[str, Callable[..., Any]] = MappingProxyType({"learning_rate": _learning_rate})
-"""The functions that conf/ uses, without those of experiments (`cvtrain.experiments.registry`).
+"""Functions for interpolations in conf/, without those of experiments
+(`cvtrain.experiments.registry`).
 
 ``${learning_rate:reference_lr,lr_octave}`` is reference_lr · 2^lr_octave.
 """
@@ -23,11 +24,12 @@ RESOLVERS: Mapping[str, Callable[..., Any]] = MappingProxyType({"learning_rate":
 def register_resolvers(
     resolvers: Mapping[str, Callable[..., Any]], *, replace: bool = True
 ) -> None:
-    """Make functions known to OmegaConf by their names, instead of others where `replace`."""
+    """Register functions with OmegaConf under their names; with `replace`, in place of existing
+    ones."""
     for name, function in resolvers.items():
         if replace or not OmegaConf.has_resolver(name):
             OmegaConf.register_new_resolver(name, function, replace=True)
 
 
-# Whoever imports this into an application of Hydra's keeps resolvers of the same names.
+# A Hydra application that imports this module keeps its own resolvers of the same names.
 register_resolvers(RESOLVERS, replace=False)

@@ -1,8 +1,8 @@
-"""The configuration's schema: names, types and ranges of every key, checked before work starts.
+"""The schema of configurations: names, types and ranges of all keys, checked before work starts.
 
-Hydra composes the YAML files and the command line; the result must fit `Config`. The slots that
-name a class or function of their own (`data`, `model`, `objective`, `optimizer`, `scheduler`,
-`trainer`) hold its arguments, which are checked against its signature (`cvtrain.config.targets`).
+Hydra composes the YAML files and the command line; the result must fit `Config`. Sections that name
+a class or function (`data`, `model`, `objective`, `optimizer`, `scheduler`, `trainer`) hold its
+arguments, which are checked against its signature (`cvtrain.config.targets`).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ KEYS_WITHOUT_RESULT = (
     *("output", "plan", "on_error", "null_arm", "trusted_modules", "lr_octave"),
     *("variant", "analysis", "report", "resume", "pause_at", "logger", "debug"),
 )
-"""No number of a run depends on them."""
+"""Keys that affect no number of a run."""
 
 UNHASHED_DEFAULTS: dict[str, Any] = {
     "start_from": None,
@@ -60,10 +60,11 @@ UNHASHED_DEFAULTS: dict[str, Any] = {
     "module": {"_target_": None},
     "compile": False,
 }
-"""Keys that are no part of an id at these values: ids of runs from before such a key stay valid."""
+"""Keys that are left out of an id at these values, so that ids from before such a key stay
+valid."""
 
 HISTOGRAMS_EVERY = 100
-"""Steps between histograms of a single run, where the configuration leaves it open."""
+"""Default number of steps between histograms of a single run."""
 
 
 class Config(Section):
@@ -112,7 +113,7 @@ class Config(Section):
     @model_validator(mode="before")
     @classmethod
     def _module_is_network_and_loss(cls, content: Any) -> Any:
-        """A module of the user's own replaces `model` and, but for its scale, `objective`."""
+        """A user's module replaces `model` and, except for its scale, `objective`."""
         module = content.get("module") if isinstance(content, dict) else None
         if not isinstance(module, dict) or module.get("_target_") is None:
             return content
@@ -136,14 +137,15 @@ class Config(Section):
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """The configuration as plain JSON-ready values, keyed as in conf/."""
+        """The configuration as plain values for JSON, with the keys of conf/."""
         return self.model_dump(mode="json", by_alias=True)
 
     def settled(self, *, in_sweep: bool) -> Config:
-        """Fill in what depends on whether the run stands alone: only a single run draws histograms.
+        """Fill in values that depend on whether the run is part of a sweep: only a single run draws
+        histograms.
 
         Returns:
-            a copy; the configuration itself where it leaves nothing open.
+            a copy, or the configuration itself if nothing is left open.
         """
         if self.signals.histograms_every is not None:
             return self
@@ -152,22 +154,23 @@ class Config(Section):
         return self.model_copy(update={"signals": signals})
 
     def tried(self, max_steps: int) -> Config:
-        """A copy for a short training that is thrown away, without trackers."""
+        """A copy for a short trial training, without trackers."""
         update = {"max_steps": max_steps, "pause_at": None, "logger": NoLoggerConfig()}
         return self.model_copy(update=update)
 
     def pauses(self, step: int) -> bool:
-        """Whether the run stops after `step` updates, for `resume` to continue it."""
+        """Whether the run pauses after `step` updates, to be continued by `resume`."""
         return self.pause_at is not None and step >= self.pause_at
 
     @property
     def identity(self) -> str:
-        """Hash of everything that a run's numbers depend on, and of nothing else.
+        """Hash of everything that affects a run's numbers, and of nothing else.
 
-        How often histograms are drawn is not part of it: it may be left open until the run begins.
+        The number of steps between histograms is not part of it: it may be left open until the run
+        starts.
         """
         content = self.result_keys()
-        content["target"] = content.pop("goal")  # ids are those that runs of schema 1 have
+        content["target"] = content.pop("goal")  # ids are the same as in runs of schema 1
         del content["signals"]["histograms_every"]
         for key, unused in UNHASHED_DEFAULTS.items():
             if content[key] == unused:
@@ -175,10 +178,10 @@ class Config(Section):
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def result_keys(self) -> dict[str, Any]:
-        """`as_dict` without the keys that no number of a run depends on.
+        """`as_dict` without the keys that affect no number of a run.
 
-        These are where files go, what a sweep does around its runs, and the two keys that
-        `optimizer.lr` already contains.
+        These are the paths of files, what a sweep does around its runs, and the two keys from which
+        `optimizer.lr` is computed.
         """
         content = self.as_dict()
         for key in KEYS_WITHOUT_RESULT:
@@ -191,7 +194,7 @@ def check_config(content: Mapping[str, Any]) -> Config:
     """Validate a resolved mapping as a `Config`.
 
     Raises:
-        InputError: one line for each wrong value, with its key and what it should be.
+        InputError: a value is wrong; one line per value, with its key and what it should be.
     """
     for key, value in floats(content):
         if not math.isfinite(value):

@@ -1,4 +1,4 @@
-"""The sections of a configuration: names, types and ranges of the keys of each."""
+"""The sections of a configuration, with names, types and ranges of their keys."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Section(BaseModel):
 
 
 class TargetConfig(Section):
-    """A slot that names a class or function by `_target_`; other keys are its arguments."""
+    """A section that names a class or function by `_target_`; its other keys are the arguments."""
 
     model_config = ConfigDict(extra="allow")
     target: str = Field(alias="_target_")
@@ -39,7 +39,7 @@ class TargetConfig(Section):
 
 
 class ModelConfig(TargetConfig):
-    """A network; `args` is where a user's own module has its arguments."""
+    """A network; `args` holds the arguments of a user's own module."""
 
     args: dict[str, Any] = {}
 
@@ -50,8 +50,8 @@ class ModelConfig(TargetConfig):
 
 
 class ModuleConfig(Section):
-    """A LightningModule of the user's own in the place of network and loss, which `model` then
-    names too; further keys are its arguments. None: there is none."""
+    """A user's LightningModule in place of network and loss, which `model` then names too; further
+    keys are its arguments. `_target_` None: no such module."""
 
     model_config = ConfigDict(extra="allow")
     target: str | None = Field(default=None, alias="_target_")
@@ -60,8 +60,8 @@ class ModuleConfig(Section):
 class OptimizerConfig(TargetConfig):
     """An optimizer.
 
-    `semantics` says how it treats a complex entry: as two reals (`split`) or as one number
-    (`modulus`). `real_parameters` holds the values that real parameters take instead.
+    `semantics` sets how a complex entry is treated: as two reals (`split`) or as one number
+    (`modulus`). `real_parameters` holds values that apply to real parameters instead.
     """
 
     lr: Positive
@@ -73,7 +73,7 @@ class OptimizerConfig(TargetConfig):
 class ObjectiveConfig(Section):
     """The loss by name and its scale: objective = scale × loss.
 
-    ``module``: the loss of the LightningModule that `module` names.
+    ``loss: module`` is the loss of the LightningModule that `module` names.
     """
 
     loss: Literal["complex_mse", "complex_huber", "cross_entropy", "module"]
@@ -82,9 +82,9 @@ class ObjectiveConfig(Section):
 
 
 class CustomObjectiveConfig(TargetConfig):
-    """A loss of the user's own; further keys are its arguments.
+    """A user's loss; further keys are its arguments.
 
-    `loss` is its path once more: the key by which runs are told apart.
+    `loss` repeats its path: runs are distinguished by this key.
     """
 
     loss: str
@@ -110,7 +110,7 @@ AnyObjectiveConfig = Annotated[
 
 
 class ConventionConfig(Section):
-    """What the optimizer receives, relative to g = 2 ∂L/∂w*."""
+    """The gradient that the optimizer receives, relative to g = 2 ∂L/∂w*."""
 
     scale: Positive = 1.0
     conjugate: bool = False
@@ -167,20 +167,20 @@ class DecayConfig(Section):
 
 
 class CustomScheduleConfig(TargetConfig):
-    """A learning rate of the user's own; further keys are its arguments."""
+    """A user's learning rate schedule; further keys are its arguments."""
 
     kind: Literal["custom"]
 
 
 class GoalConfig(Section):
-    """The goal of "steps to target"; None: the task's own metric and value."""
+    """The goal that "steps to target" refers to; None: the task's default metric and value."""
 
     metric: str | None = None
     value: float | None = None
 
 
 class SignalsConfig(Section):
-    """What is measured, and after how many steps each time (0: never)."""
+    """Measured signals, and the number of steps between measurements (0: never)."""
 
     scalars_every: Count = 10
     validation_every: Count = 50
@@ -191,7 +191,7 @@ class SignalsConfig(Section):
 
 
 class CheckpointConfig(Section):
-    """Steps between two writings of checkpoints/last.ckpt; None: only at the end."""
+    """Number of steps between writes of checkpoints/last.ckpt; None: only at the end."""
 
     every_n_steps: Count | None = None
 
@@ -208,7 +208,8 @@ class EarlyStoppingConfig(Section):
 
 
 class EmaConfig(Section):
-    """An exponential moving average of the weights, which is validated and tested in their place.
+    """An exponential moving average of the weights, which is validated and tested instead of the
+    weights.
 
     `decay` None: no average.
     """
@@ -217,13 +218,13 @@ class EmaConfig(Section):
 
 
 class NoLoggerConfig(Section):
-    """TensorBoard and metrics.csv alone."""
+    """Only TensorBoard and metrics.csv."""
 
     kind: Literal["none"] = "none"
 
 
 class WandbConfig(Section):
-    """Log every run to Weights & Biases too (extra `wandb`)."""
+    """Also log every run to Weights & Biases (extra `wandb`)."""
 
     kind: Literal["wandb"]
     project: str
@@ -232,7 +233,7 @@ class WandbConfig(Section):
 
 
 class MlflowConfig(Section):
-    """Log every run to MLflow too (extra `mlflow`)."""
+    """Also log every run to MLflow (extra `mlflow`)."""
 
     kind: Literal["mlflow"]
     experiment: str
@@ -245,15 +246,18 @@ AnyLoggerConfig = NoLoggerConfig | WandbConfig | MlflowConfig
 class ReportConfig(Section):
     """How a sweep is judged; no run depends on it.
 
-    `metric` is what learning rates are chosen by, and arms compared by (None: chosen by the
+    `metric`: metric by which learning rates are chosen and arms are compared (None: chosen by the
     validation loss, compared by the first metric of the test split).
-    `margin` is the largest difference of the test metric that does not matter (None: 0.005 of
-    accuracy, 5 % of the reference's mean of any other metric), `margin_loss` the share of the test
-    loss. `decides_on` says beforehand what the answer is read from: learning-rate curves laid on
-    each other, or the outcome at each arm's best rate. `reference` names the arm that the others
-    are compared with, where the arms are no readings of the gradient. `max_seeds` is the largest
-    number of seeds at which answers are looked for, over which the error of 5 % is spread; with
-    `decide` a sweep goes on with more seeds by itself until all arms are answered or it is reached.
+    `margin`: largest difference of the test metric that is called equal (None: 0.005 for accuracy,
+    5 % of the reference's mean for any other metric); `margin_loss`: the same as a share of the
+    test loss.
+    `decides_on`: what decides the answer, stated beforehand: registered learning-rate curves, or
+    the result at each arm's best rate.
+    `reference`: arm that the others are compared with, if arms are not readings of the gradient.
+    `max_seeds`: largest number of seeds at which answers are looked for; the error of 5 % is spread
+    over these looks.
+    `decide`: whether the sweep adds seeds by itself until all arms have an answer or `max_seeds` is
+    reached.
     """
 
     metric: str | None = None

@@ -1,4 +1,4 @@
-"""The number of points that a command line asks for, counted before any of them is made.
+"""Count the points that a command line stands for before any of them is made.
 
 Hydra would expand a range of any length into memory.
 """
@@ -14,14 +14,15 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from cvtrain.process.errors import InputError
 
 MOST_POINTS = 100_000
-"""Points of a sweep. A point takes some 20 kB and 10 ms to be composed: a quarter of an hour."""
+"""Largest number of points of a sweep. A point takes some 20 kB and 10 ms to compose: a quarter of
+an hour in total."""
 
 
 def check_axis(override: Override) -> None:
-    """Check that a swept key has at least one value, finite ones, and not too many.
+    """Check that a swept key has at least one value, only finite ones, and not too many.
 
     Raises:
-        InputError: with the number of values.
+        InputError: the values are not valid; the message gives their number.
     """
     count = axis_length(override)
     if count == 0:
@@ -30,14 +31,14 @@ def check_axis(override: Override) -> None:
 
 
 def check_points_wanted(count: int, asked: str) -> None:
-    """Check that a sweep has room for so many points.
+    """Check that a sweep may have this many points.
 
     Args:
         count: number of points.
-        asked: the text that asks for them, for the error line.
+        asked: the text that stands for them, for the error message.
 
     Raises:
-        InputError: with both numbers.
+        InputError: there are too many; the message gives both numbers.
     """
     if count > MOST_POINTS:
         raise InputError(f"{asked}: {_spelled(count)} points; should be at most {MOST_POINTS:,}")
@@ -46,17 +47,17 @@ def check_points_wanted(count: int, asked: str) -> None:
 def product_size(overrides: Iterable[Override], variants: int = 1) -> int:
     """Number of points of a command line: the product of its axes' lengths, times `variants`.
 
-    Of two overrides of one key the later one counts.
+    If a key has two overrides, the later one counts.
     """
     lengths = {o.get_key_element(): axis_length(o) for o in overrides if o.is_discrete_sweep()}
     return math.prod(lengths.values()) * variants
 
 
 def axis_length(override: Override) -> int:
-    """Number of values of a swept key; 1 where only a group knows the values.
+    """Number of values of a swept key; 1 if only the group knows its choices.
 
     Raises:
-        InputError: a range that has no length.
+        InputError: a range has no finite length.
     """
     swept = override.value()
     if isinstance(swept, RangeSweep):
@@ -69,7 +70,7 @@ def _range_length(swept: RangeSweep, text: str) -> int:
     assert swept.stop is not None
     try:
         start, stop, step = map(Fraction, (swept.start, swept.stop, swept.step))
-    except (OverflowError, ValueError):  # of infinity, of NaN
+    except (OverflowError, ValueError):  # infinity, NaN
         raise InputError(f"{text}: start, stop and step of a range should be finite") from None
     if step == 0:
         raise InputError(f"{text}: the step of a range should not be zero")

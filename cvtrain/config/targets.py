@@ -1,9 +1,9 @@
-"""Classes and functions that a configuration names: whether it may, and with what arguments.
+"""Resolve the classes and functions that a configuration names, and check their arguments.
 
-Neither a prefix nor a return annotation is a guard: torch itself holds functions that run shell
-commands, and one annotated `-> nn.Module` that executes its arguments. A `_target_` names a public
-class (`cvtrain.config.public_targets`), or a class or function *defined* in a package that the user
-trusts on this command line.
+Neither a prefix of the path nor a return annotation is a safeguard: torch itself contains functions
+that run shell commands, and one that is annotated `-> nn.Module` and executes its arguments. A
+`_target_` therefore names a public class (`cvtrain.config.public_targets`), or a class or function
+*defined* in a package that the user trusts on this command line.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from cvtrain.config.python_objects import is_registered, registered_object
 from cvtrain.process.errors import InputError
 
 ROOTS = ("cvtrain", "torch", "torchcvnn", "lightning", "torchmetrics")
-"""Packages with public names that a `_target_` may be."""
+"""Packages with public names that a `_target_` may use."""
 
 
 def resolve_target(
@@ -41,18 +41,19 @@ def resolve_target(
     *,
     anything: bool = False,
 ) -> Any:
-    """Import the class or function called `path`, if it may stand in the slot `key`.
+    """Import the class or function with the path `path`, if the section `key` may name it.
 
     Args:
-        key: the slot, for the error line, e.g. ``model``.
+        key: the section, for the error message, e.g. ``model``.
         path: dotted path, e.g. ``torch.nn.Linear``.
-        expected: the class it must derive from, or be annotated to return.
-        trusted: the user's own packages, of which functions may be named too.
-        anything: whether a class or function of these packages may be and make what it likes, as
-            the caller checks what comes of it.
+        expected: class from which it must derive, or which it must be annotated to return.
+        trusted: the user's own packages, whose functions may be named too.
+        anything: whether objects of these packages need not fit `expected`, because the caller
+            checks their results.
 
     Raises:
-        InputError: not public and not trusted, not found, or not of the expected type.
+        InputError: the path is neither public nor trusted, does not exist, or is not of the
+            expected type.
     """
     setting = f"{key}._target_={path}"
     for name in trusted:
@@ -61,7 +62,7 @@ def resolve_target(
                 f"trusted_modules=[{name}]: should be packages of your own, by their first name"
             )
     parts = path.split(".")
-    # A name with two underscores before it is a way into Python's own machinery, or a program.
+    # A name that begins with two underscores is part of Python's own machinery.
     plain = all(part.isidentifier() and not part.startswith("__") for part in parts)
     if not plain or len(parts) < 2:
         raise InputError(f"{setting}: should be a dotted path such as torch.nn.Linear")
@@ -95,7 +96,7 @@ def _trusted_target(
     setting: str, parts: list[str], expected: type, trusted: tuple[str, ...]
 ) -> Any:
     target = _find(setting, parts)
-    # A user's module shows what it imported, too: that is trusted no more than under its own name.
+    # A user's module also shows what it imported, which is trusted only under its own name.
     home = str(getattr(target, "__module__", "")).split(".")[0]
     if home not in trusted and not is_public(target, expected):
         raise InputError(
@@ -126,8 +127,7 @@ def _find(setting: str, parts: list[str]) -> Any:
 
 
 def yields(target: Any, expected: type) -> bool:
-    """Whether `target` is a class that derives from `expected`, or a function annotated to return
-    one."""
+    """Whether `target` is a subclass of `expected`, or a function annotated to return one."""
     if inspect.isclass(target):
         return issubclass(target, expected)
     if not inspect.isfunction(target):
@@ -137,7 +137,7 @@ def yields(target: Any, expected: type) -> bool:
         name = returned.rpartition(".")[2]
         try:
             returned = typing.get_type_hints(target).get("return")
-        except (NameError, TypeError, AttributeError):  # names imported for type checkers only
+        except (NameError, TypeError, AttributeError):  # names imported only for type checkers
             return name == expected.__name__
     return inspect.isclass(returned) and issubclass(returned, expected)
 
@@ -148,16 +148,17 @@ def check_arguments(
     arguments: Mapping[str, Any],
     filled_in: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-    """Arguments as the target's signature wants them (a list for a tuple is converted).
+    """Convert arguments to the types of the target's signature (e.g. a list to a tuple).
 
     Args:
-        key: the slot, for the error line.
+        key: the section, for the error message.
         target: class or function.
         arguments: keyword arguments from the configuration.
-        filled_in: names that the program fills in later, hence may be missing here.
+        filled_in: names that the program supplies later and that may therefore be missing.
 
     Raises:
-        InputError: an unknown or missing argument, one of the wrong type, or a nested `_target_`.
+        InputError: an argument is unknown, missing or of the wrong type, or holds a nested
+            `_target_`.
     """
     adapters, required, open_ended = _signature(target)
     checked: dict[str, Any] = {}
@@ -200,13 +201,13 @@ def _convert(setting: str, value: Any, adapter: TypeAdapter[Any] | None) -> Any:
 def _signature(
     target: Callable[..., Any],
 ) -> tuple[dict[str, TypeAdapter[Any] | None], frozenset[str], bool]:
-    """Per argument a type checker (None where the annotation says nothing usable); the required
-    names; whether any keyword is taken."""
+    """A type checker per argument (None if the annotation is not usable); the required names; and
+    whether any keyword is accepted."""
     parameters = list(inspect.signature(target).parameters.values())
     function = target.__init__ if inspect.isclass(target) else target
     try:
         hints = typing.get_type_hints(function)
-    except (NameError, TypeError, AttributeError):  # names imported for type checkers only
+    except (NameError, TypeError, AttributeError):  # names imported only for type checkers
         hints = {}
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     adapters = {p.name: _adapter(hints.get(p.name)) for p in named}
@@ -220,5 +221,5 @@ def _adapter(hint: Any) -> TypeAdapter[Any] | None:
     settings = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
     try:
         return TypeAdapter(hint, config=settings)
-    except Exception:  # an annotation that cannot be checked is not checked
+    except Exception:  # an annotation that pydantic cannot check is ignored
         return None

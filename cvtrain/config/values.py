@@ -1,4 +1,4 @@
-"""Values that overrides set in a composed configuration, as Hydra sets them."""
+"""Set values of overrides in a composed configuration as Hydra does."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def values_set(
     overrides: Sequence[Override],
     set_value: Callable[[Override, DictConfig], None],
 ) -> Iterator[DictConfig]:
-    """Inside, the configuration with the values of `overrides`: `config` itself, which has its own
-    values again afterwards, or a copy of it where an override reaches through an interpolation or
-    deletes a key.
+    """Context that yields the configuration with the values of `overrides`.
 
-    Copying a configuration takes 6 ms, copying a section 1 ms, copying a value 0.05 ms.
+    It is `config` itself, whose own values are restored afterwards, or a copy if an override
+    reaches through an interpolation or deletes a key. Copying a configuration takes 6 ms, a section
+    1 ms, a value 0.05 ms.
 
     Args:
-        config: without overrides.
-        overrides: that set values; none chooses a file.
-        set_value: sets one; `set_by_hydra`, or what explains its errors.
+        config: configuration without overrides.
+        overrides: overrides that set values; none chooses a file.
+        set_value: function that sets one value: `set_by_hydra`, or one that explains its errors.
     """
     if not all(_stays_below_its_key(config, override) for override in overrides):
         copied = copy.deepcopy(config)
@@ -36,7 +36,7 @@ def values_set(
             set_value(override, copied)
         yield copied
         return
-    # OmegaConf copies whatever is assigned to a key; the nodes are exchanged below it.
+    # OmegaConf copies every value that is assigned to a key; the nodes below it are exchanged.
     whole = {top_level(override) for override in overrides if _leaf(config, override) is None}
     places = {(id(config), key): (config, key) for key in whole}
     for override in overrides:
@@ -68,13 +68,13 @@ def set_by_hydra(override: Override, config: DictConfig) -> None:
 
 
 def top_level(override: Override) -> str:
-    """The top-level key that an override changes something of."""
+    """The top-level key in which an override changes a value."""
     return str(split_key(override.key_or_group)[0])
 
 
 def _leaf(config: DictConfig, override: Override) -> tuple[DictConfig, str] | None:
-    """The section and key of the one value that an override changes; None where it adds a key or
-    changes a section or list."""
+    """Section and key of the value that an override changes; None if it adds a key or changes a
+    whole section or list."""
     *path, last = split_key(override.key_or_group)
     node: Any = config
     for part in path:
@@ -87,7 +87,7 @@ def _leaf(config: DictConfig, override: Override) -> tuple[DictConfig, str] | No
 
 
 def _stays_below_its_key(config: DictConfig, override: Override) -> bool:
-    """Whether setting a value changes its top-level node alone, and leaves the order of keys."""
+    """Whether setting a value changes only its top-level node, and keeps the order of keys."""
     if override.is_delete():
         return False
     node: Any = config

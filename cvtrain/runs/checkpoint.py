@@ -20,7 +20,7 @@ from cvtrain.runs.storage_errors import is_unavailable
 
 
 def checkpoint_path(directory: Path, name: str) -> Path:
-    """Where the run directory has the checkpoint `name`: `last`, `best` or `average`."""
+    """The path of the checkpoint `name` in a run directory: `last`, `best` or `average`."""
     return directory / CHECKPOINTS / f"{name}.ckpt"
 
 
@@ -34,12 +34,12 @@ def save_checkpoint(
     """Write `<directory>/checkpoints/<name>.ckpt`: {schema, state_dict, step}, and training.
 
     Args:
-        directory: the run directory.
-        name: `last`, `best` or `average` (of the weights, where the run has one).
-        state_dict: tensors by the names they have in the plain `nn.Module`.
-        step: updates made when the weights had these values.
-        training: what training needs besides to go on from here, of tensors and plain values; None
-            where it does not go on.
+        directory: run directory.
+        name: `last`, `best` or `average` (the averaged weights, if the run has them).
+        state_dict: tensors by their names in the plain `nn.Module`.
+        step: number of updates made when the weights had these values.
+        training: further state that training needs to continue, as tensors and plain values; None
+            if it does not continue.
     """
     content = {
         "schema": SCHEMA,
@@ -47,7 +47,7 @@ def save_checkpoint(
         "step": step,
         **({} if training is None else {"training": _on_host(training)}),
     }
-    # Not into the file itself: a full disk would be told as an error of the zip format.
+    # Not into the file itself: a full disk would be reported as an error of the zip format.
     serialized = io.BytesIO()
     torch.save(content, serialized)
     path = checkpoint_path(directory, name)
@@ -56,21 +56,21 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], int]:
-    """State dict and step of a checkpoint; nothing in the file is executed.
+    """Read the state dict and the step of a checkpoint; nothing in the file is executed.
 
     Raises:
-        InputError: not a checkpoint of this schema, or a damaged one.
+        InputError: the file is not a checkpoint of a known schema, or is damaged.
     """
     content = read_checkpoint(path)
     return content["state_dict"], content["step"]
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """All that `save_checkpoint` wrote; nothing in the file is executed.
+    """Read everything that `save_checkpoint` wrote; nothing in the file is executed.
 
     Raises:
         StorageUnavailable: the file system fails.
-        InputError: not a checkpoint of this schema, or a damaged one.
+        InputError: the file is not a checkpoint of a known schema, or is damaged.
     """
     try:
         with open_regular(path) as file:
@@ -100,8 +100,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _damaged_entry(file: BinaryIO) -> str | None:
-    """The first entry of a zip file that does not have its checksum, which torch writes and does
-    not compare; None: all have.
+    """The first entry of a zip file whose content does not match its checksum, or None. torch
+    writes the checksums and does not compare them.
 
     Raises:
         ValueError: an entry would take more room in memory than in the file.
@@ -114,7 +114,7 @@ def _damaged_entry(file: BinaryIO) -> str | None:
 
 
 def _on_host(value: Any) -> Any:
-    """`value` on the host; a slice of a stack would otherwise save the whole stack's storage."""
+    """`value` on the CPU, copied: a slice of a stack would save the storage of the whole stack."""
     if isinstance(value, Tensor):
         return value.detach().cpu().clone()
     if isinstance(value, Mapping):

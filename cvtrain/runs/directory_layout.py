@@ -1,6 +1,6 @@
-"""Checks of a directory of runs before files in it are replaced, truncated or appended to.
+"""Checks of a directory of runs before its files are replaced, truncated or appended to.
 
-Anybody may have put anything there: a link that leads elsewhere, a pipe in the place of a file.
+The directory may contain anything: a link that leads elsewhere, or a pipe in place of a file.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ FILES = frozenset(
 
 
 def check_layout(directory: Path) -> None:
-    """Check that every path in a directory of runs is of the kind that its name says.
+    """Check that every path in a directory of runs is of the kind that its name implies.
 
     Raises:
-        InputError: what has the name of a file is a directory, a pipe or a device; what has the
-            name of a folder is none; a folder cannot be read; or a link leads out of the directory,
-            to itself or to nothing.
+        InputError: a file's name belongs to a directory, a pipe or a device, or a folder's name to
+            something else; a folder cannot be read; or a link leads out of the directory, to itself
+            or to nothing.
     """
     refuse_outward_links(directory)
     for folder, folders, files in os.walk(directory, onerror=_refuse):
@@ -57,7 +57,7 @@ def check_layout(directory: Path) -> None:
 
 
 def refuse_outward_links(directory: Path) -> None:
-    """Check that links in a directory stay in it.
+    """Check that links in a directory stay within it.
 
     Raises:
         InputError: a symbolic link leads out of the directory, or to itself.

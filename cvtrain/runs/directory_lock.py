@@ -1,9 +1,9 @@
-"""Who may write in a directory: claimed by one command, locked and leased while it trains there.
+"""Exclusive use of a directory by one command, which claims it, locks it and renews a lease.
 
 The lock keeps a second command out. The lease shows workers on other machines, where locks may not
-reach, that the command is alive: it rewrites a counter in a file, and a worker measures by its own
-clock how long the counter has not changed. Times of files are not compared: the clocks of two
-machines differ, and a network file system answers from its cache for a minute or more.
+work, that the command is alive: the command rewrites a counter in a file, and a worker measures by
+its own clock how long the counter has not changed. Times of files are not compared, because the
+clocks of two machines differ and a network file system answers from its cache for a minute or more.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ from cvtrain.runs.safe_names import resolved
 
 LOCK_FILE, OWNER_FILE, LEASE_FILE = ".lock", ".owner", ".lease"
 MOST_BYTES = 4096
-"""Of the owner file."""
+"""Largest size of the owner file that is read."""
 WITHOUT_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
-"""Errors of a network file system whose server gives no locks."""
+"""Errors of a network file system whose server does not support locks."""
 LEASE_SECONDS = 180.0
-"""Without a renewal, after which workers leave: longer than caches of file systems and pauses."""
+"""Seconds without a renewal after which workers leave: longer than caches of file systems and
+pauses."""
 RENEWALS = 18
-"""Within that time."""
+"""Number of renewals within that time."""
 WIDTH = 20
-"""Characters of the lease's counter, always the same: a full disk takes what needs no new block."""
+"""Constant width of the lease's counter in characters: rewriting it needs no new disk block."""
 
 
 class DirectoryLock:
@@ -44,7 +45,7 @@ class DirectoryLock:
     The system releases the lock when its owner dies.
 
     Raises:
-        InputError: another command has the lock, or the file system has no locks.
+        InputError: another command holds the lock, or the file system has no locks.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -52,7 +53,7 @@ class DirectoryLock:
         self._lock = FileLock(directory / LOCK_FILE)
 
     def __enter__(self) -> DirectoryLock:
-        with interruption.deferred():  # else what is locked here might not be released
+        with interruption.deferred():  # otherwise a lock might not be released
             return self._lock_and_sign()
 
     def _lock_and_sign(self) -> DirectoryLock:
@@ -85,17 +86,17 @@ class DirectoryLock:
         """Check that the directory is still the one that was locked.
 
         Raises:
-            StorageFailed: it was removed, or belongs to another command.
+            StorageFailed: the directory was removed, or belongs to another command.
         """
         check_owner(self._directory, self._owner)
 
     def __exit__(self, *_: object) -> None:
-        # If our directory was removed, another command may have made and locked one of this name.
-        with suppress(OSError):  # what stays is a file that nobody has locked
+        # If our directory was removed, another command may have made and locked one with this name.
+        with suppress(OSError):  # a file that remains is not locked
             if owner(self._directory) in (None, self._owner):
                 (self._directory / OWNER_FILE).unlink(missing_ok=True)
                 # Unlink before releasing: after release another process may own the file. filelock
-                # never takes a lock on a file that is unlinked.
+                # never locks a file that is unlinked.
                 (self._directory / LOCK_FILE).unlink(missing_ok=True)
         with suppress(OSError):
             self._lock.release()
@@ -114,7 +115,7 @@ def read_owner(directory: Path) -> str | None:
     """Process, machine and time of the lock on a directory; None without a lock.
 
     Raises:
-        OSError: the file system does not say.
+        OSError: the file system does not answer.
     """
     try:
         content = read_regular(directory / OWNER_FILE, MOST_BYTES)
@@ -127,17 +128,18 @@ def check_owner(directory: Path, expected: str | None) -> None:
     """Check that a directory still has its owner.
 
     Args:
-        directory: that was locked.
-        expected: what `owner` returned then; None: it was not locked, and nothing is checked.
+        directory: the locked directory.
+        expected: the result of `owner` at that time; None: it was not locked, and nothing is
+            checked.
 
     Raises:
-        StorageFailed: it was removed, or belongs to another command.
+        StorageFailed: the directory was removed, or belongs to another command.
     """
     if expected is None:
         return
     try:
         current = read_owner(directory)
-    except OSError:  # a file system that does not answer now: the next write tells more
+    except OSError:  # the file system does not answer now: the next write will report it
         return
     if current != expected:
         raise StorageFailed(
@@ -147,17 +149,17 @@ def check_owner(directory: Path, expected: str | None) -> None:
 
 
 def claim_directory(wanted: Path, key: str) -> Path:
-    """Make a directory that no other run or sweep has, and return its absolute path.
+    """Make a directory that no other run or sweep uses, and return its absolute path.
 
-    `wanted` itself where it does not exist yet, else the first free one of `wanted_2`,
-    `wanted_3`, …: two launches in one second get two directories.
+    It is `wanted` itself if that does not exist, else the first free one of `wanted_2`, `wanted_3`,
+    …: two commands started in the same second get two directories.
 
     Args:
         wanted: path of the directory.
-        key: of the configuration that chose it, for the error line.
+        key: configuration key that set it, for the error message.
 
     Raises:
-        InputError: it cannot be made, or its path cannot stand in a configuration.
+        InputError: the directory cannot be made, or its path is not allowed in a configuration.
     """
     if wanted.name in ("", ".."):
         raise InputError(f"{key}={wanted}: should be the path of a new directory")
@@ -193,11 +195,11 @@ def _is_text(path: str) -> bool:
 class Lease:
     """Renews the lease of a directory in a thread, from `open` to `close`.
 
-    A renewal that fails is tried again at the next one; a file that was removed is made again.
+    A failed renewal is repeated at the next one; a file that was removed is made again.
 
     Args:
-        directory: of the sweep.
-        seconds: without a renewal, after which a worker leaves.
+        directory: directory of the sweep.
+        seconds: seconds without a renewal after which a worker leaves.
     """
 
     def __init__(self, directory: Path, seconds: float = LEASE_SECONDS) -> None:
@@ -211,7 +213,7 @@ class Lease:
         """Write the file and start to renew it.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         self._write()
         self._thread.start()
@@ -230,7 +232,7 @@ class Lease:
 
     def _write(self) -> None:
         self._count += 1
-        # Opened each time: another machine sees what was written when it was closed.
+        # Opened each time: another machine sees changes only after the file was closed.
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             os.pwrite(descriptor, f"{self._count:0{WIDTH}d}\n".encode(), 0)
@@ -242,8 +244,8 @@ class LeaseWatch:
     """A worker's view of a lease.
 
     Args:
-        directory: of the sweep.
-        seconds: how long the lease may stay unchanged.
+        directory: directory of the sweep.
+        seconds: seconds for which the lease may stay unchanged.
     """
 
     def __init__(self, directory: Path, seconds: float = LEASE_SECONDS) -> None:
@@ -254,7 +256,7 @@ class LeaseWatch:
     def expired(self) -> bool:
         """Whether nobody has renewed the lease for too long.
 
-        A file that is missing or cannot be read is no renewal, and neither is its return.
+        A missing or unreadable file is not a renewal, and neither is its return.
         """
         try:
             content = read_regular(self._path, 4 * WIDTH)

@@ -1,4 +1,4 @@
-"""What of a run was in its files when a checkpoint was written, and going back to that."""
+"""Record what a run's files held when a checkpoint was written, and restore that state."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from cvtrain.runs.tensorboard import events as event_file
 
 @dataclass(frozen=True)
 class FileSnapshot:
-    """The files of signals as they were at a moment between two rows.
+    """The signal files of a run at a moment between two rows.
 
     Attributes:
-        tags: the columns of metrics.csv.
-        final: the last value of every signal.
-        files: what metrics.csv and the event files held, by name.
+        tags: columns of metrics.csv.
+        final: last value of every signal.
+        files: content of metrics.csv and of the event files, by name.
     """
 
     tags: tuple[str, ...]
@@ -30,9 +30,9 @@ class FileSnapshot:
     files: dict[str, Content]
 
     def still_there(self, directory: Path) -> bool:
-        """Whether the files begin with what they held then.
+        """Whether the files still begin with the recorded content.
 
-        A crash of the machine may have taken some of it, and anybody may have changed it.
+        A crash of the machine may have removed a part of it, and anybody may have changed it.
         """
         return metrics.FILE_NAME in self.files and all(
             is_file(directory / name) and held.begins(directory / name)
@@ -40,7 +40,7 @@ class FileSnapshot:
         )
 
     def restore(self, directory: Path) -> None:
-        """Cut off what was appended afterwards, half a row or half an event included."""
+        """Cut off everything that was appended since, including half a row or half an event."""
         for path in signal_files(directory):
             if path.name in self.files:
                 os.truncate(path, self.files[path.name].size)
@@ -48,19 +48,18 @@ class FileSnapshot:
                 path.unlink()
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain values."""
+        """The snapshot as plain values."""
         files = {name: [held.size, held.checksum] for name, held in self.files.items()}
         return {"tags": list(self.tags), "final": dict(self.final), "files": files}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> FileSnapshot:
-        """What `as_dict` gave, perhaps by way of a stranger's file.
+        """Make a snapshot from the result of `as_dict`, which may come from an untrusted file.
 
         Raises:
-            KeyError, TypeError, ValueError: it is something else; names that lead elsewhere
-                included.
+            KeyError, TypeError, ValueError: the content is not valid, or a name leads elsewhere.
         """
-        # A checkpoint of schema 1 has sizes alone.
+        # A checkpoint of schema 1 has only sizes.
         held = content.get("files") or {n: (size, None) for n, size in content["sizes"].items()}
         files = {
             str(name): Content(int(size), None if checksum is None else int(checksum))
@@ -72,13 +71,14 @@ class FileSnapshot:
             known = name == metrics.FILE_NAME or name.startswith(event_file.NAME_BEGINS)
             if not known or Path(name).name != name or begins.size < 0:
                 raise ValueError(f"{name} is no file of signals")
-        # Rows go by position: a table whose header has the tags of schema 1 is simply continued.
+        # Rows are written by position, so a table whose header has tags of schema 1 can be
+        # continued.
         final = {current_tag(str(tag)): float(value) for tag, value in content["final"].items()}
         return cls(tuple(map(current_tag, content["tags"])), final, files)
 
 
 def signal_files(directory: Path) -> list[Path]:
-    """Those that are there: metrics.csv and the event files."""
+    """The existing signal files of a run: metrics.csv and the event files."""
     table = directory / metrics.FILE_NAME
     events = sorted(directory.glob(f"{event_file.NAME_BEGINS}*"))
     return [*([table] if kind_of(table) is not None else []), *events]

@@ -1,4 +1,4 @@
-"""Two ways to write a file: whole or not at all, and by appending without keeping it open."""
+"""Write files atomically, or by appending without keeping them open."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from cvtrain.process.regular_file import open_regular
 
 UNFINISHED = ".unfinished"
 COMPARED = 64
-"""Bytes at the end of a file by which it is recognised: a row, or a checksum of its own."""
+"""Number of bytes at the end of a file by which it is recognised: a row, or a checksum."""
 PIECE = 1 << 20
-"""Bytes that are read at a time for a checksum."""
+"""Number of bytes that are read at a time for a checksum."""
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it.
 
-    Readers see the old file or the new one, whenever the writer is killed. The directory is not
-    made: one that was removed while its run trained stays away.
+    Readers see the old file or the new one, even if the writer is killed. The directory is not
+    created: a directory that was removed while its run trained is not made again.
     """
     prefix = f".{path.name}."
     descriptor, temporary = tempfile.mkstemp(suffix=UNFINISHED, prefix=prefix, dir=path.parent)
@@ -42,13 +42,13 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def remove_unfinished(directory: Path) -> None:
-    """Remove the temporary files of killed writers from a directory that no one else writes to."""
+    """Remove temporary files of killed writers from a directory that nobody else writes to."""
     for path in directory.glob(f".*{UNFINISHED}"):
         path.unlink(missing_ok=True)
 
 
 def _umask() -> int:
-    # mkstemp makes files for the owner alone; run files should be as readable as any other.
+    # mkstemp makes files readable only by the owner; run files should have the usual permissions.
     mask = os.umask(0)
     os.umask(mask)
     return mask
@@ -60,31 +60,31 @@ class Content:
 
     Attributes:
         size: number of bytes.
-        checksum: their CRC-32; None: not known, and not compared.
+        checksum: their CRC-32; None: unknown, and not compared.
     """
 
     size: int
     checksum: int | None
 
     def after(self, more: bytes) -> Content:
-        """The content once `more` is appended."""
+        """The content after `more` is appended."""
         return Content(self.size + len(more), zlib.crc32(more, self.checksum or 0))
 
     def begins(self, path: Path) -> bool:
         """Whether a file begins with this content.
 
         Raises:
-            OSError: it is no regular file, or cannot be read.
+            OSError: the file is not a regular file, or cannot be read.
         """
         read = content_of(path, self.size)
         return read.size == self.size and self.checksum in (None, read.checksum)
 
 
 def content_of(path: Path, size: int | None = None) -> Content:
-    """Size and checksum of a file's first `size` bytes, or of all of it.
+    """Size and checksum of a file's first `size` bytes, or of the whole file.
 
     Raises:
-        OSError: it is no regular file, or cannot be read.
+        OSError: the file is not a regular file, or cannot be read.
     """
     content, remaining = Content(0, 0), size
     with open_regular(path) as file:
@@ -96,7 +96,7 @@ def content_of(path: Path, size: int | None = None) -> Content:
 
 @dataclass(frozen=True)
 class _End:
-    """Size and last bytes of a file as this process last wrote it."""
+    """Size and last bytes of a file after the last write of this process."""
 
     size: int
     last: bytes
@@ -108,18 +108,19 @@ class _End:
 class AppendedFile:
     """Collects bytes and appends them at each `flush`; between flushes the file is closed.
 
-    A thousand runs can have their files at once. Nothing else may write, remove or replace the
-    file meanwhile.
+    A thousand runs can therefore have files at the same time. Nothing else may write, remove or
+    replace the file meanwhile.
 
     Args:
-        path: of the file.
+        path: path of the file.
         continued: whether to append to an existing file; otherwise the first flush replaces it.
 
     Attributes:
-        content: what has been written so far, for a later comparison with `content_of`.
+        content: size and checksum of what has been written so far, for a comparison with
+            `content_of`.
 
     Raises:
-        FilesChanged: there is no file to continue.
+        FilesChanged: `continued` is set and the file does not exist.
     """
 
     def __init__(self, path: Path, continued: bool = False) -> None:
@@ -131,7 +132,7 @@ class AppendedFile:
 
     @property
     def name(self) -> str:
-        """Name of the file, without its directory."""
+        """Name of the file without its directory."""
         return self._path.name
 
     def append(self, content: bytes) -> None:
@@ -142,13 +143,13 @@ class AppendedFile:
         """Append the collected bytes in one write and pass them to the operating system.
 
         Raises:
-            FilesChanged: the file is not the one that was written before, or its directory has
-                gone; nothing is written.
+            FilesChanged: the file is not the one written before, or its directory is gone; nothing
+                is written.
         """
         if not self._pending:
             return
         content, end = b"".join(self._pending), self._end
-        # Before the write: what a full disk took a part of must not be written a second time.
+        # Before the write: bytes that a full disk took in part must not be written a second time.
         self._pending.clear()
         creation = os.O_CREAT | os.O_TRUNC if end is None else 0
         try:
@@ -163,11 +164,11 @@ class AppendedFile:
         self.content = self.content.after(content)
 
     def rewrite(self, change: Callable[[bytes], bytes]) -> None:
-        """Flush, and replace the file by what `change` returns of its content.
+        """Flush, and replace the file by the result of `change` applied to its content.
 
         Raises:
-            FilesChanged: the file is not the one that was written before, or its directory has
-                gone; nothing is written.
+            FilesChanged: the file is not the one written before, or its directory is gone; nothing
+                is written.
         """
         self.flush()
         self.verify()
@@ -186,7 +187,7 @@ class AppendedFile:
             raise self._changed()
 
     def close(self) -> None:
-        """Flush; there is nothing open to close."""
+        """Flush; no file is open."""
         self.flush()
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""The status of each run: every read and write of it goes through `Journal`."""
+"""The status of each run: all reads and writes of it go through `Journal`."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from cvtrain.runs.versions import package_versions, source_commit
 SWEEP_FILE = "sweep.json"
 TRACEBACK_FILE = "traceback.txt"
 WHOLE = "\nFrom the start of the training on:\n\n"
-"""Between the two parts of that file."""
+"""Text between the two parts of a traceback file."""
 MOST_POINTS = 10**9
-"""Numbers of points in a sweep.json that are taken for numbers: larger ones are no point's."""
+"""Largest number of a point that is accepted in a sweep.json."""
 NAME_SHOWN = 60
 ENDED: tuple[Status, ...] = ("finished", "diverged", "pruned")
-"""A run that diverged is a result as any other."""
+"""Statuses of runs that are not trained again. A diverged run is a result like any other."""
 RESULT = "val/loss"
-"""The signal of which every run that ended has a last value."""
+"""The signal of which every ended run has a last value."""
 
 
 class Journal:
-    """The statuses of the runs in one directory: a sweep's, or the parent of a single run."""
+    """The statuses of the runs in one directory: of a sweep, or the parent of a single run."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -59,16 +59,16 @@ class Journal:
         others: Sequence[Mapping[str, Any]] = (),
         looks: Mapping[str, int] | None = None,
     ) -> None:
-        """Write sweep.json: what this sweep consists of.
+        """Write sweep.json, which lists the points of this sweep.
 
         Args:
-            points: those that it trains.
-            experiment: the file in conf/experiment.
-            overrides: the experiment's axes, then the command line's.
-            command: what was asked for on the command line.
-            others: entries of an earlier sweep.json that stay.
-            looks: by the id of a point, how many reports the sweep had had when it was added, which
-                the error of their answers depends on; None: of all points 0.
+            points: points that it trains.
+            experiment: name of the file in conf/experiment.
+            overrides: the experiment's axes, then those of the command line.
+            command: overrides of the command line.
+            others: entries of an earlier sweep.json that are kept.
+            looks: number of reports that the sweep had had when a point was added, by id; the error
+                of the answers depends on it. None: 0 for all points.
         """
         listed = [
             {
@@ -93,21 +93,21 @@ class Journal:
         write_json(self.root / SWEEP_FILE, content)
 
     def listed(self) -> list[dict[str, Any]]:
-        """The entries of sweep.json; none where there is no such file yet.
+        """The entries of sweep.json; empty without such a file.
 
         Raises:
-            InputError: it cannot be used.
+            InputError: the file is not valid.
         """
         return read_points(self.root) if (self.root / SWEEP_FILE).exists() else []
 
     def run_directory(self, point: Point) -> Path:
-        """Where the point's run keeps its files."""
+        """The directory in which the point's run keeps its files."""
         return self.root / point.directory
 
     def begin(
         self, point: Point, engine: Engine, stack_size: int, threads: int, spent: float = 0.0
     ) -> RunRecord:
-        """Note that a run trains now, after `spent` seconds of which its checkpoint tells."""
+        """Record that a run trains now, after `spent` seconds according to its checkpoint."""
         record = RunRecord(
             id=point.id,
             status="running",
@@ -128,14 +128,14 @@ class Journal:
         return record
 
     def spent(self, point: Point) -> float:
-        """Seconds that a run has trained so far."""
+        """Seconds for which a run has trained so far."""
         return round(monotonic() - self._began[point.directory], 3)
 
     def end(self, point: Point, record: RunRecord, status: Status) -> None:
-        """Note how a run ended.
+        """Record how a run ended.
 
         Raises:
-            FilesChanged: its directory was removed meanwhile, or has another run.
+            FilesChanged: its directory was removed meanwhile, or holds another run.
         """
         if not self._has(point, record):
             directory = self.run_directory(point)
@@ -145,8 +145,8 @@ class Journal:
         record.write(self.run_directory(point))
 
     def fail(self, point: Point, record: RunRecord, error: Exception) -> None:
-        """Note that a run failed: one line in run.json, the traceback beside it, first from the
-        user's own code on and then whole.
+        """Record that a run failed: one line in run.json, and a file with the traceback, first from
+        the user's own code on and then complete.
 
         A directory that was removed meanwhile is not made again.
         """
@@ -161,7 +161,7 @@ class Journal:
         self.end(point, record, "failed")
 
     def failure(self, directory: str) -> tuple[str, str | None]:
-        """Why a run failed, and where: the line in its run.json with the place of the traceback,
+        """The cause of a run's failure: the line in its run.json with the path of the traceback,
         and the traceback from the user's own code on, or None."""
         line, path = str((self.read(directory) or {}).get("error")), self.root / directory
         try:
@@ -171,7 +171,7 @@ class Journal:
         return f"{line}; see {path / TRACEBACK_FILE}", content.partition(WHOLE)[0]
 
     def _has(self, point: Point, record: RunRecord) -> bool:
-        """Whether a run's directory is there, and not another run's by now."""
+        """Whether a run's directory still exists and still holds this run."""
         if not self.run_directory(point).is_dir():
             return False
         content = self.read(point.directory)
@@ -179,29 +179,29 @@ class Journal:
         return content is None or (content.get("id"), content.get("started")) == begun
 
     def mark_failed(self, point: Point, error: str) -> None:
-        """Record that a run failed whose process has died."""
+        """Record that a run failed because its process died."""
         content = self.read(point.directory)
         if content is not None and content.get("status") == "running":
             failed = content | {"status": "failed", "error": error}
             write_json(self.run_directory(point) / FILE_NAME, failed)
 
     def mark_interrupted(self, point: Point) -> None:
-        """Record that a run whose file says `running` was interrupted."""
+        """Record that a run with the status `running` was interrupted."""
         content = self.read(point.directory)
         if content is not None and content.get("status") == "running":
             write_json(self.run_directory(point) / FILE_NAME, content | {"status": "interrupted"})
 
     def mark_pruned(self, point: Point) -> None:
-        """Record that a search has given up an interrupted run."""
+        """Record that a search gave up an interrupted run."""
         content = self.read(point.directory)
         if content is not None:
             write_json(self.run_directory(point) / FILE_NAME, content | {"status": "pruned"})
 
     def read(self, directory: str) -> dict[str, Any] | None:
-        """A run's run.json, or None where there is none that can be read.
+        """A run's run.json, or None if there is none that can be read.
 
         Raises:
-            StorageUnavailable: the file system fails: whether there is one cannot be told.
+            StorageUnavailable: the file system fails, so it is unknown whether there is one.
         """
         try:
             content = read_json(self.root / directory / FILE_NAME)
@@ -212,7 +212,7 @@ class Journal:
         return content if isinstance(content, dict) else None
 
     def ended(self, point: Point) -> dict[str, Any] | None:
-        """The run.json of a run of this very point that is not to be trained again, or None."""
+        """The run.json of a run of this point that is not to be trained again, or None."""
         content = self.read(point.directory)
         if content is None or not is_readable(content.get("schema")):
             return None
@@ -222,7 +222,7 @@ class Journal:
         return content if whole else None
 
     def changed(self, directory: str) -> bool:
-        """Whether a run's run.json was written since this was last asked."""
+        """Whether a run's run.json was written since the last call."""
         try:
             written = (self.root / directory / FILE_NAME).stat().st_mtime_ns
         except OSError:
@@ -231,22 +231,22 @@ class Journal:
         return known != written
 
     def status(self, directory: str) -> Status | None:
-        """A run's status, or None where it has not begun."""
+        """A run's status, or None if it has not begun."""
         status = (self.read(directory) or {}).get("status")
         return status if status in get_args(Status) else None
 
     def count(self, points: Sequence[Point]) -> Counter[Status | None]:
-        """How many of the points have each status."""
+        """The number of points by status."""
         return Counter(self.status(point.directory) for point in points)
 
 
 def read_points(directory: Path) -> list[dict[str, Any]]:
     """The entries of a sweep.json: `number`, `id`, `directory`, `overrides` and `look` of each
-    point (`look` is 0 where an older version wrote none).
+    point (`look` is 0 if an older version wrote none).
 
     Raises:
-        InputError: it is not a sweep.json of this version, or names a directory that is not a plain
-            name: one that leads elsewhere is not followed.
+        InputError: the file is not a sweep.json of this version, or a name of a directory is not
+            plain and could lead elsewhere.
     """
     path = directory / SWEEP_FILE
     points = read_record(path).get("points")

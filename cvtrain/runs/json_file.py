@@ -1,4 +1,4 @@
-"""JSON files: written whole or not at all, and read however anybody may have written them."""
+"""JSON files: written atomically, and read safely whoever wrote them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from cvtrain.runs.storage_errors import is_unavailable
 
 MOST_BYTES = 1 << 28
 DEEPEST = 64
-"""Levels of lists and objects; what walks through them afterwards is recursive."""
+"""Largest depth of lists and objects; later code walks through them recursively."""
 NONFINITE = ("nan", "inf", "-inf")
-"""How a file spells what JSON has no token for."""
+"""Spellings of numbers for which JSON has no token."""
 
 
 def read_json(path: Path) -> Any:
-    """The content of any JSON file.
+    """Read the content of a JSON file.
 
     Raises:
         StorageUnavailable: the file system fails.
-        InputError: it cannot be read, is no JSON, nests deeper than `DEEPEST`, or holds characters
-            that no text has (lone surrogates).
+        InputError: the file cannot be read, is not JSON, is nested deeper than `DEEPEST`, or holds
+            characters that are not text (lone surrogates).
     """
     try:
         text = read_regular(path, MOST_BYTES).decode()
@@ -65,9 +65,9 @@ def _refuse_depth(content: Any) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write valid JSON atomically, NaN and infinities as strings."""
+    """Write valid JSON atomically, with NaN and infinities as strings."""
     text = json.dumps(spelled(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    # A message, or a name of a file, may hold what is no text.
+    # A message or a file name may hold bytes that are not text.
     write_atomically(path, lambda file: file.write(text.encode(errors="replace")))
 
 

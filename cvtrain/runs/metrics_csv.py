@@ -1,4 +1,4 @@
-"""metrics.csv: one row per logged step, RFC 4180."""
+"""metrics.csv: one row per logged step, in the format of RFC 4180."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from cvtrain.runs.schema_1 import current_header
 
 FILE_NAME = "metrics.csv"
 TAIL = 1 << 17
-"""Bytes at the end of a file in which the last row is looked for."""
+"""Number of bytes at the end of a file in which the last row is searched."""
 MOST_BYTES = 1 << 32
-"""Of a table that is read whole."""
+"""Largest size of a table that is read whole."""
 DIGITS = 18
-"""Of a step; no run has a longer one."""
+"""Largest number of digits of a step."""
 
 
 def last_step(directory: Path) -> int | None:
-    """The step of the last complete row, also while the run is written; None before the first."""
+    """The step of the last complete row, also while the run is writing; None before the first
+    row."""
     try:
         with open_regular(directory / FILE_NAME) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
@@ -34,7 +35,7 @@ def last_step(directory: Path) -> int | None:
 
 
 def value_at(directory: Path, step: int, tag: str) -> float | None:
-    """A signal at one step, also while the run is written; None where it was not measured."""
+    """A signal at one step, also while the run is writing; None if it was not measured."""
     try:
         with (
             open_regular(directory / FILE_NAME, MOST_BYTES) as file,
@@ -56,9 +57,9 @@ class MetricsFile(AppendedFile):
     spelled `nan`, `inf` and `-inf`.
 
     Args:
-        directory: of the run.
-        tags: the columns after `step`.
-        continued: whether to append to an existing file, header included.
+        directory: directory of the run.
+        tags: columns after `step`.
+        continued: whether to append to an existing file, whose header is kept.
     """
 
     def __init__(self, directory: Path, tags: Sequence[str], continued: bool = False) -> None:
@@ -72,14 +73,14 @@ class MetricsFile(AppendedFile):
         """Keep a row for the next flush.
 
         Raises:
-            KeyError: a tag that is not in the header.
+            KeyError: a tag is not in the header.
         """
         self.require(values.keys())
         cells = [repr(values[tag]) if tag in values else "" for tag in self.tags]
         self.append(f"{step},{','.join(cells)}\r\n".encode())
 
     def add_columns(self, tags: Sequence[str]) -> None:
-        """Write the file anew with more columns at the end, empty in the rows so far.
+        """Rewrite the file with more columns at the end, which are empty in the existing rows.
 
         Raises:
             FilesChanged: something else changed or removed the file.
@@ -98,14 +99,14 @@ class MetricsFile(AppendedFile):
         """Check that the header has all tags of a row.
 
         Raises:
-            KeyError: a tag that is not in the header.
+            KeyError: a tag is not in the header.
         """
         if not self._known.issuperset(tags):
             raise KeyError(f"metrics.csv has no column {min(set(tags) - self._known)}")
 
 
 def _header(tags: Sequence[str]) -> bytes:
-    # Tags may hold commas and quotes; the cells of a row are numbers, which need no csv.writer.
+    # Tags may contain commas and quotes; cells are numbers, which need no csv.writer.
     text = io.StringIO(newline="")
     csv.writer(text).writerow(["step", *tags])
     return text.getvalue().encode()

@@ -1,4 +1,4 @@
-"""The commands for pasting with which a command ends."""
+"""Commands for pasting that are printed at the end of a command."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from cvtrain.process.plain_text import cvtrain_command, say
 from cvtrain.runs.safe_names import from_here
 
 SCREENFUL = 20
-"""Lines that a command ends with: its result, where the files are, and three commands."""
+"""Number of lines with which a command ends: its result, the location of files, three commands."""
 LAST_LINES = 4
-"""Those after the result."""
+"""Number of these lines after the result."""
 
 
 def say_commands(commands: Mapping[str, str]) -> None:
-    """Print commands, each in a line that begins with what it is for."""
+    """Print commands, one line each, which begins with the purpose of the command."""
     for purpose, command in commands.items():
         say(f"{purpose + ':':<9} {command}")
 
@@ -24,8 +24,8 @@ def evaluation_command(run: Path, trusted: Sequence[str]) -> str:
     """The command that evaluates a run.
 
     Args:
-        run: its directory.
-        trusted: packages of the user's own that its configuration names.
+        run: directory of the run.
+        trusted: packages of the user that its configuration names.
     """
     flags = (word for package in trusted for word in ("--trust", package))
     return cvtrain_command("evaluate", from_here(run), *flags)

@@ -1,4 +1,4 @@
-"""Rows of signals that stay on their device until they are fetched, many at a time."""
+"""Rows of signals that stay on their device until many are fetched at once."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Kind = tuple[torch.dtype, torch.device]
-"""What tensors have in common that are stacked: promotion would round int64 to float32."""
+"""Dtype and device, which stacked tensors share: type promotion would round int64 to float32."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row on the host.
+    """A row on the CPU.
 
     Attributes:
-        wall_time: when it was written, in seconds since the epoch.
+        step: index of the row.
+        wall_time: time at which it was written, in seconds since the epoch.
         runs: positions of the R runs that have it.
         tags: T names.
         values: [T, R].
@@ -35,7 +36,8 @@ class Row:
 
 @dataclass(frozen=True)
 class _DeviceRow:
-    """A row on its device: for each tag its kind, for each kind the values of its tags, [·, K]."""
+    """A row on its device: the kind of each tag, and the values of the tags of each kind, [·,
+    K]."""
 
     step: int
     wall_time: float
@@ -46,7 +48,8 @@ class _DeviceRow:
 
 
 class RowBuffer:
-    """Keeps copies of rows of K runs on their device; the tensors may change afterwards."""
+    """Keeps copies of rows of K runs on their device; the original tensors may change
+    afterwards."""
 
     def __init__(self, runs: int) -> None:
         self._runs = runs
@@ -56,18 +59,18 @@ class RowBuffer:
         """Keep a row without waiting for the device.
 
         Args:
-            step: the row's index.
-            signals: real tensors [K or more] by tag; what exceeds K is padding.
-            runs: positions that have the row; all K, where None.
+            step: index of the row.
+            signals: real tensors [K or more] by tag; entries beyond K are padding.
+            runs: positions that have the row; None: all K.
 
         Raises:
-            ValueError: signals of another shape.
+            ValueError: a signal has another shape.
         """
         by_kind: dict[Kind, list[Tensor]] = {}
         kinds = [(values.dtype, values.device) for values in signals.values()]
         for kind, values in zip(kinds, signals.values(), strict=True):
             by_kind.setdefault(kind, []).append(values)
-        # Stacking copies: the tensors are the caller's, who may go on to change them.
+        # Stacking copies the tensors, which the caller may change afterwards.
         with torch.no_grad():
             blocks = {kind: torch.stack(same) for kind, same in by_kind.items()}
         for block in blocks.values():
@@ -80,13 +83,13 @@ class RowBuffer:
         )
 
     def take(self) -> list[Row]:
-        """Fetch all rows, one transfer per kind, and forget them, even if that fails."""
+        """Fetch all rows, one transfer per kind, and clear the buffer, even if that fails."""
         waiting, self._waiting = self._waiting, []
         blocks: dict[Kind, list[Tensor]] = {}
         for row in waiting:
             for kind, block in row.blocks.items():
                 blocks.setdefault(kind, []).append(block[:, : self._runs])
-        # float64 on the host, since not every device has it.
+        # float64 on the CPU, since not every device supports it.
         columns = {
             kind: iter(torch.cat(same).cpu().to(torch.float64).numpy())
             for kind, same in blocks.items()

@@ -1,4 +1,4 @@
-"""run.json: what one run is and how it ended. A declared model, and the functions that read it."""
+"""run.json: the description and the result of one run, as a declared model with its readers."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ from cvtrain.runs.schema_1 import current_content
 
 SCHEMA = 2
 READABLE_SCHEMAS = (1, 2)
-"""Of a run.json, sweep.json or checkpoint. See `cvtrain.runs.schema_1`."""
+"""Schemas of run.json, sweep.json and checkpoints that this version reads; see
+`cvtrain.runs.schema_1`."""
 Engine = Literal["single", "stack"]
 Status = Literal["running", "interrupted", "finished", "diverged", "failed", "pruned"]
 FILE_NAME = "run.json"
 CHECKPOINTS = "checkpoints"
-"""The folder of a run directory."""
+"""Folder of the checkpoints in a run directory."""
 LARGEST = 1e300
-"""Of a number that a report computes with: its double is finite."""
+"""Largest number in a report's computations, such that its double is finite."""
 
 
 def _read_number(value: Any, check: Callable[[Any], float]) -> float:
@@ -67,7 +68,7 @@ Time = Annotated[str, AfterValidator(_check_time)]
 
 @with_config(ConfigDict(extra="forbid"))
 class RecordedReference(TypedDict):
-    """A number that the data set knows of itself, e.g. the loss of its best linear network."""
+    """A number that the data set states, e.g. the loss of the best linear network."""
 
     tag: str
     name: str
@@ -81,23 +82,23 @@ class RunRecord:
     Attributes:
         id: hash of the resolved point (`Config.identity`).
         started: date and time, ISO 8601.
-        steps: updates made.
-        diverged_at: updates made when loss, gradient or weights ceased to be usable.
-        stopped_at: updates made when early stopping or a callback ended the run.
+        steps: number of updates made.
+        diverged_at: number of updates made when loss, gradient or weights ceased to be usable.
+        stopped_at: number of updates made when early stopping or a callback ended the run.
         final: last value of every signal, and the convergence numbers.
-        best: per validation metric the best value and its step.
-        tested: which weights ``test/…`` is of, and with early stopping ``test_best/…``.
+        best: best value and its step, by validation metric.
+        tested: the weights to which ``test/…`` refers, and with early stopping ``test_best/…``.
         config: the resolved configuration.
-        parameters: entries of complex and of real parameters that are trained.
-        references: what the data set knows of itself.
+        parameters: numbers of trained entries of complex and of real parameters.
+        references: numbers that the data set states.
         untrained_loss: validation loss of an output of zero: the logarithm of the number of
-            classes, the power of the targets; None where it is not known.
+            classes, or the power of the targets; None if unknown.
         device: type of the device that trained, e.g. ``cpu``.
-        machine: what trained, by the names `processor`, `cores`, `system`, `code_path` (the
+        machine: the machine that trained: `processor`, `cores`, `system`, `code_path` (the
             instructions that torch's CPU kernels use) and `gpu`.
-        rising: metrics that the configuration adds of which larger values are better.
-        samples: of the splits `training`, `validation` and `test`.
-        scales: what `inputs` and `targets` were divided by, where they were.
+        rising: added metrics of which larger values are better.
+        samples: numbers of samples of the splits `training`, `validation` and `test`.
+        scales: numbers by which `inputs` and `targets` were divided, if they were.
     """
 
     id: str
@@ -164,18 +165,18 @@ RecordedConfig = TypedDict(
         "analysis": NotRequired[str | None],
     },
 )
-"""What a report needs of a configuration, which another version may have written."""
+"""The keys of a configuration that a report needs; another version may have written it."""
 
 RECORD: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
 CONFIG: TypeAdapter[RecordedConfig] = TypeAdapter(RecordedConfig)
 
 
 def read_run(path: Path) -> RunRecord:
-    """The content of a run.json, checked, with the names of the current schema.
+    """Read and check a run.json; names are those of the current schema.
 
     Raises:
-        InputError: it cannot be read, is of an unknown schema, or the first key that is missing or
-            has a value that no run writes.
+        InputError: the file cannot be read, has an unknown schema, or a key is missing or has a
+            value that no run writes; the message names the first such key.
     """
     content = read_record(path)
     try:
@@ -206,24 +207,24 @@ def flattened(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[st
 def _hashable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return tuple(map(_hashable, value))
-    if isinstance(value, Mapping):  # in a list, as Lightning's callbacks are
+    if isinstance(value, Mapping):  # in a list, as for Lightning's callbacks
         return tuple((key, _hashable(item)) for key, item in value.items())
     return value
 
 
 def load_run_config(directory: Path, trusted: tuple[str, ...] = ()) -> tuple[RunRecord, Config]:
-    """The content of a run's run.json, and its configuration, checked in full.
+    """Read a run's run.json and its configuration, and check both in full.
 
     Args:
-        directory: of the run.
-        trusted: packages of the user's own; what the file says of them is ignored.
+        directory: directory of the run.
+        trusted: packages of the user; entries of the file on trust are ignored.
 
     Raises:
-        InputError: the file cannot be used, or its configuration does not match its id.
+        InputError: the file is not valid, or its configuration does not match its id.
     """
     path = directory / FILE_NAME
     record = read_run(path)
-    # Trust and pauses belong to the command that runs now, not to the one that made the file.
+    # Trust and pauses belong to the command that runs now, not to the one that wrote the file.
     config = check_config(record.config | {"trusted_modules": trusted, "pause_at": None})
     if config.identity != record.id:
         raise InputError(f"{path}: was modified: its configuration does not match its id")
@@ -231,10 +232,10 @@ def load_run_config(directory: Path, trusted: tuple[str, ...] = ()) -> tuple[Run
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """The content of a run.json or sweep.json, with the names of the current schema.
+    """Read a run.json or sweep.json with the names of the current schema.
 
     Raises:
-        InputError: it cannot be read as JSON, or is of a schema that this version does not read.
+        InputError: the file is not valid JSON, or has a schema that this version does not read.
     """
     content = read_json(path)
     schema = content.get("schema") if isinstance(content, dict) else None
@@ -247,23 +248,23 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def is_readable(schema: object) -> bool:
-    """Whether this version reads files of a schema; `schema` is what a file says."""
+    """Whether this version reads files of a schema; `schema` is the value in a file."""
     return type(schema) is int and schema in READABLE_SCHEMAS
 
 
 def last_value(content: Mapping[str, Any], tag: str) -> float | None:
-    """The last value of a signal in an unchecked run.json, or None where it has no number for it.
+    """The last value of a signal in an unchecked run.json, or None if it has no number.
 
     Args:
-        content: of the run.json.
-        tag: of the signal.
+        content: content of the run.json.
+        tag: tag of the signal.
     """
     final = content.get("final")
     value = final.get(tag) if isinstance(final, Mapping) else None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        # This also reads what JSON has no token for: nan, inf, -inf.
+        # This also reads numbers for which JSON has no token: nan, inf, -inf.
         return float(value)
     except (ValueError, OverflowError):
         return None

@@ -1,7 +1,7 @@
-"""Reading run directories of schema 1, which had other names for two things.
+"""Read run directories of schema 1, in which two things had other names.
 
-Schema 2 calls the signals of the transformed gradient ``optimizer_grad/…`` (``handed/…`` before)
-and the convergence goal ``goal`` (``target`` before). Ids are the same in both schemas.
+Schema 2 names the signals of the transformed gradient ``optimizer_grad/…`` (before: ``handed/…``)
+and the convergence goal ``goal`` (before: ``target``). Ids are the same in both schemas.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ FORMER_COLUMN = re.compile(rf'(?<=[,"]){FORMER_GROUP}')
 
 
 def current_tag(tag: str) -> str:
-    """The name that a signal has today; other names are returned as they are."""
+    """The current name of a signal; unknown names are returned unchanged."""
     return GROUP + tag.removeprefix(FORMER_GROUP) if tag.startswith(FORMER_GROUP) else tag
 
 
 def current_header(line: str) -> str:
-    """The header of a metrics.csv with the names that its signals have today."""
+    """The header of a metrics.csv with the current names of its signals."""
     return FORMER_COLUMN.sub(GROUP, line)
 
 
 def current_content(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a run.json or sweep.json with today's tags, keys and overrides.
+    """The content of a run.json or sweep.json with current tags, keys and overrides.
 
     Args:
-        content: of either schema; values of an unexpected type stay as they are.
+        content: content of either schema; values of an unexpected type are kept.
     """
     renamed = dict(content)
     for key in ("final", "best"):

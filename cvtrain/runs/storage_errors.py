@@ -1,4 +1,5 @@
-"""Telling storage that fails from other failures: what it means for a sweep differs."""
+"""Distinguish errors of the storage from other errors, since they have other consequences for a
+sweep."""
 
 from __future__ import annotations
 
@@ -24,50 +25,50 @@ from cvtrain.process.regular_file import is_directory
 
 NO_MORE = frozenset(
     {
-        # A disk that is full, read-only or broken.
+        # The disk is full, read-only or broken.
         *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.ENXIO),
         *(errno.ENODEV, errno.EUCLEAN, errno.EBADMSG),
-        # A server that does not answer, has gone, or does not know the file any more.
+        # A server does not answer, is gone, or no longer knows the file.
         *(errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EREMOTEIO, errno.EHOSTDOWN),
         *(errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ESHUTDOWN, errno.ENOLCK),
         *(errno.ECOMM, errno.EPROTO, errno.ENOKEY, errno.EKEYEXPIRED, errno.EKEYREJECTED),
     }
 )
-"""Errors of the file system itself, of one machine or of a network."""
+"""Errors of a file system, local or in a network."""
 
 OF_A_FILE = frozenset({errno.EACCES, errno.EPERM})
-"""Errors of one file, which speak of the storage where the file is one of ours."""
+"""Errors of a single file; they are storage errors if the file belongs to the sweep."""
 
 REMOVED = frozenset({errno.ENOENT, errno.ENOTDIR})
-"""The same where all of the storage has gone; else they speak of one run."""
+"""Errors that are storage errors if the whole storage is gone; otherwise they concern one run."""
 
 SHARED_MEMORY = Path("/dev/shm")
 OF_SHARED_MEMORY = ("multiprocessing.synchronize", "multiprocessing.shared_memory")
-"""Modules whose errors are those of shared memory, and name no file."""
+"""Modules whose errors are errors of shared memory and name no file."""
 
 OF_SQLITE = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 )
-"""The same, as SQLite tells them of a search's study."""
+"""Messages of storage errors in SQLite, which holds a search's study."""
 
 
 def is_unavailable(error: OSError) -> bool:
-    """Whether an error says that a file system failed, and nothing of the file."""
+    """Whether an error means that a file system failed, rather than a file."""
     return error.errno in NO_MORE
 
 
 @contextmanager
 def translate_storage_errors(root: Path) -> Iterator[None]:
-    """Inside, an error that says that `root` cannot be written becomes a line on it.
+    """Context in which an error that means that `root` cannot be written becomes one line.
 
     Raises:
-        StorageFailed: in place of such an error.
+        StorageFailed: instead of such an error.
     """
     try:
         yield
     except StorageUnavailable as error:
         raise StorageFailed(storage_failure(error, root) or str(error)) from error
-    except InputError:  # it says what is wrong, whatever it came from
+    except InputError:  # its message is complete, whatever caused it
         raise
     except Exception as error:
         line = storage_failure(error, root)
@@ -77,11 +78,11 @@ def translate_storage_errors(root: Path) -> Iterator[None]:
 
 
 def storage_failure(error: BaseException, root: Path) -> str | None:
-    """One line on an error that says that `root` cannot be written, None for any other error.
+    """One line on an error that means that `root` cannot be written; None for any other error.
 
     Args:
-        error: which ended the runs; its causes and contexts are looked at too.
-        root: holds the run directories.
+        error: exception that ended the runs; its causes and contexts are examined too.
+        root: folder of the run directories.
     """
     seen: BaseException | None = error
     while seen is not None:
@@ -114,7 +115,7 @@ def storage_failure(error: BaseException, root: Path) -> str | None:
 
 def _is_of_storage(error: OSError, root: Path) -> bool:
     path = _path_of(error)
-    if path is None:  # what fails in an open file does not say which
+    if path is None:  # an error in an open file does not name it
         return error.errno in NO_MORE
     kinds = NO_MORE | OF_A_FILE if is_directory(root) else NO_MORE | OF_A_FILE | REMOVED
     return error.errno in kinds and path.is_relative_to(root.absolute())
@@ -132,11 +133,11 @@ def _is_of_shared_memory(error: OSError | RuntimeError) -> bool:
         path = _path_of(error)
         named = path is not None and path.is_relative_to(SHARED_MEMORY)
         return named or (path is None and not _modules(error).isdisjoint(OF_SHARED_MEMORY))
-    return "shared memory" in str(error)  # torch's own
+    return "shared memory" in str(error)  # torch's own message
 
 
 def _modules(error: BaseException) -> set[str]:
-    """The names of the modules that an error came through."""
+    """The names of the modules through which an error was raised."""
     return {
         str(frame.f_globals.get("__name__", ""))
         for frame, _ in traceback.walk_tb(error.__traceback__)
@@ -150,22 +151,22 @@ def _path_of(error: OSError) -> Path | None:
 
 
 def _is_of_sqlite(error: sqlite3.OperationalError) -> bool:
-    # The lowest byte is the kind of an error. Those of Python's own module have no number.
+    # The lowest byte is the kind of an error. Errors of Python's own module have no number.
     return getattr(error, "sqlite_errorcode", -1) & 0xFF in OF_SQLITE
 
 
 @contextmanager
 def trial_directory() -> Iterator[Path]:
-    """Make a temporary directory for a training that is thrown away.
+    """Context with a temporary directory for a trial training.
 
     Raises:
-        StorageFailed: it cannot be made or written.
+        StorageFailed: the directory cannot be made or written.
     """
     try:
         with scratch_directory() as folder:
             try:
                 yield folder
-            except StorageFailed as error:  # its line would promise that what was recorded is kept
+            except StorageFailed as error:  # its message would promise that records are kept
                 raise _without_temporary_files(error.__cause__) from error
     except OSError as error:
         raise _without_temporary_files(error) from error

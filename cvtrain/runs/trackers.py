@@ -1,7 +1,7 @@
-"""Experiment trackers beside TensorBoard and metrics.csv: the same rows, under the same tags.
+"""Experiment trackers beside TensorBoard and metrics.csv: the same rows under the same tags.
 
-A tracker that fails (a network that is down, a full quota) is given up with a line; training and
-the run directory do not depend on it.
+A tracker that fails (because a network is down, or a quota is used up) is given up with a warning;
+training and the run directory do not depend on it.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DIRECTORY_TAG = "cvtrain.directory"
-"""By which a run that goes on finds itself in MLflow."""
+"""Tag in MLflow by which a continued run is found again."""
 
 
 _FOR_MLFLOW = str.maketrans({"[": ":", ",": ".", "]": ""})
-"""Entries of a parameter have names, like real[0,1], that MLflow does not take: real:0.1."""
+"""Replaces characters that MLflow does not accept in names: real[0,1] becomes real:0.1."""
 
 
 class Tracker(Protocol):
@@ -42,14 +42,14 @@ class Tracker(Protocol):
         """Add a row of signals."""
 
     def close(self, succeeded: bool) -> None:
-        """Note how the run ended, and hand over all that is pending."""
+        """Record how the run ended, and send everything that is pending."""
 
 
 def check_tracker(config: Config) -> None:
-    """Refuse a tracker whose package is not installed.
+    """Check that the package of the configured tracker is installed.
 
     Raises:
-        InputError: with the command that installs it.
+        InputError: it is not; the message has the command that installs it.
     """
     if isinstance(config.logger, WandbConfig):
         require_package("wandb", "wandb", "logger=wandb")
@@ -58,12 +58,14 @@ def check_tracker(config: Config) -> None:
 
 
 class Trackers:
-    """The trackers of K runs; none where the configurations ask for none, or where one could not
-    be begun before in this process: to wait for a server that is down takes minutes.
+    """The trackers of K runs.
+
+    There are none if the configurations request none, or if a tracker could not be started before
+    in this process: waiting for a server that is down takes minutes.
 
     Args:
         configs: one per run.
-        directories: of the runs, by which they are named.
+        directories: directories of the runs, which give them their names.
     """
 
     _out_of_reach: ClassVar[set[NoLoggerConfig | WandbConfig | MlflowConfig]] = set()
@@ -81,7 +83,7 @@ class Trackers:
                     raise
 
     def log(self, run: int, step: int, values: Mapping[str, float]) -> None:
-        """Add a row of signals of run number `run`."""
+        """Add a row of signals to the run with index `run`."""
         tracker = self._trackers[run] if self._trackers else None
         if tracker is None:
             return
@@ -91,7 +93,7 @@ class Trackers:
             self._trackers[run] = tracker
 
     def close(self, succeeded: Sequence[bool]) -> None:
-        """Note how each run ended; those that were interrupted go on in the same place."""
+        """Record how each run ended; interrupted runs are continued in the same place."""
         trackers, self._trackers = self._trackers, []
         for tracker, good in zip(trackers, succeeded, strict=False):
             if tracker is not None:
@@ -103,9 +105,9 @@ class Trackers:
 def _given_up_if_it_fails() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of packages that are not ours
+            warnings.simplefilter("ignore")  # warnings of other packages
             yield
-    except Exception as error:  # whatever a client or its server may come up with
+    except Exception as error:  # a client or its server may raise anything
         log.warning("the tracker is given up: %s", first_line(error) or type(error).__name__)
 
 
@@ -118,7 +120,7 @@ def _opened(config: Config, directory: Path) -> Tracker | None:
 
 
 class _Wandb:
-    """A run of its own among several in one process; its identifier is that of its directory."""
+    """One run among several in a process; its identifier is derived from its directory."""
 
     def __init__(
         self, config: WandbConfig, shown: Mapping[str, float | str | bool], directory: Path
@@ -160,7 +162,7 @@ class _Mlflow:
             if experiment is None
             else experiment.experiment_id
         )
-        # A quote would end the name in the question that MLflow is asked.
+        # A quote would end the name in the query to MLflow.
         named = str(directory.resolve()).replace("%", "%25").replace("'", "%27")
         earlier = self._client.search_runs(
             [number], f"tags.`{DIRECTORY_TAG}` = '{named}'", max_results=1
@@ -181,7 +183,7 @@ class _Mlflow:
         metrics = [
             Metric(tag.translate(_FOR_MLFLOW), value, at, step) for tag, value in values.items()
         ]
-        for begin in range(0, len(metrics), 1000):  # of one request
+        for begin in range(0, len(metrics), 1000):  # limit per request
             self._client.log_batch(self._id, metrics=metrics[begin : begin + 1000])
 
     def close(self, succeeded: bool) -> None:

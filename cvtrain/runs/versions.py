@@ -1,4 +1,4 @@
-"""Which versions and which machine a run was made with."""
+"""The package versions and the machine with which a run was made."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ PACKAGES = ("cvtrain", "torch", "lightning", "hydra-core", "torchcvnn", "numpy")
 
 @cache
 def package_versions() -> dict[str, str]:
-    """Versions of the packages that a run's numbers depend on."""
+    """Versions of the packages that affect a run's numbers."""
     versions = {}
     for name in PACKAGES:
         try:
             versions[name] = version(name)
-        except PackageNotFoundError:  # cvtrain run from a source tree that is not installed
+        except PackageNotFoundError:  # cvtrain runs from a source tree that is not installed
             continue
     return versions
 
 
 @cache
 def machine() -> dict[str, str]:
-    """What kind of machine this is: processor, cores that this process may use, system."""
+    """The machine: processor, number of cores that this process may use, system."""
     return {
         "processor": _processor() or platform.processor() or platform.machine(),
         "cores": str(
@@ -37,7 +37,7 @@ def machine() -> dict[str, str]:
 
 
 def _processor() -> str:
-    """The name of the processor's model, as Linux knows it; empty elsewhere."""
+    """Name of the processor's model on Linux; empty elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
@@ -48,7 +48,7 @@ def _processor() -> str:
 
 @cache
 def source_commit() -> str | None:
-    """The git commit of the program's source tree, if it runs from one."""
+    """The git commit of the source tree, or None if the program does not run from one."""
     command = ["git", "rev-parse", "HEAD"]
     try:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Fans the signals of K runs out to their K run directories."""
+"""Write the signals of K runs to their K run directories."""
 
 from __future__ import annotations
 
@@ -23,29 +23,30 @@ from cvtrain.runs.trackers import Trackers
 log = logging.getLogger(__name__)
 
 FLUSH_EVERY = 50
-"""Rows between two flushes at most: they wait in memory, and a killed process loses them."""
+"""Largest number of rows between two flushes: they are in memory, and a killed process loses
+them."""
 
 FLUSH_AFTER = 2.0
-"""Seconds between two flushes where rows are rare, for those who watch the files."""
+"""Seconds between two flushes if rows are rare, for users who watch the files."""
 
 
 class RunWriter:
     """Writes rows of signals, each a [K] tensor, to metrics.csv and TensorBoard of K runs.
 
-    Rows stay on their device until they are flushed or read: a row costs no synchronisation, and
-    its share of one transfer. The columns are those of the first row and the expected ones, signals
-    that only the last row has. Runs that go on keep the columns that they began with: signals that
-    a later version has added are left out.
+    Rows stay on their device until they are flushed or read, so a row needs no synchronisation and
+    only its share of one transfer. The columns are those of the first row and the expected ones,
+    i.e. signals that only the last row has. A continued run keeps its columns: signals that a later
+    version added are left out.
 
     Args:
         directories: one per run.
-        earlier: what an earlier attempt had recorded at the point where all runs go on; without it
+        earlier: snapshot of what an earlier attempt had recorded when all runs continue; without it
             its files are replaced.
-        trackers: which get the rows too.
+        trackers: trackers that receive the rows too.
 
     Attributes:
-        lost: by position, the runs whose files were removed or changed by something else, and what
-            was. They get no more rows.
+        lost: by position, runs whose files were removed or changed by something else, with the
+            error. They get no more rows.
     """
 
     def __init__(
@@ -73,11 +74,11 @@ class RunWriter:
         self._flushed_at = monotonic()
 
     def expect(self, later_tags: Sequence[str]) -> None:
-        """Name, before the first row, the signals that only a later row has."""
+        """Name signals that only a later row has; call it before the first row."""
         self._later_tags = tuple(later_tags)
 
     def declare(self, run: int, hyperparameters: Mapping[str, float | str | bool]) -> None:
-        """Declare run number `run` in HPARAMS, with the later tags as its metrics."""
+        """Declare the run with index `run` in HPARAMS, with the later tags as its metrics."""
         self._boards[run].hparams(hyperparameters, self._later_tags)
 
     def write(
@@ -87,22 +88,22 @@ class RunWriter:
         recorded: Sequence[int] | None = None,
         logged: Mapping[str, Tensor] | None = None,
     ) -> bool:
-        """Write one row for each of the runs in `recorded` (all, where None).
+        """Write one row for the runs in `recorded` (None: all).
 
         Args:
-            step: the row's index.
-            signals: real tensors by tag, [K] or longer by members that only pad the stack, which
+            step: index of the row.
+            signals: real tensors by tag, [K] or longer; entries of members that only pad the stack
                 are ignored. They may change afterwards.
             recorded: positions in the stack that are still being recorded.
-            logged: more signals, which may have columns that no row before had.
+            logged: more signals, which may have columns that no earlier row had.
 
         Returns:
-            Whether metrics.csv was written anew with more columns.
+            whether metrics.csv was rewritten with more columns.
 
         Raises:
-            TypeError: a complex signal, which no column could hold.
-            KeyError: a signal that is neither in the first row nor expected.
-            ValueError: a signal of fewer than K runs.
+            TypeError: a signal is complex, which no column can hold.
+            KeyError: a signal is neither in the first row nor expected.
+            ValueError: a signal has fewer than K runs.
         """
         for tag, values in signals.items():
             if values.is_complex():
@@ -143,12 +144,13 @@ class RunWriter:
 
     @property
     def final(self) -> list[dict[str, float]]:
-        """Per run the last value of every signal; reading it flushes and verifies."""
+        """The last value of every signal, per run; flushes and verifies."""
         self._flush_and_verify()
         return self._final
 
     def recorded(self) -> list[FileSnapshot]:
-        """Per run what has been recorded so far, for a checkpoint; flushes and verifies."""
+        """A snapshot of what has been recorded so far, per run, for a checkpoint; flushes and
+        verifies."""
         self._flush_and_verify()
         tags = self._tables[0].tags if self._tables else ()
         return [
@@ -157,26 +159,26 @@ class RunWriter:
         ]
 
     def _files(self, run: int) -> list[AppendedFile]:
-        """The files that a run has, those of an earlier attempt included."""
+        """The files of a run, including those of an earlier attempt."""
         tables = [self._tables[run]] if self._tables else []
         return [*tables, *self._older[run], self._boards[run]]
 
     def flush(self) -> None:
-        """Hand all that was written to the operating system.
+        """Pass everything that was written to the operating system.
 
         Raises:
-            FilesChanged: of every run files were removed or changed meanwhile.
+            FilesChanged: files of every run were removed or changed.
         """
         self._flush()
         self._refuse_to_train_for_nothing()
 
     def records(self, runs: Sequence[int]) -> bool:
-        """Whether the files of any of these runs still take rows."""
+        """Whether the files of any of these runs still accept rows."""
         return any(run < len(self._directories) and run not in self.lost for run in runs)
 
     @contextmanager
     def keeping(self, run: int) -> Iterator[None]:
-        """Inside, files of the run are written; if they were removed, that run alone is lost."""
+        """Context for writing files of a run: if they were removed, only that run is lost."""
         try:
             yield
         except FilesChanged as error:
@@ -188,10 +190,10 @@ class RunWriter:
             self.lost[run] = FilesChanged(f"{directory}: was removed while the run trained")
 
     def close(self, succeeded: Sequence[bool]) -> None:
-        """Note in HPARAMS which runs succeeded, and flush.
+        """Record in HPARAMS which runs succeeded, and flush.
 
-        Where none did, rows that cannot be fetched are given up: a device that failed fails here
-        once more, which would hide the error that ended the runs.
+        If none did, rows that cannot be fetched are given up: a failed device fails here once more,
+        which would hide the error that ended the runs.
         """
         try:
             self._fetch()
@@ -222,8 +224,8 @@ class RunWriter:
         self._refuse_to_train_for_nothing()
 
     def _verify(self) -> None:
-        """Find what was removed or changed since the last flush, and what an earlier attempt left
-        and nothing is appended to."""
+        """Find files that were removed or changed since the last flush, including those of an
+        earlier attempt to which nothing is appended."""
         for run in range(len(self._boards)):
             if run not in self.lost:
                 with self.keeping(run):
@@ -272,7 +274,7 @@ class RunWriter:
 
 
 def _begin_anew(directory: Path) -> None:
-    """Remove what an earlier attempt recorded: its rows are no part of this one."""
+    """Remove the records of an earlier attempt, which do not belong to this one."""
     directory.mkdir(parents=True, exist_ok=True)
     for path in signal_files(directory):
         path.unlink()

@@ -41,7 +41,7 @@ class Convergence:
         if self.metric not in metrics:
             raise InputError(f"goal.metric={goal.metric}: should be one of {', '.join(metrics)}")
         if goal.value is None and self.metric not in dict(DEFAULT_GOALS.values()) and goal.metric:
-            raise InputError(f"goal.value: a value is needed for goal.metric={goal.metric}")
+            raise InputError(f"goal.value: should have a value for goal.metric={goal.metric}")
         self.value = goal.value if goal.value is not None else value
         if self.metric == "accuracy" and not 0 < self.value <= 1:
             raise InputError(

@@ -35,7 +35,7 @@ MENDED = [
     (["data.seed=x"], "data.seed=x: should be a valid integer"),
     (["data=system_id", "data.samples=null"], "data.samples=None: should be a valid integer"),
     (["start_from=nosuch"], "start_from=nosuch: should be a run directory or a checkpoint"),
-    (["~clip.kind"], "clip.kind: a value is needed"),
+    (["~clip.kind"], "clip.kind: should have a value"),
     (["seed=interval()", "-m"], "seed=interval(): missing a required argument: 'start'"),
     (["seed=range(0,nan)", "-m"], "seed=range(0,nan): start, stop and step of a range should be"),
     (["seed=" + "9" * 5000], "seed=9999"),

@@ -166,7 +166,7 @@ def test_wrong_arguments_are_named(function, argument, value, message):
 
 
 def test_the_path_is_asked_for():
-    with pytest.raises(InputError, match=r"^data.path: a value is needed"):
+    with pytest.raises(InputError, match=r"^data.path: should have a value"):
         cvtrain.configure("data=mstar")
 
 

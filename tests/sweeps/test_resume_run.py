@@ -105,7 +105,7 @@ def test_a_clock_that_jumps_changes_no_number_and_no_order(paused, tmp_path, mon
         (lambda run: None, ["max_steps=80"], "leave out max_steps"),
         (lambda run: change(run, id="0"), [], "its configuration does not match its id"),
         (lambda run: change(run, config=3), [], "config=3: should be a valid dictionary"),
-        (lambda run: change(run, config={}), [], "a value is needed"),
+        (lambda run: change(run, config={}), [], "should have a value"),
         (lambda run: change(run, status="finished"), [], "this run has ended (finished)"),
         (lambda run: (run / "run.json").write_text("{"), [], "run.json"),
     ],

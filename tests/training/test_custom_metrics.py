@@ -170,7 +170,7 @@ def test_a_whole_metric_does_not_depend_on_the_pieces():
             "should be a torchmetrics Metric class",
         ),
         ((*VALUES, "metrics=[MeanSquaredError]"), "mean_squared_error of complex64 outputs"),
-        ((*CLASSES, F1, "goal.metric=f1"), "goal.value: a value is needed for goal.metric=f1"),
+        ((*CLASSES, F1, "goal.metric=f1"), "goal.value: should have a value for goal.metric=f1"),
         ((*CLASSES, F1, "goal.metric=f2"), "should be one of loss, accuracy, f1"),
         ((*CLASSES, F1, "early_stopping.metric=f2"), "should be one of loss, accuracy, f1"),
         (

@@ -189,7 +189,7 @@ def test_a_loss_that_cannot_be_minimised_is_one_line(tmp_path, monkeypatch, caps
         (asked("Weighted", "+objective.weight=much"), "weight=much: should be a valid number"),
         (asked("made"), "objective: made needs weight"),
         (asked("Weighted")[:2], "trusted_modules=[losslab] trusts a package of yours"),
-        (("objective=custom",), "objective._target_: a value is needed"),
+        (("objective=custom",), "objective._target_: should have a value"),
         (asked("Weighted", "objective.scale=-1"), "objective.scale=-1: should be greater than 0"),
         (asked("Weighted", "objective.loss=mse"), "objective.loss=mse: should be left out"),
         (("objective=complex_mse", "+objective.weight=1"), "objective.weight=1: no such key"),

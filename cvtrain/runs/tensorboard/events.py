@@ -1,8 +1,8 @@
 """TensorBoard's event file: its name, the frame around each record, and events of scalars.
 
-A frame holds two checksums. TensorBoard's own writer computes them in pure Python, 0.2 ms for a row
-of 40 values, several times the cost of the rest of a row; hence the C library. It also starts a
-thread for every file, of which a stack would have a thousand.
+A frame has two checksums. TensorBoard's own writer computes them in pure Python, which takes 0.2 ms
+for a row of 40 values, several times the cost of the rest; the C library is used here. That writer
+also starts a thread per file, and a stack has a thousand files.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from cvtrain.runs.files import AppendedFile
 NAME_BEGINS = "events.out.tfevents."
 FILE_VERSION = "brain.Event:2"
 SECOND_DIGITS = 10
-"""Of the time in a file's name; a file with more was not written by cvtrain."""
+"""Number of digits of the time in a file's name; a file with more was not written by cvtrain."""
 FLOAT_BYTES = 4
 
 _numbers = itertools.count()
@@ -37,14 +37,14 @@ class EventFile(AppendedFile):
     """Appends serialized `Event`s to a new event file in `directory`.
 
     Args:
-        directory: an existing directory.
+        directory: existing directory.
         began: Unix time in seconds, by which TensorBoard orders runs; None: now.
     """
 
     def __init__(self, directory: Path, began: float | None = None) -> None:
         now = time.time()
-        # TensorBoard reads the files of a directory in the order of their names: oldest first,
-        # whatever the clock did in between.
+        # TensorBoard reads the files of a directory in the order of their names: oldest first, even
+        # if the clock was set back in between.
         second = max(int(now), 1 + _latest_second(directory))
         suffix = f"{second:010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
         super().__init__(directory / f"{NAME_BEGINS}{suffix}")
@@ -61,12 +61,12 @@ def scalar_events(
 ) -> list[bytes]:
     """Serialize one event per run, with all values of the row as float32 `simple_value`s.
 
-    A protocol buffer per run would cost as much as its text in metrics.csv. Here one is serialized
+    A protocol buffer per run would cost as much as its text in metrics.csv. One is serialized here
     with zeros, which are overwritten by the numbers of each run.
 
     Args:
-        step: the row's index.
-        wall_time: when the row was written, in seconds since the epoch.
+        step: index of the row.
+        wall_time: time at which the row was written, in seconds since the epoch.
         tags: T names.
         values: [T, K].
 
@@ -77,19 +77,19 @@ def scalar_events(
     summary = Summary(value=entries)
     template = Event(step=step, wall_time=wall_time, summary=summary).SerializeToString()
     events = np.tile(np.frombuffer(template, dtype=np.uint8), (values.shape[1], 1))
-    # Fields are serialized in the order of their numbers: the summary is the event's last one, and
-    # the number the last one of its entry.
+    # Fields are serialized in the order of their numbers: the summary is the last field of an
+    # event, and the number the last field of its entry.
     sizes = [Summary(value=[entry]).ByteSize() for entry in entries]
     ends = len(template) - sum(sizes) + np.cumsum(sizes, dtype=np.intp)
     positions = ends[:, None] + np.arange(-FLOAT_BYTES, 0)
-    with np.errstate(over="ignore"):  # what exceeds float32 is infinite there
+    with np.errstate(over="ignore"):  # numbers beyond float32 become infinite
         numbers = values.T.astype("<f4", order="C")
     events[:, positions.reshape(-1)] = numbers.view(np.uint8)
     return [event.tobytes() for event in events]
 
 
 def _latest_second(directory: Path) -> int:
-    """The largest second in the names of a directory's event files; -1 without any."""
+    """The largest time in seconds in the names of a directory's event files; −1 without any."""
     seconds = (
         path.name.removeprefix(NAME_BEGINS).partition(".")[0]
         for path in directory.glob(f"{NAME_BEGINS}*")
@@ -99,10 +99,10 @@ def _latest_second(directory: Path) -> int:
 
 
 def ends_with_a_record(path: Path) -> bool:
-    """Whether an event file ends where one of its records does; only the checksums of lengths are
+    """Whether an event file ends where one of its records ends; only the checksums of lengths are
     compared.
 
-    False too where it cannot be read, or where what has its name is no file.
+    False also if the file cannot be read or is not a regular file.
     """
     try:
         with open_regular(path) as file:
@@ -114,7 +114,7 @@ def ends_with_a_record(path: Path) -> bool:
                 # Zeros, as in a file with holes, would be records without end.
                 if len(header) < 12 or header[8:] != _masked_checksum(header[:8]):
                     return False
-                # Length and its checksum, the record and its checksum.
+                # Length and its checksum, then the record and its checksum.
                 end += 12 + struct.unpack("<Q", header[:8])[0] + 4
     except OSError:
         return False
@@ -128,7 +128,7 @@ def framed(record: bytes) -> bytes:
 
 
 def _masked_checksum(content: bytes) -> bytes:
-    # The format masks a CRC-32C, since the CRC of data that hold their own CRC is degenerate.
+    # The format masks the CRC-32C, since the CRC of data that contain their own CRC is degenerate.
     checksum = google_crc32c.value(content)
     rotated = (checksum >> 15 | checksum << 17) & 0xFFFFFFFF
     return struct.pack("<I", (rotated + 0xA282EAD8) & 0xFFFFFFFF)

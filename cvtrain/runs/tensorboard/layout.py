@@ -23,19 +23,19 @@ GRADIENT_NORMS = {
     for norm, part in NORMS.items()
     for group, when in GRADIENTS.items()
 }
-"""The tags of the gradient's norms and the titles of their charts, by which TensorBoard sorts."""
+"""Tags of the gradient's norms, and the titles of their charts, by which TensorBoard sorts."""
 LOSSES = ("train/loss", "val/loss")
 
 
 def run_layout(tags: Iterable[str]) -> Summary | None:
-    """Charts of one run: losses; norms of the gradient, of its real and of its imaginary part, once
-    as autograd left it and once as the optimizer gets it; Re and Im of every traced entry together.
+    """Charts of one run: losses; norms of the gradient, of its real and of its imaginary part,
+    before and after convention and clipping; Re and Im of every traced entry together.
 
     Args:
         tags: all signals of the run.
 
     Returns:
-        None where no chart would show anything.
+        the charts, or None if none would show anything.
     """
     tags = list(tags)
     charts = {
@@ -74,7 +74,7 @@ def band_layout(tags: Sequence[str]) -> Summary:
     """Charts of means with their spread, from ``spread/<tag>/low`` to ``spread/<tag>/high``.
 
     Args:
-        tags: of the means; norms of the gradient get charts of their own category.
+        tags: tags of the means; norms of the gradient get charts in their own category.
     """
     losses = [tag for tag in tags if tag not in GRADIENT_NORMS]
     gradients = [tag for tag in tags if tag in GRADIENT_NORMS]

@@ -1,7 +1,7 @@
-"""A run in TensorBoard: one event per row, histograms, hyperparameters in the same directory.
+"""Write a run for TensorBoard: one event per row, histograms, and hyperparameters in one directory.
 
 `SummaryWriter.add_hparams` would make a sub-run for every run, and `add_scalar` an event per value;
-the protocol buffers beneath them do neither.
+the protocol buffers are therefore written directly.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from cvtrain.runs.tensorboard.events import EventFile
 
 HISTOGRAM_BINS = 32
 HPARAMS_FIRST = ("arm", "init_jitter", "lr", "optimizer", "seed")
-"""The columns that HPARAMS shows at first; it shows no more than five."""
+"""Columns that HPARAMS shows first; it initially shows five."""
 
 
 class TensorBoardFile(EventFile):
-    """One run's event file, with everything that TensorBoard shows of the run."""
+    """The event file of one run, with everything that TensorBoard shows of it."""
 
     def histogram(self, step: int, tag: str, values: np.ndarray) -> None:
-        """Keep a histogram of real values.
+        """Keep a histogram of real values for the next flush.
 
         Raises:
-            TypeError: complex values; TensorBoard would drop their imaginary part.
+            TypeError: the values are complex, and TensorBoard would drop their imaginary part.
         """
         if np.iscomplexobj(values):
             raise TypeError(f"{tag}: a histogram is of real values; split complex ones by name")
@@ -45,13 +45,13 @@ class TensorBoardFile(EventFile):
         self.summary(step, summary)
 
     def image(self, tag: str, png: bytes) -> None:
-        """Keep a picture, given as the content of a PNG file."""
+        """Keep a picture for the next flush; `png` is the content of a PNG file."""
         width, height = struct.unpack(">II", png[16:24])
         picture = Summary.Image(encoded_image_string=png, width=width, height=height, colorspace=4)
         self.summary(0, Summary(value=[Summary.Value(tag=tag, image=picture)]))
 
     def text(self, tag: str, markdown: str) -> None:
-        """Keep a text."""
+        """Keep a text in Markdown for the next flush."""
         summary: Summary = text_pb(tag, markdown)
         self.summary(0, summary)
 
@@ -73,7 +73,7 @@ class TensorBoardFile(EventFile):
         self.summary(0, summary_v2.hparams_pb(columns, start_time_secs=time.time()))
 
     def ended(self, succeeded: bool) -> None:
-        """Tell HPARAMS how the run ended."""
+        """Record in HPARAMS how the run ended."""
         status = api_pb2.STATUS_SUCCESS if succeeded else api_pb2.STATUS_FAILURE
         session = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time())
         content = plugin_data_pb2.HParamsPluginData(session_end_info=session)
