@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,9 @@ pytest.register_assert_rewrite("tests.sweeps.small_sweep", "tests.training.train
 
 from cvtrain.cli.train import main  # noqa: E402
 from tests.blank_figures import figures_left_blank  # noqa: E402
-from tests.forked_command import ForkedCommands  # noqa: E402
+from tests.forked_command import ForkedCommands, import_what_commands_need  # noqa: E402
 from tests.made_once import make_once  # noqa: E402
+from tests.workers import run_in_forks  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Outcome:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="long tests, in full length")
+    parser.addoption("--workers", type=int, default=1, help="processes that run tests at a time")
 
 
 def pytest_configure() -> None:
@@ -67,11 +70,26 @@ FORKED = pytest.StashKey[ForkedCommands]()
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtestloop(session: pytest.Session) -> None:
-    """Fork what runs commands while nothing but imports has happened in this process."""
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Fork what runs tests and commands while nothing but imports has happened in this process."""
+    if session.config.option.collectonly or session.testsfailed:  # pytest ends by itself then
+        return None
+    # The garbage collector need not look through what is imported, nor write to its pages.
+    gc.freeze()
     wanted = any("commands" in getattr(item, "fixturenames", ()) for item in session.items)
-    if wanted and not session.config.option.collectonly:
-        session.stash[FORKED] = ForkedCommands()
+    if wanted:
+        import_what_commands_need()
+
+    def begin() -> None:
+        if wanted:
+            session.stash[FORKED] = ForkedCommands()
+
+    workers = session.config.option.workers
+    if workers > 1:
+        run_in_forks(session, workers, begin)
+        return True
+    begin()
+    return None
 
 
 @pytest.fixture(scope="session")

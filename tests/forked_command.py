@@ -61,23 +61,28 @@ IMPORTED = (
 TYPICAL = ("optimizer=adam", "max_steps=3", "model.hidden=[4,2]", "seed=0,1", "a.b=range(0,2)")
 
 
+def import_what_commands_need() -> None:
+    """Import it, read Hydra's plugins and files, and make blank figures and the page's template."""
+    for name in IMPORTED:
+        import_module(name)
+    for overrides in ([], ["+experiment=sweep"]):  # they have Hydra's plugins and files too
+        start_hydra(parse_arguments([])).compose_config(CONFIG_NAME, overrides, RunMode.RUN)
+    GlobalHydra.instance().clear()
+    for override in TYPICAL:
+        parse_override(override)
+    for ending in ENDINGS:
+        blank_file(ending)
+    html._template()
+
+
 class ForkedCommands:
     """Forks commands, one at a time, and kills them where that is asked for.
 
-    To be made before any test has run: what waits is a fork of this process.
+    To be made before any test has run: what waits is a fork of this process, which has imported
+    what commands need.
     """
 
     def __init__(self) -> None:
-        for name in IMPORTED:
-            import_module(name)
-        for overrides in ([], ["+experiment=sweep"]):  # they have Hydra's plugins and files too
-            start_hydra(parse_arguments([])).compose_config(CONFIG_NAME, overrides, RunMode.RUN)
-        GlobalHydra.instance().clear()
-        for override in TYPICAL:
-            parse_override(override)
-        for ending in ENDINGS:
-            blank_file(ending)
-        html._template()
         requests, self._requests = os.pipe()
         self._answers, answers = os.pipe()
         self._server = os.fork()
