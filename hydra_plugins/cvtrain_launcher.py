@@ -6,7 +6,8 @@ Hydra imports this file at every start, also for `--help`: nothing heavy may be 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +43,11 @@ class ExecutorLauncher(Launcher):
         self.hydra_context, self.task_function = hydra_context, task_function
         self.config = config
 
-    def executor(self) -> Executor:
+    def executor(self, tasks: Tasks | None = None) -> Executor:
         """Where stacks are trained.
+
+        Args:
+            tasks: of the checked points; None: they are not known yet.
 
         Raises:
             InputError: an option of the launcher is wrong.
@@ -51,12 +55,12 @@ class ExecutorLauncher(Launcher):
         from cvtrain.sweeps.launcher import check_launcher
 
         assert self.config is not None
-        executor = self._executor(self.config.hydra.job)
+        executor = self._executor(self.config.hydra.job, tasks)
         check_launcher(executor, self.max_stack, self.config.hydra.job)
         return executor
 
     @abstractmethod
-    def _executor(self, job: DictConfig) -> Executor:
+    def _executor(self, job: DictConfig, tasks: Tasks | None) -> Executor:
         """Make the executor from this launcher's options and from Hydra's node `hydra.job`."""
 
     def launch(
@@ -70,16 +74,20 @@ class ExecutorLauncher(Launcher):
     ) -> Sequence[JobReturn]:
         """Train points that `composer` has composed, and that are checked, into the sweep directory
         `root`."""
-        return self._batch().launch_points(points, root, tasks, composer)
+        return self._batch(tasks).launch_points(points, root, tasks, composer)
 
-    def _batch(self) -> JobBatch:
+    def _batch(self, tasks: Tasks | None = None) -> JobBatch:
         from cvtrain.sweeps.launcher import JobBatch
 
         assert self.hydra_context is not None
         assert self.config is not None
         assert self.task_function is not None
         return JobBatch(
-            self.hydra_context, self.config, self.task_function, self.max_stack, self.executor()
+            self.hydra_context,
+            self.config,
+            self.task_function,
+            self.max_stack,
+            self.executor(tasks),
         )
 
 
@@ -88,24 +96,63 @@ class LocalLauncher(ExecutorLauncher):
 
     Args:
         max_stack: largest number of runs in one stack; None: what fits into memory.
-        workers: processes that train side by side; 1: this one.
+        workers: processes that train side by side; 1: this one; None: as many as the sweep repays
+            (`cvtrain.sweeps.side_by_side`).
     """
 
-    def __init__(self, max_stack: int | None = None, workers: int = 1) -> None:
+    def __init__(self, max_stack: int | None = None, workers: int | None = None) -> None:
         super().__init__(max_stack)
-        self._workers = workers
+        self._workers, self._repaid = workers, 1
+        self._begun: Executor | None = None
 
-    def _executor(self, job: DictConfig) -> Executor:
-        from cvtrain.sweeps.executors.in_process import InProcess
+    def expect(self, points: Sequence[Point]) -> None:
+        """Get ready to begin processes for these points; to be called before torch is loaded."""
+        from cvtrain.process.forkable import become_forkable
+        from cvtrain.sweeps.side_by_side import may_be_forked, workers_repaid
+
+        assert self.config is not None
+        if self._workers == 1 or not may_be_forked(points, self.config.hydra.job):
+            return
+        repaid = workers_repaid(points)
+        if (self._workers is not None or repaid > 1) and become_forkable():
+            self._repaid = repaid
+
+    @contextmanager
+    def workers_begun(self, tasks: Tasks) -> Iterator[None]:
+        """Inside, there are the processes that train, if they are forks of this one."""
         from cvtrain.sweeps.executors.processes import Processes
 
-        return InProcess(bool(job.chdir)) if self._workers == 1 else Processes(self._workers)
+        executor = self.executor(tasks)
+        if not isinstance(executor, Processes) or not executor.forked:
+            yield
+            return
+        with executor:
+            self._begun = executor
+            try:
+                yield
+            finally:
+                self._begun = None
+
+    def _executor(self, job: DictConfig, tasks: Tasks | None) -> Executor:
+        from cvtrain.process.forkable import is_forkable, use_all_threads
+        from cvtrain.sweeps.executors.in_process import InProcess
+        from cvtrain.sweeps.executors.processes import Processes
+        from cvtrain.sweeps.side_by_side import share_this_machine
+
+        if self._begun is not None:
+            return self._begun
+        if tasks is not None and is_forkable() and not share_this_machine(tasks):
+            use_all_threads()
+            self._repaid = 1
+        if self._workers in (None, 1) and (self._repaid == 1 or tasks is None):
+            return InProcess(bool(job.chdir))
+        return Processes(self._workers or self._repaid, forked=is_forkable())
 
 
 class RayLauncher(ExecutorLauncher):
     """Launcher that trains on a Ray cluster: `cvtrain.sweeps.executors.ray_cluster.RayCluster`."""
 
-    def _executor(self, job: DictConfig) -> Executor:
+    def _executor(self, job: DictConfig, tasks: Tasks | None) -> Executor:
         from cvtrain.sweeps.executors.ray_cluster import RayCluster
 
         return RayCluster(**self._options, environment=dict(job.env_set))
@@ -114,7 +161,7 @@ class RayLauncher(ExecutorLauncher):
 class SlurmLauncher(ExecutorLauncher):
     """Launcher that trains in jobs of SLURM: `cvtrain.sweeps.executors.slurm.Slurm`."""
 
-    def _executor(self, job: DictConfig) -> Executor:
+    def _executor(self, job: DictConfig, tasks: Tasks | None) -> Executor:
         from cvtrain.sweeps.executors.slurm import Slurm
 
         return Slurm(**self._options)

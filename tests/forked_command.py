@@ -30,9 +30,11 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
 import cvtrain.cli.main
+from cvtrain.cli import train
 from cvtrain.cli.hydra_application import parse_arguments, start_hydra
 from cvtrain.config.compose import CONFIG_NAME
 from cvtrain.config.overrides import parse_override
+from cvtrain.process import forkable
 from cvtrain.report import html
 from cvtrain.sweeps.executors import processes
 from tests.blank_figures import ENDINGS, blank_file, figures_left_blank
@@ -211,6 +213,8 @@ def _run_command(
     os.environ.update(environment)
     tempfile.tempdir = None  # it may be another one by now
     if forks_workers:
+        # It has imported torch, and has not computed with it.
+        train.begin_command = lambda: setattr(forkable, "_fresh", True)
         processes.get_context = lambda method: get_context("fork")
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.chdir(directory)

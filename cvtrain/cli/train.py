@@ -50,6 +50,7 @@ from cvtrain.process.exit_status import (
     run_command,
     signal_behind,
 )
+from cvtrain.process.forkable import begin_command
 from cvtrain.process.signals import interruption
 from cvtrain.sweeps.resume import repeats_recorded_command, resumed_command, resumed_run
 
@@ -79,6 +80,7 @@ def run(arguments: list[str]) -> int:
         RunFailed: a run failed, or what an experiment claims does not hold.
         Interrupted: a signal came.
     """
+    begin_command()
     train_in(arguments)
     return 0
 

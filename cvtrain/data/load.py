@@ -22,7 +22,10 @@ from cvtrain.data.folders import folders
 from cvtrain.process.errors import InputError, describe_error, first_line
 from cvtrain.process.user_code import user_place
 
-_cache = DatasetCache(most_bytes=2**30)
+MOST_KEPT = 2**30
+"""Bytes of data sets that a process keeps."""
+
+_cache = DatasetCache(most_bytes=MOST_KEPT)
 
 
 def forget_datasets() -> None:

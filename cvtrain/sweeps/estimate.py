@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from time import perf_counter
 
+import torch
 from rich.table import Table
 
 from cvtrain.config.point import Point
@@ -57,18 +58,24 @@ class _Trial(Cost):
 
 
 def show_plan(
-    points: Sequence[Point], max_stack: int | None, tasks: Tasks, workers: int = 1
+    points: Sequence[Point],
+    max_stack: int | None,
+    tasks: Tasks,
+    workers: int = 1,
+    threads: int | None = None,
 ) -> None:
     """Print the points and what training them would cost, by training a little of each kind.
 
     Args:
         points: of a sweep, or one.
         tasks: of the points.
-        max_stack, workers: as for `cvtrain.sweeps.packing.pack`; what workers train side by side
-            takes as long here as one after another.
+        max_stack, workers, threads: as for `cvtrain.sweeps.packing.pack`. Where `threads` is None
+            and there are several workers, they are elsewhere: what they train side by side takes as
+            long here as one after another.
     """
     console = PlainConsole()
-    jobs = pack(points, max_stack, workers=workers, tasks=tasks)
+    jobs = pack(points, max_stack, workers=workers, threads=threads, tasks=tasks)
+    beside = 1 if threads is None else min(workers, len(jobs))
     kinds: dict[tuple[Task, str, str], list[Job]] = {}
     for job in jobs:
         optimizer = job.points[0].config.optimizer.target
@@ -76,14 +83,15 @@ def show_plan(
     seconds = size = 0.0
     for kind in kinds.values():
         config, runs = kind[0].points[0].config, sum(len(job.points) for job in kind)
-        cost = measure_cost(kind[0], max(PATIENCE / len(kinds), LEAST_PATIENCE))
+        with _threads_set(threads):
+            cost = measure_cost(kind[0], max(PATIENCE / len(kinds), LEAST_PATIENCE))
         for line in kind[0].task.describe(config):
             console.print(line, soft_wrap=True)
         console.print(
             f"{counted(runs)} × {config.max_steps} steps, about {cost.seconds:.1f} s"
             f" and {cost.bytes / 1e3:.0f} kB each",
         )
-        seconds += cost.seconds * runs
+        seconds += cost.seconds * runs / beside
         size += cost.bytes * runs
     for line in describe(jobs) if len(points) > 1 else []:
         console.print(line, soft_wrap=True)
@@ -100,6 +108,17 @@ def show_plan(
         f"{counted(len(points))}, about {seconds / 60:.1f} minutes and {size / 1e6:.1f} MB"
         " on this machine; nothing has been trained or written (plan=true)",
     )
+
+
+@contextmanager
+def _threads_set(threads: int | None) -> Iterator[None]:
+    """Inside, torch has so many threads; None: as many as it has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def counted(points: int) -> str:

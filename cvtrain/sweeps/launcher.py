@@ -165,7 +165,7 @@ class JobBatch:
         alone = "hydra.job.chdir gives every run a working directory" if chdir else None
         with env_override(environment), self._executor as executor:
             limits = self._max_stack, alone, executor.workers, executor.sharing
-            jobs = pack(points, *limits, root=root, tasks=tasks)
+            jobs = pack(points, *limits, threads=executor.threads, root=root, tasks=tasks)
             for line in describe(jobs):
                 print(f"cvtrain: {line}", file=sys.stderr)
             ended = dict(_ended(points, root))

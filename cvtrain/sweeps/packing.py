@@ -28,6 +28,7 @@ def pack(
     workers: int = 1,
     sharing: int = 1,
     *,
+    threads: int | None = None,
     root: Path = Path(),
     tasks: Tasks | None = None,
 ) -> list[Job]:
@@ -42,6 +43,7 @@ def pack(
         alone: the reason for training every point by itself; None: points may be stacked.
         workers: how many jobs are trained at a time.
         sharing: how many of them share the memory of this machine, or of one like it.
+        threads: that train each of them; None: as many as torch has in this process.
         root: the sweep directory.
         tasks: of the points; made here, where None.
     """
@@ -52,11 +54,13 @@ def pack(
     for group in _alike(points, tasks):
         interruption.check()
         task = tasks.of(group[0].config)
-        sizes, reason = _stacks(group, task, max_stack, workers, sharing)
-        if sizes is None:
+        multiple = alignment(task, threads)
+        size, reason = _stacks(group, task, max_stack, workers, sharing, multiple)
+        if size is None:
             jobs += [_single(point, reason, root, tasks) for point in group]
         else:
-            jobs += [Job(members, root, "stack", task=task) for members in balanced(group, sizes)]
+            parts = balanced(group, size, multiple)
+            jobs += [Job(members, root, "stack", task=task) for members in parts]
     return jobs
 
 
@@ -97,7 +101,12 @@ def _alike(points: Sequence[Point], tasks: Tasks) -> Iterable[list[Point]]:
 
 
 def _stacks(
-    group: Sequence[Point], task: Task, max_stack: int | None, workers: int, sharing: int
+    group: Sequence[Point],
+    task: Task,
+    max_stack: int | None,
+    workers: int,
+    sharing: int,
+    multiple: int,
 ) -> tuple[int | None, str | None]:
     """The largest size of stacks of these points; or None, with the reason why they cannot be
     stacked, or without one where stacks are not wanted."""
@@ -107,7 +116,6 @@ def _stacks(
     reason = refusal(config)
     if reason is not None:
         return None, reason
-    multiple = alignment(task)
     shared = max(2, -(-len(group) // workers))
     wanted = min(max_stack or len(group), shared)
     filled = -(-wanted // multiple) * multiple
@@ -120,7 +128,8 @@ def _stacks(
         least = max(multiple, 2)
         size = probe.bytes(least) / 1e9
         return None, f"a stack of {least} takes {size:.2g} GB, more than there is"
-    return min(wanted, fitting), None
+    # Filled up with runs, where there are so many, and not with copies.
+    return min(wanted if wanted < multiple else filled, max_stack or filled, fitting), None
 
 
 def largest_stack(probe: MemoryProbe, memory: float, multiple: int) -> int:
@@ -129,10 +138,20 @@ def largest_stack(probe: MemoryProbe, memory: float, multiple: int) -> int:
     return fitting // multiple * multiple
 
 
-def balanced(points: Sequence[Point], limit: int) -> list[tuple[Point, ...]]:
-    """As few parts of at most `limit` as there can be, their sizes at most one apart."""
-    parts = -(-len(points) // limit)
-    bounds = [len(points) * part // parts for part in range(parts + 1)]
+def balanced(points: Sequence[Point], limit: int, multiple: int = 1) -> list[tuple[Point, ...]]:
+    """As few parts of at most `limit` as there can be, of about equal sizes.
+
+    Args:
+        points: to divide.
+        limit: largest size of a part.
+        multiple: that stacks are filled up to. Sizes are multiples of it, but for the last part's,
+            if `limit` is one and nothing would be left alone.
+    """
+    if limit % multiple or len(points) % multiple == 1:
+        multiple = 1
+    units, parts = -(-len(points) // multiple), -(-len(points) // limit)
+    # The smallest part comes last: whoever trains it is free for what follows.
+    bounds = [min(-(-units * part // parts) * multiple, len(points)) for part in range(parts + 1)]
     return [tuple(points[begin:end]) for begin, end in pairwise(bounds)]
 
 

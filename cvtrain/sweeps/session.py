@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,24 +59,39 @@ class SweepSession:
         self._config, self._launcher, self._kind = config, launcher, kind
         self.next_overrides: tuple[str, ...] = ()
 
+    def expect(self, points: Sequence[Point]) -> None:
+        """Let the launcher get ready for the points, before torch is loaded."""
+        if hasattr(self._launcher, "expect"):
+            self._launcher.expect(points)
+
     def check(self, points: Sequence[Point]) -> None:
         """Check the points, and the options of the launcher, before anything trains.
 
         Raises:
             InputError: with what is wrong.
         """
-        self._max_stack, self._workers = _launcher_limits(self._launcher, points)
+        _check_launcher(self._launcher, points)
         self.console.print(f"cvtrain: checking {len(points)} points")
         from cvtrain.training.preflight import preflight
 
         self.tasks = preflight(points)
         interruption.check()
 
+    def workers_begun(self) -> AbstractContextManager[None]:
+        """Inside, there are the processes that train; to be entered before any thread begins."""
+        begun = getattr(self._launcher, "workers_begun", None)
+        return nullcontext() if begun is None else begun(self.tasks)
+
     def show_plan(self, points: Sequence[Point]) -> None:
         """Print the points and what training them would cost (``plan=true``)."""
         from cvtrain.sweeps.estimate import show_plan
 
-        show_plan(points, self._max_stack, self.tasks, self._workers)
+        # A launcher that knows nothing of stacks makes none.
+        made = getattr(self._launcher, "executor", None)
+        executor = None if made is None else made(self.tasks)
+        workers, threads = (executor.workers, executor.threads) if executor else (1, None)
+        max_stack = getattr(self._launcher, "max_stack", 1)
+        show_plan(points, max_stack, self.tasks, workers, threads)
 
     @contextmanager
     def locked(self, resumed: str | None) -> Iterator[Journal]:
@@ -213,16 +228,15 @@ class SweepSession:
         raise RunFailed("; ".join(reasons), trace)
 
 
-def _launcher_limits(launcher: Launcher, points: Sequence[Point]) -> tuple[int | None, int]:
-    """Largest size of a stack, and how many jobs are trained at a time.
+def _check_launcher(launcher: Launcher, points: Sequence[Point]) -> None:
+    """Check the options of a launcher of cvtrain.
 
     Raises:
         InputError: an option of the launcher is wrong, or it does not suit the points.
     """
-    # A launcher that knows nothing of stacks makes none.
-    max_stack, executor = getattr(launcher, "max_stack", 1), getattr(launcher, "executor", None)
+    executor = getattr(launcher, "executor", None)
     if executor is None:
-        return max_stack, 1
+        return
     # Executors import torch, so this comes after the check of the command line.
     made = executor()
     targets = {
@@ -239,7 +253,6 @@ def _launcher_limits(launcher: Launcher, points: Sequence[Point]) -> tuple[int |
             f"hydra/launcher: should train in this process (stacked, hydra.launcher.workers=1):"
             f" others cannot import {name_of(own)}, unless it is in a module"
         )
-    return max_stack, made.workers
 
 
 def report(journal: Journal, points: Collection[Point]) -> Document:

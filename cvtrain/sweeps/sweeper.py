@@ -44,11 +44,12 @@ def run_sweep(
             f"report.decide=true: should be false with analysis={config.analysis}, whose report has"
             " no arms that more seeds would answer"
         )
+    session.expect(points)
     session.check(points)
     if config.plan:
         session.show_plan(points)
         return []
-    with session.locked(config.resume) as journal:
+    with session.workers_begun(), session.locked(config.resume) as journal:
         lines = [f"{len(points)} runs into {journal.root}"]
         waiting, others = points, tuple[Mapping[str, Any], ...]()
         looks: Mapping[str, int] = {}

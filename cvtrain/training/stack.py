@@ -40,8 +40,9 @@ _PROGRAMS: dict[str, Programs] = {}
 """What this process has compiled, by `program_part`."""
 
 
-def alignment(task: Task) -> int:
-    """The number of which a stack's size is a multiple where `task` is trained.
+def alignment(task: Task, threads: int | None = None) -> int:
+    """The number of which a stack's size is a multiple where `task` is trained, by so many threads
+    (None: as many as torch has in this process).
 
     Vectorised loops, split among threads, treat the end of an array differently. In a stack of
     whole vectors per thread no member lies there, so its bits do not depend on the others.
@@ -49,7 +50,7 @@ def alignment(task: Task) -> int:
     if task.accelerator != "cpu":
         return 1
     vector = 16 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 8
-    vectors = vector * torch.get_num_threads()
+    vectors = vector * (threads or torch.get_num_threads())
     return lcm(vectors, COMPILED_MEMBERS) if task.config.compile else vectors
 
 

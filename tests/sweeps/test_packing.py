@@ -105,7 +105,7 @@ def test_groups_keep_the_order_of_their_points():
 
 def test_max_stack_bounds_the_size_and_one_means_never():
     chosen = points("seed=range(0,11)")
-    assert [len(each.points) for each in pack(chosen, 4)] == [3, 4, 4]
+    assert [len(each.points) for each in pack(chosen, 4)] == [4, 4, 3]
     assert [len(each.points) for each in pack(chosen, 11)] == [11]
     singly = pack(chosen, 1)
     assert [(len(each.points), each.engine) for each in singly] == [(1, "single")] * 11
@@ -114,8 +114,10 @@ def test_max_stack_bounds_the_size_and_one_means_never():
 
 def test_workers_share_a_group_and_none_gets_a_stack_of_one():
     chosen = points("seed=range(0,11)")
-    assert [len(each.points) for each in pack(chosen, None, workers=2)] == [5, 6]
-    assert [len(each.points) for each in pack(chosen, 3, workers=2)] == [2, 3, 3, 3]
+    assert [len(each.points) for each in pack(chosen, None, workers=2)] == [6, 5]
+    assert [len(each.points) for each in pack(chosen, 3, workers=2)] == [3, 3, 3, 2]
+    many = points("seed=range(0,40)")
+    assert [len(each.points) for each in pack(many, None, workers=2, threads=1)] == [24, 16]
     few = pack(chosen[:4], None, workers=16)
     assert [(len(each.points), each.engine) for each in few] == [(2, "stack")] * 2
 
@@ -145,13 +147,18 @@ def test_a_network_whose_seed_shows_outside_its_tensors_is_trained_singly(tmp_pa
 
 @pytest.mark.parametrize("size", [1, 2, 7, 64, 65, 350])
 @pytest.mark.parametrize("limit", [1, 2, 64, 1000])
-def test_parts_are_few_and_even(size, limit):
+@pytest.mark.parametrize("multiple", [1, 8])
+def test_parts_are_few_and_even_and_are_not_filled_up(size, limit, multiple):
     chosen = points("seed=range(0,7)") * 50
-    sizes = [len(part) for part in balanced(chosen[:size], limit)]
+    sizes = [len(part) for part in balanced(chosen[:size], limit, multiple)]
     assert sum(sizes) == size
     assert max(sizes) <= limit
-    assert max(sizes) - min(sizes) <= 1
     assert len(sizes) == -(-size // limit)
+    assert sizes[-1] == min(sizes)
+    unit = multiple if limit % multiple == 0 and size % multiple != 1 else 1
+    assert all(part % unit == 0 for part in sizes[:-1])
+    filled = [-(-part // unit) for part in sizes]
+    assert max(filled) - min(filled) <= 1
 
 
 @pytest.mark.parametrize(
@@ -210,7 +217,7 @@ def test_memory_bounds_the_size(monkeypatch):
     chosen = points("seed=range(0,20)")
     trial = probe_memory(chosen[0].config, Task(chosen[0].config))
     assert trial.refusal is None
-    monkeypatch.setattr(packing, "alignment", lambda config: 4)
+    monkeypatch.setattr(packing, "alignment", lambda *_: 4)
 
     def packs_where_there_is_room_for(members: int) -> list[Job]:
         available = trial.bytes(members) / packing.MEMORY_SHARE * 1.001
@@ -218,7 +225,7 @@ def test_memory_bounds_the_size(monkeypatch):
         return pack(chosen, None)
 
     # 11 make stacks of 8, since 10 would be filled up to 12.
-    assert [len(each.points) for each in packs_where_there_is_room_for(11)] == [6, 7, 7]
+    assert [len(each.points) for each in packs_where_there_is_room_for(11)] == [8, 8, 4]
     assert [len(each.points) for each in packs_where_there_is_room_for(4)] == [4] * 5
     packs = packs_where_there_is_room_for(3)
     assert {each.engine for each in packs} == {"single"}
@@ -231,14 +238,14 @@ def test_where_everything_fits_in_any_case_one_stack_is_tried(monkeypatch):
     sizes = []
     monkeypatch.setattr(memory_probe, "_train", lambda config, task, size: sizes.append(size))
     monkeypatch.setattr(memory_probe, "_peak_on_host", lambda work: work() or 1e6 * sizes[-1])
-    monkeypatch.setattr(packing, "alignment", lambda config: 8)
+    monkeypatch.setattr(packing, "alignment", lambda *_: 8)
     for members, tried in ((24, [2]), (23, [2, 4])):  # 20 are filled up to 24
         available = members * 1e6 / packing.MEMORY_SHARE * 1.001
         monkeypatch.setattr(packing, "available_memory", lambda task, bytes=available: bytes)
         sizes.clear()
         stacks = pack(chosen, None)
         assert sizes == tried
-        assert [len(job.points) for job in stacks] == ([20] if members == 24 else [10, 10])
+        assert [len(job.points) for job in stacks] == ([20] if members == 24 else [16, 4])
 
 
 def test_the_largest_stack_is_the_one_that_still_fits():

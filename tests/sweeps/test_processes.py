@@ -34,13 +34,14 @@ SIDE_BY_SIDE = "hydra.launcher.workers=2"
 def workers(running: subprocess.Popen[str]) -> list[psutil.Process]:
     """Those that train: the other child of `multiprocessing` watches over named resources."""
     children = psutil.Process(running.pid).children()
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
 
 
 def kill_worker(command: int, number: int) -> None:
     """Send a signal to the first of two forks that train."""
     children = psutil.Process(command).children()
     first, _ = (child for child in children if "resource_tracker" not in str(child.cmdline()))
+    assert "spawn_main" not in str(first.cmdline())
     first.send_signal(number)
 
 

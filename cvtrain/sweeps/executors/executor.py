@@ -28,11 +28,13 @@ class Executor(ABC):
     Attributes:
         workers: how many jobs it takes at a time.
         sharing: how many of them share the memory of one machine.
+        threads: that train each of them; None: as many as torch has in this process.
         here: whether it is this process that trains.
     """
 
     workers: int = 1
     sharing: int = 1
+    threads: int | None = None
     here: bool = False
 
     def __enter__(self) -> Self:

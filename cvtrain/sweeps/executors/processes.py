@@ -12,6 +12,7 @@ from multiprocessing import get_context
 
 import torch
 
+from cvtrain.process.forkable import usable_threads
 from cvtrain.process.lifetime import exit_with_parent
 from cvtrain.process.limits import check_process_count
 from cvtrain.process.signals import children_shielded_from_ctrl_c, interruption
@@ -25,26 +26,36 @@ class Processes(Executor):
 
     Args:
         workers: processes; each has its share of the cores, and one GPU where there are any.
+        forked: whether they are forks of this process, which begin at once when this is opened
+            (`cvtrain.process.forkable`); else they are started anew, each for its first job.
 
     Raises:
         InputError: it is no number of processes.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, forked: bool = False) -> None:
         check_count("hydra.launcher.workers", workers)
         check_process_count("hydra.launcher.workers", workers)
         self.workers = self.sharing = workers
+        self.forked = forked
+        self.threads = self._each = max(1, usable_threads() // workers)
+        self._free: list[_Worker] = []
+        self._busy: dict[Future[Outcome], tuple[int, _Worker]] = {}
 
     def open(self) -> None:
-        """Name the processes; each begins with its first job."""
-        self._free = [_Worker(place, self.workers) for place in range(self.workers)]
-        self._busy: dict[Future[Outcome], tuple[int, _Worker]] = {}
+        """Name the processes, and begin those that are forks, unless that was done before."""
+        if self._free:
+            return
+        self._free = [_Worker(place, self._each) for place in range(self.workers)]
+        for worker in self._free if self.forked else ():
+            worker.begin("fork")
 
     def close(self) -> None:
         """Let processes end their step, and end them."""
         self.interrupt()
         for worker in (*self._free, *(worker for _, worker in self._busy.values())):
             worker.stop()
+        self._free, self._busy = [], {}
 
     def start(self, number: int, job: Job) -> None:
         """Give a free process the job."""
@@ -83,24 +94,23 @@ class _Worker:
     A pool of one: what breaks it breaks no other.
     """
 
-    def __init__(self, place: int, workers: int) -> None:
-        self._place, self._workers = place, workers
-        self._begin()
-
-    def _begin(self) -> None:
-        # Not a fork: threads of this process may hold locks, and CUDA would not survive it.
-        self._pool = ProcessPoolExecutor(
-            1,
-            get_context("spawn"),
-            _prepare_worker,
-            (self._place, self._workers, tempfile.gettempdir()),
-        )
+    def __init__(self, place: int, threads: int) -> None:
+        self._place, self._threads = place, threads
+        self._pool: ProcessPoolExecutor | None = None
         self._pid: Future[int] | None = None
 
+    def begin(self, method: str) -> None:
+        """Start the process, by one of the methods of `multiprocessing`."""
+        prepared = self._place, self._threads, tempfile.gettempdir()
+        self._pool = ProcessPoolExecutor(1, get_context(method), _prepare_worker, prepared)
+        with children_shielded_from_ctrl_c():
+            self._pid = self._pool.submit(os.getpid)
+
     def submit(self, job: Job) -> Future[Outcome]:
-        if self._pid is None:  # the process begins with its first work
-            with children_shielded_from_ctrl_c():
-                self._pid = self._pool.submit(os.getpid)
+        if self._pool is None:
+            # Not a fork: by now threads of this process may hold locks, and CUDA would not survive.
+            self.begin("spawn")
+        assert self._pool is not None
         return self._pool.submit(train_in_worker, job)
 
     def interrupt(self) -> None:
@@ -110,15 +120,16 @@ class _Worker:
 
     def replace(self) -> None:
         self.stop()
-        self._begin()
+        self._pool = self._pid = None
 
     def stop(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _prepare_worker(place: int, workers: int, temporary: str) -> None:
+def _prepare_worker(place: int, threads: int, temporary: str) -> None:
     tempfile.tempdir = temporary
-    torch.set_num_threads(max(1, torch.get_num_threads() // workers))
+    torch.set_num_threads(threads)
     devices = os.environ.get("CUDA_VISIBLE_DEVICES")
     if devices is None:
         known = [str(index) for index in range(torch.cuda.device_count())]
