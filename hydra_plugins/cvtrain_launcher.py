@@ -144,9 +144,12 @@ class LocalLauncher(ExecutorLauncher):
         if tasks is not None and is_forkable() and not share_this_machine(tasks):
             use_all_threads()
             self._repaid = 1
-        if self._workers in (None, 1) and (self._repaid == 1 or tasks is None):
+        wanted = self._workers
+        if wanted is None:
+            wanted = 1 if tasks is None else self._repaid
+        if wanted == 1:
             return InProcess(bool(job.chdir))
-        return Processes(self._workers or self._repaid, forked=is_forkable())
+        return Processes(wanted, forked=is_forkable())
 
 
 class RayLauncher(ExecutorLauncher):

@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 
 EVALUATION_PIECE = 1024
 """Largest number of samples of each member that are evaluated at once."""
+EVALUATED_ENTRIES = 2**21
+"""Entries of inputs for which further members are evaluated at once: fewer groups take less time,
+and larger ones memory that training does not need."""
 
 COMPILED_MEMBERS = 16
 """Members that a compiled program updates at once."""
@@ -212,15 +215,18 @@ class Stack(TrainingModule):
         Some members are evaluated at a time; groups without any of `runs` are skipped and NaN.
         """
         self.stacked.eval()
+        samples = self.draws.split(split)
+        entries = sum(x[0].numel() for x in self.dataset.first.each_input)
+        one = self._members_at_once * min(len(samples), EVALUATION_PIECE) * entries
+        at_once = self._members_at_once * max(1, EVALUATED_ENTRIES // max(one, 1))
         groups = [
-            slice(begin, min(begin + self._members_at_once, self.members))
-            for begin in range(0, self.members, self._members_at_once)
+            slice(begin, min(begin + at_once, self.members))
+            for begin in range(0, self.members, at_once)
         ]
         if runs is not None:
             groups = [g for g in groups if any(g.start <= run < g.stop for run in runs)]
         several = self.draws.several
         totals = [Totals(self.metrics, members=True, own_samples=several) for _ in groups]
-        samples = self.draws.split(split)
         for piece in self._batches.pieces(samples, self.device, EVALUATION_PIECE):
             for members, total in zip(groups, totals, strict=True):
                 own = self._samples_of(piece, members)
