@@ -11,6 +11,11 @@ from cvtrain.models.initialisation import Initialisation
 from cvtrain.models.mlp import hidden_layers
 from cvtrain.models.normalisation import Normalisation
 from cvtrain.models.parameters import cast_parameters
+from cvtrain.models.parametrisation import (
+    Parametrisation,
+    check_parametrisation,
+    parametrised,
+)
 
 
 class MixedMlp(nn.Module):
@@ -28,10 +33,14 @@ class MixedMlp(nn.Module):
         initialisation: initialisation of the trunk's weights; its biases are initially zero. The
             head has torch's initialisation.
         normalisation: normalisation between a hidden layer and its activation.
+        parametrisation: how weights and updates follow the width, see
+            `cvtrain.models.parametrisation.width_factors`.
+        base_width: width of the hidden layers at which all parametrisations are the same network.
         dtype: complex64 or complex128; the head has the matching real precision.
 
     Raises:
-        ValueError: `hidden` is empty, `dtype` is not complex, or a name is unknown.
+        ValueError: `hidden` is empty, `dtype` is not complex, a name is unknown, or maximal update
+            is combined with batch normalisation or with another initialisation than `he`.
     """
 
     def __init__(
@@ -43,15 +52,21 @@ class MixedMlp(nn.Module):
         activation: str = "modReLU",
         initialisation: Initialisation = "glorot",
         normalisation: Normalisation = "none",
+        parametrisation: Parametrisation = "standard",
+        base_width: int = 64,
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
         if not hidden:
             raise ValueError("hidden=[]: should have at least one width")
+        check_parametrisation(parametrisation, base_width, normalisation, initialisation)
         widths = (in_features, *hidden)
-        layers = hidden_layers(widths, activation, initialisation, normalisation, dtype)
+        layers = hidden_layers(
+            widths, activation, initialisation, normalisation, dtype, parametrisation, base_width
+        )
         self.trunk = nn.Sequential(*layers)
-        self.head = nn.Linear(2 * hidden[-1], out_features, dtype=dtype.to_real())
+        head = nn.Linear(2 * hidden[-1], out_features, dtype=dtype.to_real())
+        self.head = parametrised(head, parametrisation, hidden[-1] / base_width, None)
         cast_parameters(self, dtype)
 
     def forward(self, x: Tensor) -> Tensor:

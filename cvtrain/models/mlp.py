@@ -13,6 +13,11 @@ from cvtrain.models.initialisation import Initialisation
 from cvtrain.models.linear import linear_layer
 from cvtrain.models.normalisation import Normalisation, normalisation_layers
 from cvtrain.models.parameters import cast_parameters
+from cvtrain.models.parametrisation import (
+    Parametrisation,
+    check_parametrisation,
+    parametrised,
+)
 
 
 class Mlp(nn.Module):
@@ -28,10 +33,14 @@ class Mlp(nn.Module):
         activation: a name in `cvtrain.models.activation`.
         initialisation: initialisation of the weights; biases are initially zero.
         normalisation: normalisation between a hidden layer and its activation.
+        parametrisation: how weights and updates follow the width, see
+            `cvtrain.models.parametrisation.width_factors`.
+        base_width: width of the hidden layers at which all parametrisations are the same network.
         dtype: complex64 or complex128.
 
     Raises:
-        ValueError: `dtype` is not complex, or a name is unknown.
+        ValueError: `dtype` is not complex, a name is unknown, or maximal update is
+            combined with batch normalisation or with another initialisation than `he`.
     """
 
     def __init__(
@@ -43,13 +52,19 @@ class Mlp(nn.Module):
         activation: str = "cardioid",
         initialisation: Initialisation = "glorot",
         normalisation: Normalisation = "none",
+        parametrisation: Parametrisation = "standard",
+        base_width: int = 64,
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
+        check_parametrisation(parametrisation, base_width, normalisation, initialisation)
         widths = (in_features, *hidden)
-        trunk = hidden_layers(widths, activation, initialisation, normalisation, dtype)
+        trunk = hidden_layers(
+            widths, activation, initialisation, normalisation, dtype, parametrisation, base_width
+        )
         head = linear_layer(widths[-1], out_features, initialisation=initialisation, dtype=dtype)
-        self.layers = nn.Sequential(*trunk, head)
+        fan_in = hidden[-1] / base_width if hidden else None
+        self.layers = nn.Sequential(*trunk, parametrised(head, parametrisation, fan_in, None))
         cast_parameters(self, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -64,18 +79,22 @@ def hidden_layers(
     initialisation: Initialisation,
     normalisation: Normalisation,
     dtype: torch.dtype,
+    parametrisation: Parametrisation = "standard",
+    base_width: int = 64,
 ) -> list[nn.Module]:
     """The hidden layers: for each a linear layer with bias, the normalisation if any, and an
     activation.
 
     Args:
         widths: widths of the input and of each hidden layer.
-        activation, initialisation, normalisation: as for `Mlp`.
+        activation, initialisation, normalisation, parametrisation, base_width: as for `Mlp`.
         dtype: complex, or real for real layers; other real parameters are not cast.
     """
     layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(widths):
-        layers.append(linear_layer(inputs, outputs, initialisation=initialisation, dtype=dtype))
+    for number, (inputs, outputs) in enumerate(pairwise(widths)):
+        layer = linear_layer(inputs, outputs, initialisation=initialisation, dtype=dtype)
+        fan_in = inputs / base_width if number else None
+        layers.append(parametrised(layer, parametrisation, fan_in, outputs / base_width))
         layers += normalisation_layers(normalisation, outputs, dtype)
         layers.append(activation_named(activation, dtype))
     return layers
