@@ -1,0 +1,155 @@
+"""How curves of the loss over the learning rate move with the width of a network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from cvtrain.analysis.arms import CONTROL
+from cvtrain.analysis.compare import compare
+from cvtrain.analysis.comparison import Arm, Group
+from cvtrain.analysis.grid import Grid
+from cvtrain.analysis.load import Sweep
+from cvtrain.analysis.registration import register
+from cvtrain.analysis.replicates import replicate_means
+from cvtrain.analysis.statistics import Interval, RealArray, interval
+
+STANDARD = "standard"
+
+
+@dataclass(frozen=True)
+class Network:
+    """One arm at one width.
+
+    Attributes:
+        parametrisation, arm: names.
+        width: of the hidden layers.
+        grid: its runs.
+        moved: octaves from the curve of the narrowest network of the same parametrisation and arm
+            to this one's, over seeds or splits (`cvtrain.analysis.registration`).
+        shifts: the same of each seed or split.
+        shift: octaves from the reference's curve at this width to this arm's; None for the
+            reference.
+        lowest: validation loss at the best learning rate, over seeds.
+        kept: logarithm of validation loss at the narrowest network's best rate, less that at this
+            network's own best rate, over seeds.
+        kept_failures: runs that fail at that rate.
+    """
+
+    parametrisation: str
+    arm: str
+    width: int
+    grid: Grid
+    moved: Interval
+    shifts: tuple[float, ...]
+    shift: Interval | None
+    lowest: Interval
+    kept: Interval
+    kept_failures: int
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """How the curve of one arm moves with the width.
+
+    Attributes:
+        slope: octaves per doubling of the width, least squares for each seed, then over seeds.
+        difference: from the reference's in the same parametrisation, paired by seed; None for the
+            reference.
+    """
+
+    parametrisation: str
+    arm: str
+    slope: Interval
+    difference: Interval | None
+
+
+def networks(sweep: Sweep) -> list[Network]:
+    """Every arm at every width, by parametrisation, arm and width; the reference first."""
+    compared = compare(sweep)
+    if not compared.groups:
+        return []
+    first_runs = compared.runs.drop_duplicates("group").set_index("group")
+    cells = []
+    for group in compared.groups:
+        run = first_runs.loc[group.name]
+        width = int(np.atleast_1d(run["model.hidden"])[0])
+        cells += [
+            (str(run["model.parametrisation"]), arm, width, group)
+            for arm in group.arms
+            if arm.name != CONTROL
+        ]
+    order = list(dict.fromkeys(arm.name for _, arm, _, _ in cells))
+    cells.sort(key=lambda cell: (cell[0] != STANDARD, cell[0], order.index(cell[1].name), cell[2]))
+    rows: list[Network] = []
+    for _, alike in groupby(cells, key=lambda cell: (cell[0], cell[1].name)):
+        narrowest: Grid | None = None
+        for parametrisation, arm, width, group in alike:
+            narrowest = narrowest or arm.grid
+            rows.append(_network(parametrisation, arm, width, group, narrowest))
+    return rows
+
+
+def _network(parametrisation: str, arm: Arm, width: int, group: Group, narrowest: Grid) -> Network:
+    grid, base = arm.grid, group.base
+    shift = None
+    if base is not None and base is not arm:
+        shift = register(base.grid, grid, group.margin_loss, group.untrained).shift
+    moved = register(narrowest, grid, group.margin_loss, group.untrained)
+    losses = np.where(grid.fails, np.inf, grid.loss)
+    unknown = np.full(len(grid.keys), np.nan)
+    own = unknown if grid.best is None else losses[:, grid.best]
+    column = np.flatnonzero(grid.rates == narrowest.best_rate)
+    kept = losses[:, column[0]] if len(column) else unknown
+    with np.errstate(divide="ignore", invalid="ignore"):
+        costs = np.log(kept) - np.log(own)
+    return Network(
+        parametrisation,
+        arm.name,
+        width,
+        grid,
+        moved.shift,
+        moved.shifts,
+        shift,
+        interval(replicate_means(own, grid.replicates)),
+        interval(replicate_means(costs, grid.replicates)),
+        int(np.isinf(kept).sum()),
+    )
+
+
+def slopes(rows: Sequence[Network]) -> RealArray:
+    """Octaves per doubling of the width of each seed or split, of the widths at which all have a
+    shift; `rows` are of one parametrisation and arm.
+
+    Returns:
+        `[seeds]`; empty where fewer than two widths have shifts.
+    """
+    known = [row for row in rows if row.shifts]
+    sizes = {len(row.shifts) for row in known}
+    if len({row.width for row in known}) < 2 or len(sizes) > 1:
+        return np.array([])
+    doublings = [math.log2(row.width) for row in known]
+    return np.array(
+        [
+            float(np.polyfit(doublings, of_seed, 1)[0])
+            for of_seed in zip(*(row.shifts for row in known), strict=True)
+        ]
+    )
+
+
+def transfers(rows: Sequence[Network]) -> Iterator[Transfer]:
+    """The slope of every parametrisation and arm; the reference's first."""
+    for parametrisation in dict.fromkeys(row.parametrisation for row in rows):
+        reference: RealArray | None = None
+        for arm in dict.fromkeys(row.arm for row in rows):
+            own = slopes([r for r in rows if (r.parametrisation, r.arm) == (parametrisation, arm)])
+            difference = None
+            if reference is None:
+                reference = own
+            elif len(own) == len(reference):
+                difference = interval(own - reference)
+            yield Transfer(parametrisation, arm, interval(own), difference)
