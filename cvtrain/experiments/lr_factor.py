@@ -3,16 +3,14 @@ measured, over networks and tasks."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
 from cvtrain.analysis.compare import compare
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.predicted_factor import WEIGHTS, PredictedFactor, predicted_factors
-from cvtrain.experiments.registry import Experiment
+from cvtrain.experiments.registry import Experiment, variants_override
 from cvtrain.report.cells import number_text
 from cvtrain.report.document import Document, Sentence
 from cvtrain.report.predicted_factor import TABLE, factor_picture, factor_section, prediction_error
@@ -99,16 +97,11 @@ def _averages(factors: list[PredictedFactor]) -> str:
     return f"Root mean square error in octaves, the share averaged by {', '.join(texts)}."
 
 
-def _quoted(overrides: Sequence[str]) -> str:
-    """A list of overrides as a value on the command line."""
-    return f"[{','.join(json.dumps(override) for override in overrides)}]"
-
-
 EXPERIMENT = Experiment(
     report_factors,
     variants,
     quick=(
-        f"hydra.sweeper.variants=[{','.join(map(_quoted, variants()[:2]))}]",
+        variants_override(variants()[:2]),
         *("seed=0,1", "lr_octave=-1,0", "max_steps=20", "signals.validation_every=10"),
     ),
 )

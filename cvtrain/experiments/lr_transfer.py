@@ -11,7 +11,7 @@ import numpy as np
 
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.width_transfer import Network, Transfer, networks, transfers
-from cvtrain.experiments.registry import Experiment
+from cvtrain.experiments.registry import Experiment, variants_override
 from cvtrain.report.cells import Column, interval_ends, interval_text, number, rate_text, words
 from cvtrain.report.document import Document, Picture, Section, Sentence, Table
 from cvtrain.report.figures.panels import Panels
@@ -48,8 +48,8 @@ def report_transfer(sweep: Sweep) -> Document:
             "transfer",
             "Validation loss over the learning rate, a line per width",
             transfer_figure(rows),
-            "Median validation loss over seeds; where lines are lowest at one place, the best"
-            " learning rate holds at any width.",
+            "Median validation loss over seeds; where lines lie on each other, a"
+            " learning rate serves all widths.",
         )
         if rows
         else None,
@@ -83,6 +83,26 @@ def describe(rows: Sequence[Network], moved: Sequence[Transfer]) -> Iterator[Sen
             f"What other arms change of that, octaves per doubling: {'; '.join(changed)}.",
             (SLOPES,),
         )
+    factors = list(_factors(rows))
+    if factors:
+        yield Sentence(
+            f"The factor of the learning rate, from width {narrow} to {wide}:"
+            f" {'; '.join(factors)}.",
+            (NETWORKS,),
+        )
+
+
+def _factors(rows: Sequence[Network]) -> Iterator[str]:
+    """The factor that an arm's curve asks for, of the narrowest and the widest network."""
+    for parametrisation, arm in dict.fromkeys((row.parametrisation, row.arm) for row in rows):
+        shifts = [
+            row.shift
+            for row in rows
+            if (row.parametrisation, row.arm) == (parametrisation, arm) and row.shift is not None
+        ]
+        if len(shifts) > 1 and shifts[0].known and shifts[-1].known:
+            first, last = (2**shift.mean for shift in (shifts[0], shifts[-1]))
+            yield f"{_name(parametrisation)}, {arm} × {first:.2f} to × {last:.2f}"
 
 
 def _cost(rows: Sequence[Network], one: Transfer, narrow: int, wide: int) -> str:
@@ -211,5 +231,8 @@ def transfer_figure(rows: Sequence[Network]) -> Panels:
 EXPERIMENT = Experiment(
     report_transfer,
     variants,
-    quick=("seed=0,1", "lr_octave=-2,-1,0", "max_steps=20", "hydra.sweeper.variants=[]"),
+    quick=(
+        variants_override(variants()[:2]),
+        *("seed=0,1", "lr_octave=-1,0", "max_steps=20", "signals.validation_every=10"),
+    ),
 )

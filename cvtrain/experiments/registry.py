@@ -8,8 +8,9 @@ for pandas.
 
 from __future__ import annotations
 
+import json
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -44,6 +45,12 @@ class Experiment:
     report: Report | None = None
     variants: Callable[[], list[list[str]]] | None = None
     quick: tuple[str, ...] | None = None
+
+
+def variants_override(variants: Sequence[Sequence[str]]) -> str:
+    """The override that trains these variants, lists of overrides, in place of an experiment's."""
+    lists = (",".join(json.dumps(override) for override in variant) for variant in variants)
+    return f"hydra.sweeper.variants=[{','.join(f'[{texts}]' for texts in lists)}]"
 
 
 def experiment(name: str) -> Experiment:

@@ -77,12 +77,13 @@ def test_a_kept_rate_costs_what_its_run_lost():
 
 def test_the_report_says_what_moves_and_what_it_costs():
     document = report_transfer(swept())
-    first, second, third = (sentence.text for sentence in document.verdict)
+    first, second, third, fourth = (sentence.text for sentence in document.verdict)
     assert first.startswith("Standard, scale 1, pytorch: where the width is doubled, the curve")
     assert "moves by −0.7" in first
     assert "4 of 4 runs fail" in first
     assert "Maximal update" in second and "costs 0 " in second
     assert "maximal update, scale 1, wirtinger" in third
+    assert "standard, scale 1, wirtinger × 1.41 to × 1.41" in fourth
     assert document.cover is not None
     names = [axes.get_title() for axes in document.cover.figure.grid.ravel()]
     assert names[1] == "maximal update: scale 1, pytorch"
