@@ -51,6 +51,7 @@ from cvtrain.process.exit_status import (
     signal_behind,
 )
 from cvtrain.process.forkable import begin_command
+from cvtrain.process.imports import without_collections
 from cvtrain.process.signals import interruption
 from cvtrain.sweeps.resume import repeats_recorded_command, resumed_command, resumed_run
 
@@ -180,8 +181,8 @@ def _run(hydra: Hydra, composer: Composer, config: DictConfig, overrides: list[s
     from cvtrain.sweeps.plan import single_point
 
     point = single_point(composer, overrides)
-    from cvtrain.training.preflight import preflight
-
+    with without_collections():
+        from cvtrain.training.preflight import preflight
     tasks = preflight([point])
     interruption.check()
     if point.config.plan:

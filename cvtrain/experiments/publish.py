@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from cvtrain.analysis.load import Sweep, load
 from cvtrain.data.idx_download import downloads_refused
 from cvtrain.experiments.registry import experiment
 from cvtrain.process.errors import InputError, RunFailed
+from cvtrain.process.forkable import beside
 from cvtrain.process.plain_text import cvtrain_command, say
 from cvtrain.process.regular_file import is_directory
 from cvtrain.process.signals import interruption
@@ -70,8 +72,9 @@ def publish(directory: Path, tables: bool = False) -> Document:
         check_layout(directory)
     sweep = load(directory)
     interruption.check()
-    document = report_on(sweep)
-    boards = aggregate(sweep)  # before anything is replaced: a damaged run ends the report here
+    with beside(partial(aggregate, sweep)) as aggregated:
+        document = report_on(sweep)
+        boards = aggregated()  # before anything is replaced: a damaged run ends the report here
     interruption.check()
     _print(document, tables, LAST_LINES)
     with report_folder(directory / FOLDER) as folder:

@@ -9,6 +9,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection
+from typing import TypeVar
+
+from cvtrain.process.lifetime import exit_with_parent
+from cvtrain.process.signals import children_shielded_from_ctrl_c
+
+Result = TypeVar("Result")
 
 _fresh = False
 """Whether this process began as a command: without torch."""
@@ -47,6 +57,53 @@ def become_forkable() -> bool:
 def is_forkable() -> bool:
     """Whether torch has started no threads in this process."""
     return _threads is not None
+
+
+@contextmanager
+def beside(work: Callable[[], Result]) -> Iterator[Callable[[], Result]]:
+    """Have work done in a fork of this process, beside what is done inside.
+
+    Where this process cannot be forked, or has one core, it does the work itself, when it is asked
+    for the result. It does so too where the fork fails, and then raises what is wrong: work may be
+    begun twice.
+
+    Args:
+        work: its result can be pickled; what else it changes in memory is lost.
+
+    Yields:
+        a function that waits for the work and returns its result, to be called inside.
+    """
+    if not is_forkable() or usable_cores() == 1:
+        yield work
+        return
+    receiver, sender = Pipe(duplex=False)
+    fork = get_context("fork").Process(target=_send, args=(work, sender), daemon=True)
+    with children_shielded_from_ctrl_c():
+        fork.start()
+    sender.close()
+
+    def result() -> Result:
+        try:
+            received: Result = receiver.recv()
+        except EOFError:  # it failed
+            return work()
+        return received
+
+    try:
+        yield result
+    finally:
+        fork.kill()
+        fork.join()
+        receiver.close()
+
+
+def _send(work: Callable[[], Result], sender: Connection) -> None:
+    """Do the work in a fork; one that fails says nothing, since the work is done once more."""
+    exit_with_parent()
+    try:
+        sender.send(work())
+    except BaseException:
+        os._exit(1)
 
 
 def use_all_threads() -> None:

@@ -9,14 +9,16 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from cvtrain.process.errors import InputError
+from cvtrain.process.forkable import beside
 from cvtrain.process.plain_text import printable
 from cvtrain.process.signals import interruption
 from cvtrain.report.document import Document, Picture, Table
@@ -77,9 +79,11 @@ def write_report(document: Document, folder: Path) -> Path:
         the path of index.html.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for picture in document.pictures:
-        interruption.check()
-        save_figure(picture.figure, folder / picture.name)
+    pictures = document.pictures
+    # Alternate figures: neighbours are alike.
+    with beside(partial(_save_figures, pictures[1::2], folder)) as others_saved:
+        _save_figures(pictures[::2], folder)
+        others_saved()
     for table in document.tables:
         _write(folder / f"{table.name}.csv", as_csv(table))
         _write(folder / f"{table.name}.tex", as_tex(table, _comment(document, folder, table)))
@@ -87,6 +91,12 @@ def write_report(document: Document, folder: Path) -> Path:
     write_json(folder / "summary.json", summary(document))
     _write(folder / "index.html", page(document, folder))
     return folder / "index.html"
+
+
+def _save_figures(pictures: Sequence[Picture], folder: Path) -> None:
+    for picture in pictures:
+        interruption.check()
+        save_figure(picture.figure, folder / picture.name)
 
 
 def _comment(document: Document, folder: Path, table: Table) -> list[str]:

@@ -18,6 +18,7 @@ from cvtrain.config.schema import Config, check_config
 from cvtrain.config.sweep_size import check_points_wanted, product_size
 from cvtrain.experiments.registry import check_analysis
 from cvtrain.process.errors import InputError
+from cvtrain.process.imports import without_collections
 from cvtrain.process.signals import interruption
 from cvtrain.runs.run_json import flattened
 from cvtrain.runs.safe_names import plain, shortened
@@ -167,9 +168,10 @@ def _of_the_reference(configs: Sequence[Config]) -> list[bool]:
     if not any(wanted):
         return wanted
     # Here, since it loads pandas, for which a command line with a mistake should not wait.
-    import pandas as pd
+    with without_collections():
+        import pandas as pd
 
-    from cvtrain.analysis.arms import label_runs
+        from cvtrain.analysis.arms import label_runs
 
     rows = pd.DataFrame([dict(flattened(config.as_dict())) for config in configs])
     labelled = label_runs(rows, tuple(rows.columns))

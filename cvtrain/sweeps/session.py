@@ -22,6 +22,7 @@ from cvtrain.process.errors import (
     StorageUnavailable,
     SweepStopped,
 )
+from cvtrain.process.imports import without_collections
 from cvtrain.process.plain_console import PlainConsole
 from cvtrain.process.signals import interruption
 from cvtrain.runs.directory_lock import DirectoryLock, claim_directory
@@ -70,10 +71,10 @@ class SweepSession:
         Raises:
             InputError: with what is wrong.
         """
+        with without_collections():
+            from cvtrain.training.preflight import preflight
         _check_launcher(self._launcher, points)
         self.console.print(f"cvtrain: checking {len(points)} points")
-        from cvtrain.training.preflight import preflight
-
         self.tasks = preflight(points)
         interruption.check()
 

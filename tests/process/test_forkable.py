@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
+import time
 
 import pytest
 import torch
 
 from cvtrain.process import forkable
+from cvtrain.process.errors import InputError
 
 
 @pytest.fixture
@@ -41,3 +45,36 @@ def test_cores_are_those_of_the_process_and_of_openmp(monkeypatch, limit, cores)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
     monkeypatch.setenv("OMP_NUM_THREADS", limit)
     assert forkable.usable_cores() == cores
+
+
+@pytest.mark.parametrize("forked", [True, False])
+def test_work_is_done_beside_other_work_in_a_fork_where_there_may_be_one(monkeypatch, forked):
+    monkeypatch.setattr(forkable, "_threads", 2 if forked else None)
+    monkeypatch.setattr(forkable, "usable_cores", lambda: 2)
+    with forkable.beside(os.getpid) as result:
+        assert (result() != os.getpid()) is forked
+
+
+def test_what_fails_in_a_fork_fails_here_and_a_fork_that_is_killed_costs_nothing(monkeypatch):
+    monkeypatch.setattr(forkable, "_threads", 2)
+    monkeypatch.setattr(forkable, "usable_cores", lambda: 2)
+    here = os.getpid()
+
+    def killed_if_forked() -> str:
+        if os.getpid() != here:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return "done"
+
+    with forkable.beside(killed_if_forked) as result:
+        assert result() == "done"
+    with pytest.raises(ZeroDivisionError), forkable.beside(lambda: 1 / 0) as result:
+        result()
+
+
+def test_a_fork_whose_result_nobody_waits_for_ends(monkeypatch):
+    monkeypatch.setattr(forkable, "_threads", 2)
+    monkeypatch.setattr(forkable, "usable_cores", lambda: 2)
+    with pytest.raises(InputError), forkable.beside(lambda: time.sleep(600)):
+        (fork,) = multiprocessing.active_children()
+        raise InputError("x")
+    assert not fork.is_alive()
