@@ -28,6 +28,7 @@ from cvtrain.report.served_runs import (
     chosen_runs,
     event_files,
     link_runs,
+    unrecorded_runs,
 )
 from cvtrain.runs.tensorboard.events import NAME_BEGINS
 
@@ -78,6 +79,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         address = serve(view, options.port)
         shown = f"{total} runs" if len(runs) == total else f"{len(runs)} of {total} runs"
         say(f"{shown}: {address}{page(runs)}")
+        unrecorded = unrecorded_runs(directory)
+        if unrecorded:
+            say(f"{unrecorded} runs have no event files (signals.tensorboard=false)")
         if len(runs) < total:
             say("arms, reports and means at the best learning rates; --all shows every run")
         while not stop.wait(REFRESH_SECONDS):
@@ -88,7 +92,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _runs(directory: Path, everything: bool) -> tuple[Runs, int]:
     files = event_files(directory) if is_directory(directory) else []
     if not files:
-        raise InputError(f"{directory}: no runs are here (no {NAME_BEGINS}* found)")
+        unrecorded = unrecorded_runs(directory) if is_directory(directory) else 0
+        why = "; its runs were trained with signals.tensorboard=false" if unrecorded else ""
+        raise InputError(f"{directory}: no runs are here (no {NAME_BEGINS}* found{why})")
     for path in files:
         # TensorBoard would wait for a pipe, and show no other run meanwhile.
         if not is_file(path):

@@ -149,7 +149,8 @@ class Config(Section):
         """
         if self.signals.histograms_every is not None:
             return self
-        every = 0 if in_sweep else HISTOGRAMS_EVERY
+        drawn = self.signals.tensorboard and not in_sweep
+        every = HISTOGRAMS_EVERY if drawn else 0
         signals = self.signals.model_copy(update={"histograms_every": every})
         return self.model_copy(update={"signals": signals})
 
@@ -187,6 +188,7 @@ class Config(Section):
         for key in KEYS_WITHOUT_RESULT:
             del content[key]
         del content["optimizer"]["reference_lr"]
+        del content["signals"]["tensorboard"]
         return content
 
 

@@ -188,6 +188,14 @@ class SignalsConfig(Section):
     elementwise: Annotated[int, Field(ge=0, le=1000)] = 4
     per_parameter: bool = False
     complex_share: bool = False
+    tensorboard: bool = True
+
+    @field_validator("tensorboard")
+    @classmethod
+    def _has_a_place_for_histograms(cls, tensorboard: bool, info: ValidationInfo) -> bool:
+        if not tensorboard and info.data.get("histograms_every"):
+            raise ValueError("be true with signals.histograms_every: TensorBoard alone shows them")
+        return tensorboard
 
 
 class CheckpointConfig(Section):

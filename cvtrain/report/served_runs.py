@@ -19,6 +19,7 @@ from cvtrain.process.regular_file import is_file, kind_of
 from cvtrain.report.boards import BEST, board_name, run_name
 from cvtrain.report.cells import rate_text
 from cvtrain.runs.journal import SWEEP_FILE
+from cvtrain.runs.run_json import FILE_NAME
 from cvtrain.runs.safe_names import AGGREGATE, FORMER_AGGREGATE, REPORT
 from cvtrain.runs.tensorboard.events import NAME_BEGINS
 
@@ -37,6 +38,12 @@ Runs = Mapping[str, Path]
 def event_files(directory: Path) -> list[Path]:
     """All event files below a directory."""
     return sorted(directory.rglob(f"{NAME_BEGINS}*"))
+
+
+def unrecorded_runs(directory: Path) -> int:
+    """How many runs below a directory have no event file (``signals.tensorboard=false``)."""
+    folders = (path.parent for path in directory.rglob(FILE_NAME))
+    return sum(not any(folder.glob(f"{NAME_BEGINS}*")) for folder in folders)
 
 
 def chosen_runs(directory: Path, everything: bool = False) -> tuple[Runs, int]:

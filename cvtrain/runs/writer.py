@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import repeat
 from pathlib import Path
 from time import monotonic
 
@@ -43,6 +44,7 @@ class RunWriter:
         earlier: snapshot of what an earlier attempt had recorded when all runs continue; without it
             its files are replaced.
         trackers: trackers that receive the rows too.
+        tensorboard: whether event files are written beside metrics.csv.
 
     Attributes:
         lost: by position, runs whose files were removed or changed by something else, with the
@@ -54,6 +56,7 @@ class RunWriter:
         directories: Sequence[Path],
         earlier: Sequence[FileSnapshot] = (),
         trackers: Trackers | None = None,
+        tensorboard: bool = True,
     ) -> None:
         self.lost: dict[int, FilesChanged] = {}
         self._directories = list(directories)
@@ -67,7 +70,9 @@ class RunWriter:
         else:
             for directory in self._directories:
                 _begin_anew(directory)
-        self._boards = [TensorBoardFile(directory) for directory in self._directories]
+        self._boards: list[TensorBoardFile] = []
+        if tensorboard:
+            self._boards = [TensorBoardFile(directory) for directory in self._directories]
         self._trackers = trackers or Trackers((), ())
         self._rows = RowBuffer(len(self._directories))
         self._unflushed = 0
@@ -79,7 +84,8 @@ class RunWriter:
 
     def declare(self, run: int, hyperparameters: Mapping[str, float | str | bool]) -> None:
         """Declare the run with index `run` in HPARAMS, with the later tags as its metrics."""
-        self._boards[run].hparams(hyperparameters, self._later_tags)
+        for board in self._boards[run : run + 1]:
+            board.hparams(hyperparameters, self._later_tags)
 
     def write(
         self,
@@ -136,9 +142,10 @@ class RunWriter:
         # Events stay in the order of their steps.
         self._fetch()
         for tag, tensor in values.items():
-            members = tensor.detach()[: len(self._boards)].cpu().numpy()
-            for run in range(len(self._boards)) if recorded is None else recorded:
-                if run < len(self._boards) and run not in self.lost:
+            boards = len(self._boards)
+            members = tensor.detach()[:boards].cpu().numpy()
+            for run in range(boards) if recorded is None else recorded:
+                if run < boards and run not in self.lost:
                     self._boards[run].histogram(step, tag, members[run].reshape(-1))
         self._flush_if_due()
 
@@ -161,7 +168,7 @@ class RunWriter:
     def _files(self, run: int) -> list[AppendedFile]:
         """The files of a run, including those of an earlier attempt."""
         tables = [self._tables[run]] if self._tables else []
-        return [*tables, *self._older[run], self._boards[run]]
+        return [*tables, *self._older[run], *self._boards[run : run + 1]]
 
     def flush(self) -> None:
         """Pass everything that was written to the operating system.
@@ -201,7 +208,7 @@ class RunWriter:
             if any(succeeded):
                 raise
             log.warning("the last rows are lost: %s", error)
-        for board, good in zip(self._boards, succeeded, strict=True):
+        for board, good in zip(self._boards, succeeded, strict=False):  # there may be no boards
             board.ended(good)
         self._trackers.close(succeeded)
         self._flush()
@@ -209,12 +216,11 @@ class RunWriter:
 
     def _flush(self) -> None:
         self._fetch()
-        for run, board in enumerate(self._boards):
+        for run in range(len(self._directories)):
             if run not in self.lost:
                 with self.keeping(run):
-                    if self._tables:
-                        self._tables[run].flush()
-                    board.flush()
+                    for file in (*self._tables[run : run + 1], *self._boards[run : run + 1]):
+                        file.flush()
         self._unflushed = 0
         self._flushed_at = monotonic()
 
@@ -226,7 +232,7 @@ class RunWriter:
     def _verify(self) -> None:
         """Find files that were removed or changed since the last flush, including those of an
         earlier attempt to which nothing is appended."""
-        for run in range(len(self._boards)):
+        for run in range(len(self._directories)):
             if run not in self.lost:
                 with self.keeping(run):
                     for file in self._files(run):
@@ -261,14 +267,17 @@ class RunWriter:
 
     def _fetch(self) -> None:
         for row in self._rows.take():
-            events = scalar_events(row.step, row.wall_time, row.tags, row.values)
             columns = row.values.T.tolist()
+            events: Iterable[bytes | None] = repeat(None, len(columns))
+            if self._boards:
+                events = scalar_events(row.step, row.wall_time, row.tags, row.values)
             for run, column, event in zip(row.runs, columns, events, strict=True):
                 if run in self.lost:
                     continue
                 values = dict(zip(row.tags, column, strict=True))
                 self._tables[run].write(row.step, values)
-                self._boards[run].add(event)
+                if event is not None:
+                    self._boards[run].add(event)
                 self._final[run].update(values)
                 self._trackers.log(run, row.step, values)
 

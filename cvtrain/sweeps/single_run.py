@@ -94,13 +94,11 @@ def _train_and_show(job: Job) -> float:
         f"{record.status} after {record.steps} updates; files in {from_here(directory)}",
         soft_wrap=True,
     )
-    say_commands(
-        {
-            "report": cvtrain_command("report", from_here(directory)),
-            "look": cvtrain_command("tensorboard", from_here(directory)),
-            "evaluate": evaluation_command(directory, point.config.trusted_modules),
-        }
-    )
+    commands = {"report": cvtrain_command("report", from_here(directory))}
+    if point.config.signals.tensorboard:
+        commands["look"] = cvtrain_command("tensorboard", from_here(directory))
+    commands["evaluate"] = evaluation_command(directory, point.config.trusted_modules)
+    say_commands(commands)
     if record.status not in ENDED:  # pause_at
         say(how_to_go_on(directory, not_of_a_file(point.config)), sys.stderr)
     return record.final["val/loss"]

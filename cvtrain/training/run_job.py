@@ -61,6 +61,7 @@ def train_and_record(job: Job, progressed: Progressed) -> list[RunRecord] | None
                 [journal.run_directory(point) for point in job.points],
                 [state.recorded for state in job.earlier],
                 _trackers(job, journal),
+                job.points[0].config.signals.tensorboard,
             )
             _fit(job, journal, recorder, records, progressed)
         stops = _stops_for_lost(job, recorder)

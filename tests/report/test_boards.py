@@ -24,8 +24,8 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from cvtrain.cli.report import main
 from cvtrain.cli.tensorboard import main as tensorboard
 from cvtrain.report.boards import FOLDER, mean_and_spread, over_octaves, run_name
-from cvtrain.report.served_runs import ARM_OF_NAME, MOST, chosen_runs, link_runs
-from cvtrain.runs.tensorboard.events import EventFile
+from cvtrain.report.served_runs import ARM_OF_NAME, MOST, chosen_runs, link_runs, unrecorded_runs
+from cvtrain.runs.tensorboard.events import NAME_BEGINS, EventFile
 from cvtrain.runs.tensorboard.layout import run_layout
 from tests.analysis.synthetic import HALVED, describe_sweep, write_run
 
@@ -313,6 +313,17 @@ def test_tensorboard_on_nothing_is_one_line_and_status_2(tmp_path, capsys):
     assert tensorboard([str(tmp_path)]) == 2
     assert "no runs are here" in capsys.readouterr().err
     assert tensorboard([str(tmp_path / "missing")]) == 2
+
+
+def test_runs_without_event_files_are_counted_and_named(tmp_path, capsys):
+    for run in ("0", "1"):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "run.json").touch()
+    assert unrecorded_runs(tmp_path) == 2
+    assert tensorboard([str(tmp_path)]) == 2
+    assert "signals.tensorboard=false" in capsys.readouterr().err
+    (tmp_path / "1" / f"{NAME_BEGINS}0").touch()
+    assert unrecorded_runs(tmp_path) == 1
 
 
 def test_a_port_that_is_taken_is_one_line_and_status_2(commands, reported, tmp_path):

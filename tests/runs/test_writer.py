@@ -84,6 +84,19 @@ def test_a_runs_files_do_not_depend_on_the_runs_beside_it(tmp_path, monkeypatch)
     assert len(contents) == 5
 
 
+def test_without_tensorboard_the_rest_is_the_same(tmp_path):
+    with_boards = RunWriter(directories(tmp_path / "with", 5))
+    without = RunWriter(directories(tmp_path / "without", 5), tensorboard=False)
+    for recorder in (with_boards, without):
+        record(recorder, [0, 1, 2, 3, 4])
+    np.testing.assert_equal(without.final, with_boards.final)
+    for run in map(str, range(5)):
+        assert lines(tmp_path / "without" / run) == lines(tmp_path / "with" / run)
+        assert [path.name for path in (tmp_path / "without" / run).iterdir()] == ["metrics.csv"]
+    (snapshot, *_) = without.recorded()
+    assert list(snapshot.files) == ["metrics.csv"]
+
+
 def test_tensorboard_reads_the_numbers_of_metrics_csv_to_float32(tmp_path):
     record(RunWriter(directories(tmp_path, 5)), [0, 1, 2, 3, 4])
     for directory in directories(tmp_path, 5):
