@@ -20,7 +20,8 @@ from cvtrain.process.signals import interruption
 TITLE = "What the factor 2 in w.grad changes: every experiment"
 NAME = "cvtrain reproduce"
 DESCRIPTION = """\
-Run every experiment of the ablation suite and build one report on all of them. What was trained
+Run every experiment of the ablation suite and build one report on all of them, which ends with
+what each claims and whether that holds; claims.md and claims.json have it too. What was trained
 already is not trained again."""
 REPRODUCED = 0
 STOPPED = (130, 141, 143)
@@ -68,6 +69,7 @@ def reproduce(root: Path, names: Sequence[str], quick: bool) -> int:
     Returns:
         the exit status, as of `main`.
     """
+    from cvtrain.experiments.judged_claims import JudgedClaims
     from cvtrain.experiments.publish import publish_together
 
     quick_forms = suite()
@@ -93,11 +95,17 @@ def reproduce(root: Path, names: Sequence[str], quick: bool) -> int:
     complete_ones = {name: complete(root, name, command) for name, command in commands.items()}
     done = [directory for directory in complete_ones.values() if directory is not None]
     missing = [name for name, directory in complete_ones.items() if directory is None]
+    places = {name: directory.name for name, directory in complete_ones.items() if directory}
+    claims = JudgedClaims(names, places, quick)
+    failure = None
     try:
         if done:
-            publish_together(done, root / "report", TITLE, compare=False)
+            publish_together(done, root / "report", TITLE, compare=False, first=claims.section)
     except (InputError, RunFailed) as error:
-        print(f"reproduce: {error}", file=sys.stderr)
+        failure = error
+    claims.publish(root)
+    if failure is not None:
+        print(f"reproduce: {failure}", file=sys.stderr)
         return FAILED
     if missing or broken:
         failed = ", ".join(dict.fromkeys((*missing, *broken)))

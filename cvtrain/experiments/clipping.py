@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cvtrain.experiments.claims import outcome_claim
 from cvtrain.experiments.interaction import (
     HALF_LOSS,
     Arm,
@@ -37,4 +38,16 @@ SETTINGS = (
     *(_clip("split", threshold) for threshold in (0.0009765625, 0.0078125)),
 )
 
-EXPERIMENT = interaction_experiment("clipping", SETTINGS, quick=("seed=0,1", "max_steps=50"))
+EXPERIMENT = interaction_experiment(
+    "clipping",
+    SETTINGS,
+    quick=("seed=0,1", "max_steps=50"),
+    claims=(
+        outcome_claim(
+            "Twice the rate with the threshold unchanged is another training where all is clipped.",
+            "clipping",
+            ("clip=modulus at 0.000976562", "½ loss, lr doubled, threshold kept"),
+            above=0.0,
+        ),
+    ),
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cvtrain.experiments.claims import outcome_claim
 from cvtrain.experiments.interaction import (
     HALF_LOSS,
     Arm,
@@ -30,4 +31,23 @@ SETTINGS = tuple(
     for eps in (1e-8, 1e-4, 1e-2)
 )
 
-EXPERIMENT = interaction_experiment("epsilon", SETTINGS, quick=("seed=0,1", "max_steps=50"))
+EXPERIMENT = interaction_experiment(
+    "epsilon",
+    SETTINGS,
+    quick=("seed=0,1", "max_steps=50"),
+    claims=(
+        outcome_claim(
+            "RMSprop with a large eps unchanged is worse.",
+            "epsilon",
+            ("rmsprop, eps = 0.01", "½ loss, eps kept"),
+            below=0.0,
+        ),
+        outcome_claim(
+            "Adam with its usual eps unchanged is as good.",
+            "epsilon",
+            ("adam, eps = 1e-08", "½ loss, eps kept"),
+            above=-0.005,
+            below=0.005,
+        ),
+    ),
+)

@@ -21,6 +21,7 @@ from cvtrain.analysis.difference import Difference, paired_difference
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.metric import ACCURACY
 from cvtrain.analysis.verdict import differs
+from cvtrain.experiments.claims import Claim, theory_claims
 from cvtrain.experiments.registry import Experiment, module_of
 from cvtrain.laws.table import defaults, exponents, rescaled_hyperparameters
 from cvtrain.process.errors import InputError
@@ -133,7 +134,10 @@ class Finding:
 
 
 def interaction_experiment(
-    name: str, settings: Sequence[Setting], quick: tuple[str, ...]
+    name: str,
+    settings: Sequence[Setting],
+    quick: tuple[str, ...],
+    claims: tuple[Claim, ...] = (),
 ) -> Experiment:
     """The experiment that trains every arm of `settings`, with the report on them.
 
@@ -141,8 +145,11 @@ def interaction_experiment(
         name: of the experiment, whose module has `settings` in its constant ``SETTINGS``.
         settings: what is compared with what.
         quick: overrides of its quick form in `cvtrain reproduce --quick`.
+        claims: in addition to those on theory, which all of them make.
     """
-    return Experiment(report_interaction, partial(variants, name, settings), quick)
+    differ = any(arm.equal is False for one in settings for arm in one.arms)
+    stated = (*theory_claims(name, differ), *claims)
+    return Experiment(report_interaction, partial(variants, name, settings), quick, stated)
 
 
 def interaction(name: str) -> tuple[Setting, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from cvtrain.analysis.checkpoint_diff import difference, last_weights
 from cvtrain.analysis.load import Sweep
+from cvtrain.experiments.claims import Claim, counted_facts
 from cvtrain.experiments.registry import Experiment
 from cvtrain.laws.law_cases import (
     CONTROLS,
@@ -168,5 +169,10 @@ def _label(name: str, c: float) -> str:
 
 
 EXPERIMENT = Experiment(
-    report_laws, variants, quick=("model=mlp", "dtype=complex64", "max_steps=20")
+    report_laws,
+    variants,
+    quick=("model=mlp", "dtype=complex64", "max_steps=20"),
+    claims=(
+        Claim("Laws make weights equal, bit for bit.", counted_facts("equal_pairs", "exact_pairs")),
+    ),
 )

@@ -15,6 +15,7 @@ from scipy import stats
 from cvtrain import theory
 from cvtrain.analysis.answer import signed_text
 from cvtrain.analysis.load import Sweep
+from cvtrain.experiments.claims import Claim, Estimate, records
 from cvtrain.experiments.linear_problem import WIDELY_LINEAR
 from cvtrain.experiments.linear_runs import read_linear_run
 from cvtrain.experiments.registry import Experiment
@@ -240,6 +241,28 @@ def _table(measured: list[Setting]) -> Table:
     return Table("lms", title, columns, tuple(records), caption)
 
 
+def _ratio(document: Document) -> Estimate | None:
+    """Measured over predicted misadjustment, the mean over settings. These share data and seeds,
+    so that their errors are added as if they were one."""
+    rows = records(document, "lms")
+    if not rows:
+        return None
+    ratio = float(np.mean([row["measured"] / row["predicted"] for row in rows]))
+    error = float(np.mean([row["error"] / row["predicted"] for row in rows]))
+    return Estimate(ratio, ratio - 1.96 * error, ratio + 1.96 * error)
+
+
 EXPERIMENT = Experiment(
-    report_lms, quick=("seed=range(0,16)", "max_steps=750", "signals.validation_every=750")
+    report_lms,
+    quick=("seed=range(0,16)", "max_steps=750", "signals.validation_every=750"),
+    claims=(
+        Claim(
+            "The misadjustment is that of theory, to 5 %.",
+            _ratio,
+            0.95,
+            1.05,
+            "of theory",
+            form=".3f",
+        ),
+    ),
 )

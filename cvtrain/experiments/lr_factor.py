@@ -10,6 +10,8 @@ import numpy as np
 from cvtrain.analysis.compare import compare
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.predicted_factor import WEIGHTS, PredictedFactor, predicted_factors
+from cvtrain.analysis.statistics import interval
+from cvtrain.experiments.claims import Claim, Estimate, records, row_estimate
 from cvtrain.experiments.registry import Experiment, variants_override
 from cvtrain.report.cells import number_text
 from cvtrain.report.document import Document, Sentence
@@ -97,11 +99,37 @@ def _averages(factors: list[PredictedFactor]) -> str:
     return f"Root mean square error in octaves, the share averaged by {', '.join(texts)}."
 
 
+def _prediction_bias(document: Document) -> Estimate | None:
+    """Predicted less measured octaves, the mean over networks with its t interval."""
+    errors = [float(row["predicted"] - row["measured"]) for row in records(document, TABLE)]
+    known = [error for error in errors if not math.isnan(error)]
+    mean = interval(np.array(known)) if known else None
+    return None if mean is None else Estimate(mean.mean, mean.low, mean.high)
+
+
 EXPERIMENT = Experiment(
     report_factors,
     variants,
     quick=(
         variants_override(variants()[:2]),
         *("seed=0,1", "lr_octave=-1,0", "max_steps=20", "signals.validation_every=10"),
+    ),
+    claims=(
+        *(
+            Claim(
+                f"Half of the gradient moves the curve of a {network} network by {text}.",
+                row_estimate(TABLE, {"network": name}, "measured"),
+                *(octaves - 0.01, octaves + 0.01, "octaves"),
+            )
+            for network, name, text, octaves in (
+                ("real", "real [64, 64]", "nothing", 0.0),
+                ("complex", "complex [64, 64], cardioid", "an octave", 1.0),
+            )
+        ),
+        Claim(
+            "The prediction is off by less than 0.1 octave in the mean over networks.",
+            _prediction_bias,
+            *(-0.1, 0.1, "octaves"),
+        ),
     ),
 )

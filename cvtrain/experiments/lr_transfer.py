@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from cvtrain.analysis.arms import REFERENCE
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.width_transfer import Network, Transfer, networks, transfers
+from cvtrain.experiments.claims import Claim, row_estimate
 from cvtrain.experiments.registry import Experiment, variants_override
 from cvtrain.report.cells import Column, interval_ends, interval_text, number, rate_text, words
 from cvtrain.report.document import Document, Picture, Section, Sentence, Table
@@ -234,5 +236,17 @@ EXPERIMENT = Experiment(
     quick=(
         variants_override(variants()[:2]),
         *("seed=0,1", "lr_octave=-1,0", "max_steps=20", "signals.validation_every=10"),
+    ),
+    claims=(
+        Claim(
+            "In the standard parametrisation twice the width wants a smaller rate.",
+            row_estimate(SLOPES, {"parametrisation": "standard", "arm": REFERENCE}, "slope"),
+            *(-math.inf, -0.3, "octaves"),
+        ),
+        Claim(
+            "Under maximal update the curve moves by less than 0.3 octave.",
+            row_estimate(SLOPES, {"parametrisation": "maximal update", "arm": REFERENCE}, "slope"),
+            *(-0.3, 0.3, "octaves"),
+        ),
     ),
 )

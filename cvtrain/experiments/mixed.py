@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cvtrain.experiments.claims import outcome_claim
 from cvtrain.experiments.interaction import (
     HALF_GRADIENT,
     HALF_LOSS,
@@ -46,4 +47,17 @@ SETTINGS = (
     _mixed("sgd", ("clip=norm", "clip.threshold=0.5")),
 )
 
-EXPERIMENT = interaction_experiment("mixed", SETTINGS, quick=("seed=0,1", "max_steps=50"))
+EXPERIMENT = interaction_experiment(
+    "mixed",
+    SETTINGS,
+    quick=("seed=0,1", "max_steps=50"),
+    claims=(
+        outcome_claim(
+            "Half of complex gradients at one rate costs less than 2 points.",
+            "mixed",
+            ("sgd", "½ of complex gradients, all kept"),
+            above=-0.02,
+            below=0.02,
+        ),
+    ),
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from cvtrain.process.forkable import beside
 from cvtrain.process.plain_text import cvtrain_command, say
 from cvtrain.process.regular_file import is_directory
 from cvtrain.process.signals import interruption
-from cvtrain.report.document import Document
+from cvtrain.report.document import Document, Section
 from cvtrain.report.lr_sweep import report_retuning
 from cvtrain.report.origin import origin
 from cvtrain.runs.directory_layout import check_layout
@@ -127,6 +127,7 @@ def publish_together(
     title: str | None = None,
     compare: bool = True,
     tables: bool = False,
+    first: Callable[[Mapping[str, Document]], Section] | None = None,
 ) -> None:
     """Print what several sweeps came to, and write one page on all of them.
 
@@ -136,6 +137,8 @@ def publish_together(
         title: of the page; None: from the names of the sweeps.
         compare: whether the page on two sweeps says what changed at the points that both have.
         tables: print all tables of each, and what changed.
+        first: makes a section that comes before the others, from the report on each sweep by the
+            name of its directory.
 
     Raises:
         InputError: a directory has no run, or one that cannot be read; or is named twice.
@@ -153,7 +156,7 @@ def publish_together(
     for name, sweep in zip(names, sweeps, strict=True):
         interruption.check()
         documents[name] = report_on(sweep)
-    more = []
+    more = [] if first is None else [first(documents)]
     if compare and len(sweeps) == 2:
         more.append(change_section(sweeps[0], sweeps[1], (names[0], names[1])))
     default = " and ".join(names) if len(names) == 2 else f"{len(names)} sweeps"

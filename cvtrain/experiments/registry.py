@@ -25,6 +25,7 @@ from cvtrain.process.errors import InputError
 
 if TYPE_CHECKING:
     from cvtrain.analysis.load import Sweep
+    from cvtrain.experiments.claims import Claim
     from cvtrain.report.document import Document
 
 Report: TypeAlias = "Callable[[Sweep], Document]"
@@ -40,11 +41,13 @@ class Experiment:
             YAML's axes; the YAML refers to them by ``hydra.sweeper.variants: ${variants:NAME}``.
         quick: overrides with which it takes seconds in `cvtrain reproduce --quick`; None:
             it is not part of that suite.
+        claims: what it claims, for the table that `cvtrain reproduce` ends with.
     """
 
     report: Report | None = None
     variants: Callable[[], list[list[str]]] | None = None
     quick: tuple[str, ...] | None = None
+    claims: tuple[Claim, ...] = ()
 
 
 def variants_override(variants: Sequence[Sequence[str]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cvtrain.experiments.claims import outcome_claim
 from cvtrain.experiments.interaction import (
     HALF_LOSS,
     Arm,
@@ -38,4 +39,16 @@ SETTINGS = tuple(
     )
 )
 
-EXPERIMENT = interaction_experiment("schedules", SETTINGS, quick=("seed=0,1", "max_steps=50"))
+EXPERIMENT = interaction_experiment(
+    "schedules",
+    SETTINGS,
+    quick=("seed=0,1", "max_steps=50"),
+    claims=(
+        outcome_claim(
+            "SGD with all unchanged is worse under a cosine.",
+            "schedules",
+            ("sgd, scheduler=cosine", "½ loss, all kept"),
+            below=0.0,
+        ),
+    ),
+)

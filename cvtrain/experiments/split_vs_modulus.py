@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cvtrain.analysis.load import Sweep
+from cvtrain.experiments.claims import Claim, counted_facts, row_estimate
 from cvtrain.experiments.registry import Experiment
 from cvtrain.laws.rotation import CANDIDATES, EIGHTH, QUARTER, rotation_errors
 from cvtrain.report.cells import Column, words
@@ -53,6 +54,7 @@ def report_semantics(sweep: Sweep) -> Document:
             Section("Training", tables=(table,), pictures=(picture,)),
         ),
         broken=tuple(broken),
+        facts={"rules": len(errors), "turn_as_predicted": len(errors) - len(broken)},
     )
 
 
@@ -89,4 +91,27 @@ def _rotation_table(errors: dict[str, tuple[float, ...]]) -> Table:
     return Table("rotation", title, columns, tuple(records))
 
 
-EXPERIMENT = Experiment(report_semantics, quick=("seed=0,1", "lr_octave=0,1", "max_steps=20"))
+EXPERIMENT = Experiment(
+    report_semantics,
+    quick=("seed=0,1", "lr_octave=0,1", "max_steps=20"),
+    claims=(
+        Claim(
+            "Rules turn with the complex plane as predicted.",
+            counted_facts("turn_as_predicted", "rules"),
+        ),
+        *(
+            Claim(
+                f"{optimizer} on the digits: modulus is as good as split, to a point.",
+                row_estimate("split_vs_modulus", {"task": "digits_fft", "optimizer": optimizer}),
+                *(-1.0, 1.0, "points"),
+            )
+            for optimizer in ("Adam", "RMSprop")
+        ),
+        Claim(
+            "Lion on the digits: split is better.",
+            row_estimate("split_vs_modulus", {"task": "digits_fft", "optimizer": "Lion"}),
+            below=0.0,
+            unit="points",
+        ),
+    ),
+)

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from cvtrain import theory
 from cvtrain.analysis.arms import arm_name
 from cvtrain.analysis.load import Sweep
+from cvtrain.experiments.claims import Claim, counted_facts
 from cvtrain.experiments.linear_runs import LinearRun, read_linear_run
 from cvtrain.experiments.registry import Experiment
 from cvtrain.report.cells import number, words
@@ -93,6 +94,7 @@ def report_stability(sweep: Sweep) -> Document:
         verdict=tuple(Sentence(text, ("stability",)) for text in sentences),
         sections=(Section("Stability", tables=(_table(ended),), pictures=pictures),),
         broken=tuple(broken),
+        facts={"trials": len(sweep.runs), "as_predicted": sum(t.as_predicted for t in ended)},
     )
 
 
@@ -200,4 +202,13 @@ def _table(ended: list[Trial]) -> Table:
     return Table("stability", title, columns, tuple(records), "in brackets: steps made")
 
 
-EXPERIMENT = Experiment(report_stability, quick=("lr_octave=-0.00723157,0.00719555",))
+EXPERIMENT = Experiment(
+    report_stability,
+    quick=("lr_octave=-0.00723157,0.00719555",),
+    claims=(
+        Claim(
+            "Runs converge below the predicted limit and diverge above it.",
+            counted_facts("as_predicted", "trials"),
+        ),
+    ),
+)

@@ -1,5 +1,31 @@
 """Learning rate × loss scale × convention × optimizer: what everybody runs first."""
 
+import math
+
+from cvtrain.analysis.registration import UNCHANGED
+from cvtrain.experiments.claims import Claim, curve_estimate, equal_pairs
 from cvtrain.experiments.registry import Experiment
 
-EXPERIMENT = Experiment(quick=("seed=0,1", "lr_octave=-1,0,1", "max_steps=50"))
+HALF_LOSS, HALF_GRADIENT = "scale ½, pytorch", "scale 1, wirtinger"
+
+EXPERIMENT = Experiment(
+    quick=("seed=0,1", "lr_octave=-1,0,1", "max_steps=50"),
+    claims=(
+        Claim("SGD with half of the loss is SGD at half the rate.", equal_pairs("SGD", HALF_LOSS)),
+        Claim(
+            "Half of the complex gradients moves SGD's curve, by less than an octave.",
+            curve_estimate("SGD", HALF_GRADIENT, "shift"),
+            *(0.0, 1.0, "octaves"),
+        ),
+        Claim(
+            "Its test loss is then the same within 5 %.",
+            curve_estimate("SGD", HALF_GRADIENT, "rest"),
+            *(-math.log(1.05), math.log(1.05), "%", 100.0, "+.1f"),
+        ),
+        Claim(
+            "It does not move Adam's curve.",
+            curve_estimate("Adam", HALF_GRADIENT, "shift"),
+            *(-UNCHANGED, UNCHANGED, "octaves"),
+        ),
+    ),
+)

@@ -1,5 +1,20 @@
 """The outcome at each arm's best learning rate, with as many seeds as that takes."""
 
+from cvtrain.experiments.claims import Claim, best_rate_estimate, equal_pairs
 from cvtrain.experiments.registry import Experiment
+from cvtrain.experiments.sweep import HALF_GRADIENT, HALF_LOSS
 
-EXPERIMENT = Experiment(quick=("seed=range(0,12)", "lr_octave=0,1", "max_steps=20"))
+EXPERIMENT = Experiment(
+    quick=("seed=range(0,12)", "lr_octave=0,1", "max_steps=20"),
+    claims=(
+        Claim("SGD with half of the loss is SGD at half the rate.", equal_pairs("SGD", HALF_LOSS)),
+        *(
+            Claim(
+                f"{optimizer} with half of the complex gradients is as good, to a point.",
+                best_rate_estimate(optimizer, HALF_GRADIENT),
+                *(-0.01, 0.01, "points", 100.0),
+            )
+            for optimizer in ("SGD", "Adam")
+        ),
+    ),
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cvtrain.experiments.claims import outcome_claim
 from cvtrain.experiments.interaction import (
     HALF_LOSS,
     RATES,
@@ -44,4 +45,16 @@ SETTINGS = tuple(
     for decay in (0.0009765625, 0.0078125, 0.0625)
 )
 
-EXPERIMENT = interaction_experiment("weight_decay", SETTINGS, quick=("seed=0,1", "max_steps=50"))
+EXPERIMENT = interaction_experiment(
+    "weight_decay",
+    SETTINGS,
+    quick=("seed=0,1", "max_steps=50"),
+    claims=(
+        outcome_claim(
+            "Adam with a coupled decay unchanged is worse.",
+            "weight_decay",
+            ("adam, weight_decay = 0.0625", "½ loss, decay kept"),
+            below=0.0,
+        ),
+    ),
+)

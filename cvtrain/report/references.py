@@ -49,23 +49,26 @@ def _records(labelled: pd.DataFrame) -> Iterator[Record]:
         if not {"test/accuracy", "test/nmse"} & set(rows):  # no run has finished
             continue
         known = [value for value in rows["references"] if isinstance(value, tuple)]
+        # Groups of other data have other bounds.
+        task = ", ".join(name for _, name, _ in known[0]) if known else ""
         for tag, name, value in known[0] if known else ():
             if tag == "test/loss" and not set(rows["objective.loss"]) <= set(COMPARABLE_LOSSES):
                 continue
+            of_task = {"measured": tag, "task": task}
             of_arm = judged_runs(rows[rows["arm"] == rows["reference"]])[0]
             best = tuned(of_arm).best if len(of_arm) else of_arm
             if len(best) and tag in best:
                 mean = float(best[tag].mean())
-                yield {"measured": tag, "by": str(group), "kind": "trained", "value": mean}
-            yield {"measured": tag, "by": name, "kind": "known", "value": float(value)}
+                yield {"by": str(group), "kind": "trained", "value": mean} | of_task
+            yield {"by": name, "kind": "known", "value": float(value)} | of_task
 
 
 def _sentences(table: Table) -> Iterator[Sentence]:
-    """One sentence per measure on the best trained network and each bound."""
+    """One sentence per measure and task on the best trained network and each bound."""
     rows = list(enumerate(table.records))
-    for tag in dict.fromkeys(record["measured"] for record in table.records):
+    for tag, task in dict.fromkeys((one["measured"], one["task"]) for one in table.records):
         sign = -1 if str(tag).endswith("accuracy") else 1
-        of_tag = [(index, record) for index, record in rows if record["measured"] == tag]
+        of_tag = [row for row in rows if (row[1]["measured"], row[1]["task"]) == (tag, task)]
         trained = [(i, r) for i, r in of_tag if r["kind"] == "trained"]
         trained = [(i, r) for i, r in trained if not math.isnan(r["value"])]
         if not trained:

@@ -11,6 +11,7 @@ import yaml
 from cvtrain.cli import reproduce as module
 from cvtrain.cli.reproduce import complete, main
 from cvtrain.config.compose import configuration_folder
+from cvtrain.experiments.claims import TOO_SMALL
 from cvtrain.experiments.registry import suite
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
@@ -61,10 +62,17 @@ def test_what_is_complete_is_not_run_again_and_all_of_it_is_on_one_page(small, t
     records = sorted(tmp_path.glob("*/*/run.json"))
     written = [path.stat().st_mtime_ns for path in records]
     summary = json.loads((tmp_path / "report" / "summary.json").read_text(encoding="utf-8"))
-    assert [text.partition(":")[0] for text in summary["verdict"]] == ["weight_decay", "sweep"]
+    first, *others = summary["verdict"]
+    assert [text.partition(":")[0] for text in others] == ["weight_decay", "sweep"]
+    assert first == "Of 7 claims 2 hold, 0 do not, 5 are inconclusive. [claims]"
+    judged = json.loads((tmp_path / "claims.json").read_text(encoding="utf-8"))
+    assert {row["why"] for row in judged["claims"] if row["value"] is not None} == {TOO_SMALL}
+    (tmp_path / "claims.json").unlink()
     assert main(arguments) == 0
-    error = capsys.readouterr().err
-    assert error.count("complete already") == 2
+    shown = capsys.readouterr()
+    assert shown.err.count("complete already") == 2
+    assert first.removesuffix(" [claims]") in shown.out
+    assert json.loads((tmp_path / "claims.json").read_text(encoding="utf-8")) == judged
     assert [path.stat().st_mtime_ns for path in records] == written
 
 
@@ -100,8 +108,11 @@ def test_an_experiment_that_fails_stops_no_other_and_is_named(small, tmp_path, c
     broken = {**small, "weight_decay": ("max_steps=-1",)}
     monkeypatch.setattr(module, "suite", lambda: broken)
     assert main(["--quick", "--folder", str(tmp_path)]) == 1
-    error = capsys.readouterr().err
-    assert "not as claimed, or failed: weight_decay" in error
+    shown = capsys.readouterr()
+    assert "not as claimed, or failed: weight_decay" in shown.err
+    judged = json.loads((tmp_path / "claims.json").read_text(encoding="utf-8"))["claims"]
+    why = {row["why"] for row in judged if row["experiment"] == "weight_decay"}
+    assert why == {"the experiment was not completed"}
     command = ["+experiment=sweep", *broken["sweep"]]
     assert complete(tmp_path, "sweep", command) is not None
 

@@ -121,3 +121,19 @@ def test_more_accuracy_and_less_loss_are_better_than_what_is_known(tag, value, k
     section = reference_section(sweep_of(rows))
     (sentence,) = section.sentences
     assert sentence.text == f"SGD: {tag} {value:.4f}, {words} than a bound, {known:.4f}."
+
+
+def test_networks_are_compared_with_the_bounds_of_their_own_data(sweep, tmp_path):
+    def other_task(content):
+        if content["config"]["objective"]["scale"] != 1:
+            content["config"]["objective"]["scale"] = 1.0
+            content["config"]["variant"] = "other"
+            content["final"]["test/accuracy"] = 1.0
+            content["references"] = [{"tag": "test/accuracy", "name": "a guess", "value": 0.1}]
+
+    section = reference_section(edited(sweep, tmp_path, other_task))
+    assert section is not None
+    texts = [sentence.text for sentence in section.sentences]
+    assert len(texts) == 2
+    assert "variant=other" not in texts[0] and "maximum likelihood" in texts[0]
+    assert "variant=other" in texts[1] and "a guess, 0.1000" in texts[1]
