@@ -55,14 +55,14 @@ class Combination:
 
 @dataclass(frozen=True)
 class Effect:
-    """One level of a factor in place of another, the other factors equal.
+    """The effect of one level of a factor instead of another, with the other factors equal.
 
     Attributes:
-        factor: of `FACTORS`, or `combination` where all may differ.
-        change: e.g. ``he for glorot``.
-        others: the levels of the other factors.
-        difference: of the test metric, paired by held-out split and seed.
-        p_value: from `adjusted_p`, among all effects of its table.
+        factor: a factor in `FACTORS`, or `combination` if all may differ.
+        change: the change in words, e.g. ``he for glorot``.
+        others: levels of the other factors.
+        difference: difference of the test metric, paired by held-out split and seed.
+        p_value: p-value from `adjusted_p`, among all effects of its table.
     """
 
     factor: str
@@ -78,10 +78,10 @@ class Effect:
 
 
 def combinations(sweep: Sweep) -> tuple[list[Combination], str]:
-    """Every combination of which runs have begun, and the name of the test metric.
+    """Every combination with runs that have begun, and the name of the test metric.
 
     Raises:
-        InputError: a run's model lacks one of the three keys.
+        InputError: the model of a run lacks one of the three keys.
     """
     runs = scored_runs(sweep)
     keys = [f"model.{factor}" for factor in FACTORS]
@@ -97,10 +97,11 @@ def combinations(sweep: Sweep) -> tuple[list[Combination], str]:
 
 
 def report_activations(sweep: Sweep) -> Document:
-    """Which combination validation chooses, which do not differ from it, what each factor does.
+    """Report which combination validation chooses, which ones do not differ from it, and the effect
+    of each factor.
 
     Raises:
-        InputError: the runs' models have no such factors.
+        InputError: the models of the runs lack these factors.
     """
     combined, metric = combinations(sweep)
     steps = effects(combined)
@@ -128,8 +129,8 @@ def report_activations(sweep: Sweep) -> Document:
 
 
 def effects(combined: Sequence[Combination]) -> list[Effect]:
-    """What every other level of initialisation and normalisation changes from the first one that
-    was run, for each combination of the other factors."""
+    """The effect of every other level of initialisation and normalisation compared with the first
+    one that was run, for each combination of the other factors."""
     by_levels = {one.levels: one for one in combined}
     pairs = []
     for index in (1, 2):
@@ -145,7 +146,7 @@ def effects(combined: Sequence[Combination]) -> list[Effect]:
 
 
 def against(choice: Combination, combined: Sequence[Combination]) -> list[Effect]:
-    """What every other combination changes from `choice`."""
+    """The effect of every other combination compared with `choice`."""
     others = [one for one in combined if one is not choice]
     return _tested([("combination", one.name, "", choice, one) for one in others])
 
@@ -169,7 +170,7 @@ def describe(
     steps: Sequence[Effect],
     metric: str,
 ) -> Iterator[Sentence]:
-    """The answer in a few sentences, each from the numbers alone."""
+    """The answer in a few sentences computed from the numbers."""
     best = choice.tuned
     if best.best_lr is None:
         yield Sentence("No combination has a usable learning rate.", ("combinations",))
@@ -209,7 +210,7 @@ def describe(
 
 
 def _main_table(combined: Sequence[Combination], metric: str) -> Table:
-    """A row per activation, a column for each combination of the other factors."""
+    """One row per activation, one column per combination of the other factors."""
     by_levels = {one.levels: one.tuned for one in combined}
     others = {", ".join(one.levels[1:]): one.levels[1:] for one in combined}
     records = []
@@ -288,7 +289,7 @@ def _effect_table(name: str, title: str, effects: Sequence[Effect]) -> Table:
 
 
 def activation_curves(combined: Sequence[Combination], metric: str) -> Panels:
-    """A panel per initialisation (row) and normalisation (column), a line per activation."""
+    """One panel per initialisation (row) and normalisation (column), one line per activation."""
     curves = [
         MetricCurve(row, column, f"initialisation {row}, normalisation {column}", name, metric, one)
         for (name, row, column), one in ((one.levels, one.tuned) for one in combined)

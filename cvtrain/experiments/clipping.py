@@ -1,4 +1,4 @@
-"""Half of the loss and clipping: the threshold is halved with it."""
+"""Half of the loss under clipping: the law halves the threshold too."""
 
 from __future__ import annotations
 

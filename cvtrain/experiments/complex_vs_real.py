@@ -1,5 +1,5 @@
-"""The experiment `complex_vs_real`: complex networks beside their real twins, and what the factor 2
-changes in either."""
+"""The experiment `complex_vs_real`: complex networks and their real twins, and the effect of the
+factor 2 in both."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from cvtrain.analysis.load import Sweep
 from cvtrain.experiments.registry import Experiment
 from cvtrain.process.errors import InputError
 from cvtrain.report.cells import words
-from cvtrain.report.document import Document, Picture, Section, Sentence, Table
+from cvtrain.report.document import Document, Section, Sentence, Table
 from cvtrain.report.lr_sweep import report_retuning
 from cvtrain.report.paired_comparison import (
     PairedComparison,
-    comparison_curves,
+    comparison_picture,
     comparison_table,
-    curves_title,
-    describe_curves,
     paired_comparisons,
     significant_differences,
 )
@@ -29,10 +27,10 @@ KINDS = ("real", "complex")
 
 
 def report_complex_vs_real(sweep: Sweep) -> Document:
-    """The report on the sweep's arms, with complex against real before it.
+    """The report on the sweep's arms, preceded by the comparison of complex and real networks.
 
     Raises:
-        InputError: some task has networks of one kind only.
+        InputError: a task has networks of one kind only.
     """
     comparisons = paired_comparisons(sweep, KINDS, lambda runs: _kinds(runs, sweep))
     for one in comparisons:
@@ -45,12 +43,7 @@ def report_complex_vs_real(sweep: Sweep) -> Document:
     title = "complex against its real twin, each at its best lr"
     table = comparison_table(comparisons, "complex_vs_real", title)
     sizes = _size_table(sweep)
-    picture = Picture(
-        "complex_vs_real",
-        curves_title(comparisons),
-        comparison_curves(comparisons),
-        describe_curves(comparisons),
-    )
+    picture = comparison_picture(comparisons, "complex_vs_real")
     document = report_retuning(sweep)
     section = Section("Complex and real", (), (table, sizes), (picture,))
     return replace(
@@ -62,14 +55,14 @@ def report_complex_vs_real(sweep: Sweep) -> Document:
 
 
 def _kinds(runs: pd.DataFrame, sweep: Sweep) -> pd.Series:
-    """Per run of the reference "complex" or "real", by its parameters; "" for other arms."""
+    """For each run of the reference "complex" or "real", by its parameters; "" for other arms."""
     arms = label_runs(runs, sweep.config_keys, ablations=False)["arm"]
     kinds = (runs["parameters.complex"] > 0).map({True: "complex", False: "real"})
     return kinds.where(arms == REFERENCE, "")
 
 
 def _size_table(sweep: Sweep) -> Table:
-    """Real degrees of freedom, in which a complex parameter counts as two."""
+    """Real degrees of freedom of the networks; a complex parameter counts as two."""
     runs = sweep.runs.dropna(subset=["parameters.complex"])
     records = []
     for task, rows in runs.groupby("variant", sort=False):

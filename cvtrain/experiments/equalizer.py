@@ -1,5 +1,5 @@
-"""The experiment `equalizer`: mean squared errors beside those published on the same channel, and
-beside least squares in the monomials of the inputs."""
+"""The experiment `equalizer`: mean squared errors of networks, of least squares in monomials of the
+inputs, and of publications on the same channel."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ PUBLISHED = {
     "CFLN": 0.1419,
     "RFLN": 0.1367,
 }
-"""Test MSE at delay 1, 3 taps and 20 dB, of radial basis functions, an extreme learning machine and
-functional links, as a thesis lists them (see also Amin et al. 2012, Neural Networks 32:257)."""
+"""Test MSE at delay 1, 3 taps and 20 dB of radial basis functions, an extreme learning machine and
+functional links, as listed in a thesis (see also Amin et al. 2012, Neural Networks 32:257)."""
 POLYNOMIALS = ((1, False), (4, False), (1, True), (3, True))
-"""Order of a polynomial, and whether it is one in x* too."""
+"""Order of each polynomial, and whether it also contains x*."""
 DELAY, TAPS, SNR_DB = 1, 3, 20.0
 
 
 def report_equalizer(sweep: Sweep) -> Document:
-    """The report on the sweep's arms, with a table of mean squared errors before it.
+    """The report on the sweep's arms, preceded by a table of mean squared errors.
 
     Raises:
-        InputError: the runs are of other data, or have another loss.
+        InputError: the runs have other data or another loss.
     """
     runs = scored_runs(sweep)
     for key, wanted in (("data._target_", CHANNEL), ("objective.loss", "complex_mse")):
@@ -68,12 +68,12 @@ def report_equalizer(sweep: Sweep) -> Document:
         numbered=True,
     )
     document = report_retuning(sweep)
-    section = Section("Beside what was published", (_sentence(table),), (table,))
+    section = Section("Comparison with published results", (_sentence(table),), (table,))
     return replace(document, sections=(section, *document.sections))
 
 
 def _trained(runs: pd.DataFrame) -> list[Record]:
-    """A record per optimizer: the reference's mean at the learning rate that validation chose."""
+    """One record per optimizer: the reference's mean at the learning rate that validation chose."""
     records: list[Record] = []
     for (group, arm), rows in runs.groupby(["group", "arm"], sort=False):
         best = tuned(judged_runs(rows)[0]).best
@@ -85,9 +85,9 @@ def _trained(runs: pd.DataFrame) -> list[Record]:
 
 
 def _polynomials(runs: pd.DataFrame) -> list[Record]:
-    """A record per polynomial, fitted by least squares to the data of the first run."""
+    """One record per polynomial, fitted by least squares to the data of the first run."""
     keys = [str(key) for key in runs if str(key).startswith("data.")]
-    # `tolist` gives Python's own numbers.
+    # `tolist` returns Python numbers.
     slot = {key.removeprefix("data."): runs[key].tolist()[0] for key in keys}
     dataset = build_dataset(TargetConfig.model_validate(slot), "complex128")
     splits = in_memory(dataset.train), in_memory(dataset.test)
@@ -102,7 +102,7 @@ def _polynomials(runs: pd.DataFrame) -> list[Record]:
 
 
 def _published(runs: pd.DataFrame) -> list[Record]:
-    """The published records; none where the runs' channel is another one."""
+    """The published records; none if the runs have another channel."""
     for key, value in (("delay", DELAY), ("taps", TAPS), ("snr_db", SNR_DB)):
         if not (runs[f"data.{key}"] == value).all():
             return []
@@ -110,8 +110,8 @@ def _published(runs: pd.DataFrame) -> list[Record]:
 
 
 def _sentence(table: Table) -> Sentence:
-    """The best network beside the best polynomial; none of the published results is of these very
-    data, nor trained for as long."""
+    """The best network compared with the best polynomial. Published results are left out, since
+    they have other data and shorter training."""
 
     def best(kind: str) -> tuple[int, float]:
         rows = [
@@ -133,10 +133,10 @@ def _sentence(table: Table) -> Sentence:
 
 
 def monomials(x: Array, order: int) -> Array:
-    """All products of up to `order` columns of x [N, d], the constant 1 included.
+    """All products of up to `order` columns of x [N, d], including the constant 1.
 
     Returns:
-        [N, (d + order choose order)].
+        [N, binomial(d + order, order)].
     """
     columns = range(x.shape[1])
     chosen = (c for k in range(order + 1) for c in combinations_with_replacement(columns, k))
@@ -148,7 +148,7 @@ def polynomial_mse(train: Split, test: Split, order: int, conjugates: bool) -> f
 
     Args:
         train, test: splits with inputs x [N, d] and targets y [N, out].
-        order: of the polynomial.
+        order: order of the polynomial.
         conjugates: whether it is a polynomial in x and x* (widely linear for order 1), not in x
             alone.
     """

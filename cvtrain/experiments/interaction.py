@@ -1,8 +1,9 @@
-"""Experiments on half of the gradient where it meets something else: decay, clipping, schedules, …
+"""Experiments on half of the gradient in combination with something else: decay, clipping,
+schedules, ….
 
-An interaction is an experiment that is a list of settings (`weight_decay`, `clipping`, …). A
-setting has a reference and arms that train with half of the loss, or of the complex gradients, and
-make up for it in one way or another. The report compares them in weights and in outcome.
+An interaction is an experiment that consists of a list of settings (`weight_decay`, `clipping`, …).
+A setting has a reference and arms that train with half of the loss, or of the complex gradients,
+and compensate it in one way or another. The report compares weights and results.
 """
 
 from __future__ import annotations
@@ -47,10 +48,10 @@ class Arm:
     """One way to train.
 
     Attributes:
-        name: of the arm in tables and sentences.
-        overrides: in addition to those of its setting.
-        equal: whether theory predicts the reference's weights, bit for bit; None where the answer
-            depends on the data.
+        name: name of the arm in tables and sentences.
+        overrides: overrides in addition to those of its setting.
+        equal: whether theory predicts the reference's weights, bit for bit; None if this depends on
+            the data.
     """
 
     name: str
@@ -63,10 +64,10 @@ class Setting:
     """A reference and its arms.
 
     Attributes:
-        name: of the setting in tables and sentences.
-        common: overrides of all trainings.
+        name: name of the setting in tables and sentences.
+        common: overrides of all its trainings.
         reference: further overrides of the reference.
-        arms: the trainings that are compared with it.
+        arms: trainings that are compared with the reference.
     """
 
     name: str
@@ -90,8 +91,8 @@ def variant_label(interaction: str, setting: str, arm: str) -> str:
 
 
 def hyperparameters(optimizer: str, values: Mapping[str, Any], c: float = 1.0) -> tuple[str, ...]:
-    """Overrides that set `values`, and the hyperparameters by which the optimizer's law makes up
-    for a gradient times c."""
+    """Overrides that set `values` and the hyperparameters with which the optimizer's law
+    compensates a gradient times c."""
     values = {"lr": RATES[optimizer], **values}
     scaled = rescaled_hyperparameters(optimizer, {**defaults(optimizer), **values}, c)
     changed = {*values, *exponents(optimizer, scaled)}
@@ -103,13 +104,13 @@ class Finding:
     """The result of one arm of one setting.
 
     Attributes:
-        setting, arm: what was compared with the setting's reference.
-        apart: per seed max |w − w'| / max |w| over parameters, 0 where all bits are equal.
-        outcome: the test metric's paired difference from the setting's reference.
-        diverged: runs of the arm that diverged.
-        missing: runs of the arm, or of the reference beside it, that have no usable weights.
-        from_control: the outcome's difference from the setting's jitter control; without pairs
-            where there is none.
+        setting, arm: the arm, and the setting with the reference that it is compared with.
+        apart: max |w − w'| / max |w| over parameters for each seed; 0 if all bits are equal.
+        outcome: paired difference of the test metric from the setting's reference.
+        diverged: number of runs of the arm that diverged.
+        missing: number of runs of the arm, or of the reference, without usable weights.
+        from_control: paired difference from the setting's jitter control; without pairs if there is
+            none.
     """
 
     setting: Setting
@@ -127,7 +128,7 @@ class Finding:
 
     @property
     def as_predicted(self) -> bool:
-        """Whether the prediction of theory holds, where there is one."""
+        """Whether the prediction of theory holds; true if there is none."""
         if self.arm.equal is None:
             return True
         return self.equal if self.arm.equal else all(self.apart) and bool(self.apart)
@@ -139,11 +140,11 @@ def interaction_experiment(
     quick: tuple[str, ...],
     claims: tuple[Claim, ...] = (),
 ) -> Experiment:
-    """The experiment that trains every arm of `settings`, with the report on them.
+    """Make the experiment that trains every arm of `settings`, with the report on them.
 
     Args:
-        name: of the experiment, whose module has `settings` in its constant ``SETTINGS``.
-        settings: what is compared with what.
+        name: name of the experiment, whose module has `settings` in its constant ``SETTINGS``.
+        settings: the settings with their arms.
         quick: overrides of its quick form in `cvtrain reproduce --quick`.
         claims: in addition to those on theory, which all of them make.
     """
@@ -156,7 +157,7 @@ def interaction(name: str) -> tuple[Setting, ...]:
     """The settings of the experiment `name`.
 
     Raises:
-        InputError: it is no experiment, or one without settings.
+        InputError: there is no such experiment, or it has no settings.
     """
     settings: tuple[Setting, ...] | None = getattr(module_of(name), "SETTINGS", None)
     if settings is None:
@@ -165,7 +166,7 @@ def interaction(name: str) -> tuple[Setting, ...]:
 
 
 def findings(sweep: Sweep, name: str) -> list[Finding]:
-    """Every arm of the interaction `name` of which a run was planned, in the order of settings."""
+    """Every arm of the interaction `name` with planned runs, in the order of the settings."""
     return [
         _finding(sweep, setting, arm, name)
         for setting in interaction(name)
@@ -175,10 +176,10 @@ def findings(sweep: Sweep, name: str) -> list[Finding]:
 
 
 def report_interaction(sweep: Sweep) -> Document:
-    """Report what half of the gradient changed, and what makes up for it.
+    """Report the effect of half of the gradient, and what compensates it.
 
     Raises:
-        InputError: the runs are of no interaction.
+        InputError: the runs do not belong to an interaction.
     """
     names = set()
     if "variant" in sweep.runs:
@@ -197,7 +198,7 @@ def report_interaction(sweep: Sweep) -> Document:
 
 
 def describe(name: str, results: Sequence[Finding]) -> list[str]:
-    """The findings in a few sentences, each from the numbers alone."""
+    """The findings in a few sentences computed from the numbers."""
     lawful = [one.equal for one in results if one.arm.equal]
     sentences = [
         f"{name}: rescaled as the law says, {sum(lawful)} of {len(lawful)} arms train exactly like"

@@ -1,4 +1,4 @@
-"""The experiment `laws`: which pairs of trainings ended with equal bits."""
+"""The experiment `laws`: which pairs of trainings end with equal bits."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ SETTING = ("model._target_", "dtype")
 
 @dataclass(frozen=True)
 class Pair:
-    """A training with the factor c, and the one with c = 1.
+    """A training with the factor c, and the training with c = 1.
 
     Attributes:
-        name: of the law or control.
+        name: name of the law or control.
         c: the factor.
         setting: network and precision.
-        difference: max |w − w'| / max |w| over parameters; 0 where all bits are equal; NaN where
-            one of the two has no usable weights.
+        difference: max |w − w'| / max |w| over parameters; 0 if all bits are equal; NaN if one of
+            the two has no usable weights.
     """
 
     name: str
@@ -62,7 +62,7 @@ def pairs(sweep: Sweep) -> list[Pair]:
 
 
 def report_laws(sweep: Sweep) -> Document:
-    """Report on laws and controls, and on which of them do not hold."""
+    """Report the laws and controls, and which of them do not hold."""
     made = pairs(sweep)
     exact = [p for p in made if p.c in EXACT_FACTORS and p.name in _laws()]
     held = sum(pair.equal for pair in exact)
@@ -137,7 +137,7 @@ def _broken(made: list[Pair]) -> list[str]:
 
 
 def _missing(made: list[Pair], sweep: Sweep) -> Iterable[str]:
-    """Pairs that were planned and of which a run did not finish."""
+    """Planned pairs of which a run did not finish."""
     finished = {(pair.name, pair.c, pair.setting) for pair in made}
     planned = sweep.runs.dropna(subset=["variant"])
     for values, runs in planned.groupby(list(SETTING), sort=False):

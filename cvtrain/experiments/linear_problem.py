@@ -1,4 +1,4 @@
-"""A configured linear regression in the terms of `cvtrain.theory`, and its stability limit."""
+"""A configured linear regression in the notation of `cvtrain.theory`, and its stability limit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cvtrain.theory.moments import ComplexArray
 LINEAR = "cvtrain.models.linear.Linear"
 WIDELY_LINEAR = "cvtrain.models.widely_linear.WidelyLinear"
 WEIGHTS = {LINEAR: ("weight",), WIDELY_LINEAR: ("weight", "conjugate_weight")}
-"""The parameters of which w consists, in the order of the columns of X."""
+"""The parameters that make up w, in the order of the columns of X."""
 
 KEYS = {
     "data": None,
@@ -42,25 +42,26 @@ KEYS = {
     "clip.kind": "none",
     "scheduler.kind": "constant",
 }
-"""The keys on which the limit of the learning rate depends, with their default values."""
+"""The keys that affect the limit of the learning rate, with their default values."""
 
 FIXED = (
     *("model.bias", "objective.loss", "convention.conjugate", "optimizer._target_"),
     *("optimizer.semantics", "optimizer.dampening", "optimizer.weight_decay"),
     *("clip.kind", "scheduler.kind"),
 )
-"""The keys that closed forms allow at their default value only."""
+"""The keys for which closed forms allow only the default value."""
 
 
 @dataclass(frozen=True, eq=False)
 class LinearProblem:
-    """The training split as least squares, mean|y − Xw|², in the terms of `cvtrain.theory`.
+    """The training split as a least-squares problem mean|y − Xw|², in the notation of
+    `cvtrain.theory`.
 
     Attributes:
         covariance: R `[M, M]`.
         pseudo_covariance: P `[M, M]`.
         optimum: w° `[M]`, the minimizer over the split.
-        least: the loss there, J_min.
+        least: J_min, the loss at w°.
     """
 
     covariance: ComplexArray
@@ -73,7 +74,7 @@ class LinearProblem:
         """The problem of a regression with one output; with `widely_linear` X is [x, x*].
 
         Raises:
-            InputError: the data are no regression, or have several outputs.
+            InputError: the data are not a regression, or have several outputs.
         """
         if dataset.task != "regression" or dataset.out_features != 1:
             raise InputError("data: closed forms are known for a regression with one output")
@@ -91,7 +92,7 @@ def linear_problem(settings: Mapping[str, Any]) -> LinearProblem:
     """The problem that is trained with these values of `KEYS`.
 
     Raises:
-        InputError: there are no closed forms for it.
+        InputError: no closed forms are known for it.
     """
     wanted = {key: settings[key] for key in ("data", "dtype", "model._target_")}
     return _linear_problem(json.dumps(wanted, sort_keys=True))
@@ -111,11 +112,12 @@ def _linear_problem(key: str) -> LinearProblem:
 
 
 def stability_limit(settings: Mapping[str, Any]) -> float:
-    """The learning rate below which the configured training converges: gradient descent with or
-    without momentum on the full batch; on minibatches LMS in mean square, for independent samples.
+    """The learning rate below which the configured training converges: of gradient descent with or
+    without momentum on the full batch; on minibatches of LMS in mean square, for independent
+    samples.
 
     Args:
-        settings: the values of `KEYS`.
+        settings: values of `KEYS`.
 
     Raises:
         InputError: no limit is known for such a training.

@@ -1,4 +1,4 @@
-"""Runs of linear regressions: measured losses and weights, with the problem they solve."""
+"""Runs of linear regressions: measured losses and weights, with the problem that they solve."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class LinearRun:
 
     Attributes:
         problem: the least-squares problem of its data.
-        gradient_factor: the factor on PyTorch's gradient of the unscaled loss.
-        steps: of the logged rows, `[T]`.
+        gradient_factor: factor on PyTorch's gradient of the unscaled loss.
+        steps: steps of the logged rows, `[T]`.
         losses: training losses `[T]`; NaN in the last row, which has none.
         error: w − w° `[T, M]` at the logged rows.
     """
@@ -43,7 +43,7 @@ def read_linear_run(directory: Path) -> LinearRun:
     """Read a run directory.
 
     Raises:
-        InputError: the model is another one, its weights were not traced entry by entry, or a file
+        InputError: the run has another model, its weights were not traced entry by entry, or a file
             cannot be read.
     """
     with readable(directory / RUN_FILE):

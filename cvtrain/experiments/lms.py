@@ -1,4 +1,4 @@
-"""The experiment `lms`: measured misadjustment and learning curves beside theory."""
+"""The experiment `lms`: measured misadjustment and learning curves compared with theory."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ SETTING = (
     *("objective.scale", "convention.scale"),
 )
 STEADY = 1 / 3
-"""The misadjustment is measured over this last share of a run."""
+"""Last share of a run over which the misadjustment is measured."""
 CHANCE = 0.05
-"""Probability of calling any of the settings different where theory holds for all."""
+"""Probability of calling any of the settings different if theory holds for all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +43,10 @@ class Setting:
 
     Attributes:
         filter: `linear` or `widely linear`.
-        circularity: ρ of the inputs.
         lr: the learning rate.
-        share: the learning rate over its mean-square limit.
+        share: ratio of the learning rate to its mean-square limit.
         replicates: number of runs.
-        steps: of the logged rows, `[T]`.
+        steps: steps of the logged rows, `[T]`.
         measured: mean over replicates of the excess error, relative to J_min, `[T]`.
         error: standard error of `measured`, `[T]`.
         predicted: closed form of `measured`, `[T]`.
@@ -73,7 +72,7 @@ class Setting:
 
     @property
     def errors_off(self) -> float:
-        """Measured less predicted misadjustment, in standard errors."""
+        """Measured minus predicted misadjustment, in standard errors."""
         return (self.misadjustment - self.misadjustment_predicted) / self.misadjustment_error
 
 
@@ -85,7 +84,7 @@ def settings(sweep: Sweep) -> list[Setting]:
 
 
 def report_lms(sweep: Sweep) -> Document:
-    """Report measured beside predicted misadjustments, and learning curves."""
+    """Report measured and predicted misadjustments, and learning curves."""
     measured = settings(sweep)
     allowed = allowed_errors(len(measured))
     broken = [
@@ -116,7 +115,7 @@ def report_lms(sweep: Sweep) -> Document:
 
 
 def _seen(measured: list[Setting]) -> str:
-    """What is to be seen in the learning curves."""
+    """The main observation in the learning curves, as a sentence."""
     meaning = "Marks are means over replicates with ± 2 standard errors, lines are theory"
     known = [s for s in measured if not math.isnan(s.errors_off)]
     if not known:
@@ -130,14 +129,15 @@ def _seen(measured: list[Setting]) -> str:
 
 
 def allowed_errors(comparisons: int) -> float:
-    """The number of standard errors that the largest of so many normal deviations exceeds with
+    """The number of standard errors that the largest of this many normal deviations exceeds with
     probability `CHANCE`."""
     return float(stats.norm.isf(CHANCE / (2 * max(comparisons, 1))))
 
 
 @paper_style
 def learning_curves(measured: list[Setting]) -> Panels:
-    """A panel per filter and input: excess error over J_min, measured (dots) and theory (lines)."""
+    """One panel per filter and input: excess error over J_min, measured (dots) and theory
+    (lines)."""
     panels = list(dict.fromkeys((s.filter, s.circularity) for s in measured))
     columns = min(2, len(panels)) or 1
     figure = Panels(rows_for(len(panels), columns), columns)

@@ -1,4 +1,4 @@
-"""The experiment `lr_factor`: the factor of a learning rate, predicted from the gradient and
+"""The experiment `lr_factor`: the factor on a learning rate, predicted from the gradient and
 measured, over networks and tasks."""
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def variants() -> list[list[str]]:
 
 
 def report_factors(sweep: Sweep) -> Document:
-    """Report predicted and measured octaves of every network, and what weighs the average best."""
+    """Report predicted and measured octaves of every network, and which weight of the average is
+    best."""
     factors = list(predicted_factors(sweep, compare(sweep)))
     sentences = [Sentence(f"{prediction_error(factors)}.", (TABLE,))] if factors else []
     if compared := _averages(factors):
@@ -85,7 +86,7 @@ def report_factors(sweep: Sweep) -> Document:
 
 
 def _averages(factors: list[PredictedFactor]) -> str:
-    """The error by what the average of the share over a training is weighted by."""
+    """The error for each weight of the average of the share over a training, as a sentence."""
     texts = []
     for weight in WEIGHTS:
         errors = [one.by_weight[weight] - one.measured.mean for one in factors]

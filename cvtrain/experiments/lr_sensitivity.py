@@ -1,4 +1,4 @@
-"""The experiment `lr_sensitivity`: what it costs not to know the learning rate."""
+"""The experiment `lr_sensitivity`: the cost of not knowing the learning rate."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ class ArmSensitivity:
     """One arm under one setting.
 
     Attributes:
-        variant, arm: names; `arm` is the reference where `difference` is None.
-        sensitivity: of the validation loss, over seeds.
-        difference: from the reference's under the same setting, paired by seed.
-        octaves: by which the arm's curve lies from the reference's; None for the reference.
-        decades: of learning rates that were tried.
+        variant, arm: names; `arm` is the reference if `difference` is None.
+        sensitivity: learning-rate sensitivity of the validation loss, over seeds.
+        difference: difference from the reference's sensitivity under the same setting, paired by
+            seed.
+        octaves: shift of the arm's curve from the reference's; None for the reference.
+        decades: range of the learning rates that were tried, in decades.
     """
 
     variant: str
@@ -52,6 +53,7 @@ def sensitivities(grid: Grid, untrained: float) -> RealArray:
     Wortsman et al. 2023, arXiv:2309.14322. A run that diverged counts as untrained.
 
     Returns:
+        `[keys]`; NaN for a seed that lacks a run.
         `[keys]`; NaN for a seed that lacks a run.
     """
     losses = np.where(np.isfinite(grid.loss) | np.isnan(grid.loss), grid.loss, untrained)
@@ -91,7 +93,8 @@ def _over_seeds(values: RealArray, grid: Grid) -> Interval:
 
 
 def report_sensitivity(sweep: Sweep) -> Document:
-    """Report the sensitivity of each arm under each setting, and what the convention changes."""
+    """Report the sensitivity of each arm under each setting, and the effect of the convention on
+    it."""
     rows = list(arm_sensitivities(compare(sweep).groups))
     return Document(
         title="What does it cost not to know the learning rate?",
@@ -101,7 +104,8 @@ def report_sensitivity(sweep: Sweep) -> Document:
 
 
 def describe(rows: Sequence[ArmSensitivity]) -> Iterator[Sentence]:
-    """Which setting is least sensitive, and where the convention changes the sensitivity."""
+    """Sentences on the least sensitive setting, and on where the convention changes the
+    sensitivity."""
     plain = [row for row in rows if row.difference is None and row.sensitivity.known]
     if not plain:
         yield Sentence("No setting has all its learning rates yet.")
@@ -135,7 +139,7 @@ def _row_of_half(setting: str, key: str) -> Measure:
 
 
 def sensitivity_table(rows: Sequence[ArmSensitivity]) -> Table:
-    """A row per setting and arm."""
+    """Sensitivities, one row per setting and arm."""
 
     def column(heading: str, key: str, form: str) -> Column:
         return Column(

@@ -1,4 +1,4 @@
-"""Half of the loss, or of complex gradients alone, in a network that has real parameters too."""
+"""Half of the loss, or of complex gradients only, in a network that also has real parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How small a factor 2⁻ᵏ of the loss may be before results differ by more than its power of two."""
+"""The smallest factor 2⁻ᵏ of the loss at which results still differ only by a power of two."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _precision(dtype: str, optimizer: str) -> Setting:
             equal,
         )
 
-    # Squares of a gradient of 2^-60 leave float32's range (2^-126, denormal to 2^-149).
+    # Squares of a gradient of 2^-60 leave the range of float32 (2^-126, denormal to 2^-149).
     powers = {"complex64": (1, 40, 60, 70, 120), "complex128": (1, 40, 400, 520, 600)}[dtype]
     squares = optimizer != "sgd"
     last = {"complex64": 70, "complex128": 600}[dtype]

@@ -1,4 +1,4 @@
-"""Make, print and write reports: on learning rates, or that of the experiment of the runs."""
+"""Make, print and write reports: on learning rates, or the report of the runs' experiment."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from cvtrain.runs.next_commands import LAST_LINES, SCREENFUL, evaluation_command
 from cvtrain.runs.safe_names import from_here, resolved
 
 NAMED_FAILURES = 10
-"""Different errors of runs, of which each is named once."""
+"""Largest number of different errors of runs that are named."""
 LOOKED_AT = 2
-"""Of several sweeps, those for which a command to look at them is printed."""
+"""Number of sweeps, of several, for which a command to view them is printed."""
 
 FORMER_NAMES = {"semantics": "split_vs_modulus", "interaction": "weight_decay"}
-"""Values of `analysis` in run directories of schema 1, and experiments that make their report (the
-report on interactions reads from the runs which one it is)."""
+"""Values of `analysis` in run directories of schema 1, and experiments with the same report. (The
+report on interactions reads from the runs which interaction it is.)"""
 
 
 def report_on(sweep: Sweep) -> Document:
     """Make the report on `sweep` by the analysis that its runs name.
 
     Raises:
-        InputError: the runs name different analyses, or lack what theirs needs.
+        InputError: the runs name different analyses, or lack what the analysis needs.
     """
     runs = sweep.runs
     named = set(runs["analysis"].dropna()) if "analysis" in runs else set()
@@ -49,7 +49,7 @@ def report_on(sweep: Sweep) -> Document:
         raise InputError(f"{sweep.directory}: its runs are of several experiments: {listed}")
     names = [FORMER_NAMES.get(name, name) for name in named]
     report = experiment(names[0]).report if names else None
-    with downloads_refused():  # some analyses make the runs' data again
+    with downloads_refused():  # some analyses make the data of the runs again
         document = (report or report_retuning)(sweep)
     return replace(document, origin=origin(sweep), notes=(*document.notes, *_notes(sweep)))
 
@@ -58,8 +58,8 @@ def publish(directory: Path, tables: bool = False) -> Document:
     """Print the report on the runs in `directory`, and write its files into the folder report/.
 
     Args:
-        directory: of a sweep or a run.
-        tables: print all tables, not the answer alone.
+        directory: directory of a sweep or a run.
+        tables: whether to print all tables, not only the answer.
 
     Raises:
         InputError: the directory has no run, or one that cannot be read.
@@ -74,7 +74,7 @@ def publish(directory: Path, tables: bool = False) -> Document:
     interruption.check()
     with beside(partial(aggregate, sweep)) as aggregated:
         document = report_on(sweep)
-        boards = aggregated()  # before anything is replaced: a damaged run ends the report here
+        boards = aggregated()  # before files are replaced: a damaged run ends the report here
     interruption.check()
     _print(document, tables, LAST_LINES)
     with report_folder(directory / FOLDER) as folder:
@@ -99,7 +99,7 @@ def publish(directory: Path, tables: bool = False) -> Document:
 
 
 def _print(document: Document, tables: bool, last: int) -> None:
-    """Print a report, or what matters of it, in a screenful with so many lines after it."""
+    """Print a report, or its main part if it is longer than a screen with `last` lines after it."""
     from cvtrain.report.console import print_document, report_console
     from cvtrain.report.screenful import print_screenful
 
@@ -129,19 +129,19 @@ def publish_together(
     tables: bool = False,
     first: Callable[[Mapping[str, Document]], Section] | None = None,
 ) -> None:
-    """Print what several sweeps came to, and write one page on all of them.
+    """Print the answers of several sweeps, and write one page on all of them.
 
     Args:
-        directories: of the sweeps.
-        folder: where the page goes; None: the folder report/ of the directory that they share.
-        title: of the page; None: from the names of the sweeps.
-        compare: whether the page on two sweeps says what changed at the points that both have.
-        tables: print all tables of each, and what changed.
-        first: makes a section that comes before the others, from the report on each sweep by the
-            name of its directory.
+        directories: directories of the sweeps.
+        folder: folder of the page; None: the folder report/ of the directory that they share.
+        title: title of the page; None: made from the names of the sweeps.
+        compare: whether the page on two sweeps reports what changed at the points that both have.
+        tables: whether to print all tables of each sweep, and what changed.
+        first: function that makes the first section from the reports on the sweeps, by the name of
+            their directories.
 
     Raises:
-        InputError: a directory has no run, or one that cannot be read; or is named twice.
+        InputError: a directory has no run, or one that cannot be read, or is named twice.
         RunFailed: a claim of an experiment does not hold.
     """
     from cvtrain.report.combined import combined, common_directory, sweep_names

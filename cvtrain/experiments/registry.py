@@ -1,9 +1,9 @@
-"""The experiments: modules of this folder, named like their files in conf/experiment.
+"""The registry of experiments: modules of this folder, named like their files in conf/experiment.
 
-A module states in its constant ``EXPERIMENT`` what the experiment has besides its YAML. A YAML
-alone is an experiment too; its runs get the report on learning rates. Modules are discovered, so a
-new one needs no other file. They are imported on use: composing a configuration should not wait
-for pandas.
+A module defines an experiment by its constant ``EXPERIMENT``; a module without it is a helper of
+experiments. An experiment needs no module: the runs of a YAML alone get the report on learning
+rates. Modules are discovered, so a new one is registered in no other file. They are imported on
+use, since composing a configuration should not wait for pandas.
 """
 
 from __future__ import annotations
@@ -33,15 +33,16 @@ Report: TypeAlias = "Callable[[Sweep], Document]"
 
 @dataclass(frozen=True)
 class Experiment:
-    """What an experiment has besides its YAML.
+    """The parts of an experiment that its YAML cannot hold.
 
     Attributes:
-        report: makes its report; None: the report on learning rates.
-        variants: returns lists of overrides, each of which is trained at every combination of the
-            YAML's axes; the YAML refers to them by ``hydra.sweeper.variants: ${variants:NAME}``.
-        quick: overrides with which it takes seconds in `cvtrain reproduce --quick`; None:
-            it is not part of that suite.
-        claims: what it claims, for the table that `cvtrain reproduce` ends with.
+        report: function that makes its report from a sweep; None: the report on learning rates.
+        variants: function that returns lists of overrides, each of which is trained at every
+            combination of the YAML's axes; the YAML refers to them by ``hydra.sweeper.variants:
+            ${variants:NAME}``.
+        quick: overrides with which it takes seconds in `cvtrain reproduce --quick`; None: it is not
+            part of that suite.
+        claims: claims of the experiment, for the table at the end of `cvtrain reproduce`.
     """
 
     report: Report | None = None
@@ -60,7 +61,7 @@ def experiment(name: str) -> Experiment:
     """The experiment of that name.
 
     Raises:
-        InputError: no module of that name defines one.
+        InputError: no module of this name defines an experiment.
     """
     defined = getattr(module_of(name), "EXPERIMENT", None)
     if not isinstance(defined, Experiment):
@@ -76,15 +77,14 @@ def module_of(name: str) -> ModuleType | None:
 
 
 def names() -> list[str]:
-    """The experiments that have a module, `sweep` first, then in alphabetic order."""
+    """The names of experiments that have a module: `sweep` first, then in alphabetic order."""
     modules = (module.name for module in pkgutil.iter_modules(experiments.__path__))
     defined = [name for name in modules if hasattr(module_of(name), "EXPERIMENT")]
     return sorted(defined, key=lambda name: (name != "sweep", name))
 
 
 def suite() -> dict[str, tuple[str, ...]]:
-    """The experiments that `cvtrain reproduce` runs, with the overrides of its quick
-    form."""
+    """The experiments that `cvtrain reproduce` runs, with the overrides of their quick forms."""
     quick_forms = {name: experiment(name).quick for name in names()}
     return {name: quick for name, quick in quick_forms.items() if quick is not None}
 
@@ -93,7 +93,8 @@ def check_analysis(name: str | None) -> None:
     """Check a value of the configuration's key `analysis`.
 
     Raises:
-        InputError: it is no experiment with a report of its own; the message lists these.
+        InputError: no experiment of this name has a report of its own; the message lists those that
+            do.
     """
     if name is None:
         return
@@ -129,9 +130,10 @@ RESOLVERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
 
 
 def register(*, replace: bool = True) -> None:
-    """Register `RESOLVERS` with OmegaConf; with `replace`, instead of others of these names."""
+    """Register `RESOLVERS` with OmegaConf; with `replace`, in place of existing ones of these
+    names."""
     resolvers.register_resolvers(RESOLVERS, replace=replace)
 
 
-# A Hydra application that imports this keeps its own resolvers of the same names.
+# A Hydra application that imports this module keeps its own resolvers of the same names.
 register(replace=False)

@@ -1,4 +1,5 @@
-"""Half of the loss under schedules: they multiply the learning rate and leave each law as it is."""
+"""Half of the loss under schedules, which multiply the learning rate and leave each law
+unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The experiment `search`: its best trials, and those of each reading of the gradient."""
+"""The experiment `search`: the best trials, and the best ones of each reading of the gradient."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from cvtrain.report.figures.style import paper_style, style_of
 from cvtrain.report.figures.ticks import common_limits, logarithmic, octave_axis
 
 SHOWN = 10
-"""Rows of the table of best trials."""
+"""Number of rows of the table of best trials."""
 NOT_CHOSEN = (*ARM_KEYS, *OTHER_KEYS, "optimizer.reference_lr", "lr_octave", "pause_at", "resume")
 
 
 def report_search(sweep: Sweep) -> Document:
-    """Report the trials with the lowest validation loss, of all and by arm, and the course."""
+    """Report the trials with the lowest validation loss, of all arms and by arm, and the course of
+    the search."""
     runs = scored_runs(sweep)
     labelled = label_runs(runs, sweep.config_keys, ablations=False)
     chosen = _sampled_keys(labelled, sweep.config_keys)
@@ -52,7 +53,7 @@ def report_search(sweep: Sweep) -> Document:
 
 
 def _seen(runs: pd.DataFrame) -> str:
-    """What is to be seen in the course of the search."""
+    """The main observation in the course of the search, as a sentence."""
     finished = runs[runs["score"] < math.inf]
     if not len(finished):
         return "No trial has finished."
@@ -65,7 +66,7 @@ def _seen(runs: pd.DataFrame) -> str:
 
 
 def _sampled_keys(runs: pd.DataFrame, keys: Sequence[str]) -> list[str]:
-    """The keys that differ among the trials besides the arm."""
+    """The keys other than the arm's that differ among the trials."""
     return [key for key in keys if key not in NOT_CHOSEN and runs[key].map(repr).nunique() > 1]
 
 
@@ -158,8 +159,9 @@ def search_figure(runs: pd.DataFrame) -> Panels:
     """Validation loss by number of the trial, with the best so far, and over the learning rate.
 
     Args:
-        runs: with `arm`, and `score`: the validation loss, infinite where a trial did not finish;
-            pruned trials are small crosses at their last validation loss, failed ones in a band.
+        runs: runs with columns `arm` and `score` (the validation loss, infinite if a trial did not
+            finish). Pruned trials are small crosses at their last validation loss, failed ones are
+            in a band.
     """
     figure = Panels(1, 2)
     finished = runs[np.isfinite(runs["score"])]

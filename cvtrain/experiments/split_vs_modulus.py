@@ -1,4 +1,5 @@
-"""The experiment `split_vs_modulus`: split and modulus, each at its own learning rate."""
+"""The experiment `split_vs_modulus`: the semantics split and modulus, each at its own learning
+rate."""
 
 from __future__ import annotations
 
@@ -12,13 +13,11 @@ from cvtrain.experiments.claims import Claim, counted_facts, row_estimate
 from cvtrain.experiments.registry import Experiment
 from cvtrain.laws.rotation import CANDIDATES, EIGHTH, QUARTER, rotation_errors
 from cvtrain.report.cells import Column, words
-from cvtrain.report.document import Document, Picture, Section, Sentence, Table
+from cvtrain.report.document import Document, Section, Sentence, Table
 from cvtrain.report.paired_comparison import (
     PairedComparison,
-    comparison_curves,
+    comparison_picture,
     comparison_table,
-    curves_title,
-    describe_curves,
     paired_comparisons,
     significant_differences,
 )
@@ -26,19 +25,14 @@ from cvtrain.report.paired_comparison import (
 SEMANTICS = ("split", "modulus")
 
 TURNS = 1e-12
-"""Largest relative error of a rule that commutes with rotations of the plane."""
+"""Largest relative error of a rule that counts as commuting with rotations of the plane."""
 
 
 def report_semantics(sweep: Sweep) -> Document:
     """Report which rules commute with rotations of the plane, and what the semantics change."""
     errors = {c.name: rotation_errors(c, QUARTER, EIGHTH) for c in CANDIDATES}
     comparisons = compare_semantics(sweep)
-    picture = Picture(
-        "split_vs_modulus",
-        curves_title(comparisons),
-        comparison_curves(comparisons),
-        describe_curves(comparisons),
-    )
+    picture = comparison_picture(comparisons, "split_vs_modulus")
     title = "split against modulus, each at its best lr"
     table = comparison_table(comparisons, "split_vs_modulus", title)
     broken = [
@@ -59,7 +53,7 @@ def report_semantics(sweep: Sweep) -> Document:
 
 
 def compare_semantics(sweep: Sweep) -> list[PairedComparison]:
-    """Modulus against split, for every task and optimizer."""
+    """Modulus compared with split, for every task and optimizer."""
     return paired_comparisons(sweep, SEMANTICS, lambda runs: runs["optimizer.semantics"])
 
 

@@ -1,4 +1,4 @@
-"""The experiment `stability`: measured convergence on either side of the predicted limits."""
+"""The experiment `stability`: measured convergence on both sides of the predicted limits."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Trial:
         rule: `gradient descent`, `heavy ball` or `Nesterov`.
         arm: scale and convention.
         limit: the predicted largest stable learning rate.
-        share: the learning rate over the limit.
+        share: ratio of the learning rate to the limit.
         outcome: `converged`, `diverged`, or `neither`.
         steps: number of updates.
         deviation: largest relative deviation of the losses from the closed form; NaN without a
-            closed form, and where a diverging run loses all digits.
+            closed form, or if a diverging run loses all digits.
         run: the measured losses and weights.
     """
 
@@ -100,7 +100,7 @@ def report_stability(sweep: Sweep) -> Document:
 
 @paper_style
 def learning_curves(ended: list[Trial]) -> Panels:
-    """A panel per rule: excess loss over steps, measured (markers) and in theory (lines)."""
+    """One panel per rule: excess loss over steps, measured (markers) and in theory (lines)."""
     rules = list(dict.fromkeys(trial.rule for trial in ended))
     figure = Panels(1, len(rules))
     shares = sorted({round(trial.share, 6) for trial in ended})
@@ -117,7 +117,7 @@ def learning_curves(ended: list[Trial]) -> Panels:
 
 
 def _curves(axes: Axes, own: list[Trial], index: int) -> None:
-    """Draw the trials of one share of the limit; arms coincide, so their markers take turns."""
+    """Draw the trials of one share of the limit; arms coincide, so their markers alternate."""
     for turn, trial in enumerate(own):
         steps, excess = _excess(trial.run)
         chosen = slice(turn * 4, None, 16)
@@ -167,7 +167,7 @@ def _trial(directory: Path, row: dict[Any, Any]) -> Trial:
 
 
 def _excess(run: LinearRun) -> tuple[Any, Any]:
-    """Steps and excess losses, as far as the digits of the loss show them."""
+    """Steps and excess losses, up to the last step at which the loss has digits that show them."""
     excess = run.losses - run.problem.least
     rows = excess > np.finfo(float).eps
     return run.steps[rows], excess[rows]

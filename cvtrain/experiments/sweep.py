@@ -1,4 +1,4 @@
-"""Learning rate × loss scale × convention × optimizer: what everybody runs first."""
+"""Learning rate × loss scale × convention × optimizer: the experiment to start with."""
 
 import math
 

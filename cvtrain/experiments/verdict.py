@@ -1,4 +1,4 @@
-"""The outcome at each arm's best learning rate, with as many seeds as that takes."""
+"""The result at each arm's best learning rate, with as many seeds as an answer needs."""
 
 from cvtrain.experiments.claims import Claim, best_rate_estimate, equal_pairs
 from cvtrain.experiments.registry import Experiment

@@ -1,4 +1,4 @@
-"""Half of the loss and weight decay: a coupled decay is halved with it, a decoupled one is kept."""
+"""Half of the loss and weight decay: the law halves a coupled decay and keeps a decoupled one."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from cvtrain.report.cells import (
     mean_and_spread,
     words,
 )
-from cvtrain.report.document import Table
+from cvtrain.report.document import Picture, Table
 from cvtrain.report.figures.metric_panels import CURVES, MetricCurve, metric_panels
 from cvtrain.report.figures.panels import Panels
 
@@ -170,12 +170,6 @@ def comparison_table(comparisons: Sequence[PairedComparison], name: str, title: 
     return Table(name, title, columns, tuple(records), caption)
 
 
-def curves_title(comparisons: Sequence[PairedComparison]) -> str:
-    """The title of `comparison_curves`."""
-    unit = comparisons[0].unit if comparisons else "seed"
-    return f"Test metric of held-out {unit}s over the learning rate"
-
-
 def comparison_curves(comparisons: Sequence[PairedComparison]) -> Panels:
     """One row of panels per task and one column per optimizer: the metric of held-out runs over the
     learning rate, with vertical lines at the chosen rates."""
@@ -187,14 +181,19 @@ def comparison_curves(comparisons: Sequence[PairedComparison]) -> Panels:
     return metric_panels(curves, mark_best=True)
 
 
-def describe_curves(comparisons: Sequence[PairedComparison]) -> str:
-    """The main observation in `comparison_curves`, as a sentence."""
+def comparison_picture(comparisons: Sequence[PairedComparison], name: str) -> Picture:
+    """`comparison_curves` as a picture, with the main observation in its caption."""
     known = [one for one in comparisons if not math.isnan(one.difference.mean)]
     seen = (
-        " Farthest apart at their best learning rates are"
+        "Farthest apart at their best learning rates are"
         f" {max(known, key=lambda one: abs(one.difference.mean)).outcome}."
         if known
-        else " No pair of runs has a difference."
+        else "No pair of runs has a difference."
     )
-    lines = CURVES.format(unit=comparisons[0].unit if comparisons else "seed")
-    return f"{lines}; vertical lines mark the best learning rates.{seen}"
+    unit = comparisons[0].unit if comparisons else "seed"
+    return Picture(
+        name,
+        f"Test metric of held-out {unit}s over the learning rate",
+        comparison_curves(comparisons),
+        f"{CURVES.format(unit=unit)}; vertical lines mark the best learning rates. {seen}",
+    )
