@@ -126,7 +126,7 @@ def test_a_command_is_taken(snippet, here, commands, monkeypatch):
     program, arguments = words[0], words[1:]
     if program in ("cvtrain", "scripts/cvtrain"):
         assert program == "cvtrain" or (ROOT / program).is_file()
-        take_cvtrain(arguments, snippet.page, commands, monkeypatch)
+        take_cvtrain(arguments, snippet.page, monkeypatch)
     elif program == "scripts/test":
         assert (ROOT / program).is_file()
     elif program == ".venv/bin/python" and (here / arguments[0]).is_file():
@@ -149,7 +149,7 @@ def test_a_command_is_taken(snippet, here, commands, monkeypatch):
         assert words == ["source", ".venv/bin/activate"]
 
 
-def take_cvtrain(arguments: list[str], page: str, commands, monkeypatch) -> None:
+def take_cvtrain(arguments: list[str], page: str, monkeypatch) -> None:
     """What cvtrain does with a command line, short of training."""
     if arguments[:1] and arguments[0] in main.COMMANDS:
         modules = {"convert": convert, "evaluate": evaluate, "inspect": inspect, "report": report}
@@ -169,8 +169,7 @@ def take_cvtrain(arguments: list[str], page: str, commands, monkeypatch) -> None
         return
     informs = "--help" in arguments or "--cfg" in arguments
     if informs or page == "docs/experiments.md":  # those train elsewhere, and some are large
-        outcome = commands.run(Path.cwd(), *arguments, *([] if informs else ["--cfg", "job"]))
-        assert outcome.returncode == 0, outcome.stderr
+        assert train.main([*arguments, *([] if informs else ["--cfg", "job"])]) == 0
         return
     monkeypatch.setattr("cvtrain.sweeps.estimate.show_plan", lambda *_, **__: None)
     single = "resume=outputs/default/paused" in arguments

@@ -10,12 +10,15 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import IO
 
 import pytest
 
 LONGEST = ("tests/sweeps", "tests/browser", "tests/training", "tests/cli", "tests/test_docs.py")
 """What comes first: what is short fills the gaps at the end."""
+TOGETHER = ("tests/browser",)
+"""Folders whose files share what takes long to make: one worker takes all of them."""
 NUMBER_BYTES = 4
 
 
@@ -59,13 +62,16 @@ def run_in_forks(session: pytest.Session, workers: int, begin: Callable[[], None
 
 
 def files_longest_first(items: Sequence[pytest.Item]) -> list[list[pytest.Item]]:
-    """The tests of each file, those of `LONGEST` before all others."""
+    """The tests of each file (or folder of `TOGETHER`), those of `LONGEST` before all others."""
+
+    def home(item: pytest.Item) -> Path:
+        return item.path.parent if item.nodeid.startswith(TOGETHER) else item.path
 
     def place(tests: list[pytest.Item]) -> int:
         starts = [tests[0].nodeid.startswith(name) for name in LONGEST]
         return starts.index(True) if True in starts else len(starts)
 
-    return sorted((list(tests) for _, tests in groupby(items, lambda item: item.path)), key=place)
+    return sorted((list(tests) for _, tests in groupby(items, home)), key=place)
 
 
 def taken(files: Sequence[list[pytest.Item]], waiting: int) -> Iterator[pytest.Item]:

@@ -1,6 +1,5 @@
-"""Constructs everything that a `_target_` may name, with hostile arguments, and prints what of it
-reached the machine: run by `tests.test_public_targets` in a process of its own, for an audit hook
-stays.
+"""Constructs everything that a `_target_` may name, with hostile arguments, and records what of it
+reached the machine: in a process of its own, for an audit hook stays.
 """
 
 from __future__ import annotations
@@ -34,6 +33,7 @@ from cvtrain.training.lightning_trainer import configured_callbacks, trainer_arg
 from tests.config.acceptable_targets import acceptable
 
 MARK = "hostile"
+RESULT = "record.json"
 NEVER = {
     *("socket.connect", "socket.getaddrinfo", "socket.bind", "urllib.Request", "http.client.send"),
     *("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.spawn"),
@@ -226,7 +226,7 @@ def canaries(folder: Path) -> list[tuple[str, Callable[[], Any]]]:
     ]
 
 
-def main(folder: Path) -> None:
+def construct(folder: Path) -> None:
     warnings.simplefilter("ignore")
     # What an import does is not what a construction does.
     for name in ("torchcvnn.datasets", "torchmetrics", "scipy.io", "h5py"):
@@ -264,17 +264,10 @@ def main(folder: Path) -> None:
             changed = config.model_copy(update={"trainer": {**config.trainer, name: value}})
             watch.call(f"Trainer({name}={value})", partial(make_trainer, changed))
     executed = [path.name for path in folder.iterdir() if path.name.endswith("executed")]
-    print(
-        json.dumps(
-            {
-                "seen": watch.seen,
-                "executed": executed,
-                "made": made,
-                "noticed": [name for name, _ in noticed],
-            }
-        )
-    )
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    record = {
+        "seen": watch.seen,
+        "executed": executed,
+        "made": made,
+        "noticed": [name for name, _ in noticed],
+    }
+    (folder / RESULT).write_text(json.dumps(record), encoding="utf-8")

@@ -68,7 +68,7 @@ def assert_kills_change_no_bit(
 @pytest.mark.parametrize(
     ("stacked", "kills"),
     [
-        (True, 2),
+        (True, 1),
         pytest.param(True, 40, marks=pytest.mark.long),
         pytest.param(False, 30, marks=pytest.mark.long),
     ],

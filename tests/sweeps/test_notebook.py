@@ -9,6 +9,15 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
+from tests.documented_tables import ROOT
+
+BLANK_FIGURES = f"""
+import sys
+sys.path.append({str(ROOT)!r})
+from tests.blank_figures import figures_left_blank
+blank = figures_left_blank()
+blank.__enter__()
+"""
 DEFINITIONS = """
 import torch
 from torch import nn
@@ -37,7 +46,7 @@ cvtrain.sweep("max_steps=10", "optimizer=sgd", model=Net, data=waves, axes=axes)
 def outputs(tmp_path_factory) -> list[list[nbformat.NotebookNode]]:
     """What each cell of the notebook puts out."""
     cells = [
-        DEFINITIONS,
+        BLANK_FIGURES + DEFINITIONS,
         'cvtrain.train(cvtrain.configure("max_steps=10", "model.hidden=[8]"))',
         SWEEP,
         "_.verdict",

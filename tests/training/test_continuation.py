@@ -124,7 +124,8 @@ def assert_goes_on(tmp_path: Path, job: Job, at: int = 10) -> None:
 
 @pytest.mark.parametrize("optimizer", CHOSEN)
 def test_a_single_run_goes_on_with_the_same_bits(tmp_path, optimizer):
-    (point,) = points((f"optimizer={optimizer}", "scheduler=cosine"))
+    fewer = ("optimizer.max_iter=4",) if optimizer == "lbfgs" else ()
+    (point,) = points((f"optimizer={optimizer}", "scheduler=cosine", *fewer))
     assert_goes_on(tmp_path, Job((point,), tmp_path))
 
 
