@@ -1,7 +1,7 @@
 """What a step of one run costs: cvtrain beside what does the same without it.
 
 python scripts/benchmark.py [--sizes 1,16,64,256,1024] [--rounds 5] [--peers] [--sweep]
-                            [--output FOLDER] [override …]
+                            [--growth 500,2000,…] [--output FOLDER] [override …]
 
     plain        a loop in plain PyTorch
     lightning    a LightningModule on a DataLoader, without any logging
@@ -11,11 +11,14 @@ python scripts/benchmark.py [--sizes 1,16,64,256,1024] [--rounds 5] [--peers] [-
     stack, bare  the same, measuring nothing but the first and last weights
     compiled     the same with compile=true
     jax          JAX's jit(scan(vmap)), measuring nothing (with --peers; the extra `peers`)
+    products     the batched complex matrix products of a step by themselves
+    peak         their flops at the rate of one large real product on this machine
 
 Each is timed for a short and a long run; a step is their difference, free of what a run costs once.
 The rounds go through all of them in turn, so that a busy machine slows them alike; ratios are
-medians over the rounds. --sweep times the whole command too: the default sweep as stacks, singly
-by Hydra's own launcher, and in a plain loop over the same runs.
+medians over the rounds. --sweep times the whole command too: the default sweep as stacks, with its
+parts, singly by Hydra's own launcher, and in a plain loop over the same runs. --growth times sweeps
+of so many small runs, and says what memory the command took.
 """
 
 from __future__ import annotations
@@ -23,8 +26,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import subprocess
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -35,6 +36,8 @@ from time import perf_counter
 
 import torch
 from benchmark_peers import jax_stack, lightning, plain
+from benchmark_products import Limit
+from benchmark_sweep import growth, time_sweep
 from matplotlib.figure import Figure
 
 import cvtrain
@@ -96,9 +99,9 @@ def engine(name: str) -> Callable[[list[Config]], None]:
     return train
 
 
-def ways(sizes: list[int], peers: bool) -> list[Way]:
+def ways(sizes: list[int], peers: bool) -> list[Way | Limit]:
     """What is measured, the reference first."""
-    measured = [
+    measured: list[Way | Limit] = [
         Way("plain", 1, lambda configs: plain(configs[0])),
         Way("lightning", 1, lambda configs: lightning(configs[0], logging=False)),
         Way("logging", 1, lambda configs: lightning(configs[0], logging=True)),
@@ -112,12 +115,15 @@ def ways(sizes: list[int], peers: bool) -> list[Way]:
             measured.append(Way("compiled", size, engine("stack"), compiled))
             if peers:
                 measured.append(Way("jax", size, jax_stack))
+            measured += [Limit("products", size), Limit("peak", size)]
     return measured
 
 
-def measure(chosen: list[Way], rounds: int, common: tuple[str, ...]) -> list[dict[str, object]]:
+def measure(
+    chosen: list[Way | Limit], rounds: int, common: tuple[str, ...]
+) -> list[dict[str, object]]:
     """Rows of the table: milliseconds per run and step, and the ratio plain / this."""
-    costs: dict[Way, list[float]] = {way: [] for way in chosen}
+    costs: dict[Way | Limit, list[float]] = {way: [] for way in chosen}
     for way in chosen:
         # What is done once per process: imports, and compilation for every number of steps.
         if way.name == "jax":
@@ -140,30 +146,6 @@ def measure(chosen: list[Way], rounds: int, common: tuple[str, ...]) -> list[dic
     ]
 
 
-def time_sweep(*overrides: str) -> dict[str, float]:
-    """Seconds of `python -m cvtrain +experiment=sweep …`, from start to summary, by either
-    launcher, and of a plain loop over the same runs that records nothing."""
-    seconds = {}
-    with tempfile.TemporaryDirectory() as root:
-        for launcher, how in (("stacked", "as stacks"), ("basic", "one by one")):
-            folder = Path(root) / launcher
-            command = [sys.executable, "-m", "cvtrain", "+experiment=sweep", f"output={folder}"]
-            began = perf_counter()
-            subprocess.run(
-                [*command, f"hydra/launcher={launcher}", *overrides],
-                check=True,
-                capture_output=True,
-            )
-            seconds[how] = perf_counter() - began
-        records = [json.loads(path.read_text()) for path in folder.rglob("run.json")]
-    configs = [Config.model_validate(record["config"]) for record in records]
-    began = perf_counter()
-    for config in configs:
-        plain(config)
-    seconds["a plain loop, measuring nothing"] = perf_counter() - began
-    return {f"{how}, {len(configs)} runs": spent for how, spent in seconds.items()}
-
-
 def draw(rows: list[dict[str, object]], path: Path) -> None:
     """Cost over the size of the stack."""
     figure = Figure(figsize=(6, 4), layout="constrained")
@@ -184,6 +166,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--sweep", action="store_true")
+    parser.add_argument("--growth", default="")
     parser.add_argument("--output", type=Path)
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_intermixed_args()
@@ -200,7 +183,14 @@ def main() -> None:
     if options.sweep:
         seconds = time_sweep()
         for name, spent in seconds.items():
-            print(f"default sweep, {name}: {spent:.0f} s")
+            part = name.startswith(" ")
+            print(f"{name}: {spent:.1f} s" if part else f"default sweep, {name}: {spent:.0f} s")
+    for row in growth([int(count) for count in options.growth.split(",") if count]):
+        each = 1e3 * row["seconds"] / row["points"]
+        print(
+            f"{row['points']:.0f} small runs: {row['seconds']:.1f} s, {each:.1f} ms each,"
+            f" {row['megabytes']:.0f} MB"
+        )
     if options.output is not None:
         options.output.mkdir(parents=True, exist_ok=True)
         content = {"torch": torch.__version__, "steps": rows, "seconds": seconds}
