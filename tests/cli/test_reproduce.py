@@ -34,7 +34,7 @@ def test_every_experiment_of_the_suite_is_there():
     assert set(suite()) <= files
     # `article` is one step by hand, `conjugation` never learns, `search` compares nothing, and the
     # others ask the same question of other tasks.
-    tasks = {"complex_vs_real", "copy_memory", "equalizer", "mnist", "segmentation"}
+    tasks = {"complex_vs_real", "copy_memory", "equalizer", "mnist", "mri", "segmentation"}
     assert files - set(suite()) == {"article", "conjugation", "search"} | tasks
 
 

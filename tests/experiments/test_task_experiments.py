@@ -1,9 +1,10 @@
-"""The experiments that ask the question on a task of the literature: `copy_memory` and `mnist`."""
+"""Experiments on tasks of the literature: `copy_memory`, `mnist` and `mri`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import cvtrain
@@ -119,3 +120,20 @@ def test_fashion_mnist_takes_the_place_of_mnist(folder, monkeypatch):
     config = cvtrain.configure(*MNIST, "data=fashion_fft", "data.validation_samples=200")
     assert config.data.target == "cvtrain.data.fashion_fft.fashion_fft"
     assert config.data.arguments["train_samples"] == 20
+
+
+def test_the_scan_is_planned_for_both_networks_and_named_where_it_is_not_there(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["+experiment=mri", "seed=0", "plan=true"]) == 2
+    error = capsys.readouterr().err
+    assert "path=data/mri/cartesian_ksp.npy: there is no such file; it should hold" in error
+    assert "data.path=FILE names yours" in error
+    assert not list(tmp_path.iterdir())
+    generator = np.random.default_rng(0)
+    np.save("own.npy", generator.normal(size=(4, 50, 52, 2)).view(np.complex128)[..., 0])
+    assert main(["+experiment=mri", "data.path=own.npy", "seed=0", "lr_octave=1", "plan=true"]) == 0
+    shown = capsys.readouterr().out
+    assert "Inr: purely complex" in shown and "Unet: mixed" in shown
+    assert f"\n{2 * 2 * 4} points, about" in shown
