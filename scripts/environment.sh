@@ -98,7 +98,7 @@ except OSError:
 }
 
 set_up() {
-  local extras=$1 usable="" log=$environment/setup.log status=0 quiet=""
+  local extras=$1 usable="" log=$environment/setup.log status=0 quiet="" seldom
 
   # What is there decides: a .venv that was set up here is brought up to date, one that somebody
   # else made is added to, and one that was interrupted, moved or lost its Python is made anew.
@@ -151,8 +151,12 @@ set_up() {
     fail 1 "pip failed ($status): $(last_words "$log") (all of it: $log)"
   fi
 
-  # pip would do this on one core; it is no matter if a file cannot be compiled.
-  "$environment/bin/python" -m compileall -q -j 0 -x 'site-packages/.*/tests?/' "$environment/lib" >/dev/null 2>&1 || true
+  # pip would do this on one core; it is no matter if a file cannot be compiled. Of what few commands
+  # import, Python compiles on first use what it needs.
+  seldom='torch/(_inductor|testing|ao|onnx)|ray/(data|rllib|serve|train|tune)|databricks|debugpy'
+  seldom="$seldom|huggingface_hub|IPython|mlflow|mypy|pip|playwright|prompt_toolkit|pygments"
+  seldom="site-packages/(.*/tests?|$seldom|setuptools|wandb)/"
+  "$environment/bin/python" -m compileall -q -j 0 -x "$seldom" "$environment/lib" >/dev/null 2>&1 || true
 
   printf '%s\n' "$extras" "$recipe" >"$stamp"
   rm "$unfinished"

@@ -41,7 +41,7 @@ SETTINGS = (
 EXPERIMENT = interaction_experiment(
     "clipping",
     SETTINGS,
-    quick=("seed=0,1", "max_steps=50"),
+    quick=("seed=0,1", "max_steps=20"),
     claims=(
         outcome_claim(
             "Twice the rate with the threshold unchanged is another training where all is clipped.",

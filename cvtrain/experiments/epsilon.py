@@ -34,7 +34,7 @@ SETTINGS = tuple(
 EXPERIMENT = interaction_experiment(
     "epsilon",
     SETTINGS,
-    quick=("seed=0,1", "max_steps=50"),
+    quick=("seed=0,1", "max_steps=20"),
     claims=(
         outcome_claim(
             "RMSprop with a large eps unchanged is worse.",

@@ -171,7 +171,7 @@ def _label(name: str, c: float) -> str:
 EXPERIMENT = Experiment(
     report_laws,
     variants,
-    quick=("model=mlp", "dtype=complex64", "max_steps=20"),
+    quick=("model=mlp", "dtype=complex64", "max_steps=6"),
     claims=(
         Claim("Laws make weights equal, bit for bit.", counted_facts("equal_pairs", "exact_pairs")),
     ),

@@ -254,7 +254,10 @@ def _ratio(document: Document) -> Estimate | None:
 
 EXPERIMENT = Experiment(
     report_lms,
-    quick=("seed=range(0,16)", "max_steps=750", "signals.validation_every=750"),
+    quick=(
+        *("seed=range(0,16)", "data.samples=10000"),
+        *("max_steps=250", "signals.validation_every=250"),
+    ),
     claims=(
         Claim(
             "The misadjustment is that of theory, to 5 %.",

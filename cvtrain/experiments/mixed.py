@@ -50,7 +50,7 @@ SETTINGS = (
 EXPERIMENT = interaction_experiment(
     "mixed",
     SETTINGS,
-    quick=("seed=0,1", "max_steps=50"),
+    quick=("seed=0,1", "max_steps=20"),
     claims=(
         outcome_claim(
             "Half of complex gradients at one rate costs less than 2 points.",

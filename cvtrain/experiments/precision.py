@@ -58,4 +58,4 @@ SETTINGS = (
     ),
 )
 
-EXPERIMENT = interaction_experiment("precision", SETTINGS, quick=("seed=0,1", "max_steps=50"))
+EXPERIMENT = interaction_experiment("precision", SETTINGS, quick=("seed=0,1", "max_steps=20"))

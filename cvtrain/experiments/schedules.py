@@ -43,7 +43,7 @@ SETTINGS = tuple(
 EXPERIMENT = interaction_experiment(
     "schedules",
     SETTINGS,
-    quick=("seed=0,1", "max_steps=50"),
+    quick=("seed=0,1", "max_steps=20"),
     claims=(
         outcome_claim(
             "SGD with all unchanged is worse under a cosine.",

@@ -87,7 +87,7 @@ def _rotation_table(errors: dict[str, tuple[float, ...]]) -> Table:
 
 EXPERIMENT = Experiment(
     report_semantics,
-    quick=("seed=0,1", "lr_octave=0,1", "max_steps=20"),
+    quick=("seed=0,1", "lr_octave=0,1", "max_steps=10"),
     claims=(
         Claim(
             "Rules turn with the complex plane as predicted.",

@@ -204,7 +204,7 @@ def _table(ended: list[Trial]) -> Table:
 
 EXPERIMENT = Experiment(
     report_stability,
-    quick=("lr_octave=-0.00723157,0.00719555",),
+    quick=("lr_octave=-0.00723157,0.00719555", "signals.scalars_every=40"),
     claims=(
         Claim(
             "Runs converge below the predicted limit and diverge above it.",

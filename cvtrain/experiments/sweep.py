@@ -9,7 +9,7 @@ from cvtrain.experiments.registry import Experiment
 HALF_LOSS, HALF_GRADIENT = "scale ½, pytorch", "scale 1, wirtinger"
 
 EXPERIMENT = Experiment(
-    quick=("seed=0,1", "lr_octave=-1,0,1", "max_steps=50"),
+    quick=("seed=0,1", "lr_octave=-1,0,1", "max_steps=20"),
     claims=(
         Claim("SGD with half of the loss is SGD at half the rate.", equal_pairs("SGD", HALF_LOSS)),
         Claim(

@@ -5,7 +5,7 @@ from cvtrain.experiments.registry import Experiment
 from cvtrain.experiments.sweep import HALF_GRADIENT, HALF_LOSS
 
 EXPERIMENT = Experiment(
-    quick=("seed=range(0,12)", "lr_octave=0,1", "max_steps=20"),
+    quick=("seed=range(0,12)", "lr_octave=0,1", "max_steps=10"),
     claims=(
         Claim("SGD with half of the loss is SGD at half the rate.", equal_pairs("SGD", HALF_LOSS)),
         *(

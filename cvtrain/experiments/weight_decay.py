@@ -48,7 +48,7 @@ SETTINGS = tuple(
 EXPERIMENT = interaction_experiment(
     "weight_decay",
     SETTINGS,
-    quick=("seed=0,1", "max_steps=50"),
+    quick=("seed=0,1", "max_steps=20"),
     claims=(
         outcome_claim(
             "Adam with a coupled decay unchanged is worse.",
