@@ -1,6 +1,6 @@
 """cvtrain from Python: the same configurations and runs as from the command line.
 
-A call leaves the process as it found it: `cvtrain.process.process_state`.
+A call restores the state of the process: `cvtrain.process.process_state`.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ from cvtrain.training.preflight import preflight
 
 @preserves_process_state
 def configure(*overrides: str) -> Config:
-    """The checked configuration that a command line with these overrides has.
+    """The checked configuration of a command line with these overrides.
 
     Args:
         overrides: e.g. ``"+experiment=article"``, ``"optimizer=adam"``, ``"max_steps=100"``.
 
     Raises:
-        InputError: an override that does not fit, or a combination that does not train.
+        InputError: an override is not valid, or the combination cannot be trained.
     """
     texts = list(map(as_typed, _texts("configure", overrides)))
     import_from_working_directory()
@@ -63,17 +63,17 @@ def configure(*overrides: str) -> Config:
 
 @preserves_process_state
 def train(config: Config, output: str | Path | None = None) -> RunResult:
-    """Train one run, and show how far it is.
+    """Train one run and show its progress.
 
     Args:
-        config: from `configure`.
-        output: parent of the new run directory; `config.output`, where None.
+        config: configuration from `configure`.
+        output: parent of the new run directory; None: `config.output`.
 
     Returns:
-        the run: its metrics, curves and network. `cvtrain.load` reads it too.
+        the run, with its metrics, curves and network. `cvtrain.load` reads it too.
 
     Raises:
-        Interrupted: Ctrl-C or SIGTERM; the run's files say so and are complete.
+        Interrupted: Ctrl-C or SIGTERM; the run's files are complete and have this status.
     """
     import_from_working_directory()
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
@@ -97,30 +97,31 @@ def sweep(
 ) -> SweepResult:
     """Train a sweep, as ``cvtrain … -m`` does, and answer its question.
 
-    It shows how far it is, may be interrupted, and is gone on with by ``"resume=latest"`` and the
-    same `model`, `data` and `loss`.
+    It shows its progress and may be interrupted; ``"resume=latest"`` with the same `model`, `data`
+    and `loss` continues it.
 
     Args:
         overrides: e.g. ``"+experiment=sweep"``, ``"max_steps=200"``, ``"optimizer=sgd,adam"``.
-        model: a class or function that makes a network, of a module or of this notebook.
-        data: a function or class that makes data, data that are made already (a `Dataset`, three
-            torch data sets, a LightningDataModule), or a pair of arrays: inputs `[N, ...]` and
-            targets `[N, ...]`.
+        model: a class or function that makes a network, from a module or from this notebook.
+        data: a function or class that makes data; existing data (a `Dataset`, three torch data
+            sets, a LightningDataModule); or a pair of arrays: inputs `[N, ...]` and targets `[N,
+            ...]`.
         loss: a function or module of outputs and targets, as for ``objective=custom``, or a class
             that makes one.
-        module: a class or function that makes a LightningModule, which takes the place of `model`
-            and `loss`, as for ``module=custom``.
-        metrics: added to those of the data: classes or objects of torchmetrics, functions of
-            outputs and targets, pairs of such a one and ``"higher"`` or ``"lower"``, or mappings as
-            in ``metrics=[{_target_: …, better: lower, name: …}]`` with the object as `_target_`.
+        module: a class or function that makes a LightningModule, which replaces `model` and `loss`,
+            as for ``module=custom``.
+        metrics: metrics in addition to those of the data: classes or objects of torchmetrics,
+            functions of outputs and targets, pairs of one of these and ``"higher"`` or ``"lower"``,
+            or mappings as in ``metrics=[{_target_: …, better: lower, name: …}]`` with the object as
+            `_target_`.
         axes: values of keys, e.g. ``{"optimizer.lr": [0.01, 0.1], "seed": range(8)}``.
 
     Returns:
-        the sweep: its runs, curves, verdict, report and figures.
+        the sweep, with its runs, curves, verdict, report and figures.
 
     Raises:
         InputError: bad input; nothing has been trained.
-        RunFailed: runs failed, or what an experiment claims does not hold.
+        RunFailed: runs failed, or a claim of an experiment does not hold.
         Interrupted: Ctrl-C or SIGTERM; what was trained is kept.
     """
     forget_datasets()
@@ -143,8 +144,8 @@ def _objects(
     metrics: Sequence[Any],
     overrides: Sequence[str],
 ) -> Iterator[str]:
-    """Overrides that put objects of Python in the place of network, data, loss and metrics; this
-    process then knows them by the names that are recorded."""
+    """Overrides that replace network, data, loss and metrics by Python objects, which this process
+    then knows by the names that are recorded."""
     paths = {}
     for key, network in networks.items():
         if network is None:
@@ -165,7 +166,7 @@ def _objects(
             )
         paths["objective"] = loss_target(loss)
     slots = [metric_slot(metric) for metric in metrics]
-    if not any(text.startswith("resume=") for text in overrides):  # else they are recorded
+    if not any(text.startswith("resume=") for text in overrides):  # otherwise they are recorded
         for key, path in paths.items():
             yield f"{key}=custom"
             yield f"{key}._target_={path}"
@@ -183,7 +184,7 @@ def _objects(
 
 
 def _axes(axes: Mapping[str, Any]) -> Iterator[str]:
-    """Overrides that sweep keys over values of Python."""
+    """Overrides that sweep keys over Python values."""
     for key, values in axes.items():
         several = not isinstance(values, str | Mapping) and isinstance(values, Iterable)
         texts = [_value(key, value) for value in (values if several else [values])]
@@ -193,7 +194,7 @@ def _axes(axes: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _value(key: str, value: Any) -> str:
-    """A value of Python as it is written on the command line."""
+    """A Python value in the notation of the command line."""
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     if isinstance(value, str):
@@ -203,7 +204,7 @@ def _value(key: str, value: Any) -> str:
     if isinstance(value, Mapping) and key == "metrics":
         return f"{{{','.join(f'{name}:{_value(key, part)}' for name, part in value.items())}}}"
     if hasattr(value, "item"):
-        value = value.item()  # of NumPy or torch
+        value = value.item()  # a number of NumPy or torch
     if isinstance(value, int | float):
         return repr(value)
     raise InputError(

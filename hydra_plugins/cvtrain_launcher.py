@@ -1,6 +1,6 @@
-"""Where Hydra looks for launchers; the substance is in `cvtrain.sweeps.launcher`.
+"""The launchers, in the place where Hydra looks for them; `cvtrain.sweeps.launcher` does the work.
 
-Hydra imports this file at every start, also for `--help`: nothing heavy may be imported here.
+Hydra imports this file at every start, also for `--help`: import nothing heavy here.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 class ExecutorLauncher(Launcher):
-    """Trains the jobs of a batch that differ in numbers only as one computation.
+    """Trains the jobs of a batch that differ only in numbers as one computation.
 
     Args:
-        max_stack: largest number of runs in one stack; None: what fits into memory; 1: no stacks.
-        options: of the executor.
+        max_stack: largest number of runs in one stack; None: limited by memory; 1: no stacks.
+        options: options of the executor.
     """
 
     def __init__(self, max_stack: int | None = None, **options: Any) -> None:
@@ -44,10 +44,10 @@ class ExecutorLauncher(Launcher):
         self.config = config
 
     def executor(self, tasks: Tasks | None = None) -> Executor:
-        """Where stacks are trained.
+        """The executor that trains the stacks.
 
         Args:
-            tasks: of the checked points; None: they are not known yet.
+            tasks: tasks of the checked points; None: they are not known yet.
 
         Raises:
             InputError: an option of the launcher is wrong.
@@ -72,7 +72,7 @@ class ExecutorLauncher(Launcher):
     def launch_points(
         self, points: Sequence[Point], root: Path, tasks: Tasks, composer: Composer
     ) -> Sequence[JobReturn]:
-        """Train points that `composer` has composed, and that are checked, into the sweep directory
+        """Train points that `composer` has composed and that are checked, into the sweep directory
         `root`."""
         return self._batch(tasks).launch_points(points, root, tasks, composer)
 
@@ -95,9 +95,9 @@ class LocalLauncher(ExecutorLauncher):
     """Launcher that trains on this machine.
 
     Args:
-        max_stack: largest number of runs in one stack; None: what fits into memory.
-        workers: processes that train side by side; 1: this one; None: as many as the sweep repays
-            (`cvtrain.sweeps.side_by_side`).
+        max_stack: largest number of runs in one stack; None: limited by memory.
+        workers: number of processes that train side by side; 1: this process; None: as many as
+            shorten the sweep (`cvtrain.sweeps.side_by_side`).
     """
 
     def __init__(self, max_stack: int | None = None, workers: int | None = None) -> None:
@@ -106,7 +106,7 @@ class LocalLauncher(ExecutorLauncher):
         self._begun: Executor | None = None
 
     def expect(self, points: Sequence[Point]) -> None:
-        """Get ready to begin processes for these points; to be called before torch is loaded."""
+        """Prepare to start processes for these points; call this before torch is loaded."""
         from cvtrain.process.forkable import become_forkable
         from cvtrain.sweeps.side_by_side import may_be_forked, workers_repaid
 
@@ -119,7 +119,7 @@ class LocalLauncher(ExecutorLauncher):
 
     @contextmanager
     def workers_begun(self, tasks: Tasks) -> Iterator[None]:
-        """Inside, there are the processes that train, if they are forks of this one."""
+        """Context in which the processes that train exist, if they are forks of this one."""
         from cvtrain.sweeps.executors.processes import Processes
 
         executor = self.executor(tasks)

@@ -1,6 +1,6 @@
-"""Where Hydra looks for sweepers; the substance is in `cvtrain.sweeps.sweeper`.
+"""The sweeper, in the place where Hydra looks for it; `cvtrain.sweeps.sweeper` does the work.
 
-Hydra imports this file at every start, also for `--help`: nothing heavy may be imported here.
+Hydra imports this file at every start, also for `--help`: import nothing heavy here.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
 
 class CheckedSweeper(BasicSweeper):
-    """Composes and checks every point before the first trains and before a directory is made.
+    """Composes and checks every point before the first one trains and before a directory is made.
 
     Args:
-        params: the sweep's axes, as strings: ``{"seed": "0,1,2"}``.
+        params: axes of the sweep, as strings: ``{"seed": "0,1,2"}``.
         variants: lists of overrides, each of which is trained at every combination of the axes.
-        fewer: rules that leave out points, see `cvtrain.sweeps.fewer_points`.
-        search: options of `cvtrain.sweeps.search`: points that Optuna chooses instead.
+        fewer: rules that leave out points; see `cvtrain.sweeps.fewer_points`.
+        search: options of `cvtrain.sweeps.search`, with which Optuna chooses the points.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a step of one run costs: cvtrain beside what does the same without it.
+"""The cost of a step of one run, in cvtrain and in programs that do the same without it.
 
 python scripts/benchmark.py [--sizes 1,16,64,256,1024] [--rounds 5] [--peers] [--sweep]
                             [--growth 500,2000,…] [--output FOLDER] [override …]
@@ -14,11 +14,12 @@ python scripts/benchmark.py [--sizes 1,16,64,256,1024] [--rounds 5] [--peers] [-
     products     the batched complex matrix products of a step by themselves
     peak         their flops at the rate of one large real product on this machine
 
-Each is timed for a short and a long run; a step is their difference, free of what a run costs once.
-The rounds go through all of them in turn, so that a busy machine slows them alike; ratios are
-medians over the rounds. --sweep times the whole command too: the default sweep as stacks, with its
-parts, singly by Hydra's own launcher, and in a plain loop over the same runs. --growth times sweeps
-of so many small runs, and says what memory the command took.
+Each is timed for a short and a long run; the cost of a step is their difference, which does not
+contain the one-time cost of a run. The rounds go through all of them in turn, so that a busy
+machine slows all alike; ratios are medians over the rounds. --sweep also times the whole command:
+the default sweep as stacks, with its parts, singly by Hydra's own launcher, and in a plain loop over
+the same runs. --growth times sweeps of these numbers of small runs, and measures the command's
+memory.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Way:
 
     def cost(self, common: tuple[str, ...]) -> float:
         """Milliseconds per run and step, from a short and a long training."""
-        # Their difference holds whole periods of the default signals, 50 steps.
+        # The difference holds whole periods of the default signals, 50 steps.
         short, long = (10, 210) if self.size <= 256 else (10, 60)
         spent = []
         for steps in (short, long):
@@ -89,7 +90,7 @@ def members(size: int, steps: int, overrides: tuple[str, ...]) -> list[Config]:
 
 
 def engine(name: str) -> Callable[[list[Config]], None]:
-    """An engine of cvtrain, into a temporary directory."""
+    """A function that trains with an engine of cvtrain, into a temporary directory."""
 
     def train(configs: list[Config]) -> None:
         with tempfile.TemporaryDirectory() as root:
@@ -100,7 +101,7 @@ def engine(name: str) -> Callable[[list[Config]], None]:
 
 
 def ways(sizes: list[int], peers: bool) -> list[Way | Limit]:
-    """What is measured, the reference first."""
+    """Everything that is measured, the reference first."""
     measured: list[Way | Limit] = [
         Way("plain", 1, lambda configs: plain(configs[0])),
         Way("lightning", 1, lambda configs: lightning(configs[0], logging=False)),
@@ -122,10 +123,10 @@ def ways(sizes: list[int], peers: bool) -> list[Way | Limit]:
 def measure(
     chosen: list[Way | Limit], rounds: int, common: tuple[str, ...]
 ) -> list[dict[str, object]]:
-    """Rows of the table: milliseconds per run and step, and the ratio plain / this."""
+    """Rows of the table: milliseconds per run and step, and the ratio to `plain`."""
     costs: dict[Way | Limit, list[float]] = {way: [] for way in chosen}
     for way in chosen:
-        # What is done once per process: imports, and compilation for every number of steps.
+        # One-time work per process: imports, and compilation for every number of steps.
         if way.name == "jax":
             way.cost(common)
         else:
@@ -147,7 +148,7 @@ def measure(
 
 
 def draw(rows: list[dict[str, object]], path: Path) -> None:
-    """Cost over the size of the stack."""
+    """Draw the cost over the size of the stack."""
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot(xscale="log", yscale="log")
     for name in dict.fromkeys(str(row["way"]) for row in rows):
@@ -160,7 +161,7 @@ def draw(rows: list[dict[str, object]], path: Path) -> None:
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, add_help=True)
     parser.add_argument("--sizes", default="1,16,64,256,1024")
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,4 +1,4 @@
-"""The same task without cvtrain, for scripts/benchmark.py to stand beside it."""
+"""The same task without cvtrain, for comparison by scripts/benchmark.py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cvtrain.training.task import Task
 
 
 class Bare(LightningModule):
-    """The task of a configuration and nothing else."""
+    """The task of a configuration as a minimal LightningModule."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Bare(LightningModule):
         self.data, self.model, self.objective = task.dataset.train, task.model(), task.objective
 
     def train_dataloader(self) -> object:
-        """Shuffled batches, as most people make them."""
+        """Shuffled batches, as is usual."""
         samples = TensorDataset(self.data.inputs, self.data.targets)
         return DataLoader(samples, self.config.batch_size, shuffle=True)
 
@@ -36,12 +36,12 @@ class Bare(LightningModule):
         return self.objective.value(self.model(batch[0]), batch[1])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The configured one."""
+        """The configured optimizer."""
         return build_optimizer(self.config, self.model)
 
 
 class Logging(Bare):
-    """The same with 14 norms of gradients logged at every step, as a careful user does it."""
+    """The same with 14 norms of gradients logged at every step."""
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
         """Norms of real and imaginary parts, by parameter and in total, by `self.log`."""

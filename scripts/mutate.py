@@ -1,21 +1,22 @@
-"""Mutation testing: which of a fixed list of small faults in the code the tests see.
+"""Mutation testing: which of a fixed list of small faults in the code the tests detect.
 
 scripts/mutate [--jobs 2] [--range 1-50] [--kind optim] [--unseen] [--list]
 
 Every fault in scripts/faults/*.toml replaces one piece of text in one file. Each is put into a copy
-of the repository by itself, never into the checkout, and the tests of its part run there in their
-quick form. A fault is *seen* where a test fails with it and passes without it, or where the tests
-do not end within the limit. What each fault came to is kept in outputs/mutations.json, from which
---unseen takes the faults to try again.
+of the repository, never into the checkout, and the tests of its part run there in their quick form.
+A fault is *seen* if a test fails with it and passes without it, or if the tests do not end within
+the limit. The results are kept in outputs/mutations.json, from which --unseen takes the faults to
+try again.
 
-Exit status: 0; 1 where less than 95 % of the tried faults were seen; 2 where a fault does not apply
-exactly once any more, or its tests are not there or do not pass without it.
+Exit status: 0; 1 if less than 95 % of the tried faults were seen; 2 if a fault no longer applies
+exactly once, or its tests are missing or fail without it.
 
-Why a table, and not mutmut or cosmic-ray: they make every syntactic change there is (`<` to `<=`, a
-number plus one), tens of thousands here, most of which change nothing that a user would notice. The
-faults of the table are mistakes of meaning (a factor, a sign, the wrong seeds), each with the tests
-that should see it and what a user would get wrong, so that the count means something and a fixed
-list can be measured again. It takes little time: torch is imported once, and every fault is a fork.
+Why a table, and not mutmut or cosmic-ray: these make every possible syntactic change (`<` to `<=`,
+a number plus one), tens of thousands here, most of which change nothing that a user would notice.
+The faults of the table are mistakes of meaning (a factor, a sign, the wrong seeds), each with the
+tests that should detect it and its effect on a user. The share of detected faults is therefore
+meaningful, and a fixed list can be measured again. It takes little time: torch is imported once,
+and every fault is a fork.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ PRELOADED = (
 
 
 def chosen(faults: Sequence[Fault], options: argparse.Namespace) -> list[Fault]:
-    """Those that the options ask for."""
+    """The faults that the options select."""
     first, _, last = (options.range or f"1-{len(faults)}").partition("-")
     numbers = range(int(first), int(last or first) + 1)
     before = _results()
@@ -67,14 +68,14 @@ def _results() -> dict[str, str]:
 def _keep(fault: Fault, outcome: str) -> None:
     RESULTS.parent.mkdir(exist_ok=True)
     content = json.dumps(_results() | {_key(fault): outcome}, indent=1, ensure_ascii=False)
-    # Whole at any moment: two commands may run side by side, or one may be stopped.
+    # Written atomically: two commands may run side by side, or one may be stopped.
     unfinished = RESULTS.with_name(f"{RESULTS.name}.{os.getpid()}")
     unfinished.write_text(content + "\n", encoding="utf-8")
     unfinished.replace(RESULTS)
 
 
 def main() -> int:
-    """Try the faults that are asked for and print what each came to."""
+    """Try the selected faults and print the result of each."""
     faults = read_table()
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="faults at a time")

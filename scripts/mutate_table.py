@@ -1,4 +1,4 @@
-"""The faults that scripts/mutate.py puts into the code, as scripts/faults/*.toml lists them."""
+"""The faults that scripts/mutate.py puts into the code, from scripts/faults/*.toml."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Fault:
     """A small mistake that somebody might make.
 
     Attributes:
-        number: its place in the table, from 1.
-        kind: the part of the code, the name of its file in scripts/faults.
-        file: below the repository.
-        old, new: text of the file, and what stands there with the fault.
-        tests: arguments for pytest, the tests of the part.
-        wrong: what a user would get wrong.
+        number: position in the table, from 1.
+        kind: part of the code: the name of its file in scripts/faults.
+        file: path below the repository.
+        old, new: text in the file, and the text that replaces it.
+        tests: arguments for pytest: the tests of the part.
+        wrong: the effect on a user.
     """
 
     number: int
@@ -47,7 +47,7 @@ def mutated(fault: Fault, root: Path = ROOT) -> str:
     """The file's content with the fault.
 
     Raises:
-        ValueError: the fault does not apply exactly once, changes nothing, or makes no Python.
+        ValueError: the fault does not apply exactly once, changes nothing, or is not valid Python.
     """
     path = root / fault.file
     content = path.read_text(encoding="utf-8") if path.is_file() else ""

@@ -1,4 +1,5 @@
-"""Tests in copies of the repository, with a fault or without, each in a fork of this process."""
+"""Run tests in copies of the repository, with a fault or without, each in a fork of this
+process."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from mutate_table import ROOT, Fault, mutated
 
 LIMIT_SECONDS = 240
 NO_TESTS = (4, 5)
-"""pytest's exit statuses where it is asked for tests that are not there."""
+"""pytest's exit statuses if the requested tests do not exist."""
 
 
 @dataclass
@@ -28,10 +29,10 @@ class Trial:
     """Tests that run in a copy of the repository, with one fault or without any.
 
     Attributes:
-        copy: the copy, which is nobody else's for as long.
+        copy: the copy, which only this trial uses.
         tests: arguments for pytest.
         fault: the fault, or None.
-        output: file with what pytest printed.
+        output: file with pytest's output.
     """
 
     copy: Path
@@ -60,7 +61,7 @@ class Trial:
                 os._exit(status)
 
     def ended(self) -> int | None:
-        """pytest's exit status, −1 past the limit, or None while the tests run."""
+        """pytest's exit status, −1 after the time limit, or None while the tests run."""
         process, status = os.waitpid(self.process, os.WNOHANG)
         if process == 0 and time.monotonic() - self.began < LIMIT_SECONDS:
             return None
@@ -72,7 +73,7 @@ class Trial:
         return os.waitstatus_to_exitcode(status) if process else -1
 
     def kill(self) -> None:
-        """End the tests, and what they have started."""
+        """End the tests and the processes that they started."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process, signal.SIGKILL)
 
@@ -87,7 +88,7 @@ class Trial:
 
 def _write(path: Path, content: str) -> None:
     path.write_text(content, encoding="utf-8")
-    # Compiled code is recognised by size and second, in which two faults may agree.
+    # Compiled files are identified by size and second, in which two faults may agree.
     for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
         compiled.unlink()
 
@@ -114,11 +115,11 @@ def _run_tests(copy: Path, tests: Sequence[str], output: Path) -> int:
 
 
 class Mutation:
-    """What becomes of faults, several at a time.
+    """Tries faults, several at a time.
 
     Args:
-        faults: to be tried.
-        jobs: how many at a time.
+        faults: faults to try.
+        jobs: number of trials at a time.
         folder: an empty directory for copies of the repository.
     """
 
@@ -129,7 +130,7 @@ class Mutation:
         self._without: dict[str, bool] = {}
 
     def run(self) -> Iterator[tuple[Fault, str, str]]:
-        """Each fault with ``seen``, ``not seen`` or ``error``, and by which test or why."""
+        """Each fault with ``seen``, ``not seen`` or ``error``, and the test or the reason."""
         running: list[Trial] = []
         try:
             while self._waiting or running:
@@ -184,7 +185,7 @@ class Mutation:
 
 
 def _copied(folder: Path) -> Path:
-    """A copy of the files that belong to the repository, compiled."""
+    """Copy the files of the repository into `folder` and compile them."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,

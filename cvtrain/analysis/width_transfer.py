@@ -1,4 +1,4 @@
-"""How curves of the loss over the learning rate move with the width of a network."""
+"""Measure how the curve of the loss over the learning rate moves with the width of a network."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class Network:
 
     Attributes:
         parametrisation, arm: names.
-        width: of the hidden layers.
-        grid: its runs.
-        moved: octaves from the curve of the narrowest network of the same parametrisation and arm
-            to this one's, over seeds or splits (`cvtrain.analysis.registration`).
-        shifts: the same of each seed or split.
-        shift: octaves from the reference's curve at this width to this arm's; None for the
-            reference.
+        width: width of the hidden layers.
+        grid: runs of the network.
+        moved: octaves from the curve of the narrowest network with the same parametrisation and arm
+            to the curve of this one, over seeds or splits (`cvtrain.analysis.registration`).
+        shifts: values of `moved` for every seed or split.
+        shift: octaves from the curve of the reference at this width to the curve of this arm; None
+            for the reference.
         lowest: validation loss at the best learning rate, over seeds.
-        kept: logarithm of validation loss at the narrowest network's best rate, less that at this
-            network's own best rate, over seeds.
-        kept_failures: runs that fail at that rate.
+        kept: log of the validation loss at the best rate of the narrowest network, minus that at
+            this network's own best rate, over seeds.
+        kept_failures: number of runs that fail at the best rate of the narrowest network.
     """
 
     parametrisation: str
@@ -57,9 +57,10 @@ class Transfer:
     """How the curve of one arm moves with the width.
 
     Attributes:
-        slope: octaves per doubling of the width, least squares for each seed, then over seeds.
-        difference: from the reference's in the same parametrisation, paired by seed; None for the
-            reference.
+        parametrisation, arm: names.
+        slope: octaves per doubling of the width, fitted by least squares for each seed; over seeds.
+        difference: slope minus that of the reference in the same parametrisation, paired by seed;
+            None for the reference.
     """
 
     parametrisation: str
@@ -122,11 +123,13 @@ def _network(parametrisation: str, arm: Arm, width: int, group: Group, narrowest
 
 
 def slopes(rows: Sequence[Network]) -> RealArray:
-    """Octaves per doubling of the width of each seed or split, of the widths at which all have a
-    shift; `rows` are of one parametrisation and arm.
+    """Octaves per doubling of the width for each seed or split, from the widths that have shifts.
+
+    Args:
+        rows: networks of one parametrisation and arm.
 
     Returns:
-        `[seeds]`; empty where fewer than two widths have shifts.
+        `[seeds]`; empty if fewer than two widths have shifts.
     """
     known = [row for row in rows if row.shifts]
     sizes = {len(row.shifts) for row in known}

@@ -1,4 +1,4 @@
-"""The commands: each parses its command line and prints; what they do is in the other packages."""
+"""The commands: each parses its command line and prints; other packages do the work."""
 
 from cvtrain.process.environment import set_environment
 

@@ -2,8 +2,8 @@
 
     cvtrain convert --from wirtinger --to pytorch adamw lr=1e-3 eps=1e-8 clip.norm=1
 
-Frameworks are those of `cvtrain.laws.FRAMEWORKS`. The exit status is 0 where the two sides end with
-the same weights, 1 where nothing makes them, and 2 for bad input.
+Frameworks are those of `cvtrain.laws.FRAMEWORKS`. The exit status is 0 if both sides end with the
+same weights, 1 if no hyperparameters achieve that, and 2 for bad input.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from cvtrain.process.exit_status import run_command
 NAME = "cvtrain convert"
 EXACT, INEXACT = 0, 1
 ROUNDING = 1e-9
-"""Weights of two trainings that are equal up to rounding lie no farther apart, relatively."""
+"""Largest relative distance between weights of two trainings that are equal up to rounding."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the conversion that `arguments` ask for (the process's own, where None).
+    """Print the conversion that `arguments` request (None: the process's own).
 
     Returns:
         the exit status: 0 (exact), 1 (no exact conversion), 2 (bad input), 130, 143 or 141 (ended
-        by a signal, or since nobody reads the output).
+            by a signal, or since nobody reads the output).
     """
     return run_command(NAME, lambda: run(arguments))
 
@@ -49,8 +49,8 @@ def account(conversion: Conversion, apart: float | None = None) -> list[str]:
     """The conversion as lines of text: a table, obstacles to it, and overrides for cvtrain.
 
     Args:
-        conversion: with values for the target, or without.
-        apart: from `cvtrain.laws.verify.distance`; None: it is trained here.
+        conversion: conversion with or without values for the target.
+        apart: distance from `cvtrain.laws.verify.distance`; None: measured here.
     """
     source, target = conversion.source, conversion.target
     lines = [
@@ -173,7 +173,7 @@ def _hyperparameters(optimizer: str, texts: Sequence[str]) -> tuple[Values, Valu
 
 
 def _value(name: str, text: str, default: Any) -> Any:
-    """The value that a text stands for, of the kind that the default value has."""
+    """Parse a value of the type of the default value."""
     value = _read(text)
     if isinstance(default, bool):
         if not isinstance(value, bool):
@@ -182,7 +182,7 @@ def _value(name: str, text: str, default: Any) -> Any:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not math.isfinite(value):
             raise InputError(f"{name}={text}: should be a finite number")
-        # A whole number for a learning rate is a number like any other.
+        # A whole number is valid for a learning rate.
         return float(value) if isinstance(default, float) else value
     return value
 
@@ -193,7 +193,7 @@ def _read(text: str) -> Any:
         return named[text.lower()]
     try:
         return float(text) if not text.lstrip("+-").isdecimal() else int(text)
-    except ValueError:  # no number, or one of thousands of digits
+    except ValueError:  # not a number, or one with thousands of digits
         pass
     try:
         value = ast.literal_eval(text)

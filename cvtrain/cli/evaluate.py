@@ -1,4 +1,4 @@
-"""`cvtrain evaluate`: a run's network on any split of its data.
+"""`cvtrain evaluate`: measure a run's network on any split of its data.
 
     cvtrain evaluate outputs/default/… --split validation --predictions outputs.npz
 
@@ -44,9 +44,9 @@ WEIGHTS = {
     "last": "last weights",
     "average": "averaged weights",
 }
-"""Of a run's checkpoints, as run.json calls those that were tested."""
+"""Names of the checkpoints' weights, as run.json uses them for tested weights."""
 MOST_CLASSES = 20
-"""Of a confusion matrix at a terminal."""
+"""Largest number of classes of a confusion matrix that is shown at a terminal."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +54,13 @@ class Evaluation:
     """Loss and metrics of a network on a split.
 
     Attributes:
-        step: updates that its weights have had.
+        step: number of updates that its weights have had.
         values: loss and metrics by name.
-        confusion: [classes, classes] counts, true classes in rows; None in a regression.
-        class_names: of the classes, where they have names.
-        predictions: outputs [N, …], as the network returns them, and the split's targets; None
-            where they were not asked for.
-        target_scale: what the targets were divided by, and hence the unit of the predictions.
+        confusion: counts [classes, classes], true classes in rows; None for a regression.
+        class_names: names of the classes, if they have any.
+        predictions: outputs [N, …] of the network, and the split's targets; None if not requested.
+        target_scale: number by which the targets were divided, and hence the unit of the
+            predictions.
     """
 
     step: int
@@ -72,11 +72,11 @@ class Evaluation:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Evaluate the run that `arguments` name (the process's own, where None).
+    """Evaluate the run that `arguments` name (None: the process's own).
 
     Returns:
         the exit status: 0, 2 (bad input), 130, 143 or 141 (ended by a signal, or since nobody reads
-        the output).
+            the output).
     """
     return run_command(NAME, lambda: run(arguments))
 
@@ -110,14 +110,14 @@ def evaluate(
     """Run a trained network over a split of the data that it was trained on, piece by piece.
 
     Args:
-        directory: of the run.
+        directory: directory of the run.
         split: ``train``, ``validation`` or ``test``.
         checkpoint: ``best`` (lowest validation loss), ``last`` or ``average``.
-        trusted: packages of the user's own that the run's `_target_`s may name.
+        trusted: packages of the user that the run's `_target_`s may name.
         predictions: whether to keep every output in memory.
 
     Raises:
-        InputError: the run's files cannot be used, or do not fit together.
+        InputError: the run's files are not valid, or do not fit together.
     """
     import_from_working_directory()
     _, config = load_run_config(directory, trusted)
@@ -127,7 +127,7 @@ def evaluate(
         return _evaluated(task, model, split, step, predictions)
     except InputError:
         raise
-    except Exception as error:  # whatever a user's network, or a stranger's data, come up with
+    except Exception as error:  # a user's network or a stranger's data may raise anything
         raise InputError(f"{directory}: cannot be evaluated: {describe_error(error)}") from error
 
 
@@ -164,11 +164,11 @@ def _evaluated(task: Task, model: nn.Module, name: SplitName, step: int, keep: b
 
 
 def save_predictions(outputs: Tensor, targets: Tensor, path: Path, scale: float = 1.0) -> None:
-    """Write NumPy arrays `outputs` and `targets`, complex as they are, into one .npz file; where
-    targets were divided by a `scale`, that too, as `target_scale`.
+    """Write the NumPy arrays `outputs` and `targets`, complex if they are, into one .npz file; if
+    targets were divided by a `scale`, also `target_scale`.
 
     Raises:
-        InputError: it cannot be written, or exists.
+        InputError: the file cannot be written, or exists.
     """
     if path.suffix != ".npz":
         raise InputError(f"--predictions {path}: should end in .npz")

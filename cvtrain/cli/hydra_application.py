@@ -1,4 +1,4 @@
-"""Hydra without `hydra.main`: its command-line flags, its search path, its one global state."""
+"""Hydra without `hydra.main`: its command-line flags, search path and global state."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ VERSION_BASE = "1.3"
 
 
 def parse_arguments(arguments: list[str]) -> Namespace:
-    """Hydra's flags, and `overrides`: the other words.
+    """Parse Hydra's flags; `overrides` holds the other words.
 
     Raises:
-        InputError: a flag that Hydra does not have, or without its value.
+        InputError: a flag is unknown to Hydra, or lacks its value.
     """
     parser = get_args_parser()
 
@@ -36,16 +36,16 @@ def parse_arguments(arguments: list[str]) -> Namespace:
 
 
 def start_hydra(args: Namespace) -> Hydra:
-    """Hydra as it is at the start of a process, with the folders of configuration files that the
-    flags name.
+    """Hydra in the state of a new process, with the folders of configuration files that the flags
+    name.
 
     Raises:
-        InputError: one of the folders does not exist.
+        InputError: a folder does not exist.
     """
     from hydra._internal.hydra import Hydra
     from hydra.core.global_hydra import GlobalHydra
 
-    # Hydra keeps one global state; a second command in one process starts afresh.
+    # Hydra has one global state; a second command in one process starts with a new one.
     GlobalHydra.instance().clear()
     hydra_version.setbase(VERSION_BASE)
     path = create_config_search_path(args.config_path or configuration_folder())

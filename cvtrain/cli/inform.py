@@ -1,4 +1,5 @@
-"""What Hydra prints instead of training: `--help`, `--cfg`, `--info`, completion of words."""
+"""Information that Hydra prints instead of training: `--help`, `--cfg`, `--info`, tab
+completion."""
 
 from __future__ import annotations
 
@@ -19,15 +20,15 @@ from cvtrain.process.plain_text import cvtrain_command
 
 SHELLS = ("bash", "fish", "zsh")
 COMPLETED_LINE = "COMP_LINE"
-"""Environment variable in which a shell passes on what has been typed so far."""
+"""Environment variable in which a shell passes the words typed so far."""
 
 
 def inform(args: Namespace) -> None:
-    """Print what `--help`, `--cfg`, `--info`, `--hydra-help` or a completion asks for: Hydra's own
-    answers.
+    """Print what `--help`, `--cfg`, `--info`, `--hydra-help` or a completion requests, by Hydra
+    itself.
 
     Raises:
-        InputError: it asks for what does not exist.
+        InputError: the requested information does not exist.
     """
     hydra, config_name = start_hydra(args), args.config_name or CONFIG_NAME
     composer = Composer(hydra.config_loader, config_name)
@@ -63,20 +64,20 @@ def inform(args: Namespace) -> None:
     except (ValueError, TypeError, AttributeError, AssertionError) as error:
         if isinstance(error, InputError):
             raise
-        # Of Python's logging, which Hydra sets up first.
+        # The messages of Python's logging, which Hydra configures first.
         raise InputError(f"{' '.join(args.overrides)}: {describe_error(error)}") from error
     finally:
-        # At once: Hydra prints a traceback where its output is closed before its end.
-        print(output.getvalue(), end="")  # nowhere, where stdout is closed
+        # At once, since Hydra prints a traceback if its output is closed before its end.
+        print(output.getvalue(), end="")  # discarded if stdout is closed
 
 
 @contextmanager
 def _started_by_name() -> Iterator[None]:
-    """Inside, Hydra takes this process for the installed ``cvtrain``.
+    """Context in which Hydra takes this process for the installed ``cvtrain``.
 
-    It registers completion for the program that it finds in `sys.argv`; behind scripts/cvtrain that
-    would be ``python``. A shell completes a program by the last part of its path, so this serves
-    ``scripts/cvtrain`` too.
+    It registers completion for the program in `sys.argv`; with scripts/cvtrain that would be
+    ``python``. A shell completes a program by the last part of its path, so this also works for
+    ``scripts/cvtrain``.
     """
     before = sys.argv
     sys.argv = ["cvtrain", *before[1:]]

@@ -1,12 +1,12 @@
-"""`cvtrain inspect`: which gradient convention a network has, before it is trained.
+"""`cvtrain inspect`: find the gradient convention of a network before it is trained.
 
     cvtrain inspect model=custom model._target_=mylab.networks.TwoLayers trusted_modules='[mylab]'
     cvtrain inspect model=mlp start_from=outputs/default/…
 
-The words are overrides, as for training; of module=custom the loss is that of its training_step.
-start_from takes the weights of a run. steps=50 trains a copy for so many updates, and averages the
-share of the squared gradient along them. The exit status is 0, 1 where a gradient is wrong, missing
-or not finite or an imaginary part is dropped, or 2 for bad input.
+The words are overrides, as for training; with module=custom the loss is that of its training_step.
+start_from takes the weights of a run. steps=50 trains a copy for this many updates, and averages
+the share of the squared gradient along them. The exit status is 0, 1 if a gradient is wrong,
+missing or not finite or an imaginary part is dropped, or 2 for bad input.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ MOST_STEPS = 10**6
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Inspect what `arguments` configure (the process's own, where None).
+    """Inspect the network that `arguments` configure (None: the process's own).
 
     Returns:
         the exit status: 0, 1 (something is wrong), 2 (bad input), 130, 143 or 141 (ended by a
-        signal, or since nobody reads the output).
+            signal, or since nobody reads the output).
     """
     return run_command(NAME, lambda: run(arguments))
 
@@ -74,7 +74,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _without_steps(words: list[str]) -> tuple[list[str], int]:
-    """The words without ``steps=N``, and N; 0 where it is not among them."""
+    """The words without ``steps=N``, and N; 0 if it is not among them."""
     steps = [word for word in words if word.startswith("steps=")]
     numbers = [word.partition("=")[2] for word in steps]
     for word, number in zip(steps, numbers, strict=True):
@@ -88,11 +88,12 @@ def inspect_task(task: Task, steps: int = 0) -> Inspection:
     """Inspect the network of a task, with its loss, on its training data.
 
     Args:
-        task: of the network.
-        steps: updates of a short training, along which the share of the gradient is averaged.
+        task: task of the network.
+        steps: number of updates of a short training, along which the share of the gradient is
+            averaged.
 
     Raises:
-        InputError: data, network or loss fail.
+        InputError: data, network or loss raise an error.
     """
     model, train, objective = task.model(), task.dataset.train, task.objective
     first = train.take(torch.arange(min(PROBED, len(train))))
@@ -116,7 +117,7 @@ def inspect_task(task: Task, steps: int = 0) -> Inspection:
         return float(judged[1].sum()) if len(judged) > 1 else len(judged[0])
 
     # Conventions and constants are those of the loss alone: the probed samples have no weights, or
-    # equal ones for a step that takes some.
+    # equal ones for a step that takes weights.
     probe: tuple[Any, Any] = (first.inputs, first.targets)
     if step is not None:
         equal = () if first.weights is None else (torch.ones_like(first.weights),)

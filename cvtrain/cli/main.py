@@ -1,7 +1,7 @@
-"""The front door: `python -m cvtrain`, `cvtrain` where it is installed, and `scripts/cvtrain`.
+"""The entry point: `python -m cvtrain`, the installed `cvtrain`, and `scripts/cvtrain`.
 
 The first word chooses a command (`report`, `tensorboard`, …). Without one it is `train`: the words
-are overrides of Hydra's, and runs are trained.
+are overrides of Hydra, and runs are trained.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ COMMANDS = ("convert", "evaluate", "inspect", "report", "reproduce", "tensorboar
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line `arguments` (the process's own, where None).
+    """Run the command line `arguments` (None: the process's own).
 
     Returns:
         the exit status: 0, 1 (failed), 2 (bad input), 130 or 143 (Ctrl-C, SIGTERM), 141 (nobody
-        reads the output any more).
+            reads the output any more).
     """
     name, rest = _chosen(sys.argv[1:] if arguments is None else arguments)
     status: int = import_module(f"cvtrain.cli.{name}").main(rest)
@@ -34,8 +34,8 @@ def console() -> NoReturn:
     name, rest = _chosen(sys.argv[1:])
 
     def command() -> int:
-        # Imported only now: it takes seconds, in which a signal may come, and no command waits for
-        # what another one needs.
+        # Imported only now: it takes seconds, in which a signal may come, and each command imports
+        # only what it needs.
         status: int = import_module(f"cvtrain.cli.{name}").run(rest)
         return status
 
@@ -45,7 +45,7 @@ def console() -> NoReturn:
 
 
 def _chosen(words: Sequence[str]) -> tuple[str, list[str]]:
-    """The module of `cvtrain.cli` that is asked for, and its own words."""
+    """The module of `cvtrain.cli` that is requested, and its arguments."""
     if words and words[0] in COMMANDS:
         return words[0], list(words[1:])
     return "train", list(words)

@@ -10,18 +10,18 @@ from cvtrain.process.plain_text import cvtrain_command
 
 
 def as_typed_here(command: str, description: str) -> str:
-    """A description whose lines that begin with ``cvtrain`` and the command show it as it is typed
-    here, e.g. ``scripts/cvtrain report``."""
+    """A description in which lines that begin with ``cvtrain`` and the command show it as it is
+    typed here, e.g. ``scripts/cvtrain report``."""
     return description.replace(f"    cvtrain {command}", f"    {cvtrain_command(command)}")
 
 
 class CommandParser(ArgumentParser):
-    """Parses the words of one command; raises InputError where argparse prints its usage and exits.
+    """Parses the words of one command; raises InputError where argparse would print usage and exit.
 
     Args:
         command: name of the command, such as ``report``.
-        description: for ``--help``, whose line breaks stay; see `as_typed_here`.
-        arguments: others of `argparse.ArgumentParser`.
+        description: text for ``--help``, whose line breaks are kept; see `as_typed_here`.
+        arguments: other arguments of `argparse.ArgumentParser`.
     """
 
     def __init__(self, command: str, description: str, **arguments: Any) -> None:

@@ -17,18 +17,18 @@ first to the second."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Report on the directories that `arguments` name (the process's own, where None).
+    """Report on the directories that `arguments` name (None: the process's own).
 
     Returns:
-        the exit status: 0, 1 (what an experiment claims does not hold), 2 (bad input), 130, 143 or
-        141 (ended by a signal, or since nobody reads the output).
+        the exit status: 0, 1 (a claim of an experiment does not hold), 2 (bad input), 130, 143 or
+            141 (ended by a signal, or since nobody reads the output).
     """
     return run_command(NAME, lambda: run(arguments))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Report on directories, as `main` does, but raise errors instead of printing them."""
-    # Not at the top: it takes a second, in which a signal may come too.
+    # Not at the top: importing it takes a second, in which a signal may come.
     from cvtrain.experiments.publish import publish, publish_together
 
     parser = CommandParser("report", DESCRIPTION)

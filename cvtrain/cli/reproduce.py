@@ -1,4 +1,4 @@
-"""`cvtrain reproduce`: every experiment of the ablation suite, and one report on all."""
+"""`cvtrain reproduce`: run every experiment of the ablation suite, with one report on all."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ STOPPED = (130, 141, 143)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what `arguments` ask for (the process's own, where None).
+    """Run the experiments that `arguments` name (None: the process's own).
 
     Returns:
-        the exit status: 0, 1 (an experiment failed, or what it claims does not hold), 2 (bad
-        input), 130, 143 or 141 (stopped by a signal, or since nobody reads the output; the same
-        command goes on from there).
+        the exit status: 0, 1 (an experiment failed, or its claim does not hold), 2 (bad input),
+            130, 143 or 141 (stopped by a signal, or since nobody reads the output; the same command
+            continues).
     """
     return run_command(NAME, lambda: run(arguments))
 
@@ -64,10 +64,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def reproduce(root: Path, names: Sequence[str], quick: bool) -> int:
-    """Run what is not complete yet in `root`, then report on all of `names` in `root`/report.
+    """Run the experiments that are not complete yet in `root`, then report on all of `names` in
+    `root`/report.
 
     Returns:
-        the exit status, as of `main`.
+        the exit status, as for `main`.
     """
     from cvtrain.experiments.judged_claims import JudgedClaims
     from cvtrain.experiments.publish import publish_together
@@ -118,9 +119,9 @@ def complete(root: Path, name: str, command: Sequence[str]) -> Path | None:
     """The directory in which every run of an experiment has ended, or None.
 
     Args:
-        root: of the suite.
-        name: of the experiment.
-        command: that it was made by, with this very state of the program.
+        root: folder of the suite.
+        name: name of the experiment.
+        command: command that made it, with the present state of the program.
     """
     from cvtrain.analysis.load import load
     from cvtrain.process.regular_file import is_file
@@ -136,8 +137,8 @@ def complete(root: Path, name: str, command: Sequence[str]) -> Path | None:
 
 
 def attempt(root: Path, name: str, command: Sequence[str]) -> Path | None:
-    """The newest directory of an experiment, complete or not, that this command made with this very
-    state of the program; None where there is none."""
+    """The newest directory of an experiment, complete or not, that this command made with the
+    present state of the program; None if there is none."""
     from cvtrain.runs.journal import SWEEP_FILE
     from cvtrain.runs.run_json import read_record
     from cvtrain.runs.versions import source_commit
@@ -168,7 +169,7 @@ def _train(root: Path, name: str, command: Sequence[str]) -> int:
         overrides = [as_override("resume", str(earlier.resolve()))]
     else:
         overrides = [*command, as_override("hydra.sweep.dir", str((root / name).resolve()))]
-    # What it says is in its report; here only how it went on.
+    # The report has the results; only the progress is printed here.
     with redirect_stdout(StringIO()):
         try:
             return train(overrides)

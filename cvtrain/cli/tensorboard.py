@@ -39,14 +39,14 @@ Ctrl-C ends it."""
 LAST_PORT = 65535
 STOPPED = 0
 REFRESH_SECONDS = 10.0
-"""How often runs that have begun meanwhile are added."""
+"""Seconds between additions of runs that have started meanwhile."""
 PINNED = re.compile(rf"{OVER_OCTAVE}[^/]*/.*/(val_loss|test_accuracy|test_nmse)")
 """Tags of the learning-rate curves that are shown first."""
 MOST_PINNED = 8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve the directory that `arguments` name (the process's own, where None) until Ctrl-C.
+    """Serve the directory that `arguments` name (None: the process's own) until Ctrl-C.
 
     Returns:
         the exit status: 0 (ended by a signal), 2 (bad input), 141 (nobody reads the output).
@@ -96,7 +96,7 @@ def _runs(directory: Path, everything: bool) -> tuple[Runs, int]:
         why = "; its runs were trained with signals.tensorboard=false" if unrecorded else ""
         raise InputError(f"{directory}: no runs are here (no {NAME_BEGINS}* found{why})")
     for path in files:
-        # TensorBoard would wait for a pipe, and show no other run meanwhile.
+        # TensorBoard would block on a pipe, and show no other run.
         if not is_file(path):
             kind = kind_of(path)
             reason = "cannot be read" if kind is None else f"is {kind}"
@@ -108,8 +108,8 @@ def serve(view: Path, port: int | None) -> str:
     """Start TensorBoard in threads of this process.
 
     Args:
-        view: a directory, of which all runs are shown.
-        port: None: the first free one from 6006 on.
+        view: directory whose runs are all shown.
+        port: port; None: the first free one from 6006 on.
 
     Returns:
         the address.
@@ -124,7 +124,7 @@ def serve(view: Path, port: int | None) -> str:
     chosen = [] if port is None else [f"--port={port}"]
     board.configure(argv=["", f"--logdir={view}", "--host=localhost", *chosen])
     try:
-        with redirect_stderr(StringIO()):  # a note on its loader; what is wrong is raised
+        with redirect_stderr(StringIO()):  # a note on its loader; errors are raised
             address: str = board.launch()
     except program.TensorBoardServerException as error:
         raise InputError(f"{error.msg} (--port 0 takes a free one)") from None
@@ -132,14 +132,14 @@ def serve(view: Path, port: int | None) -> str:
 
 
 def page(runs: Runs) -> str:
-    """What follows the address so that the page shows the runs well: one colour for the runs of an
-    arm, curves as they were measured (TensorBoard smooths them), learning-rate curves on top."""
+    """The part after the address that sets up the page: one colour for the runs of an arm, curves
+    without smoothing, learning-rate curves on top."""
     tags = sorted({tag for folder in runs.values() for tag in _learning_rate_curves(folder)})
     settings = {"runColorGroup": f"regex:{ARM_OF_NAME}", "smoothing": "0"}
     if tags:
         cards = [{"plugin": "scalars", "tag": tag} for tag in tags[:MOST_PINNED]]
         settings["pinnedCards"] = json.dumps(cards, separators=(",", ":"))
-    # SCALARS and CUSTOM SCALARS have a setting of their own, which they read after the hash.
+    # SCALARS and CUSTOM SCALARS have separate settings, which they read after the hash.
     return f"?{urlencode(settings, quote_via=quote, safe='/:,*')}#timeseries&_smoothingWeight=0"
 
 

@@ -1,8 +1,8 @@
-"""The training command: Hydra's own, with its errors replaced by ours.
+"""The training command: Hydra's command with clear errors.
 
-`hydra.main` prints a traceback or a wrong reason for many mistakes, exits with 1 for all of them,
-and makes directories before a point is checked. Here every point is checked first; what is wrong
-takes a line or two and exits with status 2.
+For many mistakes `hydra.main` prints a traceback or a wrong reason, exits with 1 for all of them,
+and makes directories before a point is checked. Here every point is checked first; an error takes a
+line or two and exits with status 2.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line `arguments` (the process's own, where None).
+    """Run the command line `arguments` (None: the process's own).
 
     Returns:
         the exit status: 0, 1 (a run failed), 2 (bad input), 130 or 143 (Ctrl-C, SIGTERM), 141
-        (nobody reads the output any more).
+            (nobody reads the output any more).
     """
     typed = list(sys.argv[1:] if arguments is None else arguments)
     return run_command("cvtrain", lambda: run(typed), STOPPED_AND_KEPT)
@@ -78,7 +78,7 @@ def run(arguments: list[str]) -> int:
 
     Raises:
         InputError: bad input; nothing has been trained.
-        RunFailed: a run failed, or what an experiment claims does not hold.
+        RunFailed: a run failed, or a claim of an experiment does not hold.
         Interrupted: a signal came.
     """
     begin_command()
@@ -90,7 +90,7 @@ def train_in(arguments: list[str]) -> Path | None:
     """Run a command line, as `run` does.
 
     Returns:
-        the directory of the sweep or run; None where nothing was to be trained.
+        the directory of the sweep or run; None if nothing was to be trained.
     """
     interruption.check()
     import_from_working_directory()
@@ -99,7 +99,7 @@ def train_in(arguments: list[str]) -> Path | None:
     _check_words(args.overrides)
     _remember_debug(args.overrides)
     if args.experimental_rerun is not None:
-        # Hydra would unpickle the file, and so execute what is in it.
+        # Hydra would unpickle the file, and thereby execute its content.
         raise InputError(
             f"--experimental-rerun {args.experimental_rerun}: is not taken, since it executes what"
             " is in the file; resume=… goes on with a sweep or a run"
@@ -134,7 +134,7 @@ def _train(args: Namespace) -> Path | None:
 
 
 def _logger(args: Namespace, overrides: Sequence[str]) -> AnyLoggerConfig | None:
-    """The logger that these overrides choose; None where there are none."""
+    """The logger that these overrides choose; None if there are none."""
     if not overrides:
         return None
     composer = Composer(start_hydra(args).config_loader, args.config_name or CONFIG_NAME)
@@ -158,7 +158,7 @@ def _check_words(words: Sequence[str]) -> None:
     """Check that the words are overrides.
 
     Raises:
-        InputError: with what was probably meant.
+        InputError: a word is not; the message has what was probably meant.
     """
     check_spaces(words)
     known = {"help": "--help", "version": "--version", **{name: name for name in COMMANDS}}
@@ -171,7 +171,7 @@ def _check_words(words: Sequence[str]) -> None:
 
 
 def _remember_debug(words: Sequence[str]) -> None:
-    """Let a fault be shown with its whole traceback where the command line has debug=true."""
+    """Let errors be shown with their whole traceback if the command line has debug=true."""
     for override in map(parse_override, words):
         if override.key_or_group == "debug" and override.value() is True:
             os.environ[FULL_ERROR] = "1"
@@ -216,7 +216,7 @@ def _run(hydra: Hydra, composer: Composer, config: DictConfig, overrides: list[s
 def _sweep(
     hydra: Hydra, composer: Composer, config: DictConfig, overrides: list[str]
 ) -> Path | None:
-    """Do what `Hydra.multirun` does, but tell apart what Hydra cannot build from what fails."""
+    """Do what `Hydra.multirun` does, but distinguish what Hydra cannot build from what fails."""
     name = composer.config_name
     _configure_logging(hydra, config, overrides)
     callbacks = Callbacks(config)
@@ -228,18 +228,18 @@ def _sweep(
         )
     except HydraException:
         raise
-    except Exception as error:  # a `_target_` that is no plugin, a plugin that cannot be imported
+    except Exception as error:  # a `_target_` that is not a plugin, or cannot be imported
         raise InputError(f"hydra.sweeper, hydra.launcher: {describe_error(error)}") from error
-    # Not resolved: ${seed} in an override is that of each point.
+    # Not resolved: ${seed} in an override is the seed of each point.
     typed: list[str] = OmegaConf.to_container(config.hydra.overrides.task)  # type: ignore[assignment]  # a list node
     sweeper.sweep(arguments=typed)
     callbacks.on_multirun_end(config=config, config_name=name)
-    # The sweeper has put there which directory it made.
+    # The sweeper has stored the directory that it made there.
     return None if config.plan is True else Path(str(config.hydra.sweep.dir))
 
 
 def _configure_logging(hydra: Hydra, config: DictConfig, overrides: list[str]) -> None:
-    """Configure logging as Hydra does when it composes; it would compose once more for that."""
+    """Configure logging as Hydra does when it composes, without composing once more."""
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     hydra_module.log = logging.getLogger(hydra_module.__name__)
     hydra._print_debug_info(config.hydra.job.config_name, overrides, config.hydra.mode)
@@ -256,8 +256,8 @@ def _sweeps(text: str) -> bool:
 
 
 def _compose_leniently(hydra: Hydra, composer: Composer, overrides: list[str]) -> DictConfig:
-    """Hydra's configuration of the command, before its sweeps are expanded; it says which mode is
-    meant, and is all that a single run or a sweeper begins with."""
+    """Hydra's configuration of the command before its sweeps are expanded; it determines the mode,
+    and is sufficient to start a single run or a sweeper."""
     for text in overrides:
         override = parse_override(text)
         composer.check(override)
@@ -274,9 +274,9 @@ def _compose_leniently(hydra: Hydra, composer: Composer, overrides: list[str]) -
         )
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         plain = [text for text in overrides if not _sweeps(text)]
-        composer.assemble(plain)  # which says more of a wrong key of the task
+        composer.assemble(plain)  # its error explains a wrong key of the task better
         raise InputError(explain(error)) from None
-    except KeyError as error:  # the one thing that Hydra looks up here
+    except KeyError as error:  # only the environment variable is looked up here
         raise InputError(
             f"hydra.job.env_copy: {error.args[0]} should be an environment variable that is set"
         ) from None

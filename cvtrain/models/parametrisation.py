@@ -1,13 +1,13 @@
-"""Parametrisations: how weights at the beginning, and what a learning rate does to them, follow
-the width of a network.
+"""Parametrisations: how initial weights and the learning rate of each layer scale with the width
+of a network.
 
 In the standard parametrisation the best learning rate of SGD falls as a network gets wider. Under
-maximal update (µP) every layer's features change by as much per step at any width, so that the best
-learning rate stays. What µP asks of the learning rate of each layer is written here as constant
-factors in the forward pass, so that one learning rate serves all layers, and any optimizer of that
-kind works as it is: a weight α·w with SGD's rate η moves like a weight with the rate α²η, with
-Adam's like one with αη (Yang et al. 2022, lemma J.1). For a complex weight E|w|² takes the place
-of the variance, and w.grad, a convention's constant factor included, that of the gradient.
+maximal update (µP) the features of every layer change equally per step at any width, so the best
+learning rate stays the same. The learning rate that µP requires of each layer is expressed here by
+constant factors in the forward pass, so that one learning rate suits all layers and optimizers need
+no changes: a weight α·w at the rate η moves like a weight at the rate α²η with SGD, and at αη with
+Adam (Yang et al. 2022, lemma J.1). For a complex weight E|w|² replaces the variance, and w.grad,
+including a convention's constant factor, replaces the gradient.
 
 Yang and Hu 2021, Feature learning in infinite-width neural networks, arXiv:2011.14522; Yang et al.
 2022, Tensor programs V, arXiv:2203.03466, tables 3 and 8.
@@ -31,9 +31,9 @@ class WidthFactors:
     """Constant factors of one linear layer; all are 1 at the base width.
 
     Attributes:
-        weight: α, of the weight in the forward pass.
-        bias: β, of the bias in the forward pass.
-        initial: of the weight as its initialisation draws it.
+        weight: α, factor of the weight in the forward pass.
+        bias: β, factor of the bias in the forward pass.
+        initial: factor of the initial weight.
     """
 
     weight: float = 1.0
@@ -46,15 +46,15 @@ def width_factors(
 ) -> WidthFactors:
     """Factors of a linear layer, relative to the same layer in a network of the base width.
 
-    With m = `fan_in` and n = `fan_out`, and 1 for None, the weight's learning rate is multiplied by
-    n/m and the bias's by n for SGD, by 1/m and 1 for Adam; the standard deviation of an output
-    layer's weights, which falls like m^-½ in the standard parametrisation, falls like 1/m.
+    With m = `fan_in` and n = `fan_out` (1 for None), the learning rate of the weight is multiplied
+    by n/m for SGD and 1/m for Adam, and that of the bias by n for SGD and 1 for Adam. The standard
+    deviation of an output layer's weights falls like 1/m instead of m^-½.
 
     Args:
         parametrisation: ``standard``, ``mup_sgd`` for SGD with or without momentum, ``mup_adam``
             for Adam and other rules whose update does not depend on the scale of the gradient.
-        fan_in, fan_out: of the layer, over those at the base width; None for the input's and the
-            output's, which do not grow with the width.
+        fan_in, fan_out: number of inputs and outputs of the layer, divided by that at the base
+            width; None for the inputs and outputs of the network, whose number is fixed.
     """
     if parametrisation == "standard":
         return WidthFactors()
@@ -68,8 +68,8 @@ class ScaledLinear(nn.Module):
     """y = α·x wᵀ + β·b around a linear layer with weight w and bias b, complex or real.
 
     Args:
-        layer: its weight is multiplied by the initial factor, in place.
-        factors: α and β, and the initial factor.
+        layer: linear layer, whose weight is multiplied by the initial factor in place.
+        factors: α, β and the initial factor.
     """
 
     def __init__(self, layer: nn.Module, factors: WidthFactors) -> None:
@@ -94,10 +94,10 @@ def parametrised(
     fan_in: float | None,
     fan_out: float | None,
 ) -> nn.Module:
-    """Give a linear layer the factors of its width; the layer itself where all of them are 1.
+    """Give a linear layer the factors of its width; returns the layer itself if all of them are 1.
 
     Args:
-        layer: with a weight [out, in] and a bias [out], complex or real.
+        layer: layer with a weight [out, in] and a bias [out], complex or real.
         parametrisation, fan_in, fan_out: as for `width_factors`.
     """
     factors = width_factors(parametrisation, fan_in, fan_out)
@@ -107,12 +107,12 @@ def parametrised(
 def check_parametrisation(
     parametrisation: Parametrisation, base_width: int, normalisation: str, initialisation: str
 ) -> None:
-    """Check that a parametrisation can hold for a multilayer perceptron.
+    """Check that a multilayer perceptron supports a parametrisation.
 
     Raises:
-        ValueError: there is no such parametrisation; maximal update with batch normalisation, whose
-            Γ it does not scale, or with an initialisation whose first weights depend on the width;
-            or a width below 1.
+        ValueError: the parametrisation does not exist, the base width is below 1, or maximal update
+            is combined with batch normalisation, whose Γ it does not scale, or with an
+            initialisation whose first layer depends on the width.
     """
     if parametrisation not in PARAMETRISATIONS:
         allowed = ", ".join(PARAMETRISATIONS)

@@ -1,7 +1,7 @@
-"""What a process of cvtrain has set up before it trains: environment variables and `sys.path`.
+"""Environment variables and `sys.path` that a process of cvtrain sets before it trains.
 
-The command does so, and the functions that stand for it (`cvtrain.configure`, `cvtrain.train`);
-importing a part of the library, such as a callback, changes nothing.
+The command sets them, and so do the functions that correspond to it (`cvtrain.configure`,
+`cvtrain.train`); importing a part of the library, such as a callback, changes nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CPU_FILE = Path("/proc/cpuinfo")
 def set_environment() -> None:
     """Set the variables that libraries read when torch is loaded or first computes.
 
-    Variables that are set already stay as they are. Processes that this one starts inherit them.
+    Variables that are set already are not changed. Processes that this one starts inherit them.
     """
     for name, value in numeric_environment().items():
         os.environ.setdefault(name, value)
@@ -25,13 +25,14 @@ def set_environment() -> None:
 def numeric_environment() -> dict[str, str]:
     """The variables of `set_environment` and their values."""
     variables = {
-        # Otherwise MKL rounds by where in memory an operand begins: by a run's place in its stack.
-        # Measured to cost nothing; it is read when MKL first runs.
+        # Otherwise MKL rounds depending on where in memory an operand begins: on a run's place in
+        # its stack. Measured to cost nothing; it is read when MKL first runs.
         "MKL_CBWR": "AUTO",
-        # Threads of GNU's OpenMP spin for about a millisecond while they wait, and so hold up those
-        # they wait for where another process computes beside this one. Measured on 2 cores, a stack
-        # of 64: alone 5.3 to 5.9 s instead of 4.2 to 7.6 s; two at once 8 s each, while with the
-        # default one beside two other processes took 80 s. Read when torch is loaded.
+        # Threads of GNU's OpenMP spin for about a millisecond while they wait, and so delay the
+        # threads they wait for if another process computes beside this one. Measured on 2 cores
+        # with a stack of 64: alone 5.3 to 5.9 s instead of 4.2 to 7.6 s; two at once 8 s each,
+        # while with the default one beside two other processes took 80 s. Read when torch is
+        # loaded.
         "GOMP_SPINCOUNT": "5000",
     }
     if _has_avx512():
@@ -45,8 +46,8 @@ def numeric_environment() -> dict[str, str]:
 def import_from_working_directory() -> None:
     """Let modules in the current directory be imported, after all others.
 
-    `python -m cvtrain` sees them anyway, the installed command `cvtrain` does not: a user's package
-    should be found by either.
+    `python -m cvtrain` finds them anyway, the installed command `cvtrain` does not; a user's
+    package should be found by both.
     """
     directory = str(Path.cwd())
     if directory not in sys.path and "" not in sys.path:

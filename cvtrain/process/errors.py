@@ -1,4 +1,4 @@
-"""What can go wrong, sorted by what the user can do about it."""
+"""Errors, by what the user can do about them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MACHINE_ERRNOS = frozenset(
         *(errno.ESTALE, errno.ETIMEDOUT, errno.ENOLCK),
     }
 )
-"""Errors of a disk, a network file system or the kernel; other numbers may be about one file."""
+"""Numbers of errors of a disk, a network file system or the kernel; others may concern one file."""
 
 MACHINE_MESSAGES = (
     "can't start new thread",
@@ -22,14 +22,14 @@ MACHINE_MESSAGES = (
     "CUDA error",
     *(f"{os.strerror(number)} ({number})" for number in MACHINE_ERRNOS),
 )
-"""Parts of the RuntimeErrors that torch and Python raise when the machine fails; torch ends a
-message on shared memory with the system's text and number."""
+"""Parts of RuntimeErrors that torch and Python raise when the machine fails; torch ends a message
+on shared memory with the system's text and number."""
 
 
 class InputError(ValueError):
     """Bad input: one to three lines that name the key, the value and what is allowed.
 
-    The command prints the message alone and exits with status 2, before any work has started.
+    The command prints only the message and exits with status 2, before any work has started.
     """
 
 
@@ -40,11 +40,12 @@ class StorageUnavailable(InputError):
 class RunFailed(BaseException):
     """Runs failed for a reason that was not their input; their directories hold the tracebacks.
 
-    Not an ``Exception``: Hydra would catch it and print its own account of it.
+    Not an ``Exception``: Hydra would catch it and print its own message.
 
     Args:
         message: the line that the command prints.
-        traceback: of the fault, where it happened in another process or in one run of several.
+        traceback: traceback of the error, if it occurred in another process or in one run of
+            several.
     """
 
     def __init__(self, message: str, traceback: str | None = None) -> None:
@@ -62,7 +63,7 @@ class StorageFailed(RunFailed):
 class FilesChanged(Exception):
     """Something else removed or changed a file or directory of a run while the run trained.
 
-    The run fails: its record would begin somewhere in the middle.
+    The run fails, because its record would begin somewhere in the middle.
     """
 
 
@@ -90,24 +91,24 @@ def first_line(error: BaseException | None) -> str:
 
 
 def describe_error(error: BaseException) -> str:
-    """`first_line`, after the name of the type where the message alone may not be understood.
+    """`first_line`, after the name of the exception type if the message alone may not be clear.
 
-    A KeyError says ``'lr'``; this says ``KeyError: 'lr'``. Where the error came from the user's own
+    A KeyError says ``'lr'``; this says ``KeyError: 'lr'``. If the error came from the user's own
     code, file, line and function follow.
     """
     kind, line = type(error).__name__, first_line(error)
     is_sentence = isinstance(error, ValueError | TypeError | RuntimeError | Warning)
     described = line if line and is_sentence else f"{kind}: {line}".removesuffix(": ")
-    place = user_place(error)
-    return described if place is None else f"{described} ({place})"
+    location = user_place(error)
+    return described if location is None else f"{described} ({location})"
 
 
 def failure_line(error: BaseException) -> str:
-    """The type of an error, the first line of its message and where in the user's code it came
-    from: what is recorded of a run that failed."""
-    place = user_place(error)
+    """The type of an error, the first line of its message and its place in the user's code: the
+    text that is recorded for a failed run."""
+    location = user_place(error)
     described = f"{type(error).__name__}: {first_line(error)}"
-    return described if place is None else f"{described} ({place})"
+    return described if location is None else f"{described} ({location})"
 
 
 def os_error_line(error: OSError) -> str:
@@ -117,15 +118,15 @@ def os_error_line(error: OSError) -> str:
 
 
 def machine_failure(error: BaseException) -> str | None:
-    """One line on the failure of the machine that led to an error, or None.
+    """One line on the failure of the machine that caused an error, or None.
 
     A full disk, a lost file system or a failing GPU says nothing about the network, the data or the
-    arguments. Memory that ran out is not counted: less may be asked for (`is_out_of_memory`).
+    arguments. Exhausted memory does not count: less may be requested (`is_out_of_memory`).
 
     Args:
-        error: its causes and contexts are looked at too, since libraries hide what they met.
+        error: exception; its causes and contexts are examined too, since libraries hide errors.
     """
-    import torch  # only here, for its type of error: every command imports this module
+    import torch  # here, since every command imports this module
 
     for link in error_chain(error):
         if isinstance(link, OSError) and _is_of_the_machine(link):
@@ -138,5 +139,5 @@ def machine_failure(error: BaseException) -> str | None:
 
 
 def _is_of_the_machine(error: OSError) -> bool:
-    # A library that gives up waiting for another machine has no number to give.
+    # A library that gives up waiting for another machine has no error number.
     return error.errno in MACHINE_ERRNOS or isinstance(error, TimeoutError | ConnectionError)

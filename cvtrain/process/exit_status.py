@@ -1,4 +1,4 @@
-"""How a command ends: its exit status and, if something is wrong, one line that says what."""
+"""How a command ends: its exit status and, if something is wrong, one line on it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from cvtrain.process.user_code import error_chain, user_traceback
 
 FAILED, BAD_INPUT = 1, 2
 FULL_ERROR = "HYDRA_FULL_ERROR"
-"""Environment variable, one of Hydra's, with which a fault is shown with its whole traceback."""
+"""Environment variable of Hydra with which an error is shown with its whole traceback."""
 STOPPED = "interrupted"
 STOPPED_AND_KEPT = "interrupted; what was trained is kept"
-"""What a command says that a signal ended."""
+"""Message of a command that a signal ended."""
 
 
 def end_quietly_on_ctrl_c() -> None:
-    """Let SIGINT end this process without a traceback, as SIGTERM does, before work has begun.
+    """Let SIGINT end this process without a traceback before work has begun, as SIGTERM does.
 
     Programs call it before their imports; `run_command` handles signals itself.
     """
@@ -36,16 +36,16 @@ def end_quietly_on_ctrl_c() -> None:
 
 
 def run_command(name: str, command: Callable[[], int], interrupted: str = STOPPED) -> int:
-    """Run a command and return its exit status, whatever ends it.
+    """Run a command and return its exit status, however it ends.
 
     Args:
-        name: begins the line that says what is wrong.
-        command: returns its exit status if nothing is wrong.
-        interrupted: what is said if a signal ends it.
+        name: name at the beginning of the line on an error.
+        command: function that returns its exit status if nothing is wrong.
+        interrupted: message if a signal ends the command.
 
     Returns:
-        The status that `command` returned; 1 after `RunFailed`; 2 after `InputError`; 130 or 143
-        after SIGINT or SIGTERM, wherever they came; 141 after SIGPIPE (nobody reads the output).
+        the status that `command` returned; 1 after `RunFailed`; 2 after `InputError`; 130 or 143
+        after SIGINT or SIGTERM at any moment; 141 after SIGPIPE (nobody reads the output).
     """
     escape_what_cannot_be_encoded()
     with signals_handled(), output_watched():
@@ -54,7 +54,7 @@ def run_command(name: str, command: Callable[[], int], interrupted: str = STOPPE
                 status = command()
                 for output in filter(None, (sys.stdout, sys.stderr)):
                     output.flush()
-                if status < 128:  # else the command has reported the signal
+                if status < 128:  # otherwise the command has reported the signal
                     interruption.check()
             except BaseException as error:
                 status = _status(name, error, interrupted)
@@ -64,17 +64,17 @@ def run_command(name: str, command: Callable[[], int], interrupted: str = STOPPE
 
 
 def end_process(name: str, command: Callable[[], int], interrupted: str = STOPPED) -> NoReturn:
-    """End this process with what `run_command` returns."""
+    """End this process with the result of `run_command`."""
     end_quietly_on_ctrl_c()  # a signal before or after the command
     sys.exit(run_command(name, command, interrupted))
 
 
 def escape_what_cannot_be_encoded() -> None:
-    """Let stdout and stderr show a character that their encoding lacks by its escape, such as
+    """Let stdout and stderr write characters that their encoding lacks as escapes such as
     ``\\u2202``, where Python would raise a UnicodeEncodeError.
 
-    In the locales C and POSIX stdout has ``surrogateescape``, for bytes of file names, and raises
-    it too.
+    In the locales C and POSIX stdout has the error handler ``surrogateescape``, for bytes of file
+    names, which raises it too.
     """
     for output in (sys.stdout, sys.stderr):
         if isinstance(output, TextIOWrapper) and output.errors in ("strict", "surrogateescape"):
@@ -101,10 +101,10 @@ def _status(name: str, error: BaseException, interrupted: str) -> int:
 
 
 def signal_behind(error: BaseException) -> int | None:
-    """The number of the signal that led to an error, or None.
+    """The number of the signal that caused an error, or None.
 
-    The error itself may not show it: a library may turn an exception that is raised in the middle
-    of it into one of its own.
+    The error itself may not show it, since a library may turn an exception raised within it into
+    its own.
     """
     if interruption.requested is not None:
         return interruption.requested
@@ -113,6 +113,6 @@ def signal_behind(error: BaseException) -> int | None:
     if isinstance(error, KeyboardInterrupt):
         return signal.SIGINT
     broken = any(isinstance(link, BrokenPipeError) for link in error_chain(error))
-    # It may be another pipe, such as a worker's. Rich makes a SystemExit of one of its own.
+    # It may be another pipe, e.g. of a worker. Rich turns its own broken pipe into a SystemExit.
     is_output = broken and (output_closed() or isinstance(error, SystemExit))
     return signal.SIGPIPE if is_output else None

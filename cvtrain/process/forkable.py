@@ -1,8 +1,8 @@
-"""A process that can be forked after it has loaded torch: its forks begin with all it has loaded.
+"""Keep a process forkable after it has loaded torch, so that its forks have loaded it too.
 
-Loading torch and Lightning takes seconds, in each process that is started anew. In a fork it takes
-none, and the data are there too. But threads do not survive a fork, and a thread pool of torch's
-that lacks its threads waits for them forever. So torch gets one thread before it first computes.
+Every new process takes seconds to load torch and Lightning; a fork takes none, and has the data as
+well. But threads do not survive a fork, and a thread pool of torch that lacks its threads waits for
+them forever. torch is therefore limited to one thread before it first computes.
 """
 
 from __future__ import annotations
@@ -21,26 +21,24 @@ from cvtrain.process.signals import children_shielded_from_ctrl_c
 Result = TypeVar("Result")
 
 _fresh = False
-"""Whether this process began as a command: without torch."""
+"""Whether this process started as a command, without torch."""
 _threads: int | None = None
-"""Of torch, while this process has given them up to be forkable."""
+"""Number of threads of torch before it was limited to one; None: it is not limited."""
 
 
 def begin_command() -> None:
-    """Note whether a command begins in a process of its own, in which torch has computed nothing.
-
-    It has not where a program has loaded torch before it calls cvtrain.
-    """
+    """Note whether the command has its own process, in which torch has computed nothing. This is
+    not so if a program loaded torch before it called cvtrain."""
     global _fresh
     _fresh = "torch" not in sys.modules
 
 
 def become_forkable() -> bool:
-    """Let torch start no threads in this process; to be called before torch computes for a command.
+    """Prevent torch from starting threads in this process; call this before torch computes.
 
     Returns:
-        whether the process can be forked: False in a process that is not the command's own, and
-        where the system's libraries do not survive a fork (macOS).
+        whether the process can be forked. False if the process is not the command's own, and on
+        systems whose libraries do not survive a fork (macOS).
     """
     global _threads
     if _threads is not None:
@@ -61,17 +59,17 @@ def is_forkable() -> bool:
 
 @contextmanager
 def beside(work: Callable[[], Result]) -> Iterator[Callable[[], Result]]:
-    """Have work done in a fork of this process, beside what is done inside.
+    """Context during which a fork of this process calls a function.
 
-    Where this process cannot be forked, or has one core, it does the work itself, when it is asked
-    for the result. It does so too where the fork fails, and then raises what is wrong: work may be
-    begun twice.
+    If this process cannot be forked or has one core, it calls the function itself when the result
+    is requested. It also does so if the fork fails, and then raises the error; the function may
+    therefore be called twice.
 
     Args:
-        work: its result can be pickled; what else it changes in memory is lost.
+        work: function whose result can be pickled; its other changes in memory are lost.
 
     Yields:
-        a function that waits for the work and returns its result, to be called inside.
+        a function that waits for the result and returns it; call it within the context.
     """
     if not is_forkable() or usable_cores() == 1:
         yield work
@@ -98,7 +96,7 @@ def beside(work: Callable[[], Result]) -> Iterator[Callable[[], Result]]:
 
 
 def _send(work: Callable[[], Result], sender: Connection) -> None:
-    """Do the work in a fork; one that fails says nothing, since the work is done once more."""
+    """Call `work` and send its result. A failure is silent: the parent calls `work` again."""
     exit_with_parent()
     try:
         sender.send(work())
@@ -107,7 +105,7 @@ def _send(work: Callable[[], Result], sender: Connection) -> None:
 
 
 def use_all_threads() -> None:
-    """Let torch start threads again; the process cannot be forked any more."""
+    """Allow torch to start threads again; the process cannot be forked any more."""
     global _threads
     if _threads is not None:
         import torch
@@ -117,14 +115,14 @@ def use_all_threads() -> None:
 
 
 def usable_threads() -> int:
-    """How many threads torch has for this process and its forks together."""
+    """Number of threads that torch has for this process and its forks together."""
     import torch
 
     return _threads or torch.get_num_threads()
 
 
 def usable_cores() -> int:
-    """How many cores this process may use; ``OMP_NUM_THREADS`` limits them as it limits torch."""
+    """Number of cores that this process may use, limited by ``OMP_NUM_THREADS`` as torch is."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     limit = os.environ.get("OMP_NUM_THREADS", "")
     return min(cores, int(limit)) if limit.isdecimal() and int(limit) else cores

@@ -1,7 +1,7 @@
-"""What ends with a process: the processes that it started, and its temporary files.
+"""Things that end with a process: the processes that it started, and its temporary files.
 
-A process that is killed removes nothing. So each temporary directory is locked as long as its
-process lives, which the system sees to, and whoever makes the next one removes those without a
+A killed process removes nothing. Each temporary directory is therefore locked while its process
+lives (the system releases the lock), and the next process that makes one removes those without a
 lock.
 """
 
@@ -20,11 +20,12 @@ from pathlib import Path
 
 PREFIX = "cvtrain-"
 ATTEMPTS = 10
-"""Another process may take a directory, in the moment before it is locked, for an abandoned one."""
+"""Attempts at making a directory: another process may remove one in the moment before it is
+locked."""
 
 
 def exit_with_parent() -> None:
-    """End this process when its parent ends: a resumed sweep would write the same files.
+    """End this process when its parent ends, since a resumed sweep would write the same files.
 
     Ctrl-C, which reaches all processes of a terminal, is left to the parent.
     """
@@ -41,10 +42,11 @@ def _exit_after_parent() -> None:
 
 @contextmanager
 def scratch_directory() -> Iterator[Path]:
-    """A new directory for temporary files, removed at the end, or by the next one that is made.
+    """Context with a new directory for temporary files, which is removed at the end or, after a
+    crash, by the next process that makes one.
 
     Raises:
-        OSError: none can be made; the error names the folder of temporary files.
+        OSError: the directory cannot be made; the error names the folder of temporary files.
     """
     remove_abandoned()
     path, descriptor = _locked_directory()
@@ -57,9 +59,9 @@ def scratch_directory() -> Iterator[Path]:
 
 @contextmanager
 def temporary_files_in_scratch() -> Iterator[None]:
-    """Inside, `tempfile` makes everything in one scratch directory.
+    """Context in which `tempfile` makes everything in one scratch directory.
 
-    Where none can be made nothing changes: not every command needs temporary files.
+    If none can be made, nothing changes: not every command needs temporary files.
     """
     before = tempfile.tempdir
     scratch = scratch_directory()
@@ -106,7 +108,7 @@ def _locked_directory() -> tuple[Path, int]:
         except BlockingIOError:
             os.close(descriptor)
             continue
-        except OSError:  # no locks here, so that nobody takes it for an abandoned one
+        except OSError:  # without locks nobody takes it for an abandoned directory
             return path, descriptor
         if path.is_dir():
             return path, descriptor

@@ -1,4 +1,4 @@
-"""How many processes and how much memory may be asked of this machine."""
+"""Limits of this machine on numbers of processes and on memory."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ import psutil
 from cvtrain.process.errors import InputError
 
 PROCESSES_PER_CORE = 4
-"""Each takes some 400 MB before it trains; more than a few for each core make nothing faster."""
+"""Processes per core: each takes some 400 MB before it trains, and more make nothing faster."""
 
 CGROUP = Path("/sys/fs/cgroup")
 STATUS = Path("/proc/self/status")
 
 
 def most_processes() -> int:
-    """The largest number of training processes that may be asked for on this machine."""
+    """The largest number of training processes that may be requested on this machine."""
     return PROCESSES_PER_CORE * (os.cpu_count() or 1)
 
 
 def check_process_count(key: str, processes: int) -> None:
-    """Refuse more processes than `most_processes`.
+    """Check that a number of processes is at most `most_processes`.
 
     Args:
-        key: the configuration key that asks for them.
-        processes: how many.
+        key: configuration key that requests them.
+        processes: number of processes.
 
     Raises:
-        InputError: there are too many; the message says how many there may be.
+        InputError: there are too many; the message has the largest number.
     """
     if processes > most_processes():
         raise InputError(
@@ -42,23 +42,24 @@ def check_process_count(key: str, processes: int) -> None:
 
 
 def free_host_memory() -> float:
-    """Bytes that this process can still take: what is free, within a container's limit."""
+    """Memory that this process can still take, in bytes: free memory, within a container's
+    limit."""
     free = float(psutil.virtual_memory().available)
     try:
-        limit = float((CGROUP / "memory.max").read_text())  # or "max", which is no number
+        limit = float((CGROUP / "memory.max").read_text())
         used = float((CGROUP / "memory.current").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # a ValueError for "max"
         return free
     return min(free, limit - used)
 
 
 @contextmanager
 def within_free_memory() -> Iterator[None]:
-    """Inside, a request for more memory than is free raises MemoryError.
+    """Context in which a request for more memory than is free raises MemoryError.
 
-    Linux hands out memory that it does not have, and kills the process that fills it: a width with
-    three digits too many would end the command, or another one of the machine, without a word.
-    Elsewhere nothing is limited.
+    Linux grants memory that it does not have, and kills the process that fills it: a width with
+    three digits too many would end this or another command without a message. On other systems
+    nothing is limited.
     """
     used = _data_segment()
     if used is None:
@@ -79,7 +80,7 @@ def within_free_memory() -> Iterator[None]:
 
 
 def _data_segment() -> int | None:
-    """Bytes that count against RLIMIT_DATA; None where the system does not say."""
+    """Number of bytes that count against RLIMIT_DATA; None if the system does not report it."""
     try:
         match = re.search(r"VmData:\s+(\d+) kB", STATUS.read_text())
     except OSError:

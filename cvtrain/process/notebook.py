@@ -1,4 +1,4 @@
-"""What a notebook shows while a call works."""
+"""Output in a notebook while a call runs."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def in_notebook() -> bool:
 
 @contextmanager
 def progress_alone() -> Iterator[None]:
-    """Inside, results that a command would print are not shown, since the call returns them.
-    Progress is; in a notebook without the red background of stderr."""
+    """Context in which the results that a command would print are not shown, since the call returns
+    them. Progress is shown; in a notebook without the red background of stderr."""
     shown: TextIO = sys.stdout if in_notebook() else sys.stderr
     with redirect_stderr(shown), redirect_stdout(io.StringIO()):
         yield

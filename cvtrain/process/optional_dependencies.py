@@ -1,4 +1,4 @@
-"""Packages that only some of cvtrain needs: the extras of pyproject.toml."""
+"""Packages that only parts of cvtrain need: the extras of pyproject.toml."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from cvtrain.process.plain_text import printed_command, python_command
 
 
 def require_package(package: str, extra: str, wanted: str) -> None:
-    """Refuse a choice of the user whose package is not installed.
+    """Check that the package for a user's choice is installed.
 
     Args:
-        package: the name under which it is imported.
-        extra: the extra of cvtrain that installs it.
+        package: name under which it is imported.
+        extra: extra of cvtrain that installs it.
         wanted: the choice, as on the command line.
 
     Raises:
@@ -26,9 +26,9 @@ def require_package(package: str, extra: str, wanted: str) -> None:
 
 
 def install_command(extra: str) -> str:
-    """The line that installs an extra into the environment that runs this process.
+    """The command that installs an extra into the environment of this process.
 
-    From a source tree, that installs cvtrain from there with its constraints: no index has a
+    In a source tree it installs cvtrain from there with its constraints, since no index has a
     package of this name. Elsewhere it names the packages of the extra.
     """
     root = Path(__file__).resolve().parents[2]
@@ -40,7 +40,7 @@ def install_command(extra: str) -> str:
 
 
 def _requirements(extra: str) -> list[str]:
-    """The packages that the installed cvtrain names for an extra, with their versions."""
+    """The packages and versions that the installed cvtrain lists for an extra."""
     try:
         lines = distribution("cvtrain").requires or []
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""A terminal that shows every string as it is."""
+"""A terminal that shows every string literally."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from cvtrain.process.plain_text import printable
 
 
 class PlainConsole(Console):
-    """A rich console that shows mark-up, emoji names and escape sequences in a string as text.
+    """A rich console that shows mark-up, emoji names and escape sequences in strings as text.
 
     Args:
-        arguments: of `rich.console.Console`.
+        arguments: arguments of `rich.console.Console`.
     """
 
     def __init__(self, **arguments: Any) -> None:
-        # A notebook shows it as it shows prints, not as displayed pages.
+        # A notebook then shows it like printed text, not like displayed pages.
         super().__init__(
             markup=False, emoji=False, highlight=False, force_jupyter=False, **arguments
         )
 
     @property
     def is_terminal(self) -> bool:
-        """Whether it writes to a terminal; the streams of a notebook say so of themselves."""
+        """Whether it writes to a terminal, which the streams of a notebook claim to be."""
         return super().is_terminal and not in_notebook()
 
     def render_str(self, text: str, **arguments: Any) -> Text:
-        """A string as rich shows it, in a line, a cell or a title."""
+        """A string as rich text, for a line, a cell or a title."""
         return super().render_str(printable(text, lines=True), **arguments)

@@ -1,4 +1,4 @@
-"""Restores what a call of the library changes in the process: random state, signals, loggers, …"""
+"""Restore what a call of the library changes in the process: random state, signals, loggers, …."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Returned = TypeVar("Returned")
 Arguments = ParamSpec("Arguments")
 
 REGISTRIES: set[type] = {Plugins, SourcesRegistry, ConfigStore}
-"""Hydra's singletons that list what imported modules offer."""
+"""Hydra's singletons that list the contents of imported modules."""
 
 LOGGERS = ("", "lightning", "lightning.pytorch", "lightning.fabric", "hydra", "cvtrain")
-"""Loggers that Hydra, Lightning or cvtrain configure; the first one is the root."""
+"""Loggers that Hydra, Lightning or cvtrain configure; the first is the root."""
 
 
 def preserves_process_state(
@@ -47,13 +47,14 @@ def preserves_process_state(
 
 @contextmanager
 def preserved_process_state() -> Iterator[None]:
-    """Inside, a call of cvtrain may change the process; afterwards it is what it was before.
+    """Context in which a call of cvtrain may change the process; the process is restored
+    afterwards.
 
     Restored are Hydra's singletons and version base, OmegaConf's resolvers, the random generators
     of torch (on every device), NumPy and Python, torch's switches (dtype, threads, determinism,
-    cuDNN, precision of products, gradients), the environment, `sys.path`, handlers of signals,
-    filters of warnings, and levels and handlers of loggers. Modules that were imported stay
-    imported, and stay in Hydra's lists of plugins.
+    cuDNN, precision of products, gradients), the environment, `sys.path`, signal handlers, warning
+    filters, and levels and handlers of loggers. Imported modules stay imported, and stay in Hydra's
+    lists of plugins.
     """
     with ExitStack() as stack:
         for restore in _restorers():
@@ -74,7 +75,7 @@ def _restorers() -> Iterator[Callable[[], object]]:
 def _hydra() -> Callable[[], None]:
     instances: dict[type, Any] = dict(Singleton._instances)  # annotated there as something else
     resolvers = dict(BaseContainer._resolvers)
-    # The version base, the composed configuration, …: attributes of an object that stays.
+    # The version base, the composed configuration, …: attributes of an object that remains.
     attributes_of = {
         instance: dict(vars(instance))
         for kind, instance in instances.items()
@@ -154,7 +155,7 @@ def _environment() -> Callable[[], None]:
 
 def _signal_handlers() -> Callable[[], None]:
     if threading.current_thread() is not threading.main_thread():
-        return lambda: None  # Python sets handlers in the main thread alone
+        return lambda: None  # Python sets handlers only in the main thread
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
 
     def restore() -> None:

@@ -1,7 +1,7 @@
-"""Reads regular files only: other kinds, which anybody may have put in a file's place, are refused.
+"""Read regular files only; other kinds of files, which anybody may have put there, are rejected.
 
-A pipe in the place of a file would keep its reader waiting, a device would never end, and a file of
-terabytes would fill the memory.
+A pipe in place of a file would block its reader, a device would never end, and a file of terabytes
+would fill the memory.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ def open_regular(path: Path, most_bytes: int | None = None) -> BinaryIO:
     """Open a regular file for reading, in binary.
 
     Args:
-        path: of the file; links are followed.
-        most_bytes: largest size that is accepted; None: any.
+        path: path of the file; links are followed.
+        most_bytes: largest accepted size; None: any.
 
     Raises:
-        OSError: there is no such file, it cannot be opened, is of another kind (a directory, a
-            pipe, a device), or is too large (`UnsuitableFileError`).
+        OSError: the file does not exist, cannot be opened, is of another kind (a directory, a pipe,
+            a device), or is too large (`UnsuitableFileError`).
     """
     try:
-        # Before it is opened: opening some devices does something.
+        # Checked before it is opened, since opening a device may have effects.
         _refuse_other_kinds(path, path.stat().st_mode)
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(path, flags)
-    except ValueError as error:  # a name that no file system takes
+    except ValueError as error:  # a name that no file system accepts
         raise UnsuitableFileError(path, f"is no path ({error})") from None
     try:
         status = os.fstat(descriptor)
@@ -62,18 +62,19 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
     """The content of a regular file of at most `most_bytes`.
 
     Raises:
-        OSError: there is no such file, it cannot be read, is of another kind, or is too large.
+        OSError: the file does not exist, cannot be read, is of another kind, or is too large.
     """
     with open_regular(path, most_bytes) as file:
         return file.read(most_bytes)
 
 
 def kind_of(path: Path) -> str | None:
-    """``a file``, ``a directory``, ``a named pipe``, ``a socket`` or ``a device``, links followed.
+    """``a file``, ``a directory``, ``a named pipe``, ``a socket`` or ``a device``, with links
+    followed.
 
     Returns:
-        None if the path cannot be looked at: it does not exist, is a link to itself, has too long a
-        name, or lies in a directory that may not be searched.
+        None if the path cannot be examined: it does not exist, is a link to itself, has too long a
+            name, or lies in a directory that may not be searched.
     """
     try:
         mode = path.stat().st_mode
@@ -83,12 +84,12 @@ def kind_of(path: Path) -> str | None:
 
 
 def is_file(path: Path) -> bool:
-    """Whether the path is a regular file; False, and no error, if it cannot be looked at."""
+    """Whether the path is a regular file; False, without an error, if it cannot be examined."""
     return kind_of(path) == "a file"
 
 
 def is_directory(path: Path) -> bool:
-    """Whether the path is a directory; False, and no error, if it cannot be looked at."""
+    """Whether the path is a directory; False, without an error, if it cannot be examined."""
     return kind_of(path) == "a directory"
 
 

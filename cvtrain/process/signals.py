@@ -1,12 +1,13 @@
-"""What asks the process to end: SIGINT, SIGTERM, and output that nobody reads any more (`| head`).
+"""Requests to end the process: SIGINT, SIGTERM, and output that nobody reads any more (`| head`).
 
 The first signal ends the current step cleanly, the second ends at once. A handler that raises is
-not enough: what it raises is lost where Python or a library runs code whose exceptions it drops
-(`__del__`, callbacks of weak references, a bare `except`). So the signal is also remembered, and
-long work asks for it between its parts (`Interruption.check`).
+not enough: its exception is lost if Python or a library runs code whose exceptions it drops
+(`__del__`, callbacks of weak references, a bare `except`). The signal is therefore also recorded,
+and long work checks for it between its parts (`Interruption.check`).
 
-Python ignores SIGPIPE, so a command learns by a failed write that its reader has gone. A command
-that trains writes seldom, and would train to its end for nobody: a thread watches the outputs.
+Python ignores SIGPIPE, so a command learns from a failed write that its reader is gone. A training
+command seldom writes, and would train to its end for nobody; a thread therefore watches the
+outputs.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ WATCHER = "cvtrain output watcher"
 
 
 class Interruption:
-    """Remembers that a signal came; long work asks for it between its parts.
+    """Records that a signal came; long work checks for it between its parts.
 
     Attributes:
-        requested: number of the last signal; None: none came.
+        requested: number of the last signal; None: no signal came.
     """
 
     def __init__(self) -> None:
@@ -48,10 +49,11 @@ class Interruption:
         self._answering = False
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Signal handler: note the signal; raise at once if nothing trains or it is the second.
+        """Signal handler: record the signal; raise at once if nothing trains or it is the second
+        one.
 
         Raises:
-            Interrupted: the work ends here.
+            Interrupted: ends the work here.
         """
         second = self.requested is not None
         self.request(number)
@@ -59,7 +61,7 @@ class Interruption:
             raise Interrupted(number)
 
     def note(self, number: int, frame: FrameType | None) -> None:
-        """Signal handler of a worker: as `handle`, but between two jobs it raises nothing.
+        """Signal handler of a worker: like `handle`, but between two jobs it does not raise.
 
         Raises:
             Interrupted: a second signal came while a job trains.
@@ -69,13 +71,13 @@ class Interruption:
         self.request(number)
 
     def request(self, number: int) -> None:
-        """Note a signal, from any thread, and raise nothing."""
+        """Record a signal, from any thread, without raising."""
         self.requested = number
         self._answering = False
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Inside, a first signal is only noted; the loop ends its step and leaves."""
+        """Context in which a first signal is only recorded; the loop ends its step and leaves."""
         self._deferrals += 1
         try:
             yield
@@ -84,9 +86,9 @@ class Interruption:
 
     @contextmanager
     def answered(self) -> Iterator[None]:
-        """For what an earlier signal leads to, such as the report on what was trained.
+        """Context for work that an earlier signal leads to, such as the report on what was trained.
 
-        Inside, `check` raises only after a further signal.
+        Within it, `check` raises only after a further signal.
         """
         self._answering = True
         try:
@@ -95,20 +97,20 @@ class Interruption:
             self._answering = False
 
     def check(self) -> None:
-        """Raise `Interrupted` if a signal was noted."""
+        """Raise `Interrupted` if a signal was recorded."""
         if self.requested is not None and not self._answering:
             raise Interrupted(self.requested)
 
 
 interruption = Interruption()
-"""The process's one record of signals: a process has one handler per signal."""
+"""The record of signals of this process, which has one handler per signal."""
 
 
 @contextmanager
 def signals_handled() -> Iterator[None]:
-    """Route SIGINT and SIGTERM to `interruption` while inside (in the main thread only).
+    """Context that routes SIGINT and SIGTERM to `interruption` (in the main thread only).
 
-    Nested in another such block it does nothing: a signal that came before is not forgotten.
+    Nested in another such context it does nothing, so that an earlier signal is not forgotten.
     """
     nested = signal.getsignal(signal.SIGINT) == interruption.handle
     if nested or threading.current_thread() is not threading.main_thread():
@@ -130,7 +132,8 @@ def signals_handled() -> Iterator[None]:
 def _without_signals(
     hook: Callable[[UnraisableHookArgs], object],
 ) -> Callable[[UnraisableHookArgs], None]:
-    """`hook`, silent on a signal that could not be raised where it came: the next `check` does."""
+    """`hook` without a message for a signal that could not be raised where it came; the next
+    `check` raises it."""
 
     def filtered(unraisable: UnraisableHookArgs) -> None:
         if not issubclass(unraisable.exc_type, Interrupted):
@@ -141,11 +144,12 @@ def _without_signals(
 
 @contextmanager
 def children_shielded_from_ctrl_c() -> Iterator[None]:
-    """Processes that are started inside ignore the Ctrl-C of a terminal, which reaches all of them.
+    """Context in which started processes ignore the Ctrl-C of a terminal, which reaches all of
+    them.
 
-    This process passes it on to them once they can end their step.
+    This process passes the signal on once they can end their step.
     """
-    resource_tracker.ensure_running()  # starting it unblocks the signal
+    resource_tracker.ensure_running()  # started here, since starting it unblocks the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -155,9 +159,10 @@ def children_shielded_from_ctrl_c() -> Iterator[None]:
 
 @contextmanager
 def output_watched() -> Iterator[None]:
-    """Inside, a closed stdout or stderr asks to end as SIGINT does: `interruption` notes SIGPIPE.
+    """Context in which a closed stdout or stderr asks to end as SIGINT does: `interruption` records
+    SIGPIPE.
 
-    What is written there afterwards goes nowhere, and raises nothing.
+    Later output is discarded without an error.
     """
     pipes = [number for number in OUTPUTS if _is_pipe(number)]
     if not pipes or any(thread.name == WATCHER for thread in threading.enumerate()):
@@ -169,14 +174,14 @@ def output_watched() -> Iterator[None]:
     try:
         yield
     finally:
-        os.write(stop_write, b"x")  # not only closed: a forked process may hold it too
+        os.write(stop_write, b"x")  # closing is not enough: a forked process may hold it too
         watcher.join()
         os.close(stop_write)
         os.close(stop_read)
 
 
 def output_closed() -> bool:
-    """Whether the reader of stdout or stderr has gone; what is written there then goes nowhere."""
+    """Whether the reader of stdout or stderr is gone; output is then discarded."""
     poll = _poll_of(number for number in OUTPUTS if _is_pipe(number))
     gone = [number for number, events in poll.poll(0) if events & READER_GONE]
     for number in gone:
@@ -192,8 +197,8 @@ def _watch(pipes: list[int], stop: int) -> None:
             if number == stop:
                 return
             poll.unregister(number)
-            if events & READER_GONE:  # else this process has closed it itself
-                # In this order: whoever finds the output replaced finds the request, too.
+            if events & READER_GONE:  # otherwise this process has closed it itself
+                # In this order: code that finds the output replaced also finds the request.
                 interruption.request(signal.SIGPIPE)
                 _redirect_to_null(number)
 
@@ -201,7 +206,7 @@ def _watch(pipes: list[int], stop: int) -> None:
 def _poll_of(pipes: Iterable[int]) -> select.poll:
     poll = select.poll()
     for number in pipes:
-        poll.register(number, 0)  # that the other end is closed is reported without asking
+        poll.register(number, 0)  # a closed other end is reported without being requested
     return poll
 
 

@@ -1,4 +1,4 @@
-"""Where in a user's own code an error came from."""
+"""The place in a user's own code at which an error occurred."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def user_place(error: BaseException) -> str | None:
     """The innermost line of the user's own code that an error passed through, or None.
 
     Returns:
-        file, line and function, e.g. ``radarlab/nets.py:12 in forward``; the path is relative where
+        file, line and function, e.g. ``radarlab/nets.py:12 in forward``; the path is relative if
         the file is below the working directory.
     """
     places = [
@@ -36,8 +36,8 @@ def user_place(error: BaseException) -> str | None:
 
 
 def user_traceback(error: BaseException) -> str:
-    """The whole traceback of the error that led to `error`, from the first frame of the user's own
-    code on; all frames where none is the user's."""
+    """The traceback of the error that caused `error`, from the first frame of the user's own code
+    on; all frames if none is the user's."""
     origin = [link for link in error_chain(error) if user_place(link) is not None] or [error]
     begin = origin[-1].__traceback__
     for link in _links(begin):
@@ -48,7 +48,7 @@ def user_traceback(error: BaseException) -> str:
 
 
 def is_user_code(frame: FrameType) -> bool:
-    """Whether a frame is of a file that is neither Python's, nor an installed package's, nor
+    """Whether a frame belongs to a file that is neither Python's, nor an installed package's, nor
     cvtrain's."""
     path = Path(frame.f_code.co_filename)
     if not path.is_absolute():  # `<frozen importlib>`, `<string>`
@@ -60,13 +60,13 @@ def is_user_code(frame: FrameType) -> bool:
 
 
 def definition_place(definition: Any) -> str:
-    """Where a function, method or class is written, e.g. ``radarlab/nets.py:12``; the name of its
-    module where there is no file (a built-in one)."""
+    """The file and line at which a function, method or class is defined, e.g.
+    ``radarlab/nets.py:12``; the name of its module if there is no file (for a built-in one)."""
     definition = inspect.unwrap(getattr(definition, "func", definition))
     try:
         path = Path(str(inspect.getsourcefile(definition)))
         lines, begin = inspect.getsourcelines(definition)
-        # Decorators come first.
+        # The decorators come first.
         keywords = (number for number, line in enumerate(lines) if KEYWORD.match(line))
         return f"{_short(path)}:{max(1, begin) + next(keywords, 0)}"
     except (TypeError, OSError):

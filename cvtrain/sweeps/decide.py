@@ -1,4 +1,4 @@
-"""A sweep that goes on with more seeds by itself, until all of its arms are answered."""
+"""A sweep that adds seeds by itself until all of its arms have an answer."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ def run_until_decided(
     typed: Sequence[str],
     run: Callable[[Sequence[str]], tuple[Sequence[JobReturn], tuple[str, ...]]],
 ) -> Sequence[JobReturn]:
-    """Run a sweep; under ``report.decide=true`` resume it with what would go on to an answer, again
-    and again, until its report names nothing more. Each look at the answers spends a part of the
-    error (`cvtrain.analysis.looks`).
+    """Run a sweep. With ``report.decide=true`` resume it with the overrides that its report
+    suggests, until the report suggests none. Each look at the answers spends a part of the error
+    (`cvtrain.analysis.looks`).
 
     Args:
-        config: Hydra's, of the sweep; the overrides that it records follow those that are run.
+        config: Hydra's configuration of the sweep; the overrides that it records are updated to
+            those that are run.
         typed: overrides of the command line.
-        run: trains and reports on the sweep that overrides mean; returns Hydra's job returns, and
-            the overrides that would go on to an answer.
+        run: function that trains the sweep given by overrides and reports on it; it returns Hydra's
+            job returns, and the overrides that should lead to an answer.
 
     Returns:
         one job return per point of the last sweep.
@@ -36,9 +37,9 @@ def run_until_decided(
         print(f"cvtrain: going on with {' '.join(more[1:])} (report.decide)", file=sys.stderr)
         keys = {parse_override(text).key_or_group for text in more}
         typed = [*(t for t in typed if parse_override(t).key_or_group not in keys), *more]
-        recorded = OmegaConf.to_container(config.hydra.overrides.task)  # ${seed} as it was typed
-        kept = list(map(str, recorded)) if isinstance(recorded, list) else []
+        recorded = OmegaConf.to_container(config.hydra.overrides.task)  # ${seed} as typed
+        overrides = list(map(str, recorded)) if isinstance(recorded, list) else []
         config.hydra.overrides.task = [
-            *(t for t in kept if parse_override(t).key_or_group not in keys),
+            *(t for t in overrides if parse_override(t).key_or_group not in keys),
             *more,
         ]

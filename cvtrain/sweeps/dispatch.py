@@ -1,4 +1,4 @@
-"""Handing out jobs to whatever trains them, until all have ended."""
+"""Give jobs to an executor until all have ended."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from cvtrain.sweeps.executors.executor import Executor, WorkerLost
 from cvtrain.training.job import Job
 
 ATTEMPTS = 3
-"""How often a job is begun before it fails because its worker was lost each time."""
+"""Number of attempts at a job, after which it fails if its worker was lost each time."""
 POLL_SECONDS = 0.2
-"""Longest time between two checks for a signal."""
+"""Longest time between two checks for a signal, in seconds."""
 
 Ended = list[RunRecord] | Exception
 
@@ -26,17 +26,17 @@ def dispatch(
     ended: Callable[[int, Ended], None],
     check: Callable[[], None] = lambda: None,
 ) -> None:
-    """Have jobs trained, in their order, as many at a time as an executor takes.
+    """Train jobs in their order, as many at a time as an executor takes.
 
-    A worker that is lost, or told to make room for others, costs at most what its runs trained
-    since their last checkpoint: they are handed out again. Other jobs do not notice.
+    If a worker is lost, or has to make room for others, its job is started again: only the training
+    since the last checkpoint of its runs is lost. Other jobs are not affected.
 
     Args:
-        jobs: what to train.
-        executor: between its ``with`` and the end of it.
-        begun, ended: called with a job's position in `jobs`; what `ended` raises ends the others
-            too, after their current step.
-        check: called now and then; likewise.
+        jobs: jobs to train.
+        executor: executor, within its ``with`` block.
+        begun, ended: functions that are called with a job's position in `jobs`; an exception from
+            `ended` ends the other jobs too, after their current step.
+        check: function that is called regularly; its exceptions have the same effect.
 
     Raises:
         Interrupted: SIGINT or SIGTERM came; every job has finished its step and saved it.

@@ -1,4 +1,4 @@
-"""Sweeps that are on disk: which one was begun last, and where its runs are."""
+"""Sweeps on disk: the one that was started last, and the directories of its runs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cvtrain.runs.run_json import read_record
 
 
 def latest_sweep(output: Path) -> Path | None:
-    """The directory of the sweep that was begun last, or None.
+    """The directory of the sweep that was started last, or None.
 
-    A sweep whose sweep.json cannot be read, or does not say when it was begun, is passed over with
-    a line on stderr.
+    A sweep whose sweep.json cannot be read, or has no starting time, is skipped with a line on
+    stderr.
 
     Args:
-        output: where sweeps go, each into the directory of its experiment.
+        output: folder of sweeps, each of which is in the folder of its experiment.
     """
     begun = []
     sweep_files = output.glob(f"*/*/{SWEEP_FILE}") if is_directory(output) else ()
@@ -33,10 +33,10 @@ def latest_sweep(output: Path) -> Path | None:
 
 
 def placed_points(directory: Path) -> list[dict[str, Any]]:
-    """The entries of a sweep.json, whose run directories are directories, or not there yet.
+    """The entries of a sweep.json, after a check that each run directory is a directory or missing.
 
     Raises:
-        InputError: it cannot be used, or there is something else in the place of one of them.
+        InputError: the file is not valid, or something else is in the place of a directory.
     """
     points = read_points(directory)
     for path in (directory / point["directory"] for point in points):
@@ -47,10 +47,10 @@ def placed_points(directory: Path) -> list[dict[str, Any]]:
 
 
 def _begun_at(path: Path) -> datetime:
-    """When a sweep was begun, as its sweep.json has it.
+    """The starting time of a sweep, from its sweep.json.
 
     Raises:
-        InputError: it cannot be used, or does not say.
+        InputError: the file is not valid, or has no starting time.
     """
     created = read_record(path).get("created")
     try:

@@ -1,4 +1,4 @@
-"""`plan=true`: what would run, how large it is, and how long it would take."""
+"""`plan=true`: list the points, their size, and the estimated time."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from cvtrain.training.task import Task, Tasks
 from cvtrain.training.train import train
 
 CALIBRATION_STEPS = 60
-"""Updates of the longer of two short trainings, the other has a third of them; their difference is
-the cost of a step, the rest of a run."""
+"""Updates of the longer of two short trainings; the other has a third of them. Their difference
+gives the cost of a step, the rest is the cost of a run."""
 CALIBRATION_RUNS = 32
 MOST_ACCUMULATED = 8
-"""Largest number of batches per update in these trainings; more cost in proportion."""
+"""Largest number of batches per update in these trainings; for more, the cost is scaled up."""
 PATIENCE = 30.0
 """Seconds for the updates of these trainings; slower ones end before their last update."""
 LEAST_PATIENCE = 4.0
-"""Seconds of them for each kind of run, however many kinds there are: in less, the validation
-before the first update would pass for the cost of an update."""
+"""Smallest number of these seconds per kind of run, however many kinds there are. With less the
+validation before the first update would be counted as the cost of an update."""
 TIMER = "lightning.pytorch.callbacks.Timer"
 LISTED = 12
 
@@ -46,10 +46,10 @@ class Cost:
 
 @dataclass(frozen=True)
 class _Trial(Cost):
-    """What each run of a short training took.
+    """The cost of each run of a short training.
 
     Attributes:
-        updates: that were made, at most as many as were asked for.
+        updates: number of updates made, at most as many as requested.
         slow: whether it ended because the time was up.
     """
 
@@ -64,14 +64,14 @@ def show_plan(
     workers: int = 1,
     threads: int | None = None,
 ) -> None:
-    """Print the points and what training them would cost, by training a little of each kind.
+    """Print the points and the estimated cost of training them, from short trainings of each kind.
 
     Args:
-        points: of a sweep, or one.
-        tasks: of the points.
-        max_stack, workers, threads: as for `cvtrain.sweeps.packing.pack`. Where `threads` is None
-            and there are several workers, they are elsewhere: what they train side by side takes as
-            long here as one after another.
+        points: points of a sweep, or one point.
+        tasks: tasks of the points.
+        max_stack, workers, threads: as for `cvtrain.sweeps.packing.pack`. If `threads` is None,
+            the estimate assumes that several workers take as long side by side as one after
+            another.
     """
     console = PlainConsole()
     jobs = pack(points, max_stack, workers=workers, threads=threads, tasks=tasks)
@@ -112,7 +112,7 @@ def show_plan(
 
 @contextmanager
 def _threads_set(threads: int | None) -> Iterator[None]:
-    """Inside, torch has so many threads; None: as many as it has."""
+    """Context in which torch has this number of threads; None: the number is not changed."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
@@ -127,14 +127,14 @@ def counted(points: int) -> str:
 
 
 def measure_cost(kind: Job, patience: float = PATIENCE) -> Cost:
-    """Time and disk of one run of a job, from two short trainings in a temporary directory, of as
-    many of its points as tell what a run's share is.
+    """Time and disk space of one run of a job, from two short trainings in a temporary directory of
+    a part of its points.
 
     Args:
         kind: the job.
-        patience: seconds for the updates of both; slow ones are followed by no further one.
+        patience: seconds for the updates of both trainings; after a slow one the other is left out.
     """
-    points, _ = kind.points[:CALIBRATION_RUNS], kind.task.dataset  # read before the clock starts
+    points, _ = kind.points[:CALIBRATION_RUNS], kind.task.dataset  # make the data before timing
     planned = points[0].config.max_steps
     accumulated = int(points[0].config.trainer.get("accumulate_grad_batches") or 1)
     batches = min(accumulated, MOST_ACCUMULATED)
@@ -152,9 +152,9 @@ def measure_cost(kind: Job, patience: float = PATIENCE) -> Cost:
     if made > 0:
         step = max(last.seconds - first.seconds, 0.0) / made
         bytes_of_step = max(last.bytes - first.bytes, 0.0) / made
-    else:  # all that is known is the mean of the updates that were made
+    else:  # only the mean over the updates made is known
         step, bytes_of_step = last.seconds / max(last.updates, 1), 0.0
-    # A run that ended by itself, as one that diverges, would do so again.
+    # A run that ended by itself, e.g. because it diverged, would do so again.
     updates = planned if last.slow or last.updates == long else last.updates
     rest = max(last.seconds - last.updates * step, 0.0)
     return Cost(
@@ -164,8 +164,8 @@ def measure_cost(kind: Job, patience: float = PATIENCE) -> Cost:
 
 
 def _shortened(config: Config, steps: int, batches: int, patience: float) -> Config:
-    """A copy for so many updates, or for those that `patience` seconds allow."""
-    # Lightning's timer takes whole numbers.
+    """A copy with this number of updates, or as many as `patience` seconds allow."""
+    # Lightning's timer takes whole seconds.
     timer = {"_target_": TIMER, "duration": {"milliseconds": round(1000 * patience)}}
     callbacks = [*(config.trainer.get("callbacks") or ()), timer]
     changed = {"accumulate_grad_batches": batches, "callbacks": callbacks}
@@ -186,7 +186,7 @@ def _trial(job: Job, patience: float) -> _Trial:
 
 @contextmanager
 def _early_ends_untold() -> Iterator[None]:
-    """Inside, no warning says that the timer ended a run."""
+    """Context without warnings that the timer ended a run."""
     logger = logging.getLogger(run_job.__name__)
     level = logger.level
     logger.setLevel(logging.ERROR)

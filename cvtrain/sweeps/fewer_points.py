@@ -1,9 +1,9 @@
-"""Points that a sweep leaves out: what a law makes equal takes fewer points, not none.
+"""Points that a sweep leaves out: arms that a law makes equal need fewer points, but some.
 
 A rule is ``{where: {objective.scale: 0.5}, keep: {lr_octave: [-2, -1]}}``: of the combinations with
 these values only those with one of the values to keep are trained; ``seed: 4`` keeps the first four
-values of the axis. An axis that the command line sets is trained whole where the rule names values,
-and a key whose values to keep are not on its axis is no restriction, so that an arm never vanishes.
+values of the axis. If the command line sets an axis, the values that a rule names do not apply to
+it. A key whose values to keep are not on its axis is ignored, so that an arm never vanishes.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ Rule = Mapping[str, Mapping[str, Any]]
 
 
 def fewer_points(combinations: list[list[str]], rules: Any) -> list[list[str]]:
-    """The combinations of overrides that the rules leave.
+    """The combinations of overrides that remain after applying the rules.
 
     Raises:
-        InputError: the rules have another form.
+        InputError: the rules are not valid.
     """
     for rule in checked_rules(rules):
         for key, allowed in rule["keep"].items():
@@ -41,15 +41,15 @@ def fewer_points(combinations: list[list[str]], rules: Any) -> list[list[str]]:
 
 
 def without_typed_axes(rules: Any, typed: Sequence[str]) -> list[Rule]:
-    """The rules without the values to keep of keys that are set on the command line; how many of
-    them to keep stays.
+    """The rules without values to keep for keys that are set on the command line; numbers of values
+    to keep stay.
 
     Args:
-        rules: of an experiment.
+        rules: rules of an experiment.
         typed: overrides of the command line.
 
     Raises:
-        InputError: the rules have another form.
+        InputError: the rules are not valid.
     """
     keys = {parse_override(text).key_or_group for text in typed}
     return [
@@ -66,11 +66,11 @@ def without_typed_axes(rules: Any, typed: Sequence[str]) -> list[Rule]:
 
 
 def checked_rules(rules: Any) -> list[Rule]:
-    """Rules as a configuration has them.
+    """Check rules of a configuration.
 
     Raises:
-        InputError: they are no list of mappings with `where` and `keep`, mappings too; the values
-            of `keep` are lists, or numbers of values.
+        InputError: the rules are not a list of mappings with the mappings `where` and `keep`, or
+            the values of `keep` are neither lists nor numbers of values.
     """
     if not isinstance(rules, Sequence) or isinstance(rules, str):
         raise InputError(f"hydra.sweeper.fewer={rules}: should be a list of rules")

@@ -1,4 +1,4 @@
-"""One job of a launcher in two halves, so that many begin before the first one ends."""
+"""A job of a launcher in two halves, so that many can begin before the first one ends."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from cvtrain.config.point import Point
 
 
 class HydraJob:
-    """Does what ``hydra.core.utils.run_job`` does, but for the working directory: the run directory
-    with its `.hydra/` and log, the callbacks, the job return.
+    """Does what ``hydra.core.utils.run_job`` does, except for the working directory: it makes the
+    run directory with its `.hydra/` and log, calls the callbacks, and makes the job return.
 
     Args:
-        config: of the job, Hydra's node included.
-        context: has the callbacks.
-        task_function: for the callbacks.
+        config: configuration of the job, with Hydra's node.
+        context: Hydra's context, which has the callbacks.
+        task_function: task function that is passed to the callbacks.
 
     Attributes:
-        config: with the run directory in `hydra.runtime.output_dir`.
-        task: the same without Hydra's node.
+        config: the configuration with the run directory in `hydra.runtime.output_dir`.
+        task: the configuration without Hydra's node.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class HydraJob:
         self._context, self._task_function = context, task_function
         self._return = JobReturn()
         with configured(self.config):
-            # Resolved here, for it may refer to the job's number.
+            # Resolved here, because it may refer to the job's number.
             directory = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir))
         with open_dict(config.hydra.runtime):
             config.hydra.runtime.output_dir = str(directory.absolute())
@@ -54,11 +54,11 @@ class HydraJob:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables to be set while the job runs."""
+        """Environment variables that are set while the job runs."""
         return environment(self.config)
 
     def begin(self) -> None:
-        """Make the directory, write `.hydra/`, open the log, tell the callbacks."""
+        """Make the directory, write `.hydra/`, open the log and call the callbacks."""
         hydra = self.config.hydra
         with configured(self.config):
             overrides: Any = OmegaConf.to_container(hydra.overrides.task)
@@ -79,7 +79,7 @@ class HydraJob:
             )
 
     def end(self, outcome: float | Exception) -> JobReturn:
-        """Tell the callbacks what came out; returns what the sweeper gets."""
+        """Call the callbacks with the outcome; return the job return for the sweeper."""
         returned(outcome, self._return)
         with configured(self.config):
             _flush_loggers()
@@ -89,9 +89,9 @@ class HydraJob:
 
 @contextmanager
 def configured(config: DictConfig) -> Iterator[None]:
-    """Inside, ``HydraConfig`` is that of `config`."""
+    """Context in which ``HydraConfig`` is that of `config`."""
     outer = HydraConfig.instance().cfg
-    # Not a copy of its own node alone, as by `set_config`: that has the whole for a parent too.
+    # `set_config` would copy Hydra's node alone, whose parent is the whole configuration.
     HydraConfig.instance().cfg = config  # type: ignore[assignment]  # typed as Hydra's dataclass
     try:
         yield
@@ -100,13 +100,13 @@ def configured(config: DictConfig) -> Iterator[None]:
 
 
 def environment(config: DictConfig) -> dict[str, str]:
-    """Variables to be set while a job of this configuration runs."""
+    """Environment variables that are set while a job of this configuration runs."""
     return {str(key): str(value) for key, value in config.hydra.job.env_set.items()}
 
 
 def returned(outcome: float | Exception, job: JobReturn | None = None) -> JobReturn:
-    """What the sweeper gets for a run: `job` completed by the outcome, or the outcome alone of a
-    run that an earlier call trained."""
+    """The job return for a run: `job` completed by the outcome, or the outcome alone if an earlier
+    call trained the run."""
     job = JobReturn() if job is None else job
     job.return_value = outcome
     job.status = JobStatus.FAILED if isinstance(outcome, Exception) else JobStatus.COMPLETED
@@ -115,12 +115,12 @@ def returned(outcome: float | Exception, job: JobReturn | None = None) -> JobRet
 
 
 def job_overrides(point: Point, root: Path) -> list[str]:
-    """The overrides a launcher composes this point from; they also say where it goes."""
+    """The overrides from which a launcher composes this point, including those of its directory."""
     return [*point.overrides, *places(point, root)]
 
 
 def places(point: Point, root: Path) -> list[str]:
-    """The overrides that say where a point goes."""
+    """The overrides that set the directory of a point."""
     return [
         f"hydra.sweep.dir={quoted(str(root))}",
         f"hydra.sweep.subdir={quoted(point.directory)}",

@@ -1,4 +1,4 @@
-"""The configurations that Hydra's launchers compose for their jobs, in a tenth of the time."""
+"""Compose the configurations of Hydra's launchers for their jobs, in a tenth of the time."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from cvtrain.config.compose import Composer
 from cvtrain.config.overrides import parse_override
 
 PLACES = ("hydra.sweep.dir", "hydra.sweep.subdir")
-"""Keys of Hydra's own that differ from job to job and choose no file."""
+"""Keys of Hydra that differ from job to job and choose no file."""
 
 
 def sweep_composer(loader: ConfigLoader, master: DictConfig) -> Composer:
-    """The composer of a sweep's points, whose compositions have what `master`, the configuration of
-    the multirun, sets of Hydra's own keys."""
+    """The composer of a sweep's points, with the values of Hydra's own keys in `master`, the
+    configuration of the multirun."""
     hydra_overrides = OmegaConf.to_container(master.hydra.overrides.hydra)
     assert isinstance(hydra_overrides, list)
     return Composer(loader, master.hydra.job.config_name, list(map(str, hydra_overrides)))
 
 
 class JobComposer:
-    """Does what ``ConfigLoader.load_sweep_config`` does: jobs that are made of the same files share
-    one composition, and get their values by Hydra's own function.
+    """Does what ``ConfigLoader.load_sweep_config`` does: jobs with the same files share a
+    composition, in which Hydra's own function sets their values.
 
     Args:
-        composer: of the sweep, see `sweep_composer`.
-        master: the configuration of the multirun.
+        composer: composer of the sweep, from `sweep_composer`.
+        master: configuration of the multirun.
     """
 
     def __init__(self, composer: Composer, master: DictConfig) -> None:
@@ -39,7 +39,7 @@ class JobComposer:
         self.hydra_overrides = composer.hydra_overrides
 
     def compose(self, overrides: Sequence[str], number: int) -> DictConfig:
-        """The configuration of job `number`, Hydra's node included."""
+        """The configuration of job `number`, with Hydra's node."""
         parsed, choices, values = self.split(overrides)
         config = copy.deepcopy(self.composition(choices))
         ConfigLoaderImpl._apply_overrides_to_config(values, config)
@@ -62,13 +62,14 @@ class JobComposer:
     def split(
         self, overrides: Sequence[str]
     ) -> tuple[list[Override], list[Override], list[Override]]:
-        """Overrides parsed: all of them, those that choose files, and those that set values."""
+        """Parse overrides; return all of them, those that choose files, and those that set
+        values."""
         parsed = [parse_override(text) for text in overrides]
         choices = [override for override in parsed if self._chooses_files(override)]
         return parsed, choices, [override for override in parsed if override not in choices]
 
     def composition(self, choices: Sequence[Override]) -> DictConfig:
-        """What jobs with these choices have in common; they do not change it."""
+        """The common part of jobs with these choices; callers must not change it."""
         lines = tuple(override.input_line or "" for override in choices)
         config = self._composer.composition(lines)
         # As Hydra does, so that every job resolves ``${now:}`` to the same time.

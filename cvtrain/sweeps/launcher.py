@@ -1,4 +1,4 @@
-"""Launching a batch of jobs as stacks."""
+"""Launch a batch of jobs as stacks."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ log = logging.getLogger(__name__)
 
 
 def check_launcher(executor: Executor, max_stack: object, job: DictConfig) -> None:
-    """Refuse options that make no sense, or not together.
+    """Check options of a launcher, also in combination.
 
     Args:
-        executor: which the launcher made of its own.
+        executor: executor that the launcher made from its own options.
         max_stack: largest size of a stack.
         job: Hydra's configuration of jobs.
 
     Raises:
-        InputError: with what is allowed.
+        InputError: an option is not valid; the message says what is allowed.
     """
     from cvtrain.sweeps.executors.executor import check_count
 
@@ -71,9 +71,9 @@ class JobBatch:
     sweepers of Hydra pass overrides (`launch`).
 
     Args:
-        context, config, task_function: what Hydra gives a launcher at its set-up.
-        max_stack: largest size of a stack; None: what fits into memory; 1: no stacks.
-        executor: where stacks are trained.
+        context, config, task_function: arguments that Hydra passes to a launcher's `setup`.
+        max_stack: largest size of a stack; None: limited by memory; 1: no stacks.
+        executor: executor that trains the stacks.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class JobBatch:
         self._returns: dict[int, JobReturn] = {}
 
     def launch(self, overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
-        """Train every job of a sweeper of Hydra's; `first` is the number of the first one.
+        """Train every job of a Hydra sweeper; `first` is the number of the first job.
 
         Returns:
             one job return per job, in the order of the jobs.
@@ -119,11 +119,10 @@ class JobBatch:
     ) -> list[JobReturn]:
         """Train points of one sweep, whose tasks are known, into its directory `root`.
 
-        Hydra's configuration of each job, 0.2 MB and 20 ms, is composed only where callbacks are to
-        see it.
+        Hydra's configuration of each job (0.2 MB and 20 ms) is composed only if callbacks need it.
 
         Returns:
-            one job return per point, in their order; without configurations.
+            one job return per point, in their order, without configurations.
 
         Raises:
             SweepStopped: a run failed under ``on_error=stop``.
@@ -131,7 +130,7 @@ class JobBatch:
         """
         self._set_up(len(points))
         settled = [
-            # `resume` belongs to the command: a resumed run has the configuration that it had.
+            # `resume` belongs to the command: a resumed run keeps its configuration.
             replace(p, config=p.config.settled(in_sweep=True).model_copy(update={"resume": None}))
             for p in points
         ]
@@ -202,7 +201,7 @@ class JobBatch:
             else:
                 self._begun[point.number] = point_jobs.begin(point)
             log_task(job.task, point.config)
-        # A run that trains alone in this process has the log to itself.
+        # A run that trains alone in this process writes to the log directly.
         if len(job.points) > 1 or not self._executor.here:
             self._log_as_hydra()
 
@@ -220,7 +219,7 @@ class JobBatch:
                 Journal(job.root).mark_failed(point, str(value))
             if point.number in self._jobs:
                 ended = self._jobs.pop(point.number).end(value)
-                # Of thousands of runs, the configurations would be a gigabyte.
+                # The configurations of thousands of runs would take a gigabyte.
                 ended = replace(ended, cfg=None, hydra_cfg=None) if light else ended
             else:
                 ended = returned(value, self._begun.pop(point.number))

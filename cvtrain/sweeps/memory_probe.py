@@ -1,4 +1,4 @@
-"""A small stack tried for two steps: does it work, and what memory does a member take?"""
+"""Try a small stack for two steps: whether it works, and how much memory a member takes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from cvtrain.training.train import train
 SIZES = (2, 4)
 STEPS = 2
 
-# The profiler's library logs to stderr whenever it begins and ends.
+# The profiler's library logs to stderr whenever it starts and stops.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
 
@@ -44,7 +44,7 @@ class MemoryProbe:
 
     Attributes:
         refusal: why the configuration is not trained in a stack, or None.
-        fixed, per_member: peak memory of K members is fixed + K · per_member, bytes.
+        fixed, per_member: peak memory of K members is fixed + K · per_member, in bytes.
     """
 
     refusal: str | None
@@ -62,17 +62,17 @@ def probe_memory(
     """Train stacks of `SIZES` for two steps, measured and recorded like any other.
 
     Args:
-        config: of a point.
-        task: of the point.
-        wanted: members of the largest stack that is asked for. If `memory` (bytes) has room for
-            them even where all that the small stack took is its members' own, the larger stack is
-            not trained, and `MemoryProbe.per_member` is that upper bound.
-        memory: see `wanted`.
+        config: configuration of a point.
+        task: task of the point.
+        wanted: largest number of members that is requested. If they fit into `memory` (bytes) even
+            if the small stack took all its memory for its members, the larger stack is not trained,
+            and `MemoryProbe.per_member` is this upper bound.
+        memory: available memory in bytes.
 
     Raises:
         InputError: a sample of the data cannot be read.
-        StorageFailed: there is no place for temporary files.
-        RunFailed: the trial failed for another reason of this machine, which says nothing of the
+        StorageFailed: temporary files cannot be written.
+        RunFailed: the trial failed for another reason of this machine, which says nothing about the
             network.
     """
     measure = _peak_on_cuda if task.accelerator == "cuda" else _peak_on_host
@@ -85,18 +85,18 @@ def probe_memory(
         return MemoryProbe(str(refused))
     except (InputError, RunFailed):
         raise
-    except Exception as error:  # of the measurement: what training raises is told apart in it
+    except Exception as error:  # an error of the measurement; errors of training are handled in it
         raise RunFailed(f"trying out a stack failed: {describe_error(error)}") from error
     per_member = max(large - small, 1) / (SIZES[1] - SIZES[0])
     return MemoryProbe(None, max(small - SIZES[0] * per_member, 0.0), per_member)
 
 
 class _Refused(Exception):
-    """Says why a configuration is not trained in a stack."""
+    """The reason why a configuration is not trained in a stack."""
 
 
 def _refusal(error: Exception) -> str:
-    """Why a trial training that raised `error` speaks against stacks.
+    """The reason against stacks that follows from the `error` of a trial training.
 
     Raises:
         InputError: a sample of the data cannot be read.
@@ -117,8 +117,8 @@ def _refusal(error: Exception) -> str:
 
 
 def available_memory(task: Task) -> float:
-    """Bytes that a stack may take where `task` is trained: what is free, and what a container's
-    limit leaves."""
+    """Bytes that a stack may take on the device of `task`: free memory, within a container's
+    limit."""
     if task.accelerator == "cuda":
         return float(torch.cuda.mem_get_info()[0])
     return free_host_memory()
@@ -129,7 +129,7 @@ def _train(config: Config, task: Task, size: int) -> None:
     tried = config.tried(min(STEPS, config.max_steps))
 
     def point(member: int) -> Point:
-        # Numbers that all members share would hide what it takes that they differ.
+        # Numbers that all members share would hide the memory that different numbers take.
         optimizer = config.optimizer.model_copy(update={"lr": config.optimizer.lr * (1 + member)})
         own = {"checkpoint": checkpoint, "optimizer": optimizer, "seed": config.seed + member}
         return Point(member, tried.model_copy(update=own), (), str(member))
@@ -138,13 +138,13 @@ def _train(config: Config, task: Task, size: int) -> None:
     with trial_directory() as root:
         try:
             train(Job(points, root, "stack", multiple=1, task=task))
-        except Exception as error:  # whatever a user's network raises under vmap
+        except Exception as error:  # a user's network may raise anything under vmap
             raise _Refused(_refusal(error)) from error
 
 
 def _peak_on_host(work: Callable[[], None]) -> int:
     collects = gc.isenabled()
-    gc.disable()  # what is older and freed in the meantime would count against the peak
+    gc.disable()  # older objects freed in the meantime would change the peak
     try:
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
             work()

@@ -1,4 +1,4 @@
-"""Which points of a sweep are trained as one stack, and which one by one."""
+"""Group the points of a sweep into stacks, and into runs that are trained one by one."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from cvtrain.training.stacking import common_part, refusal
 from cvtrain.training.task import Task, Tasks
 
 MEMORY_SHARE = 0.7
-"""Of the available memory, for one stack."""
+"""Share of the available memory that one stack may take."""
 MOST_DRAWN = 2**28
-"""Bytes of data sets that differ in their seed, up to which they share stacks."""
+"""Largest total size in bytes of data sets with different seeds that share stacks."""
 
 
 def pack(
@@ -34,18 +34,18 @@ def pack(
 ) -> list[Job]:
     """Group points that fit together into stacks of about equal size.
 
-    Points that cannot be stacked make jobs of one. So does a point with nothing to be stacked
-    with: alone it is cheaper by itself than in a stack filled up with copies.
+    Points that cannot be stacked become jobs of one. So does a point that fits no other: training
+    it alone is cheaper than in a stack filled up with copies.
 
     Args:
-        points: of a sweep.
-        max_stack: largest size of a stack, beside what memory allows; 1: none is made.
-        alone: the reason for training every point by itself; None: points may be stacked.
-        workers: how many jobs are trained at a time.
-        sharing: how many of them share the memory of this machine, or of one like it.
-        threads: that train each of them; None: as many as torch has in this process.
+        points: points of a sweep.
+        max_stack: largest size of a stack, beside the limit of memory; 1: no stacks.
+        alone: reason for training every point by itself; None: points may be stacked.
+        workers: number of jobs that are trained at a time.
+        sharing: number of these jobs that share the memory of one machine.
+        threads: number of threads that train a job; None: torch's number in this process.
         root: the sweep directory.
-        tasks: of the points; made here, where None.
+        tasks: tasks of the points; None: made here.
     """
     tasks = tasks or Tasks()
     if alone is not None:
@@ -65,7 +65,7 @@ def pack(
 
 
 def describe(jobs: Sequence[Job]) -> list[str]:
-    """How many runs are trained in what way, and why some of them singly."""
+    """Lines on how many runs are trained in what way, and why some are trained singly."""
     stacked = [len(job.points) for job in jobs if job.engine == "stack"]
     lines = []
     if stacked:
@@ -83,8 +83,8 @@ def describe(jobs: Sequence[Job]) -> list[str]:
 
 
 def _alike(points: Sequence[Point], tasks: Tasks) -> Iterable[list[Point]]:
-    """The points in groups that can be stacked; different draws of the data go together where they
-    have one form and little room for all of them is needed."""
+    """Groups of points that can be stacked. Points with different draws of the data share a group
+    if these have one form and all of them fit into little memory."""
     draws = {point.config.data.model_dump_json(): point.config for point in points}
     forms: dict[str, Hashable] = {}
     if len(draws) > 1:
@@ -109,7 +109,7 @@ def _stacks(
     multiple: int,
 ) -> tuple[int | None, str | None]:
     """The largest size of stacks of these points; or None, with the reason why they cannot be
-    stacked, or without one where stacks are not wanted."""
+    stacked (None if stacks are not wanted)."""
     if len(group) == 1 or max_stack == 1:
         return None, None
     config = group[0].config
@@ -133,24 +133,25 @@ def _stacks(
 
 
 def largest_stack(probe: MemoryProbe, memory: float, multiple: int) -> int:
-    """How many members, filled up to a `multiple`, fit into a share of `memory`, in bytes."""
+    """The number of members, as a multiple of `multiple`, that fits into a share of `memory`
+    (bytes)."""
     fitting = max(0, int((MEMORY_SHARE * memory - probe.fixed) // probe.per_member))
     return fitting // multiple * multiple
 
 
 def balanced(points: Sequence[Point], limit: int, multiple: int = 1) -> list[tuple[Point, ...]]:
-    """As few parts of at most `limit` as there can be, of about equal sizes.
+    """The fewest parts of at most `limit` points, of about equal sizes.
 
     Args:
-        points: to divide.
+        points: points to divide.
         limit: largest size of a part.
-        multiple: that stacks are filled up to. Sizes are multiples of it, but for the last part's,
-            if `limit` is one and nothing would be left alone.
+        multiple: number of which the sizes of all parts but the last are multiples, if `limit` is
+            one too and no point would be left alone.
     """
     if limit % multiple or len(points) % multiple == 1:
         multiple = 1
     units, parts = -(-len(points) // multiple), -(-len(points) // limit)
-    # The smallest part comes last: whoever trains it is free for what follows.
+    # The smallest part comes last, so that its worker is free early for the next job.
     bounds = [min(-(-units * part // parts) * multiple, len(points)) for part in range(parts + 1)]
     return [tuple(points[begin:end]) for begin, end in pairwise(bounds)]
 

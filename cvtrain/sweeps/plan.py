@@ -1,4 +1,4 @@
-"""Which points a command line means: composed and checked, with nothing made on disk."""
+"""Compose and check the points of a command line, without making files."""
 
 from __future__ import annotations
 
@@ -43,16 +43,17 @@ class Plan:
         variants: Sequence[Sequence[str]] = (),
         fewer: Sequence[Mapping[str, Mapping[str, Any]]] = (),
     ) -> Plan:
-        """Expand, compose and check every point; the twins of the null arm come last.
+        """Expand, compose and check every point; the jitter controls come last.
 
         Args:
-            composer: composes one point.
-            overrides: with sweeps (``key=a,b``); a later one replaces an earlier one of its key.
-            variants: overrides without sweeps that come on top of every combination of these.
-            fewer: rules that leave out combinations, see `cvtrain.sweeps.fewer_points`.
+            composer: composer of points.
+            overrides: overrides with sweeps (``key=a,b``); a later override of a key replaces an
+                earlier one.
+            variants: lists of overrides without sweeps that are added to every combination.
+            fewer: rules that leave out combinations; see `cvtrain.sweeps.fewer_points`.
 
         Raises:
-            InputError: the first thing that is wrong with any point.
+            InputError: a point is wrong; the message names the first error.
         """
         combinations, swept = expand(composer, overrides, max(1, len(variants)))
         combinations = fewer_points(combinations, fewer)
@@ -88,10 +89,10 @@ def _checked(composer: Composer, combination: Sequence[str]) -> Config:
 def expand(
     composer: Composer, overrides: Sequence[str], variants: int = 1
 ) -> tuple[list[list[str]], set[str]]:
-    """Every combination of a command line's sweeps, and the keys that are swept; refused where
-    `variants` of each are more than a sweep may have.
+    """Every combination of a command line's sweeps, and the swept keys. It is an error if they are,
+    with `variants` of each, more than a sweep may have.
 
-    `optimizer.lr` replaces the axis `lr_octave` that an experiment may sweep.
+    `optimizer.lr` replaces the axis `lr_octave` of an experiment.
     """
     parsed = [parse_override(text) for text in overrides]
     for override in parsed:
@@ -124,7 +125,8 @@ def _swept(text: str) -> bool:
 
 
 def swept_values(combination: Sequence[str], swept: set[str]) -> str:
-    """What tells a point from the others, e.g. ``lr_octave=-2,objective_scale=0.5``."""
+    """The values that distinguish a point from the others, e.g.
+    ``lr_octave=-2,objective_scale=0.5``."""
     parsed = [parse_override(text) for text in combination]
     pairs = [
         (o.key_or_group, o.get_value_element_as_str()) for o in parsed if o.key_or_group in swept
@@ -136,15 +138,15 @@ def swept_values(combination: Sequence[str], swept: set[str]) -> str:
 
 
 def directory_name(number: int, width: int, values: str) -> str:
-    """`<number>_<the swept values>`: short enough for any file system."""
+    """`<number>_<the swept values>`, short enough for any file system."""
     return f"{number:0{width}d}_{shortened(plain(values))}".rstrip("_")
 
 
 def single_point(composer: Composer, overrides: Sequence[str]) -> Point:
-    """The one point of a command line without sweeps.
+    """The single point of a command line without sweeps.
 
     Raises:
-        InputError: there is a sweep in it, or something is wrong with the point.
+        InputError: the command line has a sweep, or the point is wrong.
     """
     for text in overrides:
         if parse_override(text).is_sweep_override():
@@ -167,7 +169,7 @@ def _of_the_reference(configs: Sequence[Config]) -> list[bool]:
     wanted = [config.null_arm and _is_reference(config) for config in configs]
     if not any(wanted):
         return wanted
-    # Here, since it loads pandas, for which a command line with a mistake should not wait.
+    # Imported here: it loads pandas, for which an error in the command line should not wait.
     with without_collections():
         import pandas as pd
 

@@ -1,7 +1,7 @@
-"""What `cvtrain.sweeps.hydra_jobs.HydraJob` does at the beginning of a job, for many points.
+"""Begin many runs as `cvtrain.sweeps.hydra_jobs.HydraJob` begins one job.
 
-Hydra's configuration of a job takes 20 ms to copy and 0.2 MB, and 20 ms more to be written. Points
-that choose the same files share one, in which each point's values stand while its run begins.
+Hydra's configuration of a job takes 20 ms and 0.2 MB to copy, and 20 ms more to write. Points with
+the same files share one configuration, into which each point's values are set while its run begins.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from cvtrain.sweeps.hydra_jobs import configured, environment, places
 from cvtrain.sweeps.job_composer import JobComposer
 
 OUTPUT, NAME = "${hydra.runtime.output_dir}", "${hydra.job.name}"
-"""Interpolations of a job's logging that are replaced without OmegaConf."""
+"""Interpolations in a job's logging that are replaced without OmegaConf."""
 
 
 @dataclass(frozen=True)
 class _Composition:
-    """What points with the same choices have in common.
+    """The common part of points with the same choices.
 
     Attributes:
-        config: Hydra's node included; its own node has what was set for the last point.
-        content: the same as plain values, interpolations as they are.
-        plain_logging: whether the logging of jobs differs in their directories alone.
+        config: configuration with Hydra's node; that node has the values of the last point.
+        content: the same as plain values, with interpolations unresolved.
+        plain_logging: whether the logging of jobs differs only in their directories.
     """
 
     config: DictConfig
@@ -47,7 +47,7 @@ class PointJobs:
     """Begins the runs of points that cvtrain's sweeper has composed.
 
     Args:
-        composer: of the sweep's jobs.
+        composer: composer of the sweep's jobs.
         root: the sweep directory.
     """
 
@@ -56,7 +56,7 @@ class PointJobs:
         self._compositions: dict[tuple[str, ...], _Composition] = {}
 
     def environment(self, point: Point) -> dict[str, str]:
-        """Variables to be set while a point's run trains."""
+        """Environment variables that are set while a point's run trains."""
         _, choices, _ = self.composer.split(point.overrides)
         return environment(self.composer.composition(choices))
 
@@ -64,7 +64,7 @@ class PointJobs:
         """Make the run directory, write `.hydra/` into it and open its log.
 
         Returns:
-            what is known so far of what the sweeper gets for the run.
+            the job return of the run as far as it is known.
         """
         parsed, choices, values = self.composer.split(point.overrides)
         composition = self._composition(choices)
@@ -92,7 +92,7 @@ class PointJobs:
     def _own(
         self, point: Point, parsed: Sequence[Override], naming: Mapping[str, Any]
     ) -> dict[str, dict[str, Any]]:
-        """What Hydra's node says of one point, by section."""
+        """The values in Hydra's node that belong to one point, by section."""
         task = [override for override in parsed if not override.is_hydra_override()]
         hydra = [str(override.input_line) for override in parsed if override.is_hydra_override()]
         return {
@@ -141,15 +141,15 @@ def _content(config: DictConfig) -> dict[str, Any]:
 
 
 def _is_plain(logging: Any) -> bool:
-    """Whether there is a configuration of logging, with no interpolations but `OUTPUT` and `NAME`
-    in its values."""
+    """Whether logging is configured, with no interpolations other than `OUTPUT` and `NAME` in its
+    values."""
     texts = " ".join(texts_in(logging)).replace(OUTPUT, "").replace(NAME, "")
     complete = isinstance(logging, dict) and logging.get("root") is not None
     return complete and not any(part in texts for part in ("${", "\\", "???"))
 
 
 def _filled(content: Any, values: Mapping[str, str]) -> Any:
-    """A copy of the content, with `values` in the place of their interpolations."""
+    """A copy of the content with `values` in place of their interpolations."""
     if isinstance(content, dict):
         return {key: _filled(value, values) for key, value in content.items()}
     if isinstance(content, list):

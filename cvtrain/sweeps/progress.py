@@ -1,6 +1,6 @@
-"""One live line for the whole sweep: runs that have ended, diverged, failed; speed and time left.
+"""A live line for the whole sweep: runs that ended, diverged or failed; speed and remaining time.
 
-It reads the journal, so it shows the same under every launcher.
+It reads the journal, so it is the same for every launcher.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from cvtrain.runs.metrics_csv import last_step
 
 REFRESH_SECONDS = 0.5
 SAMPLED = 8
-"""Of how many running runs the step is looked up: those of a stack are at the same one."""
+"""Number of running runs whose step is read: all runs of a stack are at the same step."""
 LINE_SECONDS = 15.0
-"""Between two lines where the output is not a terminal."""
+"""Seconds between two lines if the output is not a terminal."""
 WINDOW_SECONDS = 30.0
-"""Over which the speed is measured: that of the stacks that train now."""
+"""Seconds over which the speed is measured: that of the stacks that train now."""
 
 
 class SweepProgress:
-    """Shows, while entered, how far the runs of a sweep are.
+    """Context that shows the progress of the runs of a sweep.
 
     Args:
-        journal: of the sweep.
-        points: those that are to be trained; a run that goes on starts at its last recorded step.
-        console: a line that is redrawn in a terminal; else lines, `LINE_SECONDS` apart.
+        journal: journal of the sweep.
+        points: points to be trained; a continued run starts at its last recorded step.
+        console: output; a line that is redrawn in a terminal, else lines `LINE_SECONDS` apart.
     """
 
     def __init__(self, journal: Journal, points: Sequence[Point], console: PlainConsole) -> None:
@@ -55,7 +55,7 @@ class SweepProgress:
         self._console = console
         self._bar = Progress(
             BarColumn(bar_width=10),
-            # In a narrow terminal the end is cut: a second line would not be redrawn.
+            # In a narrow terminal the end is cut off, since a second line would not be redrawn.
             TextColumn("{task.description}", table_column=Column(no_wrap=True)),
             console=console,
             transient=True,
@@ -82,7 +82,7 @@ class SweepProgress:
 
     @property
     def done(self) -> int:
-        """Runs that have ended."""
+        """Number of runs that have ended."""
         return self._total - len(self._waiting)
 
     def _follow(self) -> None:
@@ -100,12 +100,12 @@ class SweepProgress:
                 continue
             try:
                 status = self._journal.status(directory)
-            except StorageUnavailable:  # whoever trains it tells
+            except StorageUnavailable:  # the training process reports it
                 continue
             if status == "running":
                 self._running.add(directory)
             elif status is not None:
-                # A run that diverged waits for the last one of its stack.
+                # A run that diverged waits for the last run of its stack.
                 self._ended_steps += self._waiting.pop(directory)
                 self._running.discard(directory)
                 if status in self._counts:
@@ -114,9 +114,10 @@ class SweepProgress:
         self._bar.update(self._task, completed=self._steps, description=self._text())
 
     def _measure(self) -> None:
-        """Note the steps that all runs together have made; of those that run now, a few are asked.
+        """Record the number of steps that all runs have made; of the running ones only a few are
+        read.
 
-        Time is counted from the first of them on: what comes before is no training.
+        Time is counted from their first step on; the time before is not training.
         """
         running = sorted(self._running)
         sampled = running[:: max(1, len(running) // SAMPLED)]
@@ -134,7 +135,7 @@ class SweepProgress:
 
     @property
     def _speed(self) -> float:
-        """Steps per second of all runs together; 0 where none was measured."""
+        """Steps per second of all runs together; 0 before the first measurement."""
         if len(self._measured) < 2:
             return 0.0
         (first, before), (last, after) = self._measured[0], self._measured[-1]
@@ -165,8 +166,8 @@ def clock(seconds: float) -> str:
 
 @contextmanager
 def steps_shown(total: int) -> Iterator[Callable[[int], None]]:
-    """Shows, while entered, how many of `total` updates a run has had: a bar in a terminal, a line
-    in a notebook, elsewhere nothing. It is told by calling what is yielded."""
+    """Context that shows how many of `total` updates a run has made: a bar in a terminal, a line in
+    a notebook, nothing elsewhere. It yields a function that takes the number of updates."""
     console = PlainConsole(stderr=True)
     if in_notebook():
         shown = -math.inf

@@ -1,8 +1,9 @@
-"""The command that a sweep's file records: what of it is taken from there, and what is typed anew.
+"""The command that a sweep's file records: which overrides are taken from it, and which must be
+typed.
 
-A stranger may have written the file. It may choose what trains among what can be named without
-trust; it brings no trust of its own, opens no connection, reads no environment variable, and sets
-nothing of Hydra's that names code.
+A stranger may have written the file. It may choose what is trained among targets that need no
+trust. It cannot grant trust, open a connection, read an environment variable, or set a key of Hydra
+that names code.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from cvtrain.runs.journal import SWEEP_FILE
 from cvtrain.runs.run_json import read_record
 
 OF_THE_FIRST_COMMAND = ("resume", "hydra.sweep.dir", "hydra.mode", "pause_at")
-"""Keys that a command to go on with is recorded without."""
+"""Keys that are not recorded in the command for resuming."""
 TRUSTED, LOGGER = "trusted_modules", "logger"
 LAUNCHER = "hydra/launcher"
 LAUNCHERS = ("stacked", "basic", "ray", "slurm")
-"""Those that a file may choose; others may start machines elsewhere."""
+"""Launchers that a file may choose; others may start machines elsewhere."""
 OF_HYDRA = (
     "hydra.launcher.max_stack",
     "hydra.launcher.workers",
@@ -39,22 +40,23 @@ OF_HYDRA = (
     "hydra.sweeper.search.batch",
     "hydra.sweeper.search.seed",
 )
-"""What else is taken of Hydra's own keys from a file: others name code that Hydra would run."""
+"""Keys of Hydra that are taken from a file; others name code that Hydra would execute."""
 
 FOREIGN_INTERPOLATION = re.compile(rf"\$\{{(?!(?:{'|'.join(RESOLVERS)}):|[\w.]+\}})")
-"""Beginning of an interpolation that is neither another key's value nor by a resolver of ours."""
+"""Beginning of an interpolation that is neither the value of another key nor one of our
+resolvers."""
 
 
 def taken_command(directory: Path, typed: Sequence[str]) -> list[str]:
-    """The overrides of a sweep's file, without those that `typed` replaces.
+    """The overrides in a sweep's file, without those that `typed` replaces.
 
     Args:
-        directory: of the sweep.
-        typed: the overrides of the command line. Where ``hydra/launcher`` is among them, all
-            recorded options of the launcher are left out; where ``logger`` is, all of the logger.
+        directory: directory of the sweep.
+        typed: overrides of the command line. If ``hydra/launcher`` is among them, all recorded
+            options of the launcher are left out; the same holds for ``logger``.
 
     Raises:
-        InputError: the file has no command, or one that sets what no file may set.
+        InputError: the file has no command, or one that sets a key that no file may set.
     """
     command = read_record(directory / SWEEP_FILE).get("command")
     if not isinstance(command, list) or not command:
@@ -79,8 +81,8 @@ def taken_command(directory: Path, typed: Sequence[str]) -> list[str]:
 
 
 def typed_again(overrides: Sequence[str]) -> list[str]:
-    """What of a command has to stand beside ``resume=``, since a file does not bring it: nothing,
-    some overrides that change no number, or all of them."""
+    """The overrides of a command that must be typed beside ``resume=`` because a file does not
+    supply them: none, some that change no number, or all."""
     needed = {text for text in overrides if reason_against(text) is not None}
     if any(_is_of_launcher(parse_override(text).key_or_group) for text in needed):
         needed |= {text for text in overrides if _is_of_launcher(parse_override(text).key_or_group)}
@@ -90,9 +92,9 @@ def typed_again(overrides: Sequence[str]) -> list[str]:
 
 
 def reason_against(text: str) -> str | None:
-    """Why an override is not taken from a file; None for one that is."""
+    """The reason why an override is not taken from a file; None if it is."""
     parsed = parse_override(text)
-    # `group@package=…` puts a file of one group where another's is.
+    # `group@package=…` puts a file of one group in the place of another group.
     touched = {_first(parsed.key_or_group), _first(parsed.package or "")}
     if TRUSTED in touched:
         return "which code is trusted is for you to say"
@@ -106,22 +108,22 @@ def reason_against(text: str) -> str | None:
 
 
 def changes_no_number(key: str) -> bool:
-    """Whether no number of a run depends on a key."""
+    """Whether a key affects no number of a run."""
     return _first(key) in (*KEYS_WITHOUT_RESULT, "hydra")
 
 
 def is_of_logger(key: str) -> bool:
-    """Whether a key chooses the logger, or is an option of it."""
+    """Whether a key chooses the logger or is an option of it."""
     return _first(key) == LOGGER
 
 
 def recorded_command(config: DictConfig) -> list[str]:
-    """The overrides that the command line gave, without those that only say where to.
+    """The overrides of the command line, without those that only set directories.
 
     Args:
-        config: Hydra's own node included.
+        config: configuration with Hydra's node.
     """
-    # Not resolved: the value of an environment variable is no part of the command.
+    # Not resolved: the value of an environment variable is not part of the command.
     overrides = OmegaConf.to_container(config.hydra.overrides)
     assert isinstance(overrides, dict)
     texts = [str(text) for kind in ("hydra", "task") for text in overrides[kind]]
@@ -129,10 +131,10 @@ def recorded_command(config: DictConfig) -> list[str]:
 
 
 def configuration_flags(config: DictConfig) -> list[str]:
-    """The flags of the command line that chose configuration files, as it would be typed again.
+    """The flags of the command line that chose configuration files, for typing them again.
 
     Args:
-        config: Hydra's own node included.
+        config: configuration with Hydra's node.
     """
     folders = {
         str(source.provider): str(source.path) for source in config.hydra.runtime.config_sources

@@ -1,4 +1,5 @@
-"""What `cvtrain.train` and `cvtrain.sweep` return: a run, or a sweep, that shows itself."""
+"""The objects that `cvtrain.train` and `cvtrain.sweep` return: a run, or a sweep with its
+answer."""
 
 from __future__ import annotations
 
@@ -23,19 +24,19 @@ from cvtrain.training.trained_network import trained_network
 
 ANSWER = ("group", "arm", "advice", "outcome", "cost")
 SHOWN = ("train/loss", "val/", "test/")
-"""Beginnings of the tags of a run that it shows."""
+"""Prefixes of the tags that a run shows."""
 
 
 class RunResult:
-    """A run that `cvtrain.train` has trained.
+    """A run trained by `cvtrain.train`.
 
     Args:
-        directory: of the run.
-        trusted: packages of the user's own that its configuration names.
+        directory: directory of the run.
+        trusted: packages of the user that its configuration names.
 
     Attributes:
-        directory: as above; a `RunResult` may stand wherever a path is wanted.
-        trusted: as above.
+        directory: directory of the run; a `RunResult` can be used as a path.
+        trusted: packages of the user that its configuration names.
     """
 
     def __init__(self, directory: Path, trusted: tuple[str, ...] = ()) -> None:
@@ -56,7 +57,7 @@ class RunResult:
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """Every signal at every logged step: a column per tag, the steps as index."""
+        """Every signal at every logged step: one column per tag, steps as index."""
         long = load(self.directory).curves
         return long.pivot(index="step", columns="tag", values="value")
 
@@ -68,7 +69,7 @@ class RunResult:
             checkpoint: ``best`` (lowest validation loss), ``last`` or ``average``.
 
         Raises:
-            InputError: there is no such checkpoint.
+            InputError: the checkpoint does not exist.
         """
         _, config = load_run_config(self.directory, self.trusted)
         return trained_network(self.directory, config, checkpoint)[1]
@@ -91,13 +92,13 @@ class RunResult:
 
 
 class SweepResult:
-    """A sweep that `cvtrain.sweep` has trained, and the answer to its question.
+    """A sweep trained by `cvtrain.sweep`, with the answer to its question.
 
     Args:
-        directory: of the sweep, with a report.
+        directory: directory of the sweep, with a report.
 
     Attributes:
-        directory: as above; a `SweepResult` may stand wherever a path is wanted.
+        directory: directory of the sweep; a `SweepResult` can be used as a path.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -112,7 +113,7 @@ class SweepResult:
 
     @property
     def runs(self) -> pd.DataFrame:
-        """One row per run: status, configuration and last signals, as `cvtrain.load` has them."""
+        """One row per run with status, configuration and last signals, as in `cvtrain.load`."""
         return self._sweep.runs
 
     @property
@@ -131,10 +132,10 @@ class SweepResult:
         """The answer: one row per optimizer (`group`) and arm.
 
         `kind` is the kind of the answer (``relabelling``, ``absorbed``, ``different``,
-        ``inconclusive``, …), `sentence` the answer in words, `factor`, `factor_low` and
-        `factor_high` what the learning rate is multiplied by and its 95 % interval, `rest` what is
-        left of the test loss after that, as a ratio. Empty for experiments with another question,
-        whose sentences are in ``summary["verdict"]``.
+        ``inconclusive``, …) and `sentence` the answer in words. `factor`, `factor_low` and
+        `factor_high` are the factor on the learning rate and its 95 % interval; `rest` is the
+        remaining ratio of test losses minus 1. Empty for experiments with another question, whose
+        sentences are in ``summary["verdict"]``.
         """
         rows = [
             {**row, "sentence": f"{row['advice']}: {row['outcome']}"}
@@ -144,14 +145,14 @@ class SweepResult:
 
     @cached_property
     def figures(self) -> dict[str, Figure]:
-        """The figures of the report, by name, as matplotlib's."""
+        """The figures of the report by name, as matplotlib figures."""
         return {picture.name: picture.figure for picture in report_on(self._sweep).pictures}
 
     def report(self) -> Path:
         """Write the report again.
 
         Returns:
-            the path of its page.
+            the path of its HTML page.
         """
         with progress_alone():
             publish(self.directory)
@@ -160,7 +161,7 @@ class SweepResult:
 
     @property
     def page(self) -> Path:
-        """The page of the report."""
+        """The path of the report's HTML page."""
         return self.directory / FOLDER / "index.html"
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Going on with a sweep: which one, by which command, and what of it is left to train."""
+"""Resume a sweep: find it and its command, and determine what is left to train."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ KEY = "resume"
 LATEST = "latest"
 OUTPUT = "outputs"
 MORE_RUNS = ("seed", "data.seed")
-"""Keys that replace axes of the recorded command: to go on with more of the same."""
+"""Keys that replace axes of the recorded command, to add runs."""
 
 
 @dataclass(frozen=True)
 class Resumption:
-    """A command's points in the directory of an earlier sweep.
+    """The points of a command in the directory of an earlier sweep.
 
     Attributes:
-        points: all of them, those that are there already under their directories' names.
-        waiting: those that have not ended.
-        left_out: entries of sweep.json that the command no longer has; they stay as they are.
-        looks: by the id of a point, how many reports there had been when it was added.
+        points: all points; existing ones have the names of their directories.
+        waiting: points that have not ended.
+        left_out: entries of sweep.json that the command does not have; they stay unchanged.
+        looks: number of reports that existed when a point was added, by id of the point.
         notes: lines to print before training.
     """
 
@@ -54,11 +54,11 @@ class Resumption:
 
 @dataclass(frozen=True)
 class ResumedRun:
-    """A single run to go on with, and what its file does not bring.
+    """A single run to resume, with settings that its file cannot supply.
 
     Attributes:
-        directory: of the run.
-        trusted: packages of the user's own that its `_target_`s may name.
+        directory: directory of the run.
+        trusted: packages of the user that its `_target_`s may name.
         logger: overrides that choose its logger.
     """
 
@@ -68,14 +68,16 @@ class ResumedRun:
 
 
 def resumed_command(overrides: Sequence[str]) -> list[str]:
-    """The overrides with which the sweep that ``resume=`` names goes on; others as they are.
+    """The overrides that resume the sweep named by ``resume=``; a command without that key is
+    returned unchanged.
 
-    `resume` alone, or beside keys that change no number, repeats the command that is recorded in
-    the sweep, as far as a file may bring it; so does `resume` beside `seed`, with other seeds.
-    Beside other keys, those are the command.
+    `resume` alone, or beside keys that change no number, repeats the recorded command of the sweep
+    as far as it may be taken from a file; `resume` beside `seed` repeats it with other seeds. With
+    other keys, these are the command.
 
     Raises:
-        InputError: there is no such sweep, or writing in it would leave it.
+        InputError: the sweep does not exist, or writing in its directory would leave that
+            directory.
     """
     pairs = [(parse_override(text), text) for text in overrides]
     wanted = [parsed.value() for parsed, _ in pairs if parsed.key_or_group == KEY]
@@ -85,7 +87,7 @@ def resumed_command(overrides: Sequence[str]) -> list[str]:
     output = [parsed.value() for parsed, _ in rest if parsed.key_or_group == "output"]
     directory = find_sweep(str(wanted[-1]), Path(str(output[-1]) if output else OUTPUT))
     check_layout(directory)
-    if "${" in str(directory):  # Hydra would put something else there: an environment variable
+    if "${" in str(directory):  # Hydra would replace it, e.g. by an environment variable
         raise InputError(f"{KEY}={directory}: a directory with ${{ in its name should be renamed")
     own = [text for _, text in rest]
     if repeats_recorded_command(overrides):
@@ -96,17 +98,17 @@ def resumed_command(overrides: Sequence[str]) -> list[str]:
 
 
 def repeats_recorded_command(overrides: Sequence[str]) -> bool:
-    """Whether a command goes on with a sweep by the command that the sweep's file records."""
+    """Whether a command resumes a sweep by the command that the sweep's file records."""
     keys = [parse_override(text).key_or_group for text in overrides]
     return KEY in keys and all(key in (KEY, *MORE_RUNS) or changes_no_number(key) for key in keys)
 
 
 def resumed_run(overrides: Sequence[str]) -> ResumedRun | None:
-    """The single run that ``resume=`` names; None where it names something else.
+    """The single run that ``resume=`` names, or None if it names something else.
 
     Raises:
-        InputError: there are other keys beside it, the run is one of a sweep, or writing in its
-            directory would leave that.
+        InputError: other keys are set beside it, the run belongs to a sweep, or writing in its
+            directory would leave that directory.
     """
     by_key = {parsed.key_or_group: parsed for parsed in map(parse_override, overrides)}
     if KEY not in by_key:
@@ -136,11 +138,11 @@ def find_sweep(named: str, output: Path) -> Path:
     """The absolute path of a sweep's directory.
 
     Args:
-        named: a path, or ``latest``: the sweep below `output` that was begun last.
-        output: where sweeps go.
+        named: a path, or ``latest`` for the sweep below `output` that was started last.
+        output: folder of sweeps.
 
     Raises:
-        InputError: there is none.
+        InputError: the sweep does not exist.
     """
     if named != LATEST:
         directory = Path(named)
@@ -156,10 +158,10 @@ def find_sweep(named: str, output: Path) -> Path:
 
 
 def known_points(directory: Path) -> dict[str, tuple[int, str]]:
-    """Number and directory of every point of a sweep, by its id.
+    """Number and directory of every point of a sweep, by id.
 
     Raises:
-        InputError: its sweep.json cannot be used.
+        InputError: its sweep.json is not valid.
     """
     points = placed_points(directory)
     return {entry["id"]: (entry["number"], entry["directory"]) for entry in points}
@@ -169,7 +171,7 @@ def resumption(journal: Journal, points: Sequence[Point]) -> Resumption:
     """Match a command's points with those of the sweep in `journal.root`.
 
     Raises:
-        InputError: they have no point in common, or sweep.json cannot be used.
+        InputError: no point is common to both, or sweep.json is not valid.
     """
     listed = {entry["id"]: entry for entry in placed_points(journal.root)}
     wanted = {point.id for point in points}
@@ -182,7 +184,7 @@ def resumption(journal: Journal, points: Sequence[Point]) -> Resumption:
     waiting = tuple(point for point in merged if journal.ended(point) is None)
     left_out = tuple(entry for id, entry in listed.items() if id not in wanted)
     new = [point.directory for point in merged if point.id not in listed]
-    # Where nothing has ended, nothing was reported.
+    # If nothing has ended, nothing was reported.
     following = max(entry["look"] for entry in listed.values()) + (len(waiting) < len(merged))
     looks = {id: listed[id]["look"] if id in listed else following for id in wanted}
     notes = [f"{len(merged) - len(waiting)} of {len(merged)} runs have ended already"]
@@ -206,7 +208,8 @@ def resumption(journal: Journal, points: Sequence[Point]) -> Resumption:
 
 
 def _is_known(journal: Journal, point: Point) -> bool:
-    """Whether a run that waits has not begun, or is one of this very point that has not ended."""
+    """Whether the run of a waiting point has not begun, or belongs to this point and has not
+    ended."""
     if kind_of(journal.run_directory(point) / RUN_FILE) is None:
         return True
     content, status = journal.read(point.directory), journal.status(point.directory)
@@ -215,7 +218,7 @@ def _is_known(journal: Journal, point: Point) -> bool:
 
 
 def _placed(points: Sequence[Point], listed: Mapping[str, Mapping[str, Any]]) -> Iterator[Point]:
-    """The points under the numbers and directories that they have, new ones after the others."""
+    """The points with their existing numbers and directories, followed by new ones."""
     following = 1 + max(entry["number"] for entry in listed.values())
     width = len(str(following + len(points)))
     for point in points:
@@ -245,12 +248,12 @@ def _listed(names: Sequence[str], shown: int = 3) -> str:
 
 
 def how_to_go_on(directory: Path, again: Sequence[str] = (), flags: Sequence[str] = ()) -> str:
-    """The line with the command that goes on with a sweep or a run.
+    """The line with the command that resumes a sweep or a run.
 
     Args:
-        directory: of the sweep or run.
-        again: overrides that stand beside ``resume=``.
-        flags: those that chose configuration files.
+        directory: directory of the sweep or run.
+        again: overrides to type beside ``resume=``.
+        flags: flags that chose configuration files.
     """
     command = cvtrain_command(*flags, as_override(KEY, str(directory)), *again)
-    return f"cvtrain: to go on: {command}"
+    return f"cvtrain: to continue: {command}"

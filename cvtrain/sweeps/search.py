@@ -1,4 +1,4 @@
-"""A search: trials that Optuna chooses, a batch at a time, each batch trained as stacks."""
+"""A search: trials chosen by Optuna, a batch at a time, each batch trained as stacks."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ from cvtrain.sweeps.study import OptunaStudy
 
 KEY = "hydra.sweeper.search"
 MOST_BATCH = 10_000
-"""Trials that are asked for before the first of them trains."""
+"""Largest number of trials that are requested before the first of them trains."""
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class SearchOptions(Section):
-    """`hydra.sweeper.search`.
+    """The options `hydra.sweeper.search`.
 
     Attributes:
-        space: as `cvtrain.sweeps.search_space.read_space` takes it.
-        trials: in all.
-        batch: trials at a time.
+        space: search space, in the form of `cvtrain.sweeps.search_space.read_space`.
+        trials: total number of trials.
+        batch: number of trials at a time.
         metric: a signal of the last row.
         prune_at: shares of `max_steps` at which trials that are worse than the median end.
-        seed: of the choices.
+        seed: seed of the choices.
     """
 
     space: dict[str, Any]
@@ -63,10 +63,11 @@ class SearchOptions(Section):
 
 
 def read_options(content: Mapping[str, Any]) -> SearchOptions:
-    """Options as Hydra composed them.
+    """Check options that Hydra composed.
 
     Raises:
-        InputError: naming the key, the value and what is allowed.
+        InputError: an option is not valid; the message names the key, the value and what is
+            allowed.
     """
     try:
         return SearchOptions.model_validate(OmegaConf.to_container(OmegaConf.create(dict(content))))
@@ -75,17 +76,17 @@ def read_options(content: Mapping[str, Any]) -> SearchOptions:
 
 
 def run_search(session: SweepSession, overrides: Sequence[str], content: Mapping[str, Any]) -> None:
-    """Train what Optuna asks for, through any of Hydra's launchers.
+    """Train the trials that Optuna chooses, through any of Hydra's launchers.
 
     Args:
-        session: of this command.
-        overrides: the command line's; a key that they set is not chosen by the search.
-        content: `SearchOptions`.
+        session: session of this command.
+        overrides: overrides of the command line; the search does not choose a key that they set.
+        content: options as in `SearchOptions`.
 
     Raises:
-        InputError: something is wrong; nothing has been trained or made.
+        InputError: the command or the options are wrong; nothing has been trained or made.
         RunFailed: trials failed.
-        Interrupted: a signal came; the finished trials stay.
+        Interrupted: a signal came; the finished trials are kept.
     """
     options = read_options(content)
     fixed = {parse_override(text).key_or_group for text in overrides}
@@ -107,7 +108,7 @@ def run_search(session: SweepSession, overrides: Sequence[str], content: Mapping
         return
     with session.locked(first.resume) as journal:
         if first.resume is not None:
-            # Under the lock: a command that had it before may have added trials.
+            # Under the lock: another command may have added trials before.
             trials.known = known_points(journal.root)
         lines = [f"{options.trials} trials into {journal.root}"]
         session.announce(journal, lines, [session.tasks.of(first)])
@@ -115,7 +116,7 @@ def run_search(session: SweepSession, overrides: Sequence[str], content: Mapping
 
 
 class _Trials:
-    """Points of trials, under the names that they have."""
+    """Points of trials, with their names."""
 
     def __init__(
         self, composer: Composer, overrides: Sequence[str], space: Mapping[str, BaseDistribution]
@@ -175,7 +176,7 @@ def _train(
     batch: Sequence[Point],
     options: SearchOptions,
 ) -> set[str]:
-    """Train a batch, from rung to rung; returns the ids of the trials that were pruned."""
+    """Train a batch from rung to rung; return the ids of the pruned trials."""
     for rung in (*_rungs(batch[0], options), None):
         waiting = [point for point in batch if not _is_at(journal, point, rung, options)]
         if waiting:
@@ -186,7 +187,8 @@ def _train(
             value = value_at(journal.run_directory(point), rung, options.metric)
             if value is None or journal.status(point.directory) == "failed":
                 continue
-            # Asked also of those that ended in an earlier call: the study has to be told as then.
+            # Also for trials that ended in an earlier call: the study has to be told the same as
+            # then.
             pruned = study.prunes(trial, rung, value)
             if pruned and journal.ended(point) is None:
                 journal.mark_pruned(point)
@@ -194,7 +196,7 @@ def _train(
 
 
 def _paused(point: Point, rung: int | None) -> Point:
-    """The point as it is trained up to a rung, its validation included; to its end, where None."""
+    """The point, trained up to a rung and its validation; None: to its end."""
     if rung is None:
         return point
     config = point.config.model_copy(update={"pause_at": rung + 1})
@@ -202,14 +204,14 @@ def _paused(point: Point, rung: int | None) -> Point:
 
 
 def _rungs(point: Point, options: SearchOptions) -> Iterator[int]:
-    """Steps with a validation, at which the trials of a batch are compared."""
+    """Steps with a validation at which the trials of a batch are compared."""
     every, most = point.config.signals.validation_every, point.config.max_steps
     steps = {round(share * most / every) * every for share in options.prune_at}
     return (step for step in sorted(steps) if 0 < step < most - 1)
 
 
 def _is_at(journal: Journal, point: Point, rung: int | None, options: SearchOptions) -> bool:
-    """Whether a trial needs no training to be at a rung; None: to have ended."""
+    """Whether a trial needs no training to reach a rung; None: its end."""
     if journal.ended(point) is not None:
         return True
     if rung is None:
@@ -218,7 +220,7 @@ def _is_at(journal: Journal, point: Point, rung: int | None, options: SearchOpti
 
 
 def _value(content: Mapping[str, Any] | None, options: SearchOptions) -> float | None:
-    """What a trial is judged by: of a run that diverged the worst, of one that failed nothing."""
+    """The value by which a trial is judged: the worst one if it diverged, None if it failed."""
     status = None if content is None else content.get("status")
     if content is None or status not in ("finished", "diverged"):
         return None

@@ -1,4 +1,4 @@
-"""What a search chooses from: `hydra.sweeper.search.space`."""
+"""The search space of a search: `hydra.sweeper.search.space`."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ def read_space(content: Mapping[str, Any]) -> dict[str, BaseDistribution]:
     """The distributions of a search's keys.
 
     Args:
-        content: by key of the configuration a list of values, or a range: ``low`` and ``high``,
-            with ``log: true`` or a ``step``; of integers where both are integers.
+        content: for each key of the configuration a list of values, or a range: ``low`` and
+            ``high``, with ``log: true`` or a ``step``; a range of integers if both ends are
+            integers.
 
     Returns:
-        by key; values of a list are texts, as on the command line.
+        distributions by key; values of a list are texts, as on the command line.
 
     Raises:
-        InputError: there is nothing to choose from, or it cannot be read.
+        InputError: the space is empty or not valid.
     """
     if not content:
         raise InputError("hydra.sweeper.search.space: there is nothing to choose from")
@@ -61,7 +62,7 @@ def _distribution(key: str, value: Any) -> BaseDistribution:
 
 
 def override_text(value: Any) -> str:
-    """A value as it stands on the command line: ``[0.9,0.999]``, ``null``, ``true``."""
+    """A value in the notation of the command line: ``[0.9,0.999]``, ``null``, ``true``."""
     if isinstance(value, list | tuple):
         return f"[{','.join(map(override_text, value))}]"
     if isinstance(value, bool):
@@ -70,7 +71,7 @@ def override_text(value: Any) -> str:
 
 
 def corners(space: Mapping[str, BaseDistribution]) -> list[dict[str, Any]]:
-    """Choices that together have every listed value and both ends of every range."""
+    """Choices that together contain every listed value and both ends of every range."""
     ends = {key: _ends(distribution) for key, distribution in space.items()}
     most = max(len(values) for values in ends.values())
     return [{key: values[k % len(values)] for key, values in ends.items()} for k in range(most)]

@@ -1,4 +1,4 @@
-"""What sweeps and searches share: check points, lock the directory, train, report."""
+"""The steps that sweeps and searches share: check points, lock the directory, train, report."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ if TYPE_CHECKING:
 
 
 class SweepSession:
-    """One command that trains several runs, from the check of its points to the report on them.
+    """One command that trains several runs, from the check of its points to the report.
 
     Args:
-        context, config, launcher: what Hydra gives a sweeper at its set-up.
-        kind: what the message about failures calls the runs.
+        context, config, launcher: objects that Hydra passes to a sweeper's `setup`.
+        kind: name of the runs in the message about failures.
 
     Attributes:
-        composer: of the points.
-        console: stderr.
-        tasks: of the checked points, after `check`.
-        next_overrides: what would go on to an answer of the sweep, after `reporting`.
+        composer: composer of the points.
+        console: console that writes to stderr.
+        tasks: tasks of the checked points, after `check`.
+        next_overrides: overrides that should lead to an answer of the sweep, after `reporting`.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class SweepSession:
             self._launcher.expect(points)
 
     def check(self, points: Sequence[Point]) -> None:
-        """Check the points, and the options of the launcher, before anything trains.
+        """Check the points and the options of the launcher before training.
 
         Raises:
-            InputError: with what is wrong.
+            InputError: a point or an option is wrong.
         """
         with without_collections():
             from cvtrain.training.preflight import preflight
@@ -84,7 +84,7 @@ class SweepSession:
         return nullcontext() if begun is None else begun(self.tasks)
 
     def show_plan(self, points: Sequence[Point]) -> None:
-        """Print the points and what training them would cost (``plan=true``)."""
+        """Print the points and the estimated cost of training them (``plan=true``)."""
         from cvtrain.sweeps.estimate import show_plan
 
         # A launcher that knows nothing of stacks makes none.
@@ -96,14 +96,14 @@ class SweepSession:
 
     @contextmanager
     def locked(self, resumed: str | None) -> Iterator[Journal]:
-        """Inside, this command alone writes in the sweep directory.
+        """Context in which only this command writes in the sweep directory.
 
         Args:
-            resumed: the directory of the sweep to go on with; None: ``hydra.sweep.dir`` is made.
+            resumed: directory of the sweep to resume; None: ``hydra.sweep.dir`` is made.
 
         Raises:
-            InputError: another command trains in it, or it cannot be made.
-            StorageFailed: it cannot be written any more.
+            InputError: another command trains in the directory, or it cannot be made.
+            StorageFailed: the directory cannot be written any more.
         """
         if resumed is None:
             directory = claim_directory(Path(str(self._config.hydra.sweep.dir)), "hydra.sweep.dir")
@@ -132,10 +132,10 @@ class SweepSession:
         """Write sweep.json.
 
         Args:
-            journal: of the sweep.
-            points: of this command.
-            overrides: the experiment's axes, then the command line's.
-            others: entries of points that an earlier command had; they are listed too.
+            journal: journal of the sweep.
+            points: points of this command.
+            overrides: the experiment's axes, then those of the command line.
+            others: entries of points of an earlier command, which are listed too.
             looks: as in `cvtrain.runs.journal.Journal.describe_sweep`.
         """
         command = recorded_command(self._config)
@@ -143,12 +143,12 @@ class SweepSession:
 
     @property
     def _experiment(self) -> str | None:
-        """The chosen file of conf/experiment."""
+        """The chosen file in conf/experiment."""
         choices: dict[str, Any] = OmegaConf.to_container(self._config.hydra.runtime.choices)  # type: ignore[assignment]  # a mapping node
         return choices.get("experiment")
 
     def launch(self, journal: Journal, points: Sequence[Point]) -> Sequence[JobReturn]:
-        """Train the points by any of Hydra's launchers; those of cvtrain take them as they are."""
+        """Train the points by any of Hydra's launchers; those of cvtrain take points directly."""
         if hasattr(self._launcher, "launch_points"):
             returned: Sequence[JobReturn] = self._launcher.launch_points(
                 points, journal.root, self.tasks, self.composer
@@ -159,14 +159,14 @@ class SweepSession:
 
     @contextmanager
     def reporting(self, journal: Journal, points: Collection[Point]) -> Iterator[None]:
-        """Inside, runs train; afterwards comes the report on them, also where they were stopped.
+        """Context in which runs train; at its end it reports on them, also if they were stopped.
 
         Args:
-            journal: of the sweep.
-            points: all of the command, looked at afterwards: a search adds its own meanwhile.
+            journal: journal of the sweep.
+            points: all points of the command, read at the end: a search adds points meanwhile.
 
         Raises:
-            RunFailed: runs failed, their files are gone, or what the experiment claims does not
+            RunFailed: runs failed, their files are gone, or a claim of the experiment does not
                 hold.
         """
         try:
@@ -181,7 +181,7 @@ class SweepSession:
             self._print_how_to_go_on(journal)
             raise
         self._refuse_failed(journal, points)
-        # Under pause_at runs are left to be resumed, and nothing is asked of more seeds yet.
+        # With pause_at, runs are left to be resumed, and more seeds are not requested yet.
         if all(status in ENDED for status in journal.count([*points])):
             self.next_overrides = document.next_overrides
         else:
@@ -189,17 +189,19 @@ class SweepSession:
 
     def _report_what_was_stopped(self, journal: Journal, points: Collection[Point]) -> None:
         try:
-            # The reason for the stop is raised, not what the report finds missing or unproven.
+            # Raise the reason for the stop, not what the report finds missing or unproven.
             with suppress(RunFailed, Exception), interruption.answered():
                 report(journal, points)
-        finally:  # Ctrl-C once more, while the report is made
+        finally:  # a second Ctrl-C, while the report is made
             self._print_how_to_go_on(journal)
 
     def _print_how_to_go_on(self, journal: Journal) -> None:
         command = recorded_command(self._config)
         if any(f"={PACKAGE}." in text for text in command):
             line = f'cvtrain.sweep("{KEY}={journal.root}", …)'
-            self.console.print(f"cvtrain: to go on: {line} with the same objects", soft_wrap=True)
+            self.console.print(
+                f"cvtrain: to continue: {line} with the same objects", soft_wrap=True
+            )
             return
         again = typed_again(command)
         line = how_to_go_on(journal.root, again, configuration_flags(self._config))
@@ -217,7 +219,7 @@ class SweepSession:
             why, trace = journal.failure(failed[0])
             first = "" if len(failed) == 1 else "the first: "
             reasons.append(f"{len(failed)} of {len(points)} {self._kind} failed: {first}{why}")
-        if gone and not failed:  # beside failures they may not have begun (on_error=stop)
+        if gone and not failed:  # after failures they may not have begun (on_error=stop)
             reasons.append(
                 f"{len(gone)} of {len(points)} {self._kind} have no result (was {gone[0]} removed"
                 " while it trained?)"
@@ -233,7 +235,7 @@ def _check_launcher(launcher: Launcher, points: Sequence[Point]) -> None:
     """Check the options of a launcher of cvtrain.
 
     Raises:
-        InputError: an option of the launcher is wrong, or it does not suit the points.
+        InputError: an option of the launcher is wrong, or the launcher cannot train the points.
     """
     executor = getattr(launcher, "executor", None)
     if executor is None:
@@ -257,7 +259,8 @@ def _check_launcher(launcher: Launcher, points: Sequence[Point]) -> None:
 
 
 def report(journal: Journal, points: Collection[Point]) -> Document:
-    """Print how many runs ended and how many were interrupted, and report on all that have begun.
+    """Print how many runs ended and how many were interrupted, and report on all runs that have
+    begun.
 
     Raises:
         InputError: the directory has no run, or one that cannot be read.

@@ -1,4 +1,4 @@
-"""How many processes train a sweep on this machine where the command does not say."""
+"""Choose the number of processes that train a sweep on this machine, if the command does not."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from cvtrain.training.task import Tasks
 
 LEAST_RUNS = 16
-"""Of a process: stacks of fewer take longer for each run."""
+"""Fewest runs of a process: a smaller stack takes longer per run."""
 LEAST_UPDATES = 10_000
-"""Of a process, over all of its runs: some seconds of training repay what it begins with."""
+"""Fewest updates of a process, over all its runs: some seconds of training repay its start."""
 
 
 def may_be_forked(points: Sequence[Point], job: DictConfig) -> bool:
     """Whether the points may train in forks of this process.
 
-    Not where they name code of the user's own, which may stop in a debugger or not survive a fork;
-    nor where a job has environment variables, which libraries read when they are loaded, or a
-    working directory of its own.
+    They may not if they name the user's own code, which may stop in a debugger or not survive a
+    fork, or if a job has its own working directory or environment variables, which libraries read
+    when they are loaded.
 
     Args:
-        points: of a sweep.
+        points: points of a sweep.
         job: Hydra's configuration of jobs.
     """
     own = any(point.config.trusted_modules for point in points)
@@ -35,14 +35,14 @@ def may_be_forked(points: Sequence[Point], job: DictConfig) -> bool:
 
 
 def workers_repaid(points: Sequence[Point]) -> int:
-    """How many processes a sweep repays, at most one for each core."""
+    """The number of processes that shortens a sweep, at most one per core."""
     updates = sum(point.config.max_steps for point in points)
     return max(1, min(usable_cores(), len(points) // LEAST_RUNS, updates // LEAST_UPDATES))
 
 
 def share_this_machine(tasks: Tasks) -> bool:
-    """Whether processes beside each other suit the tasks of a sweep: all train on the CPU, in one
-    process each, with data that forks share since this process keeps them."""
+    """Whether several processes can train the tasks of a sweep side by side: all train on the CPU,
+    each in one process, and their data fit into this process, whose forks share them."""
     from cvtrain.data.dataset import bytes_in_memory
     from cvtrain.data.load import MOST_KEPT
     from cvtrain.training.data_parallel import devices_wanted

@@ -1,4 +1,4 @@
-"""One run at a terminal: what it is, its progress, its result."""
+"""A single run in a terminal: its description, progress and result."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ NORMS = (
     "optimizer_grad/norm",
     "weight/norm",
 )
-"""Beginnings of the tags that end a run at the terminal; all of them are in its files."""
+"""Prefixes of the tags that are shown at the end of a run; its files have all tags."""
 MOST_ROWS = SCREENFUL - LAST_LINES - 3
-"""Of the table of a run; the other lines are its title and its heading."""
+"""Largest number of rows in the table of a run; title and heading take the other lines."""
 
 REAL_ENTRY = re.compile(r"(grad|optimizer_grad|weight)/(.+)/real((?:\[[\d,]+\])?)")
 """Tag of the real part of a traced entry; a parameter without axes has no index."""
@@ -65,14 +65,14 @@ def train_and_show(job: Job) -> float:
 
     Raises:
         InputError: another command trains in its directory.
-        RunFailed: with the place of the traceback.
+        RunFailed: the run failed; the message has the path of the traceback.
     """
     with DirectoryLock(job.root / job.points[0].directory):
         return _train_and_show(job)
 
 
 def _train_and_show(job: Job) -> float:
-    """The same, in a directory that is locked."""
+    """Train and show a job whose directory is locked."""
     (point,) = job.points
     console = PlainConsole()
     for line in job.task.describe(point.config):
@@ -105,8 +105,8 @@ def _train_and_show(job: Job) -> float:
 
 
 def not_of_a_file(config: Config) -> list[str]:
-    """The overrides that a run is gone on with, since its run.json does not bring them: the
-    packages that are trusted, and the logger."""
+    """The overrides to type when resuming a run, since its run.json does not supply them: trusted
+    packages and the logger."""
     trusted = [f"trusted_modules=[{','.join(config.trusted_modules)}]"]
     options = config.logger.model_dump(exclude={"kind"}, exclude_none=True)
     logger = [
@@ -122,19 +122,19 @@ def not_of_a_file(config: Config) -> list[str]:
 def go_on_and_show(
     directory: Path, trusted: tuple[str, ...], logger: AnyLoggerConfig | None = None
 ) -> None:
-    """Go on with a run that was stopped, from its last checkpoint.
+    """Resume a run from its last checkpoint.
 
     Args:
-        directory: of the run.
-        trusted: packages of the user's own: what the run's file says of them is not taken.
-        logger: in place of the one in the run's file, which is not taken unless it is none.
+        directory: directory of the run.
+        trusted: packages of the user; entries of the run's file on trust are ignored.
+        logger: replaces the logger in the run's file, which is only taken if it is none.
 
     Raises:
-        InputError: its run.json cannot be used, or another command trains in its directory.
-        RunFailed: with the place of the traceback.
+        InputError: its run.json is not valid, or another command trains in its directory.
+        RunFailed: the run failed; the message has the path of the traceback.
     """
     with translate_storage_errors(directory), DirectoryLock(directory), downloads_refused():
-        # Read under the lock: a command that had it before may have trained the run to its end.
+        # Read under the lock: another command may have trained the run to its end before.
         record, config = load_run_config(directory, trusted)
         if logger is not None:
             config = config.model_copy(update={"logger": logger})
@@ -152,7 +152,7 @@ def go_on_and_show(
 
 
 def result_table(record: RunRecord) -> Table:
-    """Losses and metrics, norms, and the complex entries of small parameters."""
+    """A table of losses and metrics, norms, and the complex entries of small parameters."""
     config = record.config
     convention = convention_name(config["convention"]["scale"], config["convention"]["conjugate"])
     title = f"objective {config['objective']['scale']:g} × loss, convention {convention}"
@@ -184,8 +184,8 @@ def result_table(record: RunRecord) -> Table:
 
 
 def complex_entries(final: Mapping[str, float]) -> list[tuple[str, complex]]:
-    """``grad/weight[0,0]`` and its value, of every parameter traced whole, and the same of the
-    transformed gradient and the weight."""
+    """``grad/weight[0,0]`` and its value for every parameter that is traced whole, and the same for
+    the transformed gradient and the weight."""
     by_tensor: dict[tuple[str, str], list[tuple[str, complex]]] = {}
     for tag, real in final.items():
         if match := REAL_ENTRY.fullmatch(tag):

@@ -18,27 +18,27 @@ from cvtrain.process.errors import InputError, first_line
 FILE_NAME = "study.db"
 NAME = "cvtrain"
 AGAIN = "begun again"
-"""Marks a trial that was under way when its search ended; another one has its choices."""
+"""Marks a trial that was running when its search ended; another trial has its choices."""
 
 
 class OptunaStudy:
-    """Asks an Optuna study for trials and tells it what came of them.
+    """Asks an Optuna study for trials and reports their results to it.
 
-    Each choice has a generator of its own, seeded by how many were made before: it depends on
-    what has been told and on nothing else. Trials that an earlier call left are asked first.
+    Each choice has its own generator, seeded by the number of earlier choices: it depends only on
+    the reported results. Unfinished trials of an earlier call are returned first.
 
     Args:
-        directory: holds the study, as an SQLite file; None: it is kept in memory.
-        space: what is chosen from.
+        directory: folder of the study, an SQLite file; None: the study is kept in memory.
+        space: search space.
         minimize: whether smaller values are better.
-        seed: of the choices.
-        batch: how many trials are under way at a time; pruning begins after so many have ended.
+        seed: seed of the choices.
+        batch: number of trials that run at a time; pruning begins after as many have ended.
 
     Attributes:
         optuna: the study itself.
 
     Raises:
-        InputError: there is a study that cannot be read.
+        InputError: an existing study cannot be read.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class OptunaStudy:
                 pruner=MedianPruner(n_startup_trials=batch),
                 load_if_exists=True,
             )
-        except Exception as error:  # a stranger's file may hold anything
+        except Exception as error:  # an untrusted file may hold anything
             reason = first_line(error) or type(error).__name__
             raise InputError(f"{self._label}: cannot be read as a study: {reason}") from None
         for unfinished in self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -72,12 +72,12 @@ class OptunaStudy:
 
     @property
     def ended_trials(self) -> int:
-        """Trials that have ended, those that failed in this call included."""
+        """Number of trials that have ended, including those that failed in this call."""
         counted = (TrialState.COMPLETE, TrialState.PRUNED)
         return self._failed + len(self.optuna.get_trials(deepcopy=False, states=counted))
 
     def ask(self, most: int) -> list[Trial]:
-        """The trials of the next batch, or what is left of it.
+        """The trials of the next batch, which may be smaller if fewer are left.
 
         Raises:
             InputError: the study was made with another space.
@@ -86,7 +86,7 @@ class OptunaStudy:
         trials = []
         for number in range(ended, min(ended - ended % self._batch + self._batch, most)):
             self.optuna.sampler = TPESampler(
-                # A prime apart: the seeds of two searches have no trials in common.
+                # Multiplied by a prime, so that the seeds of two searches share no trials.
                 seed=(self._seed * 1_000_003 + number) % 2**32,
                 n_startup_trials=self._batch,
                 multivariate=True,
@@ -101,12 +101,13 @@ class OptunaStudy:
         return trials
 
     def prunes(self, trial: Trial, step: int, value: float) -> bool:
-        """Whether a trial that had `value` at `step` is worse there than the median of others."""
+        """Whether a trial with `value` at `step` is worse there than the median of the others."""
         trial.report(value, step)
         return trial.should_prune()
 
     def tell(self, trial: Trial, value: float | None, pruned: bool) -> None:
-        """Note how a trial ended; one without a value failed, and is left for the next call."""
+        """Record how a trial ended; a trial without a value failed and is left for the next
+        call."""
         if pruned:
             self.optuna.tell(trial, state=TrialState.PRUNED)
         elif value is None:
@@ -116,5 +117,5 @@ class OptunaStudy:
 
 
 def _address(path: Path) -> str:
-    """The address of an SQLite file, whose path may hold what means something in an address."""
+    """The address of an SQLite file, with special characters of its path escaped."""
     return f"sqlite:///file:{quote(str(path))}?uri=true"

@@ -20,22 +20,22 @@ def run_sweep(
     variants: Sequence[Sequence[str]] = (),
     fewer: Sequence[Mapping[str, Mapping[str, Any]]] = (),
 ) -> Sequence[JobReturn]:
-    """Train every point that `overrides` mean, through any of Hydra's launchers.
+    """Train every point given by `overrides`, through any of Hydra's launchers.
 
     Args:
-        session: of this command.
-        overrides: the experiment's axes, then the command line's.
-        variants: overrides that come on top, one list after another.
-        fewer: rules that leave out points, see `cvtrain.sweeps.fewer_points`.
+        session: session of this command.
+        overrides: the experiment's axes, then those of the command line.
+        variants: lists of overrides that are added to the combinations, one list at a time.
+        fewer: rules that leave out points; see `cvtrain.sweeps.fewer_points`.
 
     Returns:
         one job return per point.
 
     Raises:
         InputError: a point is wrong; nothing has been trained or made.
-        RunFailed: all that could be trained was, and some runs failed, or what the experiment
-            claims does not hold; or the directory cannot be written any more.
-        Interrupted: a signal came; the finished runs stay.
+        RunFailed: everything that could be trained was, and some runs failed or a claim of the
+            experiment does not hold; or the directory cannot be written any more.
+        Interrupted: a signal came; the finished runs are kept.
     """
     points = Plan.compose(session.composer, overrides, variants, fewer).points
     config = points[0].config
@@ -62,8 +62,8 @@ def run_sweep(
         session.describe(journal, points, overrides, others, looks)
         returned: Sequence[JobReturn] = []
         with session.reporting(journal, points), SweepProgress(journal, waiting, session.console):
-            # All of them, though some have ended: what stacks with what is decided as ever, and
-            # with it the engine and the bits of those that wait.
+            # All points, although some have ended: the stacks are then formed as before, and with
+            # them the engine and the bits of the waiting runs.
             if waiting:
                 returned = session.launch(journal, points)
         return returned

@@ -1,4 +1,4 @@
-"""Hydra's task function: one point, under whichever launcher."""
+"""Hydra's task function: trains one point, for any launcher."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def run_point(composed: DictConfig, tasks: Tasks | None = None) -> float:
     """Train the composed point into the directory that Hydra made for it.
 
     Args:
-        composed: without Hydra's node.
-        tasks: what the check of the point left; made here, where None.
+        composed: configuration without Hydra's node.
+        tasks: tasks from the check of the points; None: made here.
 
     Returns:
-        the validation loss at the end, for sweepers that search.
+        the final validation loss, for sweepers that search.
     """
     from cvtrain.runs.journal import Journal
     from cvtrain.training.job import Job
@@ -51,7 +51,7 @@ def run_point(composed: DictConfig, tasks: Tasks | None = None) -> float:
 
         return train_and_show(job)
     ended = Journal(job.root).ended(point)
-    if ended is not None:  # by an earlier call; launchers of others do not ask
+    if ended is not None:  # trained by an earlier call; other launchers do not check that
         return recorded_result(ended)
     try:
         (record,) = train(job)
@@ -63,13 +63,13 @@ def run_point(composed: DictConfig, tasks: Tasks | None = None) -> float:
 
 
 def composed_point(composed: DictConfig) -> Point:
-    """The point that Hydra composed and gave a directory (see its own configuration).
+    """The point that Hydra composed and gave a directory (from Hydra's own configuration).
 
     Args:
-        composed: without Hydra's node.
+        composed: configuration without Hydra's node.
 
     Raises:
-        InputError: it does not fit the schema.
+        InputError: the configuration does not fit the schema.
     """
     hydra = HydraConfig.get()
     content = OmegaConf.to_container(composed, resolve=True)
@@ -80,7 +80,7 @@ def composed_point(composed: DictConfig) -> Point:
     root = Path(hydra.sweep.dir).absolute() if in_sweep else directory.parent
     return Point(
         int(hydra.job.num) if in_sweep else 0,
-        # Which sweep goes on is the command's affair: a run is what it would have been in it.
+        # The sweep to resume belongs to the command, not to the configuration of its runs.
         config.settled(in_sweep=in_sweep).model_copy(update={"resume": None}),
         tuple(hydra.overrides.task),
         str(directory.relative_to(root)),
@@ -88,7 +88,7 @@ def composed_point(composed: DictConfig) -> Point:
 
 
 def log_task(task: Task, config: Config) -> None:
-    """Tell the log of a run what it trains."""
+    """Write what a run trains into its log."""
     if log.isEnabledFor(logging.INFO):
         for line in task.describe(config):
             log.info(line)
@@ -100,7 +100,7 @@ def result(record: RunRecord) -> float:
 
 
 def result_or_error(record: RunRecord) -> float | Exception:
-    """The last validation loss of a run, or its error if it failed in a stack whose others did
+    """The last validation loss of a run, or its error if it failed in a stack in which others did
     not."""
     return RuntimeError(record.error) if record.status == "failed" else result(record)
 

@@ -1,4 +1,4 @@
-"""The gradients that autograd computed, whatever changes `p.grad` before the optimizer sees it."""
+"""Record the gradients that autograd computes, before other code changes `p.grad`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from torch.nn import Parameter
 class AutogradGradients:
     """Copies the gradients of parameters at the end of every backward.
 
-    Gradients that accumulate over several backwards are added up as autograd would have added
-    them, even if they were clipped in between. A gradient that is set to zero or to None is
-    dropped, as `zero_grad` means it.
+    Gradients that accumulate over several backward passes are added up as autograd would have added
+    them, even if they were clipped in between. A gradient that is set to zero or None is dropped,
+    as `zero_grad` intends.
 
     Args:
-        parameters: by name; those that need no gradient are ignored.
+        parameters: parameters by name; those that need no gradient are ignored.
     """
 
     def __init__(self, parameters: Mapping[str, Parameter]) -> None:
@@ -34,7 +34,7 @@ class AutogradGradients:
             self._hooks.append(p.register_post_accumulate_grad_hook(partial(self._after, name)))
 
     def of(self, name: str) -> Tensor | None:
-        """The gradient of parameter `name`, or None if no backward has computed one."""
+        """The gradient of parameter `name`, or None if no backward pass has computed one."""
         followed = self._followed.get(name)
         return None if followed is None else followed.gradient()
 
@@ -71,7 +71,7 @@ class _Followed:
         self._seen: tuple[Tensor, int] | None = None
 
     def before(self, incoming: Tensor) -> None:
-        """Remember what was subtracted from p.grad since the latest backward, as clipping does;
+        """Record what was subtracted from p.grad since the last backward pass, e.g. by clipping;
         autograd adds to the current value."""
         current = self.parameter.grad
         if self._copy is not None and current is not None and not self._untouched(current):

@@ -1,4 +1,4 @@
-"""Batches of K runs, and splits in pieces, on the device of training."""
+"""Load the batches of K runs, and splits in pieces, onto the device of training."""
 
 from __future__ import annotations
 
@@ -19,10 +19,8 @@ PIECE_ENTRIES = 64
 class BatchLoader:
     """Moves data to the device: splits in memory once, samples on disk as they are read.
 
-    Args:
-        draws: the data of the K runs.
-        orders: the order of each run's batches, K; runs of one seed and data set share what is
-            read.
+    draws: the data of the K runs.
+    orders: order of each run's batches, K; runs with the same seed and data set share what is read.
     """
 
     def __init__(self, draws: Draws, orders: Sequence[BatchOrder]) -> None:

@@ -1,9 +1,9 @@
-"""One update of a stack as one compiled function on real and imaginary parts.
+"""One update of a stack as a compiled function of real and imaginary parts.
 
 Forward, backward, convention, clipping and the optimizer's rule of a block of members are traced
-once, as functions of complex tensors, and compiled by torch's Inductor as functions of their parts.
-A stack is computed block by block, by one program for any number of members. So the bits of a run
-depend neither on that number nor on the other members.
+once as functions of complex tensors, and compiled by torch's Inductor as functions of their real
+and imaginary parts. A stack is computed block by block with one program for any number of members,
+so the bits of a run depend neither on that number nor on the other members.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from cvtrain.training.real_program import RealProgram, real_program
 
 Program: TypeAlias = tuple[RealProgram, Callable[..., Sequence[Tensor]]]
 Programs: TypeAlias = dict[Any, Program]
-"""Compiled updates of a block, by choices and shapes."""
+"""Compiled updates of a block, by their choices and shapes."""
 
 
 def inductor(graph: fx.GraphModule, arguments: list[Tensor]) -> Callable[..., Sequence[Tensor]]:
-    """Compile with a C++ compiler; what was compiled before is read from torch's disk cache."""
+    """Compile with a C++ compiler, or load an earlier result from torch's disk cache."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of its own code
         import torch._inductor as torch_inductor  # takes two seconds to import
@@ -43,8 +43,9 @@ class BlockTensors(Mapping[str, Tensor]):
     """Tensors [K, …] by name, joined from those of blocks of members when they are read.
 
     Args:
-        blocks: of consecutive members, complex tensors as `Planes`; all have the same names.
-        others: tensors of names that the blocks have not.
+        blocks: tensors of consecutive blocks of members, complex ones as `Planes`; all have the
+            same names.
+        others: tensors with other names.
     """
 
     def __init__(
@@ -71,12 +72,12 @@ class BlockTensors(Mapping[str, Tensor]):
 
 @dataclass(frozen=True)
 class Step:
-    """What one update of K members computes.
+    """The results of one update of K members.
 
     Attributes:
-        losses: [K], unscaled, at the weights before.
-        coefficient: [K], of the clipping.
-        total: [K], a sum that is finite only where gradients and next weights are.
+        losses: unscaled losses [K] at the weights before the update.
+        coefficient: coefficient of the clipping, [K].
+        total: [K], finite only if gradients and next weights are.
         gradients, transformed: [K, …] by name.
     """
 
@@ -88,12 +89,12 @@ class Step:
 
 
 class CompiledStep:
-    """Makes updates of a stack by compiled programs, in the place of autograd and the optimizer.
+    """Makes updates of a stack by compiled programs instead of autograd and the optimizer.
 
     Args:
-        update: of K members, as a pure function.
+        update: the update of K members as a pure function.
         block: number of members that a program computes; K is a multiple of it.
-        programs: those of stacks of the same structure, to which new ones are added.
+        programs: programs of stacks with the same structure; new ones are added.
     """
 
     def __init__(self, update: PureUpdate, block: int, programs: Programs) -> None:
@@ -104,11 +105,11 @@ class CompiledStep:
 
     @torch.no_grad()
     def step(self, inputs: tuple[Tensor, ...], judged: Sequence[Tensor]) -> Step:
-        """Make one update: the parameters and the optimizer's state are then the next ones.
+        """Make one update of the parameters and of the optimizer's state.
 
         Args:
-            inputs: of the networks, [K, B, …].
-            judged: targets and perhaps weights, [K, B, …].
+            inputs: inputs of the networks, [K, B, …].
+            judged: targets and, if there are any, weights, [K, B, …].
 
         Raises:
             NotCompiled: the step cannot be compiled; nothing has changed.
@@ -155,7 +156,7 @@ class CompiledStep:
             results = program.results(compiled(*taken))
         except NotCompiled:
             raise
-        except Exception as error:  # whatever torch's compiler may raise
+        except Exception as error:  # torch's compiler may raise anything
             if is_out_of_memory(error):
                 raise
             raise NotCompiled(first_line(error) or type(error).__name__) from error
@@ -171,7 +172,7 @@ class CompiledStep:
         return known.pieces[index]
 
     def _take(self, results: list[Any]) -> Step:
-        """Put the next weights and state in place."""
+        """Store the next weights and state."""
         update = self._update
         for name, p in update.trained.items():
             if name in results[0]["weights"]:

@@ -1,7 +1,8 @@
-"""The share of the squared gradient that complex parameters carry, of the whole training set.
+"""The share of the squared gradient of the whole training set that complex parameters carry.
 
-It says by how much a convention slows the fall of the loss (`cvtrain.theory.factor_octaves`). That
-of a batch does not: its noise sits in the many complex weights.
+It determines by how much a convention slows the fall of the loss (`cvtrain.theory.factor_octaves`).
+The share in the gradient of a batch does not, because its noise is mostly in the many complex
+weights.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ def complex_share(state: ModuleState) -> Tensor:
     """The share s = Σ_complex |g|² / Σ |g|² of each run, real [K] in [0, 1], at its weights.
 
     g is the gradient of the mean loss over the training split, in training mode, summed over the
-    batches of an epoch. Weights, buffers, gradients and random numbers stay as they are.
+    batches of an epoch. Weights, buffers, gradients and random numbers are restored.
 
     Returns:
-        NaN where the gradient is 0 or not finite; 1 where all trained parameters are complex, and
-        0 where all are real, without a gradient being computed.
+        s; NaN if the gradient is 0 or not finite. If all trained parameters are complex or all are
+        real, s is 1 or 0 without computing a gradient.
     """
     kinds = {p.is_complex() for p in state.trained.values()}
     weights = state.weights()

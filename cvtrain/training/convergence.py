@@ -1,4 +1,4 @@
-"""How fast K runs in lock step converged: numbers from their validations."""
+"""Numbers from the validations of K runs that say how fast each run converged."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from cvtrain.config.sections import GoalConfig
 from cvtrain.process.errors import InputError
 
 DEFAULT_GOALS = {"classification": ("accuracy", 0.95), "regression": ("nmse", 0.1)}
-"""Metric and value that count as reached, by kind of task."""
+"""Default metric and value of the goal, by task."""
 
 
 class Convergence:
-    """History of the validations of K runs, and the numbers that say how fast each converged.
+    """History of the validations of K runs, and numbers that say how fast each run converged.
 
     Args:
-        goal: metric and value to reach; None takes those of `DEFAULT_GOALS`, or a goal that no run
-            reaches where that metric is not among `metrics`.
+        goal: metric and value to reach; None: those in `DEFAULT_GOALS`, or no goal if that metric
+            is not among `metrics`.
         task: `classification` or `regression`.
-        metrics: the validation metrics, `loss` included, and whether larger values are better.
+        metrics: the validation metrics, including `loss`, and whether larger values are better.
         max_steps: planned number of updates; quarter values are read after a quarter of them.
 
     Raises:
@@ -103,7 +103,7 @@ class Convergence:
         """
         steps = torch.tensor(self._steps, dtype=torch.float64)
         goal = self._history(self.metric)
-        # Rounded as the metric was: 19 of 20 in float32 is below 0.95 in float64.
+        # Rounded like the metric: 19 of 20 in float32 is below 0.95 in float64.
         wanted = torch.tensor(self.value, dtype=self._values[self.metric][0].dtype).double()
         arrived = goal >= wanted if self._metrics[self.metric] else goal <= wanted
         never = torch.full_like(goal, torch.inf)

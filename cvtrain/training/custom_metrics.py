@@ -1,4 +1,4 @@
-"""Metrics that a configuration adds: of torchmetrics by name, or a user's own."""
+"""Metrics that a configuration adds: metrics of torchmetrics by name, or a user's own."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ BETTER = {"higher": True, "lower": False}
 def build_metrics(
     config: Config, dataset: Dataset, taken: Collection[str]
 ) -> dict[str, WholeMetric]:
-    """The metrics that `config.metrics` adds, by name, made anew.
+    """Make the metrics that `config.metrics` adds, by name.
 
     Args:
         config: a checked configuration.
-        dataset: fills in `num_classes`, and says whether outputs are scores of classes.
-        taken: names of the metrics that are there anyway.
+        dataset: data set, which sets `num_classes` and whether outputs are scores of classes.
+        taken: names that are in use already.
 
     Raises:
-        InputError: one of them is not acceptable, has no direction, or a name that is taken.
+        InputError: a metric is not valid, has no direction, or has a name that is in use.
     """
     metrics: dict[str, WholeMetric] = {}
     for number, slot in enumerate(config.metrics):
@@ -50,17 +50,17 @@ def build_metrics(
 
 
 def metric_slot(metric: Any) -> str | dict[str, Any]:
-    """A metric of this process as `config.metrics` holds it.
+    """Convert a metric object of this process to the form that `config.metrics` holds.
 
     Args:
         metric: a class or object of torchmetrics; a function of outputs and targets; a pair of one
             of these and ``higher`` or ``lower``; or a mapping with it as `_target_`, and `better`,
-            `name` and arguments. A text stays as it is.
+            `name` and arguments. A text is returned unchanged.
 
     Raises:
-        InputError: it is none of these.
+        InputError: `metric` is none of these.
     """
-    from torchmetrics import Metric  # takes a second, and few configurations have one
+    from torchmetrics import Metric  # takes a second to import, and few configurations need it
 
     slot: dict[str, Any] = {}
     if isinstance(metric, tuple) and len(metric) == 2:
@@ -107,7 +107,7 @@ def check_metrics(config: Config, dataset: Dataset, output: Tensor, target: Tens
     """Try the metrics that a configuration adds on a few samples.
 
     Raises:
-        InputError: one fails, or is no real number.
+        InputError: a metric fails, or is not a real number.
     """
     for name, metric in build_metrics(config, dataset, ()).items():
         before = target.clone()
@@ -115,7 +115,7 @@ def check_metrics(config: Config, dataset: Dataset, output: Tensor, target: Tens
             metric(output.detach(), target)
             if not torch.equal(target, before):
                 raise ValueError("it changes the targets in place, and so the data")
-        except Exception as error:  # whatever a user's metric comes up with
+        except Exception as error:  # a user's metric may raise anything
             kind = str(output.dtype).removeprefix("torch.")
             raise InputError(
                 f"metrics: {name} of {kind} outputs {list(output.shape)}: {describe_error(error)}"
@@ -125,7 +125,7 @@ def check_metrics(config: Config, dataset: Dataset, output: Tensor, target: Tens
 def _metric(
     key: str, slot: str | dict[str, Any], config: Config, dataset: Dataset
 ) -> tuple[str, WholeMetric]:
-    from torchmetrics import Metric  # takes a second, and few configurations have one
+    from torchmetrics import Metric  # takes a second to import, and few configurations need it
 
     arguments = {"_target_": slot} if isinstance(slot, str) else dict(slot)
     path = str(arguments.pop("_target_", ""))
@@ -184,6 +184,6 @@ def _computed(metric: Any, *, labels: bool) -> Callable[[Tensor, Tensor], Tensor
 
 
 def _name(target: Any) -> str:
-    """The name of a class or function in small letters: ``mean_squared_error``."""
+    """The name of a class or function in snake case: ``mean_squared_error``."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", target.__name__)
     return words.lower()

@@ -1,4 +1,4 @@
-"""A learning rate schedule of the user's own, or one of torch's, as a table of factors."""
+"""A user's own learning rate schedule, or one of torch's, as a table of factors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cvtrain.process.errors import InputError, describe_error
 
 @dataclass(frozen=True)
 class Tabulated:
-    """factor(t) from a table of one factor for each update; beyond its end the last one."""
+    """factor(t) from a table with one factor per update; after its end the last factor."""
 
     factors: tuple[float, ...]
 
@@ -33,13 +33,13 @@ class Tabulated:
 def custom_schedule(
     section: CustomScheduleConfig, max_steps: int, trusted: tuple[str, ...]
 ) -> Tabulated:
-    """The factors that a function of the step returns, or by which a scheduler of torch's kind
+    """The factors that a function of the step returns, or by which a scheduler derived from torch's
     multiplies a learning rate of 1.
 
-    An argument `max_steps`, or `total_steps` as torch calls it, is filled in.
+    An argument `max_steps` (or `total_steps`, torch's name for it) is filled in.
 
     Raises:
-        InputError: the class or function is not acceptable, or a factor is no number from 0 on.
+        InputError: the class or function is not valid, or a factor is not a finite number ≥ 0.
     """
     target = resolve_target("scheduler", section.target, LRScheduler, trusted, anything=True)
     arguments = json.dumps(section.arguments, sort_keys=True)
@@ -48,12 +48,12 @@ def custom_schedule(
 
 @lru_cache
 def _tabulated(target: Callable[..., Any], path: str, arguments: str, max_steps: int) -> Tabulated:
-    given = json.loads(arguments)
+    keywords = json.loads(arguments)
     filled = {"max_steps": max_steps, "total_steps": max_steps}
     if isclass(target) and issubclass(target, LRScheduler):
-        rates = _rates(target, given, filled)
+        rates = _rates(target, keywords, filled)
     else:
-        function = called_with("scheduler", target, given, LRScheduler, ("step",), filled)
+        function = called_with("scheduler", target, keywords, LRScheduler, ("step",), filled)
         rates = (function(step) for step in range(max_steps))
     factors: list[float] = []
     try:
@@ -61,9 +61,9 @@ def _tabulated(target: Callable[..., Any], path: str, arguments: str, max_steps:
             factors.append(float(rate))
     except InputError:
         raise
-    except Exception as error:  # whatever a user's function comes up with
-        place = f"scheduler._target_={path}: at step {len(factors)}"
-        raise InputError(f"{place}: {describe_error(error)}") from error
+    except Exception as error:  # a user's function may raise anything
+        where = f"scheduler._target_={path}: at step {len(factors)}"
+        raise InputError(f"{where}: {describe_error(error)}") from error
     for step, factor in enumerate(factors):
         if not (math.isfinite(factor) and factor >= 0):
             raise InputError(
@@ -74,13 +74,13 @@ def _tabulated(target: Callable[..., Any], path: str, arguments: str, max_steps:
 
 
 def _rates(
-    target: type[LRScheduler], given: dict[str, Any], filled: dict[str, int]
+    target: type[LRScheduler], keywords: dict[str, Any], filled: dict[str, int]
 ) -> Iterator[Any]:
-    """The learning rates of an optimizer that begins at 1, before each of its updates."""
+    """The learning rates of an optimizer that starts at 1, before each of its updates."""
     optimizer = torch.optim.SGD([torch.zeros((), requires_grad=True)], lr=1.0)
     taken = signature(target).parameters
     fills = {name: value for name, value in filled.items() if name in taken}
-    scheduler = construct("scheduler", target, given, {"optimizer": optimizer, **fills})
+    scheduler = construct("scheduler", target, keywords, {"optimizer": optimizer, **fills})
     while True:
         yield optimizer.param_groups[0]["lr"]
         optimizer.step()

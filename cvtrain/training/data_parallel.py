@@ -1,8 +1,8 @@
-"""One run in several processes, each of which computes the gradient of its share of every batch.
+"""Train one run in several processes, each of which computes the gradient of its share of a batch.
 
-`torch.nn.parallel.DistributedDataParallel` averages the gradients; shares are weighted so that the
-average is the gradient of the whole batch. The first process records the run; the others have the
-same weights at every step, and record into temporary directories.
+`torch.nn.parallel.DistributedDataParallel` averages the gradients; shares are weighted such that
+the average is the gradient of the whole batch. The first process records the run; the others have
+the same weights at every step and record into temporary directories.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from cvtrain.process.lifetime import exit_with_parent, scratch_directory
 from cvtrain.process.signals import children_shielded_from_ctrl_c, interruption
 
 TIMEOUT = timedelta(minutes=10)
-"""Limit on collective operations; the death of a process is noticed at once."""
+"""Time limit of collective operations; the death of a process is noticed at once."""
 END_SECONDS = 30.0
-"""How long processes may take to end before they are killed."""
+"""Seconds that processes may take to end before they are killed."""
 
 Work = Callable[[Path], object]
 
 
 def devices_wanted(trainer: Mapping[str, Any]) -> int:
-    """The number of processes that `trainer.devices` asks for.
+    """The number of processes that `trainer.devices` requests.
 
     Raises:
-        InputError: it is not a number of devices.
+        InputError: the value is not a number of devices.
     """
     wanted = trainer.get("devices", 1)
     if wanted in ("auto", "1"):
@@ -66,14 +66,14 @@ def check_data_parallel(trainer: Mapping[str, Any], model: nn.Module) -> None:
 def processes_beside(
     devices: int, cuda: bool, work: Work, root: Path, copied: Path
 ) -> Iterator[None]:
-    """Start `devices - 1` more processes that do the same work, in a process group with this one.
+    """Context with `devices - 1` further processes that do the same work in a common process group.
 
     Args:
-        devices: number of processes, this one included; with 1 none is started.
+        devices: number of processes, including this one; with 1 none is started.
         cuda: whether process number i uses GPU number i.
-        work: called in each other process, with a directory of its own instead of `root`.
-        root: the directory in which this process works.
-        copied: a directory below `root` of which the others get a copy, if it exists.
+        work: function that each further process calls, with its own directory instead of `root`.
+        root: directory in which this process works.
+        copied: directory below `root` that is copied for the others, if it exists.
 
     Raises:
         InputError: this build of torch averages complex gradients wrongly.
@@ -121,7 +121,7 @@ def _work_beside(
 ) -> None:
     exit_with_parent()
     torch.set_num_threads(threads)
-    # The first process reports failures; they should not be reported twice.
+    # Only the first process reports failures, so that they are not reported twice.
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
@@ -197,20 +197,22 @@ class Shares:
         loss: Callable[[nn.Module, Tensor], Tensor],
         weights: Tensor | None = None,
     ) -> Tensor:
-        """The mean loss of a batch. Its value is that of the whole batch; its gradient is that of
-        this process's share, weighted so that the mean over processes is that of the batch.
+        """The mean loss of a batch. Its value is that of the whole batch. Its gradient is that of
+        this process's share, weighted such that the mean over processes is the gradient of the
+        batch.
 
         Args:
             indices: samples of the batch, [batch].
-            loss: computes the mean loss of a network on given samples, by their weights if any.
-            weights: of the samples in the mean, [batch]; None: all count alike.
+            loss: function that computes the mean loss of a network on samples, with their weights
+                if any.
+            weights: weights of the samples, [batch]; None: all equal.
         """
         own = indices[self._rank :: self._devices]
         weight: float | Tensor = self._devices * len(own) / len(indices)
         if weights is not None:
             total = weights.sum()
             weight = self._devices * weights[own].sum() / torch.where(total > 0, total, 1)
-        # With more processes than samples some compute a loss that has the weight 0.
+        # With more processes than samples, some compute a loss that has the weight 0.
         share = weight * loss(self._model, own if len(own) else indices[:1])
         asked = float(self._rank == 0 and interruption.requested is not None)
         wants = torch.tensor([asked, float(self.wants_to_end)], dtype=torch.float64)

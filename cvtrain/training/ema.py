@@ -72,11 +72,12 @@ class WeightAverage:
 def in_place_of(
     live: Callable[[], Mapping[str, Tensor]], state: Mapping[str, Tensor]
 ) -> Iterator[None]:
-    """Inside the context, weights and buffers hold those of `state`; afterwards their own bits.
+    """Context in which weights and buffers hold the values of `state`; their own bits are restored
+    afterwards.
 
     Args:
-        live: returns them, [K, …] by name; called again at the end, since a forward may have
-            replaced buffers.
+        live: function that returns weights and buffers, [K, …] by name; it is called again at the
+            end, since a forward may have replaced buffers.
         state: [K, …] by name.
     """
     with torch.no_grad():

@@ -1,7 +1,7 @@
 """Metrics of torchmetrics that `cvtrain evaluate` measures on whole splits.
 
-They take real numbers: the scores of classes, the moduli of images. The metrics that are measured
-during training are in `cvtrain.training.metrics`.
+They take real numbers: the scores of classes, or the moduli of images. `cvtrain.training.metrics`
+has the metrics that are measured during training.
 """
 
 from __future__ import annotations

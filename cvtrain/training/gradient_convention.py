@@ -16,18 +16,19 @@ from cvtrain.training.update import evaluates_often
 class GradientConvention(Callback):
     """Gives the optimizer scale · g, or scale · g*, for complex parameters with gradient g.
 
-    PyTorch leaves g = ∂L/∂Re w + i ∂L/∂Im w = 2 ∂L/∂w* in ``w.grad``; the default scale ½ makes it
-    ∂L/∂w*. Gradients of real parameters stay: every convention agrees on them. A training has the
-    bits of the same one under ``convention.scale`` and ``convention.conjugate`` of `cvtrain`.
+    PyTorch stores g = ∂L/∂Re w + i ∂L/∂Im w = 2 ∂L/∂w* in ``w.grad``; the default scale ½ gives
+    ∂L/∂w*. Gradients of real parameters are unchanged, because all conventions agree on them. A
+    training is bit-identical to a run of `cvtrain` with the same ``convention.scale`` and
+    ``convention.conjugate``.
 
-    The gradient is transformed once for each step of the optimizer (L-BFGS: each evaluation of the
-    loss), when backward has ended and accumulated batches are added up, and before the Trainer
-    clips (``gradient_clip_val``, `configure_gradient_clipping`) and the module's own
-    `on_before_optimizer_step`. Other callbacks see it transformed if they stand later in the list.
+    The gradient is transformed once per step of the optimizer (with L-BFGS once per evaluation of
+    the loss): after backward, when accumulated batches are added up, and before the Trainer clips
+    (``gradient_clip_val``, `configure_gradient_clipping`) and the module's own
+    `on_before_optimizer_step`. Callbacks later in the list see the transformed gradient.
 
-    In manual optimization, the only one in which Lightning takes several optimizers,
-    `training_step` alone knows when to clip. There the callback is refused; call `transform`
-    instead, which works in any training loop::
+    In manual optimization, which Lightning requires for several optimizers, only `training_step`
+    knows when to clip. The callback is rejected there; call `transform` instead, which works in any
+    training loop::
 
         self.manual_backward(loss)
         self.convention.transform(optimizer)  # self.convention = GradientConvention(0.5)
@@ -35,12 +36,12 @@ class GradientConvention(Callback):
         optimizer.step()
 
     Args:
-        scale: relative to g; finite and not negative.
+        scale: factor relative to g; finite and not negative.
         conjugate: whether g is conjugated.
 
     Raises:
-        ValueError: the scale is out of range; at the start of a training: optimization is manual,
-            or the precision of the Trainer does not keep complex gradients.
+        ValueError: the scale is out of range; or, at the start of a training, optimization is
+            manual or the precision of the Trainer does not keep complex gradients.
     """
 
     def __init__(self, scale: float = 0.5, conjugate: bool = False) -> None:
@@ -48,7 +49,7 @@ class GradientConvention(Callback):
         self.convention = Convention(scale, conjugate)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse what the convention cannot be applied to."""
+        """Raise ValueError if the convention cannot be applied to this training."""
         if stage != "fit":
             return
         if not pl_module.automatic_optimization:
@@ -75,7 +76,7 @@ class GradientConvention(Callback):
     ) -> None:
         """Transform the gradients that the optimizer is about to use."""
         if trainer.accumulate_grad_batches > 1 and evaluates_often(optimizer):
-            # Its later evaluations add to a gradient that was transformed by the first.
+            # Its later evaluations would add to a gradient that the first one transformed.
             raise ValueError(
                 f"GradientConvention: accumulate_grad_batches={trainer.accumulate_grad_batches}"
                 f" should be 1, as {type(optimizer).__name__} evaluates the last batch alone again"
@@ -86,14 +87,15 @@ class GradientConvention(Callback):
     def transform(self, optimizer: Any) -> None:
         """Replace the gradients of an optimizer's complex parameters, in place.
 
-        Call it once before each `step`, and set gradients to zero or None after it: backward would
-        add to the transformed gradient.
+        Call it once before each `step`, and set gradients to zero or None afterwards: backward
+        would add to the transformed gradient.
 
         Args:
-            optimizer: of torch or of Lightning; parameters without a gradient are passed over.
+            optimizer: an optimizer of torch or Lightning; parameters without a gradient are
+                skipped.
         """
         for group in optimizer.param_groups:
             for p in group["params"]:
                 if p.grad is not None and p.grad.is_complex():
-                    # A leading axis, which a gradient of one number has not.
+                    # With a leading axis, which the gradient of a single number lacks.
                     p.grad.copy_(self.convention.apply(p.grad.unsqueeze(0)).squeeze(0))

@@ -1,4 +1,4 @@
-"""What is trained at once: one run, or the runs of a stack."""
+"""The unit of training: one run, or the runs of a stack."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Job:
     """Points to train in lock step, and the directory that holds their run directories.
 
     Attributes:
-        points: those of a stack fit together (`cvtrain.training.stacking.common_part`).
+        points: the points; those of a stack fit together (`cvtrain.training.stacking.common_part`).
         engine: `single` takes one point.
-        multiple: the stack is filled up to a multiple of this; None: so that no run's bits depend
-            on the others (`cvtrain.training.stack.alignment`).
-        earlier: states of the points in their checkpoints, all of one step; empty: training
-            begins at step 0.
-        reason: why the points are trained singly, where they might have been stacked.
-        task: of all points; made of the first one, where None.
+        multiple: number to a multiple of which the stack is filled up; None: the one with which no
+            run's bits depend on the others (`cvtrain.training.stack.alignment`).
+        earlier: states of the points in their checkpoints, all of one step; empty: training starts
+            at step 0.
+        reason: why the points are trained singly although they might have been stacked.
+        task: task of all points; None: made from the first point.
     """
 
     points: tuple[Point, ...]
@@ -45,5 +45,5 @@ class Job:
 
     @property
     def size_multiple(self) -> int:
-        """What the size of a stack is filled up to a multiple of."""
+        """The number to a multiple of which the stack is filled up."""
         return self.multiple or alignment(self.task)

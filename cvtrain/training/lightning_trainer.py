@@ -1,4 +1,4 @@
-"""Lightning's Trainer: the arguments and callbacks that are accepted, and what replaces others."""
+"""Arguments and callbacks of Lightning's Trainer that are accepted, and replacements for others."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ HARMLESS: dict[str, Any] = {
     "reload_dataloaders_every_n_epochs": 0,
     "sync_batchnorm": False,
 }
-"""Values of `REPLACED_TRAINER_ARGUMENTS` that change nothing, and are accepted."""
+"""Values of `REPLACED_TRAINER_ARGUMENTS` that have no effect and are accepted."""
 
 PRECISIONS = {
     "16-true": "would silently cast complex weights to real",
@@ -69,7 +69,7 @@ PRECISIONS = {
     "16-mixed": "would autocast the real layers and leave the complex ones",
     "bf16-mixed": "would autocast the real layers and leave the complex ones",
 }
-"""Lightning's precisions that are refused, and why."""
+"""Precisions of Lightning that are rejected, with the reason."""
 SINGLE_PRECISION = (None, 32, "32", "32-true")
 
 FIXED: dict[str, Any] = {
@@ -88,7 +88,7 @@ LOGGED = {
     "lightning.pytorch.profilers": logging.INFO,
     "lightning.pytorch.callbacks.model_summary": logging.INFO,
 }
-"""Lightning's loggers, and the level from which their messages are shown."""
+"""Loggers of Lightning, with the level from which their messages are shown."""
 
 REPLACED_CALLBACKS: dict[type[Callback], str] = {
     callbacks.EarlyStopping: "use early_stopping.patience and early_stopping.metric",
@@ -110,8 +110,8 @@ REPLACED_CALLBACKS: dict[type[Callback], str] = {
     GradientConvention: "use convention.scale and convention.conjugate",
     GradientMonitor: "use signals.scalars_every; the same is always recorded",
 }
-"""Callbacks that cannot work in a run, subclasses included, and what to use instead: a run has no
-Lightning logger, no validation loop, a single epoch, and checkpoints of its own."""
+"""Callbacks (and their subclasses) that cannot work in a run, with their replacements: a run has no
+Lightning logger, no validation loop, a single epoch, and its own checkpoints."""
 
 CALLBACKS_SHAPE = (
     "should be a list of callbacks, such as [{_target_: lightning.pytorch.callbacks.Timer}]"
@@ -121,8 +121,8 @@ CALLBACKS_SHAPE = (
 class UninterruptedTrainer(Trainer):
     """A Trainer that ends only when the module sets `should_stop`.
 
-    Lightning would end the loop at a SIGTERM, before checkpoints are written and in one of several
-    processes alone.
+    Lightning would end the loop at a SIGTERM before checkpoints are written, and in only one of
+    several processes.
     """
 
     @property
@@ -135,8 +135,8 @@ def trainer_arguments(config: Config) -> dict[str, Any]:
     """Keyword arguments for `lightning.pytorch.Trainer`, without `callbacks`.
 
     Raises:
-        InputError: an argument that a key of cvtrain replaces, that Lightning does not know, or
-            that would cast complex weights to real.
+        InputError: an argument is replaced by a key of cvtrain, is unknown to Lightning, or would
+            cast complex weights to real.
     """
     arguments = dict(config.trainer)
     for name, value in arguments.items():
@@ -176,20 +176,20 @@ def trainer_arguments(config: Config) -> dict[str, Any]:
 
 
 def new_trainer(config: Config) -> UninterruptedTrainer:
-    """The Trainer of one run or stack, with callbacks of its own.
+    """The Trainer of one run or stack, with its own callbacks.
 
     Raises:
-        InputError: as `trainer_arguments`; or the callbacks are not acceptable.
+        InputError: an argument or a callback is not valid.
     """
     callbacks = configured_callbacks(config)
     return UninterruptedTrainer(**trainer_arguments(config), callbacks=callbacks)
 
 
 def check_trainer(config: Config) -> None:
-    """Construct the Trainer of a run, as a check.
+    """Check the arguments of the Trainer by constructing it.
 
     Raises:
-        InputError: Lightning refuses its arguments.
+        InputError: Lightning rejects an argument.
     """
     arguments, callbacks = trainer_arguments(config), configured_callbacks(config)
     for callback in callbacks:
@@ -209,8 +209,8 @@ def check_trainer(config: Config) -> None:
 
 
 def _hooks_of_validation(callback: Callback) -> list[str]:
-    """Hooks of a user's own callback that are not called: a run has no validation loop of
-    Lightning's."""
+    """The hooks of a user's callback that are never called, since a run does not use Lightning's
+    validation loop."""
     return [
         name
         for name in vars(Callback)
@@ -221,10 +221,10 @@ def _hooks_of_validation(callback: Callback) -> list[str]:
 
 
 def configured_callbacks(config: Config) -> list[Callback]:
-    """The callbacks that `callbacks` and `trainer.callbacks` ask for.
+    """The callbacks that `callbacks` and `trainer.callbacks` request.
 
     Raises:
-        InputError: it is not a list of callbacks, or one of them cannot work in a run.
+        InputError: the value is not a list of callbacks, or one of them cannot work in a run.
     """
     own = [_callback(f"callbacks[{i}]", slot, config) for i, slot in enumerate(config.callbacks)]
     slots = config.trainer.get("callbacks")
@@ -259,8 +259,8 @@ def _callback(key: str, slot: Any, config: Config) -> Callback:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Silence Lightning's advice on features that cvtrain replaces; profiles and summaries that the
-    user asked for are shown."""
+    """Context that silences Lightning's advice on features that cvtrain replaces; profiles and
+    summaries that the user requested are shown."""
     before = {name: logging.getLogger(name).level for name in LOGGED}
     for name, level in LOGGED.items():
         logging.getLogger(name).setLevel(level)
@@ -281,7 +281,7 @@ def _accelerator(setting: Any, config: Config) -> str:
         )
     cuda = torch.cuda.is_available()
     if setting == "auto":
-        # Not MPS: torch implements complex numbers there only in part.
+        # Not MPS, on which torch implements complex numbers only in part.
         return "cuda" if cuda else "cpu"
     if setting == "mps" and config.dtype == "complex128":
         raise InputError(

@@ -1,4 +1,4 @@
-"""What is logged with Lightning's `self.log`, until a row of signals takes it."""
+"""Values logged with Lightning's `self.log`, until they are written into a row of signals."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ OWN = "should be another name; cvtrain records this one itself"
 
 
 class LoggedValues:
-    """The latest value of each name since the row before.
+    """The latest value of each name since the previous row.
 
     Args:
-        reserved: tags of cvtrain's that not every row has.
+        reserved: tags of cvtrain that not every row has.
 
     Attributes:
-        waiting: real numbers [1] that no row has yet, by tag.
+        waiting: real numbers [1] that are not in a row yet, by tag.
     """
 
     def __init__(self, reserved: Collection[str]) -> None:
@@ -28,11 +28,11 @@ class LoggedValues:
         self._tags: set[str] = set()
 
     def check(self, name: str, value: Any) -> None:
-        """Check what a callback logs.
+        """Check a value that a callback logs.
 
         Raises:
             TypeError: the value is complex.
-            ValueError: the name is one of cvtrain's, or not of printable characters.
+            ValueError: the name is one of cvtrain, or has characters that are not printable.
         """
         number = isinstance(value, numbers.Complex) and not isinstance(value, numbers.Real)
         if number or (isinstance(value, Tensor) and value.is_complex()):
@@ -62,11 +62,11 @@ class LoggedValues:
                 self.waiting[tag] = of_lightning.detach().clone().reshape(1)
 
     def keep(self, values: Mapping[str, Tensor], *, latest: bool) -> None:
-        """Keep what was logged while a split was evaluated, [1] by name; the first value since the
-        row before, or the `latest`.
+        """Keep values that were logged while a split was evaluated, [1] by name: with `latest` the
+        latest value since the previous row, else the first.
 
         Raises:
-            TypeError, ValueError: as `check`.
+            TypeError, ValueError: as in `check`.
         """
         for tag, value in values.items():
             self.check(tag, value)
@@ -96,10 +96,10 @@ class LoggedValues:
         return _apart(whole, signals)
 
     def restore(self, waiting: Mapping[str, Tensor]) -> None:
-        """Restore the waiting values of a checkpoint; what was logged since then stays.
+        """Restore the waiting values of a checkpoint; values logged since then are kept.
 
         Raises:
-            ValueError: they are no real numbers.
+            ValueError: the values are not real numbers.
         """
         for tag, value in waiting.items():
             self.check(tag, value)

@@ -1,4 +1,4 @@
-"""The hyperparameters of an optimizer over K networks, as numbers of each network."""
+"""The hyperparameters of an optimizer over K networks, as numbers for each network."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from cvtrain.optim import RuleOptimizer
 
 
 class MemberGroups:
-    """Parameter groups of an optimizer over K networks, as those of K optimizers.
+    """Parameter groups of an optimizer over K networks, in the form of K optimizers.
 
-    Each group of the optimizer stands K times, with each network's hyperparameters as Python
-    numbers and its index as ``name``. This is for those who read numbers of `param_groups`, such as
-    Lightning's ``LearningRateMonitor``.
+    Each group of the optimizer occurs K times, with the hyperparameters of one network as Python
+    numbers and its index as ``name``. Code that reads numbers from `param_groups`, such as
+    Lightning's ``LearningRateMonitor``, can use them.
 
     Args:
-        optimizer: over stacked parameters.
-        members: the number of networks, K.
+        optimizer: optimizer over stacked parameters.
+        members: number of networks, K.
     """
 
     def __init__(self, optimizer: RuleOptimizer, members: int) -> None:
@@ -27,12 +27,12 @@ class MemberGroups:
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """The optimizer's."""
+        """The defaults of the optimizer."""
         return self._optimizer.defaults
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """K times the optimizer's groups, those of a network together, without `params`."""
+        """The optimizer's groups K times, grouped by network, without `params`."""
         groups = self._optimizer.param_groups
         suffixes = [f"/pg{number}" for number in range(1, len(groups) + 1)]
         return [
@@ -46,7 +46,7 @@ class MemberGroups:
 
 
 def member_groups(optimizer: RuleOptimizer, members: int) -> MemberGroups:
-    """`MemberGroups` in a class of the optimizer's name, from which Lightning makes its tags."""
+    """`MemberGroups` in a class with the optimizer's name, from which Lightning makes its tags."""
     groups = MemberGroups(optimizer, members)
     groups.__class__ = type(type(optimizer).__name__, (MemberGroups,), {})
     return groups

@@ -1,4 +1,4 @@
-"""The memory of training steps: keeping it with the process, and telling that it ran out."""
+"""Memory of training steps: keep freed memory in the process, and recognise that memory ran out."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ _MMAP_MAX, _MMAP_MAX_DEFAULT = -4, 65536
 _LARGEST_INT = 2**31 - 1
 
 WITHOUT_TYPE = ("DefaultCPUAllocator", "CUDA error: out of memory")
-"""Parts of what torch says where it has no type of its own: of the host's allocator, and of memory
-that a kernel asked the driver for."""
+"""Parts of torch's messages for which it has no exception type: of the CPU allocator, and of memory
+that a kernel requested from the driver."""
 
 
 @contextmanager
 def retain_freed_memory() -> Iterator[None]:
-    """Inside, freed memory stays with the process; outside, it is given back.
+    """Context in which freed memory stays with the process; it is returned to the system
+    afterwards.
 
-    The C library returns every large tensor to the system as it is freed, and the next one of its
-    size is paid for page by page: a third of a stacked step. Does nothing where the C library is
-    not GNU's (mallopt(3)).
+    The C library returns every large tensor to the system when it is freed, and the next tensor of
+    this size is mapped again page by page, which costs a third of a stacked step. Without GNU's C
+    library (mallopt(3)) nothing is done.
     """
     try:
         library = ctypes.CDLL(None)
@@ -43,7 +44,7 @@ def retain_freed_memory() -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a smaller computation might have succeeded."""
+    """Whether an error means that memory ran out, so that a smaller computation might succeed."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(part in str(error) for part in WITHOUT_TYPE)

@@ -1,6 +1,6 @@
 """Metrics that are measured during training, independent of the objective.
 
-Every metric is a function of sums over samples, so that a split of any size can be measured in
+Every metric is a function of sums over samples. A split of any size can therefore be measured in
 pieces, and the result does not depend on the pieces.
 """
 
@@ -17,8 +17,8 @@ from cvtrain.data.dataset import Dataset
 from cvtrain.gradients.losses import IGNORED, Objective, one_number
 
 RISING = ("accuracy", "mean_iou")
-"""Metrics of data sets of which larger values are better; of the others, and of the loss, smaller
-ones are. What a configuration adds says so itself."""
+"""Metrics of data sets for which larger values are better; for the others, and for the loss,
+smaller values are. Metrics that a configuration adds state their direction."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Metric:
     """A real number computed from outputs and targets: ``metric(output, target)``.
 
     Attributes:
-        sums: maps outputs and targets to real sums over samples, [terms]; the sums of two sets of
-            samples together are the sums of both added.
-        of_sums: maps such sums to the metric.
+        sums: function that maps outputs and targets to real sums over samples, [terms]; the sums of
+            two sets of samples together are the sums of both added.
+        of_sums: function that maps such sums to the metric.
         rising: whether larger values are better.
-        weighted: whether `sums` takes weights of samples after the targets, if they have some.
+        weighted: whether `sums` takes weights of samples after the targets, if they have any.
     """
 
     sums: Callable[..., Tensor]
@@ -45,11 +45,12 @@ class Metric:
 
 @dataclass(frozen=True)
 class WholeMetric:
-    """A metric of all outputs and targets of a split at once, which are kept until it ends.
+    """A metric of all outputs and targets of a split at once, which are stored until the split
+    ends.
 
     Attributes:
-        function: maps outputs and targets to a real number, or to one for each sample, of which the
-            mean is the metric.
+        function: function that maps outputs and targets to a real number, or to one per sample,
+            whose mean is the metric.
         rising: whether larger values are better.
     """
 
@@ -60,7 +61,7 @@ class WholeMetric:
         """The metric of one set of samples.
 
         Raises:
-            TypeError, ValueError: it is no real number, nor one for each sample.
+            TypeError, ValueError: the result is neither a real number nor one per sample.
         """
         with torch.no_grad():
             return one_number(self.function(output, target), len(target))
@@ -70,12 +71,12 @@ AnyMetric = Metric | WholeMetric
 
 
 def directions(metrics: Mapping[str, AnyMetric]) -> dict[str, bool]:
-    """By name of a metric, whether larger values are better."""
+    """Whether larger values are better, by name of the metric."""
     return {name: metric.rising for name, metric in metrics.items()}
 
 
 def without_loss(metrics: Mapping[str, AnyMetric]) -> dict[str, AnyMetric]:
-    """The metrics that are computed from outputs, where the loss is not."""
+    """The metrics that are computed from outputs, without the loss if that is not."""
     return {name: metric for name, metric in metrics.items() if name != "loss"}
 
 
@@ -83,9 +84,9 @@ class Totals:
     """Accumulates metrics over samples that come in pieces.
 
     Args:
-        metrics: by name.
-        members: whether outputs are of K networks, [K, N, …].
-        own_samples: whether each network has targets of its own, [K, N, …].
+        metrics: metrics by name.
+        members: whether outputs are those of K networks, [K, N, …].
+        own_samples: whether each network has its own targets, [K, N, …].
     """
 
     def __init__(
@@ -250,7 +251,7 @@ def measured(dataset: Dataset, objective: Objective, *, compared: bool = True) -
         else:
             counted = weights.sum()
         counted = counted.to(loss)
-        # A mean over nothing is NaN.
+        # A mean over an empty set is NaN.
         total = torch.where(counted > 0, loss * counted, torch.zeros_like(loss))
         return torch.stack([total, counted])
 

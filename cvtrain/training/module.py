@@ -25,7 +25,7 @@ from cvtrain.runs.writer import RunWriter
 from cvtrain.training.complex_share import TAG, complex_share
 from cvtrain.training.ema import WeightAverage
 from cvtrain.training.module_state import ModuleState, RunState
-from cvtrain.training.run_status import free_to_read, put_back
+from cvtrain.training.run_status import clones, free_to_read, put_back
 from cvtrain.training.signals import histograms, measure_weights
 from cvtrain.training.stacking import stack_numbers
 from cvtrain.training.task import Task
@@ -34,13 +34,13 @@ from cvtrain.training.update import Update, evaluates_often, where_runs
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """What a `TrainingModule` reports to, and where it starts.
+    """Where a `TrainingModule` records its results, and the states from which it continues.
 
     Attributes:
         recorder: writes the rows of signals.
-        save: writes the checkpoints that the runs can continue from, between two updates.
-        progressed: called with the number of updates made, after each.
-        earlier: states of the K runs to continue from; empty: they begin.
+        save: function that writes the checkpoints of the runs, between two updates.
+        progressed: function that is called after each update with the number of updates made.
+        earlier: states of the K runs from which to continue; empty: the runs begin.
     """
 
     recorder: RunWriter
@@ -50,12 +50,12 @@ class TrainingSettings:
 
 
 class TrainingModule(ModuleState):
-    """Trains K runs whose configurations differ in numbers only.
+    """Trains K runs whose configurations differ only in numbers.
 
     Args:
-        configs: of the K runs.
-        task: the data, network, loss and metrics of all runs.
-        settings: where rows, checkpoints and progress go, and what the runs continue from.
+        configs: configurations of the K runs.
+        task: data, network, loss and metrics of all runs.
+        settings: where rows, checkpoints and progress go, and the states to continue from.
 
     Attributes:
         ended_early: whether a callback stopped the Trainer before the last update.
@@ -81,8 +81,8 @@ class TrainingModule(ModuleState):
         return range(first * accumulated, self.config.max_steps * accumulated)
 
     def on_fit_start(self) -> None:
-        """Make sure that at least one update is made: Lightning would skip the end of a training
-        that a callback ended before it began."""
+        """Ensure that at least one update is made: Lightning would skip the end of a training that
+        a callback ended before it began."""
         self.trainer.should_stop = False
 
     def on_train_start(self) -> None:
@@ -103,7 +103,7 @@ class TrainingModule(ModuleState):
                 " trainer.accumulate_grad_batches"
             )
         if first:
-            self._previous_buffers = _clones(self.network_buffers())
+            self._previous_buffers = clones(self.network_buffers())
         if first and step % self.config.signals.validation_every == 0:
             self.end_diverged()
             self.validations.observe(step, self.judged_state())
@@ -152,8 +152,8 @@ class TrainingModule(ModuleState):
             if not update.gradients:
                 update.weights = self._previous
                 overwritten = evaluates_often(optimizer)
-                update.gradients = _clones(autograd) if overwritten else autograd
-                update.transformed = _clones(transformed) if overwritten else transformed
+                update.gradients = clones(autograd) if overwritten else autograd
+                update.transformed = clones(transformed) if overwritten else transformed
                 update.coefficient = coefficient
             self.put_gradients(transformed, autograd)
             return objective
@@ -172,8 +172,8 @@ class TrainingModule(ModuleState):
         self.settings.progressed(step)
         every = self.config.checkpoint.every_n_steps
         recorder = self.settings.recorder
-        # Read once: a signal may come at any moment, and what is left must be what was saved.
-        # After the last update it is too late to leave: the last row is all that is missing.
+        # Read once: a signal may come at any moment, and a run must leave with the state that was
+        # saved. After the last update it is too late to leave: only the last row is missing.
         lost = self.config.on_error == "stop" and bool(recorder.lost)
         asked = self.asked_to_stop or self.config.pauses(step) or lost
         asked_to_stop = asked and step < self.config.max_steps
@@ -188,7 +188,7 @@ class TrainingModule(ModuleState):
     def on_train_end(self) -> None:
         """Write the last row of the surviving runs: weights, validation, test, convergence.
 
-        Written here since Lightning moves the module to the host right afterwards. Diverged and
+        Written here because Lightning moves the module to the CPU right afterwards. Diverged and
         interrupted runs have no such row. A run that a callback ended gets it at its last update,
         as with early stopping.
         """
@@ -256,7 +256,7 @@ class TrainingModule(ModuleState):
             return
         assert self._breaking is not None
         signals = self._signals(self._breaking)
-        # A run that early stopping ended may diverge later without anyone noticing.
+        # A run that early stopping ended may diverge later; that is not recorded.
         diverged = {
             step: [run for run in runs if self.statuses.ended_at(run) is None]
             for step, runs in diverged.items()
@@ -270,7 +270,7 @@ class TrainingModule(ModuleState):
                 self.write(step, signals | last, runs, last=True)
 
     def measured(self) -> dict[str, Tensor]:
-        """What is measured with each validation: the complex share, where it is asked for."""
+        """The signals measured with each validation: the complex share, if it is requested."""
         return {TAG: complex_share(self)} if self.config.signals.complex_share else {}
 
     def _stop_early(self, step: int) -> None:
@@ -282,7 +282,7 @@ class TrainingModule(ModuleState):
             self.write(step, last, runs, last=True)
 
     def _restore_frozen(self) -> None:
-        """Put frozen runs back to their weights and buffers before the update."""
+        """Restore frozen runs to their weights and buffers before the update."""
         with torch.no_grad():
             put_back(self.weights(), self._previous, self._frozen)
             put_back(self.network_buffers(), self._previous_buffers, self._frozen)
@@ -298,7 +298,3 @@ class TrainingModule(ModuleState):
 
     def _signals(self, update: Update) -> dict[str, Tensor]:
         return update.signals(self._numbers.scale, self.solution, self.config.signals)
-
-
-def _clones(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in tensors.items()}

@@ -35,12 +35,11 @@ class UnusableState(Exception):
 class RunState:
     """A run between two updates, as its checkpoint holds it.
 
-    Attributes:
-        step: number of updates made.
-        weights: of the plain network, by their names in its state dict.
-        training: what `ModuleState.training_state_dict` returned for the run.
-        recorded: sizes of its files at that step.
-        seconds: training time so far.
+    step: number of updates made.
+    weights: weights of the plain network, by their names in its state dict.
+    training: the result of `ModuleState.training_state_dict` for the run.
+    recorded: sizes of its files at that step.
+    seconds: training time so far.
     """
 
     step: int
@@ -51,20 +50,20 @@ class RunState:
 
 
 class ModuleState(LightningModule):
-    """What K runs in lock step consist of; `TrainingModule` trains them.
+    """The tensors and the training state of K runs in lock step; `TrainingModule` trains them.
 
-    Names of tensors are those of the plain network. The two engines differ in where the leading
-    axis comes from: in a stack every parameter has it, in a single run it is added to views.
+    Names of tensors are those of the plain network. The two engines differ in the origin of the
+    leading axis: in a stack every parameter has it, in a single run it is added to views.
 
     Args:
-        configs: of the K runs; they differ in numbers only.
+        configs: configurations of the K runs, which differ only in numbers.
         task: the data, network, loss and metrics of all runs.
 
     Attributes:
-        config: the first configuration, for what all of them have in common.
+        config: the first configuration, for values that all of them share.
         members: K, including runs that only pad the stack.
         draws: the data of the K runs.
-        dataset: that of the first run, for what all data sets have in common.
+        dataset: data set of the first run, for properties that all data sets share.
         validations, latch, statuses: histories, divergence and ends of the K runs.
         average: averages of the weights; None without `ema.decay` and before training.
     """
@@ -102,8 +101,8 @@ class ModuleState(LightningModule):
 
     @abstractmethod
     def evaluate(self, split: SplitName, runs: Sequence[int] | None = None) -> dict[str, Tensor]:
-        """Loss and metrics [K] of a whole split, in evaluation mode and without graph, by name.
-        With `runs`, the values of other runs may be NaN."""
+        """Loss and metrics [K] of a whole split by name, in evaluation mode and without graph. If
+        `runs` is set, values of other runs may be NaN."""
 
     @abstractmethod
     def weights_before_update(self) -> dict[str, Tensor]:
@@ -124,7 +123,8 @@ class ModuleState(LightningModule):
 
     @abstractmethod
     def random_numbers_put_back(self) -> AbstractContextManager[None]:
-        """Random numbers drawn inside, such as masks of dropout, are drawn again afterwards."""
+        """Context after which random numbers drawn within it, such as masks of dropout, are drawn
+        again."""
 
     @abstractmethod
     def measured(self) -> dict[str, Tensor]:
@@ -148,13 +148,13 @@ class ModuleState(LightningModule):
         return self.weights() | self.network_buffers()
 
     def judged_state(self) -> dict[str, Tensor]:
-        """The weights and buffers [K, …] that are validated, tested and kept as the best, by name:
+        """The weights and buffers [K, …] by name that are validated, tested and kept as the best:
         the averages if there are any, else the current ones."""
         return self.live_state() if self.average is None else self.average.state
 
     @property
     def solution(self) -> dict[str, Tensor] | None:
-        """The known solution w° by parameter name, [1, …], or [K, …] of several data sets; None if
+        """The known solution w° by parameter name, [1, …], or [K, …] for several data sets; None if
         the data have none for this network."""
         known = self.draws.solution()
         weights = self.weights()
@@ -165,7 +165,7 @@ class ModuleState(LightningModule):
         return {name: known[name].to(self.device) for name in weights}
 
     def gradients(self) -> dict[str, Tensor]:
-        """Views [K, …] of p.grad by name; zeros where there is none."""
+        """Views [K, …] of p.grad by name; zeros if there is no gradient."""
         return {
             name: self._with_axis(torch.zeros_like(p) if p.grad is None else p.grad.to_dense())
             for name, p in self.trained.items()
@@ -179,7 +179,7 @@ class ModuleState(LightningModule):
                 p.grad = gradients[name] if self.leading_axis else gradients[name].squeeze(0)
 
     def training_state_dict(self, run: int) -> dict[str, Any]:
-        """All that the next updates of run number `run` depend on, besides the weights."""
+        """The state besides the weights that the next updates of run number `run` depend on."""
         return {
             "buffers": {name: buffer[run] for name, buffer in self.network_buffers().items()},
             **self.engine_state_dict(run),
@@ -189,10 +189,10 @@ class ModuleState(LightningModule):
         }
 
     def load_run_states(self, states: Sequence[RunState]) -> None:
-        """Continue from `states`, before any update; padding copies the last one.
+        """Continue from `states`, before any update; padding members copy the last one.
 
         Raises:
-            UnusableState: the states do not fit the network, or are of different steps.
+            UnusableState: the states do not fit the network, or belong to different steps.
         """
         filled = [*states, *[states[-1]] * (self.members - len(states))]
         training = [state.training for state in filled]
@@ -212,7 +212,7 @@ class ModuleState(LightningModule):
                 self.average.load_state_dict([state["average"] for state in training])
             bounds = torch.stack([state["loss_bound"] for state in training])
             self.latch.load_loss_bounds(bounds.to(self.device))
-        except Exception as error:  # a file of unknown origin may hold anything anywhere
+        except Exception as error:  # an untrusted file may hold any object anywhere
             if is_out_of_memory(error):
                 raise
             raise UnusableState(first_line(error) or type(error).__name__) from error
@@ -221,8 +221,8 @@ class ModuleState(LightningModule):
         progress.optimizer.step.total.completed = step
 
     def tested_weights(self, run: int, updates: int) -> dict[str, str]:
-        """Which weights of run number `run`, which made so many updates, were tested, by the first
-        part of their signals' tags."""
+        """Which weights of run number `run`, which made this number of updates, were tested, by the
+        first part of their signals' tags."""
         judged = "last" if self.average is None else "averaged"
         tested = {"test": f"{judged} weights after {updates} updates"}
         best = self.validations.best_state
@@ -231,7 +231,7 @@ class ModuleState(LightningModule):
         return tested
 
     def release(self) -> None:
-        """Close the readers of the data, after training has ended in any way."""
+        """Close the readers of the data, however training ended."""
         self._batches.close()
 
     def _evaluate(
@@ -240,7 +240,7 @@ class ModuleState(LightningModule):
         runs: Sequence[int] | None,
         state: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """Evaluate `state`, or the weights that are judged where None."""
+        """Evaluate `state`; None: the weights that are judged."""
         judged = self.average.state if state is None and self.average is not None else state
         if judged is None:
             return self.evaluate(split, runs)
@@ -260,7 +260,7 @@ def _fill(live: Mapping[str, Tensor], saved: Sequence[Mapping[str, Tensor]]) -> 
     with torch.no_grad():
         for name, tensor in live.items():
             for state in saved:
-                # Before they are stacked: a view of one number may claim to be of any size.
+                # Before they are stacked: a view of one number may claim any size.
                 if state[name].shape != tensor.shape[1:] or state[name].dtype != tensor.dtype:
                     raise ValueError(f"{name} is {list(state[name].shape)}, {state[name].dtype}")
             tensor.copy_(torch.stack([state[name] for state in saved]))

@@ -24,17 +24,17 @@ class GradientMonitor(Callback):
 
     ``grad/…`` is the gradient that autograd computed, before any clipping (by the Trainer, by
     `clip_gradients` or in a hook of the module) and without the scale of mixed precision. A hook on
-    the parameter itself, `Tensor.register_hook`, counts as a part of autograd.
-    ``optimizer_grad/…`` is the gradient that the optimizer got. The signals are those of
-    `cvtrain.training.signals.measure`. They go to the Trainer's loggers in one call per logged
-    step; `self.log` would take longer than the step and keep only the real part of complex values.
+    the parameter itself (`Tensor.register_hook`) counts as part of autograd. ``optimizer_grad/…``
+    is the gradient that the optimizer received. `cvtrain.training.signals.measure` lists the
+    signals. They are sent to the Trainer's loggers in one call per logged step; `self.log` would
+    take longer than the step, and keep only the real part of complex values.
 
-    A row has the step that `self.log` gives values of the same batch, however many optimizers step
-    in it. The cadence counts from step 0 of the training, also after resuming from a checkpoint.
-    A batch without an update, as when `training_step` returns None, has no row.
+    A row has the step at which `self.log` logs values of the same batch, however many optimizers
+    step in it. Steps are counted from step 0 of the training, also after resuming from a
+    checkpoint. A batch without an update, e.g. if `training_step` returns None, has no row.
 
-    Of a `StackedModule` each of the K networks has signals of its own, with the names of the plain
-    network's parameters and the network's number at the end: ``grad/norm_0``, ``grad/norm_1``, …
+    With a `StackedModule` each of the K networks has its own signals, with the names of the plain
+    network's parameters and the network's index at the end: ``grad/norm_0``, ``grad/norm_1``, ….
 
     Args:
         every_n_steps: number of steps between rows. A batch in which several optimizers step, or
@@ -152,7 +152,7 @@ class GradientMonitor(Callback):
             return
         scaler = getattr(trainer.precision_plugin, "scaler", None)
         scale = None if scaler is None else scaler.get_scale()
-        # What an optimizer that unscales by itself will divide by.
+        # The factor by which an optimizer that unscales by itself will divide.
         pending_scale = getattr(optimizer, "grad_scale", None)
         row = _row(module)
         for name, p in trained.items():
@@ -185,7 +185,7 @@ def _named(module: LightningModule) -> dict[str, Parameter]:
 
 
 def _row(module: LightningModule) -> Callable[[Tensor], Tensor]:
-    """Gives a tensor of a parameter the leading axis of K networks, which a stack's has."""
+    """Add the leading axis of K networks to a tensor of a parameter, if it is not a stack's."""
     return (lambda tensor: tensor) if isinstance(module, StackedModule) else _with_axis
 
 

@@ -1,4 +1,4 @@
-"""From a configuration to its network, with the initial weights that a seed draws."""
+"""Make the network of a configuration, with the initial weights that a seed draws."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ from cvtrain.process.regular_file import is_directory, kind_of
 from cvtrain.runs.checkpoint import checkpoint_path, load_checkpoint
 
 RATE = ("lr", "learning_rate")
-"""Arguments of a LightningModule of the user's own that `optimizer.lr` fills in."""
+"""Arguments of a user's LightningModule that `optimizer.lr` fills in."""
 
 JITTER_STREAM = 0x6A697474
-"""Keeps the noise of `init_jitter` apart from the initial weights drawn from the same seed."""
+"""Separates the noise of `init_jitter` from the initial weights, which are drawn from the same
+seed."""
 
 
 def build_model(config: Config, dataset: Dataset) -> nn.Module:
     """The network of a configuration in its precision, with initial weights.
 
-    The weights are those that `config.seed` draws, drawn in complex128 so that they are the same in
-    either precision up to rounding, or those of `config.start_from`. The global random state does
-    not change.
+    The weights are drawn with `config.seed` in complex128, so that they are the same in both
+    precisions up to rounding; or they are those of `config.start_from`. The global random state
+    does not change.
 
     Raises:
-        InputError: the class or one of its arguments is not acceptable.
+        InputError: the class may not be named, or it or one of its arguments is not valid.
     """
     own = config.module.target is not None
     key = "module" if own else "model"
@@ -62,7 +63,7 @@ def build_model(config: Config, dataset: Dataset) -> nn.Module:
         _seed(config.seed)
         try:
             model: nn.Module = network(**{**accepted, **arguments})
-        except Exception as error:  # whatever a user's network comes up with
+        except Exception as error:  # a user's network may raise anything
             name = network.__name__
             raise InputError(
                 f"{key}: {name} refuses its arguments: {describe_error(error)}"
@@ -101,7 +102,7 @@ def load_initial_weights(model: nn.Module, path: str) -> None:
     """Load the weights of a checkpoint, or the best ones of a run directory, into a network.
 
     Raises:
-        InputError: there is no such checkpoint, or it is of another network.
+        InputError: the checkpoint does not exist, or belongs to another network.
     """
     source = Path(path)
     if kind_of(source) is None:
@@ -116,8 +117,8 @@ def load_initial_weights(model: nn.Module, path: str) -> None:
 
 
 def _seed(seed: int) -> None:
-    """Do what ``torch.manual_seed`` does. Where there is no GPU, that keeps a stack trace of every
-    call for good, which takes longer than many networks."""
+    """Do what ``torch.manual_seed`` does. Without a GPU that function stores a stack trace of every
+    call for good, which takes longer than making many networks."""
     if torch.cuda.is_available() or torch.backends.mps.is_available():
         torch.manual_seed(seed)
     else:

@@ -1,4 +1,4 @@
-"""From a configuration to its objective, and what is checked of a loss of the user's own."""
+"""Make the objective of a configuration, and check a user's own loss."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FunctionLoss(nn.Module):
 
 
 class LossOfModule(nn.Module):
-    """Stands for the loss of a LightningModule's `training_step`, which takes no outputs."""
+    """Stands for the loss of a LightningModule's `training_step`, which does not take outputs."""
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         """Raises RuntimeError."""
@@ -38,10 +38,10 @@ class LossOfModule(nn.Module):
 
 
 def build_objective(config: Config) -> Objective:
-    """The loss of a configuration and its scale; a loss of the user's own is made anew.
+    """Make the loss of a configuration, with its scale.
 
     Raises:
-        InputError: it is none, or refuses one of its arguments.
+        InputError: the loss is not valid, or rejects one of its arguments.
     """
     section = config.objective
     if not isinstance(section, CustomObjectiveConfig):
@@ -71,16 +71,16 @@ def check_loss(
     target: Tensor,
     weights: Tensor | None = None,
 ) -> None:
-    """Try a loss of the user's own on a few samples, which may have weights.
+    """Try a user's own loss on a few samples, which may have weights.
 
     Raises:
-        InputError: it fails, returns neither a real number nor one for each sample, returns one
-            number where samples have weights, has no gradient, changes the targets, or drops the
+        InputError: the loss fails, returns neither a real number nor one per sample, returns one
+            number although samples have weights, has no gradient, changes the targets, or drops the
             imaginary part of outputs whose targets are complex.
     """
     try:
         _try_loss(objective, output.detach().requires_grad_(), target, weights)
-    except Exception as error:  # whatever a user's loss comes up with
+    except Exception as error:  # a user's loss may raise anything
         shown = " and ".join(
             f"{str(tensor.dtype).removeprefix('torch.')} {kind} {list(tensor.shape)}"
             for kind, tensor in (("outputs", output), ("targets", target))
@@ -104,7 +104,7 @@ def _try_loss(objective: Objective, leaf: Tensor, target: Tensor, weights: Tenso
 
 
 def loss_target(loss: Callable[..., Tensor]) -> str:
-    """The `_target_` of a loss of this process: a function, a class, or a module as it is."""
+    """The `_target_` of a loss object of this process: a function, a class, or a module."""
     if not isinstance(loss, nn.Module):
         return path_of(loss)
 

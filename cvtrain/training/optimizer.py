@@ -1,4 +1,4 @@
-"""From a checked configuration to the optimizer of its network's parameters."""
+"""Make the optimizer of a network's parameters from a checked configuration."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ INSTEAD_OF_TORCHS = {
 
 
 def build_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimizer over the model's parameters, real ones in a group of their own where
-    `optimizer.real_parameters` gives them other values.
+    """The optimizer of the model's parameters, with real ones in a separate group if
+    `optimizer.real_parameters` sets other values for them.
 
     Raises:
-        InputError: the class refuses complex parameters or one of its arguments.
+        InputError: the class rejects complex parameters or one of its arguments.
     """
     optimizer, arguments, real_values = optimizer_arguments(config)
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups: list[nn.Parameter] | list[dict[str, Any]] = parameters
     if real_values:
-        # As the defaults of all, since torch checks the values of a group of its own not at all.
+        # As the defaults of all groups, since torch does not check the values of a single group.
         _instance(optimizer, parameters, arguments | real_values, "optimizer.real_parameters")
         groups = parameter_groups(parameters, {}, real_values)
     built = _instance(optimizer, groups, arguments, "optimizer")
@@ -43,8 +43,8 @@ def build_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
 
 
 def fill_accumulators(optimizer: torch.optim.Adagrad) -> None:
-    """Begin the sums of squares at each group's `initial_accumulator_value`: torch takes the
-    constructor's for all of them."""
+    """Initialise the sums of squares with each group's `initial_accumulator_value`; torch uses the
+    constructor's value for all groups."""
     for group in optimizer.param_groups:
         value = group["initial_accumulator_value"]
         for p in group["params"]:
@@ -54,10 +54,10 @@ def fill_accumulators(optimizer: torch.optim.Adagrad) -> None:
 def optimizer_arguments(
     config: Config,
 ) -> tuple[type[torch.optim.Optimizer], dict[str, Any], dict[str, Any]]:
-    """The optimizer's class, its checked arguments, and those that real parameters take instead.
+    """The optimizer's class, its checked arguments, and the arguments for real parameters.
 
     Raises:
-        InputError: the class refuses complex parameters or one of its arguments.
+        InputError: the class rejects complex parameters or one of its arguments.
     """
     slot = config.optimizer
     optimizer = resolve_target(
@@ -84,7 +84,7 @@ def optimizer_arguments(
         "optimizer.real_parameters",
         optimizer,
         real_values_set(config),
-        filled | arguments.keys(),  # what is not among them is the same for all
+        filled | arguments.keys(),  # other arguments are the same for all parameters
     )
     return optimizer, arguments, real_values
 
@@ -92,7 +92,7 @@ def optimizer_arguments(
 def _with_semantics(
     optimizer: type[torch.optim.Optimizer], semantics: str
 ) -> tuple[Any, dict[str, Any]]:
-    """The class that has the semantics, and the argument that asks it for them."""
+    """The class that supports the semantics, and the argument that selects them."""
     if semantics == "split" and not issubclass(optimizer, RuleOptimizer):
         return optimizer, {}
     rule = rule_optimizer(optimizer)
@@ -107,7 +107,7 @@ def _with_semantics(
 
 
 def real_values_set(config: Config) -> dict[str, Any]:
-    """The values that real parameters take instead of those of all."""
+    """The values that apply to real parameters only."""
     values = config.optimizer.real_parameters
     return {name: value for name, value in values.items() if value is not None}
 
@@ -117,7 +117,7 @@ def parameter_groups(
     complex_values: dict[str, Any],
     real_values: dict[str, Any],
 ) -> list[dict[str, Any]]:
-    """Groups for an optimizer: the complex parameters, then the real ones, where there are any."""
+    """Groups for an optimizer: the complex parameters, then the real ones, if there are any."""
     groups = [
         {"params": [p for p in parameters if p.is_complex()], **complex_values},
         {"params": [p for p in parameters if not p.is_complex()], **real_values},

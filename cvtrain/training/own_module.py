@@ -1,4 +1,4 @@
-"""A LightningModule of the user's own in the place of network and loss: what it may be.
+"""Check a user's LightningModule that replaces network and loss.
 
 The engine calls its `training_step` with pairs of inputs and targets, and does everything else
 itself: backward, convention, clipping, the update. `cvtrain.training.own_steps` calls the steps.
@@ -25,14 +25,14 @@ from cvtrain.training.schedule import learning_rate_factor
 CALLED = tuple(
     f"on_{kind}_epoch_{moment}" for kind in ("validation", "test") for moment in ("start", "end")
 )
-"""Hooks that the engine calls, around each evaluation of a split."""
+"""Hooks that the engine calls around each evaluation of a split."""
 
 NOT_CALLED = (
     *(name for hooks in (ModelHooks, DataHooks, CheckpointHooks) for name in vars(hooks)),
     *("configure_callbacks", "backward", "configure_gradient_clipping", "lr_scheduler_step"),
     *("optimizer_step", "optimizer_zero_grad", "clip_gradients"),
 )
-"""Hooks of Lightning, which the engine does not call but for `CALLED`."""
+"""Hooks of Lightning that the engine does not call, except those in `CALLED`."""
 
 INSTEAD = {
     "_dataloader": "data=custom takes data",
@@ -41,14 +41,14 @@ INSTEAD = {
     "configure_gradient_clipping": "clip=norm, modulus or split clips",
     "on_": "a callback (callbacks=[…]) may do the same",
 }
-"""What to use in the place of a hook, by a part of its name."""
+"""Replacements for hooks, by a part of their names."""
 
 
 def check_module(config: Config, module: nn.Module) -> LightningModule:
     """Check that the engine can train a module by its `training_step`.
 
     Raises:
-        InputError: it cannot, and why.
+        InputError: it cannot; the message has the reason.
     """
     setting = f"module._target_={config.model.target}"
     if not isinstance(module, LightningModule) or not overrides(module, "training_step"):
@@ -69,29 +69,29 @@ def check_module(config: Config, module: nn.Module) -> LightningModule:
 
 
 def overrides(module: LightningModule, name: str) -> bool:
-    """Whether the class of a module defines a method of Lightning's anew."""
+    """Whether the class of a module overrides a method of Lightning."""
     return getattr(type(module), name) is not getattr(LightningModule, name)
 
 
 def own_module(config: Config, network: nn.Module) -> LightningModule | None:
-    """The network as a module that has a `training_step` of its own; None where it has not."""
+    """The network as a module with its own `training_step`, or None if it has none."""
     if config.module.target is None:
         return None
-    assert isinstance(network, LightningModule)  # else refused before training
+    assert isinstance(network, LightningModule)  # others are rejected before training
     return network
 
 
 def optimizer_and_schedule(
     config: Config, network: nn.Module
 ) -> tuple[torch.optim.Optimizer, LRScheduler | None]:
-    """The optimizer of a network and its learning rate schedule, None where rates are constant.
+    """The optimizer of a network and its learning rate schedule (None if rates are constant).
 
-    Those that the configuration names, or those of the `configure_optimizers` of a module of the
-    user's own. The latter have to be the same, but for the schedule and groups of parameters, as
-    runs are told apart, and laws are known, by the configuration.
+    They are those that the configuration names, or those of the `configure_optimizers` of a user's
+    module. The latter must be the same, except for the schedule and parameter groups, because the
+    configuration identifies runs and determines the laws.
 
     Raises:
-        InputError: one of them is not acceptable.
+        InputError: the optimizer or the schedule is not valid.
     """
     own = own_module(config, network)
     if own is None or not overrides(own, "configure_optimizers"):
@@ -120,7 +120,7 @@ def _configured(
         )
     try:
         made = module.configure_optimizers()
-    except Exception as error:  # whatever a user's module comes up with
+    except Exception as error:  # a user's module may raise anything
         raise InputError(f"module: {name} failed: {describe_error(error)}") from error
     optimizer, scheduler = _only_one(name, made)
     if not isinstance(optimizer, torch.optim.Optimizer):
@@ -130,7 +130,7 @@ def _configured(
 
 
 def _only_one(name: str, made: Any) -> tuple[Any, Any]:
-    """Optimizer and schedule (None: there is none) of what `configure_optimizers` may return."""
+    """Optimizer and schedule (or None) from any result that `configure_optimizers` may return."""
     if isinstance(made, tuple) and len(made) == 2 and all(isinstance(m, list) for m in made):
         optimizers, schedulers = made
     else:
@@ -170,7 +170,7 @@ def _check_as_configured(
     """Compare an optimizer with that of the configuration.
 
     Raises:
-        InputError: it is of another class, has another hyperparameter or rate.
+        InputError: its class, a hyperparameter or a rate differs.
     """
     wanted, made = build_optimizer(config, module), type(optimizer)
     name = f"which configure_optimizers of {type(module).__name__} sets"

@@ -1,4 +1,4 @@
-"""The steps of a LightningModule of the user's own: their losses, and what they log."""
+"""Call the steps of a user's LightningModule: their losses, and the values that they log."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from cvtrain.training.own_module import overrides
 from cvtrain.training.task import Task
 
 OF_SPLIT = {"validation": ("val", "valid", "validation"), "test": ("test",), "train": ("train",)}
-"""What values of a split are called in names that are logged, e.g. ``val_loss`` or ``val/loss``."""
+"""Names of a split in logged values, e.g. ``val_loss`` or ``val/loss``."""
 
 
 def try_steps(task: Task, module: LightningModule, samples: Split) -> None:
-    """Call every step of a module on a few samples, with a backward.
+    """Call every step of a module on a few samples, with a backward pass.
 
     Raises:
-        InputError: it logs under a name of cvtrain's own, or has no outputs for `metrics`.
-        Exception: as the steps raise, or since their loss cannot be trained or recorded.
+        InputError: a step logs under a name of cvtrain, or there are no outputs for `metrics`.
+        Exception: a step raised it, or its loss cannot be trained or recorded.
     """
     config, logged = task.config, dict[str, Any]()
 
@@ -76,7 +76,8 @@ def try_steps(task: Task, module: LightningModule, samples: Split) -> None:
 
 @contextmanager
 def logging_to(module: LightningModule, log: Callable[..., None]) -> Iterator[None]:
-    """Call `log` in the place of the module's own method, which only the Trainer's module has."""
+    """Context in which `log` replaces the module's own method, which only the Trainer's module
+    has."""
     module.log = log  # type: ignore[method-assign]
     try:
         yield
@@ -96,14 +97,14 @@ def training_loss(
     """The loss that `training_step` returns for a batch, a real number with its graph.
 
     Args:
-        module: of the user's own.
+        module: a user's module.
         batch: inputs [N, …] (or a tuple of them), targets [N, …], and weights [N] if any.
-        number: of the batch.
-        log: called in the place of the module's `log`, but for the loss itself.
+        number: index of the batch.
+        log: function that replaces the module's `log`; it does not get the loss itself.
 
     Raises:
-        TypeError: it returns no loss, or a complex one.
-        ValueError: it is not one number.
+        TypeError: the step returns no loss, or a complex one.
+        ValueError: the loss is not a single number.
     """
 
     def logged(name: str, value: Any, *args: Any, **options: Any) -> None:
@@ -116,11 +117,11 @@ def training_loss(
 
 
 def step_alone(config: Config, module: LightningModule) -> Callable[[nn.Module, Any], Tensor]:
-    """A function of `module`, or a copy of it, and a batch, to the loss [] of its `training_step`.
-    Nothing that it logs is recorded.
+    """A function of `module` (or a copy of it) and a batch that returns the loss [] of its
+    `training_step`. Logged values are not recorded.
 
     Raises:
-        InputError: Lightning refuses the arguments of the Trainer, which the module may ask for.
+        InputError: Lightning rejects the arguments of the Trainer, which the module may use.
     """
     with quiet_lightning():
         trainer = new_trainer(config)
@@ -137,12 +138,12 @@ def step_alone(config: Config, module: LightningModule) -> Callable[[nn.Module, 
 
 
 class OwnEvaluation:
-    """The loss of a split, and what is logged on the way: means over samples, by their weights if
-    they have some.
+    """The loss of a split and the values logged with it: means over samples, weighted if they have
+    weights.
 
-    The module's `validation_step`, or `test_step` (where it has none, `validation_step`), returns
-    the loss of a piece or logs it as ``val_loss`` or ``val/loss``. A module without these steps has
-    the loss of its `training_step`, of which nothing else is recorded.
+    The module's `validation_step` or `test_step` (without one, `validation_step`) returns the loss
+    of a piece or logs it as ``val_loss`` or ``val/loss``. A module without these steps has the loss
+    of its `training_step`, of which nothing else is recorded.
     """
 
     def __init__(self, module: LightningModule, split: SplitName) -> None:
@@ -168,7 +169,7 @@ class OwnEvaluation:
 
     def finish(self) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of all pieces, a real number, and the other values [1] by the names under which
-        they were logged, of a split that is not measured by its own step with its prefix.
+        they were logged; with a prefix if the split is not measured by its own step.
 
         Raises:
             TypeError: there is no loss.
@@ -186,7 +187,7 @@ class OwnEvaluation:
         return loss, {self._tag(name): value.reshape(1) for name, value in logged.items()}
 
     def _tag(self, name: str) -> str:
-        """A value that `validation_step` logs of the test split is of that split."""
+        """The tag of a value that `validation_step` logs for the test split."""
         if self._of_split == self._split:
             return name
         for prefix in sorted(OF_SPLIT["validation"], key=len, reverse=True):
@@ -210,7 +211,8 @@ class OwnEvaluation:
         self._add("loss" if is_loss(name, self._of_split) else name, number)
 
     def _add(self, name: str, value: Tensor) -> None:
-        """A step that logs its loss and returns it, too, counts twice, with the same value."""
+        """Add a value; a step that logs its loss and also returns it counts twice, with the same
+        value."""
         total = value.detach() * self._samples
         self._sums[name] = self._sums[name] + total if name in self._sums else total
         self._counts[name] = self._counts.get(name, 0.0) + self._samples

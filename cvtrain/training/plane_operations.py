@@ -29,7 +29,7 @@ def _sum(*terms: tuple[int, Any]) -> Any:
 
 
 def _bilinear(function: Callable[[Any, Any], Any], a: Any, b: Any) -> Planes:
-    """f(a, b) of a real bilinear f, such as a product of numbers or matrices."""
+    """f(a, b) for a real bilinear f, such as a product of numbers or matrices."""
     a, b = Planes.of(a), Planes.of(b)
 
     def of(x: Any, y: Any) -> Any:
@@ -151,7 +151,7 @@ _COMPLEX: dict[Any, Callable[..., Any]] = {
     aten.view_as_real.default: lambda z: Pairs(z.re, z.imag),
     aten.view_as_complex.default: lambda pairs: Planes(*_both(pairs)),
 }
-"""Operations on `Planes`."""
+"""Operations on `Planes`, by function of torch."""
 
 _RESHAPED = {aten.view.default, aten._unsafe_view.default, aten.reshape.default}
 _OF_EACH_PART = {
@@ -164,14 +164,15 @@ _OF_EACH_PART = {
     *(aten.select_backward.default, aten.slice_backward.default, aten.flip.default),
     *(aten.constant_pad_nd.default, aten.index.Tensor, aten.embedding.default),
 }
-"""Linear operations with real coefficients, of one tensor."""
+"""Linear operations of one tensor that have real coefficients."""
 
 
 def complex_operation(target: Any, args: Any, kwargs: Any) -> Any:
-    """The result of an operation of torch on `Planes`, or that makes complex numbers of real ones.
+    """The result of an operation of torch on `Planes`, or of one that makes complex numbers from
+    real ones.
 
     Raises:
-        NoRealForm: it has none here.
+        NoRealForm: the operation has no form on parts here.
     """
     if target in _COMPLEX:
         return _COMPLEX[target](*args, **kwargs)
@@ -181,7 +182,7 @@ def complex_operation(target: Any, args: Any, kwargs: Any) -> Any:
 
 
 def is_split(value: Any) -> bool:
-    """Whether a value holds real and imaginary parts."""
+    """Whether a value holds separate real and imaginary parts."""
     return isinstance(value, Planes | Pairs)
 
 
@@ -195,7 +196,7 @@ def operation_on_pairs(target: Any, args: Any, kwargs: Any) -> Any:
     """The result of an operation of torch on real tensors, some of which are `Pairs`.
 
     Raises:
-        NoRealForm: it has none here.
+        NoRealForm: the operation has no form on parts here.
     """
     first = args[0]
     if target in (aten.detach.default, aten.alias.default):
@@ -226,7 +227,7 @@ def operation_on_pairs(target: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _part(value: Any, index: int) -> Any:
-    """What stands at `index` of the last axis of a broadcast argument."""
+    """The entry at `index` of the last axis of a broadcast argument."""
     if isinstance(value, Pairs):
         return _both(value)[index]
     if isinstance(value, Tensor) and value.dim():

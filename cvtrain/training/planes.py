@@ -15,7 +15,7 @@ Part = Any
 
 
 class NoRealForm(Exception):
-    """An operation on complex tensors is not known as one on their parts."""
+    """The form of an operation on complex tensors as one on their parts is not known."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Planes:
     """A complex tensor re + sign·i·im.
 
     Attributes:
-        re, im: real tensors of one shape; `im` is None where the number is real.
-        sign: 1, or −1 of a conjugate.
+        re, im: real tensors of one shape; `im` is None if the number is real.
+        sign: 1, or −1 for a conjugate.
     """
 
     re: Part
@@ -51,18 +51,18 @@ class Planes:
         return im
 
     def each(self, function: Callable[[Any], Any]) -> Planes:
-        """A real linear function of both parts."""
+        """Apply a real linear function to both parts."""
         im = None if self.im is None else function(self.im)
         return Planes(function(self.re), im, self.sign)
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """A real tensor [..., 2] that holds both parts of complex numbers, as `view_as_real` returns.
+    """A real tensor [..., 2] with both parts of complex numbers, as `view_as_real` returns.
 
     Attributes:
         re, im: real tensors [...].
-        rows: whether it is a view [K, 2n] of that instead, whose columns have no order.
+        rows: whether the tensor is a view [K, 2n] instead, whose columns have no order.
     """
 
     re: Tensor

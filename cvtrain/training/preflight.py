@@ -1,7 +1,7 @@
-"""The last check before training: does it fit together?
+"""The check of all points before training.
 
-Every point's numbers are given to the classes that will take them; every distinct structure makes
-one trial forward and backward on a small batch.
+The classes that will use a point's numbers are constructed with them for every point; every
+distinct structure makes one trial forward and backward pass on a small batch.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ def preflight(points: Sequence[Point]) -> Tasks:
     """Check every point against its data, network, optimizer and trainer.
 
     Returns:
-        their tasks.
+        the tasks of the points.
 
     Raises:
-        InputError: what is wrong, with the point's overrides where there are several points.
-        RunFailed: the machine failed, which says nothing of the points.
+        InputError: a point is wrong; with several points the message has its overrides.
+        RunFailed: the machine failed, which says nothing about the points.
     """
     with within_free_memory():
         return _check_points(points)
@@ -63,13 +63,13 @@ def _check_points(points: Sequence[Point]) -> Tasks:
         try:
             task = tasks.of(point.config)
             if task not in models:
-                # Draws of one form fit together or not, all of them: they are drawn, one is tried.
+                # Data sets of one form all fit together or none does: all are drawn, one is tried.
                 drawn = None if task.draw_form is None else structure(task.config, any_draw=True)
                 kind = (drawn or task, task.draw_form)
                 if kind not in tried:
                     tried[kind] = check_structure(task)
                 models[task] = tried[kind]
-            own = point.config.module.target is not None  # made with the rate of the point
+            own = point.config.module.target is not None  # made with the learning rate of the point
             check_numbers(point.config, task.model(point.config) if own else models[task])
         except InputError as error:
             if (failure := machine_failure(error)) is not None:
@@ -85,10 +85,10 @@ def _check_points(points: Sequence[Point]) -> Tasks:
 
 
 def check_structure(task: Task) -> nn.Module:
-    """Trial forward and backward; returns the network that was tried.
+    """Make a trial forward and backward pass; return the network that was tried.
 
     Raises:
-        InputError: they failed, or something complex became real on the way.
+        InputError: the pass failed, or something complex became real in it.
     """
     config = task.config
     check_trainer(config)
@@ -114,7 +114,7 @@ def check_structure(task: Task) -> nn.Module:
         samples = dataset.train.take(torch.arange(min(TRIAL_SAMPLES, len(dataset.train))))
     except InputError:
         raise
-    except Exception as error:  # whatever a user's data come up with
+    except Exception as error:  # a user's data may raise anything
         raise InputError(f"data: the first samples fail: {describe_error(error)}") from error
     shapes = " and ".join(str(list(x.shape)) for x in samples.each_input)
     batch = f"{shapes} {str(samples.each_input[0].dtype).removeprefix('torch.')}"
@@ -132,7 +132,7 @@ def check_structure(task: Task) -> nn.Module:
             metrics = directions(task.metrics(objective))
     except InputError:
         raise
-    except Exception as error:  # whatever a user's network comes up with
+    except Exception as error:  # a user's network may raise anything
         raise InputError(f"{trial} failed: {describe_error(error)}") from error
     Convergence(config.goal, dataset.task, metrics, config.max_steps)
     EarlyStopping(config.early_stopping, metrics)
@@ -150,7 +150,8 @@ def check_structure(task: Task) -> nn.Module:
 
 @contextmanager
 def _lost_imaginary_parts_refused() -> Iterator[None]:
-    """Raise where torch makes a complex number real, every time: it warns once for a process."""
+    """Context that raises whenever torch makes a complex number real; torch itself warns once per
+    process."""
     always = torch.is_warn_always_enabled()
     torch.set_warn_always(True)
     try:
@@ -195,10 +196,10 @@ def _forward_and_backward(
 
 
 def check_numbers(config: Config, model: nn.Module) -> None:
-    """Give the point's numbers to optimizer and schedule.
+    """Construct optimizer and schedule with the point's numbers.
 
     Raises:
-        InputError: one of them refuses its arguments.
+        InputError: one of them rejects its arguments.
     """
     optimizer, _ = optimizer_and_schedule(config, model)
     if evaluates_often(optimizer):
@@ -217,7 +218,7 @@ def check_numbers(config: Config, model: nn.Module) -> None:
                     f" number of {config.dtype}"
                 )
     own = config.optimizer.target.partition(".")[0] not in ("torch", "cvtrain")
-    if own or evaluates_often(optimizer):  # which looks at some arguments in a step alone
+    if own or evaluates_often(optimizer):  # these check some arguments only in a step
         _try_step(config, model)
 
 
@@ -236,7 +237,7 @@ def _try_step(config: Config, model: nn.Module) -> None:
     try:
         with _lost_imaginary_parts_refused(), torch.random.fork_rng(devices=[]):
             optimizer.step(closure)  # type: ignore[arg-type]  # torch says float, and takes a tensor
-    except Exception as error:  # whatever a user's optimizer comes up with
+    except Exception as error:  # a user's optimizer may raise anything
         raise InputError(f"{trial} failed: {describe_error(error)}") from error
     if not evaluations:
         raise InputError(f"{trial} does not call the closure, should: it computes the gradients")

@@ -1,4 +1,5 @@
-"""One update of members of a stack as a pure function of tensors, to be traced and compiled."""
+"""One update of members of a stack as a pure function of tensors that can be traced and
+compiled."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from cvtrain.training.stacking import StackNumbers
 Tensors = dict[str, Tensor]
 Arguments = tuple[Any, ...]
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-9}
-"""Largest difference from the eager step that a compiled one may have, relative to the largest
+"""Largest accepted difference between a compiled step and the eager one, relative to the largest
 entry."""
 
 
@@ -31,18 +32,18 @@ class NotCompiled(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """What an update does whatever the values of tensors.
+    """The properties of an update that do not depend on values of tensors.
 
     Attributes:
-        structure: of the numbers of objective, convention, clip and optimizer.
-        fixed: those of them that are choices, or zeros; None where a tensor stands.
+        structure: structure of the numbers of objective, convention, clip and optimizer.
+        fixed: those numbers that are choices or zeros; None in place of a tensor.
     """
 
     structure: pytree.TreeSpec
     fixed: tuple[Hashable, ...]
 
     def numbers(self, values: Sequence[Tensor]) -> dict[str, Any]:
-        """All numbers, with `values` [K] in their places."""
+        """All numbers, with `values` [K] inserted."""
         rest = iter(values)
         leaves = [next(rest) if value is _VALUE else value for value in self.fixed]
         numbers: dict[str, Any] = pytree.tree_unflatten(leaves, self.structure)
@@ -53,12 +54,12 @@ _VALUE = "a tensor"
 
 
 class PureUpdate:
-    """The update that a stack's training step and optimizer make together, changing nothing.
+    """The update that a stack's training step and optimizer make together, without side effects.
 
     Args:
         stacked: the networks of K members.
-        loss: of outputs, targets and weights of one member.
-        optimizer: over the stacked parameters.
+        loss: function of outputs, targets and weights of one member.
+        optimizer: optimizer over the stacked parameters.
         numbers: scale, convention and clip of the members.
 
     Attributes:
@@ -87,12 +88,12 @@ class PureUpdate:
         self._group_of = {name: group_of[id(p)] for name, p in self.trained.items()}
 
     def states(self) -> dict[str, Tensors]:
-        """The optimizer's state by parameter, where it has any."""
+        """The optimizer's state by parameter, if it has any."""
         return {name: self.optimizer.state.get(p, {}) for name, p in self.trained.items()}
 
     def settings(self) -> tuple[Settings, list[Tensor]]:
-        """What the next update depends on besides weights, state and batch: choices, and numbers
-        as float64 tensors [] or [K] on the host."""
+        """The choices and numbers (float64 tensors [] or [K] on the CPU) that the next update
+        depends on besides weights, state and batch."""
         numbers = self._numbers
         content = {
             "scale": numbers.scale,
@@ -104,7 +105,7 @@ class PureUpdate:
             ],
         }
         leaves, structure = pytree.tree_flatten(content)
-        # 1 is the scale that leaves a gradient as it is, 0 a term that rules leave out.
+        # A scale of 1 leaves a gradient unchanged; rules skip a term whose number is 0.
         values = [
             leaf
             if isinstance(leaf, Tensor) or (isinstance(leaf, float) and leaf not in (0.0, 1.0))
@@ -129,15 +130,15 @@ class PureUpdate:
         """The update of K members.
 
         Args:
-            settings: their choices.
+            settings: choices of the update.
             weights, frozen: parameters [K, …] by name.
-            state: the optimizer's, by parameter.
-            inputs, judged: of the batch, [K, B, …].
+            state: state of the optimizer by parameter.
+            inputs, judged: the batch, [K, B, …].
             values: numbers [K], float64.
 
         Returns:
-            `losses`, `coefficient` and `total` [K], and by name `gradients`, `transformed` (where
-            they differ), next `weights` and `state`.
+            `losses`, `coefficient` and `total` [K]; and by name `gradients`, `transformed` (if they
+            differ), next `weights` and `state`.
         """
         losses, gradients = self._gradients(settings, weights, frozen, inputs, judged, values)
         return {
@@ -166,8 +167,8 @@ class PureUpdate:
             if losses.is_complex():
                 raise TypeError("the loss is complex; a loss that is minimised is real")
             objective = (column(scale, losses) * losses).sum()
-            found = torch.autograd.grad(objective, list(leaves.values()), allow_unused=True)
-        detached = (None if g is None else g.detach().resolve_conj() for g in found)
+            gradients = torch.autograd.grad(objective, list(leaves.values()), allow_unused=True)
+        detached = (None if g is None else g.detach().resolve_conj() for g in gradients)
         return losses.detach(), dict(zip(leaves, detached, strict=True))
 
     @torch.no_grad()
@@ -202,7 +203,7 @@ class PureUpdate:
         }
 
     def checked(self, settings: Settings, arguments: Arguments) -> tuple[Tensor, Any]:
-        """Losses and gradients as they are computed without a compiler.
+        """Losses and gradients computed without a compiler.
 
         Raises:
             NotCompiled: a forward draws random numbers, which a program would repeat.
@@ -220,7 +221,7 @@ class PureUpdate:
     def compare(
         self, settings: Settings, arguments: Arguments, compiled: dict[str, Any], reference: Any
     ) -> None:
-        """Check what a program computed against the eager step.
+        """Compare the results of a program with the eager step.
 
         Raises:
             NotCompiled: they differ by more than `TOLERANCE`.
@@ -240,14 +241,14 @@ class PureUpdate:
                 _check_close(f"the optimizer's {key}", ours, theirs)
 
 
-def _check_close(what: str, compiled: Tensor, eager: Tensor) -> None:
+def _check_close(name: str, compiled: Tensor, eager: Tensor) -> None:
     if compiled.dtype != eager.dtype or compiled.shape != eager.shape:
-        raise NotCompiled(f"{what} is compiled to {compiled.dtype} {list(compiled.shape)}")
+        raise NotCompiled(f"{name} is compiled to {compiled.dtype} {list(compiled.shape)}")
     usable = eager.isfinite()
     difference = torch.where(usable, compiled - eager, 0).abs()
     scale = torch.where(usable, eager, 0).abs().max()
     if not bool((difference <= TOLERANCE[eager.dtype.to_real()] * scale).all()):
-        raise NotCompiled(f"{what} differs by {float(difference.max() / scale):.2g} when compiled")
+        raise NotCompiled(f"{name} differs by {float(difference.max() / scale):.2g} when compiled")
 
 
 def _fields(numbers: Any) -> dict[str, Any]:
@@ -255,7 +256,7 @@ def _fields(numbers: Any) -> dict[str, Any]:
 
 
 def _unchecked(clip: Any, numbers: dict[str, Any]) -> Any:
-    """The clip with other numbers, whose values are not looked at again."""
+    """The clip with other numbers, without checking their values."""
     made = object.__new__(type(clip))
     for name, value in numbers.items():
         object.__setattr__(made, name, value)

@@ -1,8 +1,8 @@
-"""Functions of complex tensors rewritten on real and imaginary parts, for compilers of real ones.
+"""Rewrite functions of complex tensors on real and imaginary parts, for compilers of real code.
 
 A function is traced into a graph of torch's operations, and the graph is traced again with each
-complex tensor in two real parts. An operation that has no such form is an error, and so is a result
-of another shape or dtype than that of the complex operation: no imaginary part is silently lost.
+complex tensor in two real parts. An operation without such a form is an error, and so is a result
+whose shape or dtype differs from that of the complex operation: no imaginary part is silently lost.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ class RealProgram:
     """A function of complex tensors as a graph of real ones.
 
     Attributes:
-        graph: takes both parts of each complex argument, and real arguments, in their order.
-        structure: of the results, flattened.
-        complex_results: which of them are complex, and returned as two tensors.
+        graph: graph that takes both parts of each complex argument, and real arguments, in their
+            order.
+        structure: structure of the flattened results.
+        complex_results: which results are complex and returned as two tensors.
     """
 
     graph: fx.GraphModule
@@ -35,7 +36,7 @@ class RealProgram:
     complex_results: tuple[bool, ...]
 
     def results(self, returned: Sequence[Tensor]) -> Any:
-        """What the function returns, from what its graph does; complex tensors as `Planes`."""
+        """The results of the function from those of its graph; complex tensors as `Planes`."""
         rest = iter(returned)
         leaves = [Planes(next(rest), next(rest)) if z else next(rest) for z in self.complex_results]
         return pytree.tree_unflatten(leaves, self.structure)
@@ -45,12 +46,12 @@ def real_program(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Re
     """Trace `function` and rewrite it on real and imaginary parts.
 
     Args:
-        function: pure, of nested tuples and dicts of tensors; it may take gradients.
-        arguments: examples, of the shapes that the program is for.
+        function: pure function of nested tuples and dicts of tensors; it may compute gradients.
+        arguments: examples with the shapes for which the program is made.
 
     Raises:
-        NoRealForm: it uses an operation whose form on parts is not known.
-        Exception: its Python depends on the values of tensors.
+        NoRealForm: an operation has no known form on parts.
+        Exception: the function's Python code depends on the values of tensors.
     """
     leaves, structure = pytree.tree_flatten(arguments)
     traced = make_fx(function, tracing_mode="fake")(*arguments)
@@ -58,7 +59,7 @@ def real_program(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Re
     def flat(*tensors: Tensor) -> Any:
         return traced(*pytree.tree_unflatten(list(tensors), structure))
 
-    # In two passes, since gradients cannot be asked for within `functionalize`.
+    # In two passes, since gradients cannot be computed within `functionalize`.
     pure = make_fx(functionalize(flat), tracing_mode="fake")(*leaves)
     is_complex = [isinstance(leaf, Tensor) and leaf.is_complex() for leaf in leaves]
     shape: list[Any] = []
@@ -86,7 +87,7 @@ def _is_complex(node: fx.Node) -> bool:
 
 
 class _OnParts(fx.Interpreter):
-    """Runs a graph of complex operations with `Planes` in the place of complex tensors."""
+    """Runs a graph of complex operations with `Planes` instead of complex tensors."""
 
     _makes_complex = False
 

@@ -42,7 +42,7 @@ from cvtrain.training.update import Tensors
 log = logging.getLogger(__name__)
 
 Progressed = Callable[[int], None]
-"""Called with the number of updates made, after each."""
+"""Called after each update with the number of updates made."""
 
 
 def train_and_record(job: Job, progressed: Progressed) -> list[RunRecord] | None:
@@ -68,14 +68,14 @@ def train_and_record(job: Job, progressed: Progressed) -> list[RunRecord] | None
         statuses = [_status(*ended, stops) for ended in zip(job.points, records, strict=True)]
         recorder.close([status == "finished" for status in statuses])
         _end(job, journal, recorder, records, statuses)
-    except UnusableState:  # the caller starts the runs again
+    except UnusableState:  # the caller starts the runs from the beginning
         raise
     except Interrupted:  # a second signal, which ends at once
         _leave(job, journal, records)
         raise
     except Exception as error:
         if job.engine == "stack" and is_out_of_memory(error):
-            # Not raised: its traceback would keep the memory.
+            # Not raised: its traceback would hold the memory.
             return None
         if storage_failure(error, job.root):
             _leave(job, journal, records)
@@ -108,12 +108,13 @@ def _end(
 
 
 def _stops_for_lost(job: Job, recorder: RunWriter) -> bool:
-    """Whether all runs stop because the files of one were removed or changed."""
+    """Whether all runs stop because the files of one run were removed or changed."""
     return bool(recorder.lost) and job.points[0].config.on_error == "stop"
 
 
 def _trackers(job: Job, journal: Journal) -> Trackers | None:
-    """The trackers of the runs; None in all but the first of several processes that train one."""
+    """The trackers of the runs; None in all but the first of several processes that train one
+    run."""
     if dist.is_initialized() and dist.get_rank() > 0:
         return None
     configs = [point.config for point in job.points]
@@ -211,7 +212,7 @@ def _fit(
 
 
 def _of_data(task: Task, dataset: Dataset) -> tuple[list[RecordedReference], float | None]:
-    """What the trained network is compared with: references, and the loss of an untrained one."""
+    """References, and the loss of an untrained network, for comparison with the trained one."""
     references = [
         RecordedReference(tag=r.tag, name=r.name, value=r.value) for r in dataset.references
     ]
@@ -249,7 +250,7 @@ def _replaced(state_dict: Tensors, state: Tensors) -> Tensors:
 
 def _prepare(job: Job, settings: TrainingSettings) -> tuple[Trainer, TrainingModule]:
     configs = [point.config for point in job.points]
-    if job.earlier:  # the weights that they started from may be gone
+    if job.earlier:  # the weights from which they started may no longer exist
         configs = [config.model_copy(update={"start_from": None}) for config in configs]
     torch.manual_seed(configs[0].seed)
     trainer = new_trainer(configs[0])

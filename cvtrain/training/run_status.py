@@ -10,7 +10,7 @@ from torch import Tensor
 from cvtrain.training.signals import real_rows
 
 EXPLOSION = 1e6
-"""A loss of more than this times the first one counts as diverged."""
+"""Ratio of a loss to the first one from which a run counts as diverged."""
 
 NEVER = -1
 
@@ -40,7 +40,7 @@ class DivergenceLatch:
             smallest = torch.finfo(losses.dtype).tiny
             self._bound = EXPLOSION * losses.abs().clamp(min=smallest)
             self._at = torch.full_like(losses, NEVER, dtype=torch.int64)
-        # 0 · total is NaN just where something is not finite, and NaN is within no bound.
+        # 0 · total is NaN exactly if something is not finite, and NaN is within no bound.
         usable = (losses.abs() + 0 * total) <= self._bound
         newly = ~(usable | (self._at != NEVER))
         self._at = self._at.masked_fill(newly, step)
@@ -76,14 +76,14 @@ class DivergenceLatch:
         return self._bound[run]
 
     def load_loss_bounds(self, bounds: Tensor) -> None:
-        """Restore the bounds [K] of runs that are resumed, none of which has diverged."""
+        """Restore the bounds [K] of resumed runs, none of which has diverged."""
         self._bound = bounds
         self._at = torch.full_like(bounds, NEVER, dtype=torch.int64)
 
 
 def total_of(tensors: Iterable[Tensor]) -> Tensor:
-    """The sum [K] over all parts of all entries of tensors [K, …]: no NaN or infinity escapes it
-    (short of finite entries that add up to one), and it is the cheapest reduction there is."""
+    """The sum [K] over all parts of all entries of tensors [K, …]. It is not finite if any entry is
+    not (or if finite entries add up to infinity), and no reduction is cheaper."""
     return torch.stack([real_rows(tensor).sum(dim=1) for tensor in tensors]).sum(dim=0)
 
 
@@ -124,8 +124,8 @@ class RunStatuses:
         return [run for run in range(len(self.diverged_at)) if self.ended_at(run) is None]
 
     def with_update(self, step: int) -> list[int]:
-        """Positions of the runs that made update number `step`: all but those that stopped or
-        diverged before it. A run that this very update broke is included."""
+        """Positions of the runs that made update number `step`: all except those that stopped or
+        diverged before it. A run that diverged with this update is included."""
         ended = zip(self.diverged_at, self.stopped_at, strict=True)
         return [
             run
@@ -134,8 +134,8 @@ class RunStatuses:
         ]
 
     def frozen(self, diverged: Tensor) -> Tensor:
-        """Which runs keep their weights, bool [K]: the `diverged` ones, on whose device the result
-        is, and those that stopped."""
+        """Which runs keep their weights, bool [K], on the device of `diverged`: the diverged runs
+        and those that stopped."""
         if all(step is None for step in self.stopped_at):
             return diverged
         stopped = torch.tensor([step is not None for step in self.stopped_at])
@@ -147,16 +147,21 @@ def free_to_read(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu"
 
 
-def put_back(tensors: Mapping[str, Tensor], earlier: Mapping[str, Tensor], which: Tensor) -> None:
+def clones(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies of `tensors` by name, which later changes in place do not reach."""
+    return {name: tensor.clone() for name, tensor in tensors.items()}
+
+
+def put_back(tensors: Mapping[str, Tensor], earlier: Mapping[str, Tensor], chosen: Tensor) -> None:
     """Overwrite `tensors` [K, …] in place with `earlier` ones, for the runs `which`, bool [K]."""
-    if free_to_read(which):
-        runs = which.nonzero().flatten()
+    if free_to_read(chosen):
+        runs = chosen.nonzero().flatten()
         for name, tensor in tensors.items():
             tensor.index_copy_(0, runs, earlier[name].index_select(0, runs))
     else:
         for name, tensor in tensors.items():
-            tensor.copy_(torch.where(_along(which, tensor), earlier[name], tensor))
+            tensor.copy_(torch.where(_along(chosen, tensor), earlier[name], tensor))
 
 
-def _along(which: Tensor, tensor: Tensor) -> Tensor:
-    return which.reshape(-1, *(1 for _ in tensor.shape[1:]))
+def _along(chosen: Tensor, tensor: Tensor) -> Tensor:
+    return chosen.reshape(-1, *(1 for _ in tensor.shape[1:]))

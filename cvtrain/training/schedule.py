@@ -1,7 +1,7 @@
 """Learning rate schedules: pure functions from the step to a factor on the learning rate.
 
-The learning rate of update t+1 is lr(t) = lr · factor(t), t = 0, 1, …: one multiplication, so a
-learning rate doubled at the start is doubled at every step, bit for bit.
+The learning rate of update t+1 is lr(t) = lr · factor(t), t = 0, 1, …. It is a single
+multiplication, so a doubled learning rate is doubled at every step, bit for bit.
 """
 
 from __future__ import annotations
@@ -135,10 +135,10 @@ def learning_rate_factor(
     Args:
         config: a section with `kind` and the fields of that kind.
         max_steps: length of the run in updates.
-        trusted: packages of the user's own.
+        trusted: packages of the user.
 
     Raises:
-        InputError: a schedule of the user's own is not acceptable.
+        InputError: a user's own schedule is not valid.
     """
     if isinstance(config, CustomScheduleConfig):
         return custom_schedule(config, max_steps, trusted)
@@ -148,10 +148,10 @@ def learning_rate_factor(
 
 
 def stack_schedules(schedules: Sequence[Schedule]) -> Callable[[int], Tensor]:
-    """A function from the step to the factors of K schedules of any kinds, [K] float64 on the host.
+    """A function from the step to the factors of K schedules of any kinds, [K] float64 on the CPU.
 
-    Each factor is computed on its own: the rounding of a vectorised power or cosine depends on the
-    position in the stack.
+    Each factor is computed separately, because the rounding of a vectorised power or cosine depends
+    on the position in the stack.
     """
     members = tuple(schedules)
     return lambda t: torch.tensor([member(t) for member in members], dtype=torch.float64)

@@ -1,7 +1,7 @@
-"""The signals of an update, for K runs at once.
+"""The logged signals of an update, for K runs at once (not signals of the operating system).
 
 Tensors have a leading axis of K runs and the names of the plain module's parameters. Complex
-quantities are never cast: they are split into real and imaginary parts, which the tag names.
+quantities are never cast: they are split into real and imaginary parts, and the tag says which.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 TRACED_ENTRIES = 4
-"""Number of entries that are traced of a parameter too large to be traced whole."""
+"""Number of traced entries of a parameter that is too large to be traced whole."""
 
 Tensors = Mapping[str, Tensor]
 
@@ -33,13 +33,13 @@ def measure(
 
     Args:
         weights: parameters before the update, by name, [K, …].
-        gradients: g = ∂L/∂Re w + i·∂L/∂Im w of the objective, as autograd left it.
-        transformed: the gradients after convention and clipping, which the optimizer gets.
+        gradients: g = ∂L/∂Re w + i·∂L/∂Im w of the objective, as computed by autograd.
+        transformed: gradients after convention and clipping, which the optimizer receives.
         next_weights: parameters after the update.
         solution: w° by name, [1, …] or [K, …], if it is known for every parameter.
-        elementwise: complex parameters of at most this many entries are traced entry by entry,
+        elementwise: complex parameters with at most this many entries are traced entry by entry,
             larger ones at `TRACED_ENTRIES` fixed entries.
-        per_parameter: add the gradient norms of each parameter.
+        per_parameter: whether to add the gradient norms of each parameter.
 
     Returns:
         ``grad/{norm,real_norm,imag_norm,circularity,nonfinite}``,
@@ -61,7 +61,7 @@ def measure(
             signals |= _parameter_norms(name, gradient)
     signals |= _traces("grad", gradients, elementwise)
 
-    # Where nothing is transformed, these are the same tensors and their norms are known.
+    # If nothing is transformed, these are the same tensors, whose norms are known.
     if any(transformed[name] is not gradient for name, gradient in gradients.items()):
         norms = _norms(transformed, *parts(transformed))
     signals |= {f"optimizer_grad/{name}": values for name, values in norms.items()}
@@ -176,8 +176,8 @@ def _traces(
 def traced_entries(shape: tuple[int, ...], elementwise: int) -> tuple[Tensor, list[str]]:
     """Flat positions of the traced entries, int64 [n], and their labels, such as ``[0,3]``.
 
-    These are all entries of a parameter with at most `elementwise` ones; else the first, the last
-    and those at a third and two thirds, so that every run of a sweep shows the same ones.
+    These are all entries of a parameter with at most `elementwise` entries; otherwise the first,
+    the last and those at one and two thirds, so that every run of a sweep shows the same entries.
     """
     count = math.prod(shape)
     if count <= elementwise:
@@ -197,8 +197,8 @@ def _label(position: int, shape: tuple[int, ...]) -> str:
 
 
 def histograms(group: str, tensors: Tensors) -> dict[str, Tensor]:
-    """Real tensors [K, …] by tag, of which histograms are drawn: real and imaginary part, modulus
-    and phase of complex tensors, and real tensors themselves."""
+    """Real tensors [K, …] by tag for histograms: real and imaginary part, modulus and phase of
+    complex tensors, and real tensors themselves."""
     drawn: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if tensor.is_complex():

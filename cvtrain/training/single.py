@@ -1,6 +1,6 @@
-"""The single engine, the reference: one ordinary `nn.Module`, any `torch.optim` optimizer.
+"""The single engine, which is the reference: one ordinary `nn.Module`, any `torch.optim` optimizer.
 
-A LightningModule of the user's own may stand in the place of network and loss.
+A user's LightningModule may replace network and loss.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ EVALUATION_PIECE = 8192
 
 
 class Single(TrainingModule):
-    """A stack of one: what is measured gets a leading axis of 1, what is trained has none.
+    """Engine for one run: measured values get a leading axis of 1, trained parameters have none.
 
     Args:
-        config: of the run.
-        task: its data, network, loss and metrics.
+        config: configuration of the run.
+        task: data, network, loss and metrics.
         settings: as for `TrainingModule`.
     """
 
@@ -69,7 +69,7 @@ class Single(TrainingModule):
         }
 
     def on_fit_start(self) -> None:
-        """Create views of the weights, which are on their device now."""
+        """Create views of the weights, which are now on their device."""
         super().on_fit_start()
         if self.config.compile:
             log.warning("compile=true: the step of a single run is not compiled")
@@ -109,7 +109,7 @@ class Single(TrainingModule):
             self.trainer.should_stop = self._shares.ends
         super().on_train_batch_end(outputs, batch, batch_idx)
         if self._columns_added and self.between_updates and not self.trainer.should_stop:
-            # Earlier checkpoints are of files without these columns.
+            # Earlier checkpoints refer to files without these columns.
             self.settings.save(self)
             self._columns_added = False
 
@@ -122,25 +122,26 @@ class Single(TrainingModule):
             self.settings.recorder.write(step, signals, runs, logged)
 
     def log(self, name: str, value: Any, *args: Any, **options: Any) -> None:
-        """Log a value as Lightning does, for the row of the updates made so far or the next one.
+        """Log a value as Lightning does, for the row of the current number of updates or the next
+        row.
 
-        Called by callbacks, whose `self.log` this is.
+        Callbacks call this method as `self.log`.
 
         Raises:
-            TypeError: a complex value; Lightning would keep its real part.
-            ValueError: a name that no column can have.
+            TypeError: the value is complex; Lightning would keep its real part.
+            ValueError: the name is not valid for a column.
         """
         self._logged.check(name, value)
-        # Lightning sees batch numbers; in a mean over the run every batch counts alike.
+        # Lightning sees batch numbers; in a mean over the run every batch has the same weight.
         super().log(name, value, *args, **{"batch_size": 1, **options})
-        if self._last_row is None:  # the loop may go on for an update that is not the run's
+        if self._last_row is None:  # the loop may continue with an update that is not the run's
             self._logged.add(name, value, self.trainer.logged_metrics)
 
     def write(
         self, step: int, signals: Mapping[str, Tensor], runs: Sequence[int], last: bool = False
     ) -> None:
-        """Write a row with the values that callbacks logged since the row before. The last one
-        waits for the end of training, when Lightning has reduced what is logged `on_epoch`."""
+        """Write a row with the values that callbacks logged since the previous row. The last row is
+        written at the end of training, when Lightning has reduced values logged `on_epoch`."""
         logged = self._logged.take(signals)
         if last:
             copies = {tag: values.clone() for tag, values in signals.items()}
@@ -177,7 +178,7 @@ class Single(TrainingModule):
         return {name: value.unsqueeze(0) for name, value in values.items()}
 
     def random_numbers_put_back(self) -> AbstractContextManager[None]:
-        """Random numbers drawn inside are drawn again afterwards."""
+        """Context after which random numbers drawn within it are drawn again."""
         devices = [self.device] if self.device.type == "cuda" else []
         return torch.random.fork_rng(devices=devices)
 
@@ -187,7 +188,7 @@ class Single(TrainingModule):
 
     def engine_state_dict(self, run: int) -> dict[str, Any]:
         """The state dict of the ``optimizer``, torch's ``random`` state on the device, the values
-        ``logged`` that no row has yet, and state dicts of a ``schedule`` of the user's own."""
+        ``logged`` since the last row, and state dicts of a user's ``schedule``."""
         on_cuda = self.device.type == "cuda"
         random = torch.cuda.get_rng_state(self.device) if on_cuda else torch.get_rng_state()
         optimizer = self.trainer.optimizers[0].state_dict()

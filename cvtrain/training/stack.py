@@ -37,18 +37,22 @@ EVALUATED_ENTRIES = 2**21
 and larger ones memory that training does not need."""
 
 COMPILED_MEMBERS = 16
-"""Members that a compiled program updates at once."""
+"""Number of members that a compiled program updates at once."""
 
 _PROGRAMS: dict[str, Programs] = {}
-"""What this process has compiled, by `program_part`."""
+"""Programs compiled by this process, by `program_part`."""
 
 
 def alignment(task: Task, threads: int | None = None) -> int:
-    """The number of which a stack's size is a multiple where `task` is trained, by so many threads
-    (None: as many as torch has in this process).
+    """The number of which a stack's size is a multiple on the device of `task`.
 
-    Vectorised loops, split among threads, treat the end of an array differently. In a stack of
-    whole vectors per thread no member lies there, so its bits do not depend on the others.
+    Args:
+        task: a task of the stack.
+        threads: number of threads that train it; None: torch's number in this process.
+
+    Vectorised loops that are split among threads treat the end of an array differently. If a stack
+    consists of whole vectors per thread, no member lies there, so its bits do not depend on the
+    others.
     """
     if task.accelerator != "cpu":
         return 1
@@ -60,13 +64,14 @@ def alignment(task: Task, threads: int | None = None) -> int:
 class Stack(TrainingModule):
     """K runs in one forward, one backward, one update.
 
-    Members that diverged are frozen at their last finite weights and influence no other member.
+    Members that diverged are frozen at their last finite weights and do not influence other
+    members.
 
     Args:
-        configs: K that can be stacked, see `cvtrain.training.stacking.common_part`.
-        task: the data, network, loss and metrics of all runs.
-        multiple: the stack is padded to a multiple of this by copies of its last member, which are
-            not recorded.
+        configs: K configurations that can be stacked; see `cvtrain.training.stacking.common_part`.
+        task: data, network, loss and metrics of all runs.
+        multiple: number to a multiple of which the stack is padded with copies of its last member,
+            which are not recorded.
         settings: as for `TrainingModule`.
     """
 
@@ -94,7 +99,7 @@ class Stack(TrainingModule):
 
     @property
     def network(self) -> nn.Module:
-        """Holds the stacked parameters and buffers under their plain names."""
+        """The network that holds the stacked parameters and buffers under their plain names."""
         return self.stacked.network
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -119,14 +124,14 @@ class Stack(TrainingModule):
         super().on_train_batch_start(batch, batch_idx)
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
-        """The sum of the K objectives, which a compiled step has computed already."""
+        """The sum of the K objectives; after a compiled step it is already known."""
         if self._step is None:
             return super().training_step(batch, batch_idx)
         losses = self._step.losses
         return (column(self._numbers.scale, losses) * losses).sum()
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Compute gradients, unless a compiled step has."""
+        """Compute gradients, unless a compiled step has computed them."""
         if self._step is None:
             super().backward(loss, *args, **kwargs)
 
@@ -143,7 +148,7 @@ class Stack(TrainingModule):
         if self._step is None:
             super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
             return
-        # Without gradients it changes nothing; Lightning counts its steps.
+        # Without gradients the optimizer changes nothing; Lightning counts its steps.
         optimizer.step(closure=optimizer_closure)
         made, self._step = self._step, None
         self._previous = weights
@@ -162,8 +167,8 @@ class Stack(TrainingModule):
     def _compiled_step(self, step: int) -> Step | None:
         """Make update number `step` by the compiled program; None if it is not to be compiled.
 
-        The first update is not: before it an optimizer has no state. Nor is that of a smaller
-        batch at the end of an epoch, which would take a program of its own.
+        The first update is not compiled, since an optimizer has no state before it, and neither is
+        the update of a smaller batch at the end of an epoch, which would need its own program.
         """
         if not self._compiles or step == 0:
             return None
@@ -212,7 +217,7 @@ class Stack(TrainingModule):
     def evaluate(self, split: SplitName, runs: Sequence[int] | None = None) -> dict[str, Tensor]:
         """Loss and metrics [K] of a whole split, in evaluation mode and without graph, by name.
 
-        Some members are evaluated at a time; groups without any of `runs` are skipped and NaN.
+        Only some members are evaluated at a time; groups without any of `runs` are skipped and NaN.
         """
         self.stacked.eval()
         samples = self.draws.split(split)
@@ -240,8 +245,8 @@ class Stack(TrainingModule):
         return values
 
     def _samples_of(self, piece: Split, members: slice) -> Split:
-        """Inputs [K, N, …] of some members, and targets and weights: [N, …] where all have the
-        same, else [K, N, …]."""
+        """Inputs [K, N, …] of some members, with targets and weights: [N, …] if all share them,
+        else [K, N, …]."""
         if not self.draws.several:
             count = members.stop - members.start
             expanded = [x.expand(count, *x.shape) for x in piece.each_input]
@@ -251,7 +256,7 @@ class Stack(TrainingModule):
 
     @contextmanager
     def random_numbers_put_back(self) -> Iterator[None]:
-        """Random numbers drawn inside are drawn again afterwards."""
+        """Context after which random numbers drawn within it are drawn again."""
         states = [self.stacked.random_state_of(run) for run in range(self.members)]
         try:
             yield

@@ -31,27 +31,27 @@ _INSTEAD: dict[type, str] = {
 class StackedModule(LightningModule):
     """Trains K networks of one architecture as one computation, on the same batches.
 
-    Network k minimises scale_k × loss with its own gradient and its own hyperparameters, and ends
-    with the weights that it would have if trained alone, up to rounding. Every step logs
-    ``train/loss_k`` for each k, and validation ``val/loss_k``. Lightning's ``LearningRateMonitor``
-    logs the learning rate of network k as ``lr-Adam/k``.
+    Network k minimises scale_k × loss with its own gradient and hyperparameters, and ends with the
+    weights that it would have if trained alone, up to rounding. Every step logs ``train/loss_k``
+    for each k, and validation logs ``val/loss_k``. Lightning's ``LearningRateMonitor`` logs the
+    learning rate of network k as ``lr-Adam/k``.
 
-    A forward may change buffers of its network in training mode, and nothing else: changes of other
-    attributes, and any change in evaluation mode, raise an error in the first steps.
+    A forward may only change buffers of its network, and only in training mode. Other changes raise
+    an error in the first steps.
 
     Args:
         networks: K modules with their initial weights, which may differ only in the values of
-            parameters and buffers. Of a `LightningModule` only `forward` is used.
-            Their forward takes a batch's inputs, each of several as an argument.
-        loss: maps outputs and targets of one network to a real number.
-        optimizer: a rule of `cvtrain.optim`, called with the stacked parameters and
+            parameters and buffers. Of a `LightningModule` only `forward` is used. Each of several
+            inputs of a batch is passed as an argument.
+        loss: function of outputs and targets of one network that returns a real number.
+        optimizer: class of `cvtrain.optim` (or a partial), called with the stacked parameters and
             ``stacked=True``; its hyperparameters are numbers or [K] tensors.
-        convention, clip: applied to each network's gradient; their numbers may be [K] tensors. The
-            Trainer's ``gradient_clip_val`` would clip all networks by one norm, and is refused.
+        convention, clip: transformation of each network's gradient; numbers may be [K] tensors. The
+            Trainer's ``gradient_clip_val`` would clip all networks by one norm and is rejected.
         scale: scale of the objectives, a number or [K].
-        seeds: seeds of the networks' random masks (dropout); None for 0, 1, …
-        schedule: a function from the number of updates before to a factor on the learning rate, as
-            `cvtrain.schedule` makes them, or one for each network, None for one that keeps its
+        seeds: seeds of the networks' random masks (dropout); None: 0, 1, ….
+        schedule: function from the number of earlier updates to a factor on the learning rate, as
+            made by `cvtrain.schedule`; or a sequence with one per network, None for a constant
             rate. Update t+1 has the learning rate lr · schedule(t).
 
     Raises:
@@ -75,7 +75,7 @@ class StackedModule(LightningModule):
         super().__init__()
         if not networks:
             raise ValueError("networks=[]: should be at least one")
-        rule = getattr(optimizer, "func", optimizer)  # of functools.partial
+        rule = getattr(optimizer, "func", optimizer)  # unwrap functools.partial
         if isinstance(rule, type) and not issubclass(rule, RuleOptimizer):
             raise TypeError(f"optimizer={rule.__name__}: should be one of cvtrain.optim")
         members = range(len(networks))
@@ -94,7 +94,7 @@ class StackedModule(LightningModule):
         self._clip = NoClip() if clip is None else clip
         self._scale = scale
         self._factors: Callable[[int], float | Tensor] | None = (
-            stack_schedules([each or Constant() for each in schedule])
+            stack_schedules([entry or Constant() for entry in schedule])
             if isinstance(schedule, Sequence)
             else schedule
         )
@@ -134,8 +134,8 @@ class StackedModule(LightningModule):
         """Seed the random masks on the device of the weights.
 
         Raises:
-            ValueError: the Trainer clips gradients, or a scheduler of torch is to set one learning
-                rate where each network has its own or `schedule` is set.
+            ValueError: the Trainer clips gradients; or a scheduler of torch would set one learning
+                rate although each network has its own or `schedule` is set.
         """
         if self.trainer.gradient_clip_val:
             raise ValueError(
@@ -195,7 +195,8 @@ class StackedModule(LightningModule):
                 f"{type(setters[0]).__name__} sets one learning rate for all networks: should be"
                 f" schedule= of StackedModule{_INSTEAD.get(type(setters[0]), '')}"
             )
-        # LearningRateMonitor reads the groups of an optimizer's `optimizer`, where there is one.
+        # LearningRateMonitor reads the groups of an optimizer's attribute `optimizer`, if it has
+        # one.
         if isinstance(optimizer, RuleOptimizer):
             vars(optimizer)["optimizer"] = member_groups(optimizer, self.members)
 

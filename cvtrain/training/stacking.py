@@ -1,9 +1,9 @@
-"""K configurations as one: which of them can be stacked, and their numbers side by side.
+"""Combine K configurations: which of them can be stacked, and their numbers side by side.
 
-Configurations can be stacked if they differ in stack axes only: seeds (that of the data too, where
-these are in memory and of one shape), initial noise, and the numbers of objective, convention,
-optimizer, clipping and schedule. A number that all members share stays a Python number, one in
-which they differ becomes a [K] float64 tensor on the host.
+Configurations can be stacked if they differ only in stack axes: seeds (also that of the data, if
+these are in memory and have one shape), initial noise, and the numbers of objective, convention,
+optimizer, clipping and schedule. A number that all members share stays a Python number; one in
+which they differ becomes a [K] float64 tensor on the CPU.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def common_part(config: Config, *, any_draw: bool = False) -> str:
     only if this is equal.
 
     Args:
-        config: of a run.
-        any_draw: whether `data.seed` may differ, as it may where data sets have one
+        config: configuration of a run.
+        any_draw: whether `data.seed` may differ, which it may if the data sets have the same
             `cvtrain.data.draws.form`.
     """
     content = config.result_keys()
@@ -53,7 +53,7 @@ def common_part(config: Config, *, any_draw: bool = False) -> str:
     content["ema"] = content["ema"]["decay"] is not None
     content["clip"] = content["clip"]["kind"]
     optimizer = content["optimizer"]
-    # Without a value of their own real parameters take that of the complex ones.
+    # Without values of their own, real parameters use those of the complex ones.
     optimizer["real_parameters"] = {
         name: _shape(value) for name, value in real_values_set(config).items() if _structural(value)
     }
@@ -69,7 +69,7 @@ def program_part(config: Config) -> str:
 
 
 def refusal(config: Config) -> str | None:
-    """Why a configuration cannot be trained in a stack, or None if nothing in it says so."""
+    """The reason why a configuration cannot be trained in a stack, or None if it shows none."""
     trainer = config.trainer
     if config.module.target is not None:
         return f"{config.model.target.rpartition('.')[2]} has a training_step of its own"
@@ -95,12 +95,12 @@ def refusal(config: Config) -> str | None:
 
 @dataclass(frozen=True)
 class StackNumbers:
-    """Numbers of K runs side by side: one that all share is a Python number, others are [K].
+    """Numbers of K runs side by side: a number that all share is a Python number, others are [K].
 
     Attributes:
-        convention, clip: applied to the gradients before the optimizer gets them.
-        scale: of the objectives.
-        decay: of the averages of weights; None if there are no averages.
+        convention, clip: transformation of the gradients before the optimizer receives them.
+        scale: scale of the objectives.
+        decay: decay of the averages of weights; None if there are no averages.
     """
 
     convention: Convention
@@ -112,7 +112,7 @@ class StackNumbers:
 def stack_numbers(configs: Sequence[Config]) -> StackNumbers:
     """The numbers of K configurations that have a `common_part`."""
     decays = [config.ema.decay for config in configs if config.ema.decay is not None]
-    assert len(decays) in (0, len(configs))  # the common part says whether there are averages
+    assert len(decays) in (0, len(configs))  # by their common part all have averages or none
     return StackNumbers(
         convention=_stack_convention([config.convention for config in configs]),
         clip=_stack_clip([config.clip for config in configs]),
@@ -130,7 +130,7 @@ def _stack_convention(conventions: Sequence[ConventionConfig]) -> Convention:
 
 
 def _stack_clip(clips: Sequence[NoClipConfig | NormClipConfig | EntryClipConfig]) -> Clip:
-    """The clips, which are of one kind."""
+    """Combine the clips, which are of one kind."""
     norms = [clip for clip in clips if isinstance(clip, NormClipConfig)]
     if norms:
         return NormClip(
@@ -158,7 +158,7 @@ def stack_schedule(configs: Sequence[Config]) -> Callable[[int], Tensor] | None:
 def stack_optimizer(configs: Sequence[Config], parameters: Iterable[nn.Parameter]) -> RuleOptimizer:
     """One optimizer for all members, over stacked parameters [K, …].
 
-    If `optimizer.real_parameters` is set for any member, real parameters have a group of their own,
+    If `optimizer.real_parameters` is set for any member, real parameters have a separate group
     after that of the complex ones.
 
     Raises:
@@ -166,7 +166,7 @@ def stack_optimizer(configs: Sequence[Config], parameters: Iterable[nn.Parameter
     """
     chosen = [optimizer_arguments(config) for config in configs]
     kind = rule_optimizer(chosen[0][0])
-    assert kind is not None  # refused otherwise
+    assert kind is not None  # other optimizers are trained one by one
     taken = inspect.signature(kind).parameters
     complex_values = [_taken(arguments, taken) for _, arguments, _ in chosen]
     real_values = [_taken(arguments | values, taken) for _, arguments, values in chosen]

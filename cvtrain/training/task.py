@@ -1,4 +1,5 @@
-"""What a configuration trains: data, network, objective and metrics, made once for many points."""
+"""The objects that a configuration trains: data, network, objective, metrics; shared by many
+points."""
 
 from __future__ import annotations
 
@@ -27,10 +28,11 @@ from cvtrain.training.objective import build_objective
 
 
 class Task:
-    """What a configuration trains: its data, network, objective, metrics and Trainer.
+    """The objects that a configuration trains: data, network, objective, metrics and Trainer
+    arguments.
 
-    Each is made when it is first asked for. Configurations that differ in numbers alone share a
-    task (`Tasks`): `config` stands for all of them.
+    Each is made on first use. Configurations that differ only in numbers share a task (`Tasks`);
+    `config` represents all of them.
 
     Args:
         config: a checked configuration.
@@ -41,12 +43,12 @@ class Task:
         self._counts: ParameterCount | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """The configuration and what was counted: another process makes its own data."""
+        """The configuration and the parameter count: another process makes its own data."""
         return {"config": self.config, "_counts": self._counts}
 
     @property
     def dataset(self) -> Dataset:
-        """The data set; `load_dataset` keeps it for the process."""
+        """The data set, which `load_dataset` caches in the process."""
         return load_dataset(self.config)
 
     @property
@@ -64,10 +66,10 @@ class Task:
         """A new network, with the initial weights that a configuration of this task draws.
 
         Args:
-            config: has the seed; that of the task, where None.
+            config: configuration whose seed is used; None: that of the task.
 
         Raises:
-            InputError: the class or one of its arguments is not acceptable.
+            InputError: the class or one of its arguments is not valid.
         """
         model = build_model(config or self.config, self.dataset)
         if self._counts is None:
@@ -76,19 +78,19 @@ class Task:
 
     @property
     def objective(self) -> Objective:
-        """The loss and its scale, made anew.
+        """Make the loss with its scale.
 
         Raises:
-            InputError: a loss of the user's own is not acceptable.
+            InputError: a user's own loss is not valid.
         """
         return build_objective(self.config)
 
     def metrics(self, objective: Objective) -> dict[str, AnyMetric]:
-        """The loss, unscaled, the metrics of the data and those that the configuration adds, by
+        """The unscaled loss, the metrics of the data and those that the configuration adds, by
         name.
 
-        A loss of the user's own may want complex outputs for real targets, or real ones for complex
-        targets: the metrics of the data, which compare the two, are then left out.
+        A user's own loss may need complex outputs for real targets, or real outputs for complex
+        targets. The metrics of the data, which compare the two, are then left out.
         """
         compared = self.has_outputs and self._outputs_are_as_targets
         known = measured(self.dataset, objective, compared=compared)
@@ -96,16 +98,16 @@ class Task:
 
     @cached_property
     def has_outputs(self) -> bool:
-        """Whether calling the network gives outputs: a LightningModule of the user's own may have
-        a `training_step` and no such forward."""
+        """Whether calling the network gives outputs: a user's LightningModule may have a
+        `training_step` and no such forward."""
         if self.config.module.target is None:
-            return True  # else refused before training
+            return True  # other networks are rejected before training
         dataset, model = self.dataset, self.model().eval()
         first = dataset.first
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
                 output = network_output(model, first.inputs)
-        except Exception:  # whatever a user's module comes up with
+        except Exception:  # a user's module may raise anything
             return False
         shape = [len(first), dataset.out_features, *dataset.positions]
         return isinstance(output, Tensor) and list(output.shape) == shape
@@ -114,7 +116,7 @@ class Task:
     def _outputs_are_as_targets(self) -> bool:
         own_module = self.config.module.target is not None
         if not (own_module or isinstance(self.config.objective, CustomObjectiveConfig)):
-            return True  # else refused before training
+            return True  # other networks are rejected before training
         if self.dataset.task == "classification":
             return True
         first, model = self.dataset.first, self.model().eval()
@@ -124,8 +126,8 @@ class Task:
 
     def untrained_loss(self, dataset: Dataset) -> float | None:
         """The validation loss of an output of zero: the logarithm of the number of classes, or the
-        power of the targets; None where the targets are not in memory, and for a loss of the
-        user's own, for which a report takes the loss before training."""
+        power of the targets. None if the targets are not in memory, and for a user's own loss, for
+        which a report uses the loss before training."""
         own_module = self.config.module.target is not None
         if own_module or isinstance(self.config.objective, CustomObjectiveConfig):
             return None
@@ -138,7 +140,7 @@ class Task:
 
     @property
     def parameter_count(self) -> ParameterCount:
-        """How many complex and real parameters the network has."""
+        """The numbers of complex and real parameters of the network."""
         if self._counts is None:
             self.model()
         assert self._counts is not None
@@ -146,29 +148,29 @@ class Task:
 
     @property
     def trainer_arguments(self) -> dict[str, Any]:
-        """Arguments of Lightning's Trainer but for callbacks, of which every run has its own.
+        """Arguments of Lightning's Trainer without callbacks, which every run makes for itself.
 
         Raises:
-            InputError: one of them is not acceptable.
+            InputError: an argument is not valid.
         """
-        # Lightning takes seconds to import, and data are also asked for where nothing trains.
+        # Lightning takes seconds to import, and data are also needed where nothing is trained.
         from cvtrain.training.lightning_trainer import trainer_arguments
 
         return trainer_arguments(self.config)
 
     @cached_property
     def accelerator(self) -> str:
-        """``cpu``, ``cuda`` or ``mps``: where the task is trained."""
+        """The device type on which the task is trained: ``cpu``, ``cuda`` or ``mps``."""
         return str(self.trainer_arguments["accelerator"])
 
     @cached_property
     def description(self) -> tuple[str, ...]:
-        """Lines on the data, the network (purely complex or mixed, both kinds counted), and what
-        torch leaves in `w.grad`."""
+        """Lines on the data, the network (purely complex or mixed, with parameter counts), and the
+        convention of `w.grad`."""
         config, dataset, count = self.config, self.dataset, self.parameter_count
         sizes = "/".join(str(len(s)) for s in (dataset.train, dataset.validation, dataset.test))
-        each = [x.shape[1:] for x in dataset.first.each_input]
-        shape = " and ".join("×".join(map(str, sizes)) or "1" for sizes in each)
+        shapes = [x.shape[1:] for x in dataset.first.each_input]
+        shape = " and ".join("×".join(map(str, sizes)) or "1" for sizes in shapes)
         weighted = "weighted " * dataset.weighted
         units = dataset.scales.get("targets")
         aim = dataset.aim if units is None else f"{dataset.aim} in units of {units:.6g}"
@@ -183,8 +185,8 @@ class Task:
         )
 
     def describe(self, config: Config) -> list[str]:
-        """Start-up summary of a run of this task: `description`, and what is done with gradients
-        by `config`."""
+        """Start-up summary of a run of this task: `description`, and the treatment of gradients in
+        `config`."""
         convention = convention_name(config.convention.scale, config.convention.conjugate)
         return [
             *self.description,
@@ -212,8 +214,8 @@ class Tasks:
 
 
 def structure(config: Config, *, any_draw: bool = False) -> str:
-    """The part of a configuration that decides whether it fits together: everything but numbers,
-    and with `any_draw` the seed of the data."""
+    """The part of a configuration that determines whether it fits together: everything but numbers;
+    with `any_draw` also without the seed of the data."""
     content = config.as_dict()
     if any_draw:
         content["data"].pop("seed", None)

@@ -1,4 +1,4 @@
-"""`train`, the one function through which everything is trained."""
+"""`train`, the single function through which everything is trained."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def train(job: Job, progressed: Progressed = lambda step: None) -> list[RunRecor
         progressed: called with the number of updates made, after each.
 
     Returns:
-        One record per point, as its run.json holds it.
+        one record per point, as in its run.json.
 
     Raises:
         Interrupted: SIGINT or SIGTERM came; the runs' files say so and are complete.
         StorageFailed: the run directories can no longer be written.
         Exception: the runs failed; their directories hold the traceback.
     """
-    # Signals are deferred throughout: at no moment may one find the files half written.
+    # Signals are deferred throughout, so that none interrupts while files are half written.
     records: dict[str, RunRecord] = {}
     with interruption.deferred(), translate_storage_errors(job.root), _other_processes(job):
         for part in _parts_at_one_step(job):
@@ -70,12 +70,12 @@ def _other_processes(job: Job) -> AbstractContextManager[None]:
 
 
 def _train_in_process(job: Job, root: Path) -> None:
-    """Train the same job in another process, into a directory of its own."""
+    """Train the same job in another process, with its own directory."""
     train(replace(job, root=root))
 
 
 def _parts_at_one_step(job: Job) -> list[Job]:
-    """Split a job into parts whose runs continue from the same step; usually it is one part."""
+    """Split a job into parts whose runs continue from the same step; usually there is one part."""
     journal = Journal(job.root)
     at: dict[int, list[tuple[Point, RunState | None]]] = {}
     for point in job.points:
@@ -101,7 +101,7 @@ def _train_part(job: Job, progressed: Progressed) -> list[RunRecord]:
             raise
         if machine_failure(error) or is_out_of_memory(error):
             raise
-        # The checkpoint may be the reason; any other error occurs again below, and is raised there.
+        # The checkpoint may be the cause; any other error occurs again below and is raised there.
         why = "its checkpoint cannot be used" if isinstance(error, UnusableState) else "it failed"
         directory, reason = job.points[0].directory, first_line(error) or type(error).__name__
         log.warning("%s begins again, %s: %s", directory, why, reason)

@@ -18,24 +18,24 @@ CHECKPOINTS = ("best", "last", "average")
 def trained_network(
     directory: Path, config: Config, checkpoint: str = "best"
 ) -> tuple[Task, nn.Module, int]:
-    """Build the network of a run and put in the weights of a checkpoint.
+    """Build the network of a run and load the weights of a checkpoint.
 
     Args:
-        directory: of the run.
-        config: of the run.
+        directory: directory of the run.
+        config: configuration of the run.
         checkpoint: ``best`` (lowest validation loss), ``last`` or ``average``.
 
     Returns:
-        the task, the network, and how many updates its weights have had.
+        the task, the network, and the number of updates that its weights have had.
 
     Raises:
-        InputError: there is no such checkpoint, or it is of another network.
+        InputError: the checkpoint does not exist, or belongs to another network.
     """
     if checkpoint not in CHECKPOINTS:
         raise InputError(f"checkpoint={checkpoint}: should be one of {', '.join(CHECKPOINTS)}")
     if checkpoint == "average" and config.ema.decay is None:
         raise InputError(f"{directory}: has no averaged weights: ema.decay was not set")
-    # Its own weights are put in below; those that it started from may be gone.
+    # Its own weights are loaded below; those from which it started may no longer exist.
     task = Task(config.model_copy(update={"start_from": None}))
     path = checkpoint_path(directory, checkpoint)
     weights, step = load_checkpoint(path)

@@ -1,4 +1,4 @@
-"""Checkpoints of runs that were interrupted, from which training continues with the same bits."""
+"""Checkpoints of interrupted runs, from which training continues with the same bits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cvtrain.training.module_state import ModuleState, RunState
 log = logging.getLogger(__name__)
 
 RESUMABLE: tuple[Status, ...] = ("running", "interrupted")
-"""A run that failed starts again: the reason of the failure may be in its checkpoint."""
+"""Statuses of runs that continue. A failed run starts again: the cause may be in its checkpoint."""
 
 
 def save_state(
@@ -27,7 +27,8 @@ def save_state(
     run: int,
     recorded: FileSnapshot,
 ) -> None:
-    """Write the checkpoint `last` of a run between two updates, with all that resuming needs."""
+    """Write the checkpoint `last` of a run between two updates, with everything that resuming
+    needs."""
     training = module.training_state_dict(run) | {
         "id": point.id,
         "engine": engine,
@@ -43,7 +44,7 @@ def load_state(journal: Journal, point: Point, engine: Engine) -> RunState | Non
     """The state from which a run can continue, or None if it has to start again.
 
     Raises:
-        StorageUnavailable, OSError: the file system fails, so that the state is unknown.
+        StorageUnavailable, OSError: the file system fails, so the state is unknown.
         StorageFailed: the checkpoint cannot be read for another reason of the machine.
     """
     directory = journal.run_directory(point)
@@ -64,7 +65,7 @@ def load_state(journal: Journal, point: Point, engine: Engine) -> RunState | Non
         recorded = FileSnapshot.from_dict(training["recorded"])
         seconds = float(training["seconds"])
         fits = 0 < content["step"] < point.config.max_steps and recorded.still_there(directory)
-    except Exception as error:  # a file of unknown origin may hold anything anywhere
+    except Exception as error:  # an untrusted file may hold any object anywhere
         if storage_failure(error, directory):  # the checkpoint may be intact
             raise
         if (failure := machine_failure(error)) is not None:

@@ -19,16 +19,17 @@ Tensors = dict[str, Tensor]
 
 @dataclass
 class Update:
-    """The quantities of one update, filled in while the update is made.
+    """The quantities of one update, which are filled in while the update is made.
 
     Attributes:
-        losses: unscaled, [K], at the weights before the update; the mean over accumulated batches.
-        gradients: as autograd left them, of all parameters, [K, …].
-        transformed: after convention and clipping, [K, …].
-        coefficient: of the clipping, [K].
-        rates: learning rates of the first group of parameters, [K].
-        weights, next_weights: before and after the update, [K, …].
-        total: of the gradients and the next weights, see `cvtrain.training.run_status.total_of`.
+        losses: unscaled losses [K] at the weights before the update; the mean over accumulated
+            batches.
+        gradients: gradients of all parameters as computed by autograd, [K, …].
+        transformed: gradients after convention and clipping, [K, …].
+        coefficient: coefficient of the clipping, [K].
+        rates: learning rates of the first parameter group, [K].
+        weights, next_weights: weights before and after the update, [K, …].
+        total: `cvtrain.training.run_status.total_of` the gradients and the next weights.
     """
 
     losses: Tensor
@@ -41,7 +42,7 @@ class Update:
     total: Tensor | None = None
 
     def sum_of_all(self) -> Tensor:
-        """`total`, computed here if it has not been before, [K]."""
+        """`total`, computed here if it has not been computed before, [K]."""
         if self.total is None:
             return total_of([*self.gradients.values(), *self.next_weights.values()])
         return self.total
@@ -70,15 +71,15 @@ class Update:
         return signals
 
 
-def where_runs(which: Tensor, update: Update, other: Update) -> Update:
+def where_runs(runs: Tensor, update: Update, other: Update) -> Update:
     """A copy with the values of `update` for the runs `which`, bool [K], else those of `other`."""
     made: dict[tuple[int, int], Tensor] = {}
 
     def one(new: Tensor, old: Tensor) -> Tensor:
-        # A gradient that no transformation changed is the same tensor, and stays so.
+        # A gradient that no transformation changed is the same tensor object, and stays so.
         key = id(new), id(old)
         if key not in made:
-            made[key] = torch.where(which.reshape(-1, *(1 for _ in new.shape[1:])), new, old)
+            made[key] = torch.where(runs.reshape(-1, *(1 for _ in new.shape[1:])), new, old)
         return made[key]
 
     def every(new: Mapping[str, Tensor], old: Mapping[str, Tensor]) -> Tensors:

@@ -28,19 +28,19 @@ class Evaluate(Protocol):
         runs: Sequence[int] | None,
         state: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """Loss and metrics [K] of a split, of the weights that are judged or of a `state`
-        [K, …] by name; values of runs that are not asked for may be NaN."""
+        """Loss and metrics [K] of a split, of the judged weights or of a `state` [K, …] by name;
+        values of runs that are not requested may be NaN."""
 
 
 class BestState:
-    """Weights and buffers of K runs at the lowest loss that each run has had.
+    """Weights and buffers of K runs at the lowest loss of each run.
 
     Args:
-        state: tensors [K, …] by name, kept until a loss is finite.
+        state: initial tensors [K, …] by name, kept until a loss is finite.
 
     Attributes:
         state: tensors [K, …] by name.
-        step: number of updates made when each run had them, int64 [K], on the host.
+        step: number of updates made when each run had them, int64 [K], on the CPU.
     """
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
@@ -50,7 +50,7 @@ class BestState:
         self._loss: Tensor | None = None
 
     def consider(self, step: int, loss: Tensor, state: Mapping[str, Tensor]) -> None:
-        """Copy `state` for the runs whose `loss` [K] after `step` updates is a new lowest one."""
+        """Copy `state` for the runs whose `loss` [K] after `step` updates is a new lowest loss."""
         lowest = torch.full_like(loss, torch.inf) if self._loss is None else self._loss
         better = loss < lowest
         self._loss = torch.where(better, loss, lowest)
@@ -77,8 +77,8 @@ class BestState:
 
 
 class EarlyStopping:
-    """Ends a run after `patience` validations in a row that did not improve its metric by more than
-    `min_delta`. NaN is no improvement.
+    """Ends a run after `patience` consecutive validations that did not improve its metric by more
+    than `min_delta`. NaN is no improvement.
 
     The criterion UP of Prechelt 1998, Early stopping — but when?, with a margin.
 
@@ -117,19 +117,20 @@ class EarlyStopping:
 
 
 class Validations:
-    """Evaluates K runs in lock step and keeps the results.
+    """Evaluates K runs in lock step and stores the results.
 
     Args:
-        config: what the K configurations have in common.
-        dataset: says what is learned.
-        evaluate: evaluates a split: the validation split during training, the test split when a run
-            ends.
-        metrics: what it measures, `loss` included, and whether larger values are better.
-        measure: more signals [K] that are measured with each validation during training, by tag.
+        config: a configuration, for values that all runs share.
+        dataset: data set, which determines the task.
+        evaluate: function that evaluates a split: the validation split during training, the test
+            split when a run ends.
+        metrics: measured metrics, including `loss`, and whether larger values are better.
+        measure: function that returns further signals [K] by tag, called with each validation
+            during training.
 
     Attributes:
         later_tags: tags that only the last row of a run has.
-        tags: these and the tags of validations.
+        tags: `later_tags` and the tags of validations.
         best_state: weights of the lowest validation loss; None before the first validation.
     """
 
@@ -170,7 +171,7 @@ class Validations:
         self.best_state.consider(step, self._latest["loss"], state)
 
     def signals(self, step: int) -> dict[str, Tensor]:
-        """The signals ``val/…`` of `step`, [K], and what is measured with them; empty if `step` is
+        """The signals ``val/…`` of `step`, [K], and those measured with them; empty if `step` is
         not the latest validated one."""
         if self._latest_step != step:
             return {}
@@ -185,7 +186,7 @@ class Validations:
 
     def finish(self, step: int, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """``val/…``, ``test/…`` and ``convergence/…`` of runs that made their last update; with
-        early stopping also ``test_best/…``, of their best weights."""
+        early stopping also ``test_best/…`` of their best weights."""
         self.observe(step, state)
         return self._last_signals(self._latest, self._convergence, None) | self._measured
 
@@ -214,7 +215,7 @@ class Validations:
         return self._last_signals(values, ended, runs, diverged=True)
 
     def best(self, run: int) -> dict[str, tuple[float, int]]:
-        """By metric: the best value of run number `run`, and the first step that had it."""
+        """The best value of each metric for run number `run`, and the first step that had it."""
         best = self._ended.get(run, self._convergence).best()
         return {
             name: (float(values[run]), int(steps[run])) for name, (values, steps) in best.items()
@@ -229,7 +230,7 @@ class Validations:
         self, states: Sequence[Mapping[str, Any]], live: Mapping[str, Tensor]
     ) -> None:
         """Restore the states that `state_dict` returned for each of the K runs; `live` weights and
-        buffers, [K, …] by name, say which tensors the best state has."""
+        buffers, [K, …] by name, define the tensors of the best state."""
         self._convergence.load_state_dict(states, next(iter(live.values())).device)
         for values in self._convergence.history(self._stopping.metric):
             self._without_improvement = self._stopping.observe(values)
@@ -245,13 +246,13 @@ class Validations:
         diverged: bool = False,
     ) -> dict[str, Tensor]:
         test = self._evaluate("test", runs)
-        which = torch.full((len(test["loss"]),), diverged)
+        all_diverged = torch.full((len(test["loss"]),), diverged)
         tested = _tagged("test", test)
         if self._stopping.patience is not None:
             assert self.best_state is not None  # the initial weights are always validated
             best = self._evaluate("test", runs, self.best_state.state)
             tested |= _tagged("test_best", best)
-        return _tagged("val", validation) | tested | convergence.signals(which)
+        return _tagged("val", validation) | tested | convergence.signals(all_diverged)
 
 
 def _tagged(group: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:

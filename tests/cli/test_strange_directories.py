@@ -77,7 +77,7 @@ def test_start_report_resume_and_tensorboard_work_in_a_directory_of_any_name(
     # One that was stopped goes on by the command that it printed.
     stopped = command(*SMALL, "seed=0,1", "-m", "hydra.sweep.dir=p", "pause_at=2")
     assert stopped.status == 0
-    arguments = words(how_to_go_on(folder / "p").removeprefix("cvtrain: to go on: "))[2:]
+    arguments = words(how_to_go_on(folder / "p").removeprefix("cvtrain: to continue: "))[2:]
     assert command(*arguments).status == 0
     assert {read_record(run)["status"] for run in (folder / "p").glob("*/run.json")} == {"finished"}
     # TensorBoard, as the printed line starts it; in a process of its own, for it leaves threads.

@@ -251,7 +251,7 @@ def test_training_that_nobody_reads_ends_with_what_was_trained(tmp_path):
     assert "its output was closed; what was trained is kept" in error
     records = statuses(tmp_path)
     if records:  # its reader may go before anything is trained
-        assert re.search(r"to go on: \S*python\S* -m cvtrain", error)
+        assert re.search(r"to continue: \S*python\S* -m cvtrain", error)
     assert set(records) <= {"interrupted"}
 
 

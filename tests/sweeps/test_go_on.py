@@ -53,7 +53,7 @@ def folder(tmp_path, monkeypatch):
 
 def printed(capsys) -> str:
     captured = capsys.readouterr()
-    (line,) = re.findall(r"^cvtrain: to go on: (.*)$", captured.err, flags=re.MULTILINE)
+    (line,) = re.findall(r"^cvtrain: to continue: (.*)$", captured.err, flags=re.MULTILINE)
     return line
 
 

@@ -215,7 +215,7 @@ def test_ctrl_c_tells_how_to_go_on_whatever_becomes_of_the_report(
         monkeypatch.setattr(JobBatch, "launch_points", raising(Interrupted(signal.SIGINT)))
     directory = tmp_path / "sweep"
     assert sweep(directory, "optimizer=sgd", "seed=0", "max_steps=5") == 130
-    told = f"cvtrain: to go on: {cvtrain_command(f'resume={directory}')}\n"
+    told = f"cvtrain: to continue: {cvtrain_command(f'resume={directory}')}\n"
     assert capsys.readouterr().err.count(told) == 1
 
 
@@ -235,7 +235,7 @@ def test_ctrl_c_tells_how_to_go_on(commands, tmp_path):
         number=signal.SIGINT,
     )
     assert done.returncode == 130
-    assert re.search(rf"^cvtrain: to go on: .* resume={directory}$", done.stderr, re.MULTILINE)
+    assert re.search(rf"^cvtrain: to continue: .* resume={directory}$", done.stderr, re.MULTILINE)
 
 
 def test_new_points_are_numbered_after_the_largest_number_there_is(tmp_path):

@@ -90,7 +90,7 @@ def test_a_disk_that_fills_up_at_any_write_ends_in_a_line_and_loses_nothing(
         assert sweep(directory, *SHORT) == 1
         told = capsys.readouterr().err
         assert_told(told, directory)
-        assert f"cvtrain: to go on: {cvtrain_command(f'resume={directory}')}\n" in told
+        assert f"cvtrain: to continue: {cvtrain_command(f'resume={directory}')}\n" in told
         disk.takes = 1 << 30
         assert resume(directory) == 0
         assert_equal(whole, directory)
@@ -141,7 +141,7 @@ def test_a_machine_on_which_no_stack_can_be_tried_ends_the_sweep_in_a_line_and_c
     assert os.strerror(number) in told
     assert "one by one" not in told
     assert "Traceback" not in told
-    assert f"cvtrain: to go on: {cvtrain_command(f'resume={directory}')}\n" in told
+    assert f"cvtrain: to continue: {cvtrain_command(f'resume={directory}')}\n" in told
     assert not list(directory.glob("*/run.json"))
     assert resume(directory) == 0
     assert_equal(whole, directory)

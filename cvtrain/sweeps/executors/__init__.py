@@ -1,1 +1,1 @@
-"""Where jobs are trained: in this process, in several, on a Ray cluster, by SLURM."""
+"""Backends that train jobs: in this process, in several, on a Ray cluster, by SLURM."""

@@ -10,12 +10,12 @@ from cvtrain.runs.run_json import RunRecord
 from cvtrain.training.job import Job
 
 Outcome = list[RunRecord] | BaseException
-"""Of a job: the records of its runs, or the exception that ended it: `WorkerLost`, `Interrupted`
-(its runs are saved at a step), `StorageFailed`, or the failure of its runs."""
+"""Outcome of a job: the records of its runs, or the exception that ended it: `WorkerLost`,
+`Interrupted` (its runs are saved at a step), `StorageFailed`, or the failure of its runs."""
 
 
 LONGEST_LEASE = 86_400
-"""Seconds: jobs of a command that was killed end within a day."""
+"""Largest lease in seconds: jobs of a killed command end within a day."""
 
 
 class WorkerLost(Exception):
@@ -26,10 +26,10 @@ class Executor(ABC):
     """Context manager that trains jobs; leaving it interrupts them and waits until they are saved.
 
     Attributes:
-        workers: how many jobs it takes at a time.
-        sharing: how many of them share the memory of one machine.
-        threads: that train each of them; None: as many as torch has in this process.
-        here: whether it is this process that trains.
+        workers: number of jobs that it takes at a time.
+        sharing: number of these jobs that share the memory of one machine.
+        threads: number of threads that train a job; None: torch's number in this process.
+        here: whether jobs are trained in this process.
     """
 
     workers: int = 1
@@ -46,30 +46,31 @@ class Executor(ABC):
 
     @abstractmethod
     def open(self) -> None:
-        """Make ready to train."""
+        """Prepare to train."""
 
     @abstractmethod
     def close(self) -> None:
-        """Interrupt what is still trained, and wait for it to be saved."""
+        """Interrupt jobs that still train, and wait until they are saved."""
 
     @abstractmethod
     def start(self, number: int, job: Job) -> None:
-        """Begin to train a job. `number` identifies it among those that are being trained."""
+        """Start to train a job. `number` identifies it among the jobs that are being trained."""
 
     @abstractmethod
     def ended(self, seconds: float) -> list[tuple[int, Outcome]]:
-        """Wait up to `seconds` for a job to end; returns numbers and outcomes of all that have."""
+        """Wait up to `seconds` for a job to end; return numbers and outcomes of all that have
+        ended."""
 
     @abstractmethod
     def interrupt(self) -> None:
-        """Ask what is trained now to end its step, save it and leave."""
+        """Ask the training jobs to end their step, save it and leave."""
 
 
 def check_lease(seconds: object) -> float:
     """Check the duration of a lease, in seconds.
 
     Raises:
-        InputError: it is no number, or out of range.
+        InputError: the value is not a number, or out of range.
     """
     number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if isinstance(seconds, int | float) and number and 0 < seconds <= LONGEST_LEASE:
@@ -81,15 +82,15 @@ def check_lease(seconds: object) -> float:
 
 
 def check_count(key: str, value: object, default: str | None = None) -> None:
-    """Refuse what is no number of things.
+    """Check that a value is a count.
 
     Args:
-        key: where it was given.
-        value: what was given.
-        default: what null stands for, if it may be null.
+        key: configuration key of the value.
+        value: the value.
+        default: meaning of null; None: null is not allowed.
 
     Raises:
-        InputError: with what is allowed.
+        InputError: the value is not an integer of at least 1; the message says what is allowed.
     """
     if value is None and default is not None:
         return

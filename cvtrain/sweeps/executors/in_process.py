@@ -1,4 +1,4 @@
-"""Training in this process, one job after another."""
+"""Train in this process, one job after another."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from cvtrain.training.train import train
 
 
 class InProcess(Executor):
-    """Trains a job as soon as it is started.
+    """Executor that trains a job as soon as it is started.
 
     Args:
-        chdir: whether a run has its run directory for a working directory; jobs are of one run.
+        chdir: whether to make the run directory the working directory; every job then has one run.
     """
 
     here = True
@@ -24,31 +24,34 @@ class InProcess(Executor):
         self._ended: list[tuple[int, Outcome]] = []
 
     def open(self) -> None:
-        """Nothing is to be made ready."""
+        """Do nothing: no preparation is needed."""
 
     def close(self) -> None:
-        """Nothing is trained between two calls."""
+        """Discard outcomes; no job trains between two calls."""
         self._ended.clear()
 
     def start(self, number: int, job: Job) -> None:
-        """Train it.
+        """Train the job to its end.
 
         Raises:
             StorageFailed: its directories cannot be written any more.
         """
-        place = chdir(job.root / job.points[0].directory) if self._chdir else nullcontext()
+        working_directory = (
+            chdir(job.root / job.points[0].directory) if self._chdir else nullcontext()
+        )
         outcome: Outcome
         try:
-            with place:
+            with working_directory:
                 outcome = train(job)
         except (Exception, Interrupted) as error:
             outcome = error
         self._ended.append((number, outcome))
 
     def ended(self, seconds: float) -> list[tuple[int, Outcome]]:
-        """The job that was started last."""
+        """The outcome of the job that was started last."""
         ended, self._ended = self._ended, []
         return ended
 
     def interrupt(self) -> None:
-        """Nothing trains between two calls; in one, the training loop sees the signal itself."""
+        """Do nothing: no job trains between two calls, and within a call the training loop sees the
+        signal itself."""

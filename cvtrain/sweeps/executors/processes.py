@@ -1,4 +1,4 @@
-"""Training in processes side by side, which share the cores, the memory and the GPUs."""
+"""Train in processes side by side that share cores, memory and GPUs."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from cvtrain.training.job import Job
 
 
 class Processes(Executor):
-    """Executor of worker processes on this machine.
+    """Executor with worker processes on this machine.
 
     Args:
-        workers: processes; each has its share of the cores, and one GPU where there are any.
-        forked: whether they are forks of this process, which begin at once when this is opened
-            (`cvtrain.process.forkable`); else they are started anew, each for its first job.
+        workers: number of processes; each has its share of the cores, and one GPU if there are any.
+        forked: whether the processes are forks of this one (`cvtrain.process.forkable`), which
+            start when the executor is opened; otherwise a new process starts with its first job.
 
     Raises:
-        InputError: it is no number of processes.
+        InputError: the number of processes is not valid.
     """
 
     def __init__(self, workers: int, forked: bool = False) -> None:
@@ -43,15 +43,15 @@ class Processes(Executor):
         self._busy: dict[Future[Outcome], tuple[int, _Worker]] = {}
 
     def open(self) -> None:
-        """Name the processes, and begin those that are forks, unless that was done before."""
+        """Create the workers, and start those that are forks, unless this was done before."""
         if self._free:
             return
-        self._free = [_Worker(place, self._each) for place in range(self.workers)]
+        self._free = [_Worker(number, self._each) for number in range(self.workers)]
         for worker in self._free if self.forked else ():
             worker.begin("fork")
 
     def close(self) -> None:
-        """Let processes end their step, and end them."""
+        """Let the processes end their step, and end them."""
         self.interrupt()
         for worker in (*self._free, *(worker for _, worker in self._busy.values())):
             worker.stop()
@@ -63,7 +63,7 @@ class Processes(Executor):
         self._busy[worker.submit(job)] = number, worker
 
     def ended(self, seconds: float) -> list[tuple[int, Outcome]]:
-        """Jobs that have ended; a process that was lost is replaced by a new one."""
+        """Outcomes of jobs that have ended; a lost process is replaced by a new one."""
         done, _ = wait(self._busy, timeout=seconds, return_when=FIRST_COMPLETED)
         ended = []
         for future in done:
@@ -89,26 +89,26 @@ def _outcome(future: Future[Outcome]) -> Outcome:
 
 
 class _Worker:
-    """A worker process; a new one takes its place if it dies.
+    """A worker process that is replaced by a new one if it dies.
 
-    A pool of one: what breaks it breaks no other.
+    It is a pool of one process, so that a broken pool affects no other worker.
     """
 
-    def __init__(self, place: int, threads: int) -> None:
-        self._place, self._threads = place, threads
+    def __init__(self, number: int, threads: int) -> None:
+        self._number, self._threads = number, threads
         self._pool: ProcessPoolExecutor | None = None
         self._pid: Future[int] | None = None
 
     def begin(self, method: str) -> None:
         """Start the process, by one of the methods of `multiprocessing`."""
-        prepared = self._place, self._threads, tempfile.gettempdir()
+        prepared = self._number, self._threads, tempfile.gettempdir()
         self._pool = ProcessPoolExecutor(1, get_context(method), _prepare_worker, prepared)
         with children_shielded_from_ctrl_c():
             self._pid = self._pool.submit(os.getpid)
 
     def submit(self, job: Job) -> Future[Outcome]:
         if self._pool is None:
-            # Not a fork: by now threads of this process may hold locks, and CUDA would not survive.
+            # No fork: threads of this process may hold locks by now, and CUDA would not survive.
             self.begin("spawn")
         assert self._pool is not None
         return self._pool.submit(train_in_worker, job)
@@ -127,7 +127,7 @@ class _Worker:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _prepare_worker(place: int, threads: int, temporary: str) -> None:
+def _prepare_worker(number: int, threads: int, temporary: str) -> None:
     tempfile.tempdir = temporary
     torch.set_num_threads(threads)
     devices = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -136,6 +136,6 @@ def _prepare_worker(place: int, threads: int, temporary: str) -> None:
     else:
         known = [name for name in devices.split(",") if name]
     if known:
-        os.environ["CUDA_VISIBLE_DEVICES"] = known[place % len(known)]
+        os.environ["CUDA_VISIBLE_DEVICES"] = known[number % len(known)]
     exit_with_parent()
     signal.signal(signal.SIGTERM, interruption.note)

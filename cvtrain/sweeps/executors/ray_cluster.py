@@ -1,7 +1,7 @@
-"""Training on a Ray cluster (extra ``ray``), whose nodes see the sweep directory as this one.
+"""Train on a Ray cluster (extra ``ray``) whose nodes see the sweep directory under the same path.
 
-Each job is a Ray task, so that Ray chooses the node, and the share of it. Ray's own retries are
-switched off: who goes on from which checkpoint is decided in one place (`cvtrain.sweeps.dispatch`).
+Each job is a Ray task, so Ray chooses the node and the share of it. Ray's own retries are switched
+off: `cvtrain.sweeps.dispatch` alone decides which job continues from which checkpoint.
 """
 
 from __future__ import annotations
@@ -32,25 +32,26 @@ from cvtrain.sweeps.executors.worker import train_for_owner
 from cvtrain.training.job import Job
 
 LONGEST_FOLDER = 43
-"""Of a cluster's files, which are sockets too: the path of one has at most 107 bytes."""
+"""Largest length of the folder of a cluster's files: the path of a socket has at most 107 bytes."""
 END_SECONDS = 60.0
-"""How long a sweep that ends waits for the steps that still run."""
+"""Seconds that a sweep that ends waits for running steps."""
 
 
 class RayCluster(Executor):
-    """Nodes of a Ray cluster.
+    """Executor on the nodes of a Ray cluster.
 
     Args:
-        workers: jobs at a time; None: as many as the cluster has room for when the sweep begins.
-        cores: of a node, for each job.
-        gpus: of a node, for each job.
-        address: of a cluster that runs, ``auto`` for the one that this machine belongs to; None:
-            one is made of this machine.
-        environment: variables to be set where jobs are trained.
-        lease_seconds: after which jobs end whose command no longer says that it is alive.
+        workers: number of jobs at a time; None: as many as the cluster has room for when the sweep
+            begins.
+        cores: number of cores per job.
+        gpus: number of GPUs per job.
+        address: address of a running cluster, ``auto`` for the one of this machine; None: a cluster
+            is started on this machine.
+        environment: environment variables that are set where jobs are trained.
+        lease_seconds: seconds without a sign of life from the command after which its jobs end.
 
     Raises:
-        InputError: a number is none, or Ray is not installed.
+        InputError: a number is not valid, or Ray is not installed.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class RayCluster(Executor):
         """Join the cluster.
 
         Raises:
-            InputError: it cannot be reached, or none of its nodes is large enough.
+            InputError: the cluster cannot be reached, or none of its nodes is large enough.
         """
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         import ray
@@ -129,7 +130,7 @@ class RayCluster(Executor):
         return int(room)
 
     def close(self) -> None:
-        """Leave the cluster, once steps have ended."""
+        """Leave the cluster after running steps have ended."""
         import ray
 
         try:
@@ -153,14 +154,14 @@ class RayCluster(Executor):
         self._running[reference] = number
 
     def ended(self, seconds: float) -> list[tuple[int, Outcome]]:
-        """Jobs that have ended, or whose node is no more."""
+        """Outcomes of jobs that have ended, or whose node is gone."""
         import ray
 
         done, _ = ray.wait(list(self._running), timeout=seconds)
         return [(self._running.pop(reference), _outcome(reference)) for reference in done]
 
     def interrupt(self) -> None:
-        """Let Ray cancel what is in its queue, and send SIGINT to what runs."""
+        """Let Ray cancel queued jobs, and send SIGINT to running ones."""
         import ray
 
         for reference in self._running:
@@ -175,7 +176,7 @@ def _outcome(reference: Any) -> Outcome:
         outcome: Outcome = ray.get(reference)
     except TaskCancelledError:
         return Interrupted(signal.SIGINT)
-    except RayTaskError as error:  # not of the training, which raises nothing
+    except RayTaskError as error:  # not from training, which raises nothing
         return RuntimeError(first_line(error.cause or error))
     except RayError as error:
         return WorkerLost(f"the Ray worker that trained was lost ({type(error).__name__})")

@@ -1,8 +1,9 @@
-"""Training by SLURM, through submitit (extra ``slurm``); nodes see the sweep directory as this one.
+"""Train by SLURM through submitit (extra ``slurm``); nodes see the sweep directory under the same
+path.
 
-A job that is preempted, or comes to its time limit, finishes its step, saves it and ends; it is
-handed in again, and goes on from there. SLURM's own requeueing is switched off: two jobs that train
-the same runs would write into one directory.
+A job that is preempted, or reaches its time limit, finishes its step, saves it and ends; it is
+submitted again and continues from there. SLURM's own requeueing is switched off, because two jobs
+that train the same runs would write into one directory.
 """
 
 from __future__ import annotations
@@ -33,25 +34,25 @@ from cvtrain.sweeps.executors.worker import train_for_owner
 from cvtrain.training.job import Job
 
 FOLDER = ".slurm"
-"""In the sweep directory: submitit's scripts, logs and results."""
+"""Folder in the sweep directory with submitit's scripts, logs and results."""
 CLUSTERS = ("slurm", "local")
 LOOK_SECONDS = 0.2
-"""Between two looks for results."""
+"""Seconds between two checks for results."""
 ASK_SECONDS = 5.0
-"""Between two questions to SLURM when the sweep ends; before, submitit asks once a minute."""
+"""Seconds between two queries to SLURM when the sweep ends; before, submitit asks once a minute."""
 
 
 class Slurm(Executor):
-    """Jobs in a SLURM queue.
+    """Executor with jobs in a SLURM queue.
 
     Args:
-        workers: jobs in the queue at a time.
-        cluster: ``slurm``; or ``local``, where submitit starts processes of this machine instead.
-        parameters: submitit's, by its names; None is left out.
-        lease_seconds: after which jobs end whose command no longer says that it is alive.
+        workers: number of jobs in the queue at a time.
+        cluster: ``slurm``; or ``local``, for which submitit starts processes of this machine.
+        parameters: parameters of submitit by name; None values are left out.
+        lease_seconds: seconds without a sign of life from the command after which its jobs end.
 
     Raises:
-        InputError: a parameter is none of submitit's, submitit is not installed, or this machine
+        InputError: a parameter is unknown to submitit, submitit is not installed, or this machine
             has no SLURM.
     """
 
@@ -98,10 +99,10 @@ class Slurm(Executor):
         return submitter
 
     def open(self) -> None:
-        """The queue is there already."""
+        """Do nothing: the queue exists already."""
 
     def close(self) -> None:
-        """Cancel what is in the queue, and wait for it."""
+        """Cancel the jobs in the queue, and wait for them."""
         try:
             self.interrupt()
             while self._running:
@@ -115,7 +116,8 @@ class Slurm(Executor):
         if self._queue is None:
             folder = job.root / FOLDER
             folder.mkdir(exist_ok=True)
-            # Results are pickled. In a folder of a name that nobody knows before, all are ours.
+            # Results are pickled. In a folder whose name is not known in advance, all files are
+            # ours.
             self._queue = self._submitter(Path(tempfile.mkdtemp(dir=folder, prefix="")))
             self._lease = Lease(job.root, self._lease_seconds)
             self._lease.open()
@@ -125,7 +127,7 @@ class Slurm(Executor):
             )
 
     def ended(self, seconds: float) -> list[tuple[int, Outcome]]:
-        """Jobs that have ended, or that SLURM does not know any more."""
+        """Outcomes of jobs that have ended, or that SLURM no longer knows."""
         until = time.monotonic() + seconds
         while True:
             ask = self._cancelled is not None and time.monotonic() - self._cancelled > ASK_SECONDS
@@ -137,7 +139,7 @@ class Slurm(Executor):
             time.sleep(LOOK_SECONDS)
 
     def interrupt(self) -> None:
-        """Take what waits out of the queue, and send SIGTERM to what runs."""
+        """Remove waiting jobs from the queue, and send SIGTERM to running ones."""
         self._cancelled = time.monotonic()
         for job in self._running.values():
             if self._cluster == "local":  # there `cancel` would kill within a second
@@ -150,12 +152,12 @@ class Slurm(Executor):
         from submitit.core.utils import FailedJobError, UncompletedJobError
 
         if self._cancelled is not None and not job.paths.result_pickle.exists():
-            return Interrupted(signal.SIGTERM)  # it never began
+            return Interrupted(signal.SIGTERM)  # the job never started
         try:
             outcome: Outcome = job.result()
         except UncompletedJobError:
             return WorkerLost(f"SLURM job {job.job_id} ended without a result ({job.state})")
-        except FailedJobError:  # not of the training, which raises nothing
+        except FailedJobError:  # not from training, which raises nothing
             return RuntimeError(f"SLURM job {job.job_id} failed: see {job.paths.stderr}")
         return outcome
 

@@ -1,4 +1,4 @@
-"""Training a job in a worker: a process that gets it from the command of the sweep."""
+"""Train a job in a worker process that received it from the command of the sweep."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ OWNER_POLL_SECONDS = 1.0
 
 
 def train_in_worker(job: Job) -> Outcome:
-    """Train a job; nothing is raised, since what is raised may not be sent."""
+    """Train a job and return its outcome; exceptions are returned, since raised ones may not be
+    sendable."""
     try:
         interruption.check()
         return train(job)
@@ -30,7 +31,7 @@ def train_in_worker(job: Job) -> Outcome:
     except Exception as error:  # the traceback is in the run directories
         return RuntimeError(failure_line(error))
     finally:
-        # It was meant for this job: if the sweep is not to end, it hands out another one.
+        # The signal was meant for this job: if the sweep continues, it starts another one.
         interruption.requested = None
 
 
@@ -41,18 +42,18 @@ def train_for_owner(
     directory: Path,
     lease_seconds: float,
 ) -> Outcome:
-    """Train a job on a machine where nothing else tells that the sweep is no more.
+    """Train a job on a machine that does not otherwise notice that the sweep has ended.
 
-    Where another command has the sweep's directory, this process ends at once; where the lease of
-    its own command runs out, it ends its step, saves it and leaves.
+    If another command owns the sweep's directory, this process ends at once. If the lease of its
+    own command runs out, it ends its step, saves it and leaves.
 
     Args:
-        job: what to train.
-        owned_by: the `cvtrain.runs.directory_lock.read_owner` of the sweep; None: it has no
+        job: job to train.
+        owned_by: result of `cvtrain.runs.directory_lock.read_owner` for the sweep; None: it has no
             lock.
-        signals: which ask to end the step, save it and leave.
-        directory: to work in, as the sweep does: paths in configurations may be relative.
-        lease_seconds: how long the sweep's `Lease` may stay without a renewal.
+        signals: signals that ask to end the step, save it and leave.
+        directory: working directory of the sweep, since paths in configurations may be relative.
+        lease_seconds: seconds for which the sweep's `Lease` may stay without a renewal.
     """
     os.chdir(directory)
     import_from_working_directory()
@@ -69,14 +70,14 @@ def train_for_owner(
         with temporary_files_in_scratch():
             return train_in_worker(job)
     finally:
-        ended.set()  # of this job: a process may be given another
+        ended.set()  # for this job only: a process may get another one
 
 
 def _watch(root: Path, owned_by: str, lease: LeaseWatch, ended: threading.Event) -> None:
     asked = False
     while not ended.wait(OWNER_POLL_SECONDS):
         if not _is_owned(root, owned_by):
-            os._exit(1)  # it would write where another one goes on
+            os._exit(1)  # it would write where another command trains
         if not asked and lease.expired():
             asked = True
             os.kill(os.getpid(), signal.SIGTERM)
@@ -85,5 +86,5 @@ def _watch(root: Path, owned_by: str, lease: LeaseWatch, ended: threading.Event)
 def _is_owned(root: Path, owned_by: str) -> bool:
     try:
         return read_owner(root) == owned_by
-    except OSError:  # a file system that does not answer now; the lease runs on
+    except OSError:  # the file system does not answer now; the lease keeps running out
         return True
