@@ -17,8 +17,8 @@ python scripts/benchmark.py [--sizes 1,16,64,256,1024] [--rounds 5] [--peers] [-
 Each is timed for a short and a long run; the cost of a step is their difference, which does not
 contain the one-time cost of a run. The rounds go through all of them in turn, so that a busy
 machine slows all alike; ratios are medians over the rounds. --sweep also times the whole command:
-the default sweep as stacks, with its parts, singly by Hydra's own launcher, and in a plain loop over
-the same runs. --growth times sweeps of these numbers of small runs, and measures the command's
+the default sweep as stacks, with its parts, singly by Hydra's own launcher, and in a plain loop
+over the same runs. --growth times sweeps of these numbers of small runs, and measures the command's
 memory.
 """
 
@@ -123,7 +123,7 @@ def ways(sizes: list[int], peers: bool) -> list[Way | Limit]:
 def measure(
     chosen: list[Way | Limit], rounds: int, common: tuple[str, ...]
 ) -> list[dict[str, object]]:
-    """Rows of the table: milliseconds per run and step, and the ratio to `plain`."""
+    """Rows of the table: milliseconds per run and step, and the ratio plain / this."""
     costs: dict[Way | Limit, list[float]] = {way: [] for way in chosen}
     for way in chosen:
         # One-time work per process: imports, and compilation for every number of steps.

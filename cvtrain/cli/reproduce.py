@@ -20,9 +20,9 @@ from cvtrain.process.signals import interruption
 TITLE = "What the factor 2 in w.grad changes: every experiment"
 NAME = "cvtrain reproduce"
 DESCRIPTION = """\
-Run every experiment of the ablation suite and build one report on all of them, which ends with
-what each claims and whether that holds; claims.md and claims.json have it too. What was trained
-already is not trained again."""
+Run every experiment of the ablation suite and build one report on all of them. A table lists the
+claims of each and whether they hold, also in claims.md and claims.json. Completed experiments are
+not trained again."""
 REPRODUCED = 0
 STOPPED = (130, 141, 143)
 

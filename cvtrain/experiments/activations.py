@@ -97,8 +97,7 @@ def combinations(sweep: Sweep) -> tuple[list[Combination], str]:
 
 
 def report_activations(sweep: Sweep) -> Document:
-    """Report which combination validation chooses, which ones do not differ from it, and the effect
-    of each factor.
+    """Report the combination that validation chooses, its equals, and the effect of each factor.
 
     Raises:
         InputError: the models of the runs lack these factors.
@@ -129,8 +128,7 @@ def report_activations(sweep: Sweep) -> Document:
 
 
 def effects(combined: Sequence[Combination]) -> list[Effect]:
-    """The effect of every other level of initialisation and normalisation compared with the first
-    one that was run, for each combination of the other factors."""
+    """Effects of all initialisations and normalisations relative to the first one that was run."""
     by_levels = {one.levels: one for one in combined}
     pairs = []
     for index in (1, 2):
@@ -140,8 +138,7 @@ def effects(combined: Sequence[Combination]) -> list[Effect]:
             before = by_levels.get((*others[0], first, *others[1]))
             if before is not None and before is not after:
                 change = f"{after.levels[index]} for {first}"
-                text = ", ".join((*others[0], *others[1]))
-                pairs.append((FACTORS[index], change, text, before, after))
+                pairs.append((FACTORS[index], change, ", ".join(sum(others, ())), before, after))
     return _tested(pairs)
 
 

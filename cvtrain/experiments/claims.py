@@ -1,8 +1,8 @@
-"""What an experiment claims, and whether its report bears that out.
+"""Claims of an experiment, judged by its report.
 
-A claim names a number of the report and the range in which it is expected. It holds where the whole
-95 % interval is inside of the range, does not hold where all of it is outside, and is inconclusive
-between. A claim on what is exact (pairs that are equal bit for bit) is decided by counting.
+A claim names a number of the report and the range in which it is expected. It holds if the whole
+95 % interval is in the range, does not hold if all of it is outside, and is inconclusive otherwise.
+A claim on an exact property (pairs that are equal bit for bit) is decided by counting.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ HEADINGS = ("experiment", "claim", "status", "measured", "why")
 
 @dataclass(frozen=True)
 class Count:
-    """So many of so many are as claimed.
+    """The number of cases that are as claimed.
 
     Attributes:
-        held: how many are.
-        total: of how many.
+        held: number of cases that are.
+        total: number of all cases.
     """
 
     held: int
@@ -36,7 +36,7 @@ class Count:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval; NaN where it was not measured."""
+    """A number with its 95 % interval; NaN if it was not measured."""
 
     value: float
     low: float
@@ -48,16 +48,16 @@ Measure: TypeAlias = Callable[[Document], Count | Estimate | None]
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement that the report of an experiment can bear out or refute.
+    """A statement that the report of an experiment can confirm or refute.
 
     Attributes:
         text: the statement, one short sentence.
-        measure: reads the number from the report; None or NaN where it is not there. A `Count` is
-            of what is exact.
-        above, below: the range that an `Estimate` is expected in; infinite: no bound.
-        unit: of the number, for its text.
-        scale: by which the number is multiplied for its text, such as 100 for points.
-        form: format of the number, for its text.
+        measure: function that reads the number from the report: a `Count` for an exact property,
+            otherwise an `Estimate`; None or NaN if the report does not have it.
+        above, below: range in which an `Estimate` is expected; infinite: no bound.
+        unit: unit of the number in text.
+        scale: factor of the number in text, such as 100 for points.
+        form: format of the number in text.
     """
 
     text: str
@@ -74,11 +74,11 @@ class Judgement:
     """The result of one claim of one experiment.
 
     Attributes:
-        experiment: its name.
-        claim: what was claimed.
+        experiment: name of the experiment.
+        claim: the claim.
         status: the result.
         measured: the number, or None.
-        why: why it is inconclusive; else empty.
+        why: reason if the result is inconclusive, otherwise empty.
     """
 
     experiment: str
@@ -89,7 +89,7 @@ class Judgement:
 
     @property
     def record(self) -> Record:
-        """Everything in one row, for a table and for JSON; infinite bounds are None."""
+        """One row for a table and for JSON; unknown numbers and infinite bounds are None."""
         measured, claim = self.measured, self.claim
         numbers: dict[str, Any] = dict.fromkeys(
             ("held", "total", "value", "low", "high", "above", "below")
@@ -124,10 +124,10 @@ def judge(experiment: str, claim: Claim, document: Document | None, quick: bool)
     """Judge a claim by the report of its experiment.
 
     Args:
-        experiment: its name.
-        claim: what was claimed.
+        experiment: name of the experiment.
+        claim: the claim.
         document: the report; None: the experiment was not trained to its end.
-        quick: whether that was the quick form, in which only what is exact is decided.
+        quick: whether the quick form was trained, which decides only exact properties.
     """
     if document is None:
         return Judgement(
@@ -166,26 +166,26 @@ def _range(claim: Claim) -> str:
 
 
 def claims_table(judgements: Sequence[Judgement]) -> Table:
-    """One row for each claim."""
+    """The table with one row per claim."""
     return Table(
         "claims",
         "Claim by claim",
         tuple(words(heading, heading) for heading in HEADINGS),
         tuple(one.record for one in judgements),
-        "holds: the 95 % interval is inside of the range that is claimed; does not hold: all of it"
-        " is outside; pairs that are equal bit for bit are counted",
+        "holds: the whole 95 % interval is in the claimed range; does not hold: all of it is"
+        " outside; exact properties, such as pairs that are equal bit for bit, are counted",
         numbered=True,
     )
 
 
 def records(document: Document, table: str) -> Sequence[Record]:
-    """The rows of a table of a report; none where it has no such table."""
+    """The rows of a table of a report; empty if the report has no such table."""
     return next((one.records for one in document.tables if one.name == table), ())
 
 
 def row_estimate(table: str, wanted: Mapping[str, Any], key: str = "difference") -> Measure:
-    """Measure: the number `key` of the one row that has the wanted values, with its ``low`` and
-    ``high``, or ``KEY_low`` and ``KEY_high``."""
+    """Measure: the number `key` of the only row with the wanted values, with the interval in
+    ``KEY_low`` and ``KEY_high``, or in ``low`` and ``high``."""
 
     def measure(document: Document) -> Estimate | None:
         rows = [row for row in records(document, table) if wanted.items() <= row.items()]
@@ -200,14 +200,14 @@ def row_estimate(table: str, wanted: Mapping[str, Any], key: str = "difference")
 
 
 def counted_facts(held: str, total: str) -> Measure:
-    """Measure: two numbers that the report states for programs."""
+    """Measure: the two facts of the report with these names."""
     return lambda document: (
         Count(document.facts[held], document.facts[total]) if total in document.facts else None
     )
 
 
 def equal_pairs(optimizer: str, arm: str) -> Measure:
-    """Measure, of a sweep: pairs of runs of an arm that a law makes equal, and are."""
+    """Measure of a sweep: how many pairs of runs of an arm are equal as a law says."""
 
     def measure(document: Document) -> Count | None:
         law = (_arm(document, optimizer, arm) or {}).get("law")
@@ -217,8 +217,8 @@ def equal_pairs(optimizer: str, arm: str) -> Measure:
 
 
 def curve_estimate(optimizer: str, arm: str, number: Literal["shift", "rest"]) -> Measure:
-    """Measure, of a sweep: octaves by which an arm's curve lies from the reference's, or the
-    logarithm of the ratio of test losses that is left after the move."""
+    """Measure of a sweep: the ``shift`` from the reference's curve to an arm's, in octaves, or the
+    ``rest``, the log ratio of test losses that remains after the shift."""
 
     def measure(document: Document) -> Estimate | None:
         laid = (_arm(document, optimizer, arm) or {}).get("registration")
@@ -228,7 +228,7 @@ def curve_estimate(optimizer: str, arm: str, number: Literal["shift", "rest"]) -
 
 
 def best_rate_estimate(optimizer: str, arm: str) -> Measure:
-    """Measure, of a sweep: difference of the test metric at each arm's best learning rate."""
+    """Measure of a sweep: the arm's test metric minus the reference's, each at its best rate."""
 
     def measure(document: Document) -> Estimate | None:
         optimum = (_arm(document, optimizer, arm) or {}).get("optimum")
@@ -238,17 +238,17 @@ def best_rate_estimate(optimizer: str, arm: str) -> Measure:
 
 
 def theory_claims(name: str, differ: bool) -> Iterator[Claim]:
-    """The claims on the arms of an interaction of which theory says that they are equal, and, with
-    `differ`, on those of which it says that they are not."""
+    """The claim on arms of an interaction that are equal in theory and, with `differ`, the claim on
+    arms that differ in theory."""
 
     def pairs(word: str, document: Document) -> Count:
         rows = [row for row in records(document, name) if row["theory"] == word]
         same, total = (sum(int(row[key]) for row in rows) for key in ("equal_pairs", "pairs"))
         return Count(same if word == "equal" else total - same, total)
 
-    yield Claim("With hyperparameters rescaled training is the same.", partial(pairs, "equal"))
+    yield Claim("With rescaled hyperparameters training is the same.", partial(pairs, "equal"))
     if differ:
-        yield Claim("Where theory says so it is not the same.", partial(pairs, "differ"))
+        yield Claim("Training differs wherever theory says that it does.", partial(pairs, "differ"))
 
 
 def outcome_claim(
@@ -262,10 +262,10 @@ def outcome_claim(
     """A claim on the change of test accuracy of one arm from its setting's reference.
 
     Args:
-        text: what is claimed.
-        name: of the interaction.
+        text: the statement.
+        name: name of the interaction.
         compared: names of the setting and the arm.
-        above, below: the range that is claimed, as a share of the test samples.
+        above, below: claimed range of the change, as a share of the test samples.
     """
     wanted = dict(zip(("setting", "arm"), compared, strict=True))
     return Claim(text, row_estimate(name, wanted, "accuracy"), above, below, "points", 100)

@@ -44,7 +44,7 @@ EXPERIMENT = interaction_experiment(
     quick=("seed=0,1", "max_steps=20"),
     claims=(
         outcome_claim(
-            "Twice the rate with the threshold unchanged is another training where all is clipped.",
+            "If every step is clipped, twice the rate with the threshold unchanged is better.",
             "clipping",
             ("clip=modulus at 0.000976562", "½ loss, lr doubled, threshold kept"),
             above=0.0,

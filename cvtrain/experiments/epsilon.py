@@ -37,13 +37,13 @@ EXPERIMENT = interaction_experiment(
     quick=("seed=0,1", "max_steps=20"),
     claims=(
         outcome_claim(
-            "RMSprop with a large eps unchanged is worse.",
+            "RMSprop is worse if a large eps is kept unchanged.",
             "epsilon",
             ("rmsprop, eps = 0.01", "½ loss, eps kept"),
             below=0.0,
         ),
         outcome_claim(
-            "Adam with its usual eps unchanged is as good.",
+            "Adam is as good if its usual eps is kept unchanged.",
             "epsilon",
             ("adam, eps = 1e-08", "½ loss, eps kept"),
             above=-0.005,

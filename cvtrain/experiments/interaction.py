@@ -146,7 +146,7 @@ def interaction_experiment(
         name: name of the experiment, whose module has `settings` in its constant ``SETTINGS``.
         settings: the settings with their arms.
         quick: overrides of its quick form in `cvtrain reproduce --quick`.
-        claims: in addition to those on theory, which all of them make.
+        claims: claims in addition to those on theory, which every interaction makes.
     """
     differ = any(arm.equal is False for one in settings for arm in one.arms)
     stated = (*theory_claims(name, differ), *claims)

@@ -1,4 +1,4 @@
-"""The claims of several experiments: judged by their reports, printed, and written to files."""
+"""Judge the claims of several experiments by their reports, print them and write them to files."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ COLOURS: Mapping[Status, str] = {
 
 
 class JudgedClaims:
-    """The claims of experiments, judged.
+    """The judged claims of several experiments.
 
     Args:
-        names: of the experiments.
-        places: name of the directory of each experiment that is complete.
-        quick: whether they were run in their quick form.
+        names: names of the experiments.
+        places: name of the directory of each complete experiment, by experiment.
+        quick: whether the experiments were run in their quick form.
     """
 
     def __init__(self, names: Sequence[str], places: Mapping[str, str], quick: bool) -> None:
@@ -45,10 +45,10 @@ class JudgedClaims:
         self.judgements = self._judged({})
 
     def section(self, documents: Mapping[str, Document]) -> Section:
-        """Judge the claims by the reports, and make the section on them.
+        """Judge the claims by the reports, and make the section of the page about them.
 
         Args:
-            documents: the reports by the name of the directory.
+            documents: reports by the name of their directory.
         """
         self.judgements = self._judged(documents)
         table = claims_table(self.judgements)
@@ -56,7 +56,7 @@ class JudgedClaims:
 
     @property
     def summary(self) -> str:
-        """How many claims hold, in a sentence."""
+        """A sentence with the number of claims that hold."""
         counts = Counter(one.status for one in self.judgements)
         parts = [f"{counts[status]} {word}" for status, word in WORDS.items()]
         return f"Of {len(self.judgements)} claims {', '.join(parts)}."

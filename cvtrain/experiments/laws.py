@@ -173,6 +173,9 @@ EXPERIMENT = Experiment(
     variants,
     quick=("model=mlp", "dtype=complex64", "max_steps=6"),
     claims=(
-        Claim("Laws make weights equal, bit for bit.", counted_facts("equal_pairs", "exact_pairs")),
+        Claim(
+            "Weights that a law makes equal are equal, bit for bit.",
+            counted_facts("equal_pairs", "exact_pairs"),
+        ),
     ),
 )

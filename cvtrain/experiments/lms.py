@@ -242,8 +242,8 @@ def _table(measured: list[Setting]) -> Table:
 
 
 def _ratio(document: Document) -> Estimate | None:
-    """Measured over predicted misadjustment, the mean over settings. These share data and seeds,
-    so that their errors are added as if they were one."""
+    """Measured over predicted misadjustment, mean over settings. The settings share data and seeds,
+    so their errors are averaged as if they were fully correlated."""
     rows = records(document, "lms")
     if not rows:
         return None
@@ -260,7 +260,7 @@ EXPERIMENT = Experiment(
     ),
     claims=(
         Claim(
-            "The misadjustment is that of theory, to 5 %.",
+            "The misadjustment equals that of theory within 5 %.",
             _ratio,
             0.95,
             1.05,

@@ -101,7 +101,7 @@ def _averages(factors: list[PredictedFactor]) -> str:
 
 
 def _prediction_bias(document: Document) -> Estimate | None:
-    """Predicted less measured octaves, the mean over networks with its t interval."""
+    """Predicted minus measured octaves: the mean over networks with its t interval."""
     errors = [float(row["predicted"] - row["measured"]) for row in records(document, TABLE)]
     known = [error for error in errors if not math.isnan(error)]
     mean = interval(np.array(known)) if known else None
@@ -118,17 +118,17 @@ EXPERIMENT = Experiment(
     claims=(
         *(
             Claim(
-                f"Half of the gradient moves the curve of a {network} network by {text}.",
+                f"Halving complex gradients moves the curve of a {network} network by {text}.",
                 row_estimate(TABLE, {"network": name}, "measured"),
                 *(octaves - 0.01, octaves + 0.01, "octaves"),
             )
             for network, name, text, octaves in (
-                ("real", "real [64, 64]", "nothing", 0.0),
-                ("complex", "complex [64, 64], cardioid", "an octave", 1.0),
+                ("real", "real [64, 64]", "0 octaves", 0.0),
+                ("complex", "complex [64, 64], cardioid", "1 octave", 1.0),
             )
         ),
         Claim(
-            "The prediction is off by less than 0.1 octave in the mean over networks.",
+            "The mean error of the prediction over networks is below 0.1 octave.",
             _prediction_bias,
             *(-0.1, 0.1, "octaves"),
         ),

@@ -184,17 +184,17 @@ EXPERIMENT = Experiment(
     quick=("seed=0,1", "lr_octave=-2,0", variants_override(QUICK_SETTINGS)),
     claims=(
         Claim(
-            "Half of the complex gradients moves the curve with twice the steps too.",
+            "Halving complex gradients also moves the curve with twice the steps.",
             _row_of_half("twice the steps", "octaves"),
             *(0.0, 1.0, "octaves"),
         ),
         Claim(
-            "It moves it by less than 0.1 octave where the norm is clipped.",
+            "With a clipped norm it moves the curve by less than 0.1 octave.",
             _row_of_half("clipped norm", "octaves"),
             *(-0.1, 0.1, "octaves"),
         ),
         Claim(
-            "It changes the sensitivity by less than a third of a unit.",
+            "It changes the sensitivity by less than 1/3.",
             _row_of_half("plain", "difference"),
             *(-1 / 3, 1 / 3, ""),
             form="+.3f",

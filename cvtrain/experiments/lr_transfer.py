@@ -239,12 +239,12 @@ EXPERIMENT = Experiment(
     ),
     claims=(
         Claim(
-            "In the standard parametrisation twice the width wants a smaller rate.",
+            "In the standard parametrisation twice the width needs a smaller rate.",
             row_estimate(SLOPES, {"parametrisation": "standard", "arm": REFERENCE}, "slope"),
             *(-math.inf, -0.3, "octaves"),
         ),
         Claim(
-            "Under maximal update the curve moves by less than 0.3 octave.",
+            "Under maximal update twice the width moves the curve by less than 0.3 octave.",
             row_estimate(SLOPES, {"parametrisation": "maximal update", "arm": REFERENCE}, "slope"),
             *(-0.3, 0.3, "octaves"),
         ),

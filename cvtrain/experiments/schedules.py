@@ -46,7 +46,7 @@ EXPERIMENT = interaction_experiment(
     quick=("seed=0,1", "max_steps=20"),
     claims=(
         outcome_claim(
-            "SGD with all unchanged is worse under a cosine.",
+            "SGD with a cosine schedule is worse if nothing is rescaled.",
             "schedules",
             ("sgd, scheduler=cosine", "½ loss, all kept"),
             below=0.0,

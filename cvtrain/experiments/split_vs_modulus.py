@@ -90,19 +90,19 @@ EXPERIMENT = Experiment(
     quick=("seed=0,1", "lr_octave=0,1", "max_steps=10"),
     claims=(
         Claim(
-            "Rules turn with the complex plane as predicted.",
+            "Update rules respond to a rotation of the complex plane as predicted.",
             counted_facts("turn_as_predicted", "rules"),
         ),
         *(
             Claim(
-                f"{optimizer} on the digits: modulus is as good as split, to a point.",
+                f"On the digits {optimizer} with modulus is as good as with split, within a point.",
                 row_estimate("split_vs_modulus", {"task": "digits_fft", "optimizer": optimizer}),
                 *(-1.0, 1.0, "points"),
             )
             for optimizer in ("Adam", "RMSprop")
         ),
         Claim(
-            "Lion on the digits: split is better.",
+            "On the digits Lion is better with split.",
             row_estimate("split_vs_modulus", {"task": "digits_fft", "optimizer": "Lion"}),
             below=0.0,
             unit="points",

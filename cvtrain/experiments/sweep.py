@@ -11,19 +11,19 @@ HALF_LOSS, HALF_GRADIENT = "scale ½, pytorch", "scale 1, wirtinger"
 EXPERIMENT = Experiment(
     quick=("seed=0,1", "lr_octave=-1,0,1", "max_steps=20"),
     claims=(
-        Claim("SGD with half of the loss is SGD at half the rate.", equal_pairs("SGD", HALF_LOSS)),
+        Claim("SGD with half the loss equals SGD at half the rate.", equal_pairs("SGD", HALF_LOSS)),
         Claim(
-            "Half of the complex gradients moves SGD's curve, by less than an octave.",
+            "Halving complex gradients moves SGD's curve, by less than an octave.",
             curve_estimate("SGD", HALF_GRADIENT, "shift"),
             *(0.0, 1.0, "octaves"),
         ),
         Claim(
-            "Its test loss is then the same within 5 %.",
+            "After this move SGD's test loss is the same within 5 %.",
             curve_estimate("SGD", HALF_GRADIENT, "rest"),
             *(-math.log(1.05), math.log(1.05), "%", 100.0, "+.1f"),
         ),
         Claim(
-            "It does not move Adam's curve.",
+            "Halving complex gradients does not move Adam's curve.",
             curve_estimate("Adam", HALF_GRADIENT, "shift"),
             *(-UNCHANGED, UNCHANGED, "octaves"),
         ),

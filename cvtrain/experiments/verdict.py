@@ -7,10 +7,10 @@ from cvtrain.experiments.sweep import HALF_GRADIENT, HALF_LOSS
 EXPERIMENT = Experiment(
     quick=("seed=range(0,12)", "lr_octave=0,1", "max_steps=10"),
     claims=(
-        Claim("SGD with half of the loss is SGD at half the rate.", equal_pairs("SGD", HALF_LOSS)),
+        Claim("SGD with half the loss equals SGD at half the rate.", equal_pairs("SGD", HALF_LOSS)),
         *(
             Claim(
-                f"{optimizer} with half of the complex gradients is as good, to a point.",
+                f"{optimizer} with halved complex gradients is as good, within one point.",
                 best_rate_estimate(optimizer, HALF_GRADIENT),
                 *(-0.01, 0.01, "points", 100.0),
             )

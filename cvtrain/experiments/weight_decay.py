@@ -51,7 +51,7 @@ EXPERIMENT = interaction_experiment(
     quick=("seed=0,1", "max_steps=20"),
     claims=(
         outcome_claim(
-            "Adam with a coupled decay unchanged is worse.",
+            "Adam is worse if a coupled weight decay is kept unchanged.",
             "weight_decay",
             ("adam, weight_decay = 0.0625", "½ loss, decay kept"),
             below=0.0,

@@ -41,7 +41,7 @@ def event_files(directory: Path) -> list[Path]:
 
 
 def unrecorded_runs(directory: Path) -> int:
-    """How many runs below a directory have no event file (``signals.tensorboard=false``)."""
+    """Number of runs below a directory without event file (``signals.tensorboard=false``)."""
     folders = (path.parent for path in directory.rglob(FILE_NAME))
     return sum(not any(folder.glob(f"{NAME_BEGINS}*")) for folder in folders)
 

@@ -44,7 +44,7 @@ class RunWriter:
         earlier: snapshot of what an earlier attempt had recorded when all runs continue; without it
             its files are replaced.
         trackers: trackers that receive the rows too.
-        tensorboard: whether event files are written beside metrics.csv.
+        tensorboard: whether to write event files beside metrics.csv.
 
     Attributes:
         lost: by position, runs whose files were removed or changed by something else, with the

@@ -44,15 +44,11 @@ _PROGRAMS: dict[str, Programs] = {}
 
 
 def alignment(task: Task, threads: int | None = None) -> int:
-    """The number of which a stack's size is a multiple on the device of `task`.
+    """The number of which a stack's size is a multiple if `task` is trained with this number of
+    threads (None: torch's number in this process).
 
-    Args:
-        task: a task of the stack.
-        threads: number of threads that train it; None: torch's number in this process.
-
-    Vectorised loops that are split among threads treat the end of an array differently. If a stack
-    consists of whole vectors per thread, no member lies there, so its bits do not depend on the
-    others.
+    Vectorised loops that are split among threads treat the end of an array differently. If each
+    thread has whole vectors, no member is at such an end, so its bits do not depend on others.
     """
     if task.accelerator != "cpu":
         return 1
@@ -64,8 +60,7 @@ def alignment(task: Task, threads: int | None = None) -> int:
 class Stack(TrainingModule):
     """K runs in one forward, one backward, one update.
 
-    Members that diverged are frozen at their last finite weights and do not influence other
-    members.
+    Members that diverged are frozen at their last finite weights and do not influence others.
 
     Args:
         configs: K configurations that can be stacked; see `cvtrain.training.stacking.common_part`.
