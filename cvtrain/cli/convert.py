@@ -81,7 +81,7 @@ def _seen(conversion: Conversion, apart: float) -> str:
     trained = "a small network trained on either side ended"
     ended = f"{trained} with equal bits" if apart == 0 else f"{trained} {apart:.2g} apart"
     if conversion.obstacles:
-        spared = " (it did not come to what stands against it)" if apart == 0 else ", relatively"
+        spared = " (the obstacles had no effect in it)" if apart == 0 else ", relatively"
         return f"the nearest: {ended}{spared}"
     if not apart <= ROUNDING:
         return f"not exact: {ended}, relatively, which is more than rounding does"

@@ -88,7 +88,7 @@ def reproduce(root: Path, names: Sequence[str], quick: bool) -> int:
         began = monotonic()
         status = _train(root, name, commands[name])
         if status in STOPPED:
-            print("reproduce: stopped; the same command goes on from here", file=sys.stderr)
+            print("reproduce: stopped; the same command continues from here", file=sys.stderr)
             return status
         print(f"{progress}: {monotonic() - began:.0f} s", file=sys.stderr)
         if status != REPRODUCED:

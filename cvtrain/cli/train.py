@@ -101,8 +101,8 @@ def train_in(arguments: list[str]) -> Path | None:
     if args.experimental_rerun is not None:
         # Hydra would unpickle the file, and thereby execute its content.
         raise InputError(
-            f"--experimental-rerun {args.experimental_rerun}: is not taken, since it executes what"
-            " is in the file; resume=… goes on with a sweep or a run"
+            f"--experimental-rerun {args.experimental_rerun}: is refused, since it executes the"
+            " content of the file; resume=… resumes a sweep or a run"
         )
     if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
         inform(args)

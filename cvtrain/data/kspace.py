@@ -13,8 +13,8 @@ from cvtrain.data.random import ComplexArray
 Slice = npt.NDArray[np.complexfloating]
 
 EXPECTED = (
-    "it should hold the k-space of one slice, complex [coils, rows, columns], zero where nothing"
-    " was sampled and its centre in the middle, such as cartesian_ksp.npy of"
+    "it should hold the k-space of one slice, complex [coils, rows, columns], with zeros for"
+    " entries that were not sampled and with its centre in the middle, such as cartesian_ksp.npy of"
     " github.com/mikgroup/sigpy-mri-tutorial; data.path=FILE names yours, or FILE:NAME"
 )
 EXAMPLE = "data/mri/cartesian_ksp.npy"
@@ -24,14 +24,14 @@ def read_kspace(path: str) -> ComplexArray:
     """Read the k-space of one slice.
 
     Args:
-        path: a .npy, .npz, .mat or .h5 file, or ``FILE:NAME`` where it holds several variables;
+        path: a .npy, .npz, .mat or .h5 file, or ``FILE:NAME`` if it holds several variables;
             complex `[coils, rows, columns]`, or `[rows, columns]` of a single coil.
 
     Returns:
         complex128 `[coils, rows, columns]`.
 
     Raises:
-        ValueError: there is no such file, or it holds something else.
+        ValueError: the file does not exist, or holds something else.
     """
     if not Path(path).expanduser().exists() and ":" not in path:
         raise ValueError(f"path={path}: there is no such file; {EXPECTED}")
@@ -60,8 +60,8 @@ def central(kspace: ComplexArray, size: int) -> ComplexArray:
 
 
 def to_images(kspace: ComplexArray) -> ComplexArray:
-    """Images of k-space, by the unitary inverse Fourier transform over the last two axes, with the
-    origin of both in the middle."""
+    """Images of k-space: the unitary inverse Fourier transform over the last two axes, with the
+    origins of k-space and of the image in the middle."""
     axes = (-2, -1)
     shifted = np.fft.ifftshift(kspace, axes=axes)
     images: ComplexArray = np.fft.fftshift(np.fft.ifft2(shifted, norm="ortho"), axes=axes)

@@ -1,4 +1,4 @@
-"""The coil images of a scan, to be learned from some of their pixels."""
+"""Learn the coil images of a scan from some of their pixels."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ def mri_image(
     """Regression of the complex images of all coils of a scan on the coordinates of a pixel.
 
     An image is the unitary inverse Fourier transform of the central `size` × `size` square of
-    measured k-space, zero where nothing was sampled. 60 % of its pixels are for training, 20 %
-    each for validation and test, drawn at random. Coordinates are within [−1, 1]²; targets are
-    divided by their root mean square over the training pixels and all coils. The report compares
-    with linear interpolation between the training pixels.
+    measured k-space, with zeros for entries that were not sampled. 60 % of its pixels, drawn at
+    random, are used for training, 20 % each for validation and test. Coordinates are in [−1, 1]²;
+    targets are divided by their root mean square over the training pixels and all coils. The report
+    compares with linear interpolation between the training pixels.
 
     Args:
-        path: of the k-space `[coils, rows, columns]`, as `cvtrain.data.kspace.read_kspace` takes
-            it.
-        seed: of the random split.
-        size: pixels along a side, at least 8.
-        coils: how many are taken, the first ones; None: all.
-        dtype: complex64 or complex128, of inputs `[N, 2]` (with zero imaginary parts) and targets
+        path: file of k-space `[coils, rows, columns]`, in a form that
+            `cvtrain.data.kspace.read_kspace` reads.
+        seed: seed of the random split.
+        size: number of pixels along a side, at least 8.
+        coils: number of coils, the first of the file; None: all.
+        dtype: complex64 or complex128, for inputs `[N, 2]` (with zero imaginary parts) and targets
             `[N, coils]`.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: the file is not as it should be, or an argument is out of range.
+        ValueError: the file holds no such k-space, or an argument is out of range.
     """
     if size < 8:
         raise ValueError(f"size={size}: should be at least 8")
@@ -77,8 +77,8 @@ def mri_image(
 
 
 def _interpolated(points: np.ndarray, values: ComplexArray, wanted: np.ndarray) -> ComplexArray:
-    """Values at `wanted` points, linear on a triangulation of `points`; outside of it those of the
-    nearest point."""
+    """Values at `wanted` points, interpolated linearly on a triangulation of `points`; outside of
+    the triangulation, the value of the nearest point."""
     inside: ComplexArray = LinearNDInterpolator(points, values)(wanted)
     nearest: ComplexArray = NearestNDInterpolator(points, values)(wanted)
     return np.where(np.isnan(inside), nearest, inside)

@@ -1,4 +1,4 @@
-"""Images of undersampled k-space onto those of fully sampled k-space, of one scan."""
+"""Reconstruct images of fully sampled k-space from undersampled k-space of the same scan."""
 
 from __future__ import annotations
 
@@ -33,35 +33,35 @@ def mri_undersampled(
 ) -> Dataset:
     """Reconstruction of a fully sampled image from a part of its k-space.
 
-    The central `size` × `size` square of k-space is fully sampled. A sample is the image of a
-    virtual coil, a sum of coils with random circular Gaussian weights: reception is linear, so
-    that is what a coil elsewhere could have received. Its input is the image of the part of k-space
-    that a random mask keeps, zero elsewhere; its target that of all of it; both are divided by the
-    root mean square modulus of the input. A mask keeps the central `centre` × `centre` square, and
-    of the rest as many places, drawn with a density that falls as 1/(1 + |k|²/centre²), as make
-    `size`²/`acceleration` in all.
+    The central `size` × `size` square of k-space must be fully sampled. A sample is the image of a
+    virtual coil, a sum of coils with random circular Gaussian weights; since reception is linear, a
+    coil in another position could have received it. The input is the image of the entries of
+    k-space that a random mask keeps, with zeros elsewhere; the target is the image of all entries.
+    Both are divided by the root mean square modulus of the input. A mask keeps `size`² /
+    `acceleration` entries: the central `centre` × `centre` square, and others drawn with a density
+    proportional to 1/(1 + |k|²/centre²).
 
-    60 % of the coils are for training, 20 % each for validation and test: a test coil is in no sum
-    that was trained on. All of them see one slice of one head, so that errors are those of another
-    coil, not of another person. The report compares with the input itself, zero filling.
+    60 % of the coils are used for training, 20 % each for validation and test; no training sample
+    contains a test coil. All coils see one slice of one head, so the test error is that of another
+    coil, not of another person. The report compares with the input itself (zero filling).
 
     Args:
-        path: of the k-space `[coils, rows, columns]`, as `cvtrain.data.kspace.read_kspace` takes
-            it, with three coils or more.
-        seed: of the random assignment of coils to splits, of the sums and the masks.
-        size: pixels along a side.
-        acceleration: above 1, by which k-space is undersampled.
-        centre: places along a side of the square that every mask keeps.
-        train_samples: number of samples.
-        validation_samples: number of samples.
-        test_samples: number of samples.
-        dtype: complex64 or complex128, of inputs `[N, size, size]` and targets
+        path: file of k-space `[coils, rows, columns]` with at least three coils, in a form that
+            `cvtrain.data.kspace.read_kspace` reads.
+        seed: seed of the random assignment of coils to splits, of the sums and of the masks.
+        size: number of pixels along a side.
+        acceleration: factor above 1 by which k-space is undersampled.
+        centre: number of entries along a side of the square that every mask keeps.
+        train_samples: number of training samples.
+        validation_samples: number of validation samples.
+        test_samples: number of test samples.
+        dtype: complex64 or complex128, for inputs `[N, size, size]` and targets
             `[N, 1, size, size]`.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: the file is not as it should be, the square is not fully sampled, or an
-            argument is out of range.
+        ValueError: the file holds no such k-space, the square is not fully sampled, or an argument
+            is out of range.
     """
     kspace = central(read_kspace(path), size)
     if not kspace.any(axis=0).all():

@@ -157,7 +157,7 @@ def _check_chip(file: Path) -> None:
     length = int(header["PhoenixHeaderLength"]) + int(header["native_header_length"])
     rows, columns = int(header["NumberOfRows"]), int(header["NumberOfColumns"])
     if min(length, rows - 1, columns - 1) < 0:
-        raise ValueError(f"its header tells of {rows} × {columns} pixels after {length} bytes")
+        raise ValueError(f"its header specifies {rows} × {columns} pixels after {length} bytes")
     pixels = rows * columns
     if (int(header["PhoenixSigSize"]) - length) // (2 * pixels) != 4:
         raise ValueError("its moduli and phases are no 32-bit numbers, which alone are read")

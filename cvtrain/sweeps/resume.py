@@ -177,8 +177,8 @@ def resumption(journal: Journal, points: Sequence[Point]) -> Resumption:
     wanted = {point.id for point in points}
     if not wanted & listed.keys():
         raise InputError(
-            f"{KEY}={journal.root}: none of its {len(listed)} points is asked for; {KEY} without"
-            " other keys goes on with what it was begun with"
+            f"{KEY}={journal.root}: none of its {len(listed)} points is requested; {KEY} without"
+            " other keys repeats the command that started the sweep"
         )
     merged = tuple(_placed(points, listed))
     waiting = tuple(point for point in merged if journal.ended(point) is None)

@@ -120,4 +120,4 @@ def test_an_experiment_that_fails_stops_no_other_and_is_named(small, tmp_path, c
 def test_a_signal_ends_the_suite_with_its_status(small, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("cvtrain.cli.train.main", lambda arguments: 130)
     assert main(["--quick", "--folder", str(tmp_path)]) == 130
-    assert "the same command goes on from here" in capsys.readouterr().err
+    assert "the same command continues from here" in capsys.readouterr().err

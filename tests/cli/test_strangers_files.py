@@ -238,6 +238,6 @@ def test_a_pickled_job_is_not_run_again(tmp_path, capsys, flag):
     refused(
         capsys,
         main([flag, str(path), *SMALL]),
-        f"--experimental-rerun {path}: is not taken, since it executes what is in the file",
+        f"--experimental-rerun {path}: is refused, since it executes the content of the file",
     )
     assert not (tmp_path / "executed").exists()

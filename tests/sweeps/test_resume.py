@@ -124,7 +124,7 @@ def test_latest_is_the_sweep_that_was_begun_last(tmp_path, monkeypatch, capsys):
             "resume=nowhere: should be the directory of a sweep or run; it has no sweep.json",
         ),
         (["resume=latest", "output=nowhere"], "resume=latest: no sweep is below nowhere"),
-        (["resume={whole}", "seed=7,8"], "none of its 12 points is asked for"),
+        (["resume={whole}", "seed=7,8"], "none of its 12 points is requested"),
         (["resume={whole}/.."], "should be the directory of a sweep"),
     ],
 )
