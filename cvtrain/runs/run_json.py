@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired
@@ -129,7 +129,8 @@ class RunRecord:
 
     def write(self, directory: Path) -> None:
         """Replace the directory's run.json by this record, atomically."""
-        write_json(directory / FILE_NAME, asdict(self))
+        content = {item.name: getattr(self, item.name) for item in fields(self)}  # no deep copies
+        write_json(directory / FILE_NAME, content)
 
 
 RecordedConfig = TypedDict(
