@@ -9,7 +9,8 @@ from cvtrain.analysis.load import Sweep
 from cvtrain.process.regular_file import kind_of
 from cvtrain.runs.journal import ENDED
 from cvtrain.runs.metrics_csv import FILE_NAME, last_step
-from cvtrain.runs.tensorboard.events import NAME_BEGINS, ends_with_a_record
+from cvtrain.runs.safe_names import NAME_BEGINS
+from cvtrain.runs.tensorboard.events import ends_with_a_record
 
 NAMED = 5
 

@@ -30,7 +30,7 @@ from cvtrain.report.served_runs import (
     link_runs,
     unrecorded_runs,
 )
-from cvtrain.runs.tensorboard.events import NAME_BEGINS
+from cvtrain.runs.safe_names import NAME_BEGINS
 
 NAME = "cvtrain tensorboard"
 DESCRIPTION = """\

@@ -27,8 +27,8 @@ from cvtrain.analysis.metric import ACCURACY
 from cvtrain.report.cells import rate_text, replace_exponents
 from cvtrain.report.document import Document
 from cvtrain.report.export import markdown, markdown_table
-from cvtrain.runs.safe_names import AGGREGATE, FORMER_AGGREGATE, shortened
-from cvtrain.runs.tensorboard.events import NAME_BEGINS, scalar_events
+from cvtrain.runs.safe_names import AGGREGATE, FORMER_AGGREGATE, NAME_BEGINS, shortened
+from cvtrain.runs.tensorboard.events import scalar_events
 from cvtrain.runs.tensorboard.layout import GRADIENT_NORMS, band_layout
 from cvtrain.runs.tensorboard.writer import TensorBoardFile
 

@@ -20,8 +20,7 @@ from cvtrain.report.boards import BEST, board_name, run_name
 from cvtrain.report.cells import rate_text
 from cvtrain.runs.journal import SWEEP_FILE
 from cvtrain.runs.run_json import FILE_NAME
-from cvtrain.runs.safe_names import AGGREGATE, FORMER_AGGREGATE, REPORT
-from cvtrain.runs.tensorboard.events import NAME_BEGINS
+from cvtrain.runs.safe_names import AGGREGATE, FORMER_AGGREGATE, NAME_BEGINS, REPORT
 
 MOST = 39
 """Largest number of runs that TensorBoard shows without hiding any."""

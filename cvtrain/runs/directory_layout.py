@@ -18,11 +18,11 @@ from cvtrain.runs.run_json import FILE_NAME as RUN_FILE
 from cvtrain.runs.safe_names import (
     AGGREGATE,
     FORMER_AGGREGATE,
+    NAME_BEGINS,
     REPORT,
     is_circular_link,
     resolved,
 )
-from cvtrain.runs.tensorboard.events import NAME_BEGINS
 
 FOLDERS = frozenset({CHECKPOINTS, REPORT, AGGREGATE, FORMER_AGGREGATE, ".hydra"})
 FILES = frozenset(

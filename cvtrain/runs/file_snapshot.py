@@ -11,8 +11,8 @@ from typing import Any
 from cvtrain.process.regular_file import is_file, kind_of
 from cvtrain.runs import metrics_csv as metrics
 from cvtrain.runs.files import Content
+from cvtrain.runs.safe_names import NAME_BEGINS
 from cvtrain.runs.schema_1 import current_tag
-from cvtrain.runs.tensorboard import events as event_file
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class FileSnapshot:
         if not all(isinstance(tag, str) for tag in content["tags"]):
             raise TypeError("tags are texts")
         for name, begins in files.items():
-            known = name == metrics.FILE_NAME or name.startswith(event_file.NAME_BEGINS)
+            known = name == metrics.FILE_NAME or name.startswith(NAME_BEGINS)
             if not known or Path(name).name != name or begins.size < 0:
                 raise ValueError(f"{name} is no file of signals")
         # Rows are written by position, so a table whose header has tags of schema 1 can be
@@ -80,5 +80,5 @@ class FileSnapshot:
 def signal_files(directory: Path) -> list[Path]:
     """The existing signal files of a run: metrics.csv and the event files."""
     table = directory / metrics.FILE_NAME
-    events = sorted(directory.glob(f"{event_file.NAME_BEGINS}*"))
+    events = sorted(directory.glob(f"{NAME_BEGINS}*"))
     return [*([table] if kind_of(table) is not None else []), *events]

@@ -8,6 +8,9 @@ import os
 import re
 from pathlib import Path
 
+NAME_BEGINS = "events.out.tfevents."
+"""Of TensorBoard's event files."""
+
 REPORT, AGGREGATE = "report", "aggregate"
 """Folders beside the runs of a sweep: its report, and means and curves for TensorBoard."""
 FORMER_AGGREGATE = "+aggregate"

@@ -16,7 +16,8 @@ from cvtrain.runs.file_snapshot import FileSnapshot, signal_files
 from cvtrain.runs.files import AppendedFile
 from cvtrain.runs.metrics_csv import MetricsFile
 from cvtrain.runs.row_buffer import RowBuffer
-from cvtrain.runs.tensorboard.events import NAME_BEGINS, scalar_events
+from cvtrain.runs.safe_names import NAME_BEGINS
+from cvtrain.runs.tensorboard.events import scalar_events
 from cvtrain.runs.tensorboard.layout import run_layout
 from cvtrain.runs.tensorboard.writer import TensorBoardFile
 from cvtrain.runs.trackers import Trackers

@@ -25,7 +25,8 @@ from cvtrain.cli.report import main
 from cvtrain.cli.tensorboard import main as tensorboard
 from cvtrain.report.boards import FOLDER, mean_and_spread, over_octaves, run_name
 from cvtrain.report.served_runs import ARM_OF_NAME, MOST, chosen_runs, link_runs, unrecorded_runs
-from cvtrain.runs.tensorboard.events import NAME_BEGINS, EventFile
+from cvtrain.runs.safe_names import NAME_BEGINS
+from cvtrain.runs.tensorboard.events import EventFile
 from cvtrain.runs.tensorboard.layout import run_layout
 from tests.analysis.synthetic import HALVED, describe_sweep, write_run
 

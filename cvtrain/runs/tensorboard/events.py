@@ -23,8 +23,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 
 from cvtrain.process.regular_file import open_regular
 from cvtrain.runs.files import AppendedFile
+from cvtrain.runs.safe_names import NAME_BEGINS
 
-NAME_BEGINS = "events.out.tfevents."
 FILE_VERSION = "brain.Event:2"
 SECOND_DIGITS = 10
 """Number of digits of the time in a file's name; a file with more was not written by cvtrain."""
