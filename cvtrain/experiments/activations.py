@@ -295,6 +295,8 @@ def activation_curves(combined: Sequence[Combination], metric: str) -> Panels:
 
 
 CHANGE = row_estimate("effects", {"change": "batch for none", "others": "CReLU, glorot"})
-CLAIM = Claim("Batch normalisation changes CReLU by less than 2 points.", CHANGE, -2.0, 2.0)
+CLAIM = Claim(
+    "Batch normalisation changes CReLU by less than 2 points.", CHANGE, -2.0, 2.0, "points"
+)
 QUICK = ("model.activation=CReLU,cardioid", "seed=0,1", "lr_octave=0,1", "max_steps=10")
 EXPERIMENT = Experiment(report_activations, quick=QUICK, claims=(CLAIM,))

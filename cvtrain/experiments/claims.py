@@ -135,7 +135,7 @@ def judge(experiment: str, claim: Claim, document: Document | None, quick: bool)
         )
     measured = claim.measure(document)
     status, why = _status(measured, claim)
-    if quick and isinstance(measured, Estimate):
+    if quick and not isinstance(measured, Count):
         status, why = "inconclusive", TOO_SMALL
     return Judgement(experiment, claim, status, measured, why)
 

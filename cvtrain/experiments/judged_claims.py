@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich import box
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from cvtrain.experiments.claims import Judgement, Status, claims_table, judge
 from cvtrain.experiments.registry import experiment
@@ -76,7 +77,7 @@ class JudgedClaims:
         for one in self.judgements:
             row = one.record
             measured = row["measured"] + (f" ({one.why})" if one.why else "")
-            status = f"[{COLOURS[one.status]}]{one.status}[/]"
+            status = Text(one.status, style=COLOURS[one.status])
             table.add_row(one.experiment, one.claim.text, status, measured.strip())
         console.print(table)
         say(self.summary)

@@ -99,6 +99,7 @@ def test_an_interval_is_inside_outside_or_neither(estimate, status, why):
     claim = Claim("It is more.", lambda _: estimate, above=0.0, unit="points", scale=100)
     one = judge("x", claim, EMPTY, quick=False)
     assert (one.status, one.why) == (status, why)
+    assert judge("x", claim, EMPTY, quick=True).why == TOO_SMALL
 
 
 def test_an_experiment_that_was_not_completed_is_inconclusive():
@@ -131,6 +132,7 @@ def test_claims_are_printed_and_written(tmp_path, capsys):
     assert (row["above"], row["below"]) == (0, 1)
     summary = "Of 5 claims 2 hold, 0 do not, 3 are inconclusive."
     text = (tmp_path / "claims.md").read_text(encoding="utf-8")
+    assert "[green]" not in shown
     assert summary in shown and text.startswith(summary) and written["summary"] == summary
     assert "the experiment was not completed" in text
     assert section.tables[0].records[MOVES]["status"] == "holds"
