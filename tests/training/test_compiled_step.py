@@ -154,7 +154,7 @@ def test_no_imaginary_part_is_lost_without_a_word(function):
 # With the compiler: one program for all of these.
 
 COMPILED = (
-    *("model=mlp", "model.hidden=[7]", "max_steps=9", "batch_size=70", "compile=true"),
+    *("model=mixed_mlp", "model.hidden=[7]", "max_steps=9", "batch_size=70", "compile=true"),
     *("optimizer=sgd_momentum", "optimizer.weight_decay=0.01", "clip=norm"),
     *("signals.histograms_every=0", "signals.scalars_every=4", "signals.validation_every=4"),
 )
