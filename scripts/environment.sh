@@ -120,6 +120,11 @@ set_up() {
     usable=yes
   fi
 
+  # What is made anew is cleared first, which through a link would be another's environment.
+  if [ -z "$usable" ] && [ -L "$environment" ]; then
+    fail 2 ".venv should be a directory, is a link to $(readlink "$environment"), which would be cleared: remove the link"
+  fi
+
   # Foreground children end on Ctrl-C in their own ways, so bash would take the next step.
   trap 'fail 130 "interrupted; the next call sets up .venv from the start"' INT
   trap 'fail 143 "terminated; the next call sets up .venv from the start"' TERM

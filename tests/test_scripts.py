@@ -222,6 +222,23 @@ def test_a_moved_repository_gets_a_new_environment(copy: Copy) -> None:
     assert copy.calls()[0].startswith("-m venv --clear")
 
 
+def test_the_environment_of_another_repository_is_not_cleared_through_a_link(copy: Copy) -> None:
+    copy.run()
+    theirs = copy.root / ".venv"
+    (theirs / "theirs").touch()
+    copy.calls()
+    shutil.copytree(copy.root / "scripts", copy.directory / "other/scripts")
+    for name in ("pyproject.toml", "constraints.txt"):
+        shutil.copy(copy.root / name, copy.directory / "other" / name)
+    copy.root = copy.directory / "other"
+    (copy.root / ".venv").symlink_to(theirs)
+    done = copy.run()
+    assert done.returncode == 2
+    assert f".venv should be a directory, is a link to {theirs}" in done.stderr
+    assert (theirs / "theirs").exists()
+    assert copy.calls() == []
+
+
 def test_an_environment_without_its_python_is_made_anew(copy: Copy) -> None:
     copy.run()
     (copy.root / ".venv/bin/python").unlink()

@@ -280,3 +280,7 @@ def _compose_leniently(hydra: Hydra, composer: Composer, overrides: list[str]) -
         raise InputError(
             f"hydra.job.env_copy: {error.args[0]} should be an environment variable that is set"
         ) from None
+    except TypeError:  # nothing else is iterated here; an interpolation can make it any value
+        raise InputError(
+            "hydra.job.env_copy: should be a list of environment variables, e.g. [HOME]"
+        ) from None

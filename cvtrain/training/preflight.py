@@ -106,7 +106,10 @@ def check_structure(task: Task) -> nn.Module:
             f"objective={objective.loss}: should be {' or '.join(fitting)} for"
             f" {config.data.target}, a {dataset.task}"
         )
-    model = task.model()
+    with warnings.catch_warnings():
+        # A network without outputs fails below, which is one line.
+        warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
+        model = task.model()
     check_data_parallel(config.trainer, model)
     if config.module.target is not None:
         check_module(config, model)

@@ -50,6 +50,10 @@ MENDED = [
         ["optimizer.lrr=4"],
         "optimizer.lrr=4: SGD takes no such argument; did you mean optimizer.lr?",
     ),
+    (
+        ["model=real_mlp", "+model.out_features=0"],
+        "model._target_=cvtrain.models.real_mlp.RealMlp: a trial forward and backward",
+    ),
     # Settings of Hydra.
     (["hydra.run.dir=."], f"hydra.run.dir=.: {NEW}"),
     (["hydra.run.dir=/"], f"hydra.run.dir=/: {NEW}"),
@@ -62,6 +66,7 @@ MENDED = [
     (["hydra.sweep.subdir=x", *SWEEP], "hydra.sweep.subdir=x: should be left out"),
     (["hydra.job=x"], "Error merging override hydra.job=x"),
     (["hydra.job.env_copy=[NOSUCH]"], "hydra.job.env_copy: NOSUCH should be an environment"),
+    (["hydra.job.env_copy=${seed}"], "hydra.job.env_copy: should be a list of environment"),
     (["+hydra.job.env_set.X=${hydra.job.num}"], "hydra.job.env_set.X: MissingMandatoryValue"),
     (["hydra.run.dir=${hydra.job.num}"], "hydra.run.dir: MissingMandatoryValue"),
     (["hydra.job.name=a/b"], "hydra.job.name=a/b: should have no / in it"),

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("blank_figures")
 
 @pytest.fixture(scope="module")
 def settings(request):
-    """Networks × dtypes: one of them, for `scripts/cvtrain reproduce --quick` trains them all."""
+    """Networks × dtypes: one of them; `scripts/cvtrain reproduce --quick` has the other dtype."""
     return 4 if request.config.getoption("--all") else 1
 
 
