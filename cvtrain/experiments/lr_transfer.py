@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cvtrain.analysis.answer import signed_text
 from cvtrain.analysis.arms import REFERENCE
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.width_transfer import Network, Transfer, networks, transfers
@@ -50,8 +51,7 @@ def report_transfer(sweep: Sweep) -> Document:
             "transfer",
             "Validation loss over the learning rate, a line per width",
             transfer_figure(rows),
-            "Median validation loss over seeds; where lines lie on each other, a"
-            " learning rate serves all widths.",
+            seen_in(rows),
         )
         if rows
         else None,
@@ -201,6 +201,20 @@ def network_table(rows: Sequence[Network]) -> Table:
 def _interval(heading: str, key: str) -> Column:
     return Column(
         heading, lambda r: interval_text(r[key], r[f"{key}_low"], r[f"{key}_high"], "+.2f")
+    )
+
+
+def seen_in(rows: Sequence[Network]) -> str:
+    """Caption of `transfer_figure`: what lines are, and where the widest network's lies."""
+    texts = [
+        f"{signed_text(row.moved.mean, '+.2f')} octaves in {_name(row.parametrisation)}, {row.arm}"
+        for row in rows
+        if row.width == max(row.width for row in rows) and row.moved.known
+    ]
+    placed = f" The widest network’s lies from the narrowest’s by {'; '.join(texts)}."
+    return (
+        "Median validation loss over seeds. Where lines lie on each other, one learning rate serves"
+        f" all widths.{placed if texts else ''}"
     )
 
 

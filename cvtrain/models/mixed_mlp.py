@@ -35,7 +35,8 @@ class MixedMlp(nn.Module):
         normalisation: normalisation between a hidden layer and its activation.
         parametrisation: how weights and updates follow the width, see
             `cvtrain.models.parametrisation.width_factors`.
-        base_width: width of the hidden layers at which all parametrisations are the same network.
+        reference_width: width of the hidden layers at which all parametrisations are the same
+            network.
         dtype: complex64 or complex128; the head has the matching real precision.
 
     Raises:
@@ -53,20 +54,26 @@ class MixedMlp(nn.Module):
         initialisation: Initialisation = "glorot",
         normalisation: Normalisation = "none",
         parametrisation: Parametrisation = "standard",
-        base_width: int = 64,
+        reference_width: int = 64,
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
         if not hidden:
             raise ValueError("hidden=[]: should have at least one width")
-        check_parametrisation(parametrisation, base_width, normalisation, initialisation)
+        check_parametrisation(parametrisation, reference_width, normalisation, initialisation)
         widths = (in_features, *hidden)
         layers = hidden_layers(
-            widths, activation, initialisation, normalisation, dtype, parametrisation, base_width
+            widths,
+            activation,
+            initialisation,
+            normalisation,
+            dtype,
+            parametrisation,
+            reference_width,
         )
         self.trunk = nn.Sequential(*layers)
         head = nn.Linear(2 * hidden[-1], out_features, dtype=dtype.to_real())
-        self.head = parametrised(head, parametrisation, hidden[-1] / base_width, None)
+        self.head = parametrised(head, parametrisation, hidden[-1] / reference_width, None)
         cast_parameters(self, dtype)
 
     def forward(self, x: Tensor) -> Tensor:

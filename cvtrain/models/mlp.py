@@ -35,7 +35,8 @@ class Mlp(nn.Module):
         normalisation: normalisation between a hidden layer and its activation.
         parametrisation: how weights and updates follow the width, see
             `cvtrain.models.parametrisation.width_factors`.
-        base_width: width of the hidden layers at which all parametrisations are the same network.
+        reference_width: width of the hidden layers at which all parametrisations are the same
+            network.
         dtype: complex64 or complex128.
 
     Raises:
@@ -53,17 +54,23 @@ class Mlp(nn.Module):
         initialisation: Initialisation = "glorot",
         normalisation: Normalisation = "none",
         parametrisation: Parametrisation = "standard",
-        base_width: int = 64,
+        reference_width: int = 64,
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
-        check_parametrisation(parametrisation, base_width, normalisation, initialisation)
+        check_parametrisation(parametrisation, reference_width, normalisation, initialisation)
         widths = (in_features, *hidden)
         trunk = hidden_layers(
-            widths, activation, initialisation, normalisation, dtype, parametrisation, base_width
+            widths,
+            activation,
+            initialisation,
+            normalisation,
+            dtype,
+            parametrisation,
+            reference_width,
         )
         head = linear_layer(widths[-1], out_features, initialisation=initialisation, dtype=dtype)
-        fan_in = hidden[-1] / base_width if hidden else None
+        fan_in = hidden[-1] / reference_width if hidden else None
         self.layers = nn.Sequential(*trunk, parametrised(head, parametrisation, fan_in, None))
         cast_parameters(self, dtype)
 
@@ -80,21 +87,21 @@ def hidden_layers(
     normalisation: Normalisation,
     dtype: torch.dtype,
     parametrisation: Parametrisation = "standard",
-    base_width: int = 64,
+    reference_width: int = 64,
 ) -> list[nn.Module]:
     """The hidden layers: for each a linear layer with bias, the normalisation if any, and an
     activation.
 
     Args:
         widths: widths of the input and of each hidden layer.
-        activation, initialisation, normalisation, parametrisation, base_width: as for `Mlp`.
+        activation, initialisation, normalisation, parametrisation, reference_width: as for `Mlp`.
         dtype: complex, or real for real layers; other real parameters are not cast.
     """
     layers: list[nn.Module] = []
     for number, (inputs, outputs) in enumerate(pairwise(widths)):
         layer = linear_layer(inputs, outputs, initialisation=initialisation, dtype=dtype)
-        fan_in = inputs / base_width if number else None
-        layers.append(parametrised(layer, parametrisation, fan_in, outputs / base_width))
+        fan_in = inputs / reference_width if number else None
+        layers.append(parametrised(layer, parametrisation, fan_in, outputs / reference_width))
         layers += normalisation_layers(normalisation, outputs, dtype)
         layers.append(activation_named(activation, dtype))
     return layers

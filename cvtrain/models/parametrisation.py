@@ -28,7 +28,7 @@ PARAMETRISATIONS: tuple[Parametrisation, ...] = ("standard", "mup_sgd", "mup_ada
 
 @dataclass(frozen=True)
 class WidthFactors:
-    """Constant factors of one linear layer; all are 1 at the base width.
+    """Constant factors of one linear layer; all are 1 at the reference width.
 
     Attributes:
         weight: α, factor of the weight in the forward pass.
@@ -44,7 +44,7 @@ class WidthFactors:
 def width_factors(
     parametrisation: Parametrisation, fan_in: float | None, fan_out: float | None
 ) -> WidthFactors:
-    """Factors of a linear layer, relative to the same layer in a network of the base width.
+    """Factors of a linear layer, relative to the same layer in a network of the reference width.
 
     With m = `fan_in` and n = `fan_out` (1 for None), the learning rate of the weight is multiplied
     by n/m for SGD and 1/m for Adam, and that of the bias by n for SGD and 1 for Adam. The standard
@@ -105,20 +105,20 @@ def parametrised(
 
 
 def check_parametrisation(
-    parametrisation: Parametrisation, base_width: int, normalisation: str, initialisation: str
+    parametrisation: Parametrisation, reference_width: int, normalisation: str, initialisation: str
 ) -> None:
     """Check that a multilayer perceptron supports a parametrisation.
 
     Raises:
-        ValueError: the parametrisation does not exist, the base width is below 1, or maximal update
-            is combined with batch normalisation, whose Γ it does not scale, or with an
+        ValueError: the parametrisation does not exist, the reference width is below 1, or maximal
+            update is combined with batch normalisation, whose Γ it does not scale, or with an
             initialisation whose first layer depends on the width.
     """
     if parametrisation not in PARAMETRISATIONS:
         allowed = ", ".join(PARAMETRISATIONS)
         raise ValueError(f"parametrisation={parametrisation}: should be one of {allowed}")
-    if base_width < 1:
-        raise ValueError(f"base_width={base_width}: should be at least 1")
+    if reference_width < 1:
+        raise ValueError(f"reference_width={reference_width}: should be at least 1")
     if parametrisation == "standard":
         return
     if normalisation != "none":

@@ -42,7 +42,7 @@ CASES = [
     (["model._target_=torch.optim.SGD"], ["model._target_=torch.optim.SGD", "Module"]),
     (["model._target_=torch.nn.Linnear"], ["torch.nn.Linnear", "Linear"]),
     (["data._target_=torch.nn.Linear"], ["data._target_=torch.nn.Linear", "Dataset"]),
-    (["model=custom"], ["model._target_", "value is needed"]),
+    (["model=custom"], ["model._target_: should have a value"]),
     (
         [
             "model=custom",

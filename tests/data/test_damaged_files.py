@@ -92,7 +92,7 @@ DAMAGED = [
     (mstar, CHIP, holds(b""), "Invalid header"),
     (mstar, CHIP, holds(b"\x80\x04cos\nsystem\n"), "Invalid header"),
     (mstar, CHIP, chip(NumberOfRows=10**9), "its moduli and phases are no 32-bit numbers"),
-    (mstar, CHIP, chip(NumberOfRows=0), "tells of 0 × 2 pixels"),
+    (mstar, CHIP, chip(NumberOfRows=0), "specifies 0 × 2 pixels"),
     (mstar, CHIP, chip(NumberOfRows="two"), "'two'"),
     (mstar, CHIP, chip(PhoenixHeaderLength=-99), "after -99 bytes"),
     (mstar, CHIP, chip(PhoenixSigSize=9), "no 32-bit numbers"),

@@ -16,9 +16,11 @@ from cvtrain.experiments.activations import report_activations
 from cvtrain.experiments.complex_vs_real import report_complex_vs_real
 from cvtrain.experiments.linear_problem import LinearProblem
 from cvtrain.experiments.linear_runs import LinearRun
+from cvtrain.experiments.lr_transfer import report_transfer
 from cvtrain.experiments.search import report_search
 from cvtrain.experiments.split_vs_modulus import report_semantics
 from tests.analysis.synthetic import row, sweep_of
+from tests.experiments.test_lr_transfer import swept
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -111,12 +113,17 @@ def misadjustments(gain, best, monkeypatch):
     return lms.report_lms(sweep_of([row(0.1, 0.9)]))
 
 
+def widths(gain, best):
+    return report_transfer(swept(slopes={"standard": -best, "mup_sgd": gain}))
+
+
 TRACED = ("paths", "phases")
 """Pictures of traced entries: left blank they are drawn though these runs traced nothing."""
 REPORTS = {
     "activations": activations,
     "complex_vs_real": twins,
     "lms": misadjustments,
+    "lr_transfer": widths,
     "search": search,
     "split_vs_modulus": semantics,
     "stability": limits,
@@ -125,7 +132,10 @@ REPORTS = {
 
 def test_every_experiment_that_draws_is_here():
     names = [module.name for module in pkgutil.iter_modules(experiments.__path__)]
-    drawing = [n for n in names if hasattr(import_module(f"{experiments.__name__}.{n}"), "Picture")]
+    modules = {name: import_module(f"{experiments.__name__}.{name}") for name in names}
+    # lr_factor's figure is that of any report with the signal: tests/report has it.
+    draws = {"Picture", "comparison_picture"}
+    drawing = [name for name, module in modules.items() if draws & vars(module).keys()]
     assert drawing == sorted(REPORTS)
 
 

@@ -38,9 +38,9 @@ def valley(parametrisation, width, slope, shift=0.0, seeds=4, **config):
     return rows
 
 
-def swept(arm_slope=0.0):
+def swept(arm_slope=0.0, slopes=SLOPES):
     rows = []
-    for parametrisation, slope in SLOPES.items():
+    for parametrisation, slope in slopes.items():
         for width in WIDTHS:
             rows += valley(parametrisation, width, slope)
             rows += valley(parametrisation, width, slope + arm_slope, 0.5, **WIRTINGER)

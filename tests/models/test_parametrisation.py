@@ -26,7 +26,7 @@ def mixed(parametrisation, width, **arguments):
         hidden=(width, width),
         initialisation="he",
         parametrisation=parametrisation,
-        base_width=BASE,
+        reference_width=BASE,
         dtype=DTYPE,
         **arguments,
     )
@@ -59,11 +59,11 @@ def linear_layers(network):
 
 @pytest.mark.parametrize("parametrisation", ["mup_sgd", "mup_adam"])
 @pytest.mark.parametrize("network", [Mlp, MixedMlp])
-def test_at_the_base_width_it_is_the_standard_network(parametrisation, network):
+def test_at_the_reference_width_it_is_the_standard_network(parametrisation, network):
     made = []
     for name in ("standard", parametrisation):
         torch.manual_seed(0)
-        arguments = {"hidden": (16, 16), "initialisation": "he", "base_width": 16}
+        arguments = {"hidden": (16, 16), "initialisation": "he", "reference_width": 16}
         made.append(network(8, 3, **arguments, parametrisation=name, dtype=DTYPE))
     plain, scaled = made
     assert all(map(torch.equal, plain.state_dict().values(), scaled.state_dict().values()))
@@ -153,7 +153,7 @@ def test_a_step_moves_features_alike_at_any_width():
             {"parametrisation": "mup_adam", "initialisation": "he", "normalisation": "batch"},
             "normalisation=batch: should be none for parametrisation=mup_adam",
         ),
-        ({"base_width": 0}, "base_width=0: should be at least 1"),
+        ({"reference_width": 0}, "reference_width=0: should be at least 1"),
     ],
 )
 def test_what_maximal_update_does_not_cover_is_refused(bad, message):

@@ -90,7 +90,7 @@ def test_references_that_no_run_writes_are_refused_in_a_line(sweep, tmp_path, re
     def change(content):
         content["references"] = [reference]
 
-    with pytest.raises(InputError, match=r"references\.0.*(should be|is needed)"):
+    with pytest.raises(InputError, match=r"references\.0.*should (be|have)"):
         edited(sweep, tmp_path, change)
 
 

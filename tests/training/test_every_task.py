@@ -69,6 +69,8 @@ def test_every_generated_task_is_here():
         "fashion_fft",
         "miccai2023",
         "mnist_fft",
+        "mri_image",
+        "mri_undersampled",
         "mstar",
         "polsf",
         "s1slc",
