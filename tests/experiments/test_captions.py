@@ -133,7 +133,7 @@ REPORTS = {
 def test_every_experiment_that_draws_is_here():
     names = [module.name for module in pkgutil.iter_modules(experiments.__path__)]
     modules = {name: import_module(f"{experiments.__name__}.{name}") for name in names}
-    # lr_factor's figure is that of any report with the signal: tests/analysis/test_predicted_factor.py.
+    # lr_factor's figure is in any report with the signal: tests/analysis/test_predicted_factor.py.
     draws = {"Picture", "comparison_picture"}
     drawing = [name for name, module in modules.items() if draws & vars(module).keys()]
     assert drawing == sorted(REPORTS)
