@@ -162,9 +162,7 @@ def test_a_callback_that_leaves_the_epoch_makes_the_run_fail(tmp_path):
 
 
 @pytest.mark.parametrize("accumulated", [1, 2])
-def test_processes_end_together_where_a_callback_ends_one_of_them(
-    tmp_path, accumulated, forked_beside
-):
+def test_processes_end_together_where_a_callback_ends_one_of_them(tmp_path, accumulated):
     stop = {"_target_": STOP, "step": 2, "rank": 1, "accumulated": accumulated}
     several = "trainer.devices=2", f"trainer.accumulate_grad_batches={accumulated}"
     run = trained(tmp_path, *several, "trainer.accelerator=cpu", callback=stop)
