@@ -15,7 +15,7 @@ from cvtrain.analysis.comparison import Arm, Group
 from cvtrain.analysis.grid import Grid
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.registration import register
-from cvtrain.analysis.replicates import replicate_means
+from cvtrain.analysis.replicates import RunKey, replicate_means
 from cvtrain.analysis.statistics import Interval, RealArray, interval
 
 STANDARD = "standard"
@@ -122,37 +122,38 @@ def _network(parametrisation: str, arm: Arm, width: int, group: Group, narrowest
     )
 
 
-def slopes(rows: Sequence[Network]) -> RealArray:
+def slopes(rows: Sequence[Network]) -> tuple[tuple[RunKey, ...], RealArray]:
     """Octaves per doubling of the width for each seed or split, from the widths that have shifts.
 
     Args:
-        rows: networks of one parametrisation and arm.
+        rows: networks of one parametrisation and arm, the narrowest first.
 
     Returns:
-        `[seeds]`; empty if fewer than two widths have shifts.
+        splits and seeds of the runs, and the values `[seeds]`; both are empty if fewer than two
+        widths have shifts, or if these are of other seeds.
     """
     known = [row for row in rows if row.shifts]
-    sizes = {len(row.shifts) for row in known}
-    if len({row.width for row in known}) < 2 or len(sizes) > 1:
-        return np.array([])
+    keys = {tuple(key for key in row.grid.keys if key in rows[0].grid.keys) for row in known}
+    # Shifts belong together by their position, so all must be of the same runs.
+    if len({row.width for row in known}) < 2 or len(keys) > 1:
+        return (), np.array([])
     doublings = [math.log2(row.width) for row in known]
-    return np.array(
-        [
-            float(np.polyfit(doublings, of_seed, 1)[0])
-            for of_seed in zip(*(row.shifts for row in known), strict=True)
-        ]
-    )
+    of_seeds = zip(*(row.shifts for row in known), strict=True)
+    values = [float(np.polyfit(doublings, shifts, 1)[0]) for shifts in of_seeds]
+    return keys.pop(), np.array(values)
 
 
 def transfers(rows: Sequence[Network]) -> Iterator[Transfer]:
     """The slope of every parametrisation and arm; the reference's first."""
     for parametrisation in dict.fromkeys(row.parametrisation for row in rows):
-        reference: RealArray | None = None
+        reference: tuple[tuple[RunKey, ...], RealArray] | None = None
         for arm in dict.fromkeys(row.arm for row in rows):
-            own = slopes([r for r in rows if (r.parametrisation, r.arm) == (parametrisation, arm)])
+            keys, own = slopes(
+                [r for r in rows if (r.parametrisation, r.arm) == (parametrisation, arm)]
+            )
             difference = None
             if reference is None:
-                reference = own
-            elif len(own) == len(reference):
-                difference = interval(own - reference)
+                reference = keys, own
+            elif keys == reference[0]:
+                difference = interval(own - reference[1])
             yield Transfer(parametrisation, arm, interval(own), difference)

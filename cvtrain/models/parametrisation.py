@@ -6,7 +6,7 @@ maximal update (µP) the features of every layer change equally per step at any 
 learning rate stays the same. The learning rate that µP requires of each layer is expressed here by
 constant factors in the forward pass, so that one learning rate suits all layers and optimizers need
 no changes: a weight α·w at the rate η moves like a weight at the rate α²η with SGD, and at αη with
-Adam (Yang et al. 2022, lemma J.1). For a complex weight E|w|² replaces the variance, and w.grad,
+Adam. For a complex weight E|w|² replaces the variance, and w.grad,
 including a convention's constant factor, replaces the gradient.
 
 Yang and Hu 2021, Feature learning in infinite-width neural networks, arXiv:2011.14522; Yang et al.

@@ -64,6 +64,21 @@ def test_an_arm_that_breaks_the_transfer_is_seen():
     assert differences == pytest.approx([0.25, 0.25], abs=0.02)
 
 
+def test_seeds_that_one_width_lacks_are_paired_with_no_others():
+    runs = swept().runs
+    of_arm = runs["convention.scale"] == 0.5
+    narrow = runs["model.hidden"].map(lambda hidden: hidden[0] == WIDTHS[0])
+    lacking = (of_arm & (runs["seed"] == 0)) | (~of_arm & (runs["seed"] == 3))
+    sweep = sweep_of(runs[~lacking].drop(columns=["run", "directory"]).to_dict("records"))
+    moved = list(transfers(networks(sweep)))
+    assert [one.slope.seeds for one in moved] == [3] * 4
+    assert all(one.difference is None for one in moved)
+    # The narrowest network is what all others are compared with.
+    lacking = narrow & (runs["seed"] == 0)
+    sweep = sweep_of(runs[~lacking].drop(columns=["run", "directory"]).to_dict("records"))
+    assert [one.slope.seeds for one in transfers(networks(sweep))] == [3] * 4
+
+
 def test_a_kept_rate_costs_what_its_run_lost():
     rows = networks(swept())
     widest = {(r.parametrisation, r.arm): r for r in rows if r.width == WIDTHS[-1]}
