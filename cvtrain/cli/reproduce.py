@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 from time import monotonic
 
 from cvtrain.cli.parser import CommandParser
-from cvtrain.experiments.registry import suite
+from cvtrain.experiments.registry import Experiment, suite
 from cvtrain.process.errors import InputError, RunFailed
 from cvtrain.process.exit_status import FAILED, run_command
 from cvtrain.process.signals import interruption
@@ -20,9 +20,10 @@ from cvtrain.process.signals import interruption
 TITLE = "What the factor 2 in w.grad changes: every experiment"
 NAME = "cvtrain reproduce"
 DESCRIPTION = """\
-Run every experiment of the ablation suite and build one report on all of them. A table lists the
-claims of each and whether they hold, also in claims.md and claims.json. Completed experiments are
-not trained again."""
+Run every experiment of the suite and build one report on all of them. A table lists the claims
+of each and whether they hold, also in claims.md and claims.json. Completed experiments are not
+trained again. Experiments on measured data are left out where their files are missing, large ones
+from the quick form."""
 REPRODUCED = 0
 STOPPED = (130, 141, 143)
 
@@ -53,14 +54,44 @@ def run(arguments: Sequence[str] | None = None) -> int:
         help=f"only these, of {', '.join(experiments)}",
     )
     options = parser.parse_args(arguments)
-    unknown = [name for name in options.experiments if name not in experiments]
-    if unknown:
-        raise InputError(
-            f"{unknown[0]}: should be an experiment of the suite: {', '.join(experiments)}"
-        )
     root = options.folder or Path("outputs") / ("reproduce_quick" if options.quick else "reproduce")
-    names = [name for name in experiments if name in options.experiments or not options.experiments]
-    return reproduce(root, names, options.quick)
+    return reproduce(root, chosen(experiments, options.experiments, options.quick), options.quick)
+
+
+def chosen(
+    experiments: Mapping[str, Experiment], wanted: Collection[str], quick: bool
+) -> list[str]:
+    """The names of the experiments to run, in the order of the suite.
+
+    Args:
+        experiments: the suite.
+        wanted: names of the experiments to run; empty: all that can be. One line says which cannot.
+        quick: whether to run their quick forms.
+
+    Raises:
+        InputError: a wanted experiment is not in the suite, has no quick form, or lacks a file.
+    """
+    obstacles = {name: _obstacle(one, quick) for name, one in experiments.items()}
+    for name in wanted:
+        if name not in experiments:
+            raise InputError(
+                f"{name}: should be an experiment of the suite: {', '.join(experiments)}"
+            )
+        if obstacles[name]:
+            raise InputError(f"{name}: {obstacles[name]}")
+    for name, obstacle in obstacles.items():
+        if obstacle and not wanted:
+            print(f"reproduce: {name} is left out: {obstacle}", file=sys.stderr)
+    return [name for name in experiments if name in wanted or not (wanted or obstacles[name])]
+
+
+def _obstacle(one: Experiment, quick: bool) -> str:
+    from cvtrain.data.idx import find_idx
+
+    missing = [file for file in one.files if find_idx(Path(file).parent, Path(file).name) is None]
+    if missing:
+        return f"{missing[0]} is missing; docs/tasks.md says where to get it"
+    return "it has no quick form" if quick and one.quick is None else ""
 
 
 def reproduce(root: Path, names: Sequence[str], quick: bool) -> int:
@@ -73,10 +104,8 @@ def reproduce(root: Path, names: Sequence[str], quick: bool) -> int:
     from cvtrain.experiments.judged_claims import JudgedClaims
     from cvtrain.experiments.publish import publish_together
 
-    quick_forms = suite()
-    commands = {
-        name: [f"+experiment={name}", *(quick_forms[name] if quick else ())] for name in names
-    }
+    quick_forms = {name: one.quick or () for name, one in suite().items() if quick}
+    commands = {name: [f"+experiment={name}", *quick_forms.get(name, ())] for name in names}
     broken = []
     for position, name in enumerate(names, start=1):
         interruption.check()

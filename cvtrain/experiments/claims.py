@@ -216,6 +216,17 @@ def equal_pairs(optimizer: str, arm: str) -> Measure:
     return measure
 
 
+def pairs_of_laws(document: Document) -> Count:
+    """Measure of a sweep: how many of all pairs of runs that laws make equal are equal."""
+    laws = [
+        one["law"]
+        for group in document.facts.get("verdict", ())
+        for one in group["arms"]
+        if one["law"] is not None
+    ]
+    return Count(sum(law["equal"] for law in laws), sum(law["pairs"] for law in laws))
+
+
 def curve_estimate(optimizer: str, arm: str, number: Literal["shift", "rest"]) -> Measure:
     """Measure of a sweep: the ``shift`` from the reference's curve to an arm's, in octaves, or the
     ``rest``, the log ratio of test losses that remains after the shift."""

@@ -10,6 +10,7 @@ import pandas as pd
 
 from cvtrain.analysis.arms import REFERENCE, label_runs
 from cvtrain.analysis.load import Sweep
+from cvtrain.experiments.claims import Claim, pairs_of_laws, row_estimate
 from cvtrain.experiments.registry import Experiment
 from cvtrain.process.errors import InputError
 from cvtrain.report.cells import words
@@ -96,4 +97,24 @@ def _sentences(comparisons: Sequence[PairedComparison], sizes: Table) -> Iterato
     )
 
 
-EXPERIMENT = Experiment(report_complex_vs_real)
+EXPERIMENT = Experiment(
+    report_complex_vs_real,
+    claims=(
+        Claim("Runs that a law makes equal are equal, bit for bit.", pairs_of_laws),
+        *(
+            Claim(
+                f"On noncircular noise the complex network is better with {optimizer}.",
+                row_estimate("complex_vs_real", {"task": "noncircular", "optimizer": optimizer}),
+                above=0.0,
+                unit="points",
+            )
+            for optimizer in ("SGD", "Adam")
+        ),
+        Claim(
+            "On the equalizer the complex network has a smaller error with Adam.",
+            row_estimate("complex_vs_real", {"task": "equalizer", "optimizer": "Adam"}),
+            below=0.0,
+            unit="dB",
+        ),
+    ),
+)

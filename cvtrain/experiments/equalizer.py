@@ -17,6 +17,7 @@ from cvtrain.analysis.load import Sweep
 from cvtrain.config.sections import TargetConfig
 from cvtrain.data.load import build_dataset
 from cvtrain.data.split import Split, in_memory
+from cvtrain.experiments.claims import Claim, pairs_of_laws
 from cvtrain.experiments.registry import Experiment
 from cvtrain.process.errors import InputError
 from cvtrain.report.cells import Record, number, words
@@ -163,4 +164,7 @@ def polynomial_mse(train: Split, test: Split, order: int, conjugates: bool) -> f
     return float(np.mean(np.abs(error) ** 2))
 
 
-EXPERIMENT = Experiment(report_equalizer)
+EXPERIMENT = Experiment(
+    report_equalizer,
+    claims=(Claim("Runs that a law makes equal are equal, bit for bit.", pairs_of_laws),),
+)

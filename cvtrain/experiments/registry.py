@@ -40,15 +40,18 @@ class Experiment:
         variants: function that returns lists of overrides, each of which is trained at every
             combination of the YAML's axes; the YAML refers to them by ``hydra.sweeper.variants:
             ${variants:NAME}``.
-        quick: overrides with which it takes seconds in `cvtrain reproduce --quick`; None: it is not
-            part of that suite.
+        quick: overrides with which it takes seconds in `cvtrain reproduce --quick`; None: that
+            form leaves it out.
         claims: claims of the experiment, for the table at the end of `cvtrain reproduce`.
+        files: files of measured data that it reads, with or without ``.gz``, relative to the
+            working directory; the suite leaves it out where one of them is missing.
     """
 
     report: Report | None = None
     variants: Callable[[], list[list[str]]] | None = None
     quick: tuple[str, ...] | None = None
     claims: tuple[Claim, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 def variants_override(variants: Sequence[Sequence[str]]) -> str:
@@ -83,10 +86,10 @@ def names() -> list[str]:
     return sorted(defined, key=lambda name: (name != "sweep", name))
 
 
-def suite() -> dict[str, tuple[str, ...]]:
-    """The experiments that `cvtrain reproduce` runs, with the overrides of their quick forms."""
-    quick_forms = {name: experiment(name).quick for name in names()}
-    return {name: quick for name, quick in quick_forms.items() if quick is not None}
+def suite() -> dict[str, Experiment]:
+    """The experiments that `cvtrain reproduce` runs: those with claims or a quick form."""
+    defined = {name: experiment(name) for name in names()}
+    return {name: one for name, one in defined.items() if one.claims or one.quick is not None}
 
 
 def check_analysis(name: str | None) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from cvtrain.cli import reproduce as module
-from cvtrain.cli.reproduce import complete, main
+from cvtrain.cli.reproduce import chosen, complete, main
 from cvtrain.config.compose import configuration_folder
 from cvtrain.experiments.claims import TOO_SMALL
-from cvtrain.experiments.registry import suite
+from cvtrain.experiments.registry import Experiment, experiment, suite
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -21,21 +22,45 @@ SMALL = ("seed=0", "max_steps=10", "model.hidden=[4]", "signals.scalars_every=10
 SWEEP = (*SMALL, "lr_octave=0", "optimizer=sgd")
 
 
+def quick_suite(**quick_forms: tuple[str, ...]) -> dict[str, Experiment]:
+    """Experiments of the suite with other quick forms."""
+    return {name: replace(experiment(name), quick=quick) for name, quick in quick_forms.items()}
+
+
 @pytest.fixture
 def small(monkeypatch):
     """A suite of two short experiments."""
-    short = {"weight_decay": SMALL, "sweep": SWEEP}
+    short = quick_suite(weight_decay=SMALL, sweep=SWEEP)
     monkeypatch.setattr(module, "suite", lambda: short)
     return short
 
 
 def test_every_experiment_of_the_suite_is_there():
     files = {path.stem for path in EXPERIMENT_FILES.glob("*.yaml")}
+    # `article` is one step by hand, `conjugation` never learns, `search` compares nothing.
+    assert files - set(suite()) == {"article", "conjugation", "search"}
     assert set(suite()) <= files
-    # `article` is one step by hand, `conjugation` never learns, `search` compares nothing, and the
-    # others ask the same question of other tasks.
-    tasks = {"complex_vs_real", "copy_memory", "equalizer", "mnist", "mri", "segmentation"}
-    assert files - set(suite()) == {"article", "conjugation", "search"} | tasks
+
+
+def test_what_cannot_be_run_is_left_out_with_the_reason_or_refused_if_it_is_wanted(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    large = {"complex_vs_real", "copy_memory", "equalizer", "segmentation"}
+    measured = {"mri": "data/mri/cartesian_ksp.npy", "mnist": "data/mnist/t10k-images-idx3-ubyte"}
+    assert set(suite()) - set(chosen(suite(), [], quick=True)) == large | set(measured)
+    assert set(suite()) - set(chosen(suite(), [], quick=False)) == set(measured)
+    lines = capsys.readouterr().err.splitlines()
+    for name, file in measured.items():
+        assert sum(f"{name} is left out: {file} is missing" in line for line in lines) == 2
+    assert main(["mri"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert main(["--quick", "equalizer"]) == 2
+    assert "equalizer: it has no quick form" in capsys.readouterr().err
+    for file in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte.gz"):
+        (tmp_path / "data" / "mnist").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / "mnist" / file).touch()
+    assert "mnist" in chosen(suite(), [], quick=False)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXPERIMENT_FILES.glob("*.yaml")))
@@ -97,7 +122,7 @@ def test_what_another_command_made_is_kept_and_not_taken_for_this_one(
     arguments = ["sweep", "--quick", "--folder", str(tmp_path)]
     assert main(arguments) == 0
     longer = tuple("max_steps=12" if text == "max_steps=10" else text for text in SWEEP)
-    monkeypatch.setattr(module, "suite", lambda: {"sweep": longer})
+    monkeypatch.setattr(module, "suite", lambda: quick_suite(sweep=longer))
     assert main(arguments) == 0
     command = ["+experiment=sweep", *longer]
     assert complete(tmp_path, "sweep", command) == tmp_path / "sweep_2"
@@ -105,7 +130,7 @@ def test_what_another_command_made_is_kept_and_not_taken_for_this_one(
 
 
 def test_an_experiment_that_fails_stops_no_other_and_is_named(small, tmp_path, capsys, monkeypatch):
-    broken = {**small, "weight_decay": ("max_steps=-1",)}
+    broken = quick_suite(weight_decay=("max_steps=-1",), sweep=SWEEP)
     monkeypatch.setattr(module, "suite", lambda: broken)
     assert main(["--quick", "--folder", str(tmp_path)]) == 1
     shown = capsys.readouterr()
@@ -113,7 +138,7 @@ def test_an_experiment_that_fails_stops_no_other_and_is_named(small, tmp_path, c
     judged = json.loads((tmp_path / "claims.json").read_text(encoding="utf-8"))["claims"]
     why = {row["why"] for row in judged if row["experiment"] == "weight_decay"}
     assert why == {"the experiment was not completed"}
-    command = ["+experiment=sweep", *broken["sweep"]]
+    command = ["+experiment=sweep", *SWEEP]
     assert complete(tmp_path, "sweep", command) is not None
 
 

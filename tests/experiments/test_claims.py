@@ -12,11 +12,12 @@ import pytest
 from cvtrain.analysis.arms import REFERENCE
 from cvtrain.analysis.load import load
 from cvtrain.config.compose import configuration_folder
-from cvtrain.experiments import lr_transfer
-from cvtrain.experiments.claims import TOO_SMALL, Claim, Count, Estimate, judge
+from cvtrain.experiments import lr_transfer, mri
+from cvtrain.experiments.claims import TOO_SMALL, Claim, Count, Estimate, judge, pairs_of_laws
 from cvtrain.experiments.judged_claims import JudgedClaims
 from cvtrain.experiments.publish import report_on
 from cvtrain.experiments.registry import experiment, module_of, names, suite
+from cvtrain.experiments.sweep import HALF_GRADIENT, HALF_LOSS
 from cvtrain.report.document import Document, Section, Table
 from tests.analysis.simulated import curve
 from tests.analysis.synthetic import write_run
@@ -184,6 +185,18 @@ ROWS = {
         {"parametrisation": name, "arm": REFERENCE} for name in lr_transfer.NAMES.values()
     ],
 }
+ROWS["complex_vs_real"] = [
+    {"task": task, "optimizer": name}
+    for task in ("digits_fft", "noncircular", "equalizer")
+    for name in ("SGD", "Adam")
+]
+GROUPS = {
+    "mri": [
+        f"{name}, variant={task}"
+        for name in ("SGD", "Adam")
+        for task in ("coil images", "undersampled")
+    ]
+}
 TABLES = {
     "lr_factor": "predicted_factors",
     "lr_sensitivity": "sensitivity",
@@ -193,16 +206,44 @@ TABLES |= {"activations": "effects"}
 FACTS = ("exact_pairs", "equal_pairs", "trials", "as_predicted", "rules", "turn_as_predicted")
 
 
-@pytest.mark.parametrize("name", sorted(set(suite()) - {"sweep", "verdict"}))
+@pytest.mark.parametrize("name", sorted(suite()))
 def test_every_claim_reads_a_row_that_its_report_has(name):
     """Rows as the report names them: what is claimed of another name would never be decided."""
     rows = [{**NUMBERS, **ENDS, **row} for row in ROWS.get(name) or of_interaction(name)]
+    interval = {"mean": 0.1, "low": 0.0, "high": 0.2}
+    arms = [
+        {
+            "arm": arm,
+            "registration": {"shift": interval, "rest": interval},
+            "optimum": {"difference": interval},
+            "law": law,
+        }
+        for arm, law in ((HALF_GRADIENT, None), (HALF_LOSS, {"equal": 2, "pairs": 2}))
+    ]
+    groups = [
+        {"group": group, "arms": arms} for group in GROUPS.get(name, ("SGD", "Adam", "RMSprop"))
+    ]
     table = Table(TABLES.get(name, name), "", (), tuple(rows))
-    facts = dict.fromkeys(FACTS, 2)
+    facts: dict[str, object] = {**dict.fromkeys(FACTS, 2), "verdict": groups}
     document = Document("", (), (Section("", tables=(table,)),), facts=facts)
     for claim in experiment(name).claims:
         one = judge(name, claim, document, quick=False)
         assert one.record["measured"], claim.text
+
+
+def test_tasks_of_the_scan_are_those_of_its_configuration():
+    text = (Path(configuration_folder()) / "experiment" / "mri.yaml").read_text()
+    assert all(f"variant='{task}'" in text for task in (mri.IMAGE, mri.UNDERSAMPLED))
+    assert {group.partition("=")[2] for group in GROUPS["mri"]} == {mri.IMAGE, mri.UNDERSAMPLED}
+
+
+def test_pairs_of_all_arms_of_all_groups_count():
+    def arms(*equal):
+        return [{"law": None}, *({"law": {"equal": n, "pairs": 4}} for n in equal)]
+
+    facts = {"verdict": [{"group": "SGD", "arms": arms(4, 3)}, {"group": "Adam", "arms": arms(4)}]}
+    assert pairs_of_laws(Document("", (), (), facts=facts)) == Count(11, 12)
+    assert pairs_of_laws(EMPTY) == Count(0, 0)
 
 
 def test_variants_of_the_sensitivity_are_those_of_its_configuration():

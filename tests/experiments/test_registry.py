@@ -56,7 +56,7 @@ def own(tmp_path, monkeypatch):
 
 def test_one_file_and_one_yaml_make_an_experiment(own):
     assert "own" in names()
-    assert suite()["own"] == ("seed=0",)
+    assert suite()["own"].quick == ("seed=0",)
     given = ["--config-dir", str(own / "conf"), "+experiment=own"]
     assert main([*given, f"hydra.sweep.dir={own / 'sweep'}"]) == 0
     runs = load(own / "sweep").runs
