@@ -1,4 +1,5 @@
-"""Judge the claims of several experiments by their reports, print them and write them to files."""
+"""Judge the claims of several experiments by their reports, print them and write them to files,
+with a table of how each experiment was run."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from cvtrain.process.plain_text import say
 from cvtrain.report.console import report_console
 from cvtrain.report.document import Document, Section, Sentence
 from cvtrain.report.export import markdown_table
+from cvtrain.report.origin import runs_table
 from cvtrain.runs.files import write_atomically
 from cvtrain.runs.json_file import write_json
 from cvtrain.runs.safe_names import from_here
@@ -44,16 +46,19 @@ class JudgedClaims:
     def __init__(self, names: Sequence[str], places: Mapping[str, str], quick: bool) -> None:
         self._names, self._places, self._quick = names, places, quick
         self.judgements = self._judged({})
+        self.runs = runs_table({})
 
     def section(self, documents: Mapping[str, Document]) -> Section:
-        """Judge the claims by the reports, and make the section of the page about them.
+        """Judge the claims by the reports, and make the section of the page about them and about
+        how the experiments were run.
 
         Args:
             documents: reports by the name of their directory.
         """
         self.judgements = self._judged(documents)
+        self.runs = runs_table({name: one.origin for name, one in documents.items() if one.origin})
         table = claims_table(self.judgements)
-        return Section("Claims", (Sentence(self.summary, (table.name,)),), (table,))
+        return Section("Claims", (Sentence(self.summary, (table.name,)),), (table, self.runs))
 
     @property
     def summary(self) -> str:
@@ -82,7 +87,8 @@ class JudgedClaims:
         console.print(table)
         say(self.summary)
         folder.mkdir(parents=True, exist_ok=True)
-        text = f"{self.summary}\n\n{markdown_table(claims_table(self.judgements))}\n"
+        tables = (markdown_table(table) for table in (claims_table(self.judgements), self.runs))
+        text = "\n\n".join((self.summary, *tables)) + "\n"
         write_atomically(folder / "claims.md", lambda file: file.write(text.encode()))
         write_json(
             folder / "claims.json",

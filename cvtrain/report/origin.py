@@ -15,7 +15,7 @@ from cvtrain.config.overrides import parse_override
 from cvtrain.config.python_objects import is_registered, name_of
 from cvtrain.process.plain_text import printed_command
 from cvtrain.process.regular_file import kind_of, read_regular
-from cvtrain.report.cells import words
+from cvtrain.report.cells import Record, words
 from cvtrain.report.document import Origin, Table
 from cvtrain.runs.journal import SWEEP_FILE
 from cvtrain.runs.run_json import read_record
@@ -37,6 +37,23 @@ def origin(sweep: Sweep) -> Origin | None:
     columns = (words("", "fact"), words("", "value"))
     table = Table("origin", "How it was run", columns, tuple(records))
     return Origin(_sentence(facts), table, facts)
+
+
+def runs_table(origins: Mapping[str, Origin]) -> Table:
+    """The table on the runs of several sweeps: their data, number, seeds, machine and time.
+
+    Args:
+        origins: origins by the name of the sweep.
+    """
+    columns = ("sweep", "data", "samples", "runs", "seeds", "splits", "machine", "when", "command")
+    return Table(
+        "runs",
+        "How each was run",
+        tuple(words(name, name) for name in columns),
+        tuple(_run_record(name, one.facts) for name, one in origins.items()),
+        "samples: training / validation / test; splits: draws of the data, or of its division",
+        numbered=True,
+    )
 
 
 def target_name(target: object) -> str:
@@ -88,6 +105,21 @@ def _facts(directory: Path, runs: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def _run_record(name: str, facts: Mapping[str, Any]) -> Record:
+    samples = ("/".join(f"{number:,}" for number in one.values()) for one in facts["samples"])
+    return {
+        "sweep": name,
+        "data": named(facts["data"], "data sets"),
+        "samples": named(list(samples), "sizes"),
+        "runs": f"{facts['runs']:,}",
+        "seeds": len(facts["seeds"]),
+        "splits": max(1, len(facts["data_seeds"])),
+        "machine": " or ".join(_machine(one) for one in facts["machines"] if one),
+        "when": _when(facts),
+        "command": facts["command"] or "",
+    }
+
+
 def _sentence(facts: Mapping[str, Any]) -> str:
     """E.g. ``digits_fft (1,077 training, 360 validation and 360 test samples) learned by mixed_mlp
     (8,320 complex and 1,292 real parameters) with SGD and Adam: 348 runs of 200 steps in batches of
@@ -128,7 +160,11 @@ def _rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     threads = f"{_range(facts['threads'])} thread{'s' if facts['threads'] != [1] else ''}"
     engines = ["together as stacks" if e == "stack" else "one by one" for e in facts["engines"]]
     yield "trained", ", ".join((*facts["devices"], threads, " and ".join(sorted(engines))))
-    yield "when", f"{facts['started'][:16].replace('T', ' ')} UTC, {_duration(facts['seconds'])}"
+    yield "when", _when(facts)
+
+
+def _when(facts: Mapping[str, Any]) -> str:
+    return f"{facts['started'][:16].replace('T', ' ')} UTC, {_duration(facts['seconds'])}"
 
 
 def _machine(machine: Mapping[str, str]) -> str:

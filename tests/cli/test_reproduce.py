@@ -92,6 +92,8 @@ def test_what_is_complete_is_not_run_again_and_all_of_it_is_on_one_page(small, t
     assert first == "Of 7 claims 2 hold, 0 do not, 5 are inconclusive. [claims]"
     judged = json.loads((tmp_path / "claims.json").read_text(encoding="utf-8"))
     assert {row["why"] for row in judged["claims"] if row["value"] is not None} == {TOO_SMALL}
+    listed = (tmp_path / "claims.md").read_text(encoding="utf-8").replace("\\", "")
+    assert all(f"cvtrain +experiment={name}" in listed for name in small)
     (tmp_path / "claims.json").unlink()
     assert main(arguments) == 0
     shown = capsys.readouterr()

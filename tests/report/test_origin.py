@@ -6,9 +6,10 @@ import json
 
 import pytest
 
+from cvtrain.analysis.load import load
 from cvtrain.cli.train import main as train
 from cvtrain.experiments.publish import publish, report_on
-from cvtrain.report.origin import origin, target_name
+from cvtrain.report.origin import origin, runs_table, target_name
 from cvtrain.runs.versions import machine
 from tests.analysis.synthetic import row, sweep_of
 
@@ -52,6 +53,17 @@ def test_the_page_and_its_text_have_the_same_facts(trained):
         assert "1,078 training" in text
         assert facts["started"][:10] in text
         assert facts["machines"][0]["code_path"] in text
+
+
+def test_the_table_of_several_sweeps_has_a_row_of_each(trained):
+    one = report_on(load(trained)).origin
+    (row, again) = runs_table({"a": one, "b": one}).records
+    assert (row["sweep"], again["sweep"]) == ("a", "b")
+    assert row["data"] == "digits_fft" and row["samples"] == "1,078/360/359"
+    assert (row["runs"], row["seeds"], row["splits"]) == ("4", 2, 1)
+    assert machine()["processor"] in row["machine"]
+    assert row["when"].startswith(f"{one.facts['started'][:10]} ")
+    assert row["command"].startswith("cvtrain +experiment=sweep optimizer=sgd")
 
 
 def test_a_single_run_has_its_command_too(command):
