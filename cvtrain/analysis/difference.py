@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from cvtrain.analysis.grid import RESULTS
 from cvtrain.analysis.replicates import RunKey, paired_differences, replicates, run_keys
@@ -70,8 +70,9 @@ def paired_difference(reference: pd.DataFrame, other: pd.DataFrame, metric: str)
     if len(differences) > 1 and constant(differences):
         low = high = mean  # the interval of equal differences is that one number
     elif len(differences) > 1:
-        ends = stats.ttest_1samp(differences, 0.0).confidence_interval(CONFIDENCE)
-        low, high = float(ends.low), float(ends.high)
+        tail = (1 - CONFIDENCE) / 2
+        reach = stdtrit(len(differences) - 1, [tail, 1 - tail])
+        low, high = map(float, mean + reach * _standard_error(differences))
     return Difference(mean, low, high, len(keys), identical, int(failed.sum()), differences)
 
 
@@ -137,7 +138,13 @@ def student_p(differences: RealArray) -> float:
         return math.nan
     if constant(differences):
         return 1.0 if differences[0] == 0 else 0.0
-    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+    t = abs(differences.mean()) / _standard_error(differences)
+    return float(2 * stdtr(len(differences) - 1, -t))
+
+
+def _standard_error(values: RealArray) -> float:
+    n = len(values)
+    return float(np.sqrt(values.var() * (n / (n - 1)) / n))
 
 
 def adjusted_p(differences: Sequence[Difference]) -> list[float]:
@@ -150,5 +157,9 @@ def adjusted_p(differences: Sequence[Difference]) -> list[float]:
         student_p(d.values) if len(d.values) >= SEEDS_NEEDED else math.nan for d in differences
     ]
     known = [p for p in plain if not math.isnan(p)]
-    adjusted = iter(stats.false_discovery_control(known) if known else ())
+    if not known:
+        return plain
+    from scipy import stats  # takes a second to import
+
+    adjusted = iter(stats.false_discovery_control(known))
     return [p if math.isnan(p) else float(next(adjusted)) for p in plain]

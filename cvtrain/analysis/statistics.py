@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import ndtr, stdtr, stdtrit
 
 RealArray = npt.NDArray[np.float64]
 CONFIDENCE = 0.95
@@ -72,7 +72,7 @@ class Summary:
 
     def interval(self) -> Interval:
         """The interval at `CONFIDENCE`, of Student's t."""
-        half = self.error * float(stats.t.ppf((1 + CONFIDENCE) / 2, max(self.freedom, 1)))
+        half = self.error * float(stdtrit(max(self.freedom, 1), (1 + CONFIDENCE) / 2))
         return Interval(self.mean, self.mean - half, self.mean + half, self.seeds)
 
     def difference_p(self) -> float:
@@ -84,7 +84,7 @@ class Summary:
             return math.nan
         if self.error == 0:
             return 1.0 if self.mean == 0 else 0.0
-        return float(2 * stats.t.sf(abs(self.mean) / self.error, self.freedom))
+        return float(2 * stdtr(self.freedom, -abs(self.mean) / self.error))
 
     def equivalence_p(self, margin: float) -> float:
         """The p-value of two one-sided tests (TOST): small where the mean lies within ±margin.
@@ -99,7 +99,7 @@ class Summary:
             return math.nan
         if self.error == 0:
             return 0.0 if abs(self.mean) < margin else 1.0
-        return float(stats.t.sf((margin - abs(self.mean)) / self.error, self.freedom))
+        return float(stdtr(self.freedom, (abs(self.mean) - margin) / self.error))
 
     def seeds_for_answer(
         self, margin: float, level_at: Callable[[RealArray], RealArray]
@@ -119,10 +119,10 @@ class Summary:
         freedom = np.maximum(n - 2 * (TRIM * n).astype(int) - 1, 1)
         errors = self.error * math.sqrt(self.seeds) / np.sqrt(n)
         level = level_at(n.astype(np.float64))
-        mean, reach = abs(self.mean), stats.t.ppf(1 - level, freedom)
-        equal = stats.norm.cdf((margin - mean) / errors - reach)
-        equal -= stats.norm.sf((margin + mean) / errors - reach)
-        differ = stats.norm.cdf(mean / errors - stats.t.ppf(1 - level / 2, freedom))
+        mean, reach = abs(self.mean), stdtrit(freedom, 1 - level)
+        equal = ndtr((margin - mean) / errors - reach)
+        equal -= ndtr(reach - (margin + mean) / errors)
+        differ = ndtr(mean / errors - stdtrit(freedom, 1 - level / 2))
         enough = np.flatnonzero(np.maximum(equal, differ) >= POWER)
         return int(n[enough[0]]) if len(enough) else None
 
@@ -213,6 +213,8 @@ def discordance_p(only_other: int, only_reference: int) -> tuple[float, float]:
     """
     if only_other + only_reference == 0:
         return 1.0, 1.0
+    from scipy import stats  # takes a second to import
+
     total = only_other + only_reference
     more = stats.binomtest(only_other, total, alternative="greater").pvalue
     return float(more), float(stats.binomtest(only_other, total).pvalue)

@@ -8,6 +8,7 @@ from pathlib import Path
 from cvtrain.cli.parser import CommandParser
 from cvtrain.process.errors import InputError
 from cvtrain.process.exit_status import run_command
+from cvtrain.process.forkable import become_forkable, begin_command
 
 NAME = "cvtrain report"
 DESCRIPTION = """\
@@ -28,9 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Report on directories, as `main` does, but raise errors instead of printing them."""
-    # Not at the top: importing it takes a second, in which a signal may come.
-    from cvtrain.experiments.publish import publish, publish_together
-
+    begin_command()
     parser = CommandParser("report", DESCRIPTION)
     parser.add_argument(
         "directories", nargs="+", type=Path, metavar="DIRECTORY", help="of a sweep, or of one run"
@@ -49,6 +48,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
             f"--folder {options.folder}: should be left out for one sweep: its report is in its"
             " own folder report/"
         )
+    # Not at the top: importing it takes a second, in which a signal may come.
+    from cvtrain.experiments.publish import publish, publish_together
+
+    become_forkable()
     try:
         if len(options.directories) == 1:
             publish(options.directories[0], options.tables)

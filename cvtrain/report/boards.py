@@ -115,8 +115,8 @@ def mean_and_spread(tables: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
     joined = pd.concat(tables.values()).replace([math.inf, -math.inf], math.nan)
     by_step = joined.groupby("step")
     mean, deviation = by_step.mean(), by_step.std()
-    low = (mean - deviation).add_prefix("spread/").add_suffix("/low")
-    high = (mean + deviation).add_prefix("spread/").add_suffix("/high")
+    low = (mean - deviation).set_axis([f"spread/{tag}/low" for tag in mean], axis="columns")
+    high = (mean + deviation).set_axis([f"spread/{tag}/high" for tag in mean], axis="columns")
     return pd.concat([mean, low, high, by_step.size().rename("replicates")], axis=1)
 
 

@@ -6,6 +6,7 @@ The directory may contain anything: a link that leads elsewhere, or a pipe in pl
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from cvtrain.process.errors import InputError
@@ -41,43 +42,56 @@ def check_layout(directory: Path) -> None:
             something else; a folder cannot be read; or a link leads out of the directory, to itself
             or to nothing.
     """
-    refuse_outward_links(directory)
-    for folder, folders, files in os.walk(directory, onerror=_refuse):
-        for name in (*folders, *files):
-            path = Path(folder, name)
-            kind = kind_of(path)
-            if name in FOLDERS and (kind != "a directory" or path.is_symlink()):
-                shown = "a link" if path.is_symlink() else kind or "nothing that can be read"
-                raise InputError(f"{path}: is {shown}, should be a directory")
-            if kind is None and path.is_symlink():
-                raise InputError(f"{path}: is a link to nothing, should be removed")
-            if kind in ("a file", None) or (kind == "a directory" and not _has_name_of_file(path)):
-                continue
-            raise InputError(f"{path}: is {kind}, should be a file")
+    root = resolved(directory)
+    for entry in _entries(directory):
+        path = Path(entry.path)
+        is_link = entry.is_symlink()
+        if is_link:
+            _check_link(path, directory, root)
+        kind = _kind(entry)
+        if entry.name in FOLDERS and (kind != "a directory" or is_link):
+            shown = "a link" if is_link else kind or "nothing that can be read"
+            raise InputError(f"{path}: is {shown}, should be a directory")
+        if kind is None and is_link:
+            raise InputError(f"{path}: is a link to nothing, should be removed")
+        if kind in ("a file", None) or (kind == "a directory" and not _has_name_of_file(path)):
+            continue
+        raise InputError(f"{path}: is {kind}, should be a file")
 
 
-def refuse_outward_links(directory: Path) -> None:
-    """Check that links in a directory stay within it.
+def _entries(directory: Path) -> Iterator[os.DirEntry[str]]:
+    """Every entry below a directory; links are not followed.
 
     Raises:
-        InputError: a symbolic link leads out of the directory, or to itself.
+        InputError: a folder cannot be read.
     """
-    root = resolved(directory)
-    for folder, folders, files in os.walk(root):
-        for path in (Path(folder, name) for name in (*folders, *files)):
-            if not path.is_symlink():
-                continue
-            if is_circular_link(path):
-                raise InputError(f"{path}: is a link to itself; nothing is written there")
-            if not resolved(path).is_relative_to(root):
-                raise InputError(f"{path}: is a link out of {directory}; nothing is written there")
+    folders = [str(directory)]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    yield entry
+        except OSError as error:
+            raise InputError(f"{error.filename}: cannot be read: {error.strerror}") from None
+
+
+def _kind(entry: os.DirEntry[str]) -> str | None:
+    """`kind_of` an entry, most often known from the listing of its folder."""
+    if entry.is_dir(follow_symlinks=False):
+        return "a directory"
+    return "a file" if entry.is_file(follow_symlinks=False) else kind_of(Path(entry.path))
+
+
+def _check_link(path: Path, directory: Path, root: Path) -> None:
+    if is_circular_link(path):
+        raise InputError(f"{path}: is a link to itself; nothing is written there")
+    if not resolved(path).is_relative_to(root):
+        raise InputError(f"{path}: is a link out of {directory}; nothing is written there")
 
 
 def _has_name_of_file(path: Path) -> bool:
     of_checkpoint = path.parent.name == CHECKPOINTS and path.suffix == ".ckpt"
     of_report = path.parent.name == REPORT
     return path.name in FILES or path.name.startswith(NAME_BEGINS) or of_checkpoint or of_report
-
-
-def _refuse(error: OSError) -> None:
-    raise InputError(f"{error.filename}: cannot be read: {error.strerror}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
 
 from cvtrain.config.argument_checks import check_integer, check_number
 from cvtrain.theory.gradient_descent import Fastest, gd_stability_limit
@@ -179,6 +178,8 @@ def lms_fastest(
     """
     _, decay, growth = _second_moment_map(covariance, pseudo_covariance, batch)
     limit = lms_mean_square_limit(covariance, pseudo_covariance=pseudo_covariance, batch=batch)
+    from scipy.optimize import minimize_scalar  # takes half a second to import
+
     minimum = minimize_scalar(
         lambda fraction: _radius(2 * limit * fraction, decay, growth),
         bounds=(0, 1),

@@ -136,7 +136,10 @@ def rate_values(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     """
     by_rate = rows.assign(shown=as_error(rows[column], column)).groupby("optimizer.lr")
     values = pd.DataFrame(by_rate["shown"].agg(mean="mean", low="min", high="max"))
-    return values.where(by_rate["score"].max() < np.inf)
+    failed = ~(by_rate["score"].max() < np.inf).to_numpy()
+    if failed.any():
+        values[failed] = np.nan
+    return values
 
 
 @paper_style
