@@ -15,7 +15,7 @@ from cvtrain.analysis.best_lr import NOT_LEARNED
 from cvtrain.analysis.comparison import Arm, Group
 from cvtrain.analysis.grid import Grid
 from cvtrain.analysis.optimum import Optimum, at_optimum
-from cvtrain.analysis.registration import Registration, register
+from cvtrain.analysis.registration import Registration, register, rest_limit
 from cvtrain.analysis.statistics import RealArray
 
 AT_CHANCE = 1.1
@@ -85,7 +85,7 @@ class Evidence:
         """Number of seeds expected to give an answer; see
         `cvtrain.analysis.statistics.Summary.seeds_for_answer`."""
         if self.by_curves:
-            summary, margin = self.registration.rest_summary, math.log1p(self.group.margin_loss)
+            summary, margin = self.registration.rest_summary, rest_limit(self.group.margin_loss)
         elif self.optimum is not None:
             summary, margin = self.optimum.summary, self.group.margin
         else:

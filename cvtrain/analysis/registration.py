@@ -41,6 +41,11 @@ DECIMALS = 9
 logarithm."""
 TOLERANCE = 0.01
 """Octaves by which a position may lie beyond the rates tried; the end of the curve is then used."""
+RESOLUTION = 0.001
+"""Log ratio of losses that no number of seeds resolves, since curves are interpolated between the
+rates tried: on simulated curves the mean rest of 200 seeds is off by 0.0006 with steps of an
+octave, by 0.0003 with half octaves, and its standard error is 7 % too small. Without this allowance
+a rest at the margin was called equal in 7 % (40 seeds) and 10 % (200 seeds) of simulations."""
 UNCHANGED = 0.1
 """Octaves: if the whole interval of the shift lies within ±this, the advice is to leave the
 rate."""
@@ -55,8 +60,8 @@ class Registration:
             rate × 2^shift puts the arm's curve on the reference's.
         rest: what is left after the move: logarithm of the ratio of test losses, arm to reference,
             at corresponding learning rates, averaged over the compared rates; over seeds.
-        equivalence_p: p-value of two one-sided tests of `rest` within ± log(1 + margin).
-        difference_p: p-value of `rest` being 0.
+        equivalence_p: p-value of two one-sided tests of `rest` within ± `rest_limit(margin)`.
+        difference_p: p-value of `rest` being within ± `RESOLUTION`.
         margin: share of the test loss that is called equal, e.g. 0.05.
         edge: whether a best rate is the smallest or largest one tried.
         rest_summary: mean, error and degrees of freedom of `rest`; None if unknown.
@@ -136,13 +141,12 @@ def register(
         ),
         left.replicates,
     )
-    limit = math.log1p(margin)
     rest = summary(rests)
     return Registration(
         shift=shift,
         rest=rest.interval(),
-        equivalence_p=rest.equivalence_p(limit),
-        difference_p=rest.difference_p(),
+        equivalence_p=rest.equivalence_p(rest_limit(margin)),
+        difference_p=rest.difference_p(RESOLUTION),
         margin=margin,
         edge=edge,
         rest_summary=rest,
@@ -150,6 +154,12 @@ def register(
         rests=tuple(rests.tolist()),
         reason=None if len(known) else "no seed has a curve that falls",
     )
+
+
+def rest_limit(margin: float) -> float:
+    """The log ratio of losses within which a rest must be shown to lie, for a margin such as 0.05:
+    log(1 + margin) less `RESOLUTION`."""
+    return math.log1p(margin) - RESOLUTION
 
 
 def _mean_of_known(values: RealArray) -> RealArray:

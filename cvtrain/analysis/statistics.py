@@ -75,16 +75,17 @@ class Summary:
         half = self.error * float(stdtrit(max(self.freedom, 1), (1 + CONFIDENCE) / 2))
         return Interval(self.mean, self.mean - half, self.mean + half, self.seeds)
 
-    def difference_p(self) -> float:
-        """The two-sided p-value of no difference.
+    def difference_p(self, beyond: float = 0.0) -> float:
+        """The two-sided p-value of no difference, or of none beyond ±`beyond`.
 
-        Without spread p is 1 if the mean is 0 and 0 otherwise. NaN without a standard error.
+        Without spread p is 0 if the mean is beyond and 1 otherwise. NaN without a standard error.
         """
         if math.isnan(self.error):
             return math.nan
+        excess = max(abs(self.mean) - beyond, 0.0)
         if self.error == 0:
-            return 1.0 if self.mean == 0 else 0.0
-        return float(2 * stdtr(self.freedom, -abs(self.mean) / self.error))
+            return 1.0 if excess == 0 else 0.0
+        return float(2 * stdtr(self.freedom, -excess / self.error))
 
     def equivalence_p(self, margin: float) -> float:
         """The p-value of two one-sided tests (TOST): small where the mean lies within ±margin.

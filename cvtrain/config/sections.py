@@ -258,7 +258,7 @@ class ReportConfig(Section):
     validation loss, compared by the first metric of the test split).
     `margin`: largest difference of the test metric that is called equal (None: 0.005 for accuracy,
     5 % of the reference's mean for any other metric); `margin_loss`: the same as a share of the
-    test loss.
+    test loss, above 0.001, which interpolated curves do not resolve.
     `decides_on`: what decides the answer, stated beforehand: registered learning-rate curves, or
     the result at each arm's best rate.
     `reference`: arm that the others are compared with, if arms are not readings of the gradient.
@@ -270,7 +270,7 @@ class ReportConfig(Section):
 
     metric: str | None = None
     margin: Positive | None = None
-    margin_loss: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    margin_loss: Annotated[float, Field(gt=0.001, lt=1)] = 0.05
     decides_on: Literal["curves", "optimum"] = "curves"
     reference: str | None = None
     tuning_seeds: Count = 6

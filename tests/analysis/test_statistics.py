@@ -65,11 +65,22 @@ def test_two_one_sided_tests_pass_where_the_ninety_percent_interval_is_within_th
         assert (found.equivalence_p(0.005) < 0.05) == inside
 
 
+def test_a_difference_up_to_what_is_resolved_is_none():
+    found = summary(np.random.default_rng(3).normal(-0.004, 0.004, 12))
+    assert found.difference_p(0.0) == found.difference_p()
+    assert found.difference_p(0.001) == pytest.approx(
+        2 * stats.t.sf((abs(found.mean) - 0.001) / found.error, found.freedom)
+    )
+    assert found.difference_p(0.01) == 1
+
+
 def test_equal_differences_leave_no_doubt_and_infinite_ones_are_none():
     assert summary(np.full(5, 0.001)).equivalence_p(0.005) == 0
     assert summary(np.full(5, 0.006)).equivalence_p(0.005) == 1
     assert summary(np.zeros(5)).difference_p() == 1
     assert summary(np.full(5, 0.1)).difference_p() == 0
+    assert summary(np.full(5, 0.1)).difference_p(0.1) == 1
+    assert summary(np.full(5, 0.1)).difference_p(0.09) == 0
     found = interval(np.full(5, 0.1))
     assert (found.mean, found.low, found.high) == (0.1, 0.1, 0.1)
     assert not constant(np.full(5, np.inf)) and not constant(np.array([1.0, np.inf]))
