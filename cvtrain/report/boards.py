@@ -202,11 +202,12 @@ def _write_board(directory: Path, content: Board) -> None:
     if content.hyperparameters:
         results = [str(tag) for tag in table if RESULTS.fullmatch(str(tag))]
         board.hparams(content.hyperparameters, results)
-    for step, row in table.sort_index().iterrows():
-        known = row.dropna()
-        values = known.to_numpy(dtype=np.float64)[:, None]
-        tags = [str(tag) for tag in known.index]
-        (event,) = scalar_events(int(str(step)), content.began, tags, values)
+    ordered = table.sort_index()
+    tags = np.array([str(tag) for tag in ordered])
+    for step, row in zip(ordered.index, ordered.to_numpy(dtype=np.float64), strict=True):
+        known = ~np.isnan(row)
+        values = row[known][:, None]
+        (event,) = scalar_events(int(step), content.began, tags[known].tolist(), values)
         board.add(event)
     if content.hyperparameters:
         board.ended(succeeded=True)

@@ -13,6 +13,7 @@ import socket
 import struct
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import google_crc32c
@@ -73,19 +74,25 @@ def scalar_events(
     Returns:
         K serialized events.
     """
-    entries = [Summary.Value(tag=tag, simple_value=0.0) for tag in tags]
-    summary = Summary(value=entries)
+    summary, positions = _zeros(tuple(tags))
     template = Event(step=step, wall_time=wall_time, summary=summary).SerializeToString()
     events = np.tile(np.frombuffer(template, dtype=np.uint8), (values.shape[1], 1))
+    with np.errstate(over="ignore"):  # numbers beyond float32 become infinite
+        numbers = values.T.astype("<f4", order="C")
+    events[:, positions] = numbers.view(np.uint8)
+    return [event.tobytes() for event in events]
+
+
+@lru_cache
+def _zeros(tags: tuple[str, ...]) -> tuple[Summary, NDArray[np.intp]]:
+    """A summary with a zero for every tag, and the positions of the bytes of these numbers in an
+    event, from its end."""
+    entries = [Summary.Value(tag=tag, simple_value=0.0) for tag in tags]
     # Fields are serialized in the order of their numbers: the summary is the last field of an
     # event, and the number the last field of its entry.
     sizes = [Summary(value=[entry]).ByteSize() for entry in entries]
-    ends = len(template) - sum(sizes) + np.cumsum(sizes, dtype=np.intp)
-    positions = ends[:, None] + np.arange(-FLOAT_BYTES, 0)
-    with np.errstate(over="ignore"):  # numbers beyond float32 become infinite
-        numbers = values.T.astype("<f4", order="C")
-    events[:, positions.reshape(-1)] = numbers.view(np.uint8)
-    return [event.tobytes() for event in events]
+    ends = np.cumsum(sizes, dtype=np.intp) - sum(sizes)
+    return Summary(value=entries), (ends[:, None] + np.arange(-FLOAT_BYTES, 0)).reshape(-1)
 
 
 def _latest_second(directory: Path) -> int:
