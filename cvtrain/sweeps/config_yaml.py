@@ -33,6 +33,11 @@ def config_yaml(content: Any) -> str:
     return "".join(_items(content, 0)) if isinstance(content, list) and content else _dump(content)
 
 
+def section_yaml(key: str, value: Any, depth: int) -> str:
+    """The lines of one key of a configuration, `depth` keys below its top."""
+    return "".join(_mapping({key: value}, depth))
+
+
 def _mapping(content: Mapping[Any, Any], depth: int) -> list[str]:
     parts = []
     for key, value in content.items():
