@@ -43,9 +43,9 @@ TOLERANCE = 0.01
 """Octaves by which a position may lie beyond the rates tried; the end of the curve is then used."""
 RESOLUTION = 0.001
 """Log ratio of losses that no number of seeds resolves, since curves are interpolated between the
-rates tried: on simulated curves the mean rest of 200 seeds is off by 0.0006 with steps of an
-octave, by 0.0003 with half octaves, and its standard error is 7 % too small. Without this allowance
-a rest at the margin was called equal in 7 % (40 seeds) and 10 % (200 seeds) of simulations."""
+rates tried: on simulated curves the mean rest of 200 seeds is off by 0.0006 with steps of an octave
+and by 0.0003 with half octaves, which is a third of its standard error. Without this allowance a
+rest at the margin was called equal in 7 % (40 seeds) and 10 % (200 seeds) of simulations."""
 UNCHANGED = 0.1
 """Octaves: if the whole interval of the shift lies within ±this, the advice is to leave the
 rate."""
