@@ -44,13 +44,13 @@ def agreement(suites: Sequence[Answers]) -> tuple[dict[str, tuple[int, int]], li
     """
     counts: dict[str, tuple[int, int]] = {}
     differences = []
-    for place in dict.fromkeys(place for suite in suites for place in suite):
-        answers = [suite.get(place, "missing") for suite in suites]
-        same, total = counts.get(place[0], (0, 0))
+    for key in dict.fromkeys(key for suite in suites for key in suite):
+        answers = [suite.get(key, "missing") for suite in suites]
+        same, total = counts.get(key[0], (0, 0))
         agrees = len(set(answers)) == 1
-        counts[place[0]] = same + agrees, total + 1
+        counts[key[0]] = same + agrees, total + 1
         if not agrees:
-            differences.append(f"{': '.join(place)}: {' | '.join(answers)}")
+            differences.append(f"{': '.join(key)}: {' | '.join(answers)}")
     return counts, differences
 
 

@@ -139,11 +139,11 @@ def measure(
         {
             "way": way.name,
             "runs": way.size,
-            "ms": median(each),
-            "spread": [min(each), max(each)],
-            "faster": median(r / c for r, c in zip(reference, each, strict=True)),
+            "ms": median(times),
+            "spread": [min(times), max(times)],
+            "faster": median(r / c for r, c in zip(reference, times, strict=True)),
         }
-        for way, each in costs.items()
+        for way, times in costs.items()
     ]
 
 
@@ -187,9 +187,9 @@ def main() -> None:
             part = name.startswith(" ")
             print(f"{name}: {spent:.1f} s" if part else f"default sweep, {name}: {spent:.0f} s")
     for row in growth([int(count) for count in options.growth.split(",") if count]):
-        each = 1e3 * row["seconds"] / row["points"]
+        per_run = 1e3 * row["seconds"] / row["points"]
         print(
-            f"{row['points']:.0f} small runs: {row['seconds']:.1f} s, {each:.1f} ms each,"
+            f"{row['points']:.0f} small runs: {row['seconds']:.1f} s, {per_run:.1f} ms each,"
             f" {row['megabytes']:.0f} MB"
         )
     if options.output is not None:

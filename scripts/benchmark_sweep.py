@@ -107,7 +107,7 @@ def shares_of_training(configs: Sequence[Config], seconds: float) -> dict[str, f
             whole = perf_counter() - began
     finally:
         torch.set_num_threads(threads)
-    return {f"    of which {part}": seconds * each / whole for part, each in spent.items()}
+    return {f"    of which {part}": seconds * cost / whole for part, cost in spent.items()}
 
 
 @contextmanager

@@ -61,4 +61,4 @@ def _sources() -> str:
 def known_symbol(name: str) -> bool:
     """Whether a class of this name is in cvtrain, torch or Lightning."""
     places = (torch, nn, nn.parallel, torch.optim, lightning.pytorch)
-    return f"class {name}" in _sources() or any(hasattr(place, name) for place in places)
+    return f"class {name}" in _sources() or any(hasattr(holder, name) for holder in places)

@@ -44,14 +44,14 @@ MODULES = {
 
 def imported(path: Path) -> set[str]:
     """Modules of the package that a file names in its imports, those for type checkers included."""
-    found = set()
+    imported = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "cvtrain":
             base = str(node.module).removeprefix("cvtrain").removeprefix(".")
             for alias in node.names:
                 whole = f"{base}.{alias.name}".strip(".")
-                found.add(whole if whole in MODULES else base)
-    return found - {""}
+                imported.add(whole if whole in MODULES else base)
+    return imported - {""}
 
 
 IMPORTS = {name: imported(path) - {name} for name, path in MODULES.items() if name != "__init__"}

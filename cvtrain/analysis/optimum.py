@@ -255,8 +255,8 @@ def _rechosen(grids: Sequence[Grid], rising: bool) -> list[Sample]:
     values = []
     for grid in grids:
         metric = np.pad(grid.ranked_metric(rising), ((0, 0), (0, 1)), constant_values=np.nan)
-        places = chosen_rates(grid.chosen_by, grid.fails, samples)
-        values.append([metric[rows, place] for rows, place in zip(samples, places, strict=True)])
+        columns = chosen_rates(grid.chosen_by, grid.fails, samples)
+        values.append([metric[rows, column] for rows, column in zip(samples, columns, strict=True)])
     lengths = np.array([len(rows) for rows in rows_of])
     parts = [np.repeat(np.arange(size), lengths[drawn]) for drawn in numbers]
     return [Sample(*pair) for pair in zip(zip(*values, strict=True), parts, strict=True)]

@@ -99,7 +99,7 @@ def _transform(value: Any, trusted: tuple[str, ...]) -> Any:
         return value
     path, key = str(value["_target_"]), "data.transform"
     target = resolve_target(key, path, nn.Module, trusted, anything=True)
-    arguments = {name: given for name, given in value.items() if name != "_target_"}
+    arguments = {name: argument for name, argument in value.items() if name != "_target_"}
     return called_with(key, target, arguments, nn.Module, ("a sample",))
 
 

@@ -71,25 +71,25 @@ def test_any_other_swept_key_makes_arms_and_the_first_value_is_the_reference():
 
 def test_two_swept_keys_make_an_arm_of_each_combination():
     rows = [row(0.1, batch_size=b, optimizer__momentum=m) for b in (8, 16) for m in (0.0, 0.9)]
-    (found,) = labels(rows).values()
-    assert found[1] == [f"batch_size={b}, momentum={m:g}" for b in (8, 16) for m in (0, 0.9)]
+    (names,) = labels(rows).values()
+    assert names[1] == [f"batch_size={b}, momentum={m:g}" for b in (8, 16) for m in (0, 0.9)]
 
 
 def test_optimizers_are_arms_where_nothing_else_was_swept_and_data_sets_are_groups():
     optimizers = ("optimizer=SGD", ["optimizer=SGD", "optimizer=Adam"])
     assert labels([row(0.1), row(0.1, **ADAM)]) == {"optimizers": optimizers}
     data = {"data___target_": "cvtrain.data.system_id.system_id"}
-    found = labels([row(0.1, batch_size=b, **d) for d in ({}, data) for b in (8, 16)])
-    assert list(found) == ["SGD, data=digits_fft", "SGD, data=system_id"]
+    names = labels([row(0.1, batch_size=b, **d) for d in ({}, data) for b in (8, 16)])
+    assert list(names) == ["SGD, data=digits_fft", "SGD, data=system_id"]
 
 
 def test_the_reference_is_the_one_that_is_asked_for_and_its_twins_are_the_control():
     rows = [row(0.1, batch_size=b, init_jitter=j) for b in (8, 16) for j in (0.0, 1e-6)]
     for one in rows:
         one["report.reference"] = "batch_size=16"
-    (found,) = labels(rows).values()
+    (names,) = labels(rows).values()
     arms = ["batch_size=16", "batch_size=8", "batch_size=8, jittered", "jitter control"]
-    assert found == ("batch_size=16", arms)
+    assert names == ("batch_size=16", arms)
     for one in rows:
         one["report.reference"] = "batch_size=4"
     with pytest.raises(InputError, match=r"report\.reference=batch_size=4: should be one of batch"):

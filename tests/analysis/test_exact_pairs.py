@@ -28,7 +28,7 @@ def test_pairs_are_exact_where_the_factor_is_a_power_of_two(monkeypatch):
         rows += [one | {"optimizer.lr": one["optimizer.lr"] / scale} for one in made]
     monkeypatch.setattr(relabelling, "last_weights", lambda _: {"w": torch.ones(2)})
     (group,) = compare(sweep_of(rows)).groups
-    exact = {each.name: {pair.exact for pair in each.pairs} for each in group.arms}
+    exact = {arm.name: {pair.exact for pair in arm.pairs} for arm in group.arms}
     assert exact["scale ½, pytorch"] == exact["scale ¼, pytorch"] == {True}
     assert exact["scale 0.333333, pytorch"] == {False}
 

@@ -58,9 +58,9 @@ def test_a_file_cut_in_half_or_by_a_byte_is_named_and_changes_no_verdict(
     try:
         path.write_bytes(whole[: len(whole) // 2 if half else -1])
         assert main([str(trained)]) == 0
-        told = " ".join(capsys.readouterr().out.split())
-        assert f"{name} of 1 of 20 ended runs is cut short" in told
-        assert path.parent.name[:20] in told
+        printed = " ".join(capsys.readouterr().out.split())
+        assert f"{name} of 1 of 20 ended runs is cut short" in printed
+        assert path.parent.name[:20] in printed
         assert verdict(trained) == expected
     finally:
         path.write_bytes(whole)
@@ -72,9 +72,9 @@ def test_rows_of_a_table_cut_anywhere_are_those_before_the_cut(trained):
     rows = whole.split(b"\r\n")[1:-1]
     draw = random.Random(0)
     try:
-        for place in [0, *(draw.randrange(len(whole)) for _ in range(40))]:
-            path.write_bytes(whole[:place])
-            left = max(0, whole[:place].count(b"\r\n") - 1)
+        for offset in [0, *(draw.randrange(len(whole)) for _ in range(40))]:
+            path.write_bytes(whole[:offset])
+            left = max(0, whole[:offset].count(b"\r\n") - 1)
             steps = load(path.parent).curves["step"].unique()
             assert len(steps) == len({row.split(b",")[0] for row in rows[:left]})
     finally:

@@ -93,10 +93,10 @@ def test_an_empty_cell_is_no_value_and_a_spelled_nan_is_one(tmp_path):
     write_run(tmp_path / "0", rows=[(0, {"x": math.nan, "y": math.inf}), (5, {"y": 1.0})])
     write_run(tmp_path / "1", rows=[(0, {"z": -math.inf})])
     curves = load(tmp_path).curves
-    found = curves.sort_values(["run", "step", "tag"]).to_numpy().tolist()
-    assert [entry[:3] for entry in found] == [[0, 0, "x"], [0, 0, "y"], [0, 5, "y"], [1, 0, "z"]]
-    assert math.isnan(found[0][3])
-    assert [entry[3] for entry in found[1:]] == [math.inf, 1.0, -math.inf]
+    points = curves.sort_values(["run", "step", "tag"]).to_numpy().tolist()
+    assert [entry[:3] for entry in points] == [[0, 0, "x"], [0, 0, "y"], [0, 5, "y"], [1, 0, "z"]]
+    assert math.isnan(points[0][3])
+    assert [entry[3] for entry in points[1:]] == [math.inf, 1.0, -math.inf]
 
 
 def test_signals_of_several_runs_are_those_of_each_alone(tmp_path):
@@ -111,9 +111,9 @@ def test_signals_of_several_runs_are_those_of_each_alone(tmp_path):
     for wanted in (lambda tag: tag in ("a[0,1]", "b"), lambda tag: tag == "b"):
         together = sweep.signals(wanted, sweep.runs)
         assert list(together) == [0, 1, 3, 5]
-        for label, found in together.items():
+        for label, values in together.items():
             alone = sweep.signals(wanted, sweep.runs.loc[[label]])[label]
-            pd.testing.assert_frame_equal(found, alone, check_exact=True)
+            pd.testing.assert_frame_equal(values, alone, check_exact=True)
     table.write_bytes(table.read_bytes().replace(b"-inf", b"low"))
     with pytest.raises(InputError, match=r"3.metrics\.csv: cannot be read"):
         sweep.signals(lambda tag: tag == "b", sweep.runs)

@@ -61,8 +61,8 @@ def test_with_five_looks_false_answers_are_no_more_than_said(truth):
     draws, wrong, uncorrected = 3000, 0, 0
     for _ in range(draws):
         values = rng.normal(truth, 1.0, MOST)
-        found = [summary(values[: look.seeds]) for look in looks]
-        p_values = [one.equivalence_p(1.0) if truth else one.difference_p() for one in found]
+        summaries = [summary(values[: look.seeds]) for look in looks]
+        p_values = [one.equivalence_p(1.0) if truth else one.difference_p() for one in summaries]
         wrong += any(significant(p, k.level) for p, k in zip(p_values, looks, strict=True))
         uncorrected += any(map(significant, p_values))
     slack = 3 * math.sqrt(LEVEL * (1 - LEVEL) / draws)
@@ -125,12 +125,12 @@ def test_an_arm_that_was_answered_keeps_its_answer_while_others_are_looked_at():
     arms = (*one.arms[:2], arm(one.arms[2].name, replace(grid, test_loss=noisy)), one.arms[3])
     one = replace(one, arms=arms)
     first = decide([replace(one.at_look(0), looks=one.looks[:1])])
-    found = decide([one])
+    decision = decide([one])
     assert first["SGD", "scale 1, 0"].kind == "absorbed"
-    kept = found["SGD", "scale 1, 0"]
+    kept = decision["SGD", "scale 1, 0"]
     assert (kept.kind, kept.look) == ("absorbed", one.looks[0])
     assert kept.registration.shift.seeds == MOST
-    still_open = found["SGD", "scale 1, 1"]
+    still_open = decision["SGD", "scale 1, 1"]
     assert (still_open.kind, still_open.look.seeds) == ("inconclusive", MOST)
     assert "report.max_seeds=32 is reached" in still_open.outcome
     assert not still_open.more_overrides

@@ -65,43 +65,47 @@ def test_failures_are_paired_and_an_arm_that_fails_at_every_rate_is_counted_at_i
     one, two = draw(rng(1), PLAIN, 12), draw(rng(2), PLAIN, 12)
     fails = two.fails.copy()
     fails[:6] = True
-    found = compared(one, replace(two, fails=fails))
-    assert math.isnan(found.difference.mean)
-    assert (found.failures.other, found.failures.reference, found.failures.pairs) == (6, 0, 12)
-    assert found.failures.worse_p == pytest.approx(2**-6)
-    assert found.failures.suspicious
+    optimum = compared(one, replace(two, fails=fails))
+    assert math.isnan(optimum.difference.mean)
+    assert (optimum.failures.other, optimum.failures.reference, optimum.failures.pairs) == (
+        6,
+        0,
+        12,
+    )
+    assert optimum.failures.worse_p == pytest.approx(2**-6)
+    assert optimum.failures.suspicious
 
 
 def test_both_directions_of_not_retuning_are_priced():
     one = draw(rng(1), PLAIN, 16)
-    found = prices(one, moved(one, 1.0), rising=True)
+    prices_ = prices(one, moved(one, 1.0), rising=True)
     best = one.octaves[one.best]
-    assert (found.kept.octave, found.turned.octave) == (best, best + 1)
-    assert found.kept.difference.mean < 0
+    assert (prices_.kept.octave, prices_.turned.octave) == (best, best + 1)
+    assert prices_.kept.difference.mean < 0
     around = {round(price.octave - best): price for price in regret(one, rising=True)}
     assert set(around) == {-2, -1, 1, 2}
-    assert around[-1].difference.mean == pytest.approx(found.kept.difference.mean)
+    assert around[-1].difference.mean == pytest.approx(prices_.kept.difference.mean)
     assert around[2].failures.other > 3
 
 
 def rates(truth, base, seeds, octaves, draws):
     """Shares of draws with an answer: the interval holds the effect, equality, difference."""
-    found = []
+    outcomes = []
     for number in range(draws):
         generator = rng(number)
         one, two, control = (draw(generator, kind, seeds, octaves) for kind in (base, truth, base))
         result = compared(one, two, control)
         if result is not None and not math.isnan(result.difference.mean):
             interval = result.difference
-            found.append(
+            outcomes.append(
                 (
                     interval.low <= truth.effect <= interval.high,
                     significant(result.equivalence_p),
                     significant(result.difference_p),
                 )
             )
-    assert len(found) > 0.9 * draws
-    return np.mean(found, axis=0)
+    assert len(outcomes) > 0.9 * draws
+    return np.mean(outcomes, axis=0)
 
 
 # Each number of seeds twice and each kind of losses twice or thrice; under --all each with each.

@@ -28,18 +28,20 @@ def registered(reference, other, control=None):
 @pytest.mark.parametrize("octaves", [-1, 0, 1, 2])
 def test_a_copy_at_another_octave_moves_by_exactly_that_and_leaves_nothing(octaves):
     reference = draw(rng(), PLAIN, 8)
-    found = registered(reference, replace(reference, rates=2.0 ** (WHOLE + octaves)))
-    assert (found.shift.mean, found.shift.low, found.shift.high) == (octaves,) * 3
-    assert found.factor.mean == 2.0**octaves
-    assert found.rest.mean == pytest.approx(0, abs=1e-9)
-    assert found.equivalence_p == 0
+    registration = registered(reference, replace(reference, rates=2.0 ** (WHOLE + octaves)))
+    assert (registration.shift.mean, registration.shift.low, registration.shift.high) == (
+        octaves,
+    ) * 3
+    assert registration.factor.mean == 2.0**octaves
+    assert registration.rest.mean == pytest.approx(0, abs=1e-9)
+    assert registration.equivalence_p == 0
 
 
 def test_the_way_back_is_the_way_there_with_the_other_sign():
     one, two = draw(rng(1), PLAIN, 8), draw(rng(2), Truth(shift=0.4), 8)
-    there, back = registered(one, two), registered(two, one)
-    assert there.shift.mean == pytest.approx(-back.shift.mean)
-    assert there.rest.mean == pytest.approx(-back.rest.mean)
+    forth, back = registered(one, two), registered(two, one)
+    assert forth.shift.mean == pytest.approx(-back.shift.mean)
+    assert forth.rest.mean == pytest.approx(-back.rest.mean)
 
 
 def test_a_run_that_went_astray_or_is_missing_hardly_moves_a_curve():
@@ -48,14 +50,14 @@ def test_a_run_that_went_astray_or_is_missing_hardly_moves_a_curve():
     for loss, fails in ((math.inf, True), (2.3, True), (math.nan, False)):
         losses, failed = two.loss.copy(), two.fails.copy()
         losses[3, 2], failed[3, 2] = loss, fails
-        found = registered(one, replace(two, loss=losses, fails=failed))
-        assert found.shift.mean == pytest.approx(plain.shift.mean, abs=0.03)
+        registration = registered(one, replace(two, loss=losses, fails=failed))
+        assert registration.shift.mean == pytest.approx(plain.shift.mean, abs=0.03)
 
 
 def test_seeds_that_one_arm_lacks_are_left_out():
     one, two = draw(rng(1), PLAIN, 10), draw(rng(2), Truth(shift=0.4), 10)
-    found = registered(one.take(one.keys[2:]), two.take(two.keys[:8]))
-    assert found.shift.seeds == 6
+    registration = registered(one.take(one.keys[2:]), two.take(two.keys[:8]))
+    assert registration.shift.seeds == 6
     assert (
         registered(one.take([(0, 0)]), two.take([(0, 1)])).reason
         == "the arms have no seed in common"
@@ -73,23 +75,23 @@ def test_seeds_that_one_arm_lacks_are_left_out():
 @pytest.mark.parametrize("turned", [False, True])
 def test_where_a_curve_is_flat_or_one_sided_there_is_nothing_to_register(grid, reason, turned):
     pair = (draw(rng(1), PLAIN, 8), grid)
-    found = registered(*(reversed(pair) if turned else pair))
-    assert any(part in found.reason for part in reason.split("|"))
-    assert math.isnan(found.shift.mean) and math.isnan(found.equivalence_p)
+    registration = registered(*(reversed(pair) if turned else pair))
+    assert any(part in registration.reason for part in reason.split("|"))
+    assert math.isnan(registration.shift.mean) and math.isnan(registration.equivalence_p)
 
 
 def test_a_hair_beyond_the_rates_tried_there_still_is_a_rest():
     one = draw(rng(1), Truth(spread=0.0), 8, np.arange(-2.0, 3.0))
-    found = registered(one, replace(one, rates=one.rates * 2**0.002))
-    assert found.rest.known and found.rest.seeds == 8
+    registration = registered(one, replace(one, rates=one.rates * 2**0.002))
+    assert registration.rest.known and registration.rest.seeds == 8
 
 
 @pytest.mark.parametrize(("octaves", "others"), [(WHOLE, HALF), (HALF, WHOLE)])
 def test_an_arm_at_half_octaves_lies_where_it_is_beside_one_at_whole_octaves(octaves, others):
     """Straight lines between the rates would be 0.03 octaves off."""
     plain, moved = Truth(spread=0.0), Truth(spread=0.0, shift=0.4)
-    found = registered(draw(rng(1), plain, 60, octaves), draw(rng(2), moved, 60, others))
-    assert found.shift.mean == pytest.approx(0.4, abs=0.015)
+    registration = registered(draw(rng(1), plain, 60, octaves), draw(rng(2), moved, 60, others))
+    assert registration.shift.mean == pytest.approx(0.4, abs=0.015)
 
 
 def test_a_best_rate_at_the_edge_is_noted():
@@ -102,23 +104,23 @@ def test_a_second_draw_of_the_reference_counts_as_much_as_the_first():
     one, two, arm = (draw(rng(n), truth, 8) for n, truth in enumerate((PLAIN, PLAIN, PLAIN)))
     both = registered(one, arm, two)
     alone = [registered(base, arm) for base in (one, two)]
-    shifts = np.mean([found.shifts for found in alone], axis=0)
+    shifts = np.mean([registration.shifts for registration in alone], axis=0)
     assert np.allclose(both.shifts, shifts)
-    assert both.rest_summary.error < max(found.rest_summary.error for found in alone)
+    assert both.rest_summary.error < max(registration.rest_summary.error for registration in alone)
     few = two.take(two.keys[1:])  # a draw that lacks a seed is no second one
     assert registered(one, arm, few).rests == alone[0].rests
 
 
 def rates(truth, base, seeds, octaves, draws, twice=False):
     """Shares of draws: intervals that hold the shift and the rest, equality, difference."""
-    found = []
+    outcomes = []
     for number in range(draws):
         generator = rng(number)
         one = draw(generator, base, seeds, octaves)
         two = draw(generator, truth, seeds, octaves)
         control = draw(generator, base, seeds, octaves) if twice else None
         result = registered(one, two, control)
-        found.append(
+        outcomes.append(
             (
                 result.shift.low <= truth.shift <= result.shift.high,
                 result.rest.low <= truth.rest <= result.rest.high,
@@ -126,7 +128,7 @@ def rates(truth, base, seeds, octaves, draws, twice=False):
                 significant(result.difference_p),
             )
         )
-    return np.mean(found, axis=0)
+    return np.mean(outcomes, axis=0)
 
 
 SIZES = [

@@ -68,10 +68,11 @@ def test_intervals_over_splits_cover_the_truth_and_those_over_seeds_do_not(split
     keys = [(split, seed) for split in range(splits) for seed in range(seeds)]
     values = np.repeat(rng.normal(0, 1, (draws, splits)), seeds, axis=1)
     values += rng.normal(0, 1, values.shape)
-    over_splits = [interval(replicate_means(each, replicates(keys))) for each in values]
-    over_seeds = [interval(each) for each in values]
+    over_splits = [interval(replicate_means(sample, replicates(keys))) for sample in values]
+    over_seeds = [interval(sample) for sample in values]
     held, naive = (
-        np.mean([one.low <= 0 <= one.high for one in found]) for found in (over_splits, over_seeds)
+        np.mean([one.low <= 0 <= one.high for one in intervals])
+        for intervals in (over_splits, over_seeds)
     )
     assert abs(held - 0.95) <= 0.02 + slack
     assert naive < 0.85
@@ -96,10 +97,10 @@ def test_runs_are_paired_by_split_and_seed_and_a_split_counts_once():
     expected = stats.ttest_1samp((gain - own).mean(axis=1), 0.0)
     ends = expected.confidence_interval(0.95)
     arm = group.arm("scale ½, pytorch")
-    for found in (arm.retuned, arm.unretuned):
-        assert found.pairs == 12
-        assert found.values == pytest.approx((gain - own).mean(axis=1))
-        assert (found.low, found.high) == pytest.approx((ends.low, ends.high))
+    for difference in (arm.retuned, arm.unretuned):
+        assert difference.pairs == 12
+        assert difference.values == pytest.approx((gain - own).mean(axis=1))
+        assert (difference.low, difference.high) == pytest.approx((ends.low, ends.high))
 
 
 def test_a_split_has_no_say_in_the_rate_on_which_its_runs_are_judged():
@@ -144,9 +145,9 @@ def test_what_would_answer_is_more_of_what_is_repeated(splits, seeds, wanted):
         for split, seed in splits:
             noise = rng.normal(0, 0.02)
             one = runs([split], [seed], lambda *_: 0.9 + rng.normal(0, 0.02), **config)
-            for each in one:
-                each["val/loss"] = each["test/loss"] = each["val/loss"] * math.exp(noise)
-                each["report.decides_on"] = "optimum"
+            for run_row in one:
+                run_row["val/loss"] = run_row["test/loss"] = run_row["val/loss"] * math.exp(noise)
+                run_row["report.decides_on"] = "optimum"
             rows += one
     comparison = compare(sweep_of(rows))
     answer = decide(comparison.groups)["SGD", "scale 1, wirtinger"]

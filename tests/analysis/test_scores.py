@@ -127,12 +127,12 @@ def test_paired_differences_have_the_closed_form_of_students_interval():
     difference = after - before
     half = stats.t.ppf(0.975, 3) * np.sqrt(np.sum((difference - difference.mean()) ** 2) / 3 / 4)
     assert (arm.best_lr, arm.shift) == (0.25, 1.0)
-    for found in (arm.retuned, arm.unretuned):
-        assert found.pairs == 4
-        assert found.mean == pytest.approx(difference.mean(), rel=1e-12)
-        assert found.low == pytest.approx(difference.mean() - half, rel=1e-12)
-        assert found.high == pytest.approx(difference.mean() + half, rel=1e-12)
-        assert not found.identical
+    for retuning in (arm.retuned, arm.unretuned):
+        assert retuning.pairs == 4
+        assert retuning.mean == pytest.approx(difference.mean(), rel=1e-12)
+        assert retuning.low == pytest.approx(difference.mean() - half, rel=1e-12)
+        assert retuning.high == pytest.approx(difference.mean() + half, rel=1e-12)
+        assert not retuning.identical
 
 
 def test_arms_whose_every_number_agrees_after_retuning_are_identical():
@@ -168,10 +168,10 @@ def test_a_run_without_a_test_metric_makes_no_pair():
 def test_a_single_seed_has_a_difference_but_no_interval():
     rows = curve(0.3, 0.1, 0.2, seeds=(4,))
     rows += curve(0.3, 0.1, 0.2, seeds=(4,), accuracy=lambda seed: 0.5, **HALVED)
-    found = only_group(rows).arm("scale ½, pytorch").retuned
-    assert found.mean == pytest.approx(0.5 - 0.94)
-    assert math.isnan(found.low) and math.isnan(found.high)
-    assert found.pairs == 1
+    difference = only_group(rows).arm("scale ½, pytorch").retuned
+    assert difference.mean == pytest.approx(0.5 - 0.94)
+    assert math.isnan(difference.low) and math.isnan(difference.high)
+    assert difference.pairs == 1
 
 
 def test_the_reference_comes_first_and_the_jitter_control_last():

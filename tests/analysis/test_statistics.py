@@ -25,8 +25,8 @@ from cvtrain.analysis.statistics import (
 def test_up_to_four_values_have_students_t():
     values = np.array([0.1, 0.4, -0.2, 0.3])
     student = stats.ttest_1samp(values, 0.0)
-    found, expected = interval(values), student.confidence_interval(0.95)
-    assert (found.mean, found.low, found.high) == pytest.approx(
+    estimate, expected = interval(values), student.confidence_interval(0.95)
+    assert (estimate.mean, estimate.low, estimate.high) == pytest.approx(
         (values.mean(), expected.low, expected.high)
     )
     assert summary(values).difference_p() == pytest.approx(student.pvalue)
@@ -39,9 +39,9 @@ def test_more_have_the_trimmed_mean_with_yuens_error(n):
     winsorized = np.asarray(mstats.winsorize(values, limits=(g / n, g / n)))
     h = n - 2 * g
     error = math.sqrt((n - 1) * winsorized.var(ddof=1) / (h * (h - 1)))
-    found = summary(values)
-    assert found.mean == pytest.approx(stats.trim_mean(values, 0.2))
-    assert (found.error, found.freedom) == (pytest.approx(error), h - 1)
+    estimate = summary(values)
+    assert estimate.mean == pytest.approx(stats.trim_mean(values, 0.2))
+    assert (estimate.error, estimate.freedom) == (pytest.approx(error), h - 1)
 
 
 def test_means_of_many_rows_are_those_of_each():
@@ -59,19 +59,19 @@ def test_means_of_many_rows_are_those_of_each():
 def test_two_one_sided_tests_pass_where_the_ninety_percent_interval_is_within_the_margin():
     rng = np.random.default_rng(2)
     for _ in range(50):
-        found = summary(rng.normal(0.001, 0.004, 12))
-        half = found.error * stats.t.ppf(0.95, found.freedom)
-        inside = found.mean - half > -0.005 and found.mean + half < 0.005
-        assert (found.equivalence_p(0.005) < 0.05) == inside
+        estimate = summary(rng.normal(0.001, 0.004, 12))
+        half = estimate.error * stats.t.ppf(0.95, estimate.freedom)
+        inside = estimate.mean - half > -0.005 and estimate.mean + half < 0.005
+        assert (estimate.equivalence_p(0.005) < 0.05) == inside
 
 
 def test_a_difference_up_to_what_is_resolved_is_none():
-    found = summary(np.random.default_rng(3).normal(-0.004, 0.004, 12))
-    assert found.difference_p(0.0) == found.difference_p()
-    assert found.difference_p(0.001) == pytest.approx(
-        2 * stats.t.sf((abs(found.mean) - 0.001) / found.error, found.freedom)
+    estimate = summary(np.random.default_rng(3).normal(-0.004, 0.004, 12))
+    assert estimate.difference_p(0.0) == estimate.difference_p()
+    assert estimate.difference_p(0.001) == pytest.approx(
+        2 * stats.t.sf((abs(estimate.mean) - 0.001) / estimate.error, estimate.freedom)
     )
-    assert found.difference_p(0.01) == 1
+    assert estimate.difference_p(0.01) == 1
 
 
 def test_equal_differences_leave_no_doubt_and_infinite_ones_are_none():
@@ -81,8 +81,8 @@ def test_equal_differences_leave_no_doubt_and_infinite_ones_are_none():
     assert summary(np.full(5, 0.1)).difference_p() == 0
     assert summary(np.full(5, 0.1)).difference_p(0.1) == 1
     assert summary(np.full(5, 0.1)).difference_p(0.09) == 0
-    found = interval(np.full(5, 0.1))
-    assert (found.mean, found.low, found.high) == (0.1, 0.1, 0.1)
+    estimate = interval(np.full(5, 0.1))
+    assert (estimate.mean, estimate.low, estimate.high) == (0.1, 0.1, 0.1)
     assert not constant(np.full(5, np.inf)) and not constant(np.array([1.0, np.inf]))
     one_lost = np.array([0.001] * 5 + [np.inf])
     assert math.isnan(summary(one_lost[:4:-1]).equivalence_p(0.005))
@@ -101,9 +101,9 @@ def test_infinite_values_count_as_worse_than_any_up_to_the_trimmed_share():
 
 def test_ties_in_the_middle_do_not_make_an_interval_of_no_width():
     values = np.array([-0.03, -0.01, 0, 0, 0, 0, 0, 0, 0.02, 0.03])
-    found = interval(values)
-    assert found.low < 0 < found.high
-    assert found.high - found.low > 0.01
+    estimate = interval(values)
+    assert estimate.low < 0 < estimate.high
+    assert estimate.high - estimate.low > 0.01
 
 
 def test_mcnemars_test_is_the_binomial_of_the_pairs_of_which_one_failed():
@@ -115,9 +115,9 @@ def test_mcnemars_test_is_the_binomial_of_the_pairs_of_which_one_failed():
 
 def test_holms_p_values_are_those_of_the_step_down():
     plain = [0.01, math.nan, 0.04, 0.03, 0.005]
-    found = holm(plain)
-    assert math.isnan(found[1])
-    assert [found[i] for i in (0, 2, 3, 4)] == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    adjusted = holm(plain)
+    assert math.isnan(adjusted[1])
+    assert [adjusted[i] for i in (0, 2, 3, 4)] == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert not significant(0.05) and significant(0.049) and not significant(math.nan)
 
 
@@ -130,8 +130,10 @@ def test_the_number_of_seeds_is_enough_as_often_as_is_said(truth, share):
     draws = share(4000)
     answered = 0
     for _ in range(draws):
-        found = summary(rng.normal(truth, 0.01, needed))
-        answered += significant(found.equivalence_p(0.005)) or significant(found.difference_p())
+        estimate = summary(rng.normal(truth, 0.01, needed))
+        answered += significant(estimate.equivalence_p(0.005)) or significant(
+            estimate.difference_p()
+        )
     assert answered / draws > 0.7
 
 
@@ -142,11 +144,11 @@ def test_p_values_of_many_contests_are_those_of_benjamini_and_hochberg():
     def of(v):
         return Difference(float(v.mean()), math.nan, math.nan, len(v), False, values=v)
 
-    found = adjusted_p([of(values[0]), of(values[0][:9]), *map(of, values[1:])])
-    assert math.isnan(found.pop(1))
+    p_values = adjusted_p([of(values[0]), of(values[0][:9]), *map(of, values[1:])])
+    assert math.isnan(p_values.pop(1))
     plain = [stats.ttest_1samp(v, 0).pvalue for v in values]
     ranked = sorted(plain)
-    for p, adjusted in zip(plain, found, strict=True):
+    for p, adjusted in zip(plain, p_values, strict=True):
         expected = min(5 * q / rank for rank, q in enumerate(ranked, 1) if q >= p)
         assert adjusted == pytest.approx(min(1, expected), rel=1e-9)
     assert math.isnan(student_p(np.array([0.1, np.inf])))

@@ -57,18 +57,18 @@ def three(rng, seeds=8, config=None, **changed):
 
 
 def test_a_curve_that_moved_is_absorbed_with_the_factor_of_the_learning_rate():
-    found = answer(three(np.random.default_rng(1), shift=0.4))
-    assert found.kind == "absorbed"
-    shift = found.registration.shift
+    arm_answer = answer(three(np.random.default_rng(1), shift=0.4))
+    assert arm_answer.kind == "absorbed"
+    shift = arm_answer.registration.shift
     assert shift.low < 0.4 < shift.high and shift.high - shift.low < 0.1
-    assert found.advice.startswith("multiply the learning rate by 1.3")
-    assert found.outcome.startswith("the outcome is equal within 5 %")
-    assert abs(found.control.shift.mean) < 0.03
+    assert arm_answer.advice.startswith("multiply the learning rate by 1.3")
+    assert arm_answer.outcome.startswith("the outcome is equal within 5 %")
+    assert abs(arm_answer.control.shift.mean) < 0.03
 
 
 def test_a_curve_that_did_not_move_is_left_alone():
-    found = answer(three(np.random.default_rng(2)))
-    assert found.kind == "absorbed" and found.advice.startswith("leave the learning rate")
+    arm_answer = answer(three(np.random.default_rng(2)))
+    assert arm_answer.kind == "absorbed" and arm_answer.advice.startswith("leave the learning rate")
 
 
 def test_more_loss_after_the_move_is_a_difference_from_the_reference_and_from_its_control():
@@ -76,9 +76,9 @@ def test_more_loss_after_the_move_is_a_difference_from_the_reference_and_from_it
     rows = three(rng, shift=0.4, rest=0.2)
     assert answer(rows).kind == "different"
     without = [one for one in rows if one["init_jitter"] == 0]
-    found = answer(without)
-    assert found.kind == "inconclusive" and "jitter control" in found.reason
-    assert found.more_overrides == ("null_arm=true",)
+    arm_answer = answer(without)
+    assert arm_answer.kind == "inconclusive" and "jitter control" in arm_answer.reason
+    assert arm_answer.more_overrides == ("null_arm=true",)
 
 
 @pytest.mark.parametrize("which", ["reference", "arm"])
@@ -87,9 +87,9 @@ def test_a_best_rate_at_the_edge_of_either_is_inconclusive(which):
     far = {"shift": 6.0}
     rows = arm(rng, **(far if which == "reference" else {})) + arm(rng, **JITTERED)
     rows += arm(rng, **WIRTINGER, **(far if which == "arm" else {}))
-    found = answer(rows)
-    assert found.kind == "inconclusive"
-    assert "edge" in found.reason or "nothing has learned yet" in found.reason
+    arm_answer = answer(rows)
+    assert arm_answer.kind == "inconclusive"
+    assert "edge" in arm_answer.reason or "nothing has learned yet" in arm_answer.reason
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
@@ -99,8 +99,8 @@ def test_test_values_that_are_no_numbers_are_failures_and_never_equality(value, 
     for one in rows:
         if one["convention.scale"] == 0.5 and one["seed"] % 2:
             one["test/accuracy"] = one["test/loss"] = value
-    found = answer(rows)
-    assert found.kind == "different"
+    arm_answer = answer(rows)
+    assert arm_answer.kind == "different"
 
 
 def test_an_arm_of_which_a_third_fails_at_its_best_rate_is_not_absorbed():
@@ -108,9 +108,11 @@ def test_an_arm_of_which_a_third_fails_at_its_best_rate_is_not_absorbed():
     for one in rows:
         if one["convention.scale"] == 0.5 and one["seed"] % 3 == 0:
             one["status"] = "diverged"
-    found = answer(rows)
-    assert found.kind == "different"
-    assert "training fails more often; 8 of 24 runs fail, 0 of the reference's" in found.outcome
+    arm_answer = answer(rows)
+    assert arm_answer.kind == "different"
+    assert (
+        "training fails more often; 8 of 24 runs fail, 0 of the reference's" in arm_answer.outcome
+    )
 
 
 def test_failing_now_and_then_at_the_best_rate_is_counted_apart_from_the_mean():
@@ -118,30 +120,30 @@ def test_failing_now_and_then_at_the_best_rate_is_counted_apart_from_the_mean():
     for one in rows:
         if one["convention.scale"] == 0.5 and one["seed"] % 10 == 0:
             one |= {"val/loss": 2.4, "test/accuracy": 0.1}
-    found = answer(rows)
-    assert (found.optimum.failures.other, found.optimum.failures.reference) == (4, 0)
-    assert abs(found.optimum.difference.mean) < 0.005
-    assert found.kind == "inconclusive"
+    arm_answer = answer(rows)
+    assert (arm_answer.optimum.failures.other, arm_answer.optimum.failures.reference) == (4, 0)
+    assert abs(arm_answer.optimum.difference.mean) < 0.005
+    assert arm_answer.kind == "inconclusive"
 
 
 def test_at_the_optimum_equality_and_difference_are_told():
     assert answer(three(np.random.default_rng(7), 16, AT_OPTIMUM)).kind == "absorbed"
-    found = answer(three(np.random.default_rng(8), 16, AT_OPTIMUM, effect=-0.03))
-    assert found.kind == "different"
-    assert found.outcome.startswith("not the same: the outcome differs: −3")
+    arm_answer = answer(three(np.random.default_rng(8), 16, AT_OPTIMUM, effect=-0.03))
+    assert arm_answer.kind == "different"
+    assert arm_answer.outcome.startswith("not the same: the outcome differs: −3")
 
 
 def test_what_is_inconclusive_says_how_many_seeds_would_do():
     few = {"report": {**AT_OPTIMUM["report"], "max_seeds": 200}}
-    found = answer(three(np.random.default_rng(9), 8, few, noise=0.004))
-    assert found.kind == "inconclusive"
-    assert 0 < found.more_seeds < 192
-    assert found.more_overrides == (f"seed=range(0,{8 + found.more_seeds})",)
-    assert f"about {found.more_seeds} more seed" in found.reason
-    found = answer(three(np.random.default_rng(9), 8, AT_OPTIMUM, noise=0.01))
-    assert found.more_seeds > 24
-    assert found.more_overrides == ("seed=range(0,32)",)
-    assert ", 24 of them before report.max_seeds (" in found.reason
+    arm_answer = answer(three(np.random.default_rng(9), 8, few, noise=0.004))
+    assert arm_answer.kind == "inconclusive"
+    assert 0 < arm_answer.more_seeds < 192
+    assert arm_answer.more_overrides == (f"seed=range(0,{8 + arm_answer.more_seeds})",)
+    assert f"about {arm_answer.more_seeds} more seed" in arm_answer.reason
+    arm_answer = answer(three(np.random.default_rng(9), 8, AT_OPTIMUM, noise=0.01))
+    assert arm_answer.more_seeds > 24
+    assert arm_answer.more_overrides == ("seed=range(0,32)",)
+    assert ", 24 of them before report.max_seeds (" in arm_answer.reason
 
 
 def test_a_rate_is_eligible_only_with_all_seeds():
@@ -158,10 +160,10 @@ def test_an_arm_that_never_learns_is_said_to_where_the_reference_does():
     lost = [one | {"val/loss": 2.39} for one in arm(rng, 3, **UNCONJUGATED)]
     assert answer(arm(rng, 3) + lost, "scale 1, unconjugated").kind == "never learns"
     nowhere = [one | {"val/loss": 2.39} for one in arm(rng, 3)]
-    found = answer(nowhere + lost, "scale 1, unconjugated")
-    assert found.kind == "inconclusive"
-    assert found.reason.startswith("nothing has learned yet at 20 steps; more steps or larger")
-    assert found.reason.endswith("the same command with max_steps=80)")
+    arm_answer = answer(nowhere + lost, "scale 1, unconjugated")
+    assert arm_answer.kind == "inconclusive"
+    assert arm_answer.reason.startswith("nothing has learned yet at 20 steps; more steps or larger")
+    assert arm_answer.reason.endswith("the same command with max_steps=80)")
 
 
 def test_runs_from_trained_weights_are_measured_against_the_untrained_loss():
@@ -194,16 +196,16 @@ def test_an_octave_with_equal_bits_is_a_relabelling_and_with_other_bits_a_broken
     rng = np.random.default_rng
     rows = arm(rng(0), 3) + arm(rng(0), 3, shift=1.0, **HALVED)
     monkeypatch.setattr(relabelling, "last_weights", weights_of(rows, apart))
-    found = answer(rows, HALF)
-    assert found.kind == kind
-    assert found.law.octaves == 1 and found.law.pairs == 3 * (len(RATES) - 1)
-    assert found.law.equal == (found.law.pairs if apart == 0 else 0)
+    arm_answer = answer(rows, HALF)
+    assert arm_answer.kind == kind
+    assert arm_answer.law.octaves == 1 and arm_answer.law.pairs == 3 * (len(RATES) - 1)
+    assert arm_answer.law.equal == (arm_answer.law.pairs if apart == 0 else 0)
     if apart:
-        assert "0 of 18 pairs" in found.outcome
+        assert "0 of 18 pairs" in arm_answer.outcome
     else:
-        assert found.advice == "multiply the learning rate by 2"
-        assert found.registration.shift.mean == pytest.approx(1, abs=0.01)
-        assert found.prices.kept is not None and found.prices.turned is not None
+        assert arm_answer.advice == "multiply the learning rate by 2"
+        assert arm_answer.registration.shift.mean == pytest.approx(1, abs=0.01)
+        assert arm_answer.prices.kept is not None and arm_answer.prices.turned is not None
 
 
 def test_on_another_device_than_a_cpu_unequal_bits_break_no_law(monkeypatch):
@@ -222,10 +224,14 @@ def test_an_arm_that_a_law_makes_equal_to_another_arm_needs_few_points_and_no_st
     few = arm(rng(1), shift=1.4, **WIRTINGER, **HALVED)
     rows += [one for one in few if one["optimizer.lr"] in (2**-4, 2**-3)]
     monkeypatch.setattr(relabelling, "last_weights", weights_of(rows))
-    found = answer(rows, "scale ½, wirtinger")
-    assert found.kind == "relabelling"
-    assert (found.law.base, found.law.octaves, found.law.pairs) == (TEXTBOOK, 1.0, 16)
-    assert found.advice == f"multiply the learning rate of “{TEXTBOOK}” by 2"
+    arm_answer = answer(rows, "scale ½, wirtinger")
+    assert arm_answer.kind == "relabelling"
+    assert (arm_answer.law.base, arm_answer.law.octaves, arm_answer.law.pairs) == (
+        TEXTBOOK,
+        1.0,
+        16,
+    )
+    assert arm_answer.advice == f"multiply the learning rate of “{TEXTBOOK}” by 2"
 
 
 def test_the_law_names_what_is_kept_and_a_convention_in_a_mixed_network():
@@ -245,7 +251,7 @@ def test_a_halved_eps_makes_pairs_of_adam_although_it_is_another_group(monkeypat
     rows += arm(rng, 1, **adam, optimizer__eps=5e-9, **HALVED)
     monkeypatch.setattr(relabelling, "last_weights", lambda _: {"w": torch.ones(2)})
     groups = compare(sweep_of(rows)).groups
-    pairs = [pair for group in groups for each in group.arms for pair in each.pairs]
+    pairs = [pair for group in groups for one in group.arms for pair in one.pairs]
     assert len(pairs) == len(RATES)
     assert {pair.octaves for pair in pairs} == {0.0}
 

@@ -37,14 +37,14 @@ def opened(page: Page, sweep: Path) -> Page:
 
 
 def test_the_page_needs_nothing_but_itself_and_has_nothing_to_complain_of(page, sweep):
-    told, asked = [], []
-    page.on("console", lambda message: told.append(message.text))
-    page.on("pageerror", lambda error: told.append(str(error)))
+    messages, asked = [], []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
     address = (sweep / "report" / "index.html").as_uri()
     page.goto(address)
     page.wait_for_load_state("networkidle")
-    assert told == []
+    assert messages == []
     assert [url for url in asked if not url.startswith("data:")] == [address]
 
 

@@ -39,8 +39,8 @@ def address(browser, sweep: Path) -> Iterator[str]:
 
 def ask(address: str, path: str) -> Any:
     """What TensorBoard's own interface answers."""
-    place = urlsplit(address)
-    with urllib.request.urlopen(f"{place.scheme}://{place.netloc}/data/{path}") as answer:
+    url = urlsplit(address)
+    with urllib.request.urlopen(f"{url.scheme}://{url.netloc}/data/{path}") as answer:
         return json.load(answer)
 
 

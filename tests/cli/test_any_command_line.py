@@ -29,8 +29,8 @@ def test_any_command_line_ends_in_a_result_or_in_a_line(commands, playground, sh
         line = command_line(number)
         ended = playground.run(commands, line)
         statuses[ended.status] += 1
-        if found := faults(line, ended):
-            wrong.append(f"line {number}: {shown(line, ended, found)}")
+        if problems := faults(line, ended):
+            wrong.append(f"line {number}: {shown(line, ended, problems)}")
     print(dict(statuses))
     assert not wrong, "\n".join(wrong)
     assert {0, 2} <= statuses.keys()

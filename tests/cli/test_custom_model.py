@@ -222,9 +222,9 @@ def test_a_fault_in_a_users_code_is_told_with_the_line_that_it_is_in(
     assert main([*overrides, "max_steps=4"]) == status
     (line,) = [text for text in capsys.readouterr().err.splitlines() if "cvtrain: " in text]
     assert message in line
-    place = re.search(r" \(wavelab\.py:(\d+) in (\w+)\)", line)
-    assert place is not None
-    assert place[2] == function
+    location = re.search(r" \(wavelab\.py:(\d+) in (\w+)\)", line)
+    assert location is not None
+    assert location[2] == function
     monkeypatch.setenv(FULL_ERROR, "0")  # so that what debug=true sets goes with the test
     assert main([*overrides, "max_steps=4", "debug=true"]) == status
     first, second, *_ = capsys.readouterr().err.splitlines()

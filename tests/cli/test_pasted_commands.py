@@ -197,8 +197,8 @@ def test_a_bare_shell_finds_the_program_of_every_line_of_the_pages(shell):
         script += "(\n"  # what a block activates ends with it
         for line in filter(None, block.text.splitlines()):
             program = re.sub(r'^eval "\$\((\S+) .*', r"\1", line).split()[0]
-            found = f"command -v {program} >/dev/null || echo {program}"
-            script += f"{line if program == 'source' else found}\n"
+            lookup = f"command -v {program} >/dev/null || echo {program}"
+            script += f"{line if program == 'source' else lookup}\n"
         script += ")\n"
     assert script.count("command -v") > 75
     done = shell.run(script)

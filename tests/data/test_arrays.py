@@ -48,8 +48,8 @@ def write_h5(file, x, y):
 )
 def test_every_format_holds_the_same(tmp_path, file, write, name):
     write(tmp_path / file, X["train"], LABELS["train"])
-    place = str(tmp_path / file)
-    splits, dataset = read(tmp_path, inputs=f"{place}:{name}", targets=f"{place}:y", scale="none")
+    path = str(tmp_path / file)
+    splits, dataset = read(tmp_path, inputs=f"{path}:{name}", targets=f"{path}:y", scale="none")
     expected, _ = read(tmp_path, **save(tmp_path), scale="none")
     assert dataset.aim == "classification onto 3"
     for split, same in zip(splits, expected, strict=True):
@@ -139,8 +139,8 @@ def test_targets_may_be_real_pairs_and_are_scaled_by_the_training_split_alone(tm
     assert torch.equal(one[2].targets, whole[2].targets[:, :1])
 
     chosen = {"target_parts": "last", "target_scale": "rms"}
-    for place in (True, False):
-        arguments = save_splits(tmp_path, pairs) | chosen | {"in_memory": place}
+    for weighted in (True, False):
+        arguments = save_splits(tmp_path, pairs) | chosen | {"in_memory": weighted}
         scaled, dataset = read(tmp_path, **arguments)
         rms = np.sqrt(np.mean(np.abs(values["train"].astype(np.complex128)) ** 2))
         assert dataset.scales["targets"] == pytest.approx(rms)
@@ -169,8 +169,8 @@ def test_groups_are_divided_again_until_training_has_every_class(tmp_path):
 
 def test_samples_on_disk_are_read_by_other_processes_too(tmp_path):
     write_h5(tmp_path / "data.h5", X["train"], LABELS["train"])
-    place = str(tmp_path / "data.h5")
-    chosen = {"inputs": f"{place}:group/x", "targets": f"{place}:y", "in_memory": False}
+    path = str(tmp_path / "data.h5")
+    chosen = {"inputs": f"{path}:group/x", "targets": f"{path}:y", "in_memory": False}
     dataset = arrays(**chosen, workers=1, dtype=torch.complex64)
     assert isinstance(dataset.train, FileSplit)
     assert torch.equal(
@@ -211,8 +211,8 @@ def test_each_input_may_have_its_own_transform_and_parts(tmp_path):
     plain, _ = read(tmp_path, **chosen, **alone)
     chosen["inputs"] = [X["train"], pairs, X["train"]]  # arrays in memory, as in Python
     chosen |= alone | {"transform": ["fft", None, np.flip], "parts": [None, "last", None]}
-    for place in (True, False):
-        splits, _ = read(tmp_path, **chosen, in_memory=place)
+    for weighted in (True, False):
+        splits, _ = read(tmp_path, **chosen, in_memory=weighted)
         for split, one, other in zip(splits, spectra, plain, strict=True):
             assert torch.equal(split.inputs[0], one.inputs)
             assert torch.equal(split.inputs[1], other.inputs)

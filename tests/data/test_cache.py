@@ -53,6 +53,6 @@ def test_samples_on_disk_need_no_memory():
     assert isinstance(data.train, Split)
     pairs = list(zip(data.train.inputs, data.train.targets, strict=True))
     on_disk = FileSplit(pairs, range(8))
-    there = Dataset(on_disk, on_disk, on_disk, data.task, data.out_features)
-    assert bytes_in_memory(there) == 0
+    on_both = Dataset(on_disk, on_disk, on_disk, data.task, data.out_features)
+    assert bytes_in_memory(on_both) == 0
     assert bytes_in_memory(data) == 3 * 8 * (3 + 1) * 8

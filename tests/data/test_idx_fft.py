@@ -130,10 +130,10 @@ def test_the_seed_alone_draws_what_is_validation_and_not_what_is_test(folder):
 def test_every_split_keeps_the_order_of_the_files(folder):
     images, _ = digits()
     for split in splits(load(folder, test_samples=50)):
-        found = torch.fft.ifft2(split.inputs).real.flatten(1)
+        restored = torch.fft.ifft2(split.inputs).real.flatten(1)
         known = torch.from_numpy(images).double().flatten(1)
         places = torch.cdist(
-            found / found.norm(dim=1, keepdim=True), known / known.norm(dim=1, keepdim=True)
+            restored / restored.norm(dim=1, keepdim=True), known / known.norm(dim=1, keepdim=True)
         ).argmin(dim=1)
         assert (places.diff() > 0).all()
 
@@ -244,7 +244,7 @@ def test_the_test_files_alone_make_three_splits_without_a_common_image(tmp_path,
     alone = {"generator": generator, "files": "test", "validation_samples": 50}
     whole = load(folder, **alone)
     assert [len(split) for split in splits(whole)] == [TEST - 50 - TEST // 5, 50, TEST // 5]
-    images, labels = (each[TRAIN:] for each in digits())
+    images, labels = (array[TRAIN:] for array in digits())
     assert set.union(*map(pixels, splits(whole))) == labelled(images, labels.tolist())
     fewer = load(folder, **alone, train_samples=20, test_samples=30)
     assert [len(split) for split in splits(fewer)] == [20, 50, 30]

@@ -50,14 +50,14 @@ def image_of(kspace):
 
 def central(image, size=8):
     """The central square, with zeros around where the image is smaller."""
-    found = np.zeros((*image.shape[:-2], size, size), complex)
+    image_sum = np.zeros((*image.shape[:-2], size, size), complex)
     rows, columns = image.shape[-2:]
     for row in range(size):
         for column in range(size):
             r, c = row - size // 2 + rows // 2, column - size // 2 + columns // 2
             if 0 <= r < rows and 0 <= c < columns:
-                found[..., row, column] = image[..., r, c]
-    return found
+                image_sum[..., row, column] = image[..., r, c]
+    return image_sum
 
 
 @pytest.mark.parametrize(("view", "acceleration"), [("sax", 4), ("lax", 8), ("sax", 10)])
@@ -66,8 +66,8 @@ def test_torchcvnns_reader_sees_what_was_written(tmp_path, view, acceleration):
     theirs = MICCAI2023(str(tmp_path), CINEView[view.upper()], AccFactor(acceleration))
     assert len(theirs) == len(written)
     for patient, (sub, mask, full) in zip(theirs.patients, theirs, strict=True):
-        for found, expected in zip((sub, full), written[patient.name], strict=True):
-            np.testing.assert_array_equal(found.transpose(4, 3, 2, 0, 1), expected)
+        for array, expected in zip((sub, full), written[patient.name], strict=True):
+            np.testing.assert_array_equal(array.transpose(4, 3, 2, 0, 1), expected)
         np.testing.assert_array_equal(sub == full, np.broadcast_to(mask.T == 1, full.T.shape).T)
 
 

@@ -57,10 +57,10 @@ def test_without_noise_a_burst_is_of_equally_likely_points_of_its_constellation(
     split = draw(snr_db=100.0).train
     points = CONSTELLATIONS[list(SIZES)[index]]
     received = split.inputs[split.targets == index].numpy()
-    found = nearest(received, points)
-    np.testing.assert_allclose(received, points[found], atol=1e-4)
-    counts = np.bincount(found.ravel(), minlength=len(points))
-    expected = found.size / len(points)
+    symbols = nearest(received, points)
+    np.testing.assert_allclose(received, points[symbols], atol=1e-4)
+    counts = np.bincount(symbols.ravel(), minlength=len(points))
+    expected = symbols.size / len(points)
     chi_squared = ((counts - expected) ** 2 / expected).sum()
     freedom = len(points) - 1
     assert abs(chi_squared - freedom) < 5 * math.sqrt(2 * freedom)

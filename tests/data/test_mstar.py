@@ -32,9 +32,11 @@ def test_torchcvnns_reader_sees_what_was_written(tmp_path, written):
         assert len(chips) == len(files) == len(written[name])
     seen = [(theirs.class_names[label], chip[..., 0]) for chip, label in theirs]
     for name in NAMES:
-        found = sorted((chip for of, chip in seen if of == name), key=lambda chip: chip[0, 0].real)
+        chips_of_class = sorted(
+            (chip for of, chip in seen if of == name), key=lambda chip: chip[0, 0].real
+        )
         expected = sorted(written[name], key=lambda chip: chip[0, 0].real)
-        np.testing.assert_allclose(found, expected, rtol=0, atol=3e-6)
+        np.testing.assert_allclose(chips_of_class, expected, rtol=0, atol=3e-6)
 
 
 def test_every_chip_is_there_once_with_its_class_up_to_one_factor(tmp_path, written):
@@ -44,9 +46,9 @@ def test_every_chip_is_there_once_with_its_class_up_to_one_factor(tmp_path, writ
     inputs, labels = everything(dataset)
     rms = dataset.train.samples.divisor
     for label, name in enumerate(NAMES):
-        found = sorted((inputs[labels == label, 0] * rms).numpy(), key=lambda x: x[0, 0].real)
+        chips_read = sorted((inputs[labels == label, 0] * rms).numpy(), key=lambda x: x[0, 0].real)
         expected = sorted(written[name], key=lambda x: x[0, 0].real)
-        np.testing.assert_allclose(found, expected, rtol=0, atol=3e-6)
+        np.testing.assert_allclose(chips_read, expected, rtol=0, atol=3e-6)
 
 
 def test_every_class_is_split_sixty_twenty_and_twenty(tmp_path, written):

@@ -40,8 +40,8 @@ def placed(split):
 def test_torchcvnns_reader_sees_what_was_written(scene):
     top, areas, labels = scene
     theirs = PolSFDataset(str(top), patch_size=SHAPE, patch_stride=(32, 32))
-    place = 2 * theirs.alos_dataset.nsamples_per_cols + 1
-    image, seen = theirs[place]
+    offset = 2 * theirs.alos_dataset.nsamples_per_cols + 1
+    image, seen = theirs[offset]
     np.testing.assert_allclose(image, areas * np.sqrt(10**-0.6), rtol=1e-7)
     np.testing.assert_array_equal(seen, labels)
     assert theirs.labels.sum() == labels.sum()
@@ -59,8 +59,8 @@ def test_every_patch_holds_its_part_of_the_scene_up_to_one_factor(scene, channel
         places, _ = placed(split)
         taken = split.take(torch.arange(len(split)))
         for (row, column), image, label in zip(places, taken.inputs, taken.targets, strict=True):
-            there = np.stack(expected)[:, row : row + 16, column : column + 16]
-            np.testing.assert_allclose(image * factor, there, rtol=1e-6)
+            expected_patch = np.stack(expected)[:, row : row + 16, column : column + 16]
+            np.testing.assert_allclose(image * factor, expected_patch, rtol=1e-6)
             of_patch = labels[row : row + 16, column : column + 16]
             np.testing.assert_array_equal(label, np.where(of_patch == 0, IGNORED, of_patch - 1))
 

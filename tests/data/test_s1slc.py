@@ -56,10 +56,10 @@ def test_every_patch_is_there_once_with_its_class_up_to_one_factor(tmp_path, wri
 
 def test_log_amplitudes_are_in_decades_between_their_bounds_and_keep_the_phase(tmp_path, written):
     linear, _ = everything(read(tmp_path))
-    found, _ = everything(read(tmp_path, amplitude="log"))
+    samples, _ = everything(read(tmp_path, amplitude="log"))
     decades = torch.log10(linear.abs().clip(0.02, 40) / 0.02) / np.log10(40 / 0.02)
-    torch.testing.assert_close(found.abs(), decades, rtol=1e-12, atol=1e-15)
-    torch.testing.assert_close(found.angle()[decades > 0], linear.angle()[decades > 0])
+    torch.testing.assert_close(samples.abs(), decades, rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(samples.angle()[decades > 0], linear.angle()[decades > 0])
 
 
 def test_other_folders_are_passed_over(tmp_path, written):
@@ -77,14 +77,14 @@ def hollow(file, shape):
 
 
 def test_what_is_mapped_is_never_copied_whole(tmp_path):
-    each = 20_000
+    count = 20_000
     (tmp_path / "Houston").mkdir()
     for name in ("HH", "HV"):
-        hollow(tmp_path / "Houston" / f"{name}.npy", (each, 32, 32))
+        hollow(tmp_path / "Houston" / f"{name}.npy", (count, 32, 32))
         array = np.load(tmp_path / "Houston" / f"{name}.npy", mmap_mode="r+")
         array[:100] = 1j
         array.flush()
-    np.save(tmp_path / "Houston" / "Labels.npy", 1 + np.arange(each) % 7)
+    np.save(tmp_path / "Houston" / "Labels.npy", 1 + np.arange(count) % 7)
     torch.empty(1).abs()
     tracemalloc.start()
     dataset = read(tmp_path, dtype=torch.complex64)
@@ -93,7 +93,7 @@ def test_what_is_mapped_is_never_copied_whole(tmp_path):
     sent = len(pickle.dumps(dataset.train))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    whole = 2 * each * 32 * 32 * 8
+    whole = 2 * count * 32 * 32 * 8
     assert whole > 300e6
     assert peak < 10e6
     assert sent < 1e6

@@ -47,8 +47,8 @@ def test_every_image_is_there_once_with_its_class_up_to_one_factor(tmp_path, clo
     assert (dataset.class_names, dataset.input_shape) == (VEHICLES, (1, 8, 8))
     inputs, labels = everything(dataset)
     for label, name in enumerate(VEHICLES):
-        found = (inputs[labels == label, 0] * dataset.train.samples.divisor).numpy()
-        np.testing.assert_allclose(in_order(found), in_order(written[name]), rtol=1e-14)
+        pixels = (inputs[labels == label, 0] * dataset.train.samples.divisor).numpy()
+        np.testing.assert_allclose(in_order(pixels), in_order(written[name]), rtol=1e-14)
 
 
 def test_the_complete_set_is_what_torchcvnns_reader_has(complete, capsys):

@@ -41,7 +41,7 @@ def test_both_give_the_same_samples(workers):
     assert len(files) == len(MEMORY)
     assert equal(files.take(wanted), MEMORY.take(wanted))
     pieces = zip(files.pieces(4), MEMORY.pieces(4), strict=True)
-    assert all(equal(found, expected) for found, expected in pieces)
+    assert all(equal(piece, expected) for piece, expected in pieces)
     assert equal(in_memory(files), in_memory(MEMORY))
 
 

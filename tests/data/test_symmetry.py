@@ -43,11 +43,11 @@ def separable(x, positive):
     """Whether w exists with w·x ≥ 1 for the positive and ≤ −1 for the others."""
     signs = np.where(positive, 1, -1)[:, None]
     size = x.shape[1]
-    found = linprog(
+    solution = linprog(
         np.zeros(size), A_ub=-signs * x, b_ub=-np.ones(len(x)), bounds=[(None, None)] * size
     )
-    assert found.status in (0, 2)  # solved, or infeasible
-    return found.status == 0
+    assert solution.status in (0, 2)  # solved, or infeasible
+    return solution.status == 0
 
 
 @pytest.mark.parametrize(("problem", "count"), [("xor", 2), ("symmetry", 3)])
@@ -80,10 +80,10 @@ def test_one_complex_neuron_has_no_error_and_by_least_squares_no_other(problem):
     neuron.load_state_dict(dict(dataset.solution))
     assert torch.equal(neuron(dataset.test.inputs), dataset.test.targets)
     with_bias = torch.cat([dataset.train.inputs, torch.ones(len(dataset.train), 1)], dim=1)
-    found = torch.linalg.lstsq(with_bias, dataset.train.targets)
+    fit = torch.linalg.lstsq(with_bias, dataset.train.targets)
     assert torch.linalg.matrix_rank(with_bias) == with_bias.shape[1]
     expected = torch.cat([dataset.solution["weight"].T, torch.zeros(1, 1)])
-    torch.testing.assert_close(found.solution, expected)
+    torch.testing.assert_close(fit.solution, expected)
     (known,) = dataset.references
     assert (known.tag, known.name, known.value) == ("test/loss", "one complex neuron", 0.0)
 

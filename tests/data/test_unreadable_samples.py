@@ -97,7 +97,7 @@ def test_a_sweep_names_an_image_and_does_not_blame_the_network(tmp_path, monkeyp
     write_chip(file, np.full((16, 16), np.nan))
     options = ["data=mstar", "data.path=.", "data.crop=16", "model=cnn", "model.channels=[2]"]
     assert main([*options, "batch_size=24", "max_steps=2", "lr_octave=0,1", "-m"]) == 2
-    told = capsys.readouterr().err
-    assert "cvtrain: data: sample 2: " in told
-    assert "it holds NaN or infinity" in told
-    assert "refuses to be stacked" not in told
+    printed = capsys.readouterr().err
+    assert "cvtrain: data: sample 2: " in printed
+    assert "it holds NaN or infinity" in printed
+    assert "refuses to be stacked" not in printed

@@ -26,7 +26,7 @@ def runs(gain, *, seeds=TUNING + SEEDS_NEEDED, best=lambda *_: RATES[0], status=
                 for rate in RATES:
                     for seed in range(seeds):
                         noise = 0.001 * NOISE[len(rows)]
-                        each = row(
+                        run_row = row(
                             0.2 - gain(*levels) + abs(rate - best(*levels)),
                             0.9 + gain(*levels) + noise,
                             seed=seed,
@@ -36,8 +36,8 @@ def runs(gain, *, seeds=TUNING + SEEDS_NEEDED, best=lambda *_: RATES[0], status=
                             model__normalisation=normalisation,
                         )
                         if status is not None:
-                            each["status"] = status(*levels, rate)
-                        rows.append(each)
+                            run_row["status"] = status(*levels, rate)
+                        rows.append(run_row)
     return rows
 
 
@@ -46,28 +46,28 @@ def batch_helps(_, __, normalisation):
 
 
 def test_each_combination_is_measured_at_its_own_rate():
-    found, metric = combinations(
+    effects, metric = combinations(
         sweep_of(runs(batch_helps, best=lambda a, *_: RATES[0] if a == "CReLU" else RATES[1]))
     )
     assert metric == "test accuracy, %"
-    assert len(found) == 8
-    for each in found:
-        assert each.tuned.best_lr == (RATES[0] if each.levels[0] == "CReLU" else RATES[1])
-        assert len(each.tuned.best) == SEEDS_NEEDED
+    assert len(effects) == 8
+    for effect in effects:
+        assert effect.tuned.best_lr == (RATES[0] if effect.levels[0] == "CReLU" else RATES[1])
+        assert len(effect.tuned.best) == SEEDS_NEEDED
 
 
 def test_a_factor_that_helps_everywhere_is_told_everywhere_and_another_nowhere():
-    found, _ = combinations(sweep_of(runs(batch_helps)))
-    changed = effects(found)
+    all_effects, _ = combinations(sweep_of(runs(batch_helps)))
+    changed = effects(all_effects)
     by_factor = {
-        factor: [each.significant for each in changed if each.factor == factor]
+        factor: [effect.significant for effect in changed if effect.factor == factor]
         for factor in ("initialisation", "normalisation")
     }
     assert by_factor["normalisation"] == [True] * 4
     assert sum(by_factor["initialisation"]) <= 1
-    for each in changed:
-        if each.factor == "normalisation":
-            assert each.difference.mean == pytest.approx(5.0, abs=0.2)
+    for effect in changed:
+        if effect.factor == "normalisation":
+            assert effect.difference.mean == pytest.approx(5.0, abs=0.2)
 
 
 def test_the_choice_is_that_of_validation_and_others_are_compared_with_it():
@@ -101,20 +101,20 @@ def test_a_combination_that_never_finishes_has_no_rate_and_is_named():
 
 def test_where_nothing_finishes_there_is_no_choice():
     document = report_activations(sweep_of(runs(batch_helps, status=lambda *_: "diverged")))
-    assert [each.text for each in document.verdict] == [
+    assert [sentence.text for sentence in document.verdict] == [
         "No combination has a usable learning rate."
     ]
 
 
 def test_one_level_of_each_factor_has_no_effects_and_still_a_table():
     rows = [
-        each
-        for each in runs(batch_helps)
-        if (each["model.initialisation"], each["model.normalisation"]) == ("he", "batch")
+        run_row
+        for run_row in runs(batch_helps)
+        if (run_row["model.initialisation"], run_row["model.normalisation"]) == ("he", "batch")
     ]
-    found, _ = combinations(sweep_of(rows))
-    assert effects(found) == []
-    assert len(against(found[0], found)) == 1
+    all_effects, _ = combinations(sweep_of(rows))
+    assert effects(all_effects) == []
+    assert len(against(all_effects[0], all_effects)) == 1
     assert len(report_activations(sweep_of(rows)).tables[0].records) == 2
 
 

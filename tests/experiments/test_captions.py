@@ -150,4 +150,6 @@ def test_captions_and_conclusions_change_with_the_data(name, monkeypatch):
             continue
         assert picture.caption != others[picture.name]
         assert picture.caption.endswith(".")
-    assert [str(sentence) for sentence in one.verdict] != [str(each) for each in other.verdict]
+    assert [str(sentence) for sentence in one.verdict] != [
+        str(other_sentence) for other_sentence in other.verdict
+    ]

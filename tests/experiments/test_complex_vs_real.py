@@ -22,7 +22,7 @@ TASK = ["variant='equalizer'", "data=equalizer", "objective=complex_mse", "model
 
 def variants(*models: tuple[str, ...]) -> str:
     listed = [[*TASK, "optimizer=sgd", *model] for model in models]
-    text = ",".join("[" + ",".join(f'"{each}"' for each in one) + "]" for one in listed)
+    text = ",".join("[" + ",".join(f'"{override}"' for override in one) + "]" for one in listed)
     return f"hydra.sweeper.variants=[{text}]"
 
 
@@ -64,7 +64,7 @@ def test_a_convention_is_nothing_to_a_real_network_and_something_to_a_complex_on
     real = {arm for (group, arm), kind in kinds.items() if "RealMlp" in group}
     assert real == {"scale 1, wirtinger", "scale ½, pytorch", "scale ½, wirtinger"}
     assert {kind for (group, _), kind in kinds.items() if "RealMlp" in group} == {"relabelling"}
-    sentences = [s.text for each in document.sections for s in each.sentences]
+    sentences = [s.text for section in document.sections for s in section.sentences]
     assert any("bit for bit (4 of 4 pairs)" in text for text in sentences)
 
 

@@ -43,14 +43,14 @@ def test_our_figure_is_the_mean_of_the_reference_over_seeds(sweep):
 
 
 def test_published_figures_and_least_squares_stand_beside_it(sweep):
-    found = rows(sweep)
-    assert {name: found[name]["mse"] for name in PUBLISHED} == PUBLISHED
+    by_method = rows(sweep)
+    assert {name: by_method[name]["mse"] for name in PUBLISHED} == PUBLISHED
     for name, expected in (
         ("polynomial of order 1 in x", 0.167),
         ("polynomial of order 4 in x", 0.136),
         ("polynomial of order 3 in x and x*", 0.048),
     ):
-        assert found[name]["mse"] == pytest.approx(expected, rel=0.02)
+        assert by_method[name]["mse"] == pytest.approx(expected, rel=0.02)
 
 
 def test_the_network_is_ranked_among_methods_on_the_same_data(sweep):
@@ -72,10 +72,10 @@ def edited(sweep, tmp_path, old, new):
 
 
 def test_nothing_was_published_for_another_delay(sweep, tmp_path):
-    found = rows(edited(sweep, tmp_path, '"delay": 1', '"delay": 2'))
-    assert not set(PUBLISHED) & set(found)
+    by_method = rows(edited(sweep, tmp_path, '"delay": 1', '"delay": 2'))
+    assert not set(PUBLISHED) & set(by_method)
     # Measured on regenerated data: science of the benchmark, delay 2.
-    assert found["polynomial of order 1 in x"]["mse"] == pytest.approx(0.074, rel=0.03)
+    assert by_method["polynomial of order 1 in x"]["mse"] == pytest.approx(0.074, rel=0.03)
 
 
 def test_other_data_are_refused_in_a_line(sweep, tmp_path):

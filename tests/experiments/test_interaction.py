@@ -112,5 +112,5 @@ def test_a_claim_holds_where_every_pair_is_as_theory_says(equal, apart, missing,
     setting = interaction("clipping")[0]
     arm = replace(setting.arms[0], equal=equal)
     outcome = Difference(math.nan, math.nan, math.nan, 0, identical=False)
-    found = Finding(setting, arm, apart, outcome, diverged=0, missing=missing)
-    assert found.as_predicted == holds
+    finding = Finding(setting, arm, apart, outcome, diverged=0, missing=missing)
+    assert finding.as_predicted == holds

@@ -38,11 +38,14 @@ def lms(tmp_path_factory):
 def test_every_limit_parts_convergence_from_divergence(stability):
     status, directory = stability
     assert status == 0
-    found = trials(load(directory))
-    assert len(found) == 36
-    assert {(t.share < 1, t.outcome) for t in found} == {(True, "converged"), (False, "diverged")}
-    assert {round(t.share, 4) for t in found} == {0.5, 0.995, 1.005}
-    limits = {(t.rule, t.arm): t.limit for t in found}
+    all_trials = trials(load(directory))
+    assert len(all_trials) == 36
+    assert {(t.share < 1, t.outcome) for t in all_trials} == {
+        (True, "converged"),
+        (False, "diverged"),
+    }
+    assert {round(t.share, 4) for t in all_trials} == {0.5, 0.995, 1.005}
+    limits = {(t.rule, t.arm): t.limit for t in all_trials}
     for rule in ("gradient descent", "heavy ball", "Nesterov"):
         plain = limits[rule, "scale 1, pytorch"]
         assert limits[rule, "scale 1, wirtinger"] == 2 * plain
@@ -77,11 +80,11 @@ def test_a_loss_off_the_closed_form_breaks_the_claim(stability, tmp_path):
 def test_misadjustments_are_those_of_theory(lms):
     status, directory = lms
     assert status == 0
-    found = settings(load(directory))
-    assert len(found) == 4
-    for setting in found:
+    all_settings = settings(load(directory))
+    assert len(all_settings) == 4
+    for setting in all_settings:
         assert setting.replicates == REPLICATES
-        assert abs(setting.errors_off) < allowed_errors(len(found))
+        assert abs(setting.errors_off) < allowed_errors(len(all_settings))
         # The first points of the curve are exact: every run begins at zero.
         assert setting.measured[0] == pytest.approx(setting.predicted[0], rel=1e-9)
         middle = slice(1, 10)

@@ -41,9 +41,9 @@ def test_it_is_the_mean_loss_above_the_lowest_and_no_more_than_untrained():
     (group,) = compare(sweep_of(valley())).groups
     losses = np.minimum(np.append(0.1 * 2.0 ** np.abs(np.array(OCTAVES[:-1])), np.inf), UNTRAINED)
     expected = np.trapezoid(losses, OCTAVES) / 6 - 0.1
-    found = sensitivities(group.arms[0].grid, group.untrained)
-    assert len(found) == 4
-    assert found[0] == pytest.approx(expected)
+    measured = sensitivities(group.arms[0].grid, group.untrained)
+    assert len(measured) == 4
+    assert measured[0] == pytest.approx(expected)
 
 
 def test_an_arm_is_compared_with_the_reference_of_its_setting_seed_by_seed():
@@ -53,13 +53,13 @@ def test_an_arm_is_compared_with_the_reference_of_its_setting_seed_by_seed():
         for arm in (valley(), valley(1.0, **WIRTINGER))
         for one in arm
     ]
-    found = list(arm_sensitivities(compare(sweep_of(rows)).groups))
-    assert [(one.variant, one.difference is None) for one in found] == [
+    measured = list(arm_sensitivities(compare(sweep_of(rows)).groups))
+    assert [(one.variant, one.difference is None) for one in measured] == [
         (variant, plain) for variant in ("plain", "warm-up") for plain in (True, False)
     ]
-    arm = found[1]
+    arm = measured[1]
     assert arm.difference.mean == pytest.approx(
-        arm.sensitivity.mean - found[0].sensitivity.mean, abs=1e-6
+        arm.sensitivity.mean - measured[0].sensitivity.mean, abs=1e-6
     )
     assert arm.octaves.mean == pytest.approx(1.0, abs=0.02)
     document = report_sensitivity(sweep_of(rows))

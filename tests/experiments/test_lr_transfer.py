@@ -48,13 +48,13 @@ def swept(arm_slope=0.0, slopes=SLOPES):
 
 
 def test_slopes_are_those_of_the_best_rate_over_the_width():
-    found = {(one.parametrisation, one.arm): one for one in transfers(networks(swept()))}
-    assert len(found) == 4
+    by_arm = {(one.parametrisation, one.arm): one for one in transfers(networks(swept()))}
+    assert len(by_arm) == 4
     for parametrisation, slope in SLOPES.items():
-        reference = found[parametrisation, "scale 1, pytorch"]
+        reference = by_arm[parametrisation, "scale 1, pytorch"]
         assert reference.slope.mean == pytest.approx(slope, abs=0.01)
         assert reference.difference is None
-        arm = found[parametrisation, "scale 1, wirtinger"]
+        arm = by_arm[parametrisation, "scale 1, wirtinger"]
         assert arm.difference.mean == pytest.approx(0.0, abs=0.02)
 
 

@@ -57,8 +57,8 @@ def own(tmp_path, monkeypatch):
 def test_one_file_and_one_yaml_make_an_experiment(own):
     assert "own" in names()
     assert suite()["own"].quick == ("seed=0",)
-    given = ["--config-dir", str(own / "conf"), "+experiment=own"]
-    assert main([*given, f"hydra.sweep.dir={own / 'sweep'}"]) == 0
+    arguments = ["--config-dir", str(own / "conf"), "+experiment=own"]
+    assert main([*arguments, f"hydra.sweep.dir={own / 'sweep'}"]) == 0
     runs = load(own / "sweep").runs
     assert sorted(runs["variant"]) == ["high", "high", "low", "low"]
     assert "4 own runs" in (own / "sweep/report/index.html").read_text(encoding="utf-8")

@@ -27,8 +27,8 @@ def sweep(tmp_path_factory):
 
 
 def test_two_optimizers_are_asked_at_six_learning_rates_and_nothing_is_written(tmp_path, capsys):
-    given = [argument for argument in SMALL if argument != "optimizer=sgd"]
-    assert main([*given, "plan=true", f"hydra.sweep.dir={tmp_path / 'sweep'}"]) == 0
+    arguments = [argument for argument in SMALL if argument != "optimizer=sgd"]
+    assert main([*arguments, "plan=true", f"hydra.sweep.dir={tmp_path / 'sweep'}"]) == 0
     shown = capsys.readouterr()
     assert f"{2 * 2 * 2 * 6} points" in shown.out + shown.err
     assert not (tmp_path / "sweep").exists()

@@ -90,8 +90,8 @@ def test_the_interval_is_students_over_held_out_seeds():
 
 def test_a_regression_is_told_in_decibels():
     rows = runs(best_at(RATES[1], RATES[1]), lambda *_: math.nan)
-    for each in rows:
-        each["test/nmse"] = 0.01 if each["optimizer.semantics"] == "split" else 0.001
+    for run_row in rows:
+        run_row["test/nmse"] = 0.01 if run_row["optimizer.semantics"] == "split" else 0.001
     contest = only(rows)
     assert contest.metric == DECIBELS
     assert [side.mean for side in contest.sides] == pytest.approx([-20.0, -30.0])
@@ -100,9 +100,9 @@ def test_a_regression_is_told_in_decibels():
 
 def test_a_rate_at_which_a_tuning_run_diverged_is_not_chosen():
     rows = runs(best_at(RATES[1], RATES[1]), lambda *_: 0.9)
-    for each in rows:
-        if each["optimizer.lr"] == RATES[1] and each["seed"] == 0:
-            each["status"] = "diverged"
+    for run_row in rows:
+        if run_row["optimizer.lr"] == RATES[1] and run_row["seed"] == 0:
+            run_row["status"] = "diverged"
     assert RATES[1] not in best_rates(only(rows))
 
 
@@ -116,13 +116,13 @@ def test_differences_are_counted_at_a_false_discovery_rate():
             return 0.9 + (gain + 0.01 * noise[number, seed] if semantics == "modulus" else 0.0)
 
         rows += runs(best_at(RATES[0], RATES[1]), accuracy, task=f"task {number}")
-    found = compare_semantics(sweep_of(rows))
-    ratio, differences, control = describe(found)
+    comparisons = compare_semantics(sweep_of(rows))
+    ratio, differences, control = describe(comparisons)
     assert control.startswith("There is no jitter control")
     assert "median × 1.41" in ratio
     assert differences.startswith("1 of 10 differences are significant")
     assert "task 3, Adam: modulus better by" in differences
-    assert len(comparison_curves(found).axes) == 10
+    assert len(comparison_curves(comparisons).axes) == 10
 
 
 def test_few_seeds_tell_no_difference_however_equal_they_are():
@@ -138,9 +138,9 @@ def test_few_seeds_tell_no_difference_however_equal_they_are():
 @pytest.mark.parametrize(("metric", "better"), [("accuracy", "modulus"), ("nmse", "split")])
 def test_the_better_one_has_more_accuracy_or_fewer_decibels(metric, better):
     rows = runs(best_at(RATES[1], RATES[1]), lambda semantics, *_: 0.8)
-    for each in rows:
-        larger = each["optimizer.semantics"] == "modulus"
+    for run_row in rows:
+        larger = run_row["optimizer.semantics"] == "modulus"
         value = (0.1 if larger else 0.01) if metric == "nmse" else (0.9 if larger else 0.8)
-        each |= {"test/accuracy": math.nan} if metric == "nmse" else {}
-        each[f"test/{metric}"] = value
+        run_row |= {"test/accuracy": math.nan} if metric == "nmse" else {}
+        run_row[f"test/{metric}"] = value
     assert f": {better} better by 10 " in only(rows).outcome

@@ -61,9 +61,9 @@ def test_a_run_is_evaluated_where_what_it_started_from_is_gone(run, tmp_path):
 
 
 def test_twins_of_the_null_arm_are_jittered_around_the_checkpoint(run):
-    given = f"start_from='{run}'"
-    near, there = weights(given, "init_jitter=1e-6"), weights(given)
-    for name, weight in there.items():
+    start = f"start_from='{run}'"
+    near, jittered = weights(start, "init_jitter=1e-6"), weights(start)
+    for name, weight in jittered.items():
         distance = (near[name] - weight).norm() / weight.norm()
         assert 0 < distance < 1e-5
 

@@ -98,7 +98,7 @@ def test_mnist_is_reported(mnist):
 def test_certain_blanks_are_no_arrival_in_copy_memory(size):
     samples = ("data.train_samples=20", "data.validation_samples=1", "data.test_samples=1")
     config = cvtrain.configure("+experiment=copy_memory", "null_arm=false", *samples, *size)
-    references = {each.tag: each.value for each in load_dataset(config).references}
+    references = {reference.tag: reference.value for reference in load_dataset(config).references}
     assert config.goal.metric == "accuracy"
     assert references["test/accuracy"] < config.goal.value < 1
 

@@ -37,8 +37,8 @@ def factors(request):
 def experiment(settings, factors, tmp_path_factory):
     directory = tmp_path_factory.mktemp("laws") / "sweep"
     chosen = [] if settings == 4 else ["model=mlp", "dtype=complex128"]
-    given = ["+experiment=laws", "max_steps=8", *chosen, f"hydra.sweep.dir={directory}"]
-    return main(given), directory
+    arguments = ["+experiment=laws", "max_steps=8", *chosen, f"hydra.sweep.dir={directory}"]
+    return main(arguments), directory
 
 
 @pytest.fixture

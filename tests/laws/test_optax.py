@@ -124,6 +124,6 @@ def test_optax_is_reproduced_from_its_hyperparameters(name):
 @pytest.mark.parametrize("name", DIFFERENT)
 def test_a_rule_that_is_told_to_differ_does(name):
     conversion, difference = apart(DIFFERENT, name)
-    assert any(told.startswith("jax: ") for told in conversion.differences)
+    assert any(line.startswith("jax: ") for line in conversion.differences)
     assert not conversion.exact
     assert difference > 1e-6

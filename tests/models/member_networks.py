@@ -89,12 +89,14 @@ class Loop:
         return torch.stack(self.random)
 
     def named(self, which):
-        each = [dict(getattr(network, which)()) for network in self.networks]
-        return {name: torch.stack([named[name] for named in each]) for name in each[0]}
+        states = [dict(getattr(network, which)()) for network in self.networks]
+        return {name: torch.stack([named[name] for named in states]) for name in states[0]}
 
     def gradients(self):
-        each = [dict(network.named_parameters()) for network in self.networks]
-        return {name: torch.stack([named[name].grad for named in each]) for name in each[0]}
+        parameters = [dict(network.named_parameters()) for network in self.networks]
+        return {
+            name: torch.stack([named[name].grad for named in parameters]) for name in parameters[0]
+        }
 
 
 class Adapted(Loop):
@@ -162,7 +164,7 @@ def assert_agrees(make, kind, shape, dtype, tolerance):
         weight = torch.randn((), dtype=dtype, generator=generator)
         if kind is SharedInput:
             xs = xs[:1]
-        before = {name: each.clone() for name, each in tested.named("named_buffers").items()}
+        before = {name: value.clone() for name, value in tested.named("named_buffers").items()}
         inputs, outputs = [], []
         for runs in (plain, tested):
             runs.train(training)

@@ -161,7 +161,7 @@ class Yielding(Linear):
 
     def leave(self, x):
         if self.numbers is None:
-            self.numbers = (each for each in range(10**6))
+            self.numbers = (number for number in range(10**6))
         next(self.numbers)
 
 

@@ -50,9 +50,9 @@ def test_the_defaults_are_torchcvnns_mnist_network_layer_by_layer():
     ours.load_state_dict(dict(zip(ours.state_dict(), theirs.state_dict().values(), strict=True)))
     x = images(5, 28, 28)
     expected = layer_outputs(list(theirs), x.unsqueeze(1))
-    found = layer_outputs([*ours.blocks, nn.Flatten(), *ours.head], x.unsqueeze(1))
-    assert len(expected) == len(found)
-    for theirs_there, ours_there in zip(expected, found, strict=True):
+    outputs = layer_outputs([*ours.blocks, nn.Flatten(), *ours.head], x.unsqueeze(1))
+    assert len(expected) == len(outputs)
+    for theirs_there, ours_there in zip(expected, outputs, strict=True):
         torch.testing.assert_close(ours_there, theirs_there, rtol=1e-12, atol=1e-13)
     torch.testing.assert_close(ours(x).abs(), c_nn.Mod()(expected[-1]), rtol=1e-12, atol=1e-13)
 

@@ -39,10 +39,10 @@ positive = st.floats(0.5, 8)
 @settings(max_examples=60, deadline=None)
 def test_gabor_is_its_formula_and_bounded(x, y, omega, sigma):
     z = complex(x, y)
-    found = Gabor(omega, sigma)(torch.tensor([z], dtype=C128)).item()
+    value = Gabor(omega, sigma)(torch.tensor([z], dtype=C128)).item()
     expected = cmath.exp(1j * omega * z - sigma**2 * abs(z) ** 2)
-    assert found == pytest.approx(expected, rel=1e-12, abs=1e-300)
-    assert abs(found) <= math.exp(omega**2 / (4 * sigma**2)) * (1 + 1e-12)
+    assert value == pytest.approx(expected, rel=1e-12, abs=1e-300)
+    assert abs(value) <= math.exp(omega**2 / (4 * sigma**2)) * (1 + 1e-12)
 
 
 def test_the_bound_of_gabor_is_reached():
@@ -54,8 +54,8 @@ def test_the_bound_of_gabor_is_reached():
 @given(x=finite, y=finite, omega=positive)
 @settings(max_examples=60, deadline=None)
 def test_sine_is_taken_of_each_part(x, y, omega):
-    found = Sine(omega)(torch.tensor([complex(x, y)], dtype=C128)).item()
-    assert found == pytest.approx(complex(math.sin(omega * x), math.sin(omega * y)))
+    value = Sine(omega)(torch.tensor([complex(x, y)], dtype=C128)).item()
+    assert value == pytest.approx(complex(math.sin(omega * x), math.sin(omega * y)))
 
 
 @pytest.mark.parametrize("wave", [Gabor(3.0, 1.5), Sine(7.0)])
@@ -155,5 +155,5 @@ def test_what_does_not_fit_is_a_line():
 
 
 def test_both_engines_train_it_to_the_same_weights(tmp_path):
-    given = ["data=system_id", "objective=complex_mse", "model=inr", "model.hidden=[6,5]"]
-    assert_engines_agree(tmp_path, *given)
+    arguments = ["data=system_id", "objective=complex_mse", "model=inr", "model.hidden=[6,5]"]
+    assert_engines_agree(tmp_path, *arguments)

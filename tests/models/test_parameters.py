@@ -31,7 +31,7 @@ def test_a_complex_entry_is_one_parameter_of_two_degrees_of_freedom(dtype):
 
 def test_a_network_is_purely_complex_mixed_or_real():
     c, r = torch.ones(2, dtype=torch.complex64), torch.ones(3)
-    kinds = [count_parameters(each).kind for each in ([c], [c, r], [r])]
+    kinds = [count_parameters(parameters).kind for parameters in ([c], [c, r], [r])]
     assert kinds == ["purely complex", "mixed", "real"]
 
 

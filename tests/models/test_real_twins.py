@@ -103,14 +103,14 @@ def test_no_factor_comes_nearer(widths, wanted):
 def test_matching_draws_nothing():
     before = torch.get_rng_state()
     arguments = {"in_features": 5, "out_features": 2, "hidden": (7, 7), "dtype": torch.complex64}
-    found = matched_widths(Mlp, RealMlp, ("hidden",), output="complex", **arguments)
+    widths = matched_widths(Mlp, RealMlp, ("hidden",), output="complex", **arguments)
     assert torch.equal(torch.get_rng_state(), before)
-    assert set(found) == {"hidden"}
+    assert set(widths) == {"hidden"}
     torch.manual_seed(3)
     matched = RealMlp(**arguments, output="complex")
     torch.manual_seed(3)
-    given = RealMlp(**arguments | found, output="complex", matched=False)
-    for name, weight in given.state_dict().items():
+    twin = RealMlp(**arguments | widths, output="complex", matched=False)
+    for name, weight in twin.state_dict().items():
         assert torch.equal(matched.state_dict()[name], weight)
 
 
@@ -231,7 +231,9 @@ def test_both_engines_train_it_to_the_same_weights(tmp_path):
 
 
 def test_a_twin_regresses_on_complex_targets_if_it_is_told_to():
-    given = ["data=system_id", "objective=complex_mse", "model=real_mlp"]
+    arguments = ["data=system_id", "objective=complex_mse", "model=real_mlp"]
     with pytest.raises(InputError, match=r"it returns torch\.float32, should be complex"):
-        cvtrain.configure(*given)
-    assert cvtrain.configure(*given, "model.output=complex").model.arguments["output"] == "complex"
+        cvtrain.configure(*arguments)
+    assert (
+        cvtrain.configure(*arguments, "model.output=complex").model.arguments["output"] == "complex"
+    )

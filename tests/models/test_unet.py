@@ -148,5 +148,10 @@ def test_data_with_one_label_for_all_pixels_are_refused():
 
 @pytest.mark.parametrize("model", ["unet", "real_unet"])
 def test_both_engines_train_it_to_segment_with_the_same_weights(tmp_path, model):
-    given = ["data=speckle", "data.size=8", "data.train_samples=32", "data.validation_samples=8"]
-    assert_engines_agree(tmp_path, *given, f"model={model}", "model.channels=[2,3]")
+    arguments = [
+        "data=speckle",
+        "data.size=8",
+        "data.train_samples=32",
+        "data.validation_samples=8",
+    ]
+    assert_engines_agree(tmp_path, *arguments, f"model={model}", "model.channels=[2,3]")

@@ -41,7 +41,7 @@ def dense(model: UnitaryMap) -> np.ndarray:
     """W by the product of its seven factors."""
     theta, v = model.phases.detach().numpy(), model.reflections.detach().numpy()
     n = theta.shape[1]
-    d_1, d_2, d_3 = (np.diag(np.exp(1j * each)) for each in theta)
+    d_1, d_2, d_3 = (np.diag(np.exp(1j * angles)) for angles in theta)
     r_1, r_2 = (np.eye(n) - 2 * np.outer(e, e.conj()) / np.vdot(e, e) for e in v)
     j = np.arange(n)
     f = np.exp(-2j * np.pi * np.outer(j, j) / n) / np.sqrt(n)
@@ -173,8 +173,10 @@ def test_what_makes_no_network_is_refused(shape, given, message):
 
 
 def test_both_engines_train_it_to_the_same_weights(tmp_path):
-    given = ["data=copy_memory", "data.delay=3", "data.length=4", "data.train_samples=64"]
-    assert_engines_agree(tmp_path, *given, "model=urnn", "model.hidden=6", "model.outputs=every")
+    arguments = ["data=copy_memory", "data.delay=3", "data.length=4", "data.train_samples=64"]
+    assert_engines_agree(
+        tmp_path, *arguments, "model=urnn", "model.hidden=6", "model.outputs=every"
+    )
 
 
 def test_outputs_of_every_step_want_labels_of_every_step():

@@ -59,13 +59,15 @@ def test_layer_norm_whitens_re_and_im():
     layer.weight.data = numbers(7, 2, 2).real
     layer.bias.data = numbers(7, seed=1)
     z = numbers(4, 7, seed=2) * (1 + 2j) + 3
-    for vector, found in zip(z.numpy(), layer(z).detach().numpy(), strict=True):
+    for vector, output in zip(z.numpy(), layer(z).detach().numpy(), strict=True):
         x = np.stack([vector.real, vector.imag])
         centred = x - x.mean(axis=1, keepdims=True)
         v = centred @ centred.T / 7 + 1e-5 * np.eye(2)
         white = np.linalg.inv(scipy.linalg.sqrtm(v)) @ centred
         y = np.einsum("fab,bf->af", layer.weight.detach().numpy(), white)
-        np.testing.assert_allclose(found, y[0] + 1j * y[1] + layer.bias.detach().numpy(), rtol=1e-9)
+        np.testing.assert_allclose(
+            output, y[0] + 1j * y[1] + layer.bias.detach().numpy(), rtol=1e-9
+        )
 
 
 def test_layer_norm_has_unit_power_and_circular_entries_at_first():
@@ -125,7 +127,7 @@ def attention(layer, x):
 def test_it_is_the_formulas_written_out(normalisation):
     model = built((2, 8, 12), normalisation=normalisation)
     x = numbers(2, 2, 8, 12)
-    for image, found in zip(x, model(x), strict=True):
+    for image, output in zip(x, model(x), strict=True):
         patches = [image[:, top : top + 4, left : left + 4] for top in (0, 4) for left in (0, 4, 8)]
         w, b = model.embedding.weight, model.embedding.bias
         vectors = torch.stack([(w * patch).sum(dim=(1, 2, 3)) + b for patch in patches])
@@ -138,7 +140,7 @@ def test_it_is_the_formulas_written_out(normalisation):
             vectors = vectors + y
         mean = model.norm(vectors).mean(dim=0)
         expected = mean @ model.head.weight.T + model.head.bias
-        torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
+        torch.testing.assert_close(output, expected, rtol=1e-11, atol=1e-12)
 
 
 @DTYPES
@@ -153,7 +155,7 @@ def test_an_image_has_one_vector_of_outputs_whatever_the_others_are(shape, dtype
 
 def test_it_is_purely_complex_with_rms_norm_alone():
     kinds = [
-        count_parameters(built(normalisation=each).parameters()).kind for each in ("rms", "layer")
+        count_parameters(built(normalisation=name).parameters()).kind for name in ("rms", "layer")
     ]
     assert kinds == ["purely complex", "mixed"]
 

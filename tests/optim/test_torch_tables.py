@@ -90,16 +90,16 @@ def test_every_error_is_refused_by_the_same_kind_of_error(table):
     tensor with `foreach`, β of which one is a tensor, and a complex matrix in Muon."""
     taken = ("foreach", "betas must be either both floats", "does not support complex")
     for entry in table.optim_error_inputs_func("cpu", torch.float32):
-        given = entry.optimizer_error_input
-        weights = parameters(torch.float32) if given.params is None else given.params
+        arguments = entry.optimizer_error_input
+        weights = parameters(torch.float32) if arguments.params is None else arguments.params
         expected = entry.error_type
-        if any(words in f"{given.desc} {entry.error_regex}" for words in taken):
-            own_class(table)(weights, **given.kwargs)
+        if any(words in f"{arguments.desc} {entry.error_regex}" for words in taken):
+            own_class(table)(weights, **arguments.kwargs)
             continue
         check = pytest.warns if issubclass(expected, Warning) else pytest.raises
         assert entry.error_on is OptimizerErrorEnum.CONSTRUCTION_ERROR
         with check(expected):
-            own_class(table)(weights, **given.kwargs)
+            own_class(table)(weights, **arguments.kwargs)
 
 
 @every_table

@@ -109,9 +109,9 @@ def test_an_arm_is_a_run_over_the_octaves_of_its_learning_rate(reported):
 def test_the_report_is_a_run_with_its_verdict_and_every_figure(reported):
     board = read(reported / "report")
     (text,) = board.Tensors("verdict")
-    told = text.tensor_proto.string_val[0].decode()
-    assert told.startswith("SGD with ½ in the loss: ")
-    assert "then the same?" in told  # the answer's table, which says what is missing
+    markdown = text.tensor_proto.string_val[0].decode()
+    assert markdown.startswith("SGD with ½ in the loss: ")
+    assert "then the same?" in markdown  # the answer's table, which says what is missing
     pictures = {path.stem for path in (reported / "report").glob("**/*.png")}
     assert pictures
     assert set(board.Tags()["images"]) == pictures
@@ -144,12 +144,12 @@ def test_a_mean_is_over_the_finite_replicates_and_says_how_many_have_a_row():
         1: pd.DataFrame({"step": [0, 1], "x": [3.0, math.inf]}),
         2: pd.DataFrame({"step": [0], "x": [5.0]}),
     }
-    found = mean_and_spread(tables)
-    assert found.loc[0, "x"] == 3.0
-    assert (found.loc[0, "spread/x/low"], found.loc[0, "spread/x/high"]) == (1.0, 5.0)
-    assert found.loc[1, "x"] == 2.0
-    assert math.isnan(found.loc[1, "spread/x/low"])
-    assert list(found["replicates"]) == [3, 2]
+    statistics = mean_and_spread(tables)
+    assert statistics.loc[0, "x"] == 3.0
+    assert (statistics.loc[0, "spread/x/low"], statistics.loc[0, "spread/x/high"]) == (1.0, 5.0)
+    assert statistics.loc[1, "x"] == 2.0
+    assert math.isnan(statistics.loc[1, "spread/x/low"])
+    assert list(statistics["replicates"]) == [3, 2]
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,9 @@ def test_re_and_im_of_an_entry_share_a_chart_and_norms_before_and_after_have_one
     assert summary is not None
     layout = layout_pb2.Layout.FromString(summary.value[0].tensor.string_val[0])
     charts = {
-        chart.title: list(chart.multiline.tag) for each in layout.category for chart in each.chart
+        chart.title: list(chart.multiline.tag)
+        for category in layout.category
+        for chart in category.chart
     }
     assert charts == {
         "training and validation loss": ["^train/loss$", "^val/loss$"],

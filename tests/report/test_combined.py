@@ -36,19 +36,22 @@ WHOLE = combined({"one": document("one"), "two": document("two")}, "Both", [])
 
 
 def test_each_sweep_has_a_paragraph_that_begins_with_its_name_once():
-    assert [str(each) for each in WHOLE.verdict] == [
+    assert [str(sentence) for sentence in WHOLE.verdict] == [
         "one: yes. And no. [one_main 1]",
         "two: yes. And no. [two_main 1]",
     ]
 
 
 def test_sentences_keep_the_section_that_they_are_from():
-    assert [each.text for each in WHOLE.sections[0].sentences] == ["SGD — one.", "Adam — two."]
+    assert [sentence.text for sentence in WHOLE.sections[0].sentences] == [
+        "SGD — one.",
+        "Adam — two.",
+    ]
 
 
 def test_long_tables_and_all_but_the_first_figure_stay_with_the_sweep():
-    assert [each.name for each in WHOLE.tables] == ["one_main", "two_main"]
-    assert [each.name for each in WHOLE.pictures] == ["one_first", "two_first"]
+    assert [table.name for table in WHOLE.tables] == ["one_main", "two_main"]
+    assert [table.name for table in WHOLE.pictures] == ["one_first", "two_first"]
 
 
 def test_sentences_on_all_of_them_are_in_the_verdict_and_leave_no_empty_section():

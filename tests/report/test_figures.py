@@ -162,10 +162,10 @@ def test_where_nothing_finished_or_arrived_figures_are_drawn_too(tmp_path):
 def test_a_loss_of_zero_has_no_ratio_and_no_distance():
     sweep = sweep_of([*arm((0.3, 0.0, 0.25, 0.4)), *arm((0.4, 0.3, 0.2, 0.25), **HALVED)])
     comparison = compare(sweep)
-    found = list(distances(comparison.groups[0], decide(comparison.groups)))
-    assert [name for name, *_ in found] == ["scale ½, pytorch"]
+    decision = list(distances(comparison.groups[0], decide(comparison.groups)))
+    assert [name for name, *_ in decision] == ["scale ½, pytorch"]
     # At 0.0625, 0.25 and 0.5 the losses' ratios are 4/3, 5/4 and 8/5.
-    assert found[0][1] == pytest.approx(1 / 3)
+    assert decision[0][1] == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize("diverged", [(), RATES])

@@ -28,22 +28,22 @@ def trained(tmp_path_factory):
 def test_a_sweep_says_what_was_run_on_what_and_the_command(trained):
     summary = json.loads((trained / "report" / "summary.json").read_text(encoding="utf-8"))
     assert summary["schema"] == 2
-    found = summary["origin"]
-    assert found["sentence"] == (
+    facts = summary["origin"]
+    assert facts["sentence"] == (
         "digits_fft (1,078 training, 360 validation and 359 test samples), learned by mixed_mlp"
-        f" ({found['parameters'][0]['complex']:,} complex and"
-        f" {found['parameters'][0]['real']:,} real parameters) with SGD: 4 runs of 3 steps in"
+        f" ({facts['parameters'][0]['complex']:,} complex and"
+        f" {facts['parameters'][0]['real']:,} real parameters) with SGD: 4 runs of 3 steps in"
         " batches of 64; seeds 0 to 1, one split of the data."
     )
-    assert found["command"].startswith("cvtrain +experiment=sweep optimizer=sgd")
-    assert found["command"].endswith(" -m")  # without it several values are refused
-    (made_on,) = found["machines"]
+    assert facts["command"].startswith("cvtrain +experiment=sweep optimizer=sgd")
+    assert facts["command"].endswith(" -m")  # without it several values are refused
+    (made_on,) = facts["machines"]
     assert made_on.items() >= machine().items()
     assert made_on["code_path"]
-    (versions,) = found["versions"]
+    (versions,) = facts["versions"]
     assert {"cvtrain", "torch"} <= set(versions)
-    assert (found["runs"], found["steps"], found["seeds"]) == (4, [3], [0, 1])
-    assert found["seconds"] > 0
+    assert (facts["runs"], facts["steps"], facts["seeds"]) == (4, [3], [0, 1])
+    assert facts["seconds"] > 0
 
 
 def test_the_page_and_its_text_have_the_same_facts(trained):

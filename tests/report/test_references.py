@@ -56,7 +56,7 @@ def test_the_reference_arms_mean_stands_beside_the_bound_of_the_very_data(sweep)
     assert sentence.sources == ("references 1", "references 2")
     worse = mine["value"] < known["value"]
     assert ("worse" if worse else "better") in sentence.text
-    titles = [each.title for each in report_retuning(load(sweep)).sections]
+    titles = [part.title for part in report_retuning(load(sweep)).sections]
     assert "Known bounds and baselines" in titles
 
 
@@ -73,9 +73,9 @@ def test_before_any_run_has_ended_there_is_nothing_to_compare(sweep, tmp_path):
         content["status"] = "interrupted"
         content["final"] = {t: v for t, v in content["final"].items() if "test/" not in t}
 
-    there = edited(sweep, tmp_path, interrupted)
-    assert reference_section(there) is None
-    assert report_retuning(there).sections
+    changed = edited(sweep, tmp_path, interrupted)
+    assert reference_section(changed) is None
+    assert report_retuning(changed).sections
 
 
 def test_where_nothing_is_known_nothing_is_said(sweep, tmp_path):
@@ -99,9 +99,9 @@ def test_data_sets_know_their_bounds():
 
     dtype = torch.complex64
     bound = modulation(samples_per_format=10, dtype=dtype)
-    assert [each.name for each in bound.references] == ["maximum likelihood"]
+    assert [reference.name for reference in bound.references] == ["maximum likelihood"]
     baseline = adding(train_samples=20, validation_samples=5, test_samples=5, dtype=dtype)
-    assert [each.value for each in baseline.references] == [pytest.approx(1 / 6)]
+    assert [reference.value for reference in baseline.references] == [pytest.approx(1 / 6)]
 
 
 @pytest.mark.parametrize(

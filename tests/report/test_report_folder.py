@@ -109,6 +109,6 @@ def test_what_cannot_be_written_is_told_in_a_line(tmp_path, capsys, name):
     else:
         (root / name).touch()
     assert main([str(root)]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith(f"cvtrain report: {root / name}: is a")
-    assert told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"cvtrain report: {root / name}: is a")
+    assert printed.count("\n") == 1

@@ -47,9 +47,9 @@ def group_of(*arms):
 def told(*arms):
     group = group_of(*arms)
     answers = decide([group])
-    rows = {each.name: (f"row {place}",) for place, each in enumerate(group.arms)}
-    verdict = [str(each) for each in answer_sentences([group], answers)]
-    return verdict, [str(each) for each in describe_group(group, answers, rows)]
+    rows = {arm.name: (f"row {index}",) for index, arm in enumerate(group.arms)}
+    verdict = [str(arm) for arm in answer_sentences([group], answers)]
+    return verdict, [str(arm) for arm in describe_group(group, answers, rows)]
 
 
 def test_a_sentence_has_the_advice_the_outcome_and_what_it_costs_not_to():
@@ -124,7 +124,7 @@ def test_an_arm_that_was_interrupted_is_not_said_to_learn_nowhere():
 )
 def test_without_a_reference_or_another_arm_there_is_nothing_to_compare(arms, reason):
     document = report_retuning(sweep_of([one for rows in arms for one in rows]))
-    assert [str(each) for each in document.verdict] == [f"SGD: {reason}."]
+    assert [str(sentence) for sentence in document.verdict] == [f"SGD: {reason}."]
     assert document.answer is None
 
 

@@ -19,13 +19,13 @@ def runs(accuracy, *, seeds=SEEDS_NEEDED, arms=({}, HALVED), **config):
     return [
         row(
             0.1 + rate,
-            accuracy(place, seed),
+            accuracy(index, seed),
             seed=seed,
             optimizer__lr=rate,
             **arm,
             **config,
         )
-        for place, arm in enumerate(arms)
+        for index, arm in enumerate(arms)
         for rate in RATES
         for seed in range(seeds)
     ]
@@ -90,7 +90,7 @@ def test_points_that_one_sweep_alone_has_are_counted():
 
 def test_a_run_that_ended_in_another_way_is_told():
     before = runs(lambda *_: 0.9)
-    after = [dict(each) for each in before]
+    after = [dict(row) for row in before]
     after[0]["status"] = "diverged"
     matched = match(sweep_of(before), sweep_of(after))
     assert int(matched.equal.sum()) == 39

@@ -59,9 +59,9 @@ def test_a_file_that_is_not_the_one_that_was_written_takes_nothing_more(
     file.verify()
     change(path)
     left = path.read_bytes() if path.exists() else None
-    with pytest.raises(FilesChanged, match=r"removed|changed") as told:
+    with pytest.raises(FilesChanged, match=r"removed|changed") as raised:
         file.verify()
-    assert str(path) in str(told.value)
+    assert str(path) in str(raised.value)
     file.append(b"more")
     with pytest.raises(FilesChanged, match=r"removed|changed"):
         file.flush()

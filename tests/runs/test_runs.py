@@ -198,8 +198,8 @@ def test_a_checkpoint_with_a_bit_flipped_in_its_numbers_is_refused(tmp_path):
         inside = [archive.read(entry) for entry in archive.infolist() if "/data/" in entry.filename]
     assert sorted(map(len, inside)) == [8000, 20000]
     for numbers in inside:
-        place = content.index(numbers) + len(numbers) // 2
-        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        middle = content.index(numbers) + len(numbers) // 2
+        path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
         torch.load(path, weights_only=True)  # which notices nothing
         with pytest.raises(InputError, match=r"last\.ckpt: is damaged \(checksum of archive/data/"):
             load_checkpoint(path)
@@ -216,7 +216,7 @@ def test_a_checkpoint_of_a_slice_of_a_stack_holds_the_slice_alone(tmp_path):
 def test_a_run_has_ended_where_its_record_is_of_this_very_point_and_says_so(tmp_path):
     config = cvtrain.configure("model.hidden=[4]", "max_steps=2")
     point, other = (
-        Point(0, each, (), "run") for each in (config, config.model_copy(update={"seed": 1}))
+        Point(0, config_, (), "run") for config_ in (config, config.model_copy(update={"seed": 1}))
     )
     journal = Journal(tmp_path)
     record = journal.begin(point, "single", 1, 1)

@@ -43,8 +43,8 @@ def tracked(tmp_path_factory):
     """A stack of two runs, tracked in a database, of which the first part is trained twice."""
     root = tmp_path_factory.mktemp("mlflow")
     uri = f"sqlite:///{root / 'mlflow.db'}"
-    given = ("logger=mlflow", f"logger.tracking_uri='{uri}'", "logger.experiment=twos")
-    trained = points(*given)
+    arguments = ("logger=mlflow", f"logger.tracking_uri='{uri}'", "logger.experiment=twos")
+    trained = points(*arguments)
     train(Job(trained, root, "stack"))
     return root, uri, trained
 
@@ -54,14 +54,14 @@ def client(uri: str):
         warnings.simplefilter("ignore")  # the package's own
         from mlflow.tracking import MlflowClient
 
-        found = MlflowClient(tracking_uri=uri)
-        (experiment,) = [e for e in found.search_experiments() if e.name == "twos"]
-        return found, found.search_runs([experiment.experiment_id])
+        client = MlflowClient(tracking_uri=uri)
+        (experiment,) = [e for e in client.search_experiments() if e.name == "twos"]
+        return client, client.search_runs([experiment.experiment_id])
 
 
 def test_mlflow_has_every_run_of_a_stack_with_the_rows_of_its_table(tracked):
     root, uri, _ = tracked
-    found, runs = client(uri)
+    recorded, runs = client(uri)
     assert sorted(run.info.run_name for run in runs) == ["run0", "run1"]
     for run in runs:
         assert run.info.status == "FINISHED"
@@ -69,7 +69,7 @@ def test_mlflow_has_every_run_of_a_stack_with_the_rows_of_its_table(tracked):
         assert run.data.params["seed"] == run.info.run_name.removeprefix("run") + ".0"
         table = rows(root / run.info.run_name)
         for tag in ("train/loss", "grad/imag_norm", "val/loss", "test/accuracy"):
-            history = found.get_metric_history(run.info.run_id, tag)
+            history = recorded.get_metric_history(run.info.run_id, tag)
             expected = [(int(row["step"]), row[tag]) for row in table if tag in row]
             assert sorted((m.step, m.value) for m in history) == expected
         assert "grad/head.bias/real:0" in run.data.metrics or any(
@@ -125,8 +125,10 @@ def test_a_tracker_that_fails_is_given_up_with_a_line(tmp_path, monkeypatch, cap
     records = train(Job(points(), tmp_path, "stack"))
     assert [record.status for record in records] == ["finished", "finished"]
     assert logged == [0]
-    told = [record.getMessage() for record in caplog.records if "tracker" in record.getMessage()]
-    assert told == [
+    messages = [
+        record.getMessage() for record in caplog.records if "tracker" in record.getMessage()
+    ]
+    assert messages == [
         "the tracker is given up: no key",
         "the tracker is given up: the server is gone",
     ]
@@ -144,8 +146,10 @@ def test_a_server_that_is_down_is_waited_for_once(tmp_path, monkeypatch, caplog)
     for name in ("first", "second"):
         train(Job(points(), tmp_path / name, "stack"))
     assert asked == ["run0"]
-    told = [record.getMessage() for record in caplog.records if "tracker" in record.getMessage()]
-    assert told == ["the tracker is given up: no route to host"]
+    messages = [
+        record.getMessage() for record in caplog.records if "tracker" in record.getMessage()
+    ]
+    assert messages == ["the tracker is given up: no route to host"]
 
 
 def test_trials_are_no_runs_of_a_tracker(monkeypatch):

@@ -46,8 +46,8 @@ def signals(step: int, runs: int) -> dict[str, Tensor]:
     double = torch.randn(64, generator=generator, dtype=torch.float64)
     single[step % 5], double[(step + 1) % 5] = torch.nan, -torch.inf
     count = torch.arange(64) + step
-    found = {"a": single, "b,comma": double, "count": count, "c": single * 1e30}
-    return {tag: values[:runs] for tag, values in found.items()}
+    tensors = {"a": single, "b,comma": double, "count": count, "c": single * 1e30}
+    return {tag: values[:runs] for tag, values in tensors.items()}
 
 
 def record(recorder: RunWriter, members: list[int]) -> None:
@@ -57,10 +57,10 @@ def record(recorder: RunWriter, members: list[int]) -> None:
         return {tag: column[members] for tag, column in values.items()}
 
     recorder.expect([LATER])
-    for place, member in enumerate(members):
-        recorder.declare(place, {"lr": 0.1 * member, "seed": float(member)})
+    for index, member in enumerate(members):
+        recorder.declare(index, {"lr": 0.1 * member, "seed": float(member)})
     for step in range(STEPS):
-        lasting = [place for place, member in enumerate(members) if member != 3 or step < 4]
+        lasting = [index for index, member in enumerate(members) if member != 3 or step < 4]
         recorder.write(step, of(signals(step, 5)), lasting)
         if step % 4 == 0:
             entries = torch.arange(60.0).reshape(5, 3, 4)
@@ -244,8 +244,8 @@ def test_an_event_has_the_time_its_row_was_written_and_the_order_of_steps(tmp_pa
     now += 1000.0
     recorder.flush()
     events = list(EventFileLoader(str(event_file(tmp_path))).Load())[1:]
-    found = [(event.wall_time - 1e9, event.step, event.summary.value[0].tag) for event in events]
-    assert found == [(10.0, 0, "x"), (20.0, 1, "x"), (20.0, 1, "w"), (30.0, 2, "x")]
+    written = [(event.wall_time - 1e9, event.step, event.summary.value[0].tag) for event in events]
+    assert written == [(10.0, 0, "x"), (20.0, 1, "x"), (20.0, 1, "w"), (30.0, 2, "x")]
 
 
 def test_a_row_with_an_unknown_column_or_too_few_runs_is_refused_whole(tmp_path):
@@ -293,7 +293,7 @@ def test_a_row_of_some_runs_has_the_values_of_those_runs(tmp_path):
         {"a": 3.5, "b": 31.0},
     ]
     recorder.close([True] * 4)
-    rows = [(each / "metrics.csv").read_text().split() for each in directories]
+    rows = [(directory / "metrics.csv").read_text().split() for directory in directories]
     assert rows[0][1:] == ["0,0.0,0.0"]
     assert rows[3][1:] == ["0,3.0,30.0", "1,3.5,31.0"]
 

@@ -61,11 +61,11 @@ def assert_equal(one: Path, other: Path) -> None:
         kinds = [path.stem for path in (one / name / "checkpoints").glob("*.ckpt")]
         assert {"last", "best"} <= set(kinds)
         for kind in kinds:
-            (left, step), (right, there) = (
+            (left, step), (right, other_step) = (
                 load_checkpoint(root / name / "checkpoints" / f"{kind}.ckpt")
                 for root in (one, other)
             )
-            assert step == there
+            assert step == other_step
             assert left.keys() == right.keys()
             assert all(torch.equal(left[key], right[key]) for key in left)
 

@@ -19,8 +19,8 @@ TWO_BATCHES = ("batch_size=16,8", "report.margin=0.02", "report.decides_on=optim
 
 
 def answer(directory):
-    (found,) = read_record(directory / "report" / "summary.json")["facts"]["verdict"]
-    return found["arms"][0]
+    (groups,) = read_record(directory / "report" / "summary.json")["facts"]["verdict"]
+    return groups["arms"][0]
 
 
 @pytest.fixture(scope="module")
@@ -34,16 +34,16 @@ def decided(tmp_path_factory, blank_figures):
 def test_it_goes_on_until_every_arm_is_answered(decided):
     status, directory = decided
     assert status == 0
-    found = answer(directory)
-    assert found["kind"] in ("absorbed", "different")
+    arm_answer = answer(directory)
+    assert arm_answer["kind"] in ("absorbed", "different")
     points = read_record(directory / "sweep.json")["points"]
     looks = sorted({point["look"] for point in points})
     assert looks == list(range(len(looks))) and len(looks) > 1
     first = {point["directory"] for point in points if point["look"] == 0}
     assert len(first) == 2 * 5 * 4 and all(name.endswith(tuple("0123")) for name in first)
-    assert found["look"]["seeds"] == len(points) / 10
-    assert found["look"]["level"] < 0.05 * (4 / 32) ** 0.25
-    assert found["look"]["spent"] <= 0.05
+    assert arm_answer["look"]["seeds"] == len(points) / 10
+    assert arm_answer["look"]["level"] < 0.05 * (4 / 32) ** 0.25
+    assert arm_answer["look"]["spent"] <= 0.05
 
 
 def test_its_command_is_recorded_as_it_was_extended(decided, capsys):
@@ -71,12 +71,12 @@ def test_it_ends_at_the_largest_number_of_seeds(tmp_path, capsys, blank_figures)
     own = ("seed=0,1,2,3", "report.margin=1e-5", "report.max_seeds=5", "report.decide=true")
     arms = (*TWO_BATCHES[:1], *TWO_BATCHES[2:])
     assert main([*SMALL, *arms, *own, f"hydra.sweep.dir={directory}", "-m"]) == 0
-    told = capsys.readouterr()
-    assert told.err.count("going on with seed=range(0,5) (report.decide)") == 1
-    found = answer(directory)
-    assert found["kind"] == "inconclusive"
-    assert "report.max_seeds=5 is reached" in found["outcome"]
-    assert "go on:" not in told.out.rpartition("report.max_seeds=5")[2]
+    printed = capsys.readouterr()
+    assert printed.err.count("going on with seed=range(0,5) (report.decide)") == 1
+    arm_answer = answer(directory)
+    assert arm_answer["kind"] == "inconclusive"
+    assert "report.max_seeds=5 is reached" in arm_answer["outcome"]
+    assert "go on:" not in printed.out.rpartition("report.max_seeds=5")[2]
 
 
 def test_more_seeds_beside_resume_go_on_with_the_recorded_command(tmp_path, blank_figures):

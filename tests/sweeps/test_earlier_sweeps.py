@@ -28,8 +28,8 @@ def test_a_damaged_sweep_is_passed_over_in_a_line(tmp_path, capsys, kind):
     IN_PLACE[kind](described(tmp_path, "wrong") / "sweep.json")
     with time_limit(10):
         assert find_sweep("latest", tmp_path) == right
-    told = capsys.readouterr().err
-    assert re.fullmatch(r"cvtrain: a sweep is passed over: .*/wrong/sweep\.json: .*\n", told)
+    printed = capsys.readouterr().err
+    assert re.fullmatch(r"cvtrain: a sweep is passed over: .*/wrong/sweep\.json: .*\n", printed)
 
 
 @pytest.mark.parametrize(

@@ -99,10 +99,10 @@ def test_data_with_a_nan_are_a_line(commands, place):
 def test_a_run_that_fails_in_a_worker_is_told_as_in_one_process(commands, place, on_error):
     (place / "broken").touch()
     steps = "max_steps=20000" if on_error == "stop" else "max_steps=30"
-    given = [*COMMON, "model._target_=antenna.Fragile", "seed=0,1,2,3", f"on_error={on_error}"]
+    arguments = [*COMMON, "model._target_=antenna.Fragile", "seed=0,1,2,3", f"on_error={on_error}"]
     workers = ["hydra.launcher.workers=2", "hydra.sweep.dir=sweep", "-m"]
     forked = on_error != "stop"  # one that starts anew is for --all
-    done = commands.run(place, *given, steps, *workers, forks_workers=forked)
+    done = commands.run(place, *arguments, steps, *workers, forks_workers=forked)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert "RuntimeError: the antenna fell off" in done.stdout

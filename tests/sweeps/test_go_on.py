@@ -93,8 +93,8 @@ def test_a_sweep_of_ones_own_files_goes_on_by_the_printed_command(commands, fold
         "hydra: {mode: MULTIRUN, sweeper: {params: {seed: '0,1'}}}\n"
     )
     where = as_override("hydra.sweep.dir", DIRECTORY)
-    given = ["--config-dir", "my files", "+experiment=mine", "trusted_modules=[antenna]"]
-    assert main([*given, *SHORT, where]) == 1
+    arguments = ["--config-dir", "my files", "+experiment=mine", "trusted_modules=[antenna]"]
+    assert main([*arguments, *SHORT, where]) == 1
     line = printed(capsys)
     assert f"--config-dir '{folder / 'my files'}'" in line
     (folder / "broken").unlink()
@@ -125,10 +125,10 @@ def test_what_an_environment_variable_says_is_typed_again_and_recorded_nowhere(
 ):
     monkeypatch.setenv("SEED_OF_DATA", "31415")
     where = as_override("hydra.sweep.dir", DIRECTORY)
-    given = "data.seed='${oc.decode:${oc.env:SEED_OF_DATA}}'"
-    assert main([*OWN, *SHORT, given, "seed=0,1", where, "-m"]) == 1
+    arguments = "data.seed='${oc.decode:${oc.env:SEED_OF_DATA}}'"
+    assert main([*OWN, *SHORT, arguments, "seed=0,1", where, "-m"]) == 1
     recorded = json.loads((folder / DIRECTORY / "sweep.json").read_text(encoding="utf-8"))
-    assert given in recorded["command"]
+    assert arguments in recorded["command"]
     line = printed(capsys)
     (folder / "broken").unlink()
     paste(commands, line, folder, SEED_OF_DATA="31415")

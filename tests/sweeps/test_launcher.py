@@ -65,14 +65,14 @@ class Setting:
         hydra = Hydra.create_main_hydra2(
             "cvtrain", create_config_search_path(configuration_folder())
         )
-        given = [
+        arguments = [
             *overrides,
             "hydra.mode=MULTIRUN",
             f"hydra.sweep.dir={root}",
             "hydra.sweep.subdir=job${hydra.job.num}",
         ]
         self.loader = hydra.config_loader
-        self.master = hydra.compose_config("config", given, run_mode=RunMode.MULTIRUN)
+        self.master = hydra.compose_config("config", arguments, run_mode=RunMode.MULTIRUN)
         self.callbacks = Told()
         context = HydraContext(config_loader=self.loader, callbacks=self.callbacks)
         self._launch = JobBatch(
@@ -262,20 +262,20 @@ def test_runs_with_a_working_directory_of_their_own_are_trained_singly(tmp_path,
 
 @pytest.fixture(scope="module")
 def by_launcher(tmp_path_factory):
-    found = {}
+    paths = {}
     for launcher in ("basic", "stacked"):
         root = tmp_path_factory.mktemp(launcher)
         axes = ("optimizer=sgd,adam", "seed=0,1")
         status = main(["-m", *SHORT, *axes, f"hydra/launcher={launcher}", f"output={root}"])
         assert status == 0
-        (found[launcher],) = (root / "sweep").iterdir()
-    return found
+        (paths[launcher],) = (root / "sweep").iterdir()
+    return paths
 
 
 def test_a_sweep_leaves_the_same_files_under_either_launcher(by_launcher):
     def files(root: Path) -> list[str]:
-        found = (str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
-        return sorted(name.split(".tfevents")[0] for name in found)
+        paths = (str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
+        return sorted(name.split(".tfevents")[0] for name in paths)
 
     assert files(by_launcher["basic"]) == files(by_launcher["stacked"])
     engines = {name: {_engine(p) for p in root.glob("*_*")} for name, root in by_launcher.items()}

@@ -82,8 +82,8 @@ def server(monkeypatch, tmp_path) -> Iterator[Server]:
 
 def assert_line(err: str) -> None:
     assert "Traceback" not in err
-    told = [line for line in err.splitlines() if line.startswith("cvtrain: ")]
-    assert told, err
+    lines = [line for line in err.splitlines() if line.startswith("cvtrain: ")]
+    assert lines, err
 
 
 def test_any_operation_may_fail_once_or_for_good(whole, tmp_path, server, capsys, share):
@@ -103,12 +103,14 @@ def test_any_operation_may_fail_once_or_for_good(whole, tmp_path, server, capsys
         server.fail(first, first + 1 if once else 1 << 30, number)
         status = sweep(directory, *SHORT)
         server.heal()
-        told = capsys.readouterr().err
-        said = f"operation {first} of {operations}, {errno.errorcode[number]}, once: {once}\n{told}"
+        printed = capsys.readouterr().err
+        said = (
+            f"operation {first} of {operations}, {errno.errorcode[number]}, once: {once}\n{printed}"
+        )
         assert status in (0, 1, 2), said
-        assert "Traceback" not in told, said
+        assert "Traceback" not in printed, said
         if status:
-            assert_line(told)
+            assert_line(printed)
         if once and directory.exists():
             assert "running" not in statuses(directory).values(), said
         if not (directory / "sweep.json").exists():
@@ -143,18 +145,18 @@ def test_a_lack_of_shared_memory_is_not_blamed_on_the_sweep(tmp_path, monkeypatc
     monkeypatch.setattr("multiprocessing.synchronize._multiprocessing.SemLock", semaphore)
     directory = tmp_path / "sweep"
     assert sweep(directory, *SHORT, "hydra.launcher.workers=2") == 1
-    told = capsys.readouterr().err
-    assert "cvtrain: /dev/shm: shared memory cannot be used" in told
-    assert "hydra.launcher.workers=1" in told
-    assert "cannot be written any more" not in told
-    assert "Traceback" not in told
+    printed = capsys.readouterr().err
+    assert "cvtrain: /dev/shm: shared memory cannot be used" in printed
+    assert "hydra.launcher.workers=1" in printed
+    assert "cannot be written any more" not in printed
+    assert "Traceback" not in printed
 
 
 def test_a_lack_of_room_for_temporary_files_is_not_blamed_on_the_sweep(tmp_path, monkeypatch):
     folder, root = tmp_path / "tmp", tmp_path / "sweep"
     monkeypatch.setattr("tempfile.tempdir", str(folder))
     for number in (errno.ENOSPC, errno.EROFS, errno.ENOENT):
-        told = storage_failure(OSError(number, os.strerror(number), str(folder / "x")), root)
-        assert f"{folder}: temporary files cannot be written" in str(told)
-        assert "TMPDIR" in str(told)
+        failure = storage_failure(OSError(number, os.strerror(number), str(folder / "x")), root)
+        assert f"{folder}: temporary files cannot be written" in str(failure)
+        assert "TMPDIR" in str(failure)
     assert storage_failure(OSError(errno.EIO, "", str(root / "x")), root) is not None

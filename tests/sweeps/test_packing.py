@@ -96,35 +96,35 @@ def test_bools_and_pairs_of_an_optimizer():
 def test_groups_keep_the_order_of_their_points():
     chosen = points("optimizer=sgd,adam", "seed=0,1,2", "batch_size=32,64")
     packs = pack(chosen, None)
-    assert [each.engine for each in packs] == ["stack"] * 4
-    assert sorted(p.number for each in packs for p in each.points) == list(range(12))
-    for each in packs:
-        assert list(each.points) == sorted(each.points, key=lambda p: p.number)
-        assert len({(p.config.optimizer.target, p.config.batch_size) for p in each.points}) == 1
+    assert [one_pack.engine for one_pack in packs] == ["stack"] * 4
+    assert sorted(p.number for one_pack in packs for p in one_pack.points) == list(range(12))
+    for one_pack in packs:
+        assert list(one_pack.points) == sorted(one_pack.points, key=lambda p: p.number)
+        assert len({(p.config.optimizer.target, p.config.batch_size) for p in one_pack.points}) == 1
 
 
 def test_max_stack_bounds_the_size_and_one_means_never():
     chosen = points("seed=range(0,11)")
-    assert [len(each.points) for each in pack(chosen, 4)] == [4, 4, 3]
-    assert [len(each.points) for each in pack(chosen, 11)] == [11]
+    assert [len(one_pack.points) for one_pack in pack(chosen, 4)] == [4, 4, 3]
+    assert [len(one_pack.points) for one_pack in pack(chosen, 11)] == [11]
     singly = pack(chosen, 1)
-    assert [(len(each.points), each.engine) for each in singly] == [(1, "single")] * 11
+    assert [(len(one_pack.points), one_pack.engine) for one_pack in singly] == [(1, "single")] * 11
     assert describe(singly) == ["11 runs one by one"]
 
 
 def test_workers_share_a_group_and_none_gets_a_stack_of_one():
     chosen = points("seed=range(0,11)")
-    assert [len(each.points) for each in pack(chosen, None, workers=2)] == [6, 5]
-    assert [len(each.points) for each in pack(chosen, 3, workers=2)] == [3, 3, 3, 2]
+    assert [len(one_pack.points) for one_pack in pack(chosen, None, workers=2)] == [6, 5]
+    assert [len(one_pack.points) for one_pack in pack(chosen, 3, workers=2)] == [3, 3, 3, 2]
     many = points("seed=range(0,40)")
-    assert [len(each.points) for each in pack(many, None, workers=2, threads=1)] == [24, 16]
+    assert [len(one_pack.points) for one_pack in pack(many, None, workers=2, threads=1)] == [24, 16]
     few = pack(chosen[:4], None, workers=16)
-    assert [(len(each.points), each.engine) for each in few] == [(2, "stack")] * 2
+    assert [(len(one_pack.points), one_pack.engine) for one_pack in few] == [(2, "stack")] * 2
 
 
 def test_a_point_with_nothing_beside_it_is_trained_by_itself():
     packs = pack(points("batch_size=32,64"), None)
-    assert [each.engine for each in packs] == ["single", "single"]
+    assert [one_pack.engine for one_pack in packs] == ["single", "single"]
 
 
 def test_a_network_whose_seed_shows_outside_its_tensors_is_trained_singly(tmp_path, monkeypatch):
@@ -141,7 +141,7 @@ def test_a_network_whose_seed_shows_outside_its_tensors_is_trained_singly(tmp_pa
     network = ("model=custom", "model._target_=drawing_network.Permuting")
     chosen = (*SMALL[1:], *network, "trusted_modules=[drawing_network]", "seed=0,1")
     packs = pack(Plan.compose(composer(), chosen).points, None)
-    assert [each.engine for each in packs] == ["single"] * 2
+    assert [one_pack.engine for one_pack in packs] == ["single"] * 2
     assert "the networks differ in order" in describe(packs)[0]
 
 
@@ -206,7 +206,7 @@ def test_what_cannot_be_stacked_is_named_with_its_reason(tmp_path, monkeypatch, 
     monkeypatch.syspath_prepend(str(tmp_path))
     chosen = Plan.compose(composer(), [*SMALL[1:], *overrides, "seed=0,1,2"]).points
     packs = pack(chosen, None)
-    assert [each.engine for each in packs] == ["single"] * 3
+    assert [one_pack.engine for one_pack in packs] == ["single"] * 3
     (line,) = describe(packs)
     assert line.startswith("3 runs one by one: ")
     assert reason in line
@@ -225,10 +225,10 @@ def test_memory_bounds_the_size(monkeypatch):
         return pack(chosen, None)
 
     # 11 make stacks of 8, since 10 would be filled up to 12.
-    assert [len(each.points) for each in packs_where_there_is_room_for(11)] == [8, 8, 4]
-    assert [len(each.points) for each in packs_where_there_is_room_for(4)] == [4] * 5
+    assert [len(one_pack.points) for one_pack in packs_where_there_is_room_for(11)] == [8, 8, 4]
+    assert [len(one_pack.points) for one_pack in packs_where_there_is_room_for(4)] == [4] * 5
     packs = packs_where_there_is_room_for(3)
-    assert {each.engine for each in packs} == {"single"}
+    assert {one_pack.engine for one_pack in packs} == {"single"}
     assert "a stack of 4 takes" in describe(packs)[0]
     assert "more than there is" in describe(packs)[0]
 

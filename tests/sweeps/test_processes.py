@@ -80,9 +80,9 @@ def test_an_interrupted_sweep_leaves_what_it_goes_on_from(whole, tmp_path, numbe
     with start(directory, SIDE_BY_SIDE) as running:
         wait_for(running, lambda: checkpoints(directory) > 3)
         running.send_signal(number)
-        told = running.communicate()[1]
-    assert running.returncode == status, told
-    assert "Traceback" not in told
+        printed = running.communicate()[1]
+    assert running.returncode == status, printed
+    assert "Traceback" not in printed
     left = set(statuses(directory).values())
     assert "interrupted" in left
     assert left <= {"interrupted", "finished"}
@@ -95,10 +95,10 @@ def test_workers_end_with_the_sweep_that_is_killed(tmp_path):
     directory = tmp_path / "sweep"
     with start(directory, SIDE_BY_SIDE) as running:
         wait_for(running, lambda: checkpoints(directory) == 6)
-        there = workers(running)
+        processes = workers(running)
         running.kill()
         running.communicate()
-    _, alive = psutil.wait_procs(there, timeout=20)
+    _, alive = psutil.wait_procs(processes, timeout=20)
     assert not alive
 
 
@@ -118,9 +118,9 @@ def test_a_run_that_loses_every_worker_fails_and_the_others_do_not(tmp_path):
                 kills += 1
                 checkpoint.unlink()
             time.sleep(0.1)
-        told = running.communicate()[1]
-    assert running.returncode == 1, told
-    assert "Traceback" not in told
+        printed = running.communicate()[1]
+    assert running.returncode == 1, printed
+    assert "Traceback" not in printed
     assert kills == 3
     assert sorted(statuses(directory).values()) == ["failed", "finished"]
     (record,) = map(read_record, directory.glob("*300000*/run.json"))

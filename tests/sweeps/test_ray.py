@@ -79,9 +79,9 @@ def test_an_interrupted_sweep_leaves_what_it_goes_on_from(whole, tmp_path):
     with start(directory, ON_RAY, "hydra.launcher.workers=2") as running:
         wait_for(running, lambda: checkpoints(directory) > 3)
         running.send_signal(signal.SIGINT)
-        told = running.communicate()[1]
-    assert running.returncode == 130, told
-    assert "Traceback" not in told
+        printed = running.communicate()[1]
+    assert running.returncode == 130, printed
+    assert "Traceback" not in printed
     left = set(statuses(directory).values())
     assert "interrupted" in left
     assert left <= {"interrupted", "finished"}
@@ -91,8 +91,8 @@ def test_an_interrupted_sweep_leaves_what_it_goes_on_from(whole, tmp_path):
 
 @pytest.mark.long
 def test_no_node_that_is_large_enough_is_a_line(tmp_path, capsys):
-    given = ["hydra.launcher.cores=4096", f"hydra.sweep.dir={tmp_path / 'x'}"]
-    assert main([*SMALL, ON_RAY, *given, "-m"]) == 2
+    arguments = ["hydra.launcher.cores=4096", f"hydra.sweep.dir={tmp_path / 'x'}"]
+    assert main([*SMALL, ON_RAY, *arguments, "-m"]) == 2
     assert "hydra.launcher.cores=4096" in capsys.readouterr().err
     assert not list(tmp_path.glob("x/*/run.json"))
     assert not ray.is_initialized()

@@ -101,23 +101,23 @@ def test_a_run_whose_files_go_fails_and_the_others_do_not(
     run = directory / "0_seed=0"
     at_step(lambda: change(run))
     assert sweep(directory, *SHORT, *how) == 1
-    told = capsys.readouterr().err
-    assert "Traceback" not in told
-    assert f"resume={directory}" in told
-    found = statuses(directory) if change is not put_another_run else {}
+    printed = capsys.readouterr().err
+    assert "Traceback" not in printed
+    assert f"resume={directory}" in printed
+    by_status = statuses(directory) if change is not put_another_run else {}
     if change is remove_directory:
         assert not run.exists()
-        assert "1 of 3 runs have no result (was 0_seed=0 removed" in told
+        assert "1 of 3 runs have no result (was 0_seed=0 removed" in printed
     elif change is put_another_run:
         assert json.loads((run / "run.json").read_text())["started"] == ANOTHER
         assert [path.name for path in run.iterdir()] == ["run.json"]
         shutil.rmtree(run)
     else:
-        assert found.pop(run.name) == "failed"
-        assert "1 of 3 runs failed" in told
+        assert by_status.pop(run.name) == "failed"
+        assert "1 of 3 runs failed" in printed
         error = json.loads((run / "run.json").read_text())["error"]
         assert "was removed while the run trained" in error or "was changed" in error
-    assert set(found.values()) <= {"finished"}
+    assert set(by_status.values()) <= {"finished"}
     if not how:
         assert resume(directory) == 0
         assert_equal(whole, directory)
@@ -128,11 +128,11 @@ def test_where_errors_stop_a_sweep_a_file_that_goes_stops_it(tmp_path, at_step, 
     directory = tmp_path / "sweep"
     at_step(lambda: remove_table(directory / "0_seed=0"))
     assert sweep(directory, *SHORT, *how, "on_error=stop") == 1
-    found = statuses(directory)
-    assert found.pop("0_seed=0") == "failed"
-    assert set(found.values()) <= {"interrupted"}
+    by_status = statuses(directory)
+    assert by_status.pop("0_seed=0") == "failed"
+    assert set(by_status.values()) <= {"interrupted"}
     if not how:
-        assert len(found) == 2
+        assert len(by_status) == 2
         assert resume(directory) == 0
         assert set(statuses(directory).values()) == {"finished"}
 
@@ -142,9 +142,9 @@ def test_a_sweep_directory_that_goes_ends_the_sweep(tmp_path, capsys, at_step, h
     directory = tmp_path / "sweep"
     at_step(lambda: shutil.rmtree(directory))
     assert sweep(directory, *SHORT, *how) == 1
-    told = [line for line in capsys.readouterr().err.splitlines() if "removed" in line]
-    assert len(told) == 1
-    assert told[0].startswith(f"cvtrain: {directory}: was removed")
+    lines = [line for line in capsys.readouterr().err.splitlines() if "removed" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"cvtrain: {directory}: was removed")
     if "hydra/launcher=basic" not in how:
         assert not directory.exists()
 
@@ -171,11 +171,11 @@ def test_a_directory_that_another_sweep_has_by_now_is_left_to_it(tmp_path, capsy
 def test_a_single_run_whose_files_go_is_told_in_a_line(tmp_path, capsys, at_step, change):
     directory = tmp_path / "run"
     at_step(lambda: change(directory))
-    given = ["model.hidden=[4]", "max_steps=60", "signals.scalars_every=1"]
-    assert main([*given, f"hydra.run.dir={directory}"]) == 1
-    (told,) = capsys.readouterr().err.splitlines()
-    assert told.startswith(f"cvtrain: the run failed: {directory}")
-    assert "was removed while the run trained" in told
+    arguments = ["model.hidden=[4]", "max_steps=60", "signals.scalars_every=1"]
+    assert main([*arguments, f"hydra.run.dir={directory}"]) == 1
+    (lines,) = capsys.readouterr().err.splitlines()
+    assert lines.startswith(f"cvtrain: the run failed: {directory}")
+    assert "was removed while the run trained" in lines
     if change is remove_directory:
         assert not directory.exists()
     else:

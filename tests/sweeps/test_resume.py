@@ -92,10 +92,10 @@ def test_a_larger_command_adds_points_and_a_smaller_one_leaves_them(tmp_path, ca
     before = changed_times(directory)
     capsys.readouterr()
     assert main([*SMALL, "seed=1,2", "max_steps=5", f"resume={directory}"]) == 0
-    told = capsys.readouterr().err
-    assert "4 of 8 runs have ended already" in told
-    assert "4 points are new" in told
-    assert "4 points are not asked for and stay as they are" in told
+    printed = capsys.readouterr().err
+    assert "4 of 8 runs have ended already" in printed
+    assert "4 points are new" in printed
+    assert "4 points are not asked for and stay as they are" in printed
     after = changed_times(directory)
     assert {name: after[name] for name in before} == before
     points = json.loads((directory / "sweep.json").read_text(encoding="utf-8"))["points"]
@@ -215,8 +215,8 @@ def test_ctrl_c_tells_how_to_go_on_whatever_becomes_of_the_report(
         monkeypatch.setattr(JobBatch, "launch_points", raising(Interrupted(signal.SIGINT)))
     directory = tmp_path / "sweep"
     assert sweep(directory, "optimizer=sgd", "seed=0", "max_steps=5") == 130
-    told = f"cvtrain: to continue: {cvtrain_command(f'resume={directory}')}\n"
-    assert capsys.readouterr().err.count(told) == 1
+    hint = f"cvtrain: to continue: {cvtrain_command(f'resume={directory}')}\n"
+    assert capsys.readouterr().err.count(hint) == 1
 
 
 def test_interrupted_runs_have_not_ended(tmp_path, monkeypatch, capsys):
@@ -240,10 +240,10 @@ def test_ctrl_c_tells_how_to_go_on(commands, tmp_path):
 
 def test_new_points_are_numbered_after_the_largest_number_there_is(tmp_path):
     points = Plan.compose(composer(), [*SMALL, "seed=0,1,2"]).points
-    there = [replace(p, number=n) for p, n in zip(points[:3], (2, 30, 7), strict=True)]
+    points_of_before = [replace(p, number=n) for p, n in zip(points[:3], (2, 30, 7), strict=True)]
     journal = Journal(tmp_path)
-    journal.describe_sweep(there, None, ())
+    journal.describe_sweep(points_of_before, None, ())
     merged = resumption(journal, points).points
     assert [p.number for p in merged] == [2, 30, 7, *range(31, 31 + len(points) - 3)]
     assert len({p.directory for p in merged}) == len(points)
-    assert [p.directory for p in merged[:3]] == [p.directory for p in there]
+    assert [p.directory for p in merged[:3]] == [p.directory for p in points_of_before]

@@ -77,8 +77,8 @@ def test_a_run_keeps_another_command_out_from_its_beginning(tmp_path, monkeypatc
 
 def test_a_run_of_a_sweep_goes_on_with_that(tmp_path, capsys):
     directory = tmp_path / "sweep"
-    given = (*RUN, "seed=0,1", "pause_at=3", f"hydra.sweep.dir={directory}", "-m")
-    assert main([*given]) == 0
+    arguments = (*RUN, "seed=0,1", "pause_at=3", f"hydra.sweep.dir={directory}", "-m")
+    assert main([*arguments]) == 0
     capsys.readouterr()
     assert resume(quoted(str(directory / "0_seed=0"))) == 2
     assert f"resume={directory} resumes it" in capsys.readouterr().err

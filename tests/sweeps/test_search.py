@@ -79,8 +79,8 @@ def test_trials_worse_than_the_median_are_given_up_at_a_rung_and_recorded_so(who
     pruned = [record for record in pruned if record["status"] == "pruned"]
     assert pruned
     assert {record["steps"] for record in pruned} <= {21, 41}
-    told = [trial for trial in trials(whole) if trial[2] is TrialState.PRUNED]
-    assert len(told) == len(pruned)
+    pruned_trials = [trial for trial in trials(whole) if trial[2] is TrialState.PRUNED]
+    assert len(pruned_trials) == len(pruned)
     earlier = [trial for trial in trials(whole)[:BATCH] if trial[2] is TrialState.COMPLETE]
     assert len(earlier) == BATCH  # nothing to compare the first batch with
 
@@ -114,8 +114,8 @@ def test_an_interrupted_search_goes_on_with_the_choices_and_bits_of_one_that_was
 def test_a_search_that_has_ended_goes_on_with_more_trials(whole, tmp_path):
     directory = tmp_path / "search"
     assert search(directory, "hydra.sweeper.search.trials=8") == 0
-    given = [*SEARCH, f"resume={directory}"]
-    assert main(given) == 0
+    arguments = [*SEARCH, f"resume={directory}"]
+    assert main(arguments) == 0
     assert trials(directory) == trials(whole)
     assert_equal(whole, directory)
 
@@ -149,7 +149,7 @@ def test_a_paused_sweep_goes_on_with_the_bits_of_one_that_was_not(tmp_path):
 
 def test_a_trial_that_fails_is_told_and_tried_again_by_resume(tmp_path, monkeypatch, capsys):
     directory = tmp_path / "search"
-    given = ("hydra.sweeper.search.trials=3", "hydra.launcher.max_stack=1")
+    arguments = ("hydra.sweeper.search.trials=3", "hydra.launcher.max_stack=1")
     on_train_batch_start = TrainingModule.on_train_batch_start
     rates: list[float] = []
 
@@ -161,7 +161,7 @@ def test_a_trial_that_fails_is_told_and_tried_again_by_resume(tmp_path, monkeypa
 
     with monkeypatch.context() as patch:
         patch.setattr(TrainingModule, "on_train_batch_start", failing)
-        assert search(directory, *given) == 1
+        assert search(directory, *arguments) == 1
     assert "1 of 3 trials failed" in capsys.readouterr().err
     assert resume(directory) == 0
     assert [trial[2] for trial in trials(directory)].count(TrialState.COMPLETE) == 3
@@ -182,17 +182,17 @@ def test_a_study_that_is_damaged_or_of_another_space_is_a_line(tmp_path, capsys)
 
 
 def test_what_the_command_line_fixes_is_not_chosen(tmp_path):
-    given = ("optimizer.lr=0.01", "convention=pytorch", "hydra.sweeper.search.trials=3")
-    assert search(tmp_path / "x", *given) == 0
+    arguments = ("optimizer.lr=0.01", "convention=pytorch", "hydra.sweeper.search.trials=3")
+    assert search(tmp_path / "x", *arguments) == 0
     for params, *_ in trials(tmp_path / "x"):
         assert params.keys() == {"optimizer.betas", "objective.scale"}
 
 
 def test_a_plan_shows_the_first_batch_and_makes_nothing(tmp_path, capsys):
     assert search(tmp_path / "x", "plan=true") == 0
-    told = capsys.readouterr()
-    assert f"{BATCH} points" in told.out
-    assert f"first batch of {TRIALS} trials" in told.err
+    printed = capsys.readouterr()
+    assert f"{BATCH} points" in printed.out
+    assert f"first batch of {TRIALS} trials" in printed.err
     assert not (tmp_path / "x").exists()
 
 
@@ -216,8 +216,8 @@ def test_a_wrong_search_is_a_line(tmp_path, capsys, given, told):
 
 
 def test_a_metric_that_runs_do_not_have_is_a_line(tmp_path, capsys):
-    given = ("hydra.sweeper.search.metric=val/snr", "hydra.sweeper.search.trials=2")
-    assert search(tmp_path / "x", *given) == 2
+    arguments = ("hydra.sweeper.search.metric=val/snr", "hydra.sweeper.search.trials=2")
+    assert search(tmp_path / "x", *arguments) == 2
     assert "val/loss" in capsys.readouterr().err
 
 
@@ -229,10 +229,10 @@ def test_a_missing_extra_is_named(tmp_path, capsys, monkeypatch):
 
 def test_corners_hold_every_value_and_both_ends():
     space = read_space({"a": {"low": 1, "high": 4}, "b": [[0.9, 0.999], None, True], "c": ["x"]})
-    found = corners(space)
-    assert {choice["a"] for choice in found} == {1, 4}
-    assert [choice["b"] for choice in found] == ["[0.9,0.999]", "null", "true"]
-    assert {choice["c"] for choice in found} == {"x"}
+    points = corners(space)
+    assert {choice["a"] for choice in points} == {1, 4}
+    assert [choice["b"] for choice in points] == ["[0.9,0.999]", "null", "true"]
+    assert {choice["c"] for choice in points} == {"x"}
 
 
 @pytest.mark.parametrize(

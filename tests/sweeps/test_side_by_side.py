@@ -74,7 +74,7 @@ def test_the_launcher_forks_where_it_is_repaid_and_else_trains_here(monkeypatch)
         made.expect(chosen)
         return made.executor(), made.executor(tasks)
 
-    assert all(isinstance(each, InProcess) for each in executors())  # torch has been loaded
+    assert all(isinstance(executor, InProcess) for executor in executors())  # torch has been loaded
     monkeypatch.setattr(forkable, "_fresh", True)
     try:
         first, second = executors()
@@ -82,7 +82,7 @@ def test_the_launcher_forks_where_it_is_repaid_and_else_trains_here(monkeypatch)
         assert isinstance(second, Processes)
         assert (second.workers, second.forked) == (2, True)
         assert second.threads == max(1, before // 2)
-        assert all(isinstance(each, InProcess) for each in executors(workers=1))
+        assert all(isinstance(executor, InProcess) for executor in executors(workers=1))
         _, asked = executors(workers=3)
         assert isinstance(asked, Processes)
         assert (asked.workers, asked.forked) == (3, True)

@@ -74,7 +74,7 @@ def slurm(tmp_path, monkeypatch):
 
 def tasks(command: int) -> list[psutil.Process]:
     below = psutil.Process(command).children(recursive=True)
-    return [each for each in below if "submitit.core._submit" in each.cmdline()]
+    return [process for process in below if "submitit.core._submit" in process.cmdline()]
 
 
 def swept(directory: Path, *more: str) -> tuple[str, ...]:
@@ -107,7 +107,7 @@ def test_a_preempted_or_killed_job_costs_nothing_but_time(commands, whole, tmp_p
 
 def test_jobs_of_a_command_that_was_killed_save_what_they_have_and_end(commands, tmp_path):
     directory = tmp_path / "sweep"
-    given = ("hydra.launcher.lease_seconds=4", "hydra.launcher.workers=1", "max_steps=1000000")
+    arguments = ("hydra.launcher.lease_seconds=4", "hydra.launcher.workers=1", "max_steps=1000000")
     left = []
 
     def kill(command: int, number: int) -> None:
@@ -116,7 +116,7 @@ def test_jobs_of_a_command_that_was_killed_save_what_they_have_and_end(commands,
 
     done = commands.run(
         tmp_path,
-        *swept(directory, *LOCAL, *given),
+        *swept(directory, *LOCAL, *arguments),
         killed_when=lambda: checkpoints(directory) > 3,
         kill=kill,
     )
@@ -138,8 +138,8 @@ def test_jobs_of_a_command_that_is_suspended_end_and_go_on_with_it(whole, tmp_pa
         _, alive = psutil.wait_procs(left, timeout=60)
         running.send_signal(signal.SIGCONT)
         assert not alive
-        told = running.communicate()[1]
-    assert running.returncode == 0, told
+        printed = running.communicate()[1]
+    assert running.returncode == 0, printed
     assert_equal(whole, directory)
 
 
@@ -151,7 +151,7 @@ def test_jobs_of_a_sweep_that_was_killed_leave_its_directory_to_the_next(whole, 
         left = tasks(running.pid)
         running.kill()
         running.wait()  # not for its output: that is open as long as its jobs are
-    assert all(each.is_running() for each in left)
+    assert all(process.is_running() for process in left)
     assert resume(directory, "hydra/launcher=stacked") == 0
     _, alive = psutil.wait_procs(left, timeout=20)
     assert not alive
@@ -162,11 +162,11 @@ def test_slurm_gets_scripts_that_it_does_not_requeue_and_cancels_what_it_is_told
     commands, slurm, tmp_path
 ):
     directory = tmp_path / "sweep"
-    given = ("hydra/launcher=slurm", "hydra.launcher.workers=1")
+    arguments = ("hydra/launcher=slurm", "hydra.launcher.workers=1")
     more = ("hydra.launcher.parameters.slurm_partition=gpu",)
     done = commands.run(
         tmp_path,
-        *swept(directory, *given, *more),
+        *swept(directory, *arguments, *more),
         killed_when=lambda: checkpoints(directory) > 3,
         number=signal.SIGTERM,
         environment={name: os.environ[name] for name in ("PATH", "FAKE_SLURM")},

@@ -68,9 +68,9 @@ def disk(monkeypatch, tmp_path):
 
 def assert_told(err: str, directory: Path) -> None:
     lines = err.splitlines()
-    told = [line for line in lines if MORE in line]
-    assert len(told) == 1
-    assert told[0].startswith(f"cvtrain: {directory}: {MORE}")
+    hints = [line for line in lines if MORE in line]
+    assert len(hints) == 1
+    assert hints[0].startswith(f"cvtrain: {directory}: {MORE}")
     assert "Traceback" not in err
     for path in directory.glob("**/*.json"):
         json.loads(path.read_text(encoding="utf-8"))
@@ -88,9 +88,9 @@ def test_a_disk_that_fills_up_at_any_write_ends_in_a_line_and_loses_nothing(
         disk.written, disk.takes = 0, 1 + share * (writes - 1) // shares
         capsys.readouterr()
         assert sweep(directory, *SHORT) == 1
-        told = capsys.readouterr().err
-        assert_told(told, directory)
-        assert f"cvtrain: to continue: {cvtrain_command(f'resume={directory}')}\n" in told
+        printed = capsys.readouterr().err
+        assert_told(printed, directory)
+        assert f"cvtrain: to continue: {cvtrain_command(f'resume={directory}')}\n" in printed
         disk.takes = 1 << 30
         assert resume(directory) == 0
         assert_equal(whole, directory)
@@ -104,10 +104,10 @@ def refuse_temporary_directories(patch: pytest.MonkeyPatch, number: int) -> None
 
 
 def fill_temporary_directories(patch: pytest.MonkeyPatch, number: int) -> None:
-    place, flush = Path(tempfile.gettempdir()), AppendedFile.flush
+    folder, flush = Path(tempfile.gettempdir()), AppendedFile.flush
 
     def refuse(file: AppendedFile) -> None:
-        below = file._path.relative_to(place).parts if file._path.is_relative_to(place) else ("",)
+        below = file._path.relative_to(folder).parts if file._path.is_relative_to(folder) else ("",)
         if below[0].startswith(PREFIX):
             raise OSError(number, os.strerror(number), str(file._path))
         flush(file)
@@ -136,12 +136,12 @@ def test_a_machine_on_which_no_stack_can_be_tried_ends_the_sweep_in_a_line_and_c
     with pytest.MonkeyPatch.context() as patch:
         broken(patch, number)
         assert sweep(directory, *SHORT) == 1
-    told = capsys.readouterr().err
-    assert told.count(f"cvtrain: {line}") == 1
-    assert os.strerror(number) in told
-    assert "one by one" not in told
-    assert "Traceback" not in told
-    assert f"cvtrain: to continue: {cvtrain_command(f'resume={directory}')}\n" in told
+    printed = capsys.readouterr().err
+    assert printed.count(f"cvtrain: {line}") == 1
+    assert os.strerror(number) in printed
+    assert "one by one" not in printed
+    assert "Traceback" not in printed
+    assert f"cvtrain: to continue: {cvtrain_command(f'resume={directory}')}\n" in printed
     assert not list(directory.glob("*/run.json"))
     assert resume(directory) == 0
     assert_equal(whole, directory)
@@ -163,9 +163,9 @@ def test_other_ways_in_which_a_disk_takes_no_more(tmp_path, capsys, disk, number
     disk.takes, disk.error = 5, number
     directory = tmp_path / "sweep"
     assert sweep(directory, *SHORT) == 1
-    told = capsys.readouterr().err
-    assert_told(told, directory)
-    assert os.strerror(number) in told
+    printed = capsys.readouterr().err
+    assert_told(printed, directory)
+    assert os.strerror(number) in printed
 
 
 def test_a_single_run_on_a_full_disk_ends_in_a_line(tmp_path, capsys, disk):
@@ -234,8 +234,8 @@ def test_a_study_that_takes_no_more_is_the_storages_affair(tmp_path):
     with study._storage._backend.engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-    told = pytest.raises(StorageFailed, match=rf"{MORE} \(database or disk is full\)")
-    with told, translate_storage_errors(tmp_path):
+    raised = pytest.raises(StorageFailed, match=rf"{MORE} \(database or disk is full\)")
+    with raised, translate_storage_errors(tmp_path):
         for number in range(2000):
             study.set_user_attr(str(number), "x" * 1000)
 

@@ -66,9 +66,9 @@ def descent_shift(energies, curvatures, is_complex, level, factor):
 def test_the_shift_of_gradient_flow_is_that_of_gradient_descent_in_small_steps(factor):
     energies, curvatures = np.array([1.0, 2.0, 0.5]), np.array([1.0, 0.4, 2.0])
     is_complex = np.array([True, False, True])
-    found = theory.flow_shift(energies, curvatures, is_complex, 0.3, gradient_factor=factor)
+    shift = theory.flow_shift(energies, curvatures, is_complex, 0.3, gradient_factor=factor)
     expected = descent_shift(energies, curvatures, is_complex, 0.3, factor)
-    assert found == pytest.approx(expected, abs=2e-3)
+    assert shift == pytest.approx(expected, abs=2e-3)
 
 
 @given(st.floats(0.05, 0.95), st.floats(0.3, 3))

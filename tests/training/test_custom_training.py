@@ -246,8 +246,8 @@ def test_a_sweep_of_an_own_optimizer_and_schedule_says_why_it_is_not_stacked(
     axes = ("lr_octave=0,1", "objective.scale=1,0.5", "seed=0,1", "-m", "hydra.sweep.dir=sweep")
     own = (*OPTIMIZER[:2], "optimizer.drag=0.1", *scheduled("trainlab.linear"))
     assert main([*SMALL, *own, *axes]) == 0
-    told = " ".join(capsys.readouterr().err.split())
-    assert "8 runs one by one: Descent has no stacked form" in told
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "8 runs one by one: Descent has no stacked form" in printed
     records = [read_record(path) for path in (tmp_path / "sweep").glob("*/run.json")]
     assert {json.dumps(r["config"]["scheduler"]) for r in records} == {
         '{"_target_": "trainlab.linear", "kind": "custom"}'

@@ -109,8 +109,8 @@ def test_a_stack_of_other_draws_has_what_each_run_has_alone(files, tmp_path):
 
 def test_disk_has_the_bits_of_memory_and_a_run_is_evaluated(files, tmp_path):
     runs = [
-        trained(tmp_path / "runs", *files, *OWN, *SHORT, f"data.in_memory={place}")
-        for place in ("true", "false")
+        trained(tmp_path / "runs", *files, *OWN, *SHORT, f"data.in_memory={weighted}")
+        for weighted in ("true", "false")
     ]
     assert equal(*runs)
     evaluation = evaluate(runs[0].directory, "test", "last", trusted=("twolab",), predictions=True)
@@ -141,14 +141,14 @@ def test_inspection_calls_the_network_with_all_of_them(files):
 
 def test_the_same_samples_have_the_same_bits_through_every_door(files):
     signal, labels = torch.from_numpy(SIGNAL).to(torch.complex64), torch.from_numpy(LABELS)
-    place = torch.from_numpy(PLACE).to(torch.complex64)[:, None]
+    position = torch.from_numpy(PLACE).to(torch.complex64)[:, None]
     ours = Dataset(
-        *(Split((signal[p], place[p]), labels[p]) for p in PARTS),
+        *(Split((signal[p], position[p]), labels[p]) for p in PARTS),
         task="classification",
         out_features=2,
     )
     torchs = [
-        [((a, b), y) for a, b, y in TensorDataset(signal[p], place[p], labels[p])] for p in PARTS
+        [((a, b), y) for a, b, y in TensorDataset(signal[p], position[p], labels[p])] for p in PARTS
     ]
     doors = [
         load_dataset(configured("data=custom", f"data._target_={data_target(data)}", *OWN))

@@ -62,12 +62,12 @@ class Two(LightningModule):
 
 def test_networks_of_several_inputs_get_each_as_an_argument(tmp_path):
     generator = torch.Generator().manual_seed(0)
-    signal, place = (torch.randn(24, n, dtype=COMPLEX, generator=generator) for n in (3, 1))
+    signal, position = (torch.randn(24, n, dtype=COMPLEX, generator=generator) for n in (3, 1))
     labels = torch.arange(24) % 2
-    samples = [((signal[n], place[n]), labels[n]) for n in range(24)]
+    samples = [((signal[n], position[n]), labels[n]) for n in range(24)]
     networks = [Two(0), Two(1)]
     stack = StackedModule(networks, nn.functional.cross_entropy, partial(Adam, lr=0.01))
-    assert stack(signal, place).shape == (2, 24, 2)
+    assert stack(signal, position).shape == (2, 24, 2)
     options = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
     for module in (stack, *networks):
         trainer = Trainer(max_epochs=2, accelerator="cpu", enable_model_summary=False, **options)

@@ -75,7 +75,7 @@ def test_runs_of_a_stack_end_when_they_would_have_ended_alone(runs):
 
 def test_with_early_stopping_the_best_weights_are_tested_beside_the_last_ones(runs):
     """In a stack and alone, each as the command `evaluate` does."""
-    for run in (each for engine in runs for each in engine):
+    for run in (of_engine for engine in runs for of_engine in engine):
         record = run.record
         for group, checkpoint in (("test", "last"), ("test_best", "best")):
             again = evaluate(run.directory, "test", checkpoint)
@@ -88,7 +88,7 @@ def test_with_early_stopping_the_best_weights_are_tested_beside_the_last_ones(ru
 
 
 def test_a_run_that_ended_has_histograms_of_the_updates_that_it_made_and_of_no_others(runs):
-    for run in (each for engine in runs for each in engine):
+    for run in (of_engine for engine in runs for of_engine in engine):
         assert histogram_steps(run.directory) == list(range(0, run.record.steps, 5))
 
 

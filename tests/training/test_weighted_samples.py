@@ -139,8 +139,8 @@ def test_a_weighted_run_is_the_run_of_repeated_samples(tmp_path, runs, kind):
 def test_equal_weights_have_the_bits_of_none_and_disk_those_of_memory(tmp_path, runs):
     equal_ones = {name: np.full(n, 0.3) for name, n in SIZES.items()}
     first = trained(runs, *saved(tmp_path, "values"), "batch_size=8")
-    for place in ("true", "false"):
-        words = (f"data.in_memory={place}", "batch_size=8")
+    for weighted in ("true", "false"):
+        words = (f"data.in_memory={weighted}", "batch_size=8")
         assert equal(first, trained(runs, *saved(tmp_path, "values", equal_ones), *words))
     in_memory, on_disk = (
         trained(runs, *saved(tmp_path, "values", WEIGHTS), f"data.in_memory={p}", "batch_size=8")
