@@ -72,7 +72,7 @@ def predicted_factors(sweep: Sweep, comparison: Comparison) -> Iterator[Predicte
         return
     for group in comparison.groups:
         base = group.base
-        if base is None or group.varied or not base.grid.present.any():
+        if base is None or group.varied:
             continue
         rows = comparison.runs
         rows = rows[(rows["group"] == group.name) & (rows["arm"] == base.name)]
@@ -86,15 +86,23 @@ def predicted_factors(sweep: Sweep, comparison: Comparison) -> Iterator[Predicte
 
 
 def _measured_along(sweep: Sweep, rows: pd.DataFrame, base: Arm) -> list[pd.DataFrame]:
-    """Steps, shares and validation losses of the finished runs at the rates near the best one; if
-    there are none, at all rates up to it."""
-    near = near_best(base.grid)
-    if not near.any():
-        near = base.grid.rates <= (base.grid.best_rate or math.inf)
-    chosen = rows[rows["optimizer.lr"].isin(base.grid.rates[near]) & (rows["status"] == "finished")]
+    """Steps, shares and validation losses of `runs_near_best`."""
+    chosen = runs_near_best(rows, base)
     tables = sweep.signals(lambda tag: tag in (TAG, VALIDATION), chosen)
     measured = (table.dropna() for table in tables.values() if TAG in table)
     return [table for table in measured if len(table) > 1]
+
+
+def runs_near_best(rows: pd.DataFrame, base: Arm) -> pd.DataFrame:
+    """The finished runs of an arm at the rates near its best one, at which curves are registered;
+    if there are no such rates, at all rates up to the best one."""
+    if not base.grid.present.any():
+        return rows.iloc[:0]
+    near = near_best(base.grid)
+    if not near.any():
+        near = base.grid.rates <= (base.grid.best_rate or math.inf)
+    chosen = rows["optimizer.lr"].isin(base.grid.rates[near])
+    return rows[chosen & (rows["status"] == "finished")]
 
 
 def _complex_factor(runs: pd.DataFrame, group: Group, arm: Arm) -> float | None:

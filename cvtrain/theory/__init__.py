@@ -31,7 +31,7 @@ from cvtrain.theory.gradient_descent import (
     gd_stability_limit,
     heavy_ball_fastest,
 )
-from cvtrain.theory.learning_rate_factor import factor_octaves, flow_shift
+from cvtrain.theory.learning_rate_factor import epsilon_octaves, factor_octaves, flow_shift
 from cvtrain.theory.lms import (
     lms_contraction,
     lms_excess_curve,
@@ -45,6 +45,7 @@ from cvtrain.theory.moments import augmented, sample_moments
 __all__ = [
     "Fastest",
     "augmented",
+    "epsilon_octaves",
     "factor_octaves",
     "flow_shift",
     "gd_fastest",

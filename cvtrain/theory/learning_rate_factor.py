@@ -1,4 +1,5 @@
-"""The octaves by which a convention moves a learning-rate curve, from the gradient's complex share.
+"""The octaves by which a factor on the gradient moves a learning-rate curve: from the gradient's
+complex share, and for Adam from eps.
 
 Under gradient flow w' = −rate·g the loss falls at dL/dt = −rate·(C + R), where C and R are the sums
 of |g|² over complex and real parameters. A convention that multiplies the gradient of complex
@@ -52,6 +53,33 @@ def factor_octaves(
     slower = 1 / (1 - (1 - gradient_factor) * s)
     mean = slower[0] if len(s) == 1 else np.trapezoid(slower, t) / (t[-1] - t[0])
     return math.log2(float(mean))
+
+
+def epsilon_octaves(ratio: float, *, gradient_factor: float = 0.5) -> float:
+    """Octaves by which Adam's curve of the loss over the learning rate moves to the right if the
+    gradient is multiplied by c = `gradient_factor` and eps stays the same::
+
+        log₂ (1 + r/c) / (1 + r),    r = eps/|g|
+
+    Adam with gradient c·g and eps takes the same steps as with g and eps/c. If all entries of the
+    gradient have one constant size |g|, these are as long as lr·|g|/(|g| + eps/c), and the formula
+    is exact. It is 0 as r → 0 and log₂(1/c) as r → ∞, whatever the sizes are. Where they differ,
+    the change from one to the other takes more octaves of eps.
+
+    Args:
+        ratio: r ≥ 0; may be infinite.
+        gradient_factor: c > 0.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+    check_positive("gradient_factor", gradient_factor)
+    if not ratio >= 0:
+        raise ValueError(f"ratio={ratio}: should be at least 0")
+    if math.isinf(ratio):
+        return -math.log2(gradient_factor)
+    # log1p, so that the octaves of r = 1e-12 have all their digits.
+    return (math.log1p(ratio / gradient_factor) - math.log1p(ratio)) / math.log(2)
 
 
 def flow_shift(

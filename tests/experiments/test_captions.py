@@ -13,6 +13,7 @@ from cvtrain.analysis.difference import SEEDS_NEEDED
 from cvtrain.config.sections import ReportConfig
 from cvtrain.experiments import lms, stability
 from cvtrain.experiments.activations import report_activations
+from cvtrain.experiments.adam_eps import report_adam_eps
 from cvtrain.experiments.complex_vs_real import report_complex_vs_real
 from cvtrain.experiments.linear_problem import LinearProblem
 from cvtrain.experiments.linear_runs import LinearRun
@@ -20,6 +21,7 @@ from cvtrain.experiments.lr_transfer import report_transfer
 from cvtrain.experiments.search import report_search
 from cvtrain.experiments.split_vs_modulus import report_semantics
 from tests.analysis.synthetic import row, sweep_of
+from tests.experiments import test_adam_eps
 from tests.experiments.test_lr_transfer import swept
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
@@ -117,10 +119,17 @@ def widths(gain, best):
     return report_transfer(swept(slopes={"standard": -best, "mup_sgd": gain}))
 
 
+def epsilons(gain, best, tmp_path):
+    folder = tmp_path / str(best)
+    folder.mkdir()
+    return report_adam_eps(test_adam_eps.swept(folder, error=gain))
+
+
 TRACED = ("paths", "phases")
 """Pictures of traced entries: left blank they are drawn though these runs traced nothing."""
 REPORTS = {
     "activations": activations,
+    "adam_eps": epsilons,
     "complex_vs_real": twins,
     "lms": misadjustments,
     "lr_transfer": widths,
@@ -140,8 +149,9 @@ def test_every_experiment_that_draws_is_here():
 
 
 @pytest.mark.parametrize("name", REPORTS)
-def test_captions_and_conclusions_change_with_the_data(name, monkeypatch):
-    more = (monkeypatch,) if name in ("stability", "lms") else ()
+def test_captions_and_conclusions_change_with_the_data(name, monkeypatch, tmp_path):
+    more = {"stability": (monkeypatch,), "lms": (monkeypatch,), "adam_eps": (tmp_path,)}
+    more = more.get(name, ())
     one, other = (REPORTS[name](*data, *more) for data in ((0.05, 0.25), (-0.1, 0.5)))
     others = {picture.name: picture.caption for picture in other.pictures}
     assert others

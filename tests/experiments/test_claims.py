@@ -12,7 +12,7 @@ import pytest
 from cvtrain.analysis.arms import REFERENCE
 from cvtrain.analysis.load import load
 from cvtrain.config.compose import configuration_folder
-from cvtrain.experiments import lr_transfer, mri
+from cvtrain.experiments import adam_eps, lr_transfer, mri
 from cvtrain.experiments.claims import TOO_SMALL, Claim, Count, Estimate, judge, pairs_of_laws
 from cvtrain.experiments.judged_claims import JudgedClaims
 from cvtrain.experiments.publish import report_on
@@ -181,6 +181,7 @@ ROWS = {
     ],
     "activations": [{"change": "batch for none", "others": "CReLU, glorot"}],
     "lms": [{"filter": "linear"}],
+    "adam_eps": [{"eps": 2.0**exponent, "predicted": 0.1} for exponent in adam_eps.EXPONENTS],
     "lr_transfer": [
         {"parametrisation": name, "arm": REFERENCE} for name in lr_transfer.NAMES.values()
     ],
