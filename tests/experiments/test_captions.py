@@ -18,10 +18,11 @@ from cvtrain.experiments.complex_vs_real import report_complex_vs_real
 from cvtrain.experiments.linear_problem import LinearProblem
 from cvtrain.experiments.linear_runs import LinearRun
 from cvtrain.experiments.lr_transfer import report_transfer
+from cvtrain.experiments.retuned import report_retuned
 from cvtrain.experiments.search import report_search
 from cvtrain.experiments.split_vs_modulus import report_semantics
 from tests.analysis.synthetic import row, sweep_of
-from tests.experiments import test_adam_eps
+from tests.experiments import test_adam_eps, test_retuned
 from tests.experiments.test_lr_transfer import swept
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
@@ -125,6 +126,10 @@ def epsilons(gain, best, tmp_path):
     return report_adam_eps(test_adam_eps.swept(folder, error=gain))
 
 
+def kept_settings(gain, best):
+    return report_retuned(test_retuned.swept({"SGD": (best, 1.0), "SGD, decay": (gain, 1.3)}))
+
+
 TRACED = ("paths", "phases")
 """Pictures of traced entries: left blank they are drawn though these runs traced nothing."""
 REPORTS = {
@@ -133,6 +138,7 @@ REPORTS = {
     "complex_vs_real": twins,
     "lms": misadjustments,
     "lr_transfer": widths,
+    "retuned": kept_settings,
     "search": search,
     "split_vs_modulus": semantics,
     "stability": limits,

@@ -12,7 +12,7 @@ import pytest
 from cvtrain.analysis.arms import REFERENCE
 from cvtrain.analysis.load import load
 from cvtrain.config.compose import configuration_folder
-from cvtrain.experiments import adam_eps, lr_transfer, mri
+from cvtrain.experiments import adam_eps, lr_transfer, mri, retuned
 from cvtrain.experiments.claims import TOO_SMALL, Claim, Count, Estimate, judge, pairs_of_laws
 from cvtrain.experiments.judged_claims import JudgedClaims
 from cvtrain.experiments.publish import report_on
@@ -155,6 +155,8 @@ ENDS = {
     "difference_low": 0.0,
     "slope_low": 0.0,
     "slope_high": 0.2,
+    "rest_low": 0.0,
+    "rest_high": 0.2,
     "difference_high": 0.2,
     "error": 0.1,
 }
@@ -198,7 +200,9 @@ GROUPS = {
         for task in ("coil images", "undersampled")
     ]
 }
+ROWS["retuned"] = [{"setting": kept.name, "rest": 0.1} for kept in retuned.SETTINGS]
 TABLES = {
+    "retuned": "half_loss",
     "lr_factor": "predicted_factors",
     "lr_sensitivity": "sensitivity",
     "lr_transfer": "transfer",
