@@ -34,7 +34,7 @@ def inform(args: Namespace) -> None:
     composer = Composer(hydra.config_loader, config_name)
     if args.shell_completion:
         _check_completion(args.overrides)
-    else:
+    elif args.overrides:
         args.overrides = composer.with_added_arguments(args.overrides)
         for text in args.overrides:
             if parse_override(text).is_sweep_override():

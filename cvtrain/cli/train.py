@@ -39,7 +39,6 @@ from cvtrain.config.overrides import (
     parse_override,
     quoted,
 )
-from cvtrain.config.schema import check_config
 from cvtrain.config.sweep_size import check_points_wanted, product_size
 from cvtrain.experiments import registry
 from cvtrain.process.environment import import_from_working_directory
@@ -53,7 +52,6 @@ from cvtrain.process.exit_status import (
 from cvtrain.process.forkable import begin_command
 from cvtrain.process.imports import without_collections
 from cvtrain.process.signals import interruption
-from cvtrain.sweeps.resume import repeats_recorded_command, resumed_command, resumed_run
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
@@ -119,6 +117,9 @@ def train_in(arguments: list[str]) -> Path | None:
 
 
 def _train(args: Namespace) -> Path | None:
+    # Not at the top: what only informs on configurations need not wait for pydantic.
+    from cvtrain.sweeps.resume import repeats_recorded_command, resumed_run
+
     resumed = resumed_run(args.overrides)
     if resumed is not None:
         from cvtrain.sweeps.single_run import go_on_and_show
@@ -137,11 +138,15 @@ def _logger(args: Namespace, overrides: Sequence[str]) -> AnyLoggerConfig | None
     """The logger that these overrides choose; None if there are none."""
     if not overrides:
         return None
+    from cvtrain.config.schema import check_config
+
     composer = Composer(start_hydra(args).config_loader, args.config_name or CONFIG_NAME)
     return check_config(composer.compose(overrides)).logger
 
 
 def _compose_and_train(args: Namespace) -> Path | None:
+    from cvtrain.sweeps.resume import resumed_command
+
     hydra = start_hydra(args)
     composer = Composer(hydra.config_loader, args.config_name or CONFIG_NAME)
     overrides = composer.with_added_arguments(resumed_command(args.overrides))

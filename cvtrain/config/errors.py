@@ -6,9 +6,10 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
 
 LISTS = ("list_type", "tuple_type", "iterable_type")
 """Pydantic's types of errors for a value that should be a list."""
@@ -78,6 +79,8 @@ def requirement(detail: Mapping[str, Any], show: Callable[[Any], str] = str) -> 
 
 def config_keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """The dotted keys of a section and of its subsections."""
+    from pydantic import BaseModel  # not at the top: --help and --cfg do not need it
+
     for name, field in section.model_fields.items():
         key = prefix + (field.alias or name)
         yield key
