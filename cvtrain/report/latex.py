@@ -44,6 +44,7 @@ SPECIAL = str.maketrans(
         "½": r"\textonehalf{}",
         "¼": r"\textonequarter{}",
         "⅓": "1/3",
+        "¾": "3/4",
         "⅛": "1/8",
         "°": r"\textdegree{}",
         "₂": "$_2$",
