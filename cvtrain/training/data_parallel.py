@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -29,6 +30,8 @@ TIMEOUT = timedelta(minutes=10)
 """Time limit of collective operations; the death of a process is noticed at once."""
 END_SECONDS = 30.0
 """Seconds that processes may take to end before they are killed."""
+FREEING_SECONDS = 0.2
+"""Seconds in which a thread of a process group frees its last work."""
 
 Work = Callable[[Path], object]
 
@@ -109,11 +112,22 @@ def processes_beside(
             raise
         finally:
             torch.set_num_threads(threads)
-            if dist.is_initialized():
-                dist.destroy_process_group()
+            leave_group()
             for other in others:
                 other.join(END_SECONDS)
                 other.kill()
+
+
+def leave_group() -> None:
+    """Leave the process group, if there is one.
+
+    A thread of gloo takes the GIL to free the work that it did last. Python waits for that thread,
+    with the GIL held, when it frees the last object that refers to the group: for ever, if the
+    thread has not come that far (seen with torch 2.13).
+    """
+    if dist.is_initialized():
+        time.sleep(FREEING_SECONDS)  # without the GIL
+        dist.destroy_process_group()
 
 
 def _work_beside(

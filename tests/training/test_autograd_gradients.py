@@ -9,6 +9,7 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch import nn
 
 from cvtrain.training.autograd_gradients import AutogradGradients
+from cvtrain.training.data_parallel import leave_group
 from tests.training.monitored import ByHand, Somebodys, monitored
 
 
@@ -196,7 +197,7 @@ def test_what_several_processes_average_is_autograds_gradient(tmp_path):
         assert layers[1].bias.grad.item() == 3.0
         recorded.remove()
     finally:
-        torch.distributed.destroy_process_group()
+        leave_group()
 
 
 def test_a_backward_that_fails_spoils_no_later_one():

@@ -32,7 +32,7 @@ def group(tmp_path):
     """A process group of this process alone."""
     dist.init_process_group("gloo", init_method=f"file://{tmp_path / 's'}", rank=0, world_size=1)
     yield
-    dist.destroy_process_group()
+    data_parallel.leave_group()
 
 
 def test_two_processes_have_the_gradients_of_one_imaginary_parts_included(tmp_path):
@@ -116,7 +116,7 @@ def test_a_build_of_torch_that_loses_imaginary_parts_is_refused(tmp_path, monkey
         with pytest.raises(InputError, match=r"trainer\.devices=1: .* imaginary parts were lost"):
             data_parallel._join(0, 1, False, tmp_path / "store")
     finally:
-        dist.destroy_process_group()
+        data_parallel.leave_group()
 
 
 def test_a_share_has_the_value_of_the_batch_and_the_gradient_of_its_own(group):
