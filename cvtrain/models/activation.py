@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from inspect import signature
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torchcvnn.nn
@@ -29,16 +28,6 @@ def conjugate_product_real(u: Tensor, z: Tensor) -> Tensor:
     return (u.real * z.real).add_(u.imag * z.imag)
 
 
-Forward = TypeVar("Forward", bound=Callable[..., Any])
-
-
-def signature_known(forward: Forward) -> Forward:
-    """Let a function know its signature, which torch derives at every use of an autograd function;
-    this takes as long as the function itself on a small batch."""
-    forward.__signature__ = signature(forward)  # type: ignore[attr-defined]  # read by inspect
-    return forward
-
-
 class _Cardioid(torch.autograd.Function):
     """f(z) = ½(1 + c)·z with u = z/|z| = c + i·s; u = 1 at z = 0.
 
@@ -48,7 +37,6 @@ class _Cardioid(torch.autograd.Function):
     """
 
     @staticmethod
-    @signature_known
     def forward(z: Tensor) -> tuple[Tensor, Tensor]:
         u = phase(z)
         return (0.5 + 0.5 * u.real) * z, u
@@ -106,7 +94,6 @@ class _ModReLU(torch.autograd.Function):
     """
 
     @staticmethod
-    @signature_known
     def forward(z: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         u = phase(z)
         r = conjugate_product_real(u, z)

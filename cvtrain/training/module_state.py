@@ -90,14 +90,6 @@ class ModuleState(LightningModule):
         self.statuses = RunStatuses(self.members)
         self.average: WeightAverage | None = None
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute as modules do, but at once the name of the running hook, which Lightning
-        sets fifty times per step: a module first looks for parameters, modules and buffers."""
-        if name == "_current_fx_name":
-            self.__dict__[name] = value
-        else:
-            super().__setattr__(name, value)
-
     @property
     @abstractmethod
     def network(self) -> nn.Module:
