@@ -16,8 +16,8 @@ from cvtrain.analysis.compare import compare
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.predicted_factor import runs_near_best
 from cvtrain.analysis.registration import Registration, register
-from cvtrain.analysis.statistics import interval
-from cvtrain.experiments.claims import Claim, Estimate, Measure, records, row_estimate
+from cvtrain.experiments.claims import Claim, Measure, row_estimate
+from cvtrain.experiments.lr_factor import prediction_bias
 from cvtrain.experiments.registry import Experiment, variants_override
 from cvtrain.report.cells import Column, interval_ends, interval_text, number, rate_text
 from cvtrain.report.document import Document, Picture, Section, Sentence, Table
@@ -252,14 +252,6 @@ def _of_eps(exponent: int) -> Measure:
     return row_estimate(TABLE, {"eps": 2.0**exponent}, "measured")
 
 
-def _prediction_bias(document: Document) -> Estimate | None:
-    """Predicted minus measured octaves: the mean over eps with its t interval."""
-    errors = [float(row["predicted"] - row["measured"]) for row in records(document, TABLE)]
-    known = [error for error in errors if not math.isnan(error)]
-    mean = interval(np.array(known)) if known else None
-    return None if mean is None else Estimate(mean.mean, mean.low, mean.high)
-
-
 EXPERIMENT = Experiment(
     report_adam_eps,
     variants,
@@ -285,7 +277,7 @@ EXPERIMENT = Experiment(
         ),
         Claim(
             "The mean error of the prediction over eps is below 0.05 octave.",
-            _prediction_bias,
+            prediction_bias(TABLE),
             *(-0.05, 0.05, "octaves"),
         ),
     ),

@@ -11,7 +11,7 @@ from cvtrain.analysis.compare import compare
 from cvtrain.analysis.load import Sweep
 from cvtrain.analysis.predicted_factor import WEIGHTS, PredictedFactor, predicted_factors
 from cvtrain.analysis.statistics import interval
-from cvtrain.experiments.claims import Claim, Estimate, records, row_estimate
+from cvtrain.experiments.claims import Claim, Estimate, Measure, records, row_estimate
 from cvtrain.experiments.registry import Experiment, variants_override
 from cvtrain.report.cells import number_text
 from cvtrain.report.document import Document, Sentence
@@ -100,12 +100,17 @@ def _averages(factors: list[PredictedFactor]) -> str:
     return f"Root mean square error in octaves, the share averaged by {', '.join(texts)}."
 
 
-def _prediction_bias(document: Document) -> Estimate | None:
-    """Predicted minus measured octaves: the mean over networks with its t interval."""
-    errors = [float(row["predicted"] - row["measured"]) for row in records(document, TABLE)]
-    known = [error for error in errors if not math.isnan(error)]
-    mean = interval(np.array(known)) if known else None
-    return None if mean is None else Estimate(mean.mean, mean.low, mean.high)
+def prediction_bias(table: str) -> Measure:
+    """Measure: predicted minus measured octaves, the mean over the rows of a table with its t
+    interval."""
+
+    def measure(document: Document) -> Estimate | None:
+        errors = [float(row["predicted"] - row["measured"]) for row in records(document, table)]
+        known = [error for error in errors if not math.isnan(error)]
+        mean = interval(np.array(known)) if known else None
+        return None if mean is None else Estimate(mean.mean, mean.low, mean.high)
+
+    return measure
 
 
 EXPERIMENT = Experiment(
@@ -129,7 +134,7 @@ EXPERIMENT = Experiment(
         ),
         Claim(
             "The mean error of the prediction over networks is below 0.1 octave.",
-            _prediction_bias,
+            prediction_bias(TABLE),
             *(-0.1, 0.1, "octaves"),
         ),
     ),
