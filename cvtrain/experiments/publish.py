@@ -152,6 +152,8 @@ def publish_together(
         raise InputError("the same directory is named twice; each sweep is reported on once")
     names = sweep_names(directories)
     sweeps = [load(directory) for directory in directories]
+    page_folder = folder or common_directory(directories) / FOLDER
+    page_folder.mkdir(parents=True, exist_ok=True)  # a wrong one ends the command before the work
     documents = {}
     for name, sweep in zip(names, sweeps, strict=True):
         interruption.check()
@@ -171,7 +173,7 @@ def publish_together(
         *(("look", cvtrain_command("tensorboard", one)) for one in shown[:LOOKED_AT]),
     ]
     _print(replace(whole, sections=tuple(more)), tables, 1 + len(commands))
-    with report_folder(folder or common_directory(directories) / FOLDER) as place:
+    with report_folder(page_folder) as place:
         say(f"report:   {from_here(write_report(whole, place))}")
     for purpose, command in commands:
         say_commands({purpose: command})

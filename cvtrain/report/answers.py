@@ -133,20 +133,20 @@ def _caption(groups: Sequence[Group], answers: Answers) -> str:
     return "; ".join(parts)
 
 
-def cost_of_keeping_rate(answer: Answer, metric: str) -> tuple[str, str]:
+def cost_of_keeping_rate(answer: Answer, metric: str, unit: str = "") -> tuple[str, str]:
     """The cost of keeping the reference's learning rate, as two texts: in the metric with failures,
-    and in steps; empty if not measured."""
+    and in steps; empty if not measured. `unit` follows the number."""
     price = answer.prices.kept if answer.prices is not None else None
     if price is None or leaves_rate(answer):
         return "", ""
-    return _price(price, metric)
+    return _price(price, metric, unit)
 
 
-def _price(price: Price, metric: str) -> tuple[str, str]:
+def _price(price: Price, metric: str, unit: str = "") -> tuple[str, str]:
     factor, digits = (100, 1) if metric == ACCURACY else (1, 4)
     text, steps = "many runs fail", ""
     if math.isfinite(price.difference.mean):
-        text = span(price.difference, digits, factor)
+        text = f"{span(price.difference, digits, factor)} {unit}".strip()
     if price.failures.other > price.failures.reference:
         text += f", {price.failures.other} of {price.failures.pairs} fail"
     if math.isinf(price.steps) and math.isfinite(price.best_steps):
@@ -209,7 +209,8 @@ def _dearest(groups: Sequence[Group], answers: Answers) -> str | None:
     losses = []
     for answer in answers.values():
         metric, rising = metrics[answer.group]
-        text = cost_of_keeping_rate(answer, metric)
+        unit = "points of test accuracy" if metric == ACCURACY else ""
+        text = cost_of_keeping_rate(answer, metric, unit)
         price = answer.prices.kept if answer.prices is not None else None
         if text[0] and price is not None:
             loss = price.difference.mean * (-1 if rising else 1)
@@ -220,9 +221,7 @@ def _dearest(groups: Sequence[Group], answers: Answers) -> str | None:
     if loss <= 0:
         return None
     who = f"{answer.group} with {_short(answer.arm)}"
-    unit = "points of test accuracy" if metrics[answer.group][0] == ACCURACY else ""
-    cost = ", ".join(filter(None, (f"{text[0]} {unit}".strip(), text[1])))
-    return f"Keeping the learning rate costs most for {who}: {cost}."
+    return f"Keeping the learning rate costs most for {who}: {', '.join(filter(None, text))}."
 
 
 def _who(same: Sequence[Answer], of: int) -> str:

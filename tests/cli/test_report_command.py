@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import product
+from shutil import copytree
 
 import pytest
 
@@ -49,6 +50,20 @@ def test_a_report_is_not_written_through_a_link_that_leads_out(sweep, tmp_path, 
     assert main([str(sweep)]) == 2
     assert "is a link out of" in capsys.readouterr().err
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_page_that_cannot_be_written_is_one_line_before_anything_is_printed(
+    sweep, tmp_path, capsys
+):
+    copytree(sweep, tmp_path / "other")
+    (tmp_path / "file").write_text("mine")
+    folders = [str(sweep), str(tmp_path / "other"), "--folder", str(tmp_path / "file")]
+    assert main(folders) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert f"{tmp_path / 'file'}: cannot be written" in printed.err
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_a_damaged_run_leaves_the_earlier_report_whole(sweep, capsys):

@@ -5,14 +5,24 @@ from __future__ import annotations
 import io
 import math
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from cvtrain.analysis.answer import Answer, LawCheck
 from cvtrain.analysis.arms import REFERENCE
+from cvtrain.analysis.metric import ACCURACY
+from cvtrain.analysis.optimum import failures
+from cvtrain.analysis.price import Price, Prices
 from cvtrain.analysis.registration import Registration
 from cvtrain.analysis.statistics import Interval
-from cvtrain.report.answers import _record, factor_octaves, learning_rate, outcome
+from cvtrain.report.answers import (
+    _record,
+    cost_of_keeping_rate,
+    factor_octaves,
+    learning_rate,
+    outcome,
+)
 from cvtrain.report.cells import STATUS
 from cvtrain.report.console import answer_rows, answer_table
 from cvtrain.report.lr_sweep import report_retuning
@@ -111,6 +121,20 @@ def test_a_curve_is_moved_by_what_a_law_or_registration_says():
     assert factor_octaves(answered("relabelling", law=law(1.0))) == 1.0
     assert factor_octaves(answered("absorbed", registration=registered(0.4, 0.3, 0.5))) == 0.4
     assert math.isnan(factor_octaves(answered("never learns")))
+
+
+@pytest.mark.parametrize(
+    ("mean", "text"),
+    [
+        (-0.1, "−10.0 [−12.0, −8.0] points of test accuracy, 1 of 6 fail"),
+        (-math.inf, "many runs fail, 1 of 6 fail"),
+    ],
+)
+def test_the_unit_of_a_cost_follows_its_number_and_not_the_count_of_failed_runs(mean, text):
+    fails = failures(np.zeros(6, bool), np.arange(6) == 0)
+    kept = Price(0.0, Interval(mean, -0.12, -0.08, 6), NO, fails, 50, 50)
+    answer = answered("different", prices=Prices(kept, None))
+    assert cost_of_keeping_rate(answer, ACCURACY, "points of test accuracy") == (text, "")
 
 
 def shown(document, width):
