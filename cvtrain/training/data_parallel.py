@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ TIMEOUT = timedelta(minutes=10)
 """Time limit of collective operations; the death of a process is noticed at once."""
 END_SECONDS = 30.0
 """Seconds that processes may take to end before they are killed."""
+STARTED_SECONDS = 0.02
+"""Seconds between two looks at whether all processes have started."""
 FREEING_SECONDS = 0.2
 """Seconds in which a thread of a process group frees its last work."""
 
@@ -80,6 +83,7 @@ def processes_beside(
 
     Raises:
         InputError: this build of torch averages complex gradients wrongly.
+        RuntimeError: a further process ended before it could join.
     """
     if devices == 1 or dist.is_initialized():
         yield
@@ -104,6 +108,7 @@ def processes_beside(
                 other.start()
         torch.set_num_threads(share)
         try:
+            _wait_until_started(others, store)
             _join(0, devices, cuda, store)
             yield
         except BaseException:
@@ -116,6 +121,31 @@ def processes_beside(
             for other in others:
                 other.join(END_SECONDS)
                 other.kill()
+
+
+def _wait_until_started(others: Sequence[BaseProcess], store: Path) -> None:
+    """Wait until all processes are about to join the group: joining waits `TIMEOUT` for a dead one.
+
+    Raises:
+        RuntimeError: a process ended before.
+    """
+    waiting = dict(enumerate(others, start=1))
+    while waiting:
+        for rank, process in [*waiting.items()]:
+            ended = process.exitcode
+            if _started(store, rank).exists():
+                del waiting[rank]
+            elif ended is not None:
+                how = f"signal {-ended}" if ended < 0 else f"exit status {ended}"
+                raise RuntimeError(
+                    f"process {rank + 1} of {len(others) + 1} ended with {how} before training"
+                )
+        time.sleep(STARTED_SECONDS)
+
+
+def _started(store: Path, rank: int) -> Path:
+    """The file by which a process reports that it is about to join the group."""
+    return store.with_name(f"{store.name}.{rank}")
 
 
 def leave_group() -> None:
@@ -139,6 +169,7 @@ def _work_beside(
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
+    _started(store, rank).touch()
     _join(rank, devices, cuda, store)
     work(directory)
 

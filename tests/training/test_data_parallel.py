@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from datetime import timedelta
 
 import pandas as pd
 import pytest
@@ -91,6 +92,28 @@ def test_a_signal_stops_every_process_at_one_step_and_resume_goes_on(tmp_path, m
             (tmp_path / root / name / "metrics.csv").read_bytes() for root in ("whole", "stopped")
         ]
         assert texts[0] == texts[1]
+
+
+class EndsItsReader:
+    """Ends the process that unpickles it, as one that is killed while it starts."""
+
+    def __reduce__(self):
+        return os._exit, (3,)
+
+    def __call__(self, directory):
+        raise AssertionError("unpickling has ended the process")
+
+
+def test_a_process_that_ends_before_it_joins_is_reported_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(data_parallel, "TIMEOUT", timedelta(seconds=20))  # else ten minutes
+    with (
+        pytest.raises(
+            RuntimeError, match="process 2 of 2 ended with exit status 3 before training"
+        ),
+        data_parallel.processes_beside(2, False, EndsItsReader(), tmp_path, tmp_path / "none"),
+    ):
+        raise AssertionError("there is nobody to train with")
+    assert not dist.is_initialized()
 
 
 class LosesImaginaryParts(nn.Module):
