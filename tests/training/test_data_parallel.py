@@ -69,6 +69,7 @@ def test_more_processes_than_samples_in_the_last_batch(tmp_path):
         assert final[1][tag] == pytest.approx(final[0][tag], rel=1e-9)
 
 
+@pytest.mark.usefixtures("preloaded_processes")
 def test_a_signal_stops_every_process_at_one_step_and_resume_goes_on(tmp_path, monkeypatch):
     sweep = ["model.hidden=[4]", "max_steps=60", "trainer.devices=2,1", "-m"]
     assert main([*sweep, f"hydra.sweep.dir={tmp_path / 'whole'}"]) == 0

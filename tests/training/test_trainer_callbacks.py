@@ -161,6 +161,7 @@ def test_a_callback_that_leaves_the_epoch_makes_the_run_fail(tmp_path):
         trained(tmp_path, callback={"_target_": f"{__name__}.LeaveTheEpoch"})
 
 
+@pytest.mark.usefixtures("preloaded_processes")
 @pytest.mark.parametrize("accumulated", [1, 2])
 def test_processes_end_together_where_a_callback_ends_one_of_them(tmp_path, accumulated):
     stop = {"_target_": STOP, "step": 2, "rank": 1, "accumulated": accumulated}
