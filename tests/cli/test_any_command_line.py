@@ -25,7 +25,7 @@ def playground(commands, tmp_path_factory) -> Playground:
 
 def test_any_command_line_ends_in_a_result_or_in_a_line(commands, playground, share):
     statuses, wrong = Counter[int](), []
-    for number in range(share(LINES, 100)):
+    for number in range(share(LINES, 200)):
         line = command_line(number)
         ended = playground.run(commands, line)
         statuses[ended.status] += 1
