@@ -22,9 +22,9 @@ AXES = ("optimizer=sgd,adam", "objective.scale=1,0.5", "seed=0,1,2")
 SMALL = ("model.hidden=[4]", "max_steps=60", "signals.validation_every=20", *AXES)
 RUNS = 12
 LONG = (
-    "max_steps=400",
+    "max_steps=240",
     "checkpoint.every_n_steps=20",
-    "signals.validation_every=100",
+    "signals.validation_every=80",
     "optimizer=adam",
 )
 """Enough to be stopped on the way: six runs, of which two workers have a stack each."""
