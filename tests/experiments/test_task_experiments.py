@@ -10,6 +10,7 @@ import pytest
 import cvtrain
 from cvtrain.cli.train import main
 from cvtrain.data.load import load_dataset
+from cvtrain.sweeps import estimate
 from tests.data.idx_files import write_digits
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
@@ -126,6 +127,7 @@ def test_the_scan_is_planned_for_both_networks_and_named_where_it_is_not_there(
     tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(estimate, "CALIBRATION_STEPS", 6)  # how long it takes is not asked here
     assert main(["+experiment=mri", "seed=0", "plan=true"]) == 2
     error = capsys.readouterr().err
     assert "path=data/mri/cartesian_ksp.npy: there is no such file; it should hold" in error
