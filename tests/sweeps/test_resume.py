@@ -60,7 +60,7 @@ def changed_times(directory: Path) -> dict[str, int]:
 
 def test_what_has_ended_is_not_touched_and_what_has_not_is_trained(whole, tmp_path, capsys):
     directory = tmp_path / "sweep"
-    assert sweep(directory) == 0
+    shutil.copytree(whole, directory)
     spoiled = sorted(directory.glob("*/run.json"))[1::3]
     for path, status in zip(spoiled, ("running", "interrupted", "failed", None), strict=True):
         if status is None:
