@@ -32,6 +32,9 @@ SEARCH = (
     f"hydra.sweeper.search.batch={BATCH}",
     "checkpoint.every_n_steps=7",
 )
+FEW_STEPS = "max_steps=20"
+SHORT = (*SEARCH, FEW_STEPS)
+"""Where what becomes of the trials is not asked."""
 
 
 def search(directory, *more: str) -> int:
@@ -121,17 +124,17 @@ def test_a_search_that_has_ended_goes_on_with_more_trials(whole, tmp_path):
 
 
 def test_trials_that_another_command_adds_meanwhile_keep_their_numbers(tmp_path, monkeypatch):
-    directory, few = tmp_path / "search", "hydra.sweeper.search.trials=2"
-    assert search(directory, few) == 0
+    directory, few = tmp_path / "search", ("hydra.sweeper.search.trials=2", FEW_STEPS)
+    assert search(directory, *few) == 0
     enter = DirectoryLock.__enter__
 
     def after_another(lock: DirectoryLock) -> DirectoryLock:
         monkeypatch.setattr(DirectoryLock, "__enter__", enter)
-        assert main([*SEARCH, "hydra.sweeper.search.trials=3", f"resume={directory}"]) == 0
+        assert main([*SHORT, "hydra.sweeper.search.trials=3", f"resume={directory}"]) == 0
         return enter(lock)
 
     monkeypatch.setattr(DirectoryLock, "__enter__", after_another)
-    assert main([*SEARCH, "hydra.sweeper.search.trials=5", f"resume={directory}"]) == 0
+    assert main([*SHORT, "hydra.sweeper.search.trials=5", f"resume={directory}"]) == 0
     points = read_record(directory / "sweep.json")["points"]
     assert [point["number"] for point in points] == [0, 1, 2, 3, 4]
     assert len({point["id"] for point in points}) == 5
@@ -149,7 +152,7 @@ def test_a_paused_sweep_goes_on_with_the_bits_of_one_that_was_not(tmp_path):
 
 def test_a_trial_that_fails_is_told_and_tried_again_by_resume(tmp_path, monkeypatch, capsys):
     directory = tmp_path / "search"
-    arguments = ("hydra.sweeper.search.trials=3", "hydra.launcher.max_stack=1")
+    arguments = ("hydra.sweeper.search.trials=3", "hydra.launcher.max_stack=1", FEW_STEPS)
     on_train_batch_start = TrainingModule.on_train_batch_start
     rates: list[float] = []
 
@@ -170,10 +173,10 @@ def test_a_trial_that_fails_is_told_and_tried_again_by_resume(tmp_path, monkeypa
 
 def test_a_study_that_is_damaged_or_of_another_space_is_a_line(tmp_path, capsys):
     directory = tmp_path / "search"
-    assert search(directory, "hydra.sweeper.search.trials=2") == 0
+    assert search(directory, "hydra.sweeper.search.trials=2", FEW_STEPS) == 0
     capsys.readouterr()
     other = "hydra.sweeper.search.space.convention=[pytorch]"
-    assert main([*SEARCH, other, f"resume={directory}"]) == 2
+    assert main([*SHORT, other, f"resume={directory}"]) == 2
     assert "is of a search with another space" in capsys.readouterr().err
     (directory / "study.db").write_bytes(b"SQLite format 3\0" + bytes(2000))
     assert resume(directory) == 2
@@ -183,7 +186,7 @@ def test_a_study_that_is_damaged_or_of_another_space_is_a_line(tmp_path, capsys)
 
 def test_what_the_command_line_fixes_is_not_chosen(tmp_path):
     arguments = ("optimizer.lr=0.01", "convention=pytorch", "hydra.sweeper.search.trials=3")
-    assert search(tmp_path / "x", *arguments) == 0
+    assert search(tmp_path / "x", *arguments, FEW_STEPS) == 0
     for params, *_ in trials(tmp_path / "x"):
         assert params.keys() == {"optimizer.betas", "objective.scale"}
 
