@@ -40,6 +40,11 @@ def test_torch_has_one_thread_until_it_may_have_all(command):
     assert not forkable.is_forkable()
 
 
+def test_forks_share_the_threads_that_torch_had_before_it_was_limited(monkeypatch):
+    monkeypatch.setattr(forkable, "_threads", 6)
+    assert forkable.usable_threads() == 6 != torch.get_num_threads()
+
+
 @pytest.mark.parametrize(("limit", "cores"), [("", 8), ("3", 3), ("64", 8), ("0", 8), ("2,1", 8)])
 def test_cores_are_those_of_the_process_and_of_openmp(monkeypatch, limit, cores):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
