@@ -22,4 +22,4 @@ def preloaded_processes() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data_parallel, "get_context", lambda _: context)
         yield
-    forkserver._forkserver._stop()
+    forkserver._forkserver._stop()  # it would use memory until all tests have ended
