@@ -142,7 +142,7 @@ def cost_of_keeping_rate(answer: Answer, metric: str, unit: str = "") -> tuple[s
     return _price(price, metric, unit)
 
 
-def _price(price: Price, metric: str, unit: str = "") -> tuple[str, str]:
+def _price(price: Price, metric: str, unit: str) -> tuple[str, str]:
     factor, digits = (100, 1) if metric == ACCURACY else (1, 4)
     text, steps = "many runs fail", ""
     if math.isfinite(price.difference.mean):

@@ -32,7 +32,7 @@ TIMEOUT = timedelta(minutes=10)
 END_SECONDS = 30.0
 """Seconds that processes may take to end before they are killed."""
 STARTED_SECONDS = 0.02
-"""Seconds between two looks at whether all processes have started."""
+"""Seconds between two looks at whether a process has started; its end is noticed at once."""
 FREEING_SECONDS = 0.2
 """Seconds in which a thread of a process group frees its last work."""
 
@@ -129,18 +129,15 @@ def _wait_until_started(others: Sequence[BaseProcess], store: Path) -> None:
     Raises:
         RuntimeError: a process ended before.
     """
-    waiting = dict(enumerate(others, start=1))
-    while waiting:
-        for rank, process in [*waiting.items()]:
+    for rank, process in enumerate(others, start=1):
+        while not _started(store, rank).exists():
             ended = process.exitcode
-            if _started(store, rank).exists():
-                del waiting[rank]
-            elif ended is not None:
+            if ended is not None:
                 how = f"signal {-ended}" if ended < 0 else f"exit status {ended}"
                 raise RuntimeError(
                     f"process {rank + 1} of {len(others) + 1} ended with {how} before training"
                 )
-        time.sleep(STARTED_SECONDS)
+            process.join(STARTED_SECONDS)
 
 
 def _started(store: Path, rank: int) -> Path:

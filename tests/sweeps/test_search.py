@@ -34,7 +34,7 @@ SEARCH = (
 )
 FEW_STEPS = "max_steps=20"
 SHORT = (*SEARCH, FEW_STEPS)
-"""Where what becomes of the trials is not asked."""
+"""For tests that do not ask how well the trials did."""
 
 
 def search(directory, *more: str) -> int:
